@@ -1,0 +1,65 @@
+"""rows.h is the one description of the rows that the kernel sends; this reads it, so that no second one can differ."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+ROWS_H = Path(__file__).with_name("rows.h")
+
+_STRUCT = re.compile(r"^struct (\w+) \{\n(.*?)^\};", re.MULTILINE | re.DOTALL)
+_FIELD = re.compile(r"^\tu(8|16|32|64) (\w+)(?:\[(\w+)\])?;(?:\s*/\* (\S+))?", re.MULTILINE)
+_ENUM = re.compile(r"^enum (\w+) \{(.*?)\};", re.MULTILINE | re.DOTALL)
+_COMMENT = re.compile(r"/\*.*?\*/", re.DOTALL)
+
+
+class RowField(NamedTuple):
+    """One field: `type` is u8, u16, u32, u64 or bytesN; `offset` in bytes; `unit` "ns", "bytes" or empty."""
+
+    name: str
+    type: str
+    offset: int
+    unit: str
+
+
+class Row(NamedTuple):
+    """A struct of rows.h without its variable part: `size` bytes."""
+
+    size: int
+    fields: Sequence[RowField]
+
+
+def _row(body: str) -> Row:
+    fields: list[RowField] = []
+    offset = 0
+    for bits, name, count, unit in _FIELD.findall(body):
+        width = int(bits) // 8
+        if count and not count.isdigit():
+            break  # a flexible part ends the row
+        size = width * int(count or 1)
+        kind = f"bytes{size}" if count else f"u{bits}"
+        offset += -offset % width
+        fields.append(RowField(name, kind, offset, unit if unit in ("ns", "bytes") else ""))
+        offset += size
+    return Row(offset, tuple(fields))
+
+
+def _enumerators(body: str) -> list[str]:
+    names = _COMMENT.sub("", body).split(",")
+    return [name.strip() for name in names if name.strip()]
+
+
+_TEXT = ROWS_H.read_text()
+ROWS: dict[str, Row] = {name: _row(body) for name, body in _STRUCT.findall(_TEXT)}
+ENUMS: dict[str, list[str]] = {name: _enumerators(body) for name, body in _ENUM.findall(_TEXT)}
+
+CALL_ROW = ROWS["call_row"]
+COMPLETION_ROW = ROWS["completion_row"]
+STACK_ROW = ROWS["stack_row"]
+PROCESS_ROW = ROWS["process_row"]
+CONNECTION_STATE = ROWS["connection_state"]
+MAX_FRAMES = 127  # what a kernel walks unless told otherwise: /proc/sys/kernel/perf_event_max_stack
+CONNECTION_SIZE = CALL_ROW.size + CONNECTION_STATE.size + STACK_ROW.size + 8 * MAX_FRAMES
+COUNTERS = tuple(name.lower() for name in ENUMS["counter"][:-1])

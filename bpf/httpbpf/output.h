@@ -1,0 +1,131 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* What leaves the kernel: the two filters, then rows into the rings. Every row that does not fit is counted. */
+
+static __always_inline bool matches(struct process_filter *filter, u8 *comm)
+{
+	u64 state = 1;
+
+#pragma unroll
+	for (int i = 0; i < 15; i++) {
+		if (!comm[i])
+			break;
+		state = filter->next[state][comm[i]];
+	}
+	return filter->accepts[state];
+}
+
+static __always_inline bool is_wanted(struct call_row *call)
+{
+#ifdef FILTER_PROCESSES
+	u32 zero = 0;
+	struct process_filter *filter = process_filters.lookup(&zero);
+
+	return filter && (matches(filter, call->comm) || matches(filter, call->process));
+#else
+	return true;
+#endif
+}
+
+static __always_inline bool is_slow(struct call_row *call)
+{
+	return (s64)(call->t2 - call->t0) >= THRESHOLD_NS;
+}
+
+/* Wakes user space: a short process must have its maps read before it is gone. */
+static __always_inline void announce_process(struct call_row *call)
+{
+	struct process_key key = { .start = call->process_start, .pid = call->pid };
+	struct process_row row = { .process_start = call->process_start, .pid = call->pid };
+	u8 seen = 1;
+
+	if (seen_processes.lookup(&key))
+		return;
+	if (process_ring.ringbuf_output(&row, sizeof(row), BPF_RB_FORCE_WAKEUP))
+		count(PROCESS_RING_FULL);
+	else
+		seen_processes.update(&key, &seen);
+}
+
+static __always_inline u64 stack_id(struct stack_row *stack)
+{
+	u64 hash = stack->process_start ^ (u64)stack->pid << 32;
+
+	for (u32 i = 0; i < MAX_FRAMES; i++) {
+		if (i * sizeof(u64) >= stack->frames_size)
+			break;
+		hash = (hash ^ stack->frames[i]) * 0x9e3779b97f4a7c15ULL;
+		hash ^= hash >> 32;
+	}
+	return hash | 1; /* 0 is none */
+}
+
+static __always_inline void take_stack(void *ctx, struct connection *c)
+{
+	struct stack_row *stack = &c->stack;
+	s64 size;
+
+	if (!has_user_space()) {
+		c->call.stack_status = STACK_NO_USER_SPACE;
+		return;
+	}
+	size = bpf_get_stack(ctx, stack->frames, sizeof(stack->frames), BPF_F_USER_STACK);
+	if (size <= 0) {
+		c->call.stack_status = STACK_FAULT;
+		return;
+	}
+	stack->frames_size = size;
+	stack->pid = c->call.pid;
+	stack->process_start = c->call.process_start;
+	stack->taken = bpf_ktime_get_ns();
+	c->call.stack_status = STACK_RECORDED;
+}
+
+/* Equal stacks of a process go out once. */
+static __always_inline void submit_stack(struct connection *c)
+{
+	struct stack_row *stack = &c->stack;
+	u32 size = stack->frames_size;
+	u8 seen = 1;
+
+	if (c->call.stack_status != STACK_RECORDED || size > sizeof(stack->frames))
+		return;
+	stack->id = stack_id(stack);
+	if (!seen_stacks.lookup(&stack->id)) {
+		if (stack_ring.ringbuf_output(stack, sizeof(*stack) - sizeof(stack->frames) + size, BPF_RB_NO_WAKEUP)) {
+			count(STACK_RING_FULL);
+			c->call.stack_status = STACK_LOST;
+			return;
+		}
+		seen_stacks.update(&stack->id, &seen);
+	}
+	c->call.stack = stack->id;
+}
+
+static __always_inline void submit_call(struct connection *c)
+{
+	if (!c->state.wanted || !is_slow(&c->call))
+		return;
+	count(CALLS);
+	submit_stack(c);
+	if (call_ring.ringbuf_output(&c->call, sizeof(c->call), BPF_RB_NO_WAKEUP))
+		count(CALL_RING_FULL);
+	else
+		c->state.recorded = 1;
+}
+
+static __always_inline void submit_completion(struct connection *c)
+{
+	struct completion_row row = {
+		.connection = c->call.connection,
+		.t3 = c->state.t3,
+		.sent = c->call.sent,
+		.received = c->call.received,
+		.sequence = c->call.sequence,
+	};
+
+	if (!c->state.recorded || c->state.t3 == c->call.t2)
+		return;
+	count(COMPLETIONS);
+	if (completion_ring.ringbuf_output(&row, sizeof(row), BPF_RB_NO_WAKEUP))
+		count(COMPLETION_RING_FULL);
+}

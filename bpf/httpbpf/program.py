@@ -1,0 +1,101 @@
+"""The BPF program as BCC takes it: one text, and one list of -D constants from BTF and the recorder's options.
+
+The text is the concatenation of the .h files and probes.c, since BCC rewrites map methods in the main file only.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import NamedTuple
+
+from .btf import Btf, first_of
+from .layout import MAX_FRAMES
+
+_HERE = Path(__file__).parent
+KERNEL_TREE = _HERE / "kernel"  # for BCC_KERNEL_SOURCE
+_FILES = ("rows.h", "kernel.h", "maps.h", "output.h", "pairing.h", "probes.c")
+
+
+class Sizes(NamedTuple):
+    """Room for what the program remembers and sends, with its cost in kernel memory."""
+
+    connections: int = 16384  # 1,248 bytes each, and the cost of a hash map
+    threads: int = 16384  # 48 bytes each, for threads in tcp_sendmsg or tcp_recvmsg
+    call_ring_pages: int = 1024
+    completion_ring_pages: int = 256
+    stack_ring_pages: int = 1024
+    process_ring_pages: int = 16
+
+
+class Program(NamedTuple):
+    """What to compile, and which kernel functions it wants to be attached to as kprobe and kretprobe."""
+
+    text: str
+    cflags: list[str]
+    functions: list[str]
+
+
+def _offsets(btf: Btf) -> dict[str, int]:
+    task, sock, iter_ = btf.members("task_struct"), btf.members("sock_common"), btf.members("iov_iter")
+    offsets = {
+        "TASK_STRUCT__FLAGS": first_of(task, ["flags"]),
+        "TASK_STRUCT__GROUP_LEADER": first_of(task, ["group_leader"]),
+        "TASK_STRUCT__COMM": first_of(task, ["comm"]),
+        # renamed in 5.5, commit cf25e24db61c
+        "TASK_STRUCT__START_BOOTTIME": first_of(task, ["start_boottime", "real_start_time"]),
+        "SOCK__SK_ERR": first_of(btf.members("sock"), ["sk_err"]),
+        "MSGHDR__MSG_ITER": first_of(btf.members("msghdr"), ["msg_iter"]),
+        "IOV_ITER__IOV_OFFSET": first_of(iter_, ["iov_offset"]),
+        "IOV_ITER__COUNT": first_of(iter_, ["count"]),
+        "IOV_ITER__IOV": first_of(iter_, ["__iov", "iov"]),  # renamed in 6.4, commit de4f5fed3f23
+    }
+    offsets.update(
+        (f"SOCK_COMMON__{name.upper()}", first_of(sock, [name]))
+        for name in ("skc_family", "skc_num", "skc_dport", "skc_daddr", "skc_rcv_saddr")
+    )
+    for optional in ("skc_v6_daddr", "skc_v6_rcv_saddr"):
+        if optional in sock:
+            offsets[f"SOCK_COMMON__{optional.upper()}"] = sock[optional]
+    for optional in ("iter_type", "type", "ubuf"):
+        if optional in iter_:
+            offsets[f"IOV_ITER__{optional.upper()}"] = iter_[optional]
+    kinds = btf.enumerators("iter_type")
+    offsets["ITER_IOVEC"] = first_of(kinds, ["ITER_IOVEC"])
+    if "ITER_UBUF" in kinds:
+        offsets["ITER_UBUF"] = kinds["ITER_UBUF"]
+    return offsets
+
+
+def _prototypes(btf: Btf) -> dict[str, int]:
+    """tcp_recvmsg has had 6 to 4 parameters: where `flags` is, and where fexit finds the return value."""
+    receive = btf.parameters("tcp_recvmsg")
+    constants = {
+        "TCP_SENDMSG_ARGUMENTS": len(btf.parameters("tcp_sendmsg")),
+        "TCP_RECVMSG_ARGUMENTS": len(receive),
+        "TCP_RECVMSG_FLAGS": receive.index("flags"),
+    }
+    if btf.has_function("tcp_sendpage"):
+        constants["TCP_SENDPAGE_ARGUMENTS"] = len(btf.parameters("tcp_sendpage"))
+    return constants
+
+
+def build(btf: Btf, sizes: Sizes, *, threshold_ns: int, filter_processes: bool, fexit: bool) -> Program:
+    """Raises BtfError where the kernel lacks something that the program cannot do without."""
+    prototypes = _prototypes(btf)
+    constants = {
+        "MAX_FRAMES": MAX_FRAMES,
+        "MAX_CONNECTIONS": sizes.connections,
+        "MAX_THREADS": sizes.threads,
+        "CALL_RING_PAGES": sizes.call_ring_pages,
+        "COMPLETION_RING_PAGES": sizes.completion_ring_pages,
+        "STACK_RING_PAGES": sizes.stack_ring_pages,
+        "PROCESS_RING_PAGES": sizes.process_ring_pages,
+        "THRESHOLD_NS": threshold_ns,
+        **_offsets(btf),
+        **prototypes,
+    }
+    cflags = [f"-D{name}={value}" for name, value in constants.items()]
+    cflags += ["-DFILTER_PROCESSES"] * filter_processes + ["-DUSE_FEXIT"] * fexit
+    functions = ["tcp_sendmsg", "tcp_recvmsg"] + ["tcp_sendpage"] * ("TCP_SENDPAGE_ARGUMENTS" in prototypes)
+    text = "#include <uapi/linux/ptrace.h>\n" + "\n".join((_HERE / name).read_text() for name in _FILES)
+    return Program(text, cflags, functions)

@@ -1,0 +1,5 @@
+"""`python3 -m httprec` is httprec."""
+
+from .main import main
+
+main()

@@ -1,0 +1,72 @@
+"""What tells one ELF file from another: its build ID, or its size and the hash of its first page."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import struct
+from collections.abc import Iterator
+from typing import NamedTuple
+
+_PAGE = 4096
+_MAX_NOTES = 64 << 10  # bytes of one PT_NOTE segment
+_MAX_SEGMENTS = 256
+_PT_NOTE = 4
+_NT_GNU_BUILD_ID = 3
+_NT_GO_BUILD_ID = 4
+_MAX_BUILD_ID = 256
+
+
+class Identity(NamedTuple):
+    """`build_id` is empty, and `problem` says why, where the file has none."""
+
+    build_id: bytes
+    size: int
+    first_page_sha256: bytes
+    problem: str
+
+
+def _note_segments(fd: int, head: bytes) -> Iterator[bytes]:
+    """The PT_NOTE segments of a 64-bit little-endian file (ELF-64 object file format, "Program header")."""
+    (table,) = struct.unpack_from("<Q", head, 32)
+    entry_size, count = struct.unpack_from("<HH", head, 54)
+    for index in range(min(count, _MAX_SEGMENTS)):
+        header = os.pread(fd, 56, table + index * entry_size)
+        if len(header) < 56:
+            return
+        kind, _, offset, _, _, size = struct.unpack_from("<IIQQQQ", header)
+        if kind == _PT_NOTE:
+            yield os.pread(fd, min(size, _MAX_NOTES), offset)
+
+
+def _notes(segment: bytes) -> Iterator[tuple[bytes, int, bytes]]:
+    position = 0
+    while position + 12 <= len(segment):
+        name_size, size, kind = struct.unpack_from("<III", segment, position)
+        start = position + 12 + name_size + (-name_size % 4)
+        yield segment[position + 12 : position + 12 + name_size], kind, segment[start : start + size]
+        position = start + size + (-size % 4)
+
+
+def _build_id(fd: int, head: bytes) -> bytes:
+    go = b""
+    for segment in _note_segments(fd, head):
+        for name, kind, content in _notes(segment):
+            if (name, kind) == (b"GNU\0", _NT_GNU_BUILD_ID):
+                return content[:_MAX_BUILD_ID]
+            if (name, kind) == (b"Go\0\0", _NT_GO_BUILD_ID):
+                go = content[:_MAX_BUILD_ID]
+    return go
+
+
+def identify(fd: int) -> Identity:
+    """The identity of an open regular file. Raises OSError where it cannot be read."""
+    size = os.fstat(fd).st_size
+    page = os.pread(fd, _PAGE, 0)
+    build_id, problem = b"", ""
+    if page[:6] != b"\x7fELF\x02\x01" or len(page) < 64:
+        problem = "not a 64-bit little-endian ELF file"
+    else:
+        build_id = _build_id(fd, page)
+        problem = "" if build_id else "has no build ID"
+    return Identity(build_id, size, hashlib.sha256(page).digest(), problem)

@@ -1,0 +1,47 @@
+"""What is printed of each call while it is recorded."""
+
+from __future__ import annotations
+
+import ipaddress
+import struct
+
+from httpbpf.layout import CALL_ROW
+from httpcapture import Role
+
+_CODES = {"u8": "B", "u16": "H", "u32": "I", "u64": "Q"}
+_ROW = struct.Struct("<" + "".join(_CODES.get(field.type) or field.type[5:] + "s" for field in CALL_ROW.fields))
+_NAMES = [field.name for field in CALL_ROW.fields]
+
+
+def _printable(name: bytes) -> str:
+    text = name.split(b"\0")[0].decode(errors="replace")
+    return "".join(character if character.isprintable() else "?" for character in text)
+
+
+def _address(packed: bytes) -> str:
+    address = ipaddress.IPv6Address(packed)
+    return str(address.ipv4_mapped or address)
+
+
+class Live:
+    """Makes the text of a call. Stacks are numbered as they come into the capture, as the reporter does."""
+
+    def __init__(self) -> None:
+        self._stack_numbers: dict[int, int] = {}
+
+    def number_stack(self, stack: int) -> None:
+        self._stack_numbers[stack] = len(self._stack_numbers) + 1
+
+    def describe(self, row: memoryview) -> str:
+        """Three lines for one call row."""
+        call = dict(zip(_NAMES, _ROW.unpack(row)))
+        local, peer = _address(call["local_address"]), _address(call["peer_address"])
+        source, destination, port = local, peer, call["peer_port"]
+        if call["role"] == Role.SERVER:
+            source, destination, port = peer, local, call["local_port"]
+        return (
+            f"PID: {call['pid']}, Comm: {_printable(call['process'])}, "
+            f"Stack ID: {self._stack_numbers.get(call['stack'], 0)}\n"
+            f"Duration: {(call['t2'] - call['t0']) / 1e6:.2f} ms, Size: {call['sent'] + call['received']} bytes\n"
+            f"Src IP: {source}, Dst IP: {destination}, Dst Port: {port}\n"
+        )

@@ -1,0 +1,156 @@
+"""The command line of httprec: reads the options, says what is wrong, and hands over to Recording."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import time
+from collections.abc import Sequence
+from typing import Callable
+
+import click
+
+from httpbpf.program import Sizes
+from httpcapture import Writer
+
+from . import __version__, host
+from .errors import RecorderError
+from .output import STDOUT, open_output
+from .recording import Recording, Totals
+from .tracer import Options, Tracer
+
+_COMM_BYTES = 15  # what the kernel keeps of a name: TASK_COMM_LEN less the final 0
+_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+def _say(text: str) -> None:
+    click.echo(text, err=True)
+
+
+def _patterns(names: Sequence[str]) -> list[bytes]:
+    patterns = []
+    for name in names:
+        pattern = os.fsencode(name)
+        if len(pattern) > _COMM_BYTES and not any(character in pattern for character in b"*?["):
+            pattern = pattern[:_COMM_BYTES]
+            _say(f"httprec: the kernel keeps {_COMM_BYTES} bytes of a name: -p {os.fsdecode(pattern)}")
+        patterns.append(pattern)
+    return patterns
+
+
+def _end_conditions(duration_s: float | None) -> Callable[[], str | None]:
+    """Gives the reason to end, once there is one. From now on signals do not kill."""
+    caught: list[str] = []
+    for number in _SIGNALS:
+        signal.signal(number, lambda number, _: caught.append(signal.Signals(number).name))
+    deadline = None if duration_s is None else time.monotonic() + duration_s
+
+    def reason() -> str | None:
+        if caught:
+            return caught[0]
+        return "duration" if deadline is not None and time.monotonic() >= deadline else None
+
+    return reason
+
+
+def _announce(threshold_ms: float, names: Sequence[bytes], show: Callable[[str], None]) -> None:
+    show(f"Tracing... Hit Ctrl-C to end. (Duration threshold: {threshold_ms:g} ms)\n")
+    if names:
+        show(f"Process filters: {', '.join(name.decode(errors='replace') for name in names)}\n")
+
+
+def _summary(totals: Totals, size: int, seconds: float) -> str:
+    causes = ", ".join(f"{name} {count}" for name, count in totals.lost.items())
+    lost = f"lost: {causes}" if causes else "0 lost"
+    return f"{totals.calls} calls, {lost}, {totals.processes} processes, {size} bytes, {seconds:.1f} s"
+
+
+def _next_command(output: str) -> str:
+    return "httpreport FILE" if output == STDOUT else f"httpreport {output}"
+
+
+def _record(output: str, replace: bool, options: Options, duration_s: float | None, quiet: bool, verbose: bool) -> None:
+    threshold_ms = options.threshold_ns / 1e6
+
+    def show(text: str) -> None:
+        return click.echo(text, nl=False, err=output == STDOUT)
+
+    stream = open_output(output, replace=replace)
+    with stream, Tracer(options) as tracer:
+        if verbose:
+            _say(f"Probes: {tracer.probes}; not recorded: {', '.join(f'pid {pid}' for pid in options.ignored_pids)}")
+        writer = Writer(stream, host.meta(options.threshold_ns, options.process_filters, tracer.probes, options.sizes))
+        recording = Recording(tracer, writer, options.threshold_ns, None if quiet else show)
+        is_over = _end_conditions(duration_s)
+        started = time.monotonic()
+        _announce(threshold_ms, options.process_filters, _say if quiet else show)
+        try:
+            totals = recording.run(is_over)
+        except OSError as error:
+            raise RecorderError(
+                f"cannot write {output}: {error.strerror}; it is readable up to its last whole chunk, "
+                f"{writer.bytes_written} bytes: {_next_command(output)}"
+            ) from error
+        _say(_summary(totals, writer.bytes_written, time.monotonic() - started))
+        _say(f"Next: {_next_command(output)}")
+
+
+@click.command(context_settings={"help_option_names": ["-h", "--help"]})
+@click.option("-o", "output", metavar="FILE", required=True, help="Capture to write; - for standard output.")
+@click.option(
+    "-t",
+    "threshold_ms",
+    metavar="MS",
+    type=click.FloatRange(min=0),
+    default=100,
+    show_default=True,
+    help="Record calls of at least this duration; 0 records every call.",
+)
+@click.option(
+    "-p",
+    "names",
+    metavar="NAME",
+    multiple=True,
+    help="Record calls of this process or thread name only; * ? [] make it a shell pattern. Repeatable.",
+)
+@click.option("-d", "duration_s", metavar="SECONDS", type=click.FloatRange(min=0), help="End after this time.")
+@click.option("-f", "replace", is_flag=True, help="Replace FILE if it exists.")
+@click.option("-q", "quiet", is_flag=True, help="Do not print the calls.")
+@click.option("-v", "verbose", is_flag=True, help="Say how the kernel is probed.")
+@click.option(
+    "--probes",
+    type=click.Choice(["auto", "fexit", "kprobe"]),
+    default="auto",
+    show_default=True,
+    help="How to attach to the kernel.",
+)
+@click.version_option(__version__, "-V", "--version", prog_name="httprec", message="%(prog)s %(version)s")
+def _command(
+    output: str,
+    threshold_ms: float,
+    names: tuple[str, ...],
+    duration_s: float | None,
+    replace: bool,
+    quiet: bool,
+    verbose: bool,
+    probes: str,
+) -> None:
+    """Record slow HTTP calls of this host into FILE, to be read with httpreport.
+
+    Every call that took at least -t milliseconds is recorded with the code that made it. Ctrl-C ends the recording.
+    """
+    found = host.problems()
+    if found:
+        raise RecorderError("\nhttprec: ".join(found))
+    options = Options(round(threshold_ms * 1e6), _patterns(names), host.ignored_pids(), probes, Sizes())
+    _record(output, replace, options, duration_s, quiet, verbose)
+
+
+def main() -> None:
+    """Exit codes: 0 done, 1 failed, 2 usage."""
+    try:
+        _command(prog_name="httprec")
+    except RecorderError as error:
+        _say(f"httprec: {error}")
+        sys.exit(1)

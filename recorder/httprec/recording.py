@@ -1,0 +1,205 @@
+"""The recording loop: what the rings hold goes to the capture, in an order in which nothing refers to what is missing.
+
+One round takes the calls that are whole, then drains the stacks (which hold at least those that these calls name), and
+writes processes, stacks and calls. Events are handed on as spans; only the set of processes in a span is looked at,
+and the calls themselves when they are printed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import select
+import struct
+import time
+from dataclasses import dataclass
+from typing import Callable
+
+from httpbpf.layout import CALL_ROW, COMPLETION_ROW, CONNECTION_STATE, ENUMS, STACK_ROW, Row
+from httpcapture import RING_HEADER, End, Lost, Outcome, Stack, StackStatus, Writer
+
+from .live import Live
+from .processes import Key, Processes
+from .ring import HEADER
+from .tracer import Tracer
+
+_ROUND_MS = 100
+_LEDGER_NS = 1_000_000_000
+_PROCESS = struct.Struct("<QI")
+_STACK = struct.Struct("<QQQII")
+_CONNECTION_STATE = struct.Struct("<QBBBBB")
+_COMPLETION = struct.Struct("<QQQQII")
+_REQUEST, _RESPONSE = ENUMS["phase"].index("REQUEST"), ENUMS["phase"].index("RESPONSE")
+
+
+@dataclass(frozen=True)
+class Totals:
+    """What the summary at the end says."""
+
+    calls: int
+    lost: dict[str, int]
+    processes: int
+
+
+def _offset(row: Row, name: str) -> int:
+    return next(field.offset for field in row.fields if field.name == name)
+
+
+_CALL_U64 = {
+    name: struct.Struct(f"<{_offset(CALL_ROW, name)}xQ")
+    for name in ("connection", "t0", "t2", "sent", "received", "process_start", "stack")
+}
+_SEQUENCE, _PID = (_offset(CALL_ROW, name) for name in ("sequence", "pid"))
+_OUTCOME, _STACK_STATUS = (_offset(CALL_ROW, name) for name in ("outcome", "stack_status"))
+
+
+def _u64(row: bytes | bytearray, name: str) -> int:
+    value: int = _CALL_U64[name].unpack_from(row)[0]
+    return value
+
+
+def _keys(span: memoryview) -> set[Key]:
+    """The processes of a span of call rows with their ring headers."""
+    stride = HEADER + CALL_ROW.size
+    pids = span.cast("I")[(HEADER + _PID) // 4 :: stride // 4]
+    starts = span.cast("Q")[(HEADER + _offset(CALL_ROW, "process_start")) // 8 :: stride // 8]
+    return set(zip(pids, starts))
+
+
+class Recording:
+    """`print_call` gets the text of each call, where calls are to be printed."""
+
+    def __init__(
+        self,
+        tracer: Tracer,
+        writer: Writer,
+        threshold_ns: int,
+        print_call: Callable[[str], None] | None,
+    ) -> None:
+        self._tracer, self._writer, self._threshold_ns = tracer, writer, threshold_ns
+        self._print = print_call
+        self._live = Live()
+        self._processes = Processes(writer.module, writer.process)
+        self._recorded = 0
+        self._in_flight = 0
+        self._lost: dict[str, int] = {}
+        self._ledger_ns = 0
+        self._poll = select.epoll()
+        self._poll.register(tracer.wake_fd, select.EPOLLIN)
+
+    def run(self, is_over: Callable[[], str | None]) -> Totals:
+        """Records until `is_over` gives the reason why it ends. Raises OSError where the capture cannot be written."""
+        self._tracer.start()
+        while True:
+            reason = is_over()
+            if reason is not None:
+                return self._end(reason)
+            self._poll.poll(_ROUND_MS / 1000)
+            self._round()
+
+    def _round(self) -> None:
+        now_ns = time.monotonic_ns()
+        self._drain_processes(now_ns)
+        span = self._tracer.calls.rows(CALL_ROW.size)
+        self._drain_stacks(now_ns)
+        if span:
+            for key in _keys(span):
+                self._processes.record(key, now_ns)
+            self._writer.calls(span, header=RING_HEADER)
+            self._recorded += len(span) // (HEADER + CALL_ROW.size)
+            self._show(span)
+            self._tracer.calls.consume(len(span))
+        completions = self._tracer.completions.rows(COMPLETION_ROW.size)
+        if completions:
+            self._writer.completions(completions, header=RING_HEADER)
+            self._tracer.completions.consume(len(completions))
+        if now_ns - self._ledger_ns >= _LEDGER_NS:
+            self._write_ledger(now_ns)
+        self._writer.tick(now_ns)
+
+    def _drain_processes(self, now_ns: int) -> None:
+        for row in self._tracer.processes.records():
+            start_ns, pid = _PROCESS.unpack_from(row)
+            self._processes.announce((pid, start_ns), now_ns)
+
+    def _drain_stacks(self, now_ns: int) -> None:
+        for row in self._tracer.stacks.records():
+            number, start_ns, taken_ns, pid, size = _STACK.unpack_from(row)
+            frames = row[STACK_ROW.size : STACK_ROW.size + size]
+            self._record_stack(Stack(number, pid, start_ns, taken_ns, frames), now_ns)
+
+    def _record_stack(self, stack: Stack, now_ns: int) -> None:
+        key = (stack.pid, stack.process_start_ns)
+        self._processes.record(key, now_ns)
+        self._processes.check_stack(key, memoryview(stack.frames).cast("Q"), now_ns)
+        self._writer.stack(stack)
+        if self._print:
+            self._live.number_stack(stack.id)
+
+    def _show(self, span: memoryview) -> None:
+        if not self._print:
+            return
+        stride = HEADER + CALL_ROW.size
+        for start in range(HEADER, len(span), stride):
+            try:
+                self._print(self._live.describe(span[start : start + CALL_ROW.size]))
+            except BrokenPipeError:  # whoever looked on has gone; the recording goes on
+                self._print = None
+                return
+
+    def _write_ledger(self, now_ns: int) -> dict[str, int]:
+        counts = self._tracer.counters()
+        emitted = counts.pop("calls")
+        del counts["completions"]
+        counts["process_gone"] = self._processes.gone
+        if counts != self._lost:
+            self._lost = counts
+            self._writer.lost(Lost(now_ns, counts))
+        self._ledger_ns = now_ns
+        return {"calls": emitted, **counts}
+
+    def _end(self, reason: str) -> Totals:
+        self._tracer.stop()
+        self._round()
+        now_ns = time.monotonic_ns()
+        for connection in self._tracer.open_connections():
+            self._finish(connection, now_ns)
+        emitted = self._write_ledger(now_ns)["calls"] + self._in_flight
+        lost = {name: count for name, count in self._lost.items() if count}
+        self._writer.end(End(now_ns, reason, True, emitted, self._recorded, self._in_flight, lost))
+        return Totals(self._recorded, lost, len(self._processes))
+
+    def _finish(self, connection: bytes, now_ns: int) -> None:
+        """What an open connection still holds: a slow call without a response, or the rest of a response."""
+        row = bytearray(connection[: CALL_ROW.size])
+        t3, phase, _, _, wanted, recorded = _CONNECTION_STATE.unpack_from(connection, CALL_ROW.size)
+        if phase == _REQUEST and wanted and now_ns - _u64(row, "t0") >= self._threshold_ns:
+            self._record_in_flight(row, connection[CALL_ROW.size + CONNECTION_STATE.size :], now_ns)
+        elif phase == _RESPONSE and recorded and t3 != _u64(row, "t2"):
+            (sequence,) = struct.unpack_from("<I", row, _SEQUENCE)
+            values = (_u64(row, "connection"), t3, _u64(row, "sent"), _u64(row, "received"), sequence, 0)
+            self._writer.completions(_COMPLETION.pack(*values))
+
+    def _record_in_flight(self, row: bytearray, stack_row: bytes, now_ns: int) -> None:
+        key, stack = self._stack_in_flight(row, stack_row)
+        self._processes.record(key, now_ns)
+        if stack is not None:
+            self._record_stack(stack, now_ns)
+            struct.pack_into("<Q", row, _offset(CALL_ROW, "stack"), stack.id)
+        struct.pack_into("<Q", row, _offset(CALL_ROW, "t2"), now_ns)
+        row[_OUTCOME] = Outcome.IN_FLIGHT
+        self._writer.calls(row)
+        self._recorded += 1
+        self._in_flight += 1
+        if self._print:
+            self._show(memoryview(bytes(HEADER) + row))
+
+    @staticmethod
+    def _stack_in_flight(row: bytearray, stack_row: bytes) -> tuple[Key, Stack | None]:
+        (pid,) = struct.unpack_from("<I", row, _PID)
+        key = (pid, _u64(row, "process_start"))
+        if row[_STACK_STATUS] != StackStatus.RECORDED:
+            return key, None
+        _, _, taken_ns, _, size = _STACK.unpack_from(stack_row)
+        frames = stack_row[STACK_ROW.size : STACK_ROW.size + size]
+        number = int.from_bytes(hashlib.blake2b(repr(key).encode() + frames, digest_size=8).digest(), "little")
+        return key, Stack(number, pid, key[1], taken_ns, frames)

@@ -1,0 +1,64 @@
+"""A BPF ring buffer is read where it lies: its pages are mapped, whole spans of records are handed on uncopied.
+
+The mapping (kernel/bpf/ringbuf.c): a page with the consumer's position, a page with the producer's, then the data twice
+in a row, so that a record that wraps around is contiguous. A record is a header of 8 bytes, u32 length and u32 page
+offset, and a payload padded to 8. Bit 31 of the length is set while the record is being written, bit 30 when it was
+discarded.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import mmap
+import struct
+from collections.abc import Iterator
+
+HEADER = 8
+_BUSY = 1 << 31
+_DISCARDED = 1 << 30
+_LENGTH = struct.Struct("<I")
+
+
+class Ring:
+    """The consumer's side of one ring buffer of `size` bytes (a power of two)."""
+
+    def __init__(self, fd: int, size: int) -> None:
+        page = mmap.PAGESIZE
+        self._size = size
+        self._consumer_page = mmap.mmap(fd, page, mmap.MAP_SHARED, mmap.PROT_READ | mmap.PROT_WRITE)
+        self._shared = mmap.mmap(fd, page + 2 * size, mmap.MAP_SHARED, mmap.PROT_READ, offset=page)
+        # A c_uint64 is loaded and stored as a whole, which struct does not promise.
+        self._position = ctypes.c_uint64.from_buffer(self._consumer_page)
+        view = memoryview(self._shared)
+        self._producer = view[:8].cast("Q")
+        self._data = view[page:]
+
+    def rows(self, row_size: int) -> memoryview:
+        """All records that are whole, headers included, of a ring whose records all have `row_size` bytes.
+
+        `row_size` is a multiple of 8. The view is valid until `consume`.
+        """
+        stride = HEADER + row_size
+        start = self._position.value & (self._size - 1)
+        waiting = (self._producer[0] - self._position.value) // stride
+        span = self._data[start : start + waiting * stride]
+        lengths = span.cast("I")[:: stride // 4]
+        if lengths.tobytes() != _LENGTH.pack(row_size) * waiting:
+            waiting = next(i for i, length in enumerate(lengths) if length != row_size)
+        return span[: waiting * stride]
+
+    def consume(self, size: int) -> None:
+        """Gives the first `size` bytes back to the kernel."""
+        self._position.value += size
+
+    def records(self) -> Iterator[bytes]:
+        """The payloads of all records that are whole, each given back to the kernel as the next one is asked for."""
+        while self._position.value < self._producer[0]:
+            start = self._position.value & (self._size - 1)
+            (length,) = _LENGTH.unpack_from(self._data, start)
+            if length & _BUSY:
+                return
+            payload = length & ~_DISCARDED
+            if not length & _DISCARDED:
+                yield bytes(self._data[start + HEADER : start + HEADER + payload])
+            self.consume(HEADER + payload + (-payload % 8))

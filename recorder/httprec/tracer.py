@@ -1,0 +1,196 @@
+"""The BPF program in the running kernel. The one file that imports bcc.
+
+`Tracer` compiles, loads and attaches; then it gives access to the rings, the ledger and, at the end, to the connections
+that are still open. Raises RecorderError where the kernel or BCC cannot do it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import mmap
+import os
+import re
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from httpbpf import layout
+from httpbpf.btf import BtfError, load
+from httpbpf.process_filter import FilterError, compile_filter
+from httpbpf.program import KERNEL_TREE, Program, Sizes, build
+
+from .errors import RecorderError
+from .ring import Ring
+
+_KPROBE_PROFILES = ("/sys/kernel/tracing/kprobe_profile", "/sys/kernel/debug/tracing/kprobe_profile")
+_BLOCKED_READERS = 4096  # at once; the most there can be (KRETPROBE_MAXACTIVE_MAX). The default is a few per CPU
+_MEMBARRIER_GLOBAL = 1
+_SYS_MEMBARRIER = {"x86_64": 324, "aarch64": 283}
+
+
+@dataclass(frozen=True)
+class Options:
+    """What is decided in the kernel. `process_filters` empty: all processes. `ignored_pids` are not seen at all."""
+
+    threshold_ns: int
+    process_filters: Sequence[bytes]
+    ignored_pids: Sequence[int]
+    probes: str = "auto"  # auto, fexit or kprobe
+    sizes: Sizes = Sizes()
+
+
+def _import_bcc() -> Any:
+    # libbcc reads the variable when it compiles; set before it is loaded it is seen in every version.
+    os.environ["BCC_KERNEL_SOURCE"] = str(KERNEL_TREE)
+    try:
+        import bcc  # noqa: PLC0415 - after the variable is set
+    except ImportError:
+        raise RecorderError("BCC for Python is missing: apt install python3-bpfcc") from None
+    if not hasattr(bcc, "BPF"):
+        raise RecorderError(
+            f"{os.path.dirname(bcc.__file__ or 'bcc')} is PyPI's lattice package of the same name, not BCC: "
+            "pip uninstall bcc; apt install python3-bpfcc"
+        )
+    return bcc.BPF
+
+
+@contextlib.contextmanager
+def _quiet_stderr() -> Iterator[list[str]]:
+    """Keeps what libbcc prints to file descriptor 2; the list holds it afterwards."""
+    kept: list[str] = []
+    saved = os.dup(2)
+    spool = os.memfd_create("libbcc")
+    os.dup2(spool, 2)
+    try:
+        yield kept
+    finally:
+        os.dup2(saved, 2)
+        os.close(saved)
+        kept.append(os.pread(spool, 1 << 20, 0).decode(errors="replace"))
+        os.close(spool)
+
+
+class Tracer:
+    """The attached program. Use as a context manager: leaving it detaches everything."""
+
+    def __init__(self, options: Options) -> None:
+        bpf_class = _import_bcc()
+        try:
+            self._btf = load()
+            self._filter = compile_filter(options.process_filters) if options.process_filters else None
+        except (BtfError, FilterError) as error:
+            raise RecorderError(str(error)) from error
+        self.probes, self._bpf = self._attach_best(bpf_class, options)
+        sizes = options.sizes
+        self._fill_maps(options)
+        self.calls = self._ring("call_ring", sizes.call_ring_pages)
+        self.completions = self._ring("completion_ring", sizes.completion_ring_pages)
+        self.stacks = self._ring("stack_ring", sizes.stack_ring_pages)
+        self.processes = self._ring("process_ring", sizes.process_ring_pages)
+        self.wake_fd: int = self._bpf["process_ring"].map_fd
+
+    def __enter__(self) -> Tracer:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        with _quiet_stderr():
+            self._bpf.cleanup()
+
+    def _attach_best(self, bpf_class: Any, options: Options) -> tuple[str, Any]:
+        wanted = ["fexit", "kprobe"] if options.probes == "auto" else [options.probes]
+        problems: list[str] = []
+        for probes in wanted:
+            try:
+                program = build(
+                    self._btf,
+                    options.sizes,
+                    threshold_ns=options.threshold_ns,
+                    filter_processes=self._filter is not None,
+                    fexit=probes == "fexit",
+                )
+            except BtfError as error:
+                raise RecorderError(str(error)) from error
+            bpf = self._attach(bpf_class, program, probes, problems)
+            if bpf is not None:
+                return probes, bpf
+        raise RecorderError("this kernel takes no probes: " + "; ".join(problems))
+
+    @staticmethod
+    def _attach(bpf_class: Any, program: Program, probes: str, problems: list[str]) -> Any:
+        try:
+            with _quiet_stderr() as said:
+                bpf = bpf_class(text=program.text, cflags=program.cflags)  # attaches fexit and tracepoints
+                if probes == "kprobe":
+                    for function in program.functions:
+                        bpf.attach_kprobe(event=function, fn_name=f"enter_{function}")
+                        bpf.attach_kretprobe(event=function, fn_name=f"return_{function}", maxactive=_BLOCKED_READERS)
+                    bpf.attach_kprobe(event="tcp_close", fn_name="enter_tcp_close")
+        except Exception as error:  # BCC raises bare Exceptions
+            lines = [line for text in said for line in text.splitlines() if line.strip()]
+            problems.append(f"{probes}: {error}" + (f" ({lines[-1].strip()})" if lines else ""))
+            return None
+        return bpf
+
+    def _table(self, name: str, key: Any, leaf: Any) -> Any:
+        return self._bpf.get_table(name, keytype=key, leaftype=leaf)
+
+    def _fill_maps(self, options: Options) -> None:
+        ignored = self._table("ignored_pids", ctypes.c_uint32, ctypes.c_uint8)
+        for pid in options.ignored_pids:
+            ignored[ctypes.c_uint32(pid)] = ctypes.c_uint8(1)
+        if self._filter is not None:
+            table = b"".join(self._filter)
+            leaf = ctypes.c_char * len(table)
+            self._table("process_filters", ctypes.c_uint32, leaf)[ctypes.c_uint32(0)] = leaf.from_buffer_copy(table)
+        self._counters = self._table("counters", ctypes.c_uint32, ctypes.c_uint64)
+
+    def _ring(self, name: str, pages: int) -> Ring:
+        return Ring(self._bpf[name].map_fd, pages * mmap.PAGESIZE)
+
+    def _run(self, on: int) -> None:
+        self._table("running", ctypes.c_uint32, ctypes.c_uint32)[ctypes.c_uint32(0)] = ctypes.c_uint32(on)
+
+    def start(self) -> None:
+        self._run(1)
+
+    def stop(self) -> None:
+        """After this no probe changes anything any more."""
+        self._run(0)
+        # A global membarrier waits for a grace period of RCU, under which every probe runs (kernel/sched/membarrier.c).
+        number = _SYS_MEMBARRIER.get(os.uname().machine, -1)
+        if ctypes.CDLL(None).syscall(number, _MEMBARRIER_GLOBAL, 0) != 0:
+            time.sleep(0.5)
+
+    def counters(self) -> dict[str, int]:
+        """The ledger in the kernel, over all CPUs."""
+        counts = {name: sum(self._counters[ctypes.c_uint32(index)]) for index, name in enumerate(layout.COUNTERS)}
+        counts["probe_missed"] = self._missed_probes()
+        return counts
+
+    def _missed_probes(self) -> int:
+        missed = 0
+        for function in self._bpf.funcs.values():
+            with open(f"/proc/self/fdinfo/{function.fd}") as file:  # 5.12 and later, commit 9ed9e9ba2337
+                match = re.search(r"^recursion_misses:\s*(\d+)", file.read(), re.MULTILINE)
+            missed += int(match.group(1)) if match else 0
+        if self.probes == "kprobe":
+            missed += sum(_profile_misses(f"_bcc_{os.getpid()}"))
+        return missed
+
+    def open_connections(self) -> Iterator[bytes]:
+        """struct connection of every socket that is followed: call row, connection_state, stack row and frames."""
+        leaf = ctypes.c_char * layout.CONNECTION_SIZE
+        table = self._table("connections", ctypes.c_uint64, leaf)
+        for key in table:
+            with contextlib.suppress(KeyError):
+                yield bytes(table[key])
+
+
+def _profile_misses(suffix: str) -> Iterable[int]:
+    """Misses of our probes that are kprobe events: `name hits misses` lines."""
+    for path in _KPROBE_PROFILES:
+        with contextlib.suppress(OSError), open(path) as file:
+            return [int(line.split()[2]) for line in file if line.split()[0].endswith(suffix)]
+    return []
