@@ -1,4 +1,4 @@
-"""BTF says where a kernel keeps things: member offsets, enumerators and prototypes, as /sys/kernel/btf/vmlinux has them.
+"""BTF says where a kernel keeps things: offsets of members, enumerators, prototypes (/sys/kernel/btf/vmlinux).
 
 The format is a header, an array of type records of varying length and a string table (kernel documentation, "BPF Type
 Format"). One pass over the records notes where each starts and keeps those that were asked for by name; members of

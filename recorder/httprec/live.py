@@ -40,7 +40,7 @@ class Live:
         if call["role"] == Role.SERVER:
             source, destination, port = peer, local, call["local_port"]
         return (
-            f"PID: {call['pid']}, Comm: {_printable(call['process'])}, "
+            f"PID: {call['pid']}, Comm: {_printable(call['comm'])}, "
             f"Stack ID: {self._stack_numbers.get(call['stack'], 0)}\n"
             f"Duration: {(call['t2'] - call['t0']) / 1e6:.2f} ms, Size: {call['sent'] + call['received']} bytes\n"
             f"Src IP: {source}, Dst IP: {destination}, Dst Port: {port}\n"

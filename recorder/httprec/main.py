@@ -16,7 +16,7 @@ from httpcapture import Writer
 
 from . import __version__, host
 from .errors import RecorderError
-from .output import STDOUT, open_output
+from .output import STDOUT, check_output, open_output
 from .recording import Recording, Totals
 from .tracer import Options, Tracer
 
@@ -70,21 +70,21 @@ def _next_command(output: str) -> str:
     return "httpreport FILE" if output == STDOUT else f"httpreport {output}"
 
 
-def _record(output: str, replace: bool, options: Options, duration_s: float | None, quiet: bool, verbose: bool) -> None:
-    threshold_ms = options.threshold_ns / 1e6
-
+def _record(
+    output: str, options: Options, *, replace: bool, duration_s: float | None, quiet: bool, verbose: bool
+) -> None:
     def show(text: str) -> None:
-        return click.echo(text, nl=False, err=output == STDOUT)
+        click.echo(text, nl=False, err=output == STDOUT)
 
-    stream = open_output(output, replace=replace)
-    with stream, Tracer(options) as tracer:
+    with Tracer(options) as tracer, open_output(output, replace=replace) as stream:
         if verbose:
             _say(f"Probes: {tracer.probes}; not recorded: {', '.join(f'pid {pid}' for pid in options.ignored_pids)}")
-        writer = Writer(stream, host.meta(options.threshold_ns, options.process_filters, tracer.probes, options.sizes))
+        meta = host.meta(options.threshold_ns, options.process_filters, tracer.probes, options.sizes)
+        writer = Writer(stream, meta)
         recording = Recording(tracer, writer, options.threshold_ns, None if quiet else show)
         is_over = _end_conditions(duration_s)
         started = time.monotonic()
-        _announce(threshold_ms, options.process_filters, _say if quiet else show)
+        _announce(options.threshold_ns / 1e6, options.process_filters, show)
         try:
             totals = recording.run(is_over)
         except OSError as error:
@@ -127,6 +127,7 @@ def _record(output: str, replace: bool, options: Options, duration_s: float | No
 )
 @click.version_option(__version__, "-V", "--version", prog_name="httprec", message="%(prog)s %(version)s")
 def _command(
+    *,
     output: str,
     threshold_ms: float,
     names: tuple[str, ...],
@@ -143,8 +144,9 @@ def _command(
     found = host.problems()
     if found:
         raise RecorderError("\nhttprec: ".join(found))
+    check_output(output, replace=replace)
     options = Options(round(threshold_ms * 1e6), _patterns(names), host.ignored_pids(), probes, Sizes())
-    _record(output, replace, options, duration_s, quiet, verbose)
+    _record(output, options, replace=replace, duration_s=duration_s, quiet=quiet, verbose=verbose)
 
 
 def main() -> None:

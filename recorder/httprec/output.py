@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import os
 import stat
@@ -21,18 +22,7 @@ def _owner() -> tuple[int, int]:
         return os.getuid(), os.getgid()
 
 
-def _remove_old(path: str) -> None:
-    try:
-        status = os.lstat(path)
-    except FileNotFoundError:
-        return
-    if not stat.S_ISREG(status.st_mode):
-        raise RecorderError(f"{path} is not a regular file: -f replaces only files; remove it or choose another name")
-    os.unlink(path)
-
-
-def _check_space(path: str) -> None:
-    folder = os.path.dirname(os.path.abspath(path))
+def _check_space(folder: str) -> None:
     status = os.statvfs(folder)
     free = status.f_bavail * status.f_frsize
     if free < _MIN_FREE:
@@ -42,16 +32,34 @@ def _check_space(path: str) -> None:
         )
 
 
-def open_output(path: str, *, replace: bool) -> io.RawIOBase:
-    """A new file of mode 0600, or standard output for `-`. Raises RecorderError where there can be none."""
+def check_output(path: str, *, replace: bool) -> None:
+    """Raises RecorderError where `open_output` could not work; changes nothing."""
     if path == STDOUT:
         if sys.stdout.isatty():
             raise RecorderError("-o - would write the capture to the terminal: redirect it to a file or a pipe")
+        return
+    try:
+        status = os.lstat(path)
+    except OSError:
+        status = None
+    if status is not None and not replace:
+        raise RecorderError(f"{path} exists: give -f to replace it, or choose another -o FILE")
+    if status is not None and not stat.S_ISREG(status.st_mode):
+        raise RecorderError(f"{path} is not a regular file: -f replaces only files; choose another -o FILE")
+    folder = os.path.dirname(os.path.abspath(path))
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise RecorderError(f"cannot write into {folder}: it is missing or not writable; choose another -o FILE")
+    _check_space(folder)
+
+
+def open_output(path: str, *, replace: bool) -> io.RawIOBase:
+    """A new file of mode 0600, or standard output for `-`. Raises RecorderError where there can be none."""
+    if path == STDOUT:
         return open(os.dup(sys.stdout.fileno()), "wb", buffering=0)
     try:
-        _check_space(path)
         if replace:
-            _remove_old(path)
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(path)
         fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
     except FileExistsError:
         raise RecorderError(f"{path} exists: give -f to replace it, or choose another -o FILE") from None

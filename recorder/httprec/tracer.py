@@ -24,6 +24,7 @@ from httpbpf.program import KERNEL_TREE, Program, Sizes, build
 from .errors import RecorderError
 from .ring import Ring
 
+_KPROBE_EVENTS = ("/sys/kernel/tracing/kprobe_events", "/sys/kernel/debug/tracing/kprobe_events")
 _KPROBE_PROFILES = ("/sys/kernel/tracing/kprobe_profile", "/sys/kernel/debug/tracing/kprobe_profile")
 _BLOCKED_READERS = 4096  # at once; the most there can be (KRETPROBE_MAXACTIVE_MAX). The default is a few per CPU
 _MEMBARRIER_GLOBAL = 1
@@ -37,8 +38,8 @@ class Options:
     threshold_ns: int
     process_filters: Sequence[bytes]
     ignored_pids: Sequence[int]
-    probes: str = "auto"  # auto, fexit or kprobe
-    sizes: Sizes = Sizes()
+    probes: str  # auto, fexit or kprobe
+    sizes: Sizes
 
 
 def _import_bcc() -> Any:
@@ -70,6 +71,16 @@ def _quiet_stderr() -> Iterator[list[str]]:
         os.close(saved)
         kept.append(os.pread(spool, 1 << 20, 0).decode(errors="replace"))
         os.close(spool)
+
+
+def _refusal(probes: str, error: str, said: str) -> str:
+    """Why BCC could not attach, as far as it can be known."""
+    if probes == "kprobe" and not any(os.path.exists(path) for path in _KPROBE_EVENTS):
+        return "the kernel was built without CONFIG_KPROBES, or tracefs is not mounted"
+    if "Operation not permitted" in said:
+        return "not permitted; the kernel is locked down, or CAP_BPF and CAP_PERFMON are missing in this container"
+    lines = [line.strip() for line in said.splitlines() if line.strip()]
+    return f"{error} ({lines[-1]})" if lines else error
 
 
 class Tracer:
@@ -128,8 +139,7 @@ class Tracer:
                         bpf.attach_kretprobe(event=function, fn_name=f"return_{function}", maxactive=_BLOCKED_READERS)
                     bpf.attach_kprobe(event="tcp_close", fn_name="enter_tcp_close")
         except Exception as error:  # BCC raises bare Exceptions
-            lines = [line for text in said for line in text.splitlines() if line.strip()]
-            problems.append(f"{probes}: {error}" + (f" ({lines[-1].strip()})" if lines else ""))
+            problems.append(f"{probes}: {_refusal(probes, str(error), ''.join(said))}")
             return None
         return bpf
 

@@ -1,0 +1,420 @@
+"""Runs in the guest as root: every way in which a call can go, each by a process of its own name, under recorders.
+
+A scenario is a client and a server function over one connected socket each. The client's process is called like the
+scenario, the server's the same with an `S` behind, so that their calls are found again by name. What a client saw
+by its own clock (CLOCK_MONOTONIC) goes to /tmp/out/seen.json. The recorders run at the same time: one with fexit and
+one with kprobes, which must see the same, and one with process filters.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import json
+import os
+import select
+import signal
+import socket
+import struct
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+OUT = "/tmp/out"
+REQUEST = b"GET /slow HTTP/1.1\r\nHost: guest\r\n\r\n"
+RESPONSE = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello"
+SLOW = 0.3  # seconds
+PR_SET_NAME = 15
+
+Side = Callable[[socket.socket], Any]
+SCENARIOS: dict[str, tuple[Side, Side]] = {}
+
+
+def against(server: Side) -> Callable[[Side], Side]:
+    """Registers a client function as a scenario, with the server that it talks to."""
+
+    def register(client: Side) -> Side:
+        SCENARIOS[client.__name__] = (client, server)
+        return client
+
+    return register
+
+
+def now() -> int:
+    return time.monotonic_ns()
+
+
+def read_request(sock: socket.socket) -> bytes:
+    data = b""
+    while not data.endswith(b"\r\n\r\n"):
+        part = sock.recv(65536)
+        if not part:
+            break
+        data += part
+    return data
+
+
+def answers_slowly(sock: socket.socket) -> None:
+    while read_request(sock):
+        time.sleep(SLOW)
+        sock.sendall(RESPONSE)
+
+
+def never_answers(sock: socket.socket) -> None:
+    read_request(sock)
+    signal.pause()
+
+
+def closes_without_answer(sock: socket.socket) -> None:
+    read_request(sock)
+    time.sleep(SLOW)
+    sock.close()
+
+
+def resets(sock: socket.socket) -> None:
+    read_request(sock)
+    time.sleep(SLOW)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    sock.close()
+
+
+def answers_in_two_parts(sock: socket.socket) -> None:
+    while read_request(sock):
+        time.sleep(SLOW)
+        sock.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 100005\r\n\r\nhello")
+        time.sleep(SLOW)
+        sock.sendall(bytes(100000))
+
+
+def sends_a_file(sock: socket.socket) -> None:
+    with tempfile.TemporaryFile() as file:
+        file.write(b"x" * 100000)
+        file.flush()
+        while read_request(sock):
+            time.sleep(SLOW)
+            sock.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n")
+            os.sendfile(sock.fileno(), file.fileno(), 0, 100000)
+
+
+def answers_after_end_of_file(sock: socket.socket) -> None:
+    while sock.recv(65536):
+        pass
+    time.sleep(SLOW)
+    sock.sendall(RESPONSE)
+
+
+def call(sock: socket.socket, request: bytes = REQUEST) -> tuple[int, int]:
+    """One plain call; its t0 and t2 by the client's clock."""
+    t0 = now()
+    sock.sendall(request)
+    sock.recv(65536)
+    return t0, now()
+
+
+@against(answers_slowly)
+def plain(sock: socket.socket) -> Any:
+    return [call(sock)]
+
+
+@against(answers_slowly)
+def ipv6(sock: socket.socket) -> Any:
+    """Over ::1."""
+    return [call(sock)]
+
+
+@against(answers_slowly)
+def mapped(sock: socket.socket) -> Any:
+    """Over ::ffff:127.0.0.1."""
+    return [call(sock)]
+
+
+@against(answers_slowly)
+def abcdefghijklmno(sock: socket.socket) -> Any:
+    """A name of 15 bytes, all that the kernel keeps."""
+    return [call(sock)]
+
+
+@against(answers_slowly)
+def keepalive(sock: socket.socket) -> Any:
+    """The rest between two calls belongs to neither."""
+    calls = [call(sock)]
+    time.sleep(1)
+    return [*calls, call(sock)]
+
+
+@against(never_answers)
+def in_flight(sock: socket.socket) -> Any:
+    t0 = now()
+    sock.sendall(REQUEST)
+    report([(t0, 0)])
+    sock.recv(65536)
+
+
+@against(closes_without_answer)
+def eof(sock: socket.socket) -> Any:
+    return [call(sock)]
+
+
+@against(resets)
+def reset(sock: socket.socket) -> Any:
+    t0 = now()
+    sock.sendall(REQUEST)
+    with contextlib.suppress(ConnectionResetError):
+        sock.recv(65536)
+    return [(t0, now())]
+
+
+@against(never_answers)
+def closed(sock: socket.socket) -> Any:
+    """The client loses patience."""
+    t0 = now()
+    sock.sendall(REQUEST)
+    time.sleep(SLOW)
+    sock.close()
+    return [(t0, now())]
+
+
+@against(answers_slowly)
+def peek(sock: socket.socket) -> Any:
+    """Looking at the response does not take it."""
+    t0 = now()
+    sock.sendall(REQUEST)
+    sock.recv(65536, socket.MSG_PEEK)
+    time.sleep(SLOW)
+    sock.recv(65536)
+    return [(t0, now())]
+
+
+@against(answers_slowly)
+def nonblocking(sock: socket.socket) -> Any:
+    """A receive that would block is no response."""
+    sock.setblocking(False)
+    poll = select.poll()
+    poll.register(sock, select.POLLIN)
+    t0 = now()
+    sock.send(REQUEST)
+    while True:
+        try:
+            sock.recv(65536)
+            return [(t0, now())]
+        except BlockingIOError:
+            poll.poll(50)
+
+
+@against(answers_slowly)
+def two_threads(sock: socket.socket) -> Any:
+    """One thread sends, another has been receiving all the time."""
+    received = []
+    ready = threading.Event()
+
+    def receive() -> None:
+        ready.set()
+        sock.recv(65536)
+        received.extend([now(), threading.get_native_id()])
+
+    thread = threading.Thread(target=receive)
+    thread.start()
+    ready.wait()
+    time.sleep(0.1)
+    t0 = now()
+    sock.sendall(REQUEST)
+    thread.join()
+    return [(t0, *received)]
+
+
+@against(answers_slowly)
+def slow_upload(sock: socket.socket) -> Any:
+    """The request itself takes a while."""
+    t0 = now()
+    sock.sendall(REQUEST[:10])
+    time.sleep(SLOW)
+    sock.sendall(REQUEST[10:])
+    sock.recv(65536)
+    return [(t0, now())]
+
+
+def receive_all(sock: socket.socket, size: int) -> int:
+    """t2 of a response of this size, head and body."""
+    first = sock.recv(65536)
+    t2, got = now(), len(first)
+    while got < size:
+        got += len(sock.recv(65536))
+    return t2
+
+
+@against(answers_in_two_parts)
+def slow_download(sock: socket.socket) -> Any:
+    """The response goes on after t2."""
+    t0 = now()
+    sock.sendall(REQUEST)
+    t2 = receive_all(sock, 43 + 100005)
+    return [(t0, t2, now())]
+
+
+@against(sends_a_file)
+def sendfile(sock: socket.socket) -> Any:
+    t0 = now()
+    sock.sendall(REQUEST)
+    t2 = receive_all(sock, 43 + 100000)
+    return [(t0, t2, now())]
+
+
+@against(answers_after_end_of_file)
+def half_closed(sock: socket.socket) -> Any:
+    """The client's end of file is no end of the call."""
+    t0 = now()
+    sock.sendall(REQUEST)
+    sock.shutdown(socket.SHUT_WR)
+    sock.recv(65536)
+    return [(t0, now())]
+
+
+@against(answers_slowly)
+def older(sock: socket.socket) -> Any:
+    """Connected, and in the middle of a call, before the recorders start."""
+    sock.sendall(REQUEST)
+    os.read(0, 1)  # until the recorders run
+    sock.recv(65536)
+    return [call(sock)]
+
+
+def report(seen: Any) -> None:
+    os.write(1, json.dumps(seen).encode() + b"\n")
+
+
+def set_name(name: str) -> None:
+    ctypes.CDLL(None).prctl(PR_SET_NAME, name[:15].encode(), 0, 0, 0)
+
+
+def family(name: str) -> tuple[int, str]:
+    if name == "ipv6":
+        return socket.AF_INET6, "::1"
+    return (socket.AF_INET6, "::ffff:127.0.0.1") if name == "mapped" else (socket.AF_INET, "127.0.0.1")
+
+
+def server_main(name: str) -> None:
+    """Prints its port, serves one connection after the other."""
+    kind, address = family(name)
+    listener = socket.socket(kind, socket.SOCK_STREAM)
+    listener.bind((address, 0))
+    listener.listen()
+    print(listener.getsockname()[1], flush=True)
+    set_name(name[:14] + "S")
+    if name == "older":
+        connection = listener.accept()[0]
+        read_request(connection)
+        os.read(0, 1)
+        time.sleep(SLOW)
+        connection.sendall(RESPONSE)
+        SCENARIOS[name][1](connection)
+        return
+    SCENARIOS[name][1](listener.accept()[0])
+
+
+def client_main(name: str, port: int) -> None:
+    set_name(name)
+    kind, address = family(name)
+    sock = socket.socket(kind, socket.SOCK_STREAM)
+    sock.connect((address, port))
+    print(sock.getsockname()[1], flush=True)
+    report(SCENARIOS[name][0](sock))
+
+
+class Pair:
+    """The two processes of a scenario."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.server, self.port = self._start("server", name)
+        self.client, self.local_port = self._start("client", name, str(self.port))
+
+    @staticmethod
+    def _start(*arguments: str) -> tuple[subprocess.Popen[str], int]:
+        process = subprocess.Popen(
+            [sys.executable, __file__, *arguments], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
+        assert process.stdout is not None
+        return process, int(process.stdout.readline())
+
+    def go(self) -> None:
+        for process in (self.client, self.server):
+            assert process.stdin is not None
+            process.stdin.write("x")
+            process.stdin.flush()
+
+    def result(self) -> dict[str, Any]:
+        assert self.client.stdout is not None
+        return {
+            "calls": json.loads(self.client.stdout.readline()),
+            "client_pid": self.client.pid,
+            "server_pid": self.server.pid,
+            "client_port": self.local_port,
+            "server_port": self.port,
+        }
+
+    def end(self) -> None:
+        for process in (self.client, self.server):
+            process.kill()
+            process.wait()
+
+
+RECORDERS = {
+    "fexit": ["-t", "0", "--probes", "fexit"],
+    "kprobe": ["-t", "0", "--probes", "kprobe"],
+    "named": ["-t", "100", "-p", "abcdefghijklmno", "-p", "k?ep[!b-z]liv*"],
+}
+
+
+def start_recorder(name: str) -> subprocess.Popen[bytes]:
+    command = [sys.executable, "-m", "httprec", "-o", f"{OUT}/{name}.cap", *RECORDERS[name]]
+    with open(f"{OUT}/{name}.txt", "wb") as log:
+        return subprocess.Popen(command, stdout=log, stderr=log)
+
+
+def wait_until_tracing(name: str, process: subprocess.Popen[bytes]) -> None:
+    printed = Path(f"{OUT}/{name}.txt")
+    while "Tracing..." not in printed.read_text():
+        if process.poll() is not None:
+            raise SystemExit(f"recorder {name} ended: {printed.read_text()}")
+        time.sleep(0.2)
+
+
+def main() -> int:
+    early = Pair("older")
+    recorders = {name: start_recorder(name) for name in RECORDERS}
+    for name, process in recorders.items():
+        wait_until_tracing(name, process)
+    seen, waiting = {}, []
+    early.go()
+    seen["older"] = early.result()
+    for name in SCENARIOS:
+        if name != "older":
+            pair = Pair(name)
+            seen[name] = pair.result()
+            waiting.append(pair)
+            if name != "in_flight":
+                pair.client.wait()
+    time.sleep(SLOW)
+    for process in recorders.values():
+        process.send_signal(signal.SIGINT)
+    codes = {name: process.wait() for name, process in recorders.items()}
+    for pair in (early, *waiting):
+        pair.end()
+    with open(f"{OUT}/seen.json", "w") as file:
+        json.dump({"scenarios": seen, "recorders": codes}, file)
+    return 0
+
+
+if __name__ == "__main__":
+    if len(sys.argv) == 1:
+        sys.exit(main())
+    side, scenario_name, *rest = sys.argv[1:]
+    if side == "server":
+        server_main(scenario_name)
+    else:
+        client_main(scenario_name, int(rest[0]))
