@@ -1,0 +1,135 @@
+"""A job goes in as a folder and comes back as a folder and an exit status, or `run` raises.
+
+The guest has three disks, the namespaces of one NVMe controller: the root file system, whose changes are
+thrown away, a tar of the job, and room for a tar of what comes back. Its console is QEMU's standard output.
+What it does with them is in `init-root`.
+"""
+
+from __future__ import annotations
+
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from vm.image import Image, image
+
+QEMU = "qemu-system-x86_64"
+# cx16: QEMU 7.2 corrupts flags around cmpxchg16b, by which most boots of Linux 6.12 failed; QEMU 10 does not.
+# la57 and avx make no difference that could be measured; they are off in the set that was seen to boot always.
+CPU = "max,-la57,-avx,-avx2,-cx16"
+# tcg: where hardware virtualisation is offered it may hang, and results should not depend on it.
+MACHINE = ["-accel", "tcg", "-cpu", CPU, "-nodefaults", "-no-reboot", "-net", "none", "-display", "none"]
+KERNEL_OPTIONS = "console=ttyS0 quiet panic=-1 mitigations=off nokaslr tsc=unstable cryptomgr.notests"
+RESULT_BYTES = 256 << 20
+LAST_LINES = 40
+
+
+class GuestError(Exception):
+    """The job was not run to its end: the message says what happened, with the console's last lines."""
+
+
+@dataclass(frozen=True)
+class Result:
+    """How a job ended, and all that the guest's console showed."""
+
+    exit_code: int
+    console: str
+
+
+def run(
+    job_dir: Path,
+    out_dir: Path,
+    *,
+    suite: str = "bookworm",
+    kernel: str | None = None,
+    memory_mib: int = 1536,
+    cpus: int = 2,
+    timeout_s: float = 300,
+    verbose: bool = False,
+) -> Result:
+    """Run run.sh of a copy of `job_dir` as root in a guest; put what it left in /tmp/out into `out_dir`.
+
+    `suite` is where the guest's packages are from, `kernel` the suite of its kernel (default: the same).
+    `timeout_s` is counted from the guest's start, when it has been built. `verbose` copies the console to
+    standard error. All of the guest's /tmp, where the job and /tmp/out are, is memory.
+
+    Raises GuestError when the job does not end in time, the guest breaks down, or /tmp/out exceeds
+    RESULT_BYTES; ImageError or AptError when there is no guest to run it in.
+    """
+    if not shutil.which(QEMU):
+        raise GuestError(f"no {QEMU} here: install the package qemu-system-x86")
+    booted = image(suite, kernel or suite)
+    with tempfile.TemporaryDirectory(prefix="httprec-guest-") as folder:
+        job, result = Path(folder, "job.tar"), Path(folder, "result.tar")
+        packed = _tar("-C", job_dir, "-cf", job, ".")
+        if packed.returncode != 0:
+            raise GuestError(f"the job cannot be packed: {packed.stderr.strip()}")
+        with result.open("wb") as file:
+            file.truncate(RESULT_BYTES)
+        command = [*_qemu(booted, job, result), "-m", str(memory_mib), "-smp", str(cpus)]
+        console = _boot(command, timeout_s, verbose)
+        return Result(_unpack(result, out_dir, console), console)
+
+
+def _qemu(booted: Image, job: Path, result: Path) -> list[str]:
+    command = [QEMU, *MACHINE, "-serial", "stdio", "-kernel", str(booted.kernel), "-append", KERNEL_OPTIONS]
+    command += ["-initrd", str(booted.initramfs), "-device", "nvme,id=nvme,serial=guest"]
+    disks = [(booted.root, "snapshot=on"), (job, "readonly=on"), (result, "cache=unsafe")]
+    for number, (path, option) in enumerate(disks, start=1):
+        command += ["-drive", f"if=none,id=disk{number},format=raw,file={path},{option}"]
+        command += ["-device", f"nvme-ns,bus=nvme,drive=disk{number},nsid={number}"]
+    return command
+
+
+def _boot(command: list[str], timeout_s: float, verbose: bool) -> str:
+    """The console of a guest that ended by itself."""
+    # timeout(1), since it also ends a hanging guest whose harness was killed.
+    bounded = ["timeout", "--signal=KILL", str(timeout_s), *command]
+    console: list[str] = []
+    started = time.monotonic()
+    silent, piped, joined = subprocess.DEVNULL, subprocess.PIPE, subprocess.STDOUT
+    with subprocess.Popen(bounded, stdin=silent, stdout=piped, stderr=joined, errors="replace") as qemu:
+        assert qemu.stdout is not None
+        try:
+            for line in qemu.stdout:
+                console.append(line)
+                if verbose:
+                    print(line, end="", file=sys.stderr, flush=True)
+            status = qemu.wait()
+        finally:
+            qemu.terminate()
+    if status in (-signal.SIGKILL, 128 + signal.SIGKILL):
+        times = f"{time.monotonic() - started:.1f} s (limit: {timeout_s:g} s)"
+        raise GuestError(f"the guest was killed after {times}{_end(console)}")
+    if status != 0:
+        raise GuestError(f"QEMU failed with exit status {status}{_end(console)}")
+    return "".join(console)
+
+
+def _unpack(result: Path, out_dir: Path, console: str) -> int:
+    """The job's exit status, when its files have been unpacked into `out_dir`."""
+    status = _tar("--occurrence=1", "-xOf", result, "job-status")  # the first of its files
+    if status.returncode != 0:
+        panic = re.search("Kernel panic.*", console)
+        reason = panic[0] if panic else "the guest ended"
+        raise GuestError(f"{reason}, before the job did{_end(console.splitlines(keepends=True))}")
+    out_dir.mkdir(parents=True, exist_ok=True)
+    unpacked = _tar("-C", out_dir, "--strip-components=1", "--no-same-owner", "-xf", result, "out")
+    if unpacked.returncode != 0:
+        room = f"there is room for {RESULT_BYTES >> 20} MiB"
+        raise GuestError(f"/tmp/out did not come back whole ({room}): {unpacked.stderr.strip()}")
+    return int(status.stdout)
+
+
+def _tar(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(["tar", *arguments], check=False, capture_output=True, text=True)
+
+
+def _end(console: list[str]) -> str:
+    return "".join(["; its console ended with\n", *console[-LAST_LINES:]])

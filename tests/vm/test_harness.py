@@ -1,0 +1,174 @@
+"""The harness itself: what a job leaves comes back, what breaks is said, what is kept fits its inputs."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import re
+import time
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import pytest
+
+from vm import cache, guest, sources
+from vm.apt import Package
+from vm.image import image_key
+
+JOB = """\
+set -e
+python3 -c 'import bcc, msgpack, zstandard, click, eventlet, requests, aiohttp'
+nginx -v && gunicorn --version && node -e 'new Intl.NumberFormat()' && curl --version && ps --version
+(id; pwd; cat given/input) >/tmp/out/seen
+mkdir /tmp/out/folder
+printf 'a\\0b' >/tmp/out/folder/bytes
+touch /usr/left-behind
+exit 42
+"""
+
+
+@dataclass(frozen=True)
+class Job:
+    """A job that was run, and ended well only if the programs and modules of the guest work."""
+
+    out: Path
+    result: guest.Result
+
+
+def make_job(folder: Path, script: str) -> Path:
+    folder.mkdir()
+    (folder / "run.sh").write_text(script)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def job(tmp_path_factory: pytest.TempPathFactory) -> Job:
+    folder = tmp_path_factory.mktemp("guest")
+    job_dir = make_job(folder / "job", JOB)
+    (job_dir / "given").mkdir()
+    (job_dir / "given" / "input").write_text("given to the job\n")
+    return Job(folder / "out", guest.run(job_dir, folder / "out"))
+
+
+def test_exit_code_and_files_of_a_job_come_back(job: Job) -> None:
+    assert job.result.exit_code == 42, job.result.console
+    assert (job.out / "folder" / "bytes").read_bytes() == b"a\0b"
+    assert sorted(path.name for path in job.out.iterdir()) == ["folder", "seen"]
+
+
+def test_a_job_runs_as_root_in_a_copy_of_its_folder(job: Job) -> None:
+    identity, folder, given = (job.out / "seen").read_text().splitlines()
+    assert identity.startswith("uid=0(root)")
+    assert (folder, given) == ("/tmp/job", "given to the job")
+
+
+def test_a_job_that_hangs_is_killed_and_its_last_words_told(job: Job, tmp_path: Path) -> None:
+    job_dir = make_job(tmp_path / "job", "ls /usr/left-behind; echo about to hang; sleep 10000")
+    booted = re.search(r"runs the job, ([\d.]+) s after", job.result.console)
+    assert booted
+    limit_s = 3 * float(booted[1])
+    with pytest.raises(guest.GuestError) as caught:
+        guest.run(job_dir, tmp_path / "out", timeout_s=limit_s)
+    message = str(caught.value)
+    assert f"limit: {limit_s:g} s" in message
+    assert message.splitlines()[-1] == "about to hang"
+    assert "/usr/left-behind: No such file" in message
+
+
+def test_a_kernel_panic_is_told_with_the_console(tmp_path: Path) -> None:
+    job_dir = make_job(tmp_path / "job", "echo c >/proc/sysrq-trigger")
+    with pytest.raises(guest.GuestError, match=r"^Kernel panic.*sysrq.*, before the job did"):
+        guest.run(job_dir, tmp_path / "out")
+
+
+def test_an_image_key_changes_with_each_input() -> None:
+    package = Package("nginx", "1.22.1-9", "amd64")
+    keys = [
+        image_key("bookworm", [package], "init"),
+        image_key("trixie", [package], "init"),
+        image_key("bookworm", [replace(package, version="1.22.1-10")], "init"),
+        image_key("bookworm", [package, replace(package, name="curl")], "init"),
+        image_key("bookworm", [package], "another init"),
+    ]
+    assert len(set(keys)) == len(keys)
+    assert image_key("bookworm", [replace(package)], "init") == keys[0]
+
+
+def use_slow_entry(kind: str) -> None:
+    def build(space: Path) -> Path:
+        time.sleep(0.2)
+        with open(cache.folder() / "builds", "a") as log:
+            log.write("built\n")
+        (space / "file").write_text("content")
+        return space / "file"
+
+    assert cache.entry(kind, "key", build, keep=1).read_text() == "content"
+
+
+def test_an_entry_that_two_processes_want_is_built_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HTTPREC_GUEST_CACHE", str(tmp_path))
+    processes = [multiprocessing.Process(target=use_slow_entry, args=("kind",)) for _ in range(2)]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join()
+    assert [process.exitcode for process in processes] == [0, 0]
+    assert (tmp_path / "builds").read_text() == "built\n"
+
+
+def test_a_build_that_fails_leaves_no_entry(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HTTPREC_GUEST_CACHE", str(tmp_path))
+
+    def build(space: Path) -> Path:
+        (space / "file").write_text("half")
+        raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        cache.entry("kind", "key", build, keep=1)
+    use_slow_entry("kind")
+
+
+def test_entries_used_last_are_kept(tmp_path: Path) -> None:
+    for age, name in enumerate(["new", "used", "old", "oldest"]):
+        (tmp_path / name).touch()
+        os.utime(tmp_path / name, (1000 - age, 1000 - age))
+    cache.prune(tmp_path, 2)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["new", "used"]
+
+
+STANZAS = """\
+Types: deb
+# a comment
+URIs: http://first.example/debian
+Suites: bookworm
+ bookworm-updates
+Components: main contrib
+
+Types: deb
+Enabled: no
+URIs: http://disabled.example/security
+Suites: bookworm-security
+Components: main
+
+Types: deb deb-src
+URIs: http://second.example/security
+Suites: bookworm-security
+Components: main
+"""
+LINES = """\
+# deb http://comment.example/debian bookworm main
+deb cdrom:[Debian 12]/ bookworm main
+deb http://other.example/apt nodistro main
+deb-src http://source.example/debian bookworm main
+deb [arch=amd64 signed-by=/key] http://third.example/debian trixie main non-free
+"""
+
+
+def test_mirrors_are_read_from_both_notations(tmp_path: Path) -> None:
+    (tmp_path / "sources.list").write_text(LINES)
+    assert sources.mirrors(tmp_path) == sources.Mirrors("http://third.example/debian", None)
+    (tmp_path / "sources.list").unlink()
+    (tmp_path / "sources.list.d").mkdir()
+    (tmp_path / "sources.list.d" / "debian.sources").write_text(STANZAS)
+    found = sources.Mirrors("http://first.example/debian", "http://second.example/security")
+    assert sources.mirrors(tmp_path) == found
