@@ -1,0 +1,105 @@
+"""A `Caution` is one warning with its consequence: what a reader of this report could otherwise believe
+wrongly."""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass
+
+from .clean import comm, printable
+from .losses import losses
+from .recording import Recording
+from .selection import Selection, covered
+
+NAMES_LISTED = 20
+
+
+class Cause(enum.Enum):
+    """What a caution is about; the value is its name in JSON."""
+
+    THRESHOLD = "threshold"
+    FILTER = "filter"
+    LOST = "lost"
+    CUT_OFF = "cut_off"
+    DAMAGE = "damage"
+    NOTHING_KEPT = "nothing_kept"
+
+
+@dataclass(frozen=True)
+class Caution:
+    cause: Cause
+    text: str  # one line, safe to print
+
+
+def cautions(recording: Recording, selection: Selection) -> list[Caution]:
+    """Everything that the reader has to know before the first call."""
+    return [
+        *_cut_off(recording),
+        *(Caution(Cause.LOST, line) for line in losses(recording.lost)),
+        *_impossible(recording),
+        *_threshold(recording, selection),
+        *_filter(recording, selection),
+        *_nothing_kept(recording, selection),
+    ]
+
+
+def incomplete(recording: Recording) -> bool:
+    """Whether something was lost or cut off: what --strict refuses."""
+    unclean = recording.end is None or not recording.end.clean
+    return unclean or recording.cut_off is not None or bool(recording.impossible) or any(recording.lost.values())
+
+
+def _cut_off(recording: Recording) -> list[Caution]:
+    end = recording.end
+    if recording.cut_off is not None or end is None:
+        what = printable(recording.cut_off or "its end is missing")
+        return [Caution(Cause.CUT_OFF, f"the capture is cut off ({what}): calls after that point are missing")]
+    if not end.clean:
+        text = f"the recorder could not finish ({printable(end.reason)}): the last calls may be missing"
+        return [Caution(Cause.CUT_OFF, text)]
+    if end.recorded != recording.recorded:
+        text = f"of {end.recorded:,} calls written, {recording.recorded:,} are here: the others are missing"
+        return [Caution(Cause.CUT_OFF, text)]
+    return []
+
+
+def _impossible(recording: Recording) -> list[Caution]:
+    if not recording.impossible:
+        return []
+    text = f"calls that end before they begin: {recording.impossible:,} (damage): they are shown with 0 ms"
+    return [Caution(Cause.DAMAGE, text)]
+
+
+def _threshold(recording: Recording, selection: Selection) -> list[Caution]:
+    floor = recording.meta.threshold_ns
+    if selection.threshold_ns >= floor:
+        return []
+    text = (
+        f"-t {selection.threshold_ns / 1e6:g} is below the capture's threshold of {floor / 1e6:g} ms: "
+        f"calls shorter than {floor / 1e6:g} ms were not recorded and are missing here"
+    )
+    return [Caution(Cause.THRESHOLD, text)]
+
+
+def _filter(recording: Recording, selection: Selection) -> list[Caution]:
+    filters = tuple(recording.meta.process_filters)
+    missing = [printable(name) for name in selection.names if filters and not covered(name, filters)]
+    if not missing:
+        return []
+    recorded = ", ".join(map(printable, filters))
+    what = f"-p {', '.join(missing)} is outside the capture's own filter ({recorded})"
+    text = f"{what}: calls of other processes were not recorded and are missing here"
+    return [Caution(Cause.FILTER, text)]
+
+
+def _nothing_kept(recording: Recording, selection: Selection) -> list[Caution]:
+    if len(recording.calls):
+        return []
+    if not recording.tallies:
+        return [Caution(Cause.NOTHING_KEPT, "the capture holds no call")]
+    busiest = sorted(recording.tallies.items(), key=lambda item: (-item[1].calls, item[0]))
+    there = [f"{comm(name)} ({tally.calls:,}, slowest {tally.slowest_ns / 1e6:.2f} ms)" for name, tally in busiest]
+    rest = f", and {len(there) - NAMES_LISTED:,} more" if len(there) > NAMES_LISTED else ""
+    listed = ", ".join(there[:NAMES_LISTED]) + rest
+    text = f"no call passes the filter ({selection}); processes in the capture: {listed}"
+    return [Caution(Cause.NOTHING_KEPT, text)]

@@ -1,0 +1,345 @@
+"""An ELF file is bytes from a stranger: everything is bounded before it is used, and what cannot be read is
+a BadElf.
+
+`read_elf` takes a whole file, `from_parts` the pieces that a capture carries. Both give an `Elf`, the one
+thing that symbol tables and the unwinder consume; it holds copies of the few sections they need, so the
+file can be let go. A fault of the file as such raises BadElf; a single section that cannot be had is a line
+in `Elf.problems`.
+
+Format: System V gABI, chapters 4 and 5 (little-endian, 64 bit); notes: gABI "Note Section"; PN_XNUM and
+SHN_XINDEX: gABI "Extended numbering".
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import NamedTuple, Union
+
+Buffer = Union[bytes, memoryview]
+
+CARRIED = (
+    ".eh_frame_hdr",
+    ".eh_frame",
+    ".symtab",
+    ".strtab",
+    ".dynsym",
+    ".dynstr",
+    ".gnu_debugdata",
+    ".gnu_debuglink",
+)
+"""Names of the sections that unwinding and naming need."""
+
+MACHINES = {62: "x86_64", 183: "aarch64"}
+MAX_PROGRAM_HEADERS = 256
+MAX_SECTIONS = 16384
+MAX_NOTE_AREAS = 32
+MAX_NOTE_AREA_BYTES = 1 << 16
+MAX_BUILD_ID_BYTES = 64
+MAX_GO_BUILD_ID_BYTES = 256
+
+_TOP = 1 << 64
+_PAGE = 4096
+_EXECUTABLE, _SHARED_OBJECT = 2, 3
+_PT_LOAD, _PT_NOTE, _PT_GNU_EH_FRAME, _PF_X = 1, 4, 0x6474E550, 1
+_SHT_NULL, _SHT_NOTE, _SHT_NOBITS, _SHF_COMPRESSED = 0, 7, 8, 0x800
+_PN_XNUM = _SHN_XINDEX = 0xFFFF
+_NT_GNU_BUILD_ID, _NT_GO_BUILD_ID = 3, 4
+_EH_FRAME_HDR = b"\x01\x1b"  # version 1, DW_EH_PE_pcrel | DW_EH_PE_sdata4
+_EH_FRAME_HDR_SIZE = 8  # up to and with the pointer to .eh_frame
+
+_FILE_HEADER = struct.Struct("<16sHHIQQQIHHHHHH")
+_PROGRAM_HEADER = struct.Struct("<IIQQQQQQ")
+_SECTION_HEADER = struct.Struct("<IIQQQQIIQQ")
+_NOTE_HEADER = struct.Struct("<III")
+
+
+class BadElf(ValueError):
+    """The bytes are no ELF file that can be read; the message says what is wrong with them."""
+
+
+class Segment(NamedTuple):
+    """One PT_LOAD program header: `file_size` bytes at `file_offset` are mapped at `address` (without load
+    bias).
+    """
+
+    address: int
+    file_offset: int
+    file_size: int
+    memory_size: int
+    executable: bool
+
+
+class Section(NamedTuple):
+    """A section's bytes and its virtual address (without load bias)."""
+
+    address: int
+    data: bytes
+
+
+class Range(NamedTuple):
+    """The address range of a section, known by its index in the section header table."""
+
+    address: int
+    size: int
+
+
+class _SectionHeader(NamedTuple):
+    name: int
+    type: int
+    flags: int
+    address: int
+    offset: int
+    size: int
+    link: int
+    info: int
+    alignment: int
+    entry_size: int
+
+
+@dataclass(frozen=True)
+class Elf:
+    """What unwinding and naming need of one module. Addresses are the file's own, without load bias."""
+
+    machine: str  # "x86_64", "aarch64", or "machine N"
+    segments: tuple[Segment, ...]
+    sections: Mapping[str, Section]
+    section_ranges: tuple[Range, ...] = ()  # by section index; empty where there is no section header table
+    build_id: bytes = b""  # GNU note
+    go_build_id: bytes = b""  # Go's own note
+    problems: tuple[str, ...] = field(default=())
+
+    def section(self, name: str) -> Section | None:
+        return self.sections.get(name)
+
+    def executable(self, address: int) -> bool:
+        """Whether the file has code at this address."""
+        return any(s.executable and s.address <= address < s.address + s.memory_size for s in self.segments)
+
+    def address_of(self, file_offset: int) -> int | None:
+        """The virtual address of the byte at `file_offset`, None where no segment loads it."""
+        for segment in self.segments:
+            if segment.file_offset <= file_offset < segment.file_offset + segment.file_size:
+                return file_offset - segment.file_offset + segment.address
+        return None
+
+    def offset_of(self, address: int) -> int | None:
+        """The file offset of the byte at `address`, None where it is not in the file."""
+        for segment in self.segments:
+            if segment.address <= address < segment.address + segment.file_size:
+                return address - segment.address + segment.file_offset
+        return None
+
+    def load_bias(self, start: int, file_offset: int, executable: bool = True) -> int | None:
+        """What to subtract from an address in a mapping that begins at `start` with the file's byte
+        `file_offset`.
+
+        The kernel maps whole pages, so the last page of one segment and the first of the next can be the
+        same bytes of the file: `executable`, the mapping's own permission, tells them apart. None if no
+        segment can be meant.
+        """
+        for segment in self.segments:
+            first = segment.file_offset - segment.file_offset % _PAGE
+            if segment.executable == executable and first <= file_offset < segment.file_offset + segment.file_size:
+                return start - (file_offset - segment.file_offset + segment.address)
+        return None
+
+
+def read_elf(data: Buffer, names: Iterable[str] = CARRIED) -> Elf:
+    """Read a whole ELF64 little-endian executable or shared object; raises BadElf.
+
+    Only the sections called `names` are kept, as copies; together they are never larger than three times
+    the file.
+    """
+    view = memoryview(data).cast("B")
+    if bytes(view[:4]) != b"\x7fELF":
+        raise BadElf("not an ELF file: it does not begin with 7f 45 4c 46")
+    header = _FILE_HEADER.unpack(_cut(view, 0, _FILE_HEADER.size, "the ELF header"))
+    (
+        identity,
+        kind,
+        machine,
+        _,
+        _,
+        headers_at,
+        sections_at,
+        _,
+        _,
+        size,
+        count,
+        section_size,
+        section_count,
+        strings,
+    ) = header
+    if identity[4:6] != b"\x02\x01":
+        raise BadElf("not a 64-bit little-endian ELF file")
+    if kind not in (_EXECUTABLE, _SHARED_OBJECT):
+        raise BadElf(f"neither an executable nor a shared object (ELF type {kind})")
+    problems: list[str] = []
+    headers: list[_SectionHeader] = []
+    try:
+        headers = _section_headers(view, sections_at, section_size, section_count)
+    except BadElf as error:
+        problems.append(str(error))
+    if count == _PN_XNUM and headers:
+        count = headers[0].info
+    if count and size != _PROGRAM_HEADER.size:
+        raise BadElf(f"program headers of {size} bytes, expected {_PROGRAM_HEADER.size}")
+    if count > MAX_PROGRAM_HEADERS:
+        raise BadElf(f"{count} program headers, at most {MAX_PROGRAM_HEADERS} are read")
+    table = _cut(view, headers_at, count * size, "the program header table")
+    if strings == _SHN_XINDEX and headers:
+        strings = headers[0].link
+    sections = _sections(view, headers, strings, frozenset(names), problems)
+    _sections_by_segment(view, table, sections)
+    build_id, go_build_id = _build_ids(_note_areas(view, table, headers))
+    return Elf(
+        machine=MACHINES.get(machine, f"machine {machine}"),
+        segments=_segments(table),
+        sections=sections,
+        section_ranges=tuple(Range(h.address, h.size) for h in headers),
+        build_id=build_id,
+        go_build_id=go_build_id,
+        problems=tuple(problems),
+    )
+
+
+def from_parts(
+    machine: str,
+    program_headers: Buffer,
+    sections: Mapping[str, Section],
+    section_headers: Buffer = b"",
+    build_id: bytes = b"",
+) -> Elf:
+    """The module that a capture carries: its program header table and its sections as they are in the file.
+
+    `section_headers`, the section header table, may be left out; then a symbol without a size has no known
+    end. Raises BadElf.
+    """
+    table, headers = memoryview(program_headers).cast("B"), memoryview(section_headers).cast("B")
+    if len(table) % _PROGRAM_HEADER.size or len(table) > MAX_PROGRAM_HEADERS * _PROGRAM_HEADER.size:
+        raise BadElf(f"a program header table of {len(table)} bytes")
+    if len(headers) % _SECTION_HEADER.size or len(headers) > MAX_SECTIONS * _SECTION_HEADER.size:
+        raise BadElf(f"a section header table of {len(headers)} bytes")
+    return Elf(
+        machine=machine,
+        segments=_segments(table),
+        sections=dict(sections),
+        section_ranges=tuple(Range(h[3], h[5]) for h in _SECTION_HEADER.iter_unpack(headers)),
+        build_id=build_id,
+    )
+
+
+def _cut(view: memoryview, offset: int, size: int, what: str) -> memoryview:
+    if offset + size > len(view):
+        raise BadElf(f"{what} ({size} bytes at {offset:#x}) is outside the file ({len(view)} bytes)")
+    return view[offset : offset + size]
+
+
+def _segments(table: memoryview) -> tuple[Segment, ...]:
+    return tuple(
+        Segment(address, offset, file_size, memory_size, bool(flags & _PF_X))
+        for kind, flags, offset, address, _, file_size, memory_size, _ in _PROGRAM_HEADER.iter_unpack(table)
+        if kind == _PT_LOAD and address + memory_size <= _TOP and offset + file_size <= _TOP
+    )
+
+
+def _section_headers(view: memoryview, offset: int, size: int, count: int) -> list[_SectionHeader]:
+    if not offset:
+        return []
+    if size != _SECTION_HEADER.size:
+        raise BadElf(f"section headers of {size} bytes, expected {_SECTION_HEADER.size}")
+    if not count:
+        first = _SECTION_HEADER.unpack(_cut(view, offset, size, "the first section header"))
+        count = _SectionHeader._make(first).size
+    if count > MAX_SECTIONS:
+        raise BadElf(f"{count} sections, at most {MAX_SECTIONS} are read")
+    table = _cut(view, offset, count * size, "the section header table")
+    return list(map(_SectionHeader._make, _SECTION_HEADER.iter_unpack(table)))
+
+
+def _sections(
+    view: memoryview, headers: list[_SectionHeader], strings: int, wanted: frozenset[str], problems: list[str]
+) -> dict[str, Section]:
+    if not headers:
+        return {}
+    if strings >= len(headers):
+        problems.append(f"the section names are said to be in section {strings} of {len(headers)}")
+        return {}
+    try:
+        names = _cut(view, headers[strings].offset, headers[strings].size, "the table of section names")
+    except BadElf as error:
+        problems.append(str(error))
+        return {}
+    longest = max(map(len, wanted), default=0) + 1
+    found: dict[str, Section] = {}
+    left = len(view)
+    for header in headers:
+        start = bytes(names[header.name : header.name + longest])
+        name = start.partition(b"\0")[0].decode("latin-1")
+        if name not in wanted or name in found or header.type in (_SHT_NULL, _SHT_NOBITS):
+            continue
+        if header.flags & _SHF_COMPRESSED:
+            problems.append(f"section {name} is compressed (SHF_COMPRESSED): not read")
+        elif header.size > left:
+            problems.append(f"section {name} ({header.size} bytes) does not fit into the file beside the others")
+        else:
+            try:
+                found[name] = Section(header.address, bytes(_cut(view, header.offset, header.size, f"section {name}")))
+                left -= header.size
+            except BadElf as error:
+                problems.append(str(error))
+    return found
+
+
+def _sections_by_segment(view: memoryview, table: memoryview, sections: dict[str, Section]) -> None:
+    """Find .eh_frame_hdr and .eh_frame where there is no section header table: it is the loader's own way.
+
+    The LSB (Core, 10.6.2) begins .eh_frame_hdr with version 1, then the encoding of the pointer to
+    .eh_frame; both GNU ld and lld write a 4-byte one relative to itself. Where .eh_frame ends is not said;
+    its zero terminator does.
+    """
+    if ".eh_frame" in sections:
+        return
+    segments = _segments(table)
+    for kind, _, offset, address, _, size, _, _ in _PROGRAM_HEADER.iter_unpack(table):
+        header = view[offset : offset + size]
+        if kind != _PT_GNU_EH_FRAME or header[:2] != _EH_FRAME_HDR or not _EH_FRAME_HDR_SIZE <= size == len(header):
+            continue
+        frames = address + 4 + struct.unpack_from("<i", header, 4)[0]
+        for segment in segments:
+            if segment.address <= frames < segment.address + segment.file_size:
+                at = frames - segment.address + segment.file_offset
+                sections[".eh_frame_hdr"] = Section(address, bytes(header))
+                sections[".eh_frame"] = Section(frames, bytes(view[at : segment.file_offset + segment.file_size]))
+                return
+
+
+def _note_areas(view: memoryview, table: memoryview, headers: list[_SectionHeader]) -> Iterator[memoryview]:
+    areas = [(h.offset, h.size) for h in headers if h.type == _SHT_NOTE][:MAX_NOTE_AREAS]
+    areas += [(h[2], h[5]) for h in _PROGRAM_HEADER.iter_unpack(table) if h[0] == _PT_NOTE][:MAX_NOTE_AREAS]
+    for offset, size in areas:
+        yield view[offset : offset + min(size, MAX_NOTE_AREA_BYTES)]
+
+
+def _build_ids(areas: Iterable[memoryview]) -> tuple[bytes, bytes]:
+    gnu = go = b""
+    for area in areas:
+        at = 0
+        while at + _NOTE_HEADER.size <= len(area) and not (gnu and go):
+            name_size, size, kind = _NOTE_HEADER.unpack_from(area, at)
+            begin = at + _NOTE_HEADER.size + _aligned(name_size)
+            name = bytes(area[at + _NOTE_HEADER.size : at + _NOTE_HEADER.size + min(name_size, 8)])
+            at = begin + _aligned(size)
+            if begin + size > len(area):
+                break
+            if (name, kind) == (b"GNU\0", _NT_GNU_BUILD_ID) and size <= MAX_BUILD_ID_BYTES:
+                gnu = gnu or bytes(area[begin : begin + size])
+            elif (name, kind) == (b"Go\0\0", _NT_GO_BUILD_ID) and size <= MAX_GO_BUILD_ID_BYTES:
+                go = go or bytes(area[begin : begin + size])
+    return gnu, go
+
+
+def _aligned(size: int) -> int:
+    return (size + 3) & ~3

@@ -1,0 +1,40 @@
+"""Folded stacks: `process;outermost;...;leaf WEIGHT`, what flamegraph.pl and its kin read.
+
+The weight is the duration of the calls in whole microseconds, so the width of a flame is the time that
+callers waited. The first frame is the name of the process, not of the thread: a pool of threads is one
+service. A call without a stack trace is `process;[no stack: reason]`. Identical stacks are one line; lines
+are sorted by their bytes.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+
+import numpy as np
+
+from . import clean
+from .calls import duration_ns, total
+from .report import Report, by_stack
+from .trace import StackTrace
+
+
+def folded(report: Report) -> Iterator[str]:
+    """The lines, without newlines. Their weights sum up to the durations, each rounded down to
+    microseconds."""
+    microseconds = duration_ns(report.recording.calls) // np.uint64(1000)
+    weights: Counter[str] = Counter()
+    for group in by_stack(report):
+        weights[fold(report.process(group.first), report.trace(group.first))] += total(microseconds[group.members])
+    for stack, weight in sorted(weights.items(), key=lambda item: item[0].encode()):
+        yield f"{stack} {weight}"
+
+
+def fold(process: bytes, trace: StackTrace) -> str:
+    """One stack, outermost first."""
+    if trace.missing is not None:
+        frames = [f"[no stack: {trace.missing.value}]"]
+    else:
+        frames = [frame.label for frame in reversed(trace.frames)]
+        frames[:0] = ["[frames left out]"] if trace.left_out else []
+    return ";".join(map(clean.frame, [clean.comm(process) or "[no name]", *frames]))

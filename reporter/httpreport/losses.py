@@ -1,0 +1,42 @@
+"""What a counter of the ledger means to the reader of a report.
+
+The recorder counts under names of its own; a name that is not in the table is shown as it is, never left out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from .clean import printable
+
+MEANING = {  # cause: what was lost, why, and what follows
+    "call_ring_full": ("calls", "the recorder could not keep up", "slow calls may be missing"),
+    "completion_ring_full": (
+        "response ends",
+        "the recorder could not keep up",
+        "some responses went on for longer than is shown",
+    ),
+    "stack_ring_full": ("stacks", "the recorder could not keep up", "some calls have no stack trace"),
+    "process_ring_full": ("processes", "the recorder could not keep up", "some stack traces have no names"),
+    "process_gone": ("processes", "ended before their maps were read", "some stack traces have no names"),
+    "connection_map_full": ("connections", "too many were open", "their calls are missing"),
+    "thread_map_full": ("sends and receives", "too many were under way", "calls may be missing or wrong"),
+    "probe_missed": ("sends and receives", "the kernel skipped a probe", "calls may be missing or wrong"),
+}
+UNKNOWN_CONSEQUENCE = "what follows is not known to this version of httpreport"
+
+
+def losses(counts: Mapping[str, int]) -> list[str]:
+    """One line a cause that has a count, the largest count first."""
+    found = sorted((-count, cause) for cause, count in counts.items() if count > 0)
+    return [_line(cause, -count) for count, cause in found]
+
+
+def _line(cause: str, count: int) -> str:
+    what, why, consequence = MEANING.get(cause, ("events", printable(cause), UNKNOWN_CONSEQUENCE))
+    return f"lost {what}: {count:,} ({why}): {consequence}"
+
+
+def completions_lost(counts: Mapping[str, int]) -> bool:
+    """Whether a call without a completion may yet have had one."""
+    return any("completion" in name and count > 0 for name, count in counts.items())

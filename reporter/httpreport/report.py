@@ -1,0 +1,138 @@
+"""A `Report` is everything that the outputs are written from: the calls kept, their stack traces, the
+cautions.
+
+It is computed once; text, folded stacks, JSON and the terminal only write it down, so they cannot disagree.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import numpy.typing as npt
+
+from httpcapture import StackStatus
+
+from .call import Call, each
+from .calls import Integers, duration_ns, total
+from .cautions import Caution, cautions
+from .recording import Recording
+from .selection import Selection
+from .symbolize import FindBinary, Symbolizer
+from .trace import NoStack, StackTrace, Unnamed
+
+
+@dataclass(frozen=True)
+class Report:
+    """The kept calls are `recording.calls`; `trace_of[i]` is the place of call i's stack trace in
+    `traces`."""
+
+    recording: Recording
+    selection: Selection
+    cautions: Sequence[Caution]
+    traces: Sequence[StackTrace]
+    trace_of: npt.NDArray[np.intp]
+
+    @cached_property
+    def stack_numbers(self) -> Mapping[int, int]:
+        """The number that a report shows for a stack's id: its place in the capture, from 1, as the recorder
+        prints it live."""
+        return {id: number for number, id in enumerate(self.recording.stacks, 1)}
+
+    def stack_number(self, call: Call) -> int:
+        """The number of a call's stack, 0 where it has none."""
+        return self.stack_numbers.get(call.stack, 0) if call.has_stack else 0
+
+    def process(self, place: int) -> bytes:
+        """The process name of one of the kept calls."""
+        return bytes(self.recording.calls["process"][place])
+
+    def trace(self, place: int) -> StackTrace:
+        """The stack trace of one of the kept calls."""
+        return self.traces[int(self.trace_of[place])]
+
+    def calls(self) -> Iterator[tuple[Call, int]]:
+        """Each call and the place of its stack trace, the longest call first, of equally long ones the
+        earliest."""
+        calls = self.recording.calls
+        order = np.lexsort((calls["t0"], ~duration_ns(calls)))
+        return zip(each(calls, order), self.trace_of[order].tolist())
+
+
+@dataclass(frozen=True)
+class Group:
+    """Calls that have something in common."""
+
+    members: npt.NDArray[np.intp]  # places in `recording.calls`, in the order of the file
+    time_ns: int  # sum of their durations
+    slowest_ns: int
+
+    @property
+    def first(self) -> int:
+        return int(self.members[0])
+
+
+@dataclass(frozen=True)
+class Naming:
+    """How many of the frames of all kept calls have a name, and how often which reason stands for one."""
+
+    frames: int
+    named: int
+    unnamed: Counter[Unnamed]
+
+
+def make_report(recording: Recording, selection: Selection, find_binary: FindBinary) -> Report:
+    """Name every distinct stack of the kept calls."""
+    symbolizer = Symbolizer(recording.meta, recording.processes, recording.modules, find_binary)
+    calls = recording.calls
+    has_stack = calls["stack_status"] == StackStatus.RECORDED
+    ids, with_stack = np.unique(calls["stack"][has_stack], return_inverse=True)
+    statuses, without = np.unique(calls["stack_status"][~has_stack], return_inverse=True)
+    stacks = (recording.stacks.get(id) for id in ids.tolist())
+    traces = [symbolizer.stack_trace(stack) if stack else StackTrace((), NoStack.MISSING) for stack in stacks]
+    traces += [StackTrace((), NoStack.of(status)) for status in statuses.tolist()]
+    trace_of = np.empty(len(calls), np.intp)
+    trace_of[has_stack] = with_stack
+    trace_of[~has_stack] = len(ids) + without
+    return Report(recording, selection, cautions(recording, selection), traces, trace_of)
+
+
+def by_process(report: Report) -> list[Group]:
+    """The kept calls by process name, the most time first."""
+    return _groups(duration_ns(report.recording.calls), _process_numbers(report))
+
+
+def by_stack(report: Report) -> list[Group]:
+    """The kept calls by process name and stack trace, the most time first."""
+    keys = _process_numbers(report) * len(report.traces) + report.trace_of
+    return _groups(duration_ns(report.recording.calls), keys)
+
+
+def naming(report: Report) -> Naming:
+    """Count the frames of every kept call, as often as stack_traces.txt shows them."""
+    uses = np.bincount(report.trace_of, minlength=len(report.traces)).tolist()
+    frames = named = 0
+    unnamed: Counter[Unnamed] = Counter()
+    for trace, times in zip(report.traces, uses):
+        for frame in trace.frames:
+            frames += times
+            named += times if frame.name is not None else 0
+            if frame.unnamed is not None:
+                unnamed[frame.unnamed] += times
+    return Naming(frames, named, unnamed)
+
+
+def _process_numbers(report: Report) -> npt.NDArray[np.intp]:
+    return np.unique(report.recording.calls["process"], return_inverse=True)[1]
+
+
+def _groups(durations: Integers, keys: npt.NDArray[np.intp]) -> list[Group]:
+    """The durations that share a key, the largest sum first."""
+    order = np.argsort(keys, kind="stable")
+    starts = np.flatnonzero(np.diff(keys[order])) + 1
+    members = [group for group in np.split(order, starts) if len(group)]
+    groups = [Group(group, total(durations[group]), int(durations[group].max())) for group in members]
+    return sorted(groups, key=lambda group: -group.time_ns)

@@ -1,0 +1,258 @@
+"""A symbol names an address only inside its own size: beyond it there is no name, never the nearest one.
+
+`read_symbols` joins .symtab, .dynsym and the .symtab inside .gnu_debugdata into one `SymbolTable` sorted by
+address, with one symbol an address. A symbol without a size (hand-written assembly) reaches to the next
+symbol of its section and is marked as guessed. Nothing here raises: what could not be read is a line in
+`SymbolTable.problems`.
+
+Format: System V gABI chapter 4, "Symbol Table"; GNU symbol versions in .symtab names (`name@VERSION`,
+`name@@VERSION`); .gnu_debugdata: GDB manual, "MiniDebugInfo".
+"""
+
+from __future__ import annotations
+
+import lzma
+from bisect import bisect_right
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from httpreport.elf import BadElf, Elf, read_elf
+
+MAX_SYMBOLS = 1 << 22
+MAX_NAME_BYTES = 8192
+MAX_DEBUGDATA_BYTES = 64 << 20
+MAX_LZMA_BYTES = 128 << 20
+MAX_NESTING = 64
+
+SYMBOL = np.dtype(
+    [
+        (
+            "address",
+            "<u8",
+        ),  # first address, without load bias; rows are sorted by it and each address comes once
+        ("end", "<u8"),  # first address that is no longer the symbol's
+        ("name", "<u4"),  # where in SymbolTable.strings its name begins
+        ("parent", "<i4"),  # the row whose range encloses this row's address, -1 if none
+        ("guessed", "?"),  # the file gives no size: `end` is where the next symbol or the section begins
+    ]
+)
+
+_ELF_SYMBOL = np.dtype(
+    [
+        ("name", "<u4"),
+        ("info", "u1"),
+        ("other", "u1"),
+        ("section", "<u2"),
+        ("address", "<u8"),
+        ("size", "<u8"),
+    ]
+)
+_NO_TYPE, _FUNCTION, _IFUNC = 0, 2, 10
+_LOCAL = 0
+_LAST = np.uint64((1 << 64) - 1)
+_FIRST_RESERVED_SECTION, _EXTENDED_SECTION = 0xFF00, 0xFFFF
+
+
+_Rows = NDArray[np.void]  # _ELF_SYMBOL
+
+
+class Symbol(NamedTuple):
+    """The symbol that covers an address."""
+
+    name: str
+    address: int  # where the symbol begins, without load bias
+    offset: int  # from there to the address asked for
+    guessed: bool  # the file gives it no size
+
+
+@dataclass(frozen=True)
+class SymbolTable:
+    """The code symbols of one module, by address without load bias."""
+
+    symbols: NDArray[np.void]  # SYMBOL
+    strings: bytes
+    sources: tuple[str, ...] = ()  # sections that symbols came from
+    problems: tuple[str, ...] = ()
+
+    def __len__(self) -> int:
+        return len(self.symbols)
+
+    def lookup(self, address: int) -> Symbol | None:
+        """The innermost symbol that covers `address`, None where none does."""
+        row = bisect_right(self.symbols["address"], address) - 1
+        for _ in range(MAX_NESTING):
+            if row < 0:
+                return None
+            if address < self.symbols["end"][row]:
+                return self.symbol(row, address)
+            row = int(self.symbols["parent"][row])
+        return None
+
+    def lookup_many(self, addresses: NDArray[np.uint64]) -> NDArray[np.intp]:
+        """The row of the innermost symbol covering each of `addresses` (uint64), -1 where none does."""
+        rows = np.searchsorted(self.symbols["address"], addresses.astype("<u8", copy=False), "right") - 1
+        for _ in range(MAX_NESTING):
+            open_ = np.flatnonzero(rows >= 0)
+            beyond = open_[self.symbols["end"][rows[open_]] <= addresses[open_]]
+            if not len(beyond):
+                return rows
+            rows[beyond] = self.symbols["parent"][rows[beyond]]
+        rows[beyond] = -1
+        return rows
+
+    def symbol(self, row: int, address: int) -> Symbol:
+        """Row `row` as the name of `address`."""
+        name = _bare_name(self.strings, int(self.symbols["name"][row]))
+        begin, guessed = int(self.symbols["address"][row]), bool(self.symbols["guessed"][row])
+        return Symbol(name.decode("utf-8", "backslashreplace"), begin, address - begin, guessed)
+
+
+def read_symbols(elf: Elf) -> SymbolTable:
+    """The symbols of a module, or of a debug file of the same build ID."""
+    problems: list[str] = []
+    sources: list[str] = []
+    strings: list[bytes] = []
+    tables: list[NDArray[np.void]] = []
+    debugdata = _debugdata(elf, problems)
+    for symbols, names, origin, source in (
+        (".symtab", ".strtab", elf, ".symtab"),
+        (".dynsym", ".dynstr", elf, ".dynsym"),
+        (".symtab", ".strtab", debugdata, ".gnu_debugdata"),
+    ):
+        table, text = origin.section(symbols) if origin else None, origin.section(names) if origin else None
+        if table is None or text is None:
+            continue
+        count = len(table.data) // _ELF_SYMBOL.itemsize
+        if count > MAX_SYMBOLS:
+            problems.append(f"{source} has {count} symbols, only {MAX_SYMBOLS} are read")
+        rows = np.frombuffer(table.data, _ELF_SYMBOL, min(count, MAX_SYMBOLS))
+        rows = _code_symbols(rows, text.data, elf)
+        rows["name"] += sum(map(len, strings))
+        sources.append(source)
+        strings.append(text.data + b"\0")
+        tables.append(rows)
+    text_of_all = b"".join(strings)
+    rows = np.concatenate(tables) if tables else np.zeros(0, _ELF_SYMBOL)
+    rows = _one_an_address(rows, text_of_all)
+    return SymbolTable(_ranges(rows, elf), text_of_all, tuple(sources), tuple(problems))
+
+
+def _debugdata(elf: Elf, problems: list[str]) -> Elf | None:
+    section = elf.section(".gnu_debugdata")
+    if section is None:
+        return None
+    try:
+        xz = lzma.LZMADecompressor(lzma.FORMAT_XZ, memlimit=MAX_LZMA_BYTES)
+        data = xz.decompress(section.data, MAX_DEBUGDATA_BYTES)
+        if not xz.eof:
+            problems.append(f".gnu_debugdata is cut off or larger than {MAX_DEBUGDATA_BYTES} bytes")
+            return None
+        return read_elf(data, (".symtab", ".strtab"))
+    except (lzma.LZMAError, BadElf, EOFError) as error:
+        problems.append(f".gnu_debugdata cannot be read: {error}")
+        return None
+
+
+def _code_symbols(rows: _Rows, text: bytes, elf: Elf) -> _Rows:
+    """Those that can name an instruction: functions and labels, defined in a section, in executable memory.
+
+    Not the marks that assemblers leave: `.L` labels and the mapping symbols of arm64 (`$x`, `$d`).
+    """
+    kind, section = rows["info"] & 15, rows["section"]
+    code = (kind == _FUNCTION) | (kind == _IFUNC) | (kind == _NO_TYPE)
+    code &= (section != 0) & ((section < _FIRST_RESERVED_SECTION) | (section == _EXTENDED_SECTION))
+    if elf.segments:
+        loaded = np.zeros(len(rows), bool)
+        for segment in elf.segments:
+            if segment.executable:
+                inside = rows["address"] - np.uint64(segment.address) < np.uint64(segment.memory_size)
+                loaded |= inside & (rows["address"] >= np.uint64(segment.address))
+        code &= loaded
+    rows = rows[code & (rows["name"] < len(text))]
+    letters = np.frombuffer(text + b"\0\0", "u1")
+    first, second = letters[rows["name"]], letters[rows["name"].astype("u8") + 1]
+    mark = (first == ord(".")) & (second == ord("L")) | (first == ord("$")) & (
+        (second == ord("x")) | (second == ord("d"))
+    )
+    named: _Rows = rows.compress((first != 0) & ~mark)
+    return named
+
+
+def _one_an_address(rows: _Rows, strings: bytes) -> _Rows:
+    """Sorted by address; of several at one address the first by: has a size, is a function, is global, name.
+
+    By name: the fewest leading underscores, then the shortest, then the first in the alphabet; so `read`
+    stands for `__read`, and the choice does not depend on the order of the table.
+    """
+    kind, binding = rows["info"] & 15, rows["info"] >> 4
+    rank = (rows["size"] == 0) * 8 + (kind == _NO_TYPE) * 4 + (kind == _IFUNC) * 2 + (binding == _LOCAL)
+    order = np.lexsort((rank, rows["address"]))
+    rows, rank = rows[order], rank[order]
+    starts = np.flatnonzero(_changes(rows["address"]))
+    ends = np.append(starts[1:], len(rows))
+    chosen = starts.copy()
+    for group in np.flatnonzero(ends - starts > 1).tolist():
+        start, end = int(starts[group]), int(ends[group])
+        best = range(start, start + int(np.searchsorted(rank[start:end], rank[start], "right")))
+        chosen[group] = min(best, key=lambda row: _preference(_bare_name(strings, int(rows["name"][row]))))
+    unique: _Rows = rows[chosen]
+    return unique
+
+
+def _changes(column: NDArray[Any]) -> NDArray[np.bool_]:
+    """Where a value differs from the one before it."""
+    return np.append(np.ones(min(len(column), 1), bool), column[1:] != column[:-1])
+
+
+def _preference(name: bytes) -> tuple[int, int, bytes]:
+    return len(name) - len(name.lstrip(b"_")), len(name), name
+
+
+def _ranges(rows: _Rows, elf: Elf) -> NDArray[np.void]:
+    """The rows of a SymbolTable: ends for symbols without a size, and which symbol lies inside which."""
+    sized = rows["size"] > 0
+    address = rows["address"]
+    end = address + np.minimum(rows["size"], ~address)  # no wrap-around
+    reach = np.maximum.accumulate(np.where(sized, end, np.uint64(0)))
+    keep = sized | (reach <= address)  # a label inside a function is not a function
+    rows, sized, address, end = rows[keep], sized[keep], address[keep], end[keep]
+    table = np.zeros(len(rows), SYMBOL)
+    table["address"], table["name"], table["guessed"], table["parent"] = address, rows["name"], ~sized, -1
+    table["end"] = np.where(sized, end, _guessed_ends(rows, elf))
+    reach = np.maximum.accumulate(table["end"])
+    _link_parents(table, np.flatnonzero(reach[:-1] > address[1:]) + 1)
+    return table
+
+
+def _guessed_ends(rows: _Rows, elf: Elf) -> NDArray[np.uint64]:
+    """Where the next symbol of its section begins, else where that section ends, else the symbol is empty."""
+    address, section = rows["address"], rows["section"]
+    last = _changes(section[::-1])[::-1]
+    following = np.where(last, _LAST, np.append(address[1:], address[:1]))
+    if not elf.section_ranges:
+        return np.where(last, address, following)
+    tops = np.array([min(r.address + r.size, int(_LAST)) for r in elf.section_ranges], "<u8")
+    ends = np.minimum(following, tops.take(section, mode="clip"))
+    known: NDArray[np.uint64] = np.maximum(np.where(section < len(tops), ends, address), address)
+    return known
+
+
+def _link_parents(table: NDArray[np.void], nested: NDArray[np.intp]) -> None:
+    """Give each row of `nested` its nearest earlier row that covers its address."""
+    end, parent, address = table["end"].tolist(), table["parent"].tolist(), table["address"].tolist()
+    for row in nested.tolist():
+        candidate = row - 1
+        while candidate >= 0 and end[candidate] <= address[row]:
+            candidate = parent[candidate]
+        parent[row] = candidate
+    table["parent"] = parent
+
+
+def _bare_name(strings: bytes, at: int) -> bytes:
+    """The name that begins at `at`, without its version, cut at MAX_NAME_BYTES."""
+    end = strings.find(b"\0", at, at + MAX_NAME_BYTES)
+    name = strings[at:end] if end >= 0 else strings[at : at + MAX_NAME_BYTES] + b"..."
+    return name.partition(b"@")[0] or name

@@ -1,0 +1,96 @@
+"""stack_traces.txt: every kept call, the longest first, each a block of lines that a person reads and grep
+finds.
+
+The first three lines of a block are those that the recorder prints live. Times are milliseconds; the start is
+ISO 8601 in UTC. Written call by call, so memory does not grow with the file.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from httpcapture import Meta, Role
+
+from . import call as words
+from .call import Call, moment
+from .clean import comm, printable
+from .report import Report
+from .trace import Frame, StackTrace
+
+INDENT = "    "
+
+
+def text(report: Report, capture: str) -> Iterator[str]:
+    """The lines, without newlines. `capture` is the name of the file that the report is about."""
+    yield from _head(report, capture)
+    lines_of: dict[int, list[str]] = {}  # by the trace's place
+    for call, place in report.calls():
+        yield ""
+        yield from _three_lines(call, report.stack_number(call))
+        yield "Stack trace:"
+        if place not in lines_of:
+            lines_of[place] = list(_trace(report.traces[place]))
+        yield from lines_of[place]
+        yield from _details(call, report.recording.meta)
+
+
+def _head(report: Report, capture: str) -> Iterator[str]:
+    recording, meta = report.recording, report.recording.meta
+    for caution in report.cautions:
+        yield f"Warning: {caution.text}"
+    yield (
+        f"{printable(capture)}: recorded on {printable(meta.host)} (Linux {printable(meta.kernel)} "
+        f"{printable(meta.arch)}) by {printable(meta.tool)} from {moment(meta, meta.started_monotonic_ns)}"
+    )
+    kept = f"{len(recording.calls):,} of {recording.recorded:,} calls"
+    yield f"{kept} ({report.selection}), the longest first"
+    yield "Duration: start of the request to start of the response. Size: bytes of request and response."
+
+
+def _three_lines(call: Call, stack_number: int) -> Iterator[str]:
+    yield f"PID: {call.pid}, Comm: {comm(call.comm)}, Stack ID: {stack_number}"
+    yield f"Duration: {_ms(call.duration_ns)}, Size: {call.size} bytes"
+    destination, port = call.destination
+    yield f"Src IP: {call.source[0]}, Dst IP: {destination}, Dst Port: {port}"
+
+
+def _trace(trace: StackTrace) -> Iterator[str]:
+    if trace.missing is not None:
+        yield f"{INDENT}[no stack: {trace.missing.value}]"
+    for frame in trace.frames:
+        yield INDENT + _frame(frame)
+    if trace.left_out:
+        yield f"{INDENT}[{trace.left_out:,} more frames left out]"
+
+
+def _frame(frame: Frame) -> str:
+    """`function (module) file:line`, or `module+0xoffset (module: why it has no name)`."""
+    if frame.module is None:
+        return f"0x{frame.address:x} [{frame.unnamed.value if frame.unnamed else 'unknown'}]"
+    why = f": {frame.unnamed.value}" if frame.unnamed else ""
+    place = f" {printable(frame.file)}:{frame.line}" if frame.file is not None else ""
+    return f"{printable(frame.label)} ({printable(frame.module)}{why}){place}"
+
+
+def _details(call: Call, meta: Meta) -> Iterator[str]:
+    http = "".join(
+        f", {name}: {value}" for name, value in (("Method", call.method.decode()), ("Status", call.status)) if value
+    )
+    yield f"Role: {words.role(call)}, Outcome: {words.outcome(call)}, Kind: {words.kind(call)}{http}"
+    yield f"Process: {comm(call.process)}, TID: {call.tid}, Start: {moment(meta, call.t0)}"
+    yield _split(call)
+
+
+def _split(call: Call) -> str:
+    """Where the time went, in the order in which it went: a server receives first."""
+    request, response = ("Received", "Sent") if call.role == Role.SERVER else ("Sent", "Received")
+    at_least = "" if call.t3_known else "at least "
+    answer = f"{response}: {at_least}{_ms(call.t3 - call.t2)}" if call.answered else f"{response}: nothing"
+    return (
+        f"{request}: {_ms(call.t1 - call.t0)}, Waited: {_ms(call.t2 - call.t1)}, {answer}, "
+        f"Total: {at_least}{_ms(call.t3 - call.t0)}"
+    )
+
+
+def _ms(nanoseconds: int) -> str:
+    return f"{nanoseconds / 1e6:.2f} ms"

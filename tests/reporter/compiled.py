@@ -1,0 +1,39 @@
+"""Programs for tests, compiled from source in a temporary folder by the machine's own gcc, g++ and
+binutils.
+"""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Sequence
+from pathlib import Path
+
+SYSTEM_BINARIES = [
+    Path(path).resolve()
+    for path in (
+        "/usr/bin/python3",
+        "/lib/x86_64-linux-gnu/libc.so.6",
+        "/lib64/ld-linux-x86-64.so.2",
+        "/lib/x86_64-linux-gnu/libssl.so.3",
+        "/lib/x86_64-linux-gnu/libcrypto.so.3",
+        "/lib/x86_64-linux-gnu/libstdc++.so.6",
+        "/lib/x86_64-linux-gnu/libm.so.6",
+        "/usr/bin/perl",
+    )
+]
+
+
+def run(*command: str | Path) -> str:
+    """The standard output of a command that must succeed."""
+    return subprocess.run(command, check=True, capture_output=True, text=True).stdout
+
+
+def compiled(folder: Path, name: str, source: str, options: Sequence[str] = ()) -> Path:
+    """`source` compiled and linked into folder/name; `name` ends in the language: .c or .cpp, then without
+    it.
+    """
+    code = folder / name
+    code.write_text(source)
+    program = code.with_suffix("")
+    run("g++" if code.suffix == ".cpp" else "gcc", "-O2", "-o", program, code, *options)
+    return program

@@ -1,0 +1,23 @@
+"""Reports for tests: a capture in memory, read and named by binaries that a test chooses (none, unless
+told)."""
+
+from __future__ import annotations
+
+import io
+
+from httpcapture import Module, Reader
+from httpreport.recording import load
+from httpreport.report import Report, make_report
+from httpreport.selection import Selection
+from httpreport.symbolize import FindBinary
+from httpreport.trace import Unnamed
+
+
+def no_binary(module: Module) -> Unnamed:
+    return Unnamed.NOT_FOUND
+
+
+def reported(data: bytes, *names: str, milliseconds: float | None = 0, find_binary: FindBinary = no_binary) -> Report:
+    reader = Reader(io.BytesIO(data))
+    selection = Selection.of(reader.meta, milliseconds, names)
+    return make_report(load(reader, selection), selection, find_binary)

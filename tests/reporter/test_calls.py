@@ -1,0 +1,147 @@
+"""Batches become calls: completions are joined, impossible times mended, layouts of other versions read or
+refused."""
+
+from __future__ import annotations
+
+import io
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from recordings import (
+    CALL_LAYOUT,
+    COMPLETION_LAYOUT,
+    META,
+    MS,
+    STARTED_NS,
+    Row,
+    capture,
+    completion,
+    packed_address,
+)
+
+from httpcapture import Field, Layout, Lost, Outcome, Reader
+from httpreport.call import Call, address_text
+from httpreport.calls import CALL, total
+from httpreport.errors import ReportError
+from httpreport.recording import Recording, load
+from httpreport.selection import Selection
+
+
+def loaded(data: bytes) -> Recording:
+    return load(Reader(io.BytesIO(data)), Selection(0))
+
+
+def test_call_has_the_fields_of_the_dtype() -> None:
+    assert Call._fields == CALL.names
+
+
+def test_every_field_of_a_row_arrives() -> None:
+    row = Row(local="10.0.0.1", peer="2001:db8::", request_head=b"POST /a ", response_head=b"HTTP/1.1 500 Int")
+
+    calls = loaded(capture([row])).calls
+
+    call = Call._make(calls[0].item())
+    assert (call.t0, call.t1, call.t2, call.t3) == (STARTED_NS, STARTED_NS, *[STARTED_NS + 250 * MS] * 2)
+    assert (call.comm, call.process, call.pid, call.tid) == (b"nova-api", b"nova-api", 12345, 12346)
+    assert (call.source, call.destination) == (("10.0.0.1", 40000), ("2001:db8::", 80))
+    assert (call.sent, call.received, call.size, call.stack) == (112, 400, 512, 256)
+    assert (call.method, call.status) == (b"POST", 500)
+
+
+@given(st.lists(st.tuples(st.integers(1, 3), st.integers(0, 3), st.integers(0, 1 << 40)), max_size=12), st.data())
+def test_completions_are_joined_as_a_dictionary_would(found: list[tuple[int, int, int]], data: st.DataObject) -> None:
+    keys = [(connection, sequence) for connection in range(1, 4) for sequence in range(3)]
+    rows = [Row(connection=connection, sequence=sequence) for connection, sequence in data.draw(st.permutations(keys))]
+    completions = [
+        completion(Row(connection=connection, sequence=sequence), after, sent=after % 7, received=after % 5)
+        for connection, sequence, after in found
+    ]
+    latest: dict[tuple[int, int], int] = {}
+    for connection, sequence, after in found:
+        latest[connection, sequence] = max(after, latest.get((connection, sequence), 0))
+
+    calls = loaded(capture(rows, completions=completions)).calls
+
+    for row, call in zip(rows, map(Call._make, calls.tolist())):
+        end = latest.get((row.connection, row.sequence))
+        joined = (0, row.sent, row.received) if end is None else (end, end % 7, end % 5)
+        assert (call.t3 - call.t2, call.sent, call.received) == joined
+
+
+def test_without_a_completion_the_end_is_known_unless_completions_were_lost_or_cut_off() -> None:
+    lost = [Lost(1, {"completion_ring_full": 1})]
+
+    assert loaded(capture()).calls["t3_known"].tolist() == [True]
+    assert loaded(capture(records=lost)).calls["t3_known"].tolist() == [False]
+    assert loaded(capture(end=False)).calls["t3_known"].tolist() == [False]
+    ended = completion(Row(), MS, 1, 1)
+    assert loaded(capture(records=lost, completions=[ended])).calls["t3_known"].tolist() == [True]
+
+
+@pytest.mark.parametrize(("outcome", "known"), [(Outcome.EOF, True), (Outcome.IN_FLIGHT, False), (9, False)])
+def test_a_call_without_an_answer_ends_at_t2(outcome: int, known: bool) -> None:
+    row = Row(outcome=outcome)
+
+    calls = loaded(capture([row], completions=[completion(row, MS, 1, 1)])).calls
+
+    assert calls["t3"].tolist() == calls["t2"].tolist()
+    assert calls["t3_known"].tolist() == [known]
+
+
+def test_impossible_times_are_mended_and_counted() -> None:
+    rows = [
+        Row(),
+        Row(duration_ns=-1),
+        Row(duration_ns=1 << 63),
+        Row(start_ns=(1 << 64) - 1 - STARTED_NS, duration_ns=0),
+        Row(request_ns=300 * MS),
+    ]
+
+    recording = loaded(capture(rows))
+
+    calls = recording.calls
+    assert (calls["t2"] - calls["t0"]).tolist() == [250 * MS, 0, 0, 0, 250 * MS]
+    assert recording.impossible == 3
+    assert all((calls[a] <= calls[b]).all() for a, b in (("t0", "t1"), ("t1", "t2"), ("t2", "t3")))
+
+
+@given(st.lists(st.integers(0, (1 << 64) - 1)))
+def test_a_sum_does_not_wrap_around(values: list[int]) -> None:
+    assert total(np.array(values, np.uint64)) == sum(values)
+
+
+def test_a_field_that_is_missing_or_too_wide_is_named() -> None:
+    missing = Layout(184, [field for field in CALL_LAYOUT.fields if field.name != "outcome"])
+    renamed = {"sequence": "u64", "reserved": "u64"}
+    offsets = {"sequence": 32, "reserved": 40}
+    fields = [
+        replace(field, type=renamed.get(field.name, field.type), offset=offsets.get(field.name, field.offset))
+        for field in COMPLETION_LAYOUT.fields
+    ]
+
+    with pytest.raises(ReportError, match=r"'outcome'.*newer httpreport"):
+        loaded(capture(call_layout=missing))
+    with pytest.raises(ReportError, match=r"'sequence' is u64.*newer httpreport"):
+        loaded(capture(completions=[bytes(48)], completion_layout=Layout(48, fields)))
+
+
+def test_a_field_that_is_new_does_not_matter() -> None:
+    longer = Layout(192, [*CALL_LAYOUT.fields, Field("receive_stack", "u64", 184)])
+
+    data = capture(call_layout=longer, rows=[])
+    assert loaded(data).recorded == 0
+    row = type("Longer", (), {"packed": lambda self: Row().packed() + bytes(8)})()
+    assert loaded(capture([row], call_layout=longer)).calls["pid"].tolist() == [12345]
+
+
+@pytest.mark.parametrize("text", ["192.168.1.10", "0.0.0.0", "::", "::1", "2001:db8::1", "fe80::", "1.2.3.0"])
+def test_addresses_are_printed_as_ipv4_where_they_are(text: str) -> None:
+    assert address_text(packed_address(text)) == text
+    assert address_text(packed_address(text).rstrip(b"\0")) == text
+
+
+def test_the_builder_tells_the_recorders_layout() -> None:
+    assert META.call_layout.size == len(Row().packed())

@@ -1,0 +1,132 @@
+"""What a reader could believe wrongly is said, with its consequence; and nothing is said where all is
+well."""
+
+from __future__ import annotations
+
+import io
+import re
+
+import pytest
+from recordings import MS, STARTED_NS, Row, capture
+
+from httpcapture import End, Lost, Reader
+from httpreport.cautions import Cause, cautions, incomplete
+from httpreport.recording import Recording, load
+from httpreport.selection import Selection
+
+
+def cautioned(data: bytes, milliseconds: float | None = None, *names: str) -> tuple[Recording, list[tuple[Cause, str]]]:
+    reader = Reader(io.BytesIO(data))
+    selection = Selection.of(reader.meta, milliseconds, names)
+    recording = load(reader, selection)
+    return recording, [(caution.cause, caution.text) for caution in cautions(recording, selection)]
+
+
+def test_a_whole_capture_needs_no_caution() -> None:
+    recording, said = cautioned(capture())
+
+    assert said == []
+    assert not incomplete(recording)
+
+
+def test_a_threshold_below_the_captures_own() -> None:
+    _, said = cautioned(capture(), 50)
+
+    assert said == [
+        (
+            Cause.THRESHOLD,
+            "-t 50 is below the capture's threshold of 100 ms: "
+            "calls shorter than 100 ms were not recorded and are missing here",
+        )
+    ]
+
+
+def test_a_name_outside_the_captures_own_filter() -> None:
+    recording, said = cautioned(capture(process_filters=(b"nova*",)), None, "nova-api", "nginx", "n*")
+
+    assert said == [
+        (
+            Cause.FILTER,
+            "-p nginx, n* is outside the capture's own filter (nova*): "
+            "calls of other processes were not recorded and are missing here",
+        )
+    ]
+    assert not incomplete(recording)
+
+
+@pytest.mark.parametrize("counts", [{"call_ring_full": 3, "stack_ring_full": 1}, {"new\x1bcause": 1}])
+def test_every_loss_is_said_by_cause_the_largest_first(counts: dict[str, int]) -> None:
+    end = End(STARTED_NS, "signal", True, 1, 1, 0, counts)
+
+    for data in (capture(end=end), capture(records=[Lost(STARTED_NS, counts)])):
+        recording, said = cautioned(data)
+        assert [cause for cause, _ in said] == [Cause.LOST] * len(counts)
+        assert [int(re.findall(r": (\d+) ", text)[0]) for _, text in said] == sorted(counts.values(), reverse=True)
+        assert "\x1b" not in repr(said)
+        assert recording.lost == counts
+        assert incomplete(recording)
+
+
+def test_the_ledger_keeps_the_highest_count_of_each_cause() -> None:
+    recording, _ = cautioned(capture(records=[Lost(1, {"a": 2, "b": 0}), Lost(2, {"a": 5}), Lost(3, {"b": 0})]))
+
+    assert recording.lost == {"a": 5}
+
+
+def test_a_capture_without_its_end() -> None:
+    recording, said = cautioned(capture(end=False))
+
+    assert [cause for cause, _ in said] == [Cause.CUT_OFF]
+    assert said[0][1].startswith("the capture is cut off (")
+    assert len(recording.calls) == 1
+    assert incomplete(recording)
+
+
+def test_damage_in_the_middle_keeps_what_stands_before_it() -> None:
+    first, whole = len(capture(rows=[], end=False)), bytearray(capture())
+    whole[first + 40] ^= 0xFF
+
+    recording, said = cautioned(bytes(whole))
+
+    assert [cause for cause, _ in said][:1] == [Cause.CUT_OFF]
+    assert "damaged at byte" in said[0][1]
+    assert recording.recorded == 0
+
+
+@pytest.mark.parametrize(
+    ("end", "words"),
+    [
+        (End(STARTED_NS, "no space left", False, 1, 1, 0, {}), "could not finish (no space left)"),
+        (End(STARTED_NS, "signal", True, 5, 5, 0, {}), "of 5 calls written, 1 are here"),
+    ],
+)
+def test_an_end_that_is_not_as_it_should_be(end: End, words: str) -> None:
+    _, said = cautioned(capture(end=end))
+
+    assert [cause for cause, _ in said] == [Cause.CUT_OFF]
+    assert words in said[0][1]
+
+
+def test_calls_that_end_before_they_begin() -> None:
+    recording, said = cautioned(capture([Row(), Row(duration_ns=-5)]), 0)
+
+    assert (Cause.DAMAGE, "calls that end before they begin: 1 (damage): they are shown with 0 ms") in said
+    assert incomplete(recording)
+
+
+def test_a_filter_that_matches_nothing_lists_the_processes_that_are_there() -> None:
+    rows = [Row(process=b"nginx", duration_ns=ms * MS) for ms in (120, 150)] + [Row(process=b"\x1bz", comm=b"x")]
+
+    _, said = cautioned(capture(rows), None, "nova")
+
+    assert said == [
+        (
+            Cause.NOTHING_KEPT,
+            "no call passes the filter (calls >= 100 ms of nova); processes in the capture: "
+            "nginx (2, slowest 150.00 ms), \\x1bz (1, slowest 250.00 ms)",
+        )
+    ]
+
+
+def test_an_empty_capture_says_so() -> None:
+    assert cautioned(capture(rows=[]))[1] == [(Cause.NOTHING_KEPT, "the capture holds no call")]

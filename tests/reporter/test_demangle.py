@@ -1,0 +1,86 @@
+"""Names read as their authors wrote them, as binutils' c++filt shows them; hostile names cost nothing."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+from compiled import run
+from hypothesis import given
+from hypothesis import strategies as st
+
+from httpreport.demangle import MAX_DEMANGLED, MAX_MANGLED, demangle
+from httpreport.elf import read_elf
+from httpreport.symbols import read_symbols
+
+
+@pytest.mark.parametrize(
+    ("mangled", "readable"),
+    [
+        ("_ZN3foo3barEv", "foo::bar()"),
+        (
+            "_ZNSt6vectorIiSaIiEE9push_backERKi",
+            "std::vector<int, std::allocator<int> >::push_back(int const&)",
+        ),
+        ("_ZN3foo3barEv.cold", "foo::bar() [clone .cold]"),
+        ("_ZN3std2io4Read11read_to_end17hb85a0f6802e14499E", "std::io::Read::read_to_end"),
+        ("_RNvC6_123foo3bar", "123foo::bar"),
+        ("_RNvMNtCs1234_7mycrate3fooINtB2_3BarmE3baz", "<mycrate::foo::Bar<u32>>::baz"),
+        ("gopkg.in/yaml%2ev3.(*Decoder).Decode", "gopkg.in/yaml.v3.(*Decoder).Decode"),
+        ("net/http.(*Server).Serve", "net/http.(*Server).Serve"),
+    ],
+)
+def test_languages(mangled: str, readable: str) -> None:
+    assert demangle(mangled) == readable
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "main",
+        "h__Fi",
+        "set__3FooFi",
+        "pkg__sub",
+        "foo_",
+        "_start",
+        "_R",
+        "_Z",
+        "a.b",
+        "100%41",
+        "_D3fooQe",
+        "",
+    ],
+)
+def test_plain_names_stay_as_they_are(name: str) -> None:
+    assert demangle(name) == name
+
+
+def test_agrees_with_cxxfilt_on_a_real_library() -> None:
+    """But for what c++filt spells in another way: `std::string` and its like (Ss, Si, ...), thunks, number
+    suffixes.
+
+    The library misplaces the `&` of a reference to a nested class ("A&::B"), in 2 of these names.
+    """
+    table = read_symbols(read_elf(Path("/lib/x86_64-linux-gnu/libstdc++.so.6").resolve().read_bytes()))
+    names = [table.symbol(row, 0).name for row in range(len(table))]
+    names = [name for name in names if re.match("_Z(?!T)", name) and not re.search("S[sabiod]|Dn", name)]
+    shown = run("c++filt", *names).splitlines()
+    ours = [re.sub(r"\((?:unsigned )?(?:long|int)\)(\d+)", r"\1", demangle(name)) for name in names]
+    theirs = [re.sub(r"\b(\d+)u?l\b", r"\1", name) for name in shown]
+    assert len(names) > 1000
+    assert [pair for pair in zip(ours, theirs) if pair[0] != pair[1] and "&::" not in pair[0]] == []
+    assert sum("&::" in name for name in ours) == 2
+
+
+def test_a_few_bytes_that_stand_for_megabytes_stay_mangled() -> None:
+    bomb = "_RINvC1a1fTllETB7_B7_ETBa_Ba_ETBi_Bi_ETBq_Bq_ETBy_By_ETBG_BG_ETBO_BO_ETBW_BW_ETB14_B14_ETB1e_B1e_E" + "E"
+    assert len(demangle(bomb)) <= MAX_DEMANGLED
+    assert demangle("_ZN" + "1a" * MAX_MANGLED + "Ev") == "_ZN" + "1a" * MAX_MANGLED + "Ev"
+    assert demangle("_Z" + "P" * 4000 + "i").startswith("_ZPPP")
+
+
+@given(st.text("_ZNKRSTIELPvijhb0123456789abB", max_size=300), st.sampled_from(["_Z", "_R", "_RNvC", "_ZN", ""]))
+def test_any_name_gives_a_bounded_name(tail: str, prefix: str) -> None:
+    name = prefix + tail
+    assert len(demangle(name)) <= max(MAX_DEMANGLED, len(name))

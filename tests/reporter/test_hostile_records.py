@@ -1,0 +1,82 @@
+"""Whatever the records of a capture say, every output is made, and none holds a control code."""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from recordings import TEXT, Row, capture, completion, process, stack
+from reports import reported
+from rich.console import Console
+
+from httpcapture import End, Lost, Module
+from httpreport import terminal
+from httpreport.binaries import Binaries
+from httpreport.fold import folded
+from httpreport.json_report import document
+from httpreport.text import text
+
+CONTROL = re.compile("[\x00-\x09\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+U64, U32 = st.integers(0, (1 << 64) - 1), st.integers(0, (1 << 32) - 1)
+TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
+COMMS = st.binary(max_size=16)
+PATHS = st.one_of(
+    st.binary(max_size=40), st.sampled_from([b"/proc/self/mem", b"/dev/zero", b"/bin/\x1b[m", b"/../etc"])
+)
+ROWS = st.builds(
+    Row,
+    duration_ns=U64,
+    start_ns=U64.map(lambda number: number >> 1),
+    connection=st.integers(0, 3),
+    sent=U64,
+    received=U64,
+    comm=COMMS,
+    process=COMMS,
+    request_head=st.binary(max_size=8),
+    response_head=st.one_of(st.binary(max_size=16), st.just(b"HTTP/1.1 999 \x1b")),
+    pid=U32,
+    stack=st.integers(0, 3),
+    role=st.integers(0, 255),
+    outcome=st.integers(0, 255),
+    stack_status=st.one_of(st.just(0), st.integers(0, 255)),
+)
+ADDRESSES = st.lists(st.one_of(U64, st.integers(TEXT, TEXT + 0x100)), max_size=6)
+MAPS = st.builds(
+    b"%x-%x r-xp %08x 00:00 1 /%b\n".__mod__,
+    st.tuples(U64, U64, U64, PATHS),
+)
+RECORDS = st.lists(
+    st.one_of(
+        st.builds(Module, st.integers(0, 3), PATHS, st.binary(max_size=20), U64, st.binary(max_size=32), TEXTS),
+        st.builds(
+            process,
+            st.one_of(st.binary(max_size=99), MAPS),
+            st.lists(st.tuples(U64, st.integers(0, 3)), max_size=3),
+            U64,
+        ),
+        st.builds(lambda addresses, id, taken: stack(*addresses, id=id, taken_ns=taken), ADDRESSES, U32, U64),
+        st.builds(Lost, U64, st.dictionaries(TEXTS, U64, max_size=3)),
+    ),
+    max_size=8,
+)
+ENDS = st.one_of(st.booleans(), st.builds(End, U64, TEXTS, st.booleans(), U64, U64, U64, st.just({})))
+
+
+@settings(suppress_health_check=[HealthCheck.too_slow])
+@given(st.lists(ROWS, max_size=6), RECORDS, ENDS, TEXTS, st.integers(0, 1 << 40))
+def test_every_output_is_made(rows: list[Row], records: list[Module], end: bool, host: str, started_ns: int) -> None:
+    completions = [completion(Row(connection=row.connection), started_ns, row.sent, row.received) for row in rows]
+    data = capture(rows, records, completions, end, host=host, started_realtime_ns=started_ns << 23)
+
+    report = reported(data, find_binary=Binaries().find)
+
+    console = Console(record=True, file=io.StringIO(), highlight=False, markup=False, width=100)
+    terminal.print_cautions(console, report.cautions)
+    terminal.print_summary(console, report, "run.cap")
+    parsed = "".join(document(report, "run.cap"))
+    assert len(json.loads(parsed)["calls"]) == len(rows)
+    for written in (*text(report, "run.cap"), *folded(report), parsed, console.export_text()):
+        assert not CONTROL.search(written)

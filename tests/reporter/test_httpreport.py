@@ -1,0 +1,297 @@
+"""The command: its files, its summary, its JSON, its errors and exit codes."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+from recordings import MS, PATH, TEXT, Row, capture, completion, process, stack
+
+from httpcapture import Lost, Module
+from httpreport import json_report
+from httpreport.main import main
+
+CONTROL = re.compile(r"[\x00-\x09\x0b-\x1f\x7f-\x9f]")
+HOSTILE = b"\x1b]0;x[/red]\n\xe2\x80\xae"
+
+
+def run(*arguments: str | Path, data: bytes | None = None) -> Result:
+    return CliRunner().invoke(main, [str(argument) for argument in arguments], input=data)
+
+
+@pytest.fixture
+def run_cap(tmp_path: Path) -> Path:
+    path = tmp_path / "run.cap"
+    path.write_bytes(capture([Row(), Row(sequence=1, duration_ns=400 * MS)], [process(), stack(TEXT)]))
+    return path
+
+
+@pytest.fixture
+def out(tmp_path: Path) -> Path:
+    return tmp_path / "out"
+
+
+def test_both_files_are_written_for_their_owner_and_the_next_command_is_said(run_cap: Path, out: Path) -> None:
+    result = run(run_cap, "-o", out)
+
+    assert result.exit_code == 0, result.output
+    assert sorted(os.listdir(out)) == ["stack_traces.txt", "stacks.folded"]
+    assert {os.stat(out / name).st_mode & 0o777 for name in os.listdir(out)} == {0o600}
+    assert (out / "stacks.folded").read_text() == "nova-api;lib nova.so+0x1000 650000\n"
+    assert "2 of 2 calls kept (calls >= 100 ms)" in result.stdout
+    assert "lost: nothing" in result.stdout
+    assert "frames: 0% of 2 named; without a name: 2 its file was not recorded" in result.stdout
+    assert f"next: flamegraph.pl --countname us {out}/stacks.folded > {out}/stacks.svg" in result.stdout
+    assert result.stderr == ""
+
+
+def test_files_that_exist_are_kept_unless_forced(run_cap: Path, out: Path) -> None:
+    run(run_cap, "-o", out)
+    (out / "stacks.folded").write_text("mine")
+
+    refused = run(run_cap, "-o", out)
+
+    assert refused.exit_code == 1
+    assert "stack_traces.txt exists: use -f to replace it" in refused.stderr
+    assert (out / "stacks.folded").read_text() == "mine"
+    assert run(run_cap, "-o", out, "-f").exit_code == 0
+    assert (out / "stacks.folded").read_text() != "mine"
+
+
+def test_a_symlink_is_replaced_and_never_followed(run_cap: Path, out: Path, tmp_path: Path) -> None:
+    out.mkdir()
+    (tmp_path / "precious").write_text("precious")
+    (out / "stacks.folded").symlink_to(tmp_path / "precious")
+
+    assert run(run_cap, "-o", out).exit_code == 1
+    assert run(run_cap, "-o", out, "-f").exit_code == 0
+    assert (tmp_path / "precious").read_text() == "precious"
+    assert not (out / "stacks.folded").is_symlink()
+
+
+def test_a_failure_leaves_no_file_behind(run_cap: Path, out: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(source: str, target: str) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "replace", full)
+
+    result = run(run_cap, "-o", out)
+
+    assert (result.exit_code, os.listdir(out)) == (1, [])
+    assert "stack_traces.txt: No space left on device" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["nothing.cap"], "cannot read nothing.cap: No such file or directory"),
+        (["/"], "cannot read /: Is a directory"),
+        (["text"], "text"),
+        (["run.cap", "-o", "text"], "text is not a directory"),
+        (["run.cap", "-o", "a/b"], "cannot make the directory a/b: No such file or directory"),
+    ],
+)
+def test_what_makes_the_report_impossible_is_one_line(
+    arguments: list[str], said: str, run_cap: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(run_cap.parent)
+    Path("text").write_text("this is no capture\n")
+
+    result = run(*arguments)
+
+    assert result.exit_code == 1
+    assert result.stderr.startswith("httpreport: ")
+    assert said in result.stderr
+    assert result.stderr.count("\n") == 1
+    assert "Traceback" not in result.output
+
+
+@pytest.mark.parametrize("arguments", [[], ["-t", "-1"], ["-t", "nan"], ["-t", "inf"], ["-t", "x"], ["--no-such"]])
+def test_a_wrong_command_line_is_a_usage_error(arguments: list[str], run_cap: Path) -> None:
+    capture_too = [str(run_cap)] if arguments else []
+    assert run(*capture_too, *arguments).exit_code == 2
+
+
+def test_strict_fails_with_3_when_something_was_lost_or_cut_off(tmp_path: Path, out: Path) -> None:
+    path = tmp_path / "run.cap"
+    for data, strict, relaxed in (
+        (capture(), 0, 0),
+        (capture(records=[Lost(1, {"call_ring_full": 1})]), 3, 0),
+        (capture(end=False), 3, 0),
+        (capture()[:-30], 0, 0),  # only the seek table at the end
+    ):
+        path.write_bytes(data)
+        assert run(path, "-o", out, "-f", "--strict").exit_code == strict
+        assert run(path, "-o", out, "-f").exit_code == relaxed
+
+
+def test_standard_input_is_read(run_cap: Path, out: Path) -> None:
+    result = run("-", "-o", out, data=run_cap.read_bytes())
+
+    assert result.exit_code == 0, result.output
+    assert "2 of 2 calls kept" in result.stdout
+
+
+def test_a_filter_after_the_fact(run_cap: Path, out: Path) -> None:
+    assert (
+        "1 of 2 calls kept (calls >= 300 ms of nova-api)"
+        in run(run_cap, "-o", out, "-t", "300", "-p", "nova-api").stdout
+    )
+    nothing = run(run_cap, "-o", out, "-f", "-p", "nginx")
+    assert nothing.exit_code == 0
+    assert (
+        "warning: no call passes the filter (calls >= 100 ms of nginx); processes in the capture: nova-api (2"
+        in nothing.stdout
+    )
+    assert (out / "stacks.folded").read_text() == ""
+
+
+def test_warnings_come_first_on_the_terminal_and_in_the_file(tmp_path: Path, out: Path) -> None:
+    path = tmp_path / "run.cap"
+    path.write_bytes(capture(records=[Lost(1, {"call_ring_full": 4})], end=False))
+
+    result = run(path, "-o", out, "-t", "10")
+
+    heads = [line.lower() for line in result.stdout.splitlines()[:3]]
+    assert heads == [line.lower() for line in (out / "stack_traces.txt").read_text().splitlines()[:3]]
+    assert [head.split(":")[0] for head in heads] == ["warning"] * 3
+
+
+def test_an_empty_capture(tmp_path: Path, out: Path) -> None:
+    path = tmp_path / "run.cap"
+    path.write_bytes(capture(rows=[]))
+
+    result = run(path, "-o", out)
+
+    assert result.exit_code == 0
+    assert result.stdout.startswith("warning: the capture holds no call\n")
+    assert "0 of 0 calls kept" in result.stdout
+
+
+def test_hostile_names_reach_no_output(tmp_path: Path, out: Path) -> None:
+    path = tmp_path / "run.cap"
+    text = b"%x-%x r-xp 00000000 fe:01 77 /%s\n" % (TEXT, TEXT + 0x1000, HOSTILE.replace(b"\n", b"\x0b"))
+    row = Row(comm=HOSTILE[:15], process=HOSTILE[:15])
+    path.write_bytes(
+        capture([row], [process(text), stack(TEXT)], end=False, host=HOSTILE.decode(), process_filters=(HOSTILE,))
+    )
+
+    printed = run(path, "-o", out, "-p", "\x1b[1mnova\n")
+    as_json = run(path, "--json")
+
+    for written in (printed.output, as_json.output, *(file.read_text() for file in out.iterdir())):
+        assert not CONTROL.search(written)
+        assert "\u202e" not in written
+    assert "[/red]" in printed.stdout
+
+
+def keys(value: Any) -> set[str]:
+    if isinstance(value, dict):
+        return set(value).union(*map(keys, value.values()))
+    return set().union(*map(keys, value)) if isinstance(value, list) else set()
+
+
+def test_json_is_one_document_and_all_of_standard_output(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    data = capture(
+        [Row(request_ns=2 * MS), Row(sequence=1, stack_status=4, duration_ns=300 * MS)],
+        [
+            Module(1, PATH, b"\1" * 20, 5, b""),
+            process(modules=[(TEXT, 1)]),
+            stack(TEXT),
+            Lost(1, {"call_ring_full": 4}),
+        ],
+        [completion(Row(), 7 * MS, 1, 2)],
+    )
+
+    result = run("-", "--json", data=data)
+
+    document = json.loads(result.stdout)
+    assert os.listdir(tmp_path) == []
+    assert result.stderr.startswith("warning: lost calls: 4 (the recorder could not keep up)")
+    assert [warning["cause"] for warning in document["warnings"]] == ["lost"]
+    assert document["ledger"] == {"recorded": 2, "kept": 2, "lost": {"call_ring_full": 4}, "complete": False}
+    assert document["frames"] == {"total": 1, "named": 0, "unnamed": {"not_found": 1}}
+    assert [call["duration_ns"] for call in document["calls"]] == [300 * MS, 250 * MS]
+    split = [(call["request_ns"], call["wait_ns"], call["response_ns"]) for call in document["calls"]]
+    assert split == [(0, 300 * MS, 0), (2 * MS, 248 * MS, 7 * MS)]
+    first, second = (document["stacks"][call["trace"]] for call in document["calls"])
+    assert (first["missing"], first["frames"]) == ("lost", [])
+    assert (second["frames"][0]["module"], second["frames"][0]["file_offset"]) == (PATH.decode(), 0x1000)
+    assert document["calls"][1]["destination"] == {"address": "192.168.1.20", "port": 80}
+
+
+def test_every_field_of_the_json_document_is_documented(run_cap: Path) -> None:
+    document = json.loads(run(run_cap, "--json").stdout)
+
+    documented = set(re.findall(r"`(\w+)`", json_report.__doc__ or ""))
+    assert keys(document) - {"its_file_was_not_recorded", "no_module"} <= documented
+
+
+def test_json_of_an_empty_capture(tmp_path: Path) -> None:
+    document = json.loads(run("-", "--json", data=capture(rows=[])).stdout)
+
+    assert (document["calls"], document["stacks"]) == ([], [])
+
+
+def test_no_colour_where_it_is_not_wanted_and_no_escape_where_there_is_no_terminal(run_cap: Path, out: Path) -> None:
+    program = [
+        sys.executable,
+        "-m",
+        "httpreport",
+        str(run_cap),
+        "-f",
+        "-t",
+        "1",
+        "-o",
+        str(out),
+    ]
+
+    plain = subprocess.run(program, capture_output=True, check=True).stdout
+    terminal = on_terminal(program, {"TERM": "xterm-256color"})
+    colourless = on_terminal(program, {"TERM": "xterm-256color", "NO_COLOR": "1"})
+
+    assert b"\x1b" not in plain
+    assert b"\x1b[1;33mwarning: " in terminal
+    assert not re.search(rb"\x1b\[[0-9;]*3[0-7]", colourless)
+
+
+def test_a_locale_without_the_letters_of_a_name_is_no_obstacle(tmp_path: Path, out: Path) -> None:
+    path = tmp_path / "run.cap"
+    path.write_bytes(capture([Row(process="caf\u00e9".encode())]))
+    program = [sys.executable, "-m", "httpreport", str(path), "-o", str(out)]
+
+    summary = subprocess.run(program, capture_output=True, check=True, env={**os.environ, "PYTHONIOENCODING": "ascii"})
+
+    assert rb"caf\xe9" in summary.stdout
+    assert (out / "stacks.folded").read_text(encoding="utf-8").startswith("caf\u00e9;")
+
+
+def on_terminal(program: list[str], environment: dict[str, str]) -> bytes:
+    """What a program writes to a terminal."""
+    master, slave = os.openpty()
+    subprocess.run(program, stdout=slave, stderr=slave, check=True, env={**os.environ, **environment})
+    os.close(slave)
+    written = b""
+    try:
+        while chunk := os.read(master, 65536):
+            written += chunk
+    except OSError:
+        pass  # EIO: nothing more to read
+    os.close(master)
+    return written
+
+
+def test_help_and_version() -> None:
+    text = run("--help").stdout
+
+    for option in ("-t", "-p", "-o", "-f", "--symfs", "--json", "--strict", "-V", "-h"):
+        assert re.search(rf"^  .*{option}\b", text, re.MULTILINE), option
+    assert re.fullmatch(r"httpreport \d+\.\d+\.\d+\n", run("-V").stdout)
