@@ -30,7 +30,7 @@ class Live:
         self._stack_numbers: dict[int, int] = {}
 
     def number_stack(self, stack: int) -> None:
-        self._stack_numbers[stack] = len(self._stack_numbers) + 1
+        self._stack_numbers.setdefault(stack, len(self._stack_numbers) + 1)
 
     def describe(self, row: memoryview) -> str:
         """Three lines for one call row."""

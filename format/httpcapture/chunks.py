@@ -1,0 +1,128 @@
+"""A chunk holds records of one kind: a head `[kind, count]`, then `count` records. This file lists kinds and
+fields.
+
+The tables here are the format: FORMAT.md says in words what they say in code. Numbers are never reused,
+fields are only ever appended, and a field that is appended gets a default in its dataclass.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from .codec import Bool, Bytes, ListOf, MapOf, Source, Struct, Text, UInt, packed
+from .columns import Batch, check_layout
+from .errors import Malformed
+from .frames import MAX_CONTENT
+from .records import End, Field, Layout, Lost, MappedModule, Meta, Module, Process, Stack
+
+MAX_MAPS = 6 << 20  # bytes of /proc/PID/maps
+MAX_MODULES = 1 << 16  # mapped modules of one process
+MAX_FRAMES = 1 << 16  # bytes of addresses in one stack
+MAX_PATH = 1 << 14  # bytes of a path or name; the kernel's own limit is 4096, escapes may lengthen it
+MAX_TEXT = 1 << 14  # bytes of UTF-8 in a text
+MAX_HEAD = 16  # bytes of the first object of a chunk
+MAX_NAMES = 1 << 10  # entries of a list of fields, filters, limits or losses
+
+
+class Kind(enum.IntEnum):
+    """What the records of a chunk are. The order is the order in which open chunks are written."""
+
+    META = 1
+    MODULE = 2
+    PROCESS = 3
+    STACKS = 4
+    CALLS = 5
+    COMPLETIONS = 6
+    LOST = 7
+    END = 8
+
+
+@dataclass(frozen=True)
+class Head:
+    """The first object of a chunk."""
+
+    kind: int
+    count: int
+
+
+class LayoutCodec(Struct[Layout]):
+    """A layout, checked against the rules for layouts."""
+
+    def read(self, source: Source) -> Layout:
+        layout = super().read(source)
+        try:
+            check_layout(layout)
+        except ValueError as error:
+            raise Malformed(str(error)) from None
+        return layout
+
+
+_u32, _u64 = UInt(32), UInt(64)
+_text = Text(MAX_TEXT)
+_path = Bytes(MAX_PATH)
+_counts = MapOf(_text, _u64, MAX_NAMES)
+
+_FIELD = Struct(Field, name=_text, type=_text, offset=_u32, unit=_text)
+_LAYOUT = LayoutCodec(Layout, size=_u32, fields=ListOf(_FIELD, MAX_NAMES))
+
+HEAD = Struct(Head, kind=_u32, count=_u32)
+
+META = Struct(
+    Meta,
+    tool=_text,
+    host=_text,
+    kernel=_text,
+    arch=_text,
+    boot_id=_text,
+    started_monotonic_ns=_u64,
+    started_realtime_ns=_u64,
+    threshold_ns=_u64,
+    process_filters=ListOf(_path, MAX_NAMES),
+    probes=_text,
+    clock_ticks=_u32,
+    page_size=_u32,
+    limits=_counts,
+    call_layout=_LAYOUT,
+    completion_layout=_LAYOUT,
+)
+MODULE = Struct(
+    Module,
+    id=_u32,
+    path=_path,
+    build_id=Bytes(256),
+    size=_u64,
+    first_page_sha256=Bytes(32),
+    problem=_text,
+)
+PROCESS = Struct(
+    Process,
+    pid=_u32,
+    start_ns=_u64,
+    taken_ns=_u64,
+    name=_path,
+    executable=_path,
+    namespace_pid=_u32,
+    maps=Bytes(MAX_MAPS),
+    modules=ListOf(Struct(MappedModule, address=_u64, module=_u32), MAX_MODULES),
+    problem=_text,
+)
+STACK = Struct(Stack, id=_u64, pid=_u32, process_start_ns=_u64, taken_ns=_u64, frames=Bytes(MAX_FRAMES, unit=8))
+BATCH = Struct(Batch, rows=_u32, columns=ListOf(Bytes(MAX_CONTENT), MAX_NAMES))
+LOST = Struct(Lost, at_ns=_u64, counts=_counts)
+END = Struct(
+    End,
+    at_ns=_u64,
+    reason=_text,
+    clean=Bool(),
+    emitted=_u64,
+    recorded=_u64,
+    in_flight=_u64,
+    lost=_counts,
+)
+
+
+def chunk(kind: Kind, records: Sequence[bytes]) -> bytes:
+    """The content of a chunk of records that are packed already."""
+    return packed([HEAD.pack(Head(kind, len(records)))]) + b"".join(records)

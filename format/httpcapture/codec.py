@@ -1,0 +1,246 @@
+"""Each record is a msgpack array of its fields in order, and every field states its type and its limits once.
+
+A type turns a value into what msgpack packs (`pack`, ValueError when it is beyond the format's limits) and
+reads it back (`read`, Malformed when the bytes hold anything else). Reading goes header by header and scalar
+by scalar, so a hostile chunk cannot make msgpack build what no field asked for: nested empty arrays take 1
+byte each in the file and 64 in memory.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any, Callable, Generic, Protocol, TypeVar
+
+import msgpack
+
+from .errors import Malformed
+
+T = TypeVar("T")
+
+_MAX_LENGTH = 1 << 16  # elements of an array or map that msgpack may build at all; types have lower limits
+_CONTAINERS = frozenset([*range(0x80, 0xA0), *range(0xDC, 0xE0)])  # first bytes of maps and arrays
+
+
+class Source:
+    """The msgpack objects of one chunk. After an error it is not used again (msgpack leaves its state
+    undefined).
+    """
+
+    def __init__(self, content: bytes) -> None:
+        self._content = content
+        self._unpacker = msgpack.Unpacker(
+            max_buffer_size=len(content),
+            max_str_len=len(content),
+            max_bin_len=len(content),
+            max_array_len=_MAX_LENGTH,
+            max_map_len=_MAX_LENGTH,
+            max_ext_len=len(content),
+        )
+        self._unpacker.feed(content)
+
+    def array(self) -> int:
+        """The number of elements of the array that comes next; they follow as objects of their own."""
+        return int(self._next(self._unpacker.read_array_header))
+
+    def map(self) -> int:
+        """The number of pairs of the map that comes next; keys and values follow as objects of their own."""
+        return int(self._next(self._unpacker.read_map_header))
+
+    def scalar(self) -> object:
+        """The next object, which is no array and no map."""
+        if not self.at_end() and self._content[self._unpacker.tell()] in _CONTAINERS:
+            raise Malformed("an array or map where a single value belongs")
+        return self._next(self._unpacker.unpack)
+
+    def skip(self) -> None:
+        """Steps over the next object, whatever it is."""
+        self._next(self._unpacker.skip)
+
+    def at_end(self) -> bool:
+        return bool(self._unpacker.tell() >= len(self._content))
+
+    @staticmethod
+    def _next(read: Callable[[], Any]) -> Any:
+        try:
+            return read()
+        except msgpack.OutOfData:
+            raise Malformed("a record ends early") from None
+        except (ValueError, msgpack.UnpackException) as error:
+            raise Malformed(f"msgpack: {error}") from None
+
+
+class Codec(Protocol[T]):
+    """How values of one type stand in the file."""
+
+    def pack(self, value: T) -> object: ...
+
+    def read(self, source: Source) -> T: ...
+
+
+def _typed(source: Source, wanted: type[T]) -> T:
+    value = source.scalar()
+    if type(value) is not wanted:
+        raise Malformed(f"{type(value).__name__} instead of {wanted.__name__}")
+    return value
+
+
+def _within(size: int, limit: int, what: str) -> None:
+    if size > limit:
+        raise ValueError(f"{size} {what}, the format allows {limit}")
+
+
+@dataclass(frozen=True)
+class UInt:
+    """A whole number of at most `bits` bits, never negative."""
+
+    bits: int = 64
+
+    def pack(self, value: int) -> object:
+        if not 0 <= value < 1 << self.bits:
+            raise ValueError(f"{value} is no u{self.bits}")
+        return int(value)
+
+    def read(self, source: Source) -> int:
+        value = _typed(source, int)
+        if not 0 <= value < 1 << self.bits:
+            raise Malformed(f"{value} is no u{self.bits}")
+        return value
+
+
+class Bool:
+    """True or false."""
+
+    def pack(self, value: bool) -> object:
+        return bool(value)
+
+    def read(self, source: Source) -> bool:
+        return _typed(source, bool)
+
+
+@dataclass(frozen=True)
+class Text:
+    """At most `limit` bytes of UTF-8. What UTF-8 cannot say (a lone surrogate) is written as \\udcXX."""
+
+    limit: int
+
+    def pack(self, value: str) -> object:
+        encoded = value.encode("utf-8", "backslashreplace")
+        _within(len(encoded), self.limit, "bytes of text")
+        return encoded.decode("utf-8")
+
+    def read(self, source: Source) -> str:
+        value = _typed(source, str)
+        if len(value.encode("utf-8")) > self.limit:
+            raise Malformed(f"a text of more than {self.limit} bytes")
+        return value
+
+
+@dataclass(frozen=True)
+class Bytes:
+    """At most `limit` bytes, a multiple of `unit` of them."""
+
+    limit: int
+    unit: int = 1
+
+    def pack(self, value: bytes) -> object:
+        _within(len(value), self.limit, "bytes")
+        if len(value) % self.unit:
+            raise ValueError(f"{len(value)} bytes are no multiple of {self.unit}")
+        return value
+
+    def read(self, source: Source) -> bytes:
+        value = _typed(source, bytes)
+        if len(value) > self.limit or len(value) % self.unit:
+            raise Malformed(f"{len(value)} bytes where at most {self.limit}, in units of {self.unit}, are allowed")
+        return value
+
+
+class ListOf(Generic[T]):
+    """At most `limit` values of one type; read as a tuple."""
+
+    def __init__(self, item: Codec[T], limit: int) -> None:
+        self.item, self.limit = item, limit
+
+    def pack(self, value: Sequence[T]) -> object:
+        _within(len(value), self.limit, "elements")
+        return [self.item.pack(item) for item in value]
+
+    def read(self, source: Source) -> tuple[T, ...]:
+        length = source.array()
+        if length > self.limit:
+            raise Malformed(f"{length} elements where at most {self.limit} are allowed")
+        return tuple(self.item.read(source) for _ in range(length))
+
+
+class MapOf(Generic[T]):
+    """At most `limit` values by name; no name comes twice."""
+
+    def __init__(self, name: Text, item: Codec[T], limit: int) -> None:
+        self.name, self.item, self.limit = name, item, limit
+
+    def pack(self, value: Mapping[str, T]) -> object:
+        _within(len(value), self.limit, "names")
+        return {self.name.pack(name): self.item.pack(item) for name, item in value.items()}
+
+    def read(self, source: Source) -> dict[str, T]:
+        length = source.map()
+        if length > self.limit:
+            raise Malformed(f"{length} names where at most {self.limit} are allowed")
+        values = {}
+        for _ in range(length):
+            name = self.name.read(source)
+            values[name] = self.item.read(source)
+        if len(values) < length:
+            raise Malformed("a name comes twice")
+        return values
+
+
+class Struct(Generic[T]):
+    """A dataclass as the array of its fields, in order. Evolution rests on this class alone.
+
+    More elements than fields: a newer writer appended them, they are skipped. Fewer: an older writer did not
+    know the last fields, which then take the dataclass's defaults; a field without a default is required.
+    """
+
+    def __init__(self, cls: type[T], **codecs: Codec[Any]) -> None:
+        fields = dataclasses.fields(cls)  # type: ignore[arg-type]  # T is always one of our dataclasses
+        if list(codecs) != [field.name for field in fields]:
+            raise TypeError(f"the codec of {cls.__name__} must name its fields in their order")
+        self.cls, self.fields = cls, codecs
+        self.required = sum(
+            field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING for field in fields
+        )
+
+    def pack(self, value: T) -> object:
+        return [self._pack_field(value, name, codec) for name, codec in self.fields.items()]
+
+    def _pack_field(self, value: T, name: str, codec: Codec[Any]) -> object:
+        try:
+            return codec.pack(getattr(value, name))
+        except ValueError as error:
+            raise ValueError(f"{self.cls.__name__}.{name}: {error}") from None
+
+    def read(self, source: Source) -> T:
+        length = source.array()
+        if length < self.required:
+            raise Malformed(f"{self.cls.__name__}: {length} fields, {self.required} are required")
+        values = {}
+        for name, codec in islice(self.fields.items(), length):
+            try:
+                values[name] = codec.read(source)
+            except Malformed as error:
+                raise Malformed(f"{self.cls.__name__}.{name}: {error}") from None
+        for _ in range(length - len(values)):
+            source.skip()
+        return self.cls(**values)
+
+
+def packed(values: list[object]) -> bytes:
+    """The msgpack objects of `values`, one after the other."""
+    packer = msgpack.Packer(autoreset=False)
+    for value in values:
+        packer.pack(value)
+    return bytes(packer.bytes())

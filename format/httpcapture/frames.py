@@ -1,0 +1,158 @@
+"""A capture is a sequence of zstd frames, and no frame is decompressed before its size is known and allowed.
+
+`FrameReader` walks the frames of a stream by their headers (RFC 8878, section 3.1), so it needs no seeking,
+never reads into the next frame, and tells a frame that was cut off (`CutOff`) from one that is damaged
+(`Malformed`).
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator
+from typing import BinaryIO
+
+import zstandard
+
+from .errors import Malformed
+
+MAX_CONTENT = 8 << 20  # bytes in one chunk, decompressed; also the largest window that a reader allocates
+_BLOCK_MAX = 128 << 10
+_PIECE = 64 << 10  # skipped frames are read in pieces of this size
+
+_ZSTD_MAGIC = 0xFD2FB528
+_SKIPPABLE_MAGIC = 0x184D2A50  # to 0x184D2A5F
+_SEEK_TABLE_MAGIC = 0x184D2A5E
+_SEEKABLE_FOOTER_MAGIC = 0x8F92EAB1
+
+_U32 = struct.Struct("<I")
+_CHECKSUM_SIZE = 4
+_SHORTEST_HEADER = 5  # magic and descriptor: enough to know the header's size
+_BLOCK_RLE, _BLOCK_RESERVED = 1, 3
+
+
+class CutOff(Exception):
+    """The stream ended inside a frame."""
+
+
+def skippable_frame(payload: bytes, magic: int = _SKIPPABLE_MAGIC) -> bytes:
+    """A frame that every zstd tool steps over."""
+    return struct.pack("<II", magic, len(payload)) + payload
+
+
+class SeekTable:
+    """The seek table of the zstd seekable format (facebook/zstd, contrib/seekable_format), no checksums."""
+
+    def __init__(self) -> None:
+        self._entries = bytearray()
+
+    def add(self, size: int, content_size: int) -> None:
+        """A frame of `size` bytes in the file, which holds `content_size` bytes (0 if skippable)."""
+        self._entries += struct.pack("<II", size, content_size)
+
+    def frame(self) -> bytes:
+        footer = struct.pack("<IBI", len(self._entries) // 8, 0, _SEEKABLE_FOOTER_MAGIC)
+        return skippable_frame(bytes(self._entries) + footer, _SEEK_TABLE_MAGIC)
+
+
+def compressor(level: int) -> zstandard.ZstdCompressor:
+    """Compresses one chunk to one frame with content size and checksum."""
+    return zstandard.ZstdCompressor(level=level, write_checksum=True, write_content_size=True)
+
+
+class FrameReader:
+    """The chunks of `stream`, one after the other; frames that zstd skips are stepped over.
+
+    `start` is the offset of the frame that was read last or is being read, `position` the number of bytes
+    read.
+    """
+
+    def __init__(self, stream: BinaryIO) -> None:
+        self._stream = stream
+        self._decompressor = zstandard.ZstdDecompressor(max_window_size=MAX_CONTENT)
+        self.start = self.position = 0
+
+    def __iter__(self) -> Iterator[bytes]:
+        """Yields contents until the stream ends between two frames; raises CutOff and Malformed otherwise."""
+        while True:
+            self.start = self.position
+            magic = self._read_at_most(_U32.size)
+            if not magic:
+                return
+            if len(magic) < _U32.size:
+                raise CutOff
+            (number,) = _U32.unpack(magic)
+            if number == _ZSTD_MAGIC:
+                yield self._content(magic)
+            elif number & ~0xF == _SKIPPABLE_MAGIC:
+                self._skip(_U32.unpack(self._read(_U32.size))[0])
+            else:
+                raise Malformed(f"no zstd frame begins here (its first bytes are {magic.hex()})")
+
+    def skippable(self, limit: int) -> bytes:
+        """The payload of the skippable frame that comes next."""
+        magic, size = struct.unpack("<II", self._read(8))
+        if magic != _SKIPPABLE_MAGIC or size > limit:
+            raise Malformed("no skippable frame")
+        return self._read(size)
+
+    def _content(self, magic: bytes) -> bytes:
+        try:
+            frame, size = self._zstd_frame(magic)
+            content = self._decompressor.decompress(frame)
+        except zstandard.ZstdError as error:
+            raise Malformed(f"zstd: {error}") from None
+        if len(content) != size:
+            raise Malformed(f"the frame declares {size} bytes and holds {len(content)}")
+        return content
+
+    def _zstd_frame(self, magic: bytes) -> tuple[bytes, int]:
+        """One whole frame, still compressed, and the size that it declares."""
+        start = magic + self._read(_SHORTEST_HEADER - len(magic))
+        frame = bytearray(start)
+        frame += self._read(zstandard.frame_header_size(start) - len(start))
+        parameters = zstandard.get_frame_parameters(bytes(frame))
+        size = parameters.content_size
+        if size == zstandard.CONTENTSIZE_UNKNOWN or not 0 < size <= MAX_CONTENT:
+            raise Malformed(f"the frame's declared size must be 1 to {MAX_CONTENT} bytes")
+        if parameters.window_size > MAX_CONTENT or parameters.dict_id or not parameters.has_checksum:
+            raise Malformed("the frame needs a checksum, no dictionary, and a window of at most 8 MiB")
+        longest = size + (size >> 8) + 1024  # ZSTD_COMPRESSBOUND and some room
+        last = False
+        while not last:
+            last = self._block(frame)
+            if len(frame) > longest:
+                raise Malformed(f"more than {longest} bytes for a content of {size}")
+        frame += self._read(_CHECKSUM_SIZE)
+        return bytes(frame), size
+
+    def _block(self, frame: bytearray) -> bool:
+        """Appends the next block to `frame`; true for the last one."""
+        header = self._read(3)
+        number = int.from_bytes(header, "little")
+        last, kind, size = number & 1, number >> 1 & 3, number >> 3
+        if kind == _BLOCK_RESERVED or size > _BLOCK_MAX:
+            raise Malformed("a block of a kind or size that zstd does not have")
+        frame += header + self._read(1 if kind == _BLOCK_RLE else size)
+        return bool(last)
+
+    def _skip(self, size: int) -> None:
+        while size:
+            size -= len(self._read(min(size, _PIECE)))
+
+    def _read(self, size: int) -> bytes:
+        data = self._read_at_most(size)
+        if len(data) < size:
+            raise CutOff
+        return data
+
+    def _read_at_most(self, size: int) -> bytes:
+        """`size` bytes, fewer only at the end of the stream: a pipe gives what it has."""
+        pieces = []
+        while size:
+            piece = self._stream.read(size)
+            if not piece:
+                break
+            pieces.append(piece)
+            size -= len(piece)
+            self.position += len(piece)
+        return b"".join(pieces)

@@ -1,0 +1,131 @@
+"""The reader yields records in the order of the file, up to its end, to where it was cut off, or to the first
+damage.
+
+A capture that was cut off is no error: a recorder may be killed and a copy may stop. What is missing is then
+told by `Reader.cut_off`. Damage is an error, and nothing after it is read: where the next chunk begins can no
+longer be trusted.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from types import TracebackType
+from typing import Any, BinaryIO
+
+from . import chunks
+from .chunks import Kind
+from .codec import Codec, Source
+from .columns import named_columns
+from .errors import CorruptRecord, Malformed
+from .frames import CutOff, FrameReader
+from .header import read_header
+from .records import Calls, Completions, End, Meta, Record
+
+_CODECS: dict[int, Codec[Any]] = {
+    Kind.MODULE: chunks.MODULE,
+    Kind.PROCESS: chunks.PROCESS,
+    Kind.STACKS: chunks.STACK,
+    Kind.LOST: chunks.LOST,
+    Kind.END: chunks.END,
+}
+_KINDS = frozenset(int(kind) for kind in Kind)
+
+
+def open_capture(path: str | os.PathLike[str]) -> Reader:
+    """Opens the capture at `path`; use it in a `with` statement. Raises OSError and CaptureError."""
+    stream = open(path, "rb")  # noqa: SIM115 (Reader closes it)
+    try:
+        return Reader(stream, os.fspath(path))
+    except BaseException:
+        stream.close()
+        raise
+
+
+class Reader:
+    """The records of the capture in `stream`, which may be a pipe: an iterator, good for one pass.
+
+    `meta` is there at once, and is also the first record. Once all records were read, `cut_off` says in words
+    what is missing at the end; None when the capture is whole. Raises CaptureError, with `name` in its
+    message. As a context manager it closes the stream.
+    """
+
+    def __init__(self, stream: BinaryIO, name: str = "capture") -> None:
+        self.name = name
+        self.cut_off: str | None = None
+        self._stream = stream
+        self._frames = FrameReader(stream)
+        read_header(self._frames, name)
+        self.meta = self._read_meta()
+        self._records = self._read_records()
+
+    def __iter__(self) -> Iterator[Record]:
+        return self._records
+
+    def __enter__(self) -> Reader:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._stream.close()
+
+    def _read_meta(self) -> Meta:
+        try:
+            source = Source(next(iter(self._frames)))
+            head = chunks.HEAD.read(source)
+            if (head.kind, head.count) != (Kind.META, 1):
+                raise Malformed("the first chunk is not META")
+            return chunks.META.read(source)
+        except (StopIteration, CutOff):
+            raise self._damaged("the file ends here, before META: nothing was recorded or copied") from None
+        except Malformed as error:
+            raise self._damaged(str(error)) from None
+
+    def _read_records(self) -> Iterator[Record]:
+        yield self.meta
+        ended = False
+        try:
+            for content in self._frames:
+                for record in self._decode(content):
+                    if ended:
+                        raise Malformed("a record after END")
+                    ended = isinstance(record, End)
+                    yield record
+            missing = f"END is missing: the file ends at byte {self._frames.position}, after a whole chunk"
+        except CutOff:
+            missing = (
+                f"END is missing: the file ends at byte {self._frames.position}, "
+                f"inside the chunk at byte {self._frames.start}"
+            )
+        except Malformed as error:
+            raise self._damaged(str(error)) from None
+        self.cut_off = None if ended else missing
+
+    def _decode(self, content: bytes) -> Iterator[Record]:
+        source = Source(content)
+        head = chunks.HEAD.read(source)
+        if head.kind == Kind.META:
+            raise Malformed("a second META")
+        if head.kind not in _KINDS:
+            return  # a kind of a later minor version
+        for _ in range(head.count):
+            yield self._record(head.kind, source)
+        if not source.at_end():
+            raise Malformed("bytes after the chunk's last record")
+
+    def _record(self, kind: int, source: Source) -> Record:
+        if kind == Kind.CALLS:
+            batch = chunks.BATCH.read(source)
+            return Calls(batch.rows, named_columns(self.meta.call_layout, batch))
+        if kind == Kind.COMPLETIONS:
+            batch = chunks.BATCH.read(source)
+            return Completions(batch.rows, named_columns(self.meta.completion_layout, batch))
+        record: Record = _CODECS[kind].read(source)
+        return record
+
+    def _damaged(self, reason: str) -> CorruptRecord:
+        return CorruptRecord(self.name, self._frames.start, reason)

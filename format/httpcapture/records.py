@@ -1,0 +1,179 @@
+"""A record is one fact that the recorder copied; nothing in it is interpreted.
+
+The classes here are the vocabulary of the capture file: the recorder makes them and `Writer` writes them, `Reader`
+yields them again. Times are nanoseconds: `_ns` on CLOCK_MONOTONIC, `start_ns` of a process since boot. Texts that come
+from a process (comms, paths, maps) are bytes, as the kernel gave them.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Union
+
+
+class Role(enum.IntEnum):
+    """Who sent the request first, as seen from the recorded process."""
+
+    UNKNOWN = 0
+    CLIENT = 1
+    SERVER = 2
+
+
+class RoleSource(enum.IntEnum):
+    """What told the role."""
+
+    NONE = 0
+    CONNECTION = 1  # accept or connect was seen
+    PAYLOAD = 2  # an HTTP method or "HTTP/1." in the first bytes
+
+
+class Outcome(enum.IntEnum):
+    """How a call ended. Only an answered call has a response; for all others t2 is when the end was seen."""
+
+    ANSWERED = 0
+    EOF = 1
+    RESET = 2
+    CLOSED = 3
+    IN_FLIGHT = 4
+    EVICTED = 5
+
+
+class StackStatus(enum.IntEnum):
+    """Whether a call's `stack` names a Stack record, and if not, why."""
+
+    RECORDED = 0
+    NOT_TAKEN = 1  # the process did not send in this call
+    NO_USER_SPACE = 2  # a kernel thread or an io_uring worker sent
+    FAULT = 3  # the kernel could not read the stack
+    LOST = 4  # the stack ring was full
+
+
+@dataclass(frozen=True)
+class Field:
+    """One field of a row: `type` is u8, u16, u32, u64 or bytesN (N bytes), `offset` its place in the row in bytes."""
+
+    name: str
+    type: str
+    offset: int
+    unit: str = ""
+
+
+@dataclass(frozen=True)
+class Layout:
+    """The fixed-size row of a batch, as the BPF program emits it: little-endian, naturally aligned, `size` bytes."""
+
+    size: int
+    fields: Sequence[Field]
+
+
+@dataclass(frozen=True)
+class Meta:
+    """What was recorded, where and how. The first record of every capture."""
+
+    tool: str  # name and version of the recorder
+    host: str
+    kernel: str  # uname -r
+    arch: str  # uname -m
+    boot_id: str
+    started_monotonic_ns: int  # one moment on two clocks
+    started_realtime_ns: int
+    threshold_ns: int  # shorter calls were not recorded
+    process_filters: Sequence[bytes]  # the -p patterns; empty: all processes
+    probes: str  # "fexit" or "kprobe"
+    clock_ticks: int  # sysconf(SC_CLK_TCK)
+    page_size: int
+    limits: Mapping[str, int]  # sizes of rings and maps, by name
+    call_layout: Layout
+    completion_layout: Layout
+
+
+@dataclass(frozen=True)
+class Calls:
+    """A batch of `rows` calls, one column a field of `Meta.call_layout`.
+
+    A column holds `rows` little-endian values one after the other, without gaps: numpy.frombuffer takes it as it is.
+    """
+
+    rows: int
+    columns: Mapping[str, memoryview]
+
+
+@dataclass(frozen=True)
+class Completions:
+    """A batch of response ends (`Meta.completion_layout`): for a call whose response went on after t2, its t3 and
+    final byte counts. A call without one had t3 = t2, unless the ledger says that completions were lost."""
+
+    rows: int
+    columns: Mapping[str, memoryview]
+
+
+@dataclass(frozen=True)
+class Stack:
+    """A user stack as recorded, leaf first. Calls refer to it by `id`."""
+
+    id: int
+    pid: int
+    process_start_ns: int
+    taken_ns: int
+    frames: bytes  # u64 little-endian addresses found by frame pointer
+
+
+@dataclass(frozen=True)
+class MappedModule:
+    """The mapping that starts at `address` maps the module `module`."""
+
+    address: int
+    module: int
+
+
+@dataclass(frozen=True)
+class Process:
+    """A process and its /proc/PID/maps at one moment. It may come again, with newer maps."""
+
+    pid: int
+    start_ns: int  # start of the thread group leader, since boot
+    taken_ns: int
+    name: bytes  # the thread group leader's comm
+    executable: bytes  # /proc/PID/exe
+    namespace_pid: int  # its pid in its own pid namespace, 0 where not known
+    maps: bytes  # /proc/PID/maps as read
+    modules: Sequence[MappedModule]
+    problem: str = ""  # why something above is missing
+
+
+@dataclass(frozen=True)
+class Module:
+    """One ELF file that was mapped."""
+
+    id: int
+    path: bytes  # as in /proc/PID/maps
+    build_id: bytes  # empty where the file has none
+    size: int
+    first_page_sha256: bytes  # stands in for a missing build ID
+    problem: str = ""  # why something above is missing
+
+
+@dataclass(frozen=True)
+class Lost:
+    """The ledger at one moment: what was lost since the start, by cause."""
+
+    at_ns: int
+    counts: Mapping[str, int]
+
+
+@dataclass(frozen=True)
+class End:
+    """The last record of a capture that was not cut off."""
+
+    at_ns: int
+    reason: str  # what ended the recording: "signal", "duration", or what failed
+    clean: bool  # everything that was in the rings and maps was written
+    emitted: int  # calls that the kernel tried to emit
+    recorded: int  # calls in this file
+    in_flight: int  # of those, calls written from the connection map at the end
+    lost: Mapping[str, int] = field(default_factory=dict)
+
+
+Record = Union[Meta, Calls, Completions, Stack, Process, Module, Lost, End]

@@ -1,0 +1,54 @@
+"""Captures put together from FORMAT.md, not by the writer, so that they may also say what it never writes."""
+
+from __future__ import annotations
+
+import io
+import struct
+from collections.abc import Sequence
+
+import msgpack
+import zstandard
+from capture_samples import META
+
+from httpcapture import Layout, Writer
+
+META_KIND, MODULE, PROCESS, STACKS, CALLS, COMPLETIONS, LOST, END = range(1, 9)
+
+
+def header(major: int = 1, minor: int = 0, required: int = 0, appended: bytes = b"") -> bytes:
+    payload = struct.pack("<8sHHHH", b"httpcap\0", major, minor, required, 0) + appended
+    return struct.pack("<II", 0x184D2A50, len(payload)) + payload
+
+
+def frame(content: bytes) -> bytes:
+    return zstandard.ZstdCompressor(write_checksum=True).compress(content)
+
+
+def objects(*values: object) -> bytes:
+    return b"".join(msgpack.packb(value) for value in values)
+
+
+def chunk(kind: int, *records: object) -> bytes:
+    """A chunk of records given as what msgpack packs."""
+    return frame(objects([kind, len(records)], *records))
+
+
+def layout_object(layout: Layout) -> list[object]:
+    return [layout.size, [[field.name, field.type, field.offset, field.unit] for field in layout.fields]]
+
+
+def meta_object(call_layout: object = None, completion_layout: object = None) -> list[object]:
+    """META's fields, as msgpack packs them."""
+    stream = io.BytesIO()
+    Writer(stream, META)
+    content = zstandard.ZstdDecompressor().decompress(stream.getvalue()[24:])
+    _, meta = msgpack.Unpacker(io.BytesIO(content))
+    assert isinstance(meta, list)
+    meta[13] = call_layout or meta[13]
+    meta[14] = completion_layout or meta[14]
+    return meta
+
+
+def capture(*chunks: bytes, meta: Sequence[object] | None = None) -> bytes:
+    """Header, META and the given chunks."""
+    return header() + chunk(META_KIND, meta or meta_object()) + b"".join(chunks)

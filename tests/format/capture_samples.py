@@ -1,0 +1,125 @@
+"""Captures for tests, fuzz target and benchmark: the recorder's row layouts and a record of every kind."""
+
+from __future__ import annotations
+
+import io
+
+from httpcapture import (
+    End,
+    Field,
+    Layout,
+    Lost,
+    MappedModule,
+    Meta,
+    Module,
+    Process,
+    Reader,
+    Record,
+    Stack,
+    Writer,
+)
+
+
+def layout(*fields: str) -> Layout:
+    """A layout of fields given as "type name [unit]", one after the other."""
+    offset, placed = 0, []
+    for field in fields:
+        kind, name, *unit = field.split()
+        placed.append(Field(name, kind, offset, *unit))
+        offset += int(kind[5:]) if kind.startswith("bytes") else int(kind[1:]) // 8
+    return Layout(offset, tuple(placed))
+
+
+CALL_LAYOUT = layout(
+    "u64 connection",
+    "u64 t0 ns",
+    "u64 t1 ns",
+    "u64 t2 ns",
+    "u64 sent bytes",
+    "u64 received bytes",
+    "u64 cgroup",
+    "u64 process_start ns",
+    "u64 stack",
+    "bytes16 comm",
+    "bytes16 process",
+    "bytes16 local_address",
+    "bytes16 peer_address",
+    "bytes8 request_head",
+    "bytes16 response_head",
+    "u32 sequence",
+    "u32 pid",
+    "u32 tid",
+    "u32 receive_tid",
+    "u16 local_port",
+    "u16 peer_port",
+    "u8 role",
+    "u8 role_source",
+    "u8 outcome",
+    "u8 stack_status",
+)
+COMPLETION_LAYOUT = layout(
+    "u64 connection", "u64 t3 ns", "u64 sent bytes", "u64 received bytes", "u32 sequence", "u32 reserved"
+)
+META = Meta(
+    tool="httprec 0.1.0",
+    host="web-1",
+    kernel="6.1.0-18-amd64",
+    arch="x86_64",
+    boot_id="0f1f9a38-5a3c-4d0e-8f3b-3f5f0d3b1a11",
+    started_monotonic_ns=5_000_000_000,
+    started_realtime_ns=1_700_000_000_000_000_000,
+    threshold_ns=100_000_000,
+    process_filters=(b"nova-api",),
+    probes="fexit",
+    clock_ticks=100,
+    page_size=4096,
+    limits={"call_ring": 1 << 24, "connections": 65536},
+    call_layout=CALL_LAYOUT,
+    completion_layout=COMPLETION_LAYOUT,
+)
+MODULE = Module(7, b"/usr/bin/python3.11", bytes(range(20)), 6_842_880, b"", "no map_files")
+PROCESS = Process(
+    pid=4242,
+    start_ns=3_000_000_000,
+    taken_ns=5_000_100_000,
+    name=b"nova-api",
+    executable=b"/usr/bin/python3.11",
+    namespace_pid=17,
+    maps=b"00400000-00a00000 r-xp 00000000 00:19 7 /usr/bin/python3.11\n",
+    modules=(MappedModule(0x400000, 7),),
+    problem="",
+)
+STACK = Stack(1, 4242, 3_000_000_000, 5_100_000_000, (0x401234).to_bytes(8, "little") * 3)
+LOST = Lost(6_000_000_000, {"call_ring_full": 2})
+END = End(6_000_000_000, "signal", True, 3, 3, 0, {"call_ring_full": 2})
+
+
+def call_rows(count: int, seed: int = 1) -> bytes:
+    """`count` rows of the call layout, every byte of them different from its neighbours'."""
+    size = CALL_LAYOUT.size * count
+    return bytes((position * 37 + (position >> 8) * 11 + seed) & 0xFF for position in range(size))
+
+
+def write_all(writer: Writer, calls: int = 3) -> None:
+    """A record of every kind, and END."""
+    writer.module(MODULE)
+    writer.process(PROCESS)
+    writer.stack(STACK)
+    writer.lost(LOST)
+    writer.calls(call_rows(calls))
+    writer.completions(bytes(range(COMPLETION_LAYOUT.size)))
+    writer.end(END)
+
+
+def write_capture(calls: int = 3) -> bytes:
+    """A whole capture with a record of every kind, each in a chunk of its own."""
+    stream = io.BytesIO()
+    write_all(Writer(stream, META), calls)
+    return stream.getvalue()
+
+
+def read_all(capture: bytes) -> tuple[list[Record], str | None]:
+    """The records of a capture and its `cut_off`."""
+    reader = Reader(io.BytesIO(capture))
+    records = list(reader)
+    return records, reader.cut_off

@@ -1,0 +1,162 @@
+"""A capture that was cut off is read to its last whole chunk, a damaged one up to the damage."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import pytest
+from capture_bytes import END as END_KIND
+from capture_bytes import LOST as LOST_KIND
+from capture_bytes import capture, chunk, frame, header, meta_object, objects
+from capture_samples import META, read_all, write_capture
+
+from httpcapture import (
+    Calls,
+    CaptureError,
+    Completions,
+    CorruptRecord,
+    Lost,
+    NotACapture,
+    Reader,
+    Record,
+    UnsupportedVersion,
+    open_capture,
+)
+
+CAPTURE = write_capture()
+RECORDS, _ = read_all(CAPTURE)
+END_OBJECT = [6, "signal", True, 0, 0, 0, {}]
+
+
+def frame_starts(data: bytes) -> list[int]:
+    """Where the frames of a capture begin, by its seek table; the table itself last."""
+    count = int.from_bytes(data[-9:-5], "little")
+    table = len(data) - 17 - 8 * count
+    starts = [0]
+    for entry in range(table + 8, table + 8 + 8 * count, 8):
+        starts.append(starts[-1] + int.from_bytes(data[entry : entry + 4], "little"))
+    assert starts[-1] == table
+    return starts
+
+
+STARTS = frame_starts(CAPTURE)
+META_END, END_START, SEEK_TABLE = STARTS[2], STARTS[-2], STARTS[-1]
+
+
+def read_until_damage(data: bytes) -> tuple[list[Record], str | None, CaptureError | None]:
+    """The records before the end or the damage, `cut_off`, and the error."""
+    records: list[Record] = []
+    try:
+        reader = Reader(io.BytesIO(data), "run.cap")
+        records.extend(iter(reader))
+    except CaptureError as error:
+        return records, None, error
+    return records, reader.cut_off, None
+
+
+def test_cut_off_at_every_byte() -> None:
+    for length in range(len(CAPTURE) + 1):
+        records, cut_off, error = read_until_damage(CAPTURE[:length])
+        whole_chunks = sum(start <= length for start in STARTS[2:])
+        assert records == RECORDS[:whole_chunks]
+        if length < STARTS[1]:
+            assert isinstance(error, NotACapture), length
+        elif length < META_END:
+            assert isinstance(error, CorruptRecord), length
+            assert error.position == STARTS[1]
+        elif length < SEEK_TABLE:
+            assert error is None, length
+            assert cut_off is not None
+            assert f"the file ends at byte {length}, " in cut_off
+        else:
+            assert (error, cut_off) == (None, None), length
+
+
+def test_a_cut_between_chunks_and_inside_one_are_told_apart() -> None:
+    between, inside = read_all(CAPTURE[:END_START])[1], read_all(CAPTURE[: END_START + 9])[1]
+    assert between == f"END is missing: the file ends at byte {END_START}, after a whole chunk"
+    assert inside == (f"END is missing: the file ends at byte {END_START + 9}, inside the chunk at byte {END_START}")
+
+
+@pytest.mark.parametrize("flip", [0xFF, 0x01, 0x80, 0x10])
+def test_no_flipped_bit_goes_unnoticed(flip: int) -> None:
+    """It is told and the chunks before it are read, or it changed nothing (reserved fields, padding)."""
+    unnoticed = 0
+    for position in range(len(CAPTURE)):
+        damaged = bytearray(CAPTURE)
+        damaged[position] ^= flip
+        records, cut_off, error = read_until_damage(bytes(damaged))
+        frame_before = sum(start <= position for start in STARTS) - 1
+        if error or cut_off:
+            assert records == RECORDS[: max(0, frame_before - 1)], position
+        else:
+            assert records == RECORDS, position
+            unnoticed += position < SEEK_TABLE
+        if isinstance(error, CorruptRecord) and STARTS[1] <= position < SEEK_TABLE:
+            assert error.position == STARTS[frame_before], position
+    assert unnoticed < 40
+
+
+def test_records_before_the_damage_are_yielded_and_it_is_located(tmp_path: Path) -> None:
+    path = tmp_path / "run.cap"
+    damaged = bytearray(CAPTURE)
+    damaged[END_START - 1] ^= 1
+    path.write_bytes(damaged)
+    records = []
+    with open_capture(path) as reader, pytest.raises(CorruptRecord) as raised:
+        for record in reader:
+            records.append(record)
+    assert records == RECORDS[:-2]
+    assert raised.value.position == STARTS[-3]
+    message = str(raised.value)
+    assert message.startswith(f"{path}: damaged at byte {STARTS[-3]}: zstd: ")
+    assert message.endswith("copy it again")
+
+
+def test_calls_are_equal_when_their_columns_are() -> None:
+    """What the comparisons above rest on."""
+    calls = [record for record in RECORDS if isinstance(record, (Calls, Completions))]
+    assert calls == [record for record in read_all(CAPTURE)[0] if isinstance(record, (Calls, Completions))]
+    assert calls[0].columns["pid"] != calls[0].columns["tid"]
+
+
+@pytest.mark.parametrize(
+    "data", [b"", b"\0" * 500, b"#!/bin/sh\n", CAPTURE[24:], frame(b"text"), header()[:-1], b"PK\3\4" * 99]
+)
+def test_other_files_are_not_captures(data: bytes) -> None:
+    with pytest.raises(NotACapture, match=r"run\.cap: not a capture, it .*: give the file that httprec -o wrote"):
+        Reader(io.BytesIO(data), "run.cap")
+
+
+@pytest.mark.parametrize("version", [(2, 0, 0), (0, 9, 0), (1, 9, 1)])
+def test_a_version_that_cannot_be_read_is_named(version: tuple[int, int, int]) -> None:
+    major, minor, _ = version
+    with pytest.raises(UnsupportedVersion, match=rf"version {major}\.{minor} .* this reader knows 1\.0: "):
+        Reader(io.BytesIO(header(*version) + CAPTURE[24:]))
+
+
+@pytest.mark.parametrize(
+    ("data", "reason"),
+    [
+        (header() + chunk(LOST_KIND, [1, {}]), "not META"),
+        (capture(chunk(1, meta_object())), "a second META"),
+        (capture(chunk(END_KIND, END_OBJECT), chunk(LOST_KIND, [1, {}])), "a record after END"),
+        (capture(chunk(END_KIND, END_OBJECT, END_OBJECT)), "a record after END"),
+        (capture(frame(objects([LOST_KIND, 1], [1, {}], 0))), "bytes after the chunk's last record"),
+        (capture(frame(objects([LOST_KIND, 2], [1, {}]))), "a record ends early"),
+        (capture(chunk(END_KIND, END_OBJECT)) + b"\n" * 9, "no zstd frame begins here"),
+        (capture(chunk(END_KIND, END_OBJECT)) * 2, "a second META"),
+    ],
+)
+def test_chunks_out_of_place(data: bytes, reason: str) -> None:
+    _, _, error = read_until_damage(data)
+    assert isinstance(error, CorruptRecord)
+    assert reason in error.reason
+
+
+def test_a_reader_is_read_once() -> None:
+    reader = Reader(io.BytesIO(capture(chunk(LOST_KIND, [5, {"a": 1}]))))
+    assert next(iter(reader)) == META
+    assert list(reader) == [Lost(5, {"a": 1})]
+    assert list(reader) == []

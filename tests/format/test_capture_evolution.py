@@ -1,0 +1,141 @@
+"""A newer capture is read by this reader, an older one too: kinds and fields are only ever appended."""
+
+from __future__ import annotations
+
+import io
+from dataclasses import MISSING, fields
+
+import pytest
+from capture_bytes import (
+    CALLS,
+    END,
+    LOST,
+    META_KIND,
+    MODULE,
+    PROCESS,
+    STACKS,
+    capture,
+    chunk,
+    frame,
+    header,
+    layout_object,
+    meta_object,
+    objects,
+)
+from capture_samples import CALL_LAYOUT, META, layout, read_all
+
+from httpcapture import (
+    Calls,
+    CorruptRecord,
+    Lost,
+    Module,
+    Process,
+    Reader,
+    Record,
+    Stack,
+)
+from httpcapture import End as EndRecord
+from httpcapture.chunks import Kind
+
+APPENDED: list[object] = ["new", {"deep": [[1, 2.5, None], b"x"]}, -7]
+OBJECTS: list[tuple[int, list[object], Record]] = [
+    (MODULE, [1, b"/a", b"id", 5, b"", "why"], Module(1, b"/a", b"id", 5, b"", "why")),
+    (
+        PROCESS,
+        [1, 2, 3, b"n", b"/e", 4, b"maps", [], "why"],
+        Process(1, 2, 3, b"n", b"/e", 4, b"maps", (), "why"),
+    ),
+    (STACKS, [1, 2, 3, 4, bytes(8)], Stack(1, 2, 3, 4, bytes(8))),
+    (LOST, [1, {"a": 2}], Lost(1, {"a": 2})),
+    (END, [1, "why", False, 2, 3, 4, {"a": 5}], EndRecord(1, "why", False, 2, 3, 4, {"a": 5})),
+]
+
+
+@pytest.mark.parametrize(("kind", "values", "record"), OBJECTS)
+def test_appended_fields_are_skipped(kind: int, values: list[object], record: Record) -> None:
+    data = capture(chunk(kind, [*values, *APPENDED]))
+    assert read_all(data)[0] == [META, record]
+
+
+def test_appended_fields_of_meta_and_its_parts_are_skipped() -> None:
+    size, rows = layout_object(CALL_LAYOUT)
+    assert isinstance(rows, list)
+    newer = [size, [[*row, *APPENDED] for row in rows], *APPENDED]
+    data = capture(meta=[*meta_object(call_layout=newer), *APPENDED])
+    assert read_all(data)[0] == [META]
+
+
+def test_appended_fields_of_a_head_and_of_the_header_are_skipped() -> None:
+    content = objects([LOST, 1, *APPENDED], [1, {}])
+    data = header(minor=7, appended=b"more") + chunk(META_KIND, meta_object()) + frame(content)
+    assert read_all(data)[0] == [META, Lost(1, {})]
+
+
+@pytest.mark.parametrize("content", [objects([9, 1], "?"), objects([1000, 5]), objects([77, 1]) + b"\xc1no msgpack"])
+def test_chunks_of_unknown_kinds_are_skipped(content: bytes) -> None:
+    data = capture(chunk(LOST, [1, {}]), frame(content), chunk(LOST, [2, {}]))
+    assert read_all(data)[0] == [META, Lost(1, {}), Lost(2, {})]
+
+
+def test_unknown_columns_are_offered_by_name_and_unknown_types_left_out() -> None:
+    newer = layout_object(layout("u32 pid", "u32 color", "u64 t0 ns", "bytes16 colour"))
+    rows = newer[1]
+    assert isinstance(rows, list)
+    rows.append(["fraction", "f16", 0, "share"])
+    columns = [b"\1\0\0\0\2\0\0\0", b"bluegrey", bytes(16), bytes(32), b"anything"]
+    records, _ = read_all(capture(chunk(CALLS, [2, columns, *APPENDED]), meta=meta_object(call_layout=newer)))
+    calls = records[1]
+    assert isinstance(calls, Calls)
+    assert calls.rows == 2
+    assert {name: bytes(column) for name, column in calls.columns.items()} == {
+        "pid": columns[0],
+        "color": columns[1],
+        "t0": columns[2],
+        "colour": columns[3],
+    }
+
+
+def test_numbers_of_enumerations_are_kept_as_they_are() -> None:
+    only = layout_object(layout("u8 outcome", "bytes1 a", "u16 b", "u32 c"))
+    data = capture(chunk(CALLS, [2, [b"\0\xf0", bytes(2), bytes(4), bytes(8)]]), meta=meta_object(call_layout=only))
+    calls = read_all(data)[0][1]
+    assert isinstance(calls, Calls)
+    assert list(calls.columns["outcome"]) == [0, 0xF0]
+
+
+@pytest.mark.parametrize(("kind", "values", "record"), OBJECTS)
+def test_a_missing_last_field_takes_its_default_if_it_has_one(kind: int, values: list[object], record: Record) -> None:
+    data = capture(chunk(kind, values[:-1]))
+    last = fields(record)[-1]
+    if last.default is MISSING and last.default_factory is MISSING:
+        with pytest.raises(CorruptRecord):
+            read_all(data)
+    else:
+        default = last.default_factory() if last.default_factory is not MISSING else last.default
+        shorter = read_all(data)[0][1]
+        assert getattr(shorter, last.name) == default
+        assert [getattr(shorter, f.name) for f in fields(shorter)[:-1]] == [
+            getattr(record, f.name) for f in fields(record)[:-1]
+        ]
+
+
+def test_kinds_keep_their_numbers() -> None:
+    """The numbers are in files: this list may only grow."""
+    assert [(kind.name, int(kind)) for kind in Kind] == [
+        ("META", 1),
+        ("MODULE", 2),
+        ("PROCESS", 3),
+        ("STACKS", 4),
+        ("CALLS", 5),
+        ("COMPLETIONS", 6),
+        ("LOST", 7),
+        ("END", 8),
+    ]
+
+
+def test_other_skippable_frames_are_stepped_over() -> None:
+    comment = b"\x5f\x2a\x4d\x18\x05\x00\x00\x00hello"
+    data = capture(comment, chunk(LOST, [1, {}]), comment, comment)
+    with Reader(io.BytesIO(data)) as reader:
+        assert list(reader) == [META, Lost(1, {})]
+    assert reader.cut_off is not None

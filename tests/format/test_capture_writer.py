@@ -1,0 +1,317 @@
+"""The writer appends whole chunks in a stated order; what it wrote stays readable, whatever follows."""
+
+from __future__ import annotations
+
+import errno
+import io
+import os
+import shutil
+import struct
+import subprocess
+import threading
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import zstandard
+from capture_bytes import META_KIND, header
+from capture_samples import (
+    CALL_LAYOUT,
+    END,
+    LOST,
+    META,
+    MODULE,
+    PROCESS,
+    STACK,
+    call_rows,
+    read_all,
+    write_all,
+    write_capture,
+)
+
+from httpcapture import (
+    MAX_MAPS,
+    Calls,
+    End,
+    Field,
+    Layout,
+    Lost,
+    Meta,
+    Module,
+    Process,
+    Reader,
+    Stack,
+    Writer,
+)
+
+SECOND = 1_000_000_000
+
+
+class Pieces(io.BytesIO):
+    """A stream that takes at most three bytes at a time, as a pipe may."""
+
+    def write(self, data: Any, /) -> int:
+        return super().write(data[:3])
+
+
+class Full(io.BytesIO):
+    """A file on a disk with `room` bytes left."""
+
+    def __init__(self, room: int) -> None:
+        super().__init__()
+        self.room = room
+
+    def write(self, data: Any, /) -> int:
+        taken = min(len(data), self.room)
+        if not taken:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        self.room -= taken
+        return super().write(data[:taken])
+
+
+def kinds(capture: bytes) -> list[type]:
+    return [type(record) for record in read_all(capture)[0]]
+
+
+def test_header_and_meta_are_written_at_once() -> None:
+    stream = io.BytesIO()
+    Writer(stream, META)
+    assert stream.getvalue().startswith(header())
+    assert kinds(stream.getvalue()) == [Meta]
+
+
+def test_a_flush_writes_what_is_referred_to_first() -> None:
+    stream = io.BytesIO()
+    writer = Writer(stream, META)
+    writer.lost(LOST)
+    writer.calls(call_rows(1))
+    writer.stack(STACK)
+    writer.process(PROCESS)
+    writer.module(MODULE)
+    writer.flush()
+    assert kinds(stream.getvalue()) == [Meta, Module, Process, Stack, Calls, Lost]
+
+
+def test_a_full_chunk_takes_the_chunks_that_it_refers_to_along() -> None:
+    stream = io.BytesIO()
+    writer = Writer(stream, META, chunk_bytes=2 * CALL_LAYOUT.size)
+    writer.lost(LOST)
+    writer.stack(STACK)
+    writer.calls(call_rows(3))
+    assert kinds(stream.getvalue()) == [Meta, Stack, Calls]
+
+
+def test_chunks_are_written_once_the_oldest_is_a_second_old() -> None:
+    stream = io.BytesIO()
+    writer = Writer(stream, META)
+    start = META.started_monotonic_ns
+    writer.tick(start + SECOND)
+    writer.stack(STACK)
+    writer.tick(start + 2 * SECOND - 1)
+    writer.calls(call_rows(1))
+    assert kinds(stream.getvalue()) == [Meta]
+    writer.tick(start + 2 * SECOND)
+    assert kinds(stream.getvalue()) == [Meta, Stack, Calls]
+
+
+def test_no_chunk_is_larger_than_asked_unless_one_record_is() -> None:
+    stream = io.BytesIO()
+    writer = Writer(stream, META, chunk_bytes=1000)
+    for _ in range(50):
+        writer.module(MODULE)
+    writer.process(replace(PROCESS, maps=bytes(5000)))
+    writer.calls(call_rows(40))
+    writer.end(END)
+    sizes = [size for _, size in seek_table(stream.getvalue())[0]]
+    assert sorted(sizes)[-1] > 5000
+    assert all(size < 1200 for size in sorted(sizes)[2:-1])
+    assert kinds(stream.getvalue()).count(Module) == 50
+
+
+def test_a_stream_that_takes_little_at_a_time() -> None:
+    stream = Pieces()
+    writer = Writer(stream, META)
+    writer.calls(call_rows(3))
+    writer.end(END)
+    assert writer.bytes_written == len(stream.getvalue())
+    assert read_all(stream.getvalue())[1] is None
+
+
+def test_a_non_blocking_stream_that_takes_no_more_is_an_error() -> None:
+    class Busy(io.RawIOBase):
+        def write(self, data: object, /) -> None:
+            return None
+
+    with pytest.raises(BlockingIOError):
+        Writer(Busy(), META)
+
+
+@pytest.mark.parametrize("missing", [1, 20, 60, 200])
+def test_a_full_disk_leaves_the_chunks_before_it_readable(missing: int) -> None:
+    whole = write_capture()
+    stream = Full(len(whole) - missing)
+    writer = Writer(stream, META)
+    with pytest.raises(OSError) as raised:
+        write_all(writer)
+    assert raised.value.errno == errno.ENOSPC
+    assert stream.getvalue() == whole[:-missing]
+    assert writer.bytes_written <= len(stream.getvalue())
+    stream.room = 1 << 20
+    with pytest.raises(OSError):
+        writer.end(END)
+    assert stream.getvalue() == whole[:-missing]
+
+
+def test_a_closed_pipe_is_an_os_error() -> None:
+    readable, writable = os.pipe()
+    with open(writable, "wb", buffering=0) as stream:
+        writer = Writer(stream, META)
+        os.close(readable)
+        writer.stack(STACK)
+        with pytest.raises(BrokenPipeError):
+            writer.flush()
+
+
+def test_an_exception_out_of_a_write_ends_the_capture() -> None:
+    class Interrupted(io.BytesIO):
+        armed = False
+
+        def write(self, data: Any, /) -> int:
+            if self.armed:
+                super().write(data[:5])
+                raise KeyboardInterrupt
+            return super().write(data)
+
+    stream = Interrupted()
+    writer = Writer(stream, META)
+    whole = len(stream.getvalue())
+    writer.stack(STACK)
+    stream.armed = True
+    with pytest.raises(KeyboardInterrupt):
+        writer.flush()
+    stream.armed = False
+    with pytest.raises(OSError):
+        writer.end(END)
+    assert writer.bytes_written == whole
+    assert len(stream.getvalue()) == whole + 5
+
+
+def test_nothing_follows_end() -> None:
+    stream = io.BytesIO()
+    writer = Writer(stream, META)
+    writer.end(END)
+    writer.stack(STACK)
+    with pytest.raises(ValueError, match="ended"):
+        writer.flush()
+    assert read_all(stream.getvalue()) == ([META, END], None)
+
+
+@pytest.mark.parametrize(
+    ("record", "said"),
+    [
+        (
+            replace(PROCESS, maps=bytes(MAX_MAPS + 1)),
+            "Process.maps: 6291457 bytes, the format allows 6291456",
+        ),
+        (replace(PROCESS, pid=-1), "Process.pid: -1 is no u32"),
+        (replace(STACK, id=1 << 64), "Stack.id: 18446744073709551616 is no u64"),
+        (replace(STACK, frames=b"1234567"), "Stack.frames: 7 bytes are no multiple of 8"),
+        (
+            replace(LOST, counts={"x" * 20_000: 1}),
+            "Lost.counts: 20000 bytes of text, the format allows 16384",
+        ),
+        (
+            replace(MODULE, first_page_sha256=bytes(33)),
+            "Module.first_page_sha256: 33 bytes, the format allows 32",
+        ),
+    ],
+)
+def test_a_record_beyond_the_limits_is_refused_and_harms_nothing(
+    record: Process | Stack | Lost | Module, said: str
+) -> None:
+    stream = io.BytesIO()
+    writer = Writer(stream, META)
+    with pytest.raises(ValueError) as raised:
+        getattr(writer, type(record).__name__.lower())(record)
+    assert str(raised.value) == said
+    writer.end(END)
+    assert read_all(stream.getvalue()) == ([META, END], None)
+
+
+@pytest.mark.parametrize(
+    "layout",
+    [
+        Layout(12, (Field("a", "u32", 0),)),
+        Layout(0, ()),
+        Layout(8, (Field("a", "u64", 8),)),
+        Layout(8, (Field("a", "u32", 2),)),
+        Layout(8, (Field("a", "u8", 0), Field("a", "u8", 1))),
+        Layout(8, (Field("a", "bytes3", 0),)),
+        Layout(24, (Field("a", "bytes12", 0),)),
+        Layout(8, (Field("a", "float", 0),)),
+        Layout(8, (Field("A\x1b", "u8", 0),)),
+    ],
+)
+def test_a_layout_against_the_rules_is_refused(layout: Layout) -> None:
+    with pytest.raises(ValueError):
+        Writer(io.BytesIO(), replace(META, call_layout=layout))
+
+
+@pytest.mark.parametrize(("size", "side"), [(183, 0), (192, 0), (184, 8), (0, 4), (184, -8)])
+def test_rows_that_are_not_whole_are_refused(size: int, side: int) -> None:
+    with pytest.raises(ValueError):
+        Writer(io.BytesIO(), META).calls(bytes(size), header=side)
+
+
+def seek_table(capture: bytes) -> tuple[list[tuple[int, int]], int]:
+    """The entries of the seek table and where it begins, read from the end as zstd's seekable format says."""
+    frames, descriptor, magic = struct.unpack("<IBI", capture[-9:])
+    start = len(capture) - 9 - 8 * frames - 8
+    assert (magic, descriptor) == (0x8F92EAB1, 0)
+    assert struct.unpack_from("<II", capture, start) == (0x184D2A5E, 8 * frames + 9)
+    return list(struct.iter_unpack("<II", capture[start + 8 : -9])), start
+
+
+def test_the_seek_table_leads_to_every_frame() -> None:
+    capture = write_capture()
+    entries, table = seek_table(capture)
+    position, contents = 0, []
+    for size, content_size in entries:
+        frame = capture[position : position + size]
+        content = zstandard.ZstdDecompressor().decompress(frame) if content_size else b""
+        assert len(content) == content_size
+        contents.append(content)
+        position += size
+    assert position == table
+    assert [content[1] for content in contents[1:]] == [*range(META_KIND, META_KIND + 8)]
+
+
+def test_zstd_unpacks_a_capture(tmp_path: Path) -> None:
+    zstd = shutil.which("zstd")
+    assert zstd, "the zstd tool is needed: apt install zstd"
+    (tmp_path / "run.cap").write_bytes(write_capture(calls=5000))
+    command = [zstd, "-dc", str(tmp_path / "run.cap")]
+    unpacked = subprocess.run(command, capture_output=True, check=True).stdout
+    entries, _ = seek_table(write_capture(calls=5000))
+    assert len(unpacked) == sum(size for _, size in entries) > 5000 * CALL_LAYOUT.size
+
+
+def test_a_capture_goes_through_a_pipe() -> None:
+    readable, writable = os.pipe()
+
+    def record() -> None:
+        with open(writable, "wb", buffering=0) as stream:
+            writer = Writer(stream, META, chunk_bytes=4096)
+            writer.calls(call_rows(2000))
+            writer.end(END)
+
+    thread = threading.Thread(target=record)
+    thread.start()
+    with Reader(open(readable, "rb", buffering=0)) as reader:
+        assert reader.meta == META
+        records = list(reader)
+    thread.join()
+    assert sum(record.rows for record in records if isinstance(record, Calls)) == 2000
+    assert isinstance(records[-1], End)
+    assert reader.cut_off is None

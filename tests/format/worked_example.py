@@ -1,0 +1,205 @@
+"""A complete tiny capture and its annotated hex dump, as FORMAT.md shows it.
+
+The dump knows zstd's frames and msgpack's first bytes, not httpcapture: it is a second reading of the specification.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import io
+import struct
+from collections.abc import Iterator, Sequence
+
+import msgpack
+import zstandard
+from capture_samples import layout
+
+from httpcapture import (
+    End,
+    Lost,
+    MappedModule,
+    Meta,
+    Module,
+    Process,
+    Record,
+    Stack,
+    Writer,
+)
+
+LEVEL = -(1 << 17)  # zstd's fastest leaves small contents as they are: the dump can then show them
+
+META = Meta(
+    tool="httprec 0.1.0",
+    host="web-1",
+    kernel="6.1.0-18-amd64",
+    arch="x86_64",
+    boot_id="0f1f9a38-5a3c-4d0e-8f3b-3f5f0d3b1a11",
+    started_monotonic_ns=5_000_000_000,
+    started_realtime_ns=1_700_000_000_000_000_000,
+    threshold_ns=100_000_000,
+    process_filters=(b"nova*",),
+    probes="fexit",
+    clock_ticks=100,
+    page_size=4096,
+    limits={"call_ring": 1 << 24},
+    call_layout=layout("u64 t0 ns", "u64 t2 ns", "bytes8 comm", "u32 pid", "u16 local_port", "u8 role", "u8 outcome"),
+    completion_layout=layout("u64 t3 ns"),
+)
+MODULE = Module(id=7, path=b"/bin/nova", build_id=bytes.fromhex("c0ffee"), size=70_000, first_page_sha256=b"")
+PROCESS = Process(
+    pid=4242,
+    start_ns=3_000_000_000,
+    taken_ns=5_000_100_000,
+    name=b"nova-api",
+    executable=b"/bin/nova",
+    namespace_pid=17,
+    maps=b"400000-411000 r-xp 00000000 00:19 7 /bin/nova\n",
+    modules=(MappedModule(0x400000, 7),),
+)
+STACK = Stack(
+    id=1,
+    pid=4242,
+    process_start_ns=3_000_000_000,
+    taken_ns=5_100_000_000,
+    frames=struct.pack("<2Q", 0x401234, 0x402000),
+)
+CALLS = [
+    struct.pack("<QQ8sIHBB", 5_100_000_000, 5_350_000_000, b"nova-api", 4242, 40001, 1, 0),
+    struct.pack("<QQ8sIHBB", 5_200_000_000, 5_410_000_000, b"worker", 4242, 40002, 1, 1),
+]
+COMPLETION = struct.pack("<Q", 5_360_000_000)
+LOST = Lost(at_ns=6_000_000_000, counts={"call_ring_full": 0})
+END = End(
+    at_ns=6_000_000_000, reason="signal", clean=True, emitted=2, recorded=2, in_flight=0, lost={"call_ring_full": 0}
+)
+
+_FIELDS: dict[int, Sequence[str]] = {
+    number: [field.name for field in dataclasses.fields(cls)]
+    for number, cls in {1: Meta, 2: Module, 3: Process, 4: Stack, 7: Lost, 8: End}.items()
+}
+_FIELDS[5] = _FIELDS[6] = ["rows", "columns"]
+_NAMES = ["", "META", "MODULE", "PROCESS", "STACKS", "CALLS", "COMPLETIONS", "LOST", "END"]
+_RAW_LAST = 1  # a block header's low three bits: last block, raw
+_LINE = 16  # bytes
+_UNBROKEN = 20  # bytes; longer arrays and maps are shown element by element
+
+
+def example_capture() -> bytes:
+    stream = io.BytesIO()
+    writer = Writer(stream, META, level=LEVEL)
+    writer.module(MODULE)
+    writer.process(PROCESS)
+    writer.stack(STACK)
+    writer.calls(b"".join(CALLS))
+    writer.completions(COMPLETION)
+    writer.lost(LOST)
+    writer.end(END)
+    return stream.getvalue()
+
+
+def example_records() -> list[Record]:
+    """All records but the two batches."""
+    return [META, MODULE, PROCESS, STACK, LOST, END]
+
+
+def hex_dump(capture: bytes) -> str:
+    """Lines of offset, bytes and meaning."""
+    lines, offset = [], 0
+    for data, meaning in _parts(capture):
+        for start in range(0, len(data), _LINE):
+            piece = data[start : start + _LINE]
+            lines.append(f"{offset + start:04x}  {piece.hex(' '):47}  {meaning if not start else ''}".rstrip())
+        offset += len(data)
+    assert offset == len(capture)
+    return "\n".join(lines)
+
+
+def parse_dump(dump: str) -> bytes:
+    """The bytes of a dump."""
+    return b"".join(bytes.fromhex(line[6:53]) for line in dump.splitlines())
+
+
+def _parts(capture: bytes) -> Iterator[tuple[bytes, str]]:
+    position = 0
+    while position < len(capture):
+        (magic,) = struct.unpack_from("<I", capture, position)
+        frame = _skippable(capture[position:]) if magic != zstandard.MAGIC_NUMBER else _chunk(capture[position:])
+        for data, meaning in frame:
+            yield data, meaning
+            position += len(data)
+
+
+def _skippable(rest: bytes) -> Iterator[tuple[bytes, str]]:
+    (size,) = struct.unpack_from("<I", rest, 4)
+    if rest[8:].startswith(b"httpcap"):
+        yield rest[:8], f"HEADER: a skippable frame of {size} bytes"
+        yield rest[8:16], 'magic, "httpcap\\0"'
+        yield rest[16:24], "version 1.0, minor required 0, reserved"
+        return
+    yield rest[:8], f"SEEK TABLE: a skippable frame of {size} bytes"
+    for at in range(8, 8 + size - 9, 8):
+        yield rest[at : at + 8], "a frame of {} bytes, content {}".format(*struct.unpack_from("<II", rest, at))
+    yield rest[size - 1 : size + 8], "number of frames, descriptor, magic"
+
+
+def _chunk(rest: bytes) -> Iterator[tuple[bytes, str]]:
+    size = zstandard.frame_header_size(rest[:5])
+    content_size = zstandard.get_frame_parameters(rest[:size]).content_size
+    content = rest[size + 3 : size + 3 + content_size]
+    block = int.from_bytes(rest[size : size + 3], "little")
+    assert block == content_size << 3 | _RAW_LAST, "zstd compressed what the example is to show"
+    yield rest[:size], f"{_NAMES[content[1]]}: a zstd frame, content of {content_size} bytes"
+    yield rest[size : size + 3], f"last block, raw, {content_size} bytes"
+    yield from _objects(content)
+    yield rest[size + 3 + content_size :][:4], "checksum"
+
+
+def _objects(content: bytes) -> Iterator[tuple[bytes, str]]:
+    yield content[:3], f"[kind {content[1]}, count {content[2]}]"
+    names = iter(_FIELDS[content[1]])
+    start = 4
+    yield content[3:start], f"array of {content[3] & 15}: the record's fields"
+    while start < len(content):
+        size, name = _size(content, start), next(names)
+        data = content[start : start + size]
+        yield from _columns(data, content[1]) if name == "columns" else _value(data, f"{name}: ")
+        start += size
+
+
+def _columns(data: bytes, kind: int) -> Iterator[tuple[bytes, str]]:
+    fields = (META.call_layout if kind == _NAMES.index("CALLS") else META.completion_layout).fields
+    yield data[:1], f"columns: array of {len(fields)}"
+    start = 1
+    for field in fields:
+        size = _size(data, start)
+        column = msgpack.unpackb(data[start : start + size])
+        width = len(column) // (2 if kind == _NAMES.index("CALLS") else 1)
+        values = [column[at : at + width] for at in range(0, len(column), width)]
+        shown = values if field.type.startswith("bytes") else [int.from_bytes(v, "little") for v in values]
+        yield data[start : start + size], f"  {field.name}, {field.type}: {_shown(shown)}"
+        start += size
+
+
+def _value(data: bytes, label: str) -> Iterator[tuple[bytes, str]]:
+    value = msgpack.unpackb(data)
+    if len(data) <= _UNBROKEN or not isinstance(value, (list, dict)):
+        yield data, label + _shown(value)
+        return
+    yield data[:1], f"{label}{'array' if isinstance(value, list) else 'map'} of {len(value)}"
+    start = 1
+    while start < len(data):
+        size = _size(data, start)
+        yield from _value(data[start : start + size], "  " + " " * (len(label) - len(label.lstrip())))
+        start += size
+
+
+def _size(data: bytes, start: int) -> int:
+    """The bytes that the msgpack object at `start` takes."""
+    unpacker = msgpack.Unpacker()
+    unpacker.feed(data[start:])
+    unpacker.skip()
+    return int(unpacker.tell())
+
+
+def _shown(value: object) -> str:
+    return repr(value).replace("'", '"')

@@ -1,0 +1,119 @@
+"""Mutated captures through the reader: a CaptureError or records, nothing else, in bounded time and memory.
+
+    PYTHONPATH=format python tests/fuzz/fuzz_capture.py SECONDS [SEED]
+
+A quarter of the inputs is mutated as a file, the others inside the chunks, which are then compressed again:
+else the checksums would keep most mutations from the decoder. An input that breaks the rule is kept in the current
+directory and named.
+"""
+
+from __future__ import annotations
+
+import io
+import random
+import resource
+import struct
+import sys
+import time
+import traceback
+from collections import Counter
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "format"))
+
+import zstandard
+from capture_samples import write_capture
+
+from httpcapture import Calls, CaptureError, Completions, Reader
+from httpcapture.frames import FrameReader
+
+MAX_SECONDS = 1.0  # of CPU time for one input
+MAX_MEMORY = 1 << 30  # bytes of address space
+HEADER_SIZE = 24
+INTERESTING = [b"\x00", b"\x7f", b"\x80", b"\x90", b"\xc0", b"\xc1", b"\xff"] + [
+    bytes([code]) + struct.pack(">I", size)
+    for code in (0xC6, 0xC9, 0xDB, 0xDD, 0xDF)
+    for size in (0, 1, 65_537, 2**31, 2**32 - 1)
+]
+
+COMPRESSOR = zstandard.ZstdCompressor(level=1, write_checksum=True)
+
+
+class Mutator:
+    """Makes inputs out of one good capture."""
+
+    def __init__(self, capture: bytes, draw: random.Random) -> None:
+        self._draw = draw
+        self._capture = capture
+        self._contents = list(FrameReader(io.BytesIO(capture)))
+
+    def next(self) -> bytes:
+        if self._draw.random() < 0.25:
+            return self._mutated(self._capture)
+        contents = list(self._contents)
+        for _ in range(self._draw.randint(1, 3)):
+            at = self._draw.randrange(self._draw.random() > 0.1, len(contents))  # rarely META: it ends the reading
+            contents[at] = self._mutated(contents[at])
+        if self._draw.random() < 0.2:
+            self._draw.shuffle(contents)
+        return self._capture[:HEADER_SIZE] + b"".join(map(COMPRESSOR.compress, contents))
+
+    def _mutated(self, data: bytes) -> bytes:
+        mutated = bytearray(data)
+        for _ in range(self._draw.randint(1, 4)):
+            start = self._draw.randrange(len(mutated) + 1)
+            end = min(len(mutated), start + self._draw.choice((0, 1, 1, 1, 2, 4, 8, 64)))
+            mutated[start:end] = self._draw.choice(
+                (
+                    self._draw.choice(INTERESTING),
+                    self._draw.randbytes(end - start),
+                    bytes(mutated[start:end]) * 2,
+                    b"",
+                    self._draw.choice(INTERESTING) * self._draw.choice((1, 30, 2000)),
+                )
+            )
+        return bytes(mutated)
+
+
+def check(data: bytes) -> str:
+    """Reads an input and returns how that ended. Whatever it raises is a finding."""
+    try:
+        reader = Reader(io.BytesIO(data), "input")
+        for record in reader:
+            if isinstance(record, (Calls, Completions)):
+                assert all(column.nbytes % max(record.rows, 1) == 0 for column in record.columns.values())
+    except CaptureError as error:
+        assert str(error).startswith("input: ")
+        assert len(str(error)) < 1000
+        assert str(error).isprintable()
+        return type(error).__name__
+    return "cut off" if reader.cut_off else "whole"
+
+
+def main() -> int:
+    seconds = float(sys.argv[1])
+    seed = int(sys.argv[2]) if len(sys.argv) > 2 else 1
+    resource.setrlimit(resource.RLIMIT_AS, (MAX_MEMORY, MAX_MEMORY))
+    mutator = Mutator(write_capture(), random.Random(seed))
+    outcomes: Counter[str] = Counter()
+    slowest = 0.0
+    until = time.monotonic() + seconds
+    while time.monotonic() < until:
+        data = mutator.next()
+        start = time.process_time()
+        try:
+            outcomes[check(data)] += 1
+            slowest = max(slowest, time.process_time() - start)
+            assert slowest < MAX_SECONDS, f"{slowest:.1f} s for one input"
+        except Exception:
+            kept = Path(f"fuzz_capture-{seed}-{sum(outcomes.values())}.cap")
+            kept.write_bytes(data)
+            traceback.print_exc()
+            print(f"kept the input in {kept}")
+            return 1
+    print(f"{sum(outcomes.values())} inputs, slowest {slowest * 1000:.1f} ms, seed {seed}: {dict(outcomes)}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
