@@ -27,9 +27,17 @@ struct process_key {
 	u64 pid;
 };
 
+/* A stack row and the copy of the stack behind it, which waits here until its call turns out to be slow. */
+struct stack_copy {
+	struct stack_row row;
+	u8 memory[STACK_PAGES * PAGE_SIZE];
+};
+
 BPF_HASH(connections, u64, struct connection, MAX_CONNECTIONS);
-BPF_ARRAY(blank_connection, struct connection, 1); /* 1.3 kB of zeros do not fit on the stack */
+BPF_ARRAY(blank_connection, struct connection, 1); /* 1.4 kB of zeros do not fit on the stack */
 BPF_HASH(transfers, u64, struct transfer, MAX_THREADS);
+BPF_ARRAY(stack_copies, struct stack_copy, STACK_SLOTS);
+BPF_QUEUE(free_slots, u32, STACK_SLOTS); /* numbers from 1, filled by user space */
 BPF_TABLE("lru_hash", struct process_key, u8, seen_processes, 16384);
 BPF_TABLE("lru_hash", u64, u8, seen_stacks, 16384);
 BPF_HASH(ignored_pids, u32, u8, 64);

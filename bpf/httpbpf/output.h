@@ -46,71 +46,17 @@ static __always_inline void announce_process(struct call_row *call)
 		seen_processes.update(&key, &seen);
 }
 
-static __always_inline u64 stack_id(struct stack_row *stack)
-{
-	u64 hash = stack->process_start ^ (u64)stack->pid << 32;
-
-	for (u32 i = 0; i < MAX_FRAMES; i++) {
-		if (i * sizeof(u64) >= stack->frames_size)
-			break;
-		hash = (hash ^ stack->frames[i]) * 0x9e3779b97f4a7c15ULL;
-		hash ^= hash >> 32;
-	}
-	return hash | 1; /* 0 is none */
-}
-
-static __always_inline void take_stack(void *ctx, struct connection *c)
-{
-	struct stack_row *stack = &c->stack;
-	s64 size;
-
-	if (!has_user_space()) {
-		c->call.stack_status = STACK_NO_USER_SPACE;
-		return;
-	}
-	size = bpf_get_stack(ctx, stack->frames, sizeof(stack->frames), BPF_F_USER_STACK);
-	if (size <= 0) {
-		c->call.stack_status = STACK_FAULT;
-		return;
-	}
-	stack->frames_size = size;
-	stack->pid = c->call.pid;
-	stack->process_start = c->call.process_start;
-	stack->taken = bpf_ktime_get_ns();
-	c->call.stack_status = STACK_RECORDED;
-}
-
-/* Equal stacks of a process go out once. */
-static __always_inline void submit_stack(struct connection *c)
-{
-	struct stack_row *stack = &c->stack;
-	u32 size = stack->frames_size;
-	u8 seen = 1;
-
-	if (c->call.stack_status != STACK_RECORDED || size > sizeof(stack->frames))
-		return;
-	stack->id = stack_id(stack);
-	if (!seen_stacks.lookup(&stack->id)) {
-		if (stack_ring.ringbuf_output(stack, sizeof(*stack) - sizeof(stack->frames) + size, BPF_RB_NO_WAKEUP)) {
-			count(STACK_RING_FULL);
-			c->call.stack_status = STACK_LOST;
-			return;
-		}
-		seen_stacks.update(&stack->id, &seen);
-	}
-	c->call.stack = stack->id;
-}
-
 static __always_inline void submit_call(struct connection *c)
 {
-	if (!c->state.wanted || !is_slow(&c->call))
-		return;
-	count(CALLS);
-	submit_stack(c);
-	if (call_ring.ringbuf_output(&c->call, sizeof(c->call), BPF_RB_NO_WAKEUP))
-		count(CALL_RING_FULL);
-	else
-		c->state.recorded = 1;
+	if (c->state.wanted && is_slow(&c->call)) {
+		count(CALLS);
+		submit_stack(c);
+		if (call_ring.ringbuf_output(&c->call, sizeof(c->call), BPF_RB_NO_WAKEUP))
+			count(CALL_RING_FULL);
+		else
+			c->state.recorded = 1;
+	}
+	release_slot(c);
 }
 
 static __always_inline void submit_completion(struct connection *c)

@@ -126,6 +126,12 @@ static __always_inline int receive_returns(int received)
 	return 0;
 }
 
+static __always_inline void forget(u64 sock, struct connection *c)
+{
+	release_slot(c);
+	connections.delete(&sock);
+}
+
 static __always_inline int close_enters(u64 sock)
 {
 	struct connection *c = connections.lookup(&sock);
@@ -133,15 +139,16 @@ static __always_inline int close_enters(u64 sock)
 	if (!c)
 		return 0;
 	end_call(c, c->state.peer_closed ? OUTCOME_EOF : OUTCOME_CLOSED);
-	connections.delete(&sock);
+	forget(sock, c);
 	return 0;
 }
 
 static __always_inline void begin_connection(u64 sock, u8 opens)
 {
-	struct connection *c;
+	struct connection *c = connections.lookup(&sock);
 
-	connections.delete(&sock); /* of a socket that had this address before */
+	if (c) /* of a socket that had this address before */
+		forget(sock, c);
 	c = follow(sock);
 	if (c)
 		set_role(c, opens, ROLE_FROM_CONNECTION);
@@ -156,7 +163,7 @@ static __always_inline void end_connection(u64 sock)
 	if (!c)
 		return;
 	end_call(c, error == ECONNRESET || error == EPIPE ? OUTCOME_RESET : OUTCOME_CLOSED);
-	connections.delete(&sock);
+	forget(sock, c);
 }
 
 RAW_TRACEPOINT_PROBE(inet_sock_set_state)

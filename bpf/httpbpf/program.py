@@ -13,7 +13,8 @@ from .layout import MAX_FRAMES
 
 _HERE = Path(__file__).parent
 KERNEL_TREE = _HERE / "kernel"  # for BCC_KERNEL_SOURCE
-_FILES = ("rows.h", "kernel.h", "maps.h", "output.h", "pairing.h", "probes.c")
+_FILES = ("rows.h", "kernel.h", "maps.h", "stack.h", "output.h", "pairing.h", "probes.c")
+_THREAD_SIZE = 16384  # of a kernel stack on x86-64 (arch/x86/include/asm/page_64_types.h, without KASAN)
 
 
 class Sizes(NamedTuple):
@@ -21,9 +22,11 @@ class Sizes(NamedTuple):
 
     connections: int = 16384  # 1,248 bytes each, and the cost of a hash map
     threads: int = 16384  # 48 bytes each, for threads in tcp_sendmsg or tcp_recvmsg
+    stack_pages: int = 4  # of a stack copy, each 4,096 bytes; 0 for none
+    stack_slots: int = 1024  # copies that wait for their calls: stack_pages + 1,250 bytes each
     call_ring_pages: int = 1024
     completion_ring_pages: int = 256
-    stack_ring_pages: int = 1024
+    stack_ring_pages: int = 4096
     process_ring_pages: int = 16
 
 
@@ -39,6 +42,7 @@ def _offsets(btf: Btf) -> dict[str, int]:
     task, sock, iter_ = btf.members("task_struct"), btf.members("sock_common"), btf.members("iov_iter")
     offsets = {
         "TASK_STRUCT__FLAGS": first_of(task, ["flags"]),
+        "TASK_STRUCT__STACK": first_of(task, ["stack"]),
         "TASK_STRUCT__GROUP_LEADER": first_of(task, ["group_leader"]),
         "TASK_STRUCT__COMM": first_of(task, ["comm"]),
         # renamed in 5.5, commit cf25e24db61c
@@ -90,6 +94,9 @@ def build(btf: Btf, sizes: Sizes, *, threshold_ns: int, filter_processes: bool, 
         "COMPLETION_RING_PAGES": sizes.completion_ring_pages,
         "STACK_RING_PAGES": sizes.stack_ring_pages,
         "PROCESS_RING_PAGES": sizes.process_ring_pages,
+        "STACK_PAGES": sizes.stack_pages,
+        "STACK_SLOTS": sizes.stack_slots,
+        "THREAD_SIZE": _THREAD_SIZE,
         "THRESHOLD_NS": threshold_ns,
         **_offsets(btf),
         **prototypes,

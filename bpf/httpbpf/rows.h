@@ -53,15 +53,21 @@ struct connection_state {
 	u8 recorded;           /* - this call is in the ring */
 	u8 peer_closed;        /* - a receive returned end of file */
 	u16 reserved;          /* - 0 */
+	u32 slot;              /* - of the stack copy, from 1; 0 for none */
+	u32 reserved2;         /* - 0 */
 };
 
-/* A user stack, frames_size bytes of it: return addresses, leaf first. */
+/* A user stack. frames_size bytes of frames are return addresses, leaf first; a copy of the stack itself may follow. */
 struct stack_row {
-	u64 id;                /* - hash of the frames and the process */
+	u64 id;                /* - unique in a capture for the same frames of the same process, or for one copy */
 	u64 process_start;     /* ns start of the process since boot */
 	u64 taken;             /* ns when */
 	u32 pid;               /* - thread group id */
 	u32 frames_size;       /* bytes of addresses that follow */
+	u64 memory_address;    /* - user stack pointer: where the copy begins */
+	u32 memory_size;       /* bytes of the copy that follow the frames */
+	u32 registers_size;    /* bytes of registers: none without a copy */
+	u8 registers[168];     /* - struct pt_regs of the user at the send */
 	u64 frames[MAX_FRAMES];
 };
 
@@ -89,5 +95,6 @@ enum counter {
 	PROCESS_RING_FULL,
 	CONNECTION_MAP_FULL, /* a socket was not followed */
 	THREAD_MAP_FULL,     /* one send or receive was not seen */
+	STACK_SLOTS_USED_UP, /* only a frame-pointer stack was kept */
 	COUNTERS
 };

@@ -23,7 +23,13 @@ class Identity(NamedTuple):
     build_id: bytes
     size: int
     first_page_sha256: bytes
+    machine: int  # e_machine
     problem: str
+
+
+def read_at(fd: int, size: int, offset: int) -> bytes:
+    """At most `size` bytes; none where the offset, which a file may have made up, is none. Raises OSError."""
+    return os.pread(fd, size, offset) if offset < 1 << 62 else b""
 
 
 def _note_segments(fd: int, head: bytes) -> Iterator[bytes]:
@@ -31,12 +37,12 @@ def _note_segments(fd: int, head: bytes) -> Iterator[bytes]:
     (table,) = struct.unpack_from("<Q", head, 32)
     entry_size, count = struct.unpack_from("<HH", head, 54)
     for index in range(min(count, _MAX_SEGMENTS)):
-        header = os.pread(fd, 56, table + index * entry_size)
+        header = read_at(fd, 56, table + index * entry_size)
         if len(header) < 56:
             return
         kind, _, offset, _, _, size = struct.unpack_from("<IIQQQQ", header)
         if kind == _PT_NOTE:
-            yield os.pread(fd, min(size, _MAX_NOTES), offset)
+            yield read_at(fd, min(size, _MAX_NOTES), offset)
 
 
 def _notes(segment: bytes) -> Iterator[tuple[bytes, int, bytes]]:
@@ -63,10 +69,11 @@ def identify(fd: int) -> Identity:
     """The identity of an open regular file. Raises OSError where it cannot be read."""
     size = os.fstat(fd).st_size
     page = os.pread(fd, _PAGE, 0)
-    build_id, problem = b"", ""
+    build_id, machine, problem = b"", 0, ""
     if page[:6] != b"\x7fELF\x02\x01" or len(page) < 64:
         problem = "not a 64-bit little-endian ELF file"
     else:
         build_id = _build_id(fd, page)
+        (machine,) = struct.unpack_from("<H", page, 18)
         problem = "" if build_id else "has no build ID"
-    return Identity(build_id, size, hashlib.sha256(page).digest(), problem)
+    return Identity(build_id, size, hashlib.sha256(page).digest(), machine, problem)

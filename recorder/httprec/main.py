@@ -21,6 +21,8 @@ from .recording import Recording, Totals
 from .tracer import Options, Tracer
 
 _COMM_BYTES = 15  # what the kernel keeps of a name: TASK_COMM_LEN less the final 0
+_DEFAULTS = Sizes()
+_PAGE_KIB = 4
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
@@ -71,7 +73,14 @@ def _next_command(output: str) -> str:
 
 
 def _record(
-    output: str, options: Options, *, replace: bool, duration_s: float | None, quiet: bool, verbose: bool
+    output: str,
+    options: Options,
+    *,
+    modules_size: int,
+    replace: bool,
+    duration_s: float | None,
+    quiet: bool,
+    verbose: bool,
 ) -> None:
     def show(text: str) -> None:
         click.echo(text, nl=False, err=output == STDOUT)
@@ -81,7 +90,7 @@ def _record(
             _say(f"Probes: {tracer.probes}; not recorded: {', '.join(f'pid {pid}' for pid in options.ignored_pids)}")
         meta = host.meta(options.threshold_ns, options.process_filters, tracer.probes, options.sizes)
         writer = Writer(stream, meta)
-        recording = Recording(tracer, writer, options.threshold_ns, None if quiet else show)
+        recording = Recording(tracer, writer, options.threshold_ns, modules_size, None if quiet else show)
         is_over = _end_conditions(duration_s)
         started = time.monotonic()
         _announce(options.threshold_ns / 1e6, options.process_filters, show)
@@ -125,6 +134,46 @@ def _record(
     show_default=True,
     help="How to attach to the kernel.",
 )
+@click.option(
+    "--stack",
+    type=click.Choice(["dwarf", "fp"]),
+    default="dwarf",
+    show_default=True,
+    help="dwarf: copy registers and stack bytes, so that httpreport finds every frame. fp: addresses by frame pointer "
+    "only, often one; no memory of a process leaves the host.",
+)
+@click.option(
+    "--stack-size",
+    metavar="KIB",
+    type=click.IntRange(min=4, max=64),
+    default=_DEFAULTS.stack_pages * _PAGE_KIB,
+    show_default=True,
+    help="Stack bytes to copy for a call, in whole pages.",
+)
+@click.option(
+    "--stack-slots",
+    metavar="N",
+    type=click.IntRange(min=1, max=65536),
+    default=_DEFAULTS.stack_slots,
+    show_default=True,
+    help="Client calls that can have a stack copy waiting at a time. The kernel keeps N * (KIB + 1.3) KiB for them; "
+    "a call beyond keeps its frame-pointer stack and is counted.",
+)
+@click.option(
+    "--modules",
+    type=click.Choice(["all", "none"]),
+    default="all",
+    show_default=True,
+    help="Whether to copy what unwinding and naming need of the executables of recorded processes.",
+)
+@click.option(
+    "--modules-size",
+    metavar="MIB",
+    type=click.IntRange(min=1, max=4096),
+    default=64,
+    show_default=True,
+    help="Room for these copies; what does not fit is counted.",
+)
 @click.version_option(__version__, "-V", "--version", prog_name="httprec", message="%(prog)s %(version)s")
 def _command(
     *,
@@ -136,6 +185,11 @@ def _command(
     quiet: bool,
     verbose: bool,
     probes: str,
+    stack: str,
+    stack_size: int,
+    stack_slots: int,
+    modules: str,
+    modules_size: int,
 ) -> None:
     """Record slow HTTP calls of this host into FILE, to be read with httpreport.
 
@@ -145,8 +199,19 @@ def _command(
     if found:
         raise RecorderError("\nhttprec: ".join(found))
     check_output(output, replace=replace)
-    options = Options(round(threshold_ms * 1e6), _patterns(names), host.ignored_pids(), probes, Sizes())
-    _record(output, options, replace=replace, duration_s=duration_s, quiet=quiet, verbose=verbose)
+    if stack == "fp":
+        sizes = _DEFAULTS._replace(stack_pages=0, stack_slots=1)
+    else:
+        sizes = _DEFAULTS._replace(stack_pages=-(-stack_size // _PAGE_KIB), stack_slots=stack_slots)
+    _record(
+        output,
+        Options(round(threshold_ms * 1e6), _patterns(names), host.ignored_pids(), probes, sizes),
+        modules_size=modules_size << 20 if modules == "all" else 0,
+        replace=replace,
+        duration_s=duration_s,
+        quiet=quiet,
+        verbose=verbose,
+    )
 
 
 def main() -> None:

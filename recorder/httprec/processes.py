@@ -10,17 +10,18 @@ from __future__ import annotations
 import bisect
 import os
 import re
-import stat
 from collections import OrderedDict
 from collections.abc import Sequence
-from typing import Callable, NamedTuple
+from typing import NamedTuple
 
-from httpcapture import MAX_MAPS, MAX_MODULES, MAX_PATH, MappedModule, Module, Process
+from httpcapture import MAX_MAPS, MAX_MODULES, MAX_PATH, JitMap, MappedModule, Process, Writer
 
-from .elf_identity import Identity, identify
+from .jit_maps import read_jit_map
+from .modules import VDSO, Modules
 
 _MAX_WAITING = 1024  # processes that have no recorded call yet; some 20 kB each
 _EXECUTABLE = re.compile(rb"^([0-9a-f]+)-([0-9a-f]+) ..x. [0-9a-f]+ [0-9a-f]+:[0-9a-f]+ ([0-9]+) *(.*)$", re.MULTILINE)
+_MAX_AGE_NS = 1_000_000_000
 _CLOCK_TICKS = os.sysconf("SC_CLK_TCK")
 
 _GONE = "ended before its maps were read"
@@ -36,6 +37,7 @@ class _Known(NamedTuple):
     record: Process
     starts: Sequence[int]  # of executable mappings, ascending
     ends: Sequence[int]
+    checked_ns: int  # when the maps were last known to be these
 
     def covers(self, address: int) -> bool:
         index = bisect.bisect_right(self.starts, address) - 1
@@ -47,49 +49,11 @@ def _read(path: str, limit: int) -> bytes:
         return file.read(limit)
 
 
-class Modules:
-    """ELF files by number; each is identified once as long as its inode, size and times stay."""
-
-    def __init__(self, emit: Callable[[Module], None]) -> None:
-        self._emit = emit
-        self._numbers: dict[tuple[int, ...], int] = {}
-
-    def number(self, pid: int, mapping: str, path: bytes) -> int:
-        """The number of the file behind /proc/PID/map_files/MAPPING, which deletion and mount namespaces do not hide.
-
-        Raises OSError where it cannot be read any more.
-        """
-        link = f"/proc/{pid}/map_files/{mapping}"
-        status = os.stat(link)
-        if not stat.S_ISREG(status.st_mode):
-            raise OSError(0, "is not a regular file", link)
-        key = (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
-        if key not in self._numbers:
-            self._numbers[key] = len(self._numbers) + 1
-            identity = self._identify(link)
-            self._emit(Module(self._numbers[key], path[:MAX_PATH], *identity))
-        return self._numbers[key]
-
-    @staticmethod
-    def _identify(link: str) -> Identity:
-        try:
-            fd = os.open(link, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
-        except OSError as error:
-            return Identity(b"", 0, b"", f"cannot be opened: {error.strerror}")
-        try:
-            return identify(fd)
-        except OSError as error:
-            return Identity(b"", 0, b"", f"cannot be read: {error.strerror}")
-        finally:
-            os.close(fd)
-
-
 class Processes:
-    """`emit_module` and `emit_process` take the records for the capture. Times: `now_ns` on CLOCK_MONOTONIC."""
+    """Times: `now_ns` on CLOCK_MONOTONIC."""
 
-    def __init__(self, emit_module: Callable[[Module], None], emit_process: Callable[[Process], None]) -> None:
-        self._modules = Modules(emit_module)
-        self._emit = emit_process
+    def __init__(self, writer: Writer, modules: Modules) -> None:
+        self._writer, self._modules = writer, modules
         self._waiting: OrderedDict[Key, _Known] = OrderedDict()
         self._recorded: dict[Key, _Known] = {}
         self.gone = 0  # processes with a recorded call whose maps could not be read in time
@@ -108,23 +72,36 @@ class Processes:
         """A call of this process is recorded: so is the process."""
         if key not in self._recorded:
             known = self._waiting.pop(key, None) or self._look(key, now_ns)
-            self._recorded[key] = known
-            self._emit(known.record)
+            self._write(key, known)
             self.gone += known.record.problem == _GONE
 
     def check_stack(self, key: Key, addresses: Sequence[int], now_ns: int) -> None:
-        """Reads the maps again when a stack has been where they did not reach."""
-        known = self._recorded.get(key) or self._waiting.get(key)
-        if known is None or known.record.problem or all(map(known.covers, addresses)):
+        """Reads the maps of a recorded process again when a stack has been where they did not reach.
+
+        Of a stack copy the addresses are not known here, so maps serve it for a second at most.
+        """
+        known = self._recorded[key]
+        if known.record.problem:
+            return
+        if all(map(known.covers, addresses)) and now_ns - known.checked_ns < _MAX_AGE_NS:
             return
         newer = self._look(key, now_ns)
         if newer.record.problem or newer.record.maps == known.record.maps:
-            return
-        if key in self._recorded:
-            self._recorded[key] = newer
-            self._emit(newer.record)
+            self._recorded[key] = known._replace(checked_ns=now_ns)
         else:
-            self._waiting[key] = newer
+            self._write(key, newer)
+
+    def write_jit_maps(self, now_ns: int) -> None:
+        """Writes what just-in-time compilers say of their code, for the processes that are still there."""
+        for (pid, start_ns), known in self._recorded.items():
+            if known.record.namespace_pid:
+                for start, data in read_jit_map(pid, known.record.namespace_pid):
+                    self._writer.jit_map(JitMap(pid, start_ns, now_ns, start, data))
+
+    def _write(self, key: Key, known: _Known) -> None:
+        self._recorded[key] = known
+        self._modules.record(mapped.module for mapped in known.record.modules)
+        self._writer.process(known.record)
 
     def _look(self, key: Key, now_ns: int) -> _Known:
         pid, start_ns = key
@@ -132,7 +109,7 @@ class Processes:
             return self._read_process(pid, start_ns, now_ns)
         except (_GoneError, OSError):
             gone = Process(pid, start_ns, now_ns, b"", b"", 0, b"", (), _GONE)
-            return _Known(gone, (), ())
+            return _Known(gone, (), (), now_ns)
 
     def _read_process(self, pid: int, start_ns: int, now_ns: int) -> _Known:
         maps = _read(f"/proc/{pid}/maps", MAX_MAPS + 1)
@@ -146,20 +123,22 @@ class Processes:
         for low, high, inode, path in _EXECUTABLE.findall(maps):
             starts.append(int(low, 16))
             ends.append(int(high, 16))
-            if inode != b"0" and len(modules) < MAX_MODULES:
+            if (inode != b"0" or path == VDSO) and len(modules) < MAX_MODULES:
                 modules += self._mapped_module(pid, starts[-1], ends[-1], path)
         name, ticks = _name_and_start(_read(f"/proc/{pid}/stat", 4096))
         if ticks != start_ns * _CLOCK_TICKS // 1_000_000_000:
             raise _GoneError
         if not maps:
-            return _Known(Process(pid, start_ns, now_ns, name, b"", 0, b"", (), "has no user space"), (), ())
+            return _Known(Process(pid, start_ns, now_ns, name, b"", 0, b"", (), "has no user space"), (), (), now_ns)
         executable = os.readlink(f"/proc/{pid}/exe".encode())[:MAX_PATH]
         namespace_pid = _namespace_pid(_read(f"/proc/{pid}/status", 65536))
         record = Process(pid, start_ns, now_ns, name, executable, namespace_pid, maps, tuple(modules), problem)
-        return _Known(record, starts, ends)
+        return _Known(record, starts, ends, now_ns)
 
     def _mapped_module(self, pid: int, low: int, high: int, path: bytes) -> list[MappedModule]:
         try:
+            if path == VDSO:
+                return [MappedModule(low, self._modules.vdso_number(pid, low, high))]
             return [MappedModule(low, self._modules.number(pid, f"{low:x}-{high:x}", path))]
         except OSError:
             return []  # unmapped since, or a device: the reporter says that no module was recorded

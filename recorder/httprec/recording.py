@@ -7,26 +7,26 @@ and the calls themselves when they are printed.
 
 from __future__ import annotations
 
-import hashlib
 import select
 import struct
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Callable
 
-from httpbpf.layout import CALL_ROW, COMPLETION_ROW, CONNECTION_STATE, ENUMS, STACK_ROW, Row
+from httpbpf.layout import CALL_ROW, COMPLETION_ROW, CONNECTION_STATE, ENUMS, Row
 from httpcapture import RING_HEADER, End, Lost, Outcome, Stack, StackStatus, Writer
 
 from .live import Live
+from .modules import Modules
 from .processes import Key, Processes
 from .ring import HEADER
+from .stacks import stack_record, unsent_id
 from .tracer import Tracer
 
 _ROUND_MS = 100
 _LEDGER_NS = 1_000_000_000
 _PROCESS = struct.Struct("<QI")
-_STACK = struct.Struct("<QQQII")
-_CONNECTION_STATE = struct.Struct("<QBBBBB")
+_CONNECTION_STATE = struct.Struct("<QBBBBBBHI")
 _COMPLETION = struct.Struct("<QQQQII")
 _REQUEST, _RESPONSE = ENUMS["phase"].index("REQUEST"), ENUMS["phase"].index("RESPONSE")
 
@@ -66,19 +66,21 @@ def _keys(span: memoryview) -> set[Key]:
 
 
 class Recording:
-    """`print_call` gets the text of each call, where calls are to be printed."""
+    """`modules_size` is the room for modules in bytes; `print_call` gets the text of each call, if it is to be printed."""
 
     def __init__(
         self,
         tracer: Tracer,
         writer: Writer,
         threshold_ns: int,
+        modules_size: int,
         print_call: Callable[[str], None] | None,
     ) -> None:
         self._tracer, self._writer, self._threshold_ns = tracer, writer, threshold_ns
         self._print = print_call
         self._live = Live()
-        self._processes = Processes(writer.module, writer.process)
+        self._modules = Modules(writer, modules_size)
+        self._processes = Processes(writer, self._modules)
         self._recorded = 0
         self._in_flight = 0
         self._lost: dict[str, int] = {}
@@ -123,9 +125,7 @@ class Recording:
 
     def _drain_stacks(self, now_ns: int) -> None:
         for row in self._tracer.stacks.records():
-            number, start_ns, taken_ns, pid, size = _STACK.unpack_from(row)
-            frames = row[STACK_ROW.size : STACK_ROW.size + size]
-            self._record_stack(Stack(number, pid, start_ns, taken_ns, frames), now_ns)
+            self._record_stack(stack_record(row), now_ns)
 
     def _record_stack(self, stack: Stack, now_ns: int) -> None:
         key = (stack.pid, stack.process_start_ns)
@@ -151,6 +151,7 @@ class Recording:
         emitted = counts.pop("calls")
         del counts["completions"]
         counts["process_gone"] = self._processes.gone
+        counts["module_left_out"] = self._modules.left_out
         if counts != self._lost:
             self._lost = counts
             self._writer.lost(Lost(now_ns, counts))
@@ -163,6 +164,7 @@ class Recording:
         now_ns = time.monotonic_ns()
         for connection in self._tracer.open_connections():
             self._finish(connection, now_ns)
+        self._processes.write_jit_maps(now_ns)
         emitted = self._write_ledger(now_ns)["calls"] + self._in_flight
         lost = {name: count for name, count in self._lost.items() if count}
         self._writer.end(End(now_ns, reason, True, emitted, self._recorded, self._in_flight, lost))
@@ -171,18 +173,20 @@ class Recording:
     def _finish(self, connection: bytes, now_ns: int) -> None:
         """What an open connection still holds: a slow call without a response, or the rest of a response."""
         row = bytearray(connection[: CALL_ROW.size])
-        t3, phase, _, _, wanted, recorded = _CONNECTION_STATE.unpack_from(connection, CALL_ROW.size)
+        t3, phase, _, _, wanted, recorded, _, _, slot = _CONNECTION_STATE.unpack_from(connection, CALL_ROW.size)
         if phase == _REQUEST and wanted and now_ns - _u64(row, "t0") >= self._threshold_ns:
-            self._record_in_flight(row, connection[CALL_ROW.size + CONNECTION_STATE.size :], now_ns)
+            stack_row = connection[CALL_ROW.size + CONNECTION_STATE.size :]
+            self._record_in_flight(row, self._tracer.stack_copy(slot) if slot else stack_row, now_ns)
         elif phase == _RESPONSE and recorded and t3 != _u64(row, "t2"):
             (sequence,) = struct.unpack_from("<I", row, _SEQUENCE)
             values = (_u64(row, "connection"), t3, _u64(row, "sent"), _u64(row, "received"), sequence, 0)
             self._writer.completions(_COMPLETION.pack(*values))
 
     def _record_in_flight(self, row: bytearray, stack_row: bytes, now_ns: int) -> None:
-        key, stack = self._stack_in_flight(row, stack_row)
-        self._processes.record(key, now_ns)
-        if stack is not None:
+        (pid,) = struct.unpack_from("<I", row, _PID)
+        self._processes.record((pid, _u64(row, "process_start")), now_ns)
+        if row[_STACK_STATUS] == StackStatus.RECORDED:
+            stack = replace(stack_record(stack_row), id=unsent_id(stack_row))
             self._record_stack(stack, now_ns)
             struct.pack_into("<Q", row, _offset(CALL_ROW, "stack"), stack.id)
         struct.pack_into("<Q", row, _offset(CALL_ROW, "t2"), now_ns)
@@ -192,14 +196,3 @@ class Recording:
         self._in_flight += 1
         if self._print:
             self._show(memoryview(bytes(HEADER) + row))
-
-    @staticmethod
-    def _stack_in_flight(row: bytearray, stack_row: bytes) -> tuple[Key, Stack | None]:
-        (pid,) = struct.unpack_from("<I", row, _PID)
-        key = (pid, _u64(row, "process_start"))
-        if row[_STACK_STATUS] != StackStatus.RECORDED:
-            return key, None
-        _, _, taken_ns, _, size = _STACK.unpack_from(stack_row)
-        frames = stack_row[STACK_ROW.size : STACK_ROW.size + size]
-        number = int.from_bytes(hashlib.blake2b(repr(key).encode() + frames, digest_size=8).digest(), "little")
-        return key, Stack(number, pid, key[1], taken_ns, frames)

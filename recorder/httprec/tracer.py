@@ -95,6 +95,7 @@ class Tracer:
             raise RecorderError(str(error)) from error
         self.probes, self._bpf = self._attach_best(bpf_class, options)
         sizes = options.sizes
+        self._stack_bytes = sizes.stack_pages * mmap.PAGESIZE
         self._fill_maps(options)
         self.calls = self._ring("call_ring", sizes.call_ring_pages)
         self.completions = self._ring("completion_ring", sizes.completion_ring_pages)
@@ -154,6 +155,9 @@ class Tracer:
             table = b"".join(self._filter)
             leaf = ctypes.c_char * len(table)
             self._table("process_filters", ctypes.c_uint32, leaf)[ctypes.c_uint32(0)] = leaf.from_buffer_copy(table)
+        free_slots = self._bpf.get_table("free_slots", leaftype=ctypes.c_uint32)
+        for slot in range(1, options.sizes.stack_slots + 1):
+            free_slots.push(ctypes.c_uint32(slot))
         self._counters = self._table("counters", ctypes.c_uint32, ctypes.c_uint64)
 
     def _ring(self, name: str, pages: int) -> Ring:
@@ -190,12 +194,18 @@ class Tracer:
         return missed
 
     def open_connections(self) -> Iterator[bytes]:
-        """struct connection of every socket that is followed: call row, connection_state, stack row and frames."""
+        """struct connection of every socket that is followed (maps.h): call row, connection_state, frames."""
         leaf = ctypes.c_char * layout.CONNECTION_SIZE
         table = self._table("connections", ctypes.c_uint64, leaf)
         for key in table:
             with contextlib.suppress(KeyError):
                 yield bytes(table[key])
+
+    def stack_copy(self, slot: int) -> bytes:
+        """struct stack_copy of one slot, from 1: stack row, frames and stack bytes."""
+        size = layout.STACK_ROW.size + 8 * layout.MAX_FRAMES + self._stack_bytes
+        table = self._table("stack_copies", ctypes.c_uint32, ctypes.c_char * size)
+        return bytes(table[ctypes.c_uint32(slot - 1)])
 
 
 def _profile_misses(suffix: str) -> Iterable[int]:

@@ -1,0 +1,44 @@
+"""perf-PID.map: what a just-in-time compiler says of its code, in the process's own /tmp.
+
+The process wrote the file, so it is not trusted: no link is followed, and it must be a regular file of the process's
+user, as perf demands it too.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Iterator
+
+from httpcapture import MAX_PART
+
+_MAX_BYTES = 16 << 20
+
+
+def _open(pid: int, namespace_pid: int) -> int:
+    folders = [f"/proc/{pid}/root", "tmp"]
+    opened = [os.open(folders[0], os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)]
+    try:
+        follow_nothing = os.O_NOFOLLOW | os.O_CLOEXEC
+        opened.append(os.open(folders[1], os.O_PATH | os.O_DIRECTORY | follow_nothing, dir_fd=opened[0]))
+        return os.open(f"perf-{namespace_pid}.map", os.O_RDONLY | os.O_NONBLOCK | follow_nothing, dir_fd=opened[1])
+    finally:
+        for fd in opened:
+            os.close(fd)
+
+
+def read_jit_map(pid: int, namespace_pid: int) -> Iterator[tuple[int, bytes]]:
+    """Position and bytes of each part of the file; none where there is no such file, or none to be trusted."""
+    try:
+        fd = _open(pid, namespace_pid)
+    except OSError:
+        return
+    try:
+        status = os.fstat(fd)
+        if stat.S_ISREG(status.st_mode) and status.st_uid == os.stat(f"/proc/{pid}").st_uid:
+            for start in range(0, min(status.st_size, _MAX_BYTES), MAX_PART):
+                yield start, os.pread(fd, MAX_PART, start)
+    except OSError:
+        return
+    finally:
+        os.close(fd)
