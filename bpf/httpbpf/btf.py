@@ -7,6 +7,7 @@ anonymous structs and unions count as members of the type that holds them, as in
 
 from __future__ import annotations
 
+import contextlib
 import struct
 from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
@@ -35,6 +36,15 @@ _PAIR = struct.Struct("<II")
 
 class BtfError(Exception):
     """The kernel's type information is missing or cannot be read."""
+
+
+@contextlib.contextmanager
+def _damage_is_an_error() -> Iterator[None]:
+    """Type information that points out of itself, or at itself, ends here."""
+    try:
+        yield
+    except (IndexError, ValueError, struct.error, RecursionError) as error:
+        raise BtfError(f"the type information is damaged: {error}") from error
 
 
 class _Record(NamedTuple):
@@ -92,8 +102,9 @@ class Btf:
 
     def members(self, struct_name: str) -> dict[str, int]:
         """Offsets in bytes of all members of a struct, by name; empty where the kernel has no such struct."""
-        for record in self._find(struct_name, (_STRUCT, _UNION)):
-            return dict(self._members(record, 0))
+        with _damage_is_an_error():
+            for record in self._find(struct_name, (_STRUCT, _UNION)):
+                return dict(self._members(record, 0))
         return {}
 
     def _members(self, record: _Record, base: int) -> Iterator[tuple[str, int]]:
@@ -111,17 +122,19 @@ class Btf:
 
     def enumerators(self, enum_name: str) -> dict[str, int]:
         """Values of an enum by name; empty where the kernel has no such enum."""
-        for record in self._find(enum_name, (_ENUM,)):
-            pairs = (_PAIR.unpack_from(self._data, record.tail + 8 * part) for part in range(record.parts))
-            return {self._name(name): value for name, value in pairs}
+        with _damage_is_an_error():
+            for record in self._find(enum_name, (_ENUM,)):
+                pairs = (_PAIR.unpack_from(self._data, record.tail + 8 * part) for part in range(record.parts))
+                return {self._name(name): value for name, value in pairs}
         return {}
 
     def parameters(self, function: str) -> list[str]:
         """Names of a function's parameters, in order. Raises BtfError where the kernel has no such function."""
-        for record in self._find(function, (_FUNC,)):
-            prototype = self._record(self._starts[record.size_or_type])
-            names = (_PAIR.unpack_from(self._data, prototype.tail + 8 * part)[0] for part in range(prototype.parts))
-            return [self._name(name) for name in names]
+        with _damage_is_an_error():
+            for record in self._find(function, (_FUNC,)):
+                prototype = self._record(self._starts[record.size_or_type])
+                parts = (_PAIR.unpack_from(self._data, prototype.tail + 8 * part) for part in range(prototype.parts))
+                return [self._name(name) for name, _ in parts]
         raise BtfError(f"this kernel has no function {function} that can be probed")
 
     def has_function(self, function: str) -> bool:

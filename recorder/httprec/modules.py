@@ -10,7 +10,7 @@ import hashlib
 import os
 import stat
 from collections import OrderedDict
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 from httpcapture import MAX_PART, MAX_PATH, WHOLE_FILE, Module, Section, Writer
@@ -72,7 +72,8 @@ class Modules:
                 self._writer.module(waiting.module)
                 if waiting.fd >= 0:
                     if self._carries:
-                        self._carry(waiting.module, waiting.fd)
+                        for section in self._sections(waiting.module, waiting.fd):
+                            self._writer.section(section)
                     os.close(waiting.fd)
 
     def _add(self, key: tuple[object, ...], path: bytes, fd: int) -> None:
@@ -96,21 +97,19 @@ class Modules:
             os.close(self._waiting[oldest].fd)
             self._waiting[oldest] = _Waiting(self._waiting[oldest].module, -1)
 
-    def _carry(self, module: Module, fd: int) -> None:
+    def _sections(self, module: Module, fd: int) -> Iterator[Section]:
+        """What the capture carries of an open file, part by part; where that fails, why."""
         whole = Place(WHOLE_FILE, 0, 0, module.size)
         try:
             for place in [whole] if module.path == VDSO else places(fd):
-                self._carry_place(module, fd, place)
+                if place.size > self._budget:
+                    self.left_out += 1
+                    problem = "left out: the capture's room for modules is used up"
+                    yield Section(module.id, place.name, place.address, place.size, 0, b"", problem)
+                    continue
+                self._budget -= place.size
+                for start in range(0, place.size, MAX_PART):
+                    data = read_at(fd, min(place.size - start, MAX_PART), place.offset + start)
+                    yield Section(module.id, place.name, place.address, place.size, start, data)
         except OSError as error:
-            self._writer.section(Section(module.id, "", 0, 0, 0, b"", f"cannot be read: {error.strerror}"))
-
-    def _carry_place(self, module: Module, fd: int, place: Place) -> None:
-        if place.size > self._budget:
-            self.left_out += 1
-            problem = "left out: the capture's room for modules is used up"
-            self._writer.section(Section(module.id, place.name, place.address, place.size, 0, b"", problem))
-            return
-        self._budget -= place.size
-        for start in range(0, place.size, MAX_PART):
-            data = read_at(fd, min(place.size - start, MAX_PART), place.offset + start)
-            self._writer.section(Section(module.id, place.name, place.address, place.size, start, data))
+            yield Section(module.id, WHOLE_FILE, 0, 0, 0, b"", f"cannot be read: {error.strerror}")

@@ -66,7 +66,7 @@ def _keys(span: memoryview) -> set[Key]:
 
 
 class Recording:
-    """`modules_size` is the room for modules in bytes; `print_call` gets the text of each call, if it is to be printed."""
+    """`modules_size`: room for modules, in bytes. `print_call` gets the text of each call, where calls are printed."""
 
     def __init__(
         self,

@@ -1,0 +1,150 @@
+"""Runs in the guest as root: recorders that end in every way, each while one slow call a second is made.
+
+The captures, what was printed and what the driver saw (/tmp/out/ends.json) go to the host.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import socket
+import stat
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+OUT = Path("/tmp/out")
+RECORDER = [sys.executable, "-m", "httprec"]
+USER = 1000
+SLOW = 0.3
+
+
+def serve(listener: socket.socket) -> None:
+    while True:
+        connection = listener.accept()[0]
+        while connection.recv(65536):
+            time.sleep(SLOW)
+            connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+
+
+def call_for_ever(port: int) -> None:
+    with socket.create_connection(("127.0.0.1", port)) as connection:
+        while True:
+            connection.sendall(b"GET / HTTP/1.1\r\nHost: guest\r\n\r\n")
+            connection.recv(65536)
+
+
+def start(name: str, *options: str, **how: Any) -> subprocess.Popen[bytes]:
+    """A recorder that is tracing."""
+    log = OUT / f"{name}.txt"
+    with open(log, "wb") as stream:
+        process = subprocess.Popen([*RECORDER, *options], **{"stdout": stream, "stderr": stream, **how})
+    while b"Tracing..." not in log.read_bytes():
+        if process.poll() is not None:
+            raise SystemExit(f"recorder {name} ended: {log.read_text()}")
+        time.sleep(0.2)
+    return process
+
+
+def attached() -> list[str]:
+    """What still hangs on the kernel's functions."""
+    lines = []
+    for name in ("enabled_functions", "kprobe_events"):
+        path = Path("/sys/kernel/tracing") / name
+        lines += [line for line in path.read_text().splitlines() if "tcp_" in line] if path.exists() else []
+    return lines
+
+
+def end_by_signal() -> dict[str, Any]:
+    folder = OUT / "shared"
+    folder.mkdir(mode=0o1777)
+    capture = folder / "sigterm.cap"
+    environment = {**os.environ, "SUDO_UID": str(USER), "SUDO_GID": str(USER)}
+    process = start("sigterm", "-o", str(capture), env=environment)
+    while_running = attached()
+    time.sleep(2)
+    process.send_signal(signal.SIGTERM)
+    code = process.wait()
+    status = capture.stat()
+    return {
+        "exit_code": code,
+        "owner": [status.st_uid, status.st_gid],
+        "mode": stat.S_IMODE(status.st_mode),
+        "attached_while_running": while_running,
+        "attached_afterwards": attached(),
+    }
+
+
+def end_by_duration_through_a_socket() -> dict[str, Any]:
+    """The capture goes to standard output, which is a TCP connection: traffic of the recorder's own."""
+    listener = socket.create_server(("127.0.0.1", 0))
+    sender = socket.create_connection(listener.getsockname())
+    receiver = listener.accept()[0]
+    process = start("duration", "-o", "-", "-t", "0", "-d", "3", stdout=sender.fileno())
+    sender.close()
+    with open(OUT / "duration.cap", "wb") as capture:
+        while data := receiver.recv(65536):
+            capture.write(data)
+    return {"exit_code": process.wait(), "recorder_pid": process.pid}
+
+
+def end_by_kill() -> dict[str, Any]:
+    process = start("kill", "-o", str(OUT / "kill.cap"), "-q", "--probes", "kprobe")
+    time.sleep(5)
+    process.kill()
+    process.wait()
+    killed_ns = time.monotonic_ns()
+    time.sleep(1)
+    return {"killed_ns": killed_ns, "attached_afterwards": attached()}
+
+
+def end_by_full_disk() -> dict[str, Any]:
+    small = OUT / "small"
+    small.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=17m", "tmpfs", str(small)], check=True)
+    process = start("full", "-o", str(small / "full.cap"))
+    with open(small / "ballast", "wb", buffering=0) as ballast, contextlib.suppress(OSError):
+        while True:
+            ballast.write(bytes(65536))
+    code = process.wait(timeout=60)
+    (OUT / "full.cap").write_bytes((small / "full.cap").read_bytes())
+    subprocess.run(["umount", str(small)], check=True)
+    small.rmdir()
+    return {"exit_code": code}
+
+
+def refused(name: str, *options: str, user: int = 0) -> dict[str, Any]:
+    result = subprocess.run(
+        [*RECORDER, *options], capture_output=True, text=True, user=user, group=user, extra_groups=[], check=False
+    )
+    return {"exit_code": result.returncode, "printed": result.stdout + result.stderr}
+
+
+def main() -> None:
+    os.chmod(Path(__file__).parent, 0o755)  # for the recorder that is not root
+    listener = socket.create_server(("127.0.0.1", 0))
+    threading.Thread(target=serve, args=[listener], daemon=True).start()
+    threading.Thread(target=call_for_ever, args=[listener.getsockname()[1]], daemon=True).start()
+    existing, link = OUT / "existing.cap", OUT / "link.cap"
+    existing.write_text("precious")
+    link.symlink_to(existing)
+    seen = {
+        "driver_pid": os.getpid(),
+        "not_root": refused("not_root", "-o", "/tmp/x.cap", user=USER),
+        "exists": refused("exists", "-o", str(existing)),
+        "link": refused("link", "-f", "-o", str(link)),
+        "signal": end_by_signal(),
+        "duration": end_by_duration_through_a_socket(),
+        "kill": end_by_kill(),
+        "full": end_by_full_disk(),
+    }
+    (OUT / "ends.json").write_text(json.dumps(seen))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,100 @@
+"""However a recording ends, in the guest: a readable capture, the right owner and exit code, no probe left behind."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from httpcapture import open_capture
+from httpreport.recording import Recording, load
+from httpreport.selection import Selection
+from vm import recorded
+
+SECOND = 1_000_000_000
+
+
+@dataclass(frozen=True)
+class Ends:
+    """What the driver brought back."""
+
+    out: Path
+    seen: Mapping[str, Any]
+
+    def printed(self, name: str) -> str:
+        return (self.out / f"{name}.txt").read_text()
+
+    def recording(self, name: str) -> Recording:
+        with open_capture(self.out / name) as reader:
+            return load(reader, Selection(0))
+
+
+@pytest.fixture(scope="module")
+def ends(tmp_path_factory: pytest.TempPathFactory) -> Ends:
+    out = tmp_path_factory.mktemp("ends")
+    recorded.run(["python3", "ends_driver.py"], [Path(__file__).with_name("ends_driver.py")], out, timeout_s=300)
+    return Ends(out, json.loads((out / "ends.json").read_text()))
+
+
+def test_sigterm_ends_it_cleanly(ends: Ends) -> None:
+    recording = ends.recording("shared/sigterm.cap")
+    assert ends.seen["signal"]["exit_code"] == 0
+    assert recording.end is not None
+    assert (recording.end.reason, recording.end.clean) == ("SIGTERM", True)
+    assert len(recording.calls) == recording.end.recorded > 0
+    assert f"{recording.end.recorded} calls, 0 lost" in ends.printed("sigterm")
+    assert "Next: httpreport /tmp/out/shared/sigterm.cap" in ends.printed("sigterm")
+
+
+def test_the_capture_belongs_to_the_user_behind_sudo_alone(ends: Ends) -> None:
+    assert ends.seen["signal"]["owner"] == [1000, 1000]
+    assert ends.seen["signal"]["mode"] == 0o600
+
+
+def test_no_probe_is_left_behind(ends: Ends) -> None:
+    assert ends.seen["signal"]["attached_while_running"]
+    assert not ends.seen["signal"]["attached_afterwards"]
+
+
+def test_a_capture_can_go_to_standard_output_without_recording_itself(ends: Ends) -> None:
+    recording = ends.recording("duration.cap")
+    assert ends.seen["duration"]["exit_code"] == 0
+    assert recording.end is not None
+    assert recording.end.reason == "duration"
+    assert recording.cut_off is None
+    assert ends.seen["duration"]["recorder_pid"] not in recording.calls["pid"]
+    assert ends.seen["driver_pid"] in recording.calls["pid"]
+
+
+def test_a_killed_recorder_leaves_all_but_the_last_second(ends: Ends) -> None:
+    recording = ends.recording("kill.cap")
+    assert recording.end is None
+    assert recording.cut_off
+    # a second for the open chunk, and the 300 ms of the call itself
+    assert int(recording.calls["t2"].max()) > ends.seen["kill"]["killed_ns"] - 2 * SECOND
+
+
+def test_a_full_disk_ends_it_with_one_line_and_a_readable_file(ends: Ends) -> None:
+    recording = ends.recording("full.cap")
+    assert ends.seen["full"]["exit_code"] == 1
+    assert recording.cut_off
+    (line,) = [line for line in ends.printed("full").splitlines() if line.startswith("httprec: ")]
+    assert "No space left on device" in line
+    assert "httpreport " in line
+
+
+@pytest.mark.parametrize(
+    ("name", "says"),
+    [
+        ("not_root", "httprec: httprec must be root to attach probes: sudo httprec ..."),
+        ("exists", "httprec: /tmp/out/existing.cap exists: give -f to replace it, or choose another -o FILE"),
+        ("link", "httprec: /tmp/out/link.cap is not a regular file: -f replaces only files; choose another -o FILE"),
+    ],
+)
+def test_what_cannot_work_is_refused_in_one_line(ends: Ends, name: str, says: str) -> None:
+    assert ends.seen[name] == {"exit_code": 1, "printed": says + "\n"}
+    assert (ends.out / "existing.cap").read_text() == "precious"
