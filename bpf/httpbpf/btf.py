@@ -142,7 +142,7 @@ class Btf:
 
 
 def first_of(members: dict[str, int], names: Iterable[str]) -> int:
-    """The offset of the member that had these names over time. Raises BtfError where there is none."""
+    """The offset of a member under the names that it had over time. Raises BtfError where there is none."""
     wanted = list(names)
     for name in wanted:
         if name in members:

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 MAX_STATES = 256
 _ANY = frozenset(range(256))
-_TOKEN = re.compile(rb"\*|\?|\[(!?)(\][^\]]*|[^\]]+)\]|.", re.DOTALL)
+_TOKEN = re.compile(rb"\*|\?|\[(!|(?!!))(\][^\]]*|[^\]]+)\]|.", re.DOTALL)
 
 
 class FilterError(ValueError):

@@ -8,7 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import NamedTuple
 
-from .btf import Btf, first_of
+from .btf import Btf, BtfError, first_of
 from .layout import MAX_FRAMES
 
 _HERE = Path(__file__).parent
@@ -73,6 +73,8 @@ def _offsets(btf: Btf) -> dict[str, int]:
 def _prototypes(btf: Btf) -> dict[str, int]:
     """tcp_recvmsg has had 6 to 4 parameters: where `flags` is, and where fexit finds the return value."""
     receive = btf.parameters("tcp_recvmsg")
+    if "flags" not in receive:
+        raise BtfError("tcp_recvmsg of this kernel has no parameter flags")
     constants = {
         "TCP_SENDMSG_ARGUMENTS": len(btf.parameters("tcp_sendmsg")),
         "TCP_RECVMSG_ARGUMENTS": len(receive),

@@ -14,8 +14,15 @@ _NAMES = [field.name for field in CALL_ROW.fields]
 
 
 def _printable(name: bytes) -> str:
-    text = name.split(b"\0")[0].decode(errors="replace")
-    return "".join(character if character.isprintable() else "?" for character in text)
+    """The name without anything that a terminal would act on, as the reporter writes it."""
+    text = name.split(b"\0")[0].decode(errors="backslashreplace")
+    return "".join(character if character.isprintable() else _escaped(character) for character in text)
+
+
+def _escaped(character: str) -> str:
+    if character.isascii():
+        return f"\\x{ord(character):02x}"
+    return character.encode("ascii", "backslashreplace").decode()
 
 
 def _address(packed: bytes) -> str:

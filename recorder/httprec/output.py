@@ -65,5 +65,6 @@ def open_output(path: str, *, replace: bool) -> io.RawIOBase:
         raise RecorderError(f"{path} exists: give -f to replace it, or choose another -o FILE") from None
     except OSError as error:
         raise RecorderError(f"cannot create {path}: {error.strerror}; choose another -o FILE") from None
-    os.fchown(fd, *_owner())
+    with contextlib.suppress(PermissionError):  # FAT has no owners, NFS may not let root change them
+        os.fchown(fd, *_owner())
     return open(fd, "wb", buffering=0)
