@@ -29,7 +29,7 @@ def problems() -> list[str]:
     """One line for each thing that is missing, with what to do about it; empty where a recording can be tried."""
     found = []
     if os.geteuid() != 0:
-        found.append("httprec must be root to attach probes: sudo httprec ...")
+        found.append("only root can attach probes: sudo httprec ...")
     if "[confidentiality]" in _read_text(_LOCKDOWN):
         found.append(
             "the kernel is locked down (confidentiality) and lets nobody probe it: boot it without "

@@ -23,11 +23,19 @@ from .tracer import Options, Tracer
 _COMM_BYTES = 15  # what the kernel keeps of a name: TASK_COMM_LEN less the final 0
 _DEFAULTS = Sizes()
 _PAGE_KIB = 4
+_MAX_TIME = 1e9  # milliseconds or seconds
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 def _say(text: str) -> None:
     click.echo(text, err=True)
+
+
+def _time(context: click.Context, parameter: click.Parameter, value: float | None) -> float | None:
+    """A usage error for what is no time, NaN too."""
+    if value is not None and not 0 <= value <= _MAX_TIME:
+        raise click.BadParameter(f"{value:g} is not between 0 and {_MAX_TIME:g}.")
+    return value
 
 
 def _patterns(names: Sequence[str]) -> list[bytes]:
@@ -36,7 +44,7 @@ def _patterns(names: Sequence[str]) -> list[bytes]:
         pattern = os.fsencode(name)
         if len(pattern) > _COMM_BYTES and not any(character in pattern for character in b"*?["):
             pattern = pattern[:_COMM_BYTES]
-            _say(f"httprec: the kernel keeps {_COMM_BYTES} bytes of a name: -p {os.fsdecode(pattern)}")
+            _say(f"httprec: the kernel keeps {_COMM_BYTES} bytes of a name: -p {pattern.decode(errors='replace')}")
         patterns.append(pattern)
     return patterns
 
@@ -89,17 +97,17 @@ def _record(
         if verbose:
             _say(f"Probes: {tracer.probes}; not recorded: {', '.join(f'pid {pid}' for pid in options.ignored_pids)}")
         meta = host.meta(options.threshold_ns, options.process_filters, tracer.probes, options.sizes)
-        writer = Writer(stream, meta)
-        recording = Recording(tracer, writer, options.threshold_ns, modules_size, None if quiet else show)
         is_over = _end_conditions(duration_s)
         started = time.monotonic()
-        _announce(options.threshold_ns / 1e6, options.process_filters, show)
         try:
+            writer = Writer(stream, meta)
+            recording = Recording(tracer, writer, options.threshold_ns, modules_size, None if quiet else show)
+            _announce(options.threshold_ns / 1e6, options.process_filters, show)
             totals = recording.run(is_over)
         except OSError as error:
             raise RecorderError(
-                f"cannot write {output}: {error.strerror}; it is readable up to its last whole chunk, "
-                f"{writer.bytes_written} bytes: {_next_command(output)}"
+                f"cannot write {output}: {error.strerror}; what is written can be read up to its last whole chunk: "
+                + _next_command(output)
             ) from error
         _say(_summary(totals, writer.bytes_written, time.monotonic() - started))
         _say(f"Next: {_next_command(output)}")
@@ -111,7 +119,8 @@ def _record(
     "-t",
     "threshold_ms",
     metavar="MS",
-    type=click.FloatRange(min=0),
+    type=float,
+    callback=_time,
     default=100,
     show_default=True,
     help="Record calls of at least this duration; 0 records every call.",
@@ -123,7 +132,7 @@ def _record(
     multiple=True,
     help="Record calls of this process or thread name only; * ? [] make it a shell pattern. Repeatable.",
 )
-@click.option("-d", "duration_s", metavar="SECONDS", type=click.FloatRange(min=0), help="End after this time.")
+@click.option("-d", "duration_s", metavar="SECONDS", type=float, callback=_time, help="End after this time.")
 @click.option("-f", "replace", is_flag=True, help="Replace FILE if it exists.")
 @click.option("-q", "quiet", is_flag=True, help="Do not print the calls.")
 @click.option("-v", "verbose", is_flag=True, help="Say how the kernel is probed.")

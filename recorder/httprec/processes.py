@@ -125,8 +125,8 @@ class Processes:
             ends.append(int(high, 16))
             if (inode != b"0" or path == VDSO) and len(modules) < MAX_MODULES:
                 modules += self._mapped_module(pid, starts[-1], ends[-1], path)
-        name, ticks = _name_and_start(_read(f"/proc/{pid}/stat", 4096))
-        if ticks != start_ns * _CLOCK_TICKS // 1_000_000_000:
+        name, state, ticks = _name_state_start(_read(f"/proc/{pid}/stat", 4096))
+        if state in b"ZX" or ticks != start_ns * _CLOCK_TICKS // 1_000_000_000:
             raise _GoneError
         if not maps:
             return _Known(Process(pid, start_ns, now_ns, name, b"", 0, b"", (), "has no user space"), (), (), now_ns)
@@ -144,10 +144,11 @@ class Processes:
             return []  # unmapped since, or a device: the reporter says that no module was recorded
 
 
-def _name_and_start(stat_line: bytes) -> tuple[bytes, int]:
-    """comm and start time in clock ticks (proc(5), fields 2 and 22); comm may hold anything, `)` too."""
+def _name_state_start(stat_line: bytes) -> tuple[bytes, bytes, int]:
+    """comm, state and start time in clock ticks (proc(5), fields 2, 3 and 22); comm may hold anything, `)` too."""
     name, _, rest = stat_line.partition(b"(")[2].rpartition(b")")
-    return name, int(rest.split()[19])
+    fields = rest.split()
+    return name, fields[0], int(fields[19])
 
 
 def _namespace_pid(status: bytes) -> int:
