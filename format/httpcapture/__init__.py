@@ -4,14 +4,28 @@ specifies it.
 
 from __future__ import annotations
 
-from .chunks import MAX_FRAMES, MAX_MAPS, MAX_MODULES, MAX_NAMES, MAX_PATH, MAX_TEXT
+from .chunks import (
+    MAX_FRAMES,
+    MAX_MAPS,
+    MAX_MEMORY,
+    MAX_MODULES,
+    MAX_NAMES,
+    MAX_PART,
+    MAX_PATH,
+    MAX_REGISTERS,
+    MAX_TEXT,
+)
 from .errors import CaptureError, CorruptRecord, NotACapture, UnsupportedVersion
 from .reader import Reader, open_capture
 from .records import (
+    PROGRAM_HEADERS,
+    SECTION_HEADERS,
+    WHOLE_FILE,
     Calls,
     Completions,
     End,
     Field,
+    JitMap,
     Layout,
     Lost,
     MappedModule,
@@ -22,6 +36,7 @@ from .records import (
     Record,
     Role,
     RoleSource,
+    Section,
     Stack,
     StackStatus,
 )
@@ -30,17 +45,24 @@ from .writer import RING_HEADER, Writer
 __all__ = [
     "MAX_FRAMES",
     "MAX_MAPS",
+    "MAX_MEMORY",
     "MAX_MODULES",
     "MAX_NAMES",
+    "MAX_PART",
     "MAX_PATH",
+    "MAX_REGISTERS",
     "MAX_TEXT",
+    "PROGRAM_HEADERS",
     "RING_HEADER",
+    "SECTION_HEADERS",
+    "WHOLE_FILE",
     "Calls",
     "CaptureError",
     "Completions",
     "CorruptRecord",
     "End",
     "Field",
+    "JitMap",
     "Layout",
     "Lost",
     "MappedModule",
@@ -53,6 +75,7 @@ __all__ = [
     "Record",
     "Role",
     "RoleSource",
+    "Section",
     "Stack",
     "StackStatus",
     "UnsupportedVersion",

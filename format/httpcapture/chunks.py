@@ -15,11 +15,14 @@ from .codec import Bool, Bytes, ListOf, MapOf, Source, Struct, Text, UInt, packe
 from .columns import Batch, check_layout
 from .errors import Malformed
 from .frames import MAX_CONTENT
-from .records import End, Field, Layout, Lost, MappedModule, Meta, Module, Process, Stack
+from .records import End, Field, JitMap, Layout, Lost, MappedModule, Meta, Module, Process, Section, Stack
 
 MAX_MAPS = 6 << 20  # bytes of /proc/PID/maps
 MAX_MODULES = 1 << 16  # mapped modules of one process
 MAX_FRAMES = 1 << 16  # bytes of addresses in one stack
+MAX_REGISTERS = 1 << 10  # bytes of registers in one stack; x86_64 has 168, aarch64 272
+MAX_MEMORY = 1 << 16  # bytes of memory in one stack
+MAX_PART = 1 << 20  # bytes of one part of a section or JIT map
 MAX_PATH = 1 << 14  # bytes of a path or name; the kernel's own limit is 4096, escapes may lengthen it
 MAX_TEXT = 1 << 14  # bytes of UTF-8 in a text
 MAX_HEAD = 16  # bytes of the first object of a chunk
@@ -27,11 +30,15 @@ MAX_NAMES = 1 << 10  # entries of a list of fields, filters, limits or losses
 
 
 class Kind(enum.IntEnum):
-    """What the records of a chunk are. The order is the order in which open chunks are written."""
+    """What the records of a chunk are. The order of the lines, not of the numbers, is the order in which open chunks
+    are written: what refers to something comes after it.
+    """
 
     META = 1
     MODULE = 2
+    SECTION = 9
     PROCESS = 3
+    JIT_MAP = 10
     STACKS = 4
     CALLS = 5
     COMPLETIONS = 6
@@ -95,6 +102,17 @@ MODULE = Struct(
     size=_u64,
     first_page_sha256=Bytes(32),
     problem=_text,
+    machine=UInt(16),
+)
+SECTION = Struct(
+    Section,
+    module=_u32,
+    name=_text,
+    address=_u64,
+    size=_u64,
+    start=_u64,
+    data=Bytes(MAX_PART),
+    problem=_text,
 )
 PROCESS = Struct(
     Process,
@@ -108,7 +126,26 @@ PROCESS = Struct(
     modules=ListOf(Struct(MappedModule, address=_u64, module=_u32), MAX_MODULES),
     problem=_text,
 )
-STACK = Struct(Stack, id=_u64, pid=_u32, process_start_ns=_u64, taken_ns=_u64, frames=Bytes(MAX_FRAMES, unit=8))
+JIT_MAP = Struct(
+    JitMap,
+    pid=_u32,
+    process_start_ns=_u64,
+    taken_ns=_u64,
+    start=_u64,
+    data=Bytes(MAX_PART),
+    problem=_text,
+)
+STACK = Struct(
+    Stack,
+    id=_u64,
+    pid=_u32,
+    process_start_ns=_u64,
+    taken_ns=_u64,
+    frames=Bytes(MAX_FRAMES, unit=8),
+    registers=Bytes(MAX_REGISTERS, unit=8),
+    memory_address=_u64,
+    memory=Bytes(MAX_MEMORY),
+)
 BATCH = Struct(Batch, rows=_u32, columns=ListOf(Bytes(MAX_CONTENT), MAX_NAMES))
 LOST = Struct(Lost, at_ns=_u64, counts=_counts)
 END = Struct(

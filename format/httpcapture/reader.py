@@ -24,7 +24,9 @@ from .records import Calls, Completions, End, Meta, Record
 
 _CODECS: dict[int, Codec[Any]] = {
     Kind.MODULE: chunks.MODULE,
+    Kind.SECTION: chunks.SECTION,
     Kind.PROCESS: chunks.PROCESS,
+    Kind.JIT_MAP: chunks.JIT_MAP,
     Kind.STACKS: chunks.STACK,
     Kind.LOST: chunks.LOST,
     Kind.END: chunks.END,

@@ -111,13 +111,16 @@ class Completions:
 
 @dataclass(frozen=True)
 class Stack:
-    """A user stack as recorded, leaf first. Calls refer to it by `id`."""
+    """A user stack as recorded, leaf first. Calls refer to it by `id`. Without `registers` only `frames` was taken."""
 
     id: int
     pid: int
     process_start_ns: int
     taken_ns: int
     frames: bytes  # u64 little-endian addresses found by frame pointer
+    registers: bytes = b""  # the user's, as the kernel of Meta.arch lays them out (x86_64: struct pt_regs, 21 u64)
+    memory_address: int = 0  # where `memory` was copied from: the stack pointer
+    memory: bytes = b""  # the stack's bytes from there upwards, as far as they were copied
 
 
 @dataclass(frozen=True)
@@ -153,6 +156,40 @@ class Module:
     size: int
     first_page_sha256: bytes  # stands in for a missing build ID
     problem: str = ""  # why something above is missing
+    machine: int = 0  # e_machine of the ELF header; 0 where it was not read
+
+
+WHOLE_FILE = ""
+PROGRAM_HEADERS = "program headers"
+SECTION_HEADERS = "section headers"
+"""Names of a Section that is no section of the ELF file: the file as a whole (the vdso), and its two header tables."""
+
+
+@dataclass(frozen=True)
+class Section:
+    """A part of what a capture carries of a module: of a section by its ELF name, or of what is named above. A large
+    one comes in several parts, one after the other. A `problem` says why what follows `data` is missing."""
+
+    module: int  # Module.id
+    name: str
+    address: int  # virtual, in the module without load bias; 0 where it is not loaded
+    size: int  # bytes of the whole
+    start: int  # where this part begins in the whole
+    data: bytes  # as in the file
+    problem: str = ""
+
+
+@dataclass(frozen=True)
+class JitMap:
+    """A part of a process's perf-PID.map, the names of code made at run time. A large one comes in several parts, one
+    after the other; another `taken_ns` is another map. A `problem` says why what follows `data` is missing."""
+
+    pid: int
+    process_start_ns: int
+    taken_ns: int  # the same for all parts of one map
+    start: int  # where this part begins in the text
+    data: bytes  # as in the file; a line may go on in the next part
+    problem: str = ""
 
 
 @dataclass(frozen=True)
@@ -176,4 +213,4 @@ class End:
     lost: Mapping[str, int] = field(default_factory=dict)
 
 
-Record = Union[Meta, Calls, Completions, Stack, Process, Module, Lost, End]
+Record = Union[Meta, Calls, Completions, Stack, Process, Module, Section, JitMap, Lost, End]

@@ -15,7 +15,7 @@ from .chunks import Kind
 from .codec import Codec, packed
 from .columns import WORD, Buffer, Columns
 from .header import header as file_header
-from .records import End, Lost, Meta, Module, Process, Stack
+from .records import End, JitMap, Lost, Meta, Module, Process, Section, Stack
 
 T = TypeVar("T")
 
@@ -121,6 +121,12 @@ class Writer:
     def module(self, module: Module) -> None:
         self._add(Kind.MODULE, chunks.MODULE, module)
 
+    def section(self, section: Section) -> None:
+        self._add(Kind.SECTION, chunks.SECTION, section)
+
+    def jit_map(self, jit_map: JitMap) -> None:
+        self._add(Kind.JIT_MAP, chunks.JIT_MAP, jit_map)
+
     def lost(self, lost: Lost) -> None:
         self._add(Kind.LOST, chunks.LOST, lost)
 
@@ -171,9 +177,11 @@ class Writer:
     def _close_through(self, last: Kind) -> None:
         """Writes the open chunks of `last` and of all kinds before it."""
         for kind in Kind:
-            if kind <= last and self._open[kind].size:
+            if self._open[kind].size:
                 content = chunks.chunk(kind, self._open[kind].close())
                 self._write(self._compressor.compress(content), len(content))
+            if kind == last:
+                return
 
     def _write(self, frame: bytes, content_size: int = 0) -> None:
         if self._ended:

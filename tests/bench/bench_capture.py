@@ -1,22 +1,31 @@
-"""What a call costs in the capture: bytes a call and MB/s by zstd level and chunk size, on a synthetic load.
+"""What a call costs in the capture: bytes a call and MB/s by zstd level and chunk size, without and with stacks.
 
-    PYTHONPATH=format python tests/bench/bench_capture.py [ROWS]
+    PYTHONPATH=format python tests/bench/bench_capture.py [ROWS [STACKS]]
 
-The load is made up: 8 processes with 8 threads each keep 512 connections busy, with durations and sizes
-spread log-normally, in the order in which the calls end. Speeds are the best of three runs on one core;
-compare them with each other only.
+The calls are made up: 8 processes with 8 threads each keep 512 connections busy, with durations and sizes
+spread log-normally, in the order in which the calls end. The stacks are real: copies of those of 32 threads of this
+process, each blocked in an http.client request that it makes from somewhere else every time. They are read from the
+stack pointer upwards as the recorder's BPF program does, whether what lies above is still stack or not.
+
+Speeds are the best of three runs on one core; compare them with each other only.
 """
 
 from __future__ import annotations
 
 import heapq
+import http.client
 import io
+import json
+import os
 import random
+import re
+import socket
 import struct
 import sys
+import threading
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeVar
 
@@ -31,6 +40,7 @@ from httpcapture import (
     Reader,
     Role,
     RoleSource,
+    Stack,
     StackStatus,
     Writer,
 )
@@ -39,6 +49,9 @@ ROW = struct.Struct("<9Q16s16s16s16s8s16s4I2H4B")
 LEVELS = (1, 3, 6, 9)
 CHUNKS = (64 << 10, 256 << 10, 1 << 20)
 SPAN = 1000  # rows that a drain of the ring finds
+THREADS = 32
+STACK_SIZES = (4 << 10, 8 << 10, 16 << 10)
+STACK_CHUNKS = (1 << 10, 256 << 10, 1 << 20)  # in the first every stack has a chunk of its own
 MAPPED = bytes(10) + b"\xff\xff"  # an IPv4 address as IPv6
 
 T = TypeVar("T")
@@ -124,9 +137,71 @@ def row(draw: random.Random, connection: Connection, t0: int, t2: int, stack: in
     )
 
 
-def write(load: bytes, level: int, chunk_bytes: int) -> bytes:
+class Caller(threading.Thread):
+    """A thread that makes requests, each from another depth of Python and C functions."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(daemon=True)
+        self._far, self._near = socket.socketpair()
+        self._draw = random.Random(number)
+        self._connection = http.client.HTTPConnection("service")
+        self._connection.sock = self._near
+
+    def run(self) -> None:
+        while True:
+            self._call(self._draw.randrange(7))
+
+    def _call(self, depth: int) -> object:
+        if not depth:
+            path = f"/api/{self._draw.getrandbits(32):x}"
+            self._connection.request("GET", path, headers={"X-Request-Id": f"{self._draw.getrandbits(128):x}"})
+            return self._connection.getresponse().read()
+        way = self._draw.randrange(4)
+        if way == 0:
+            return sorted([depth], key=lambda _: str(self._call(depth - 1)))
+        if way == 1:
+            return re.sub("x", lambda _: str(self._call(depth - 1)), "ax")
+        if way == 2:
+            return json.loads('{"a": 1}', object_hook=lambda _: self._call(depth - 1))
+        return self._call(depth - 1)
+
+    def stack(self, memory: int, number: int) -> Stack:
+        """Its stack in its next request, which is then answered. `memory` is open on /proc/self/mem."""
+        self._far.recv(4096)
+        state: list[str] = []
+        while state[1:2] != [hex(self._near.fileno())]:  # until it waits for the answer
+            with open(f"/proc/self/task/{self.native_id}/syscall") as file:
+                state = file.read().split()
+        call, *arguments, pointer, counter = (int(word, 0) for word in state)  # proc(5)
+        copy = os.pread(memory, STACK_SIZES[-1], pointer)
+        self._far.send(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+        saved = struct.unpack_from("<6Q", copy)  # not the registers' own values, but such as they hold
+        registers = (*saved, 0x246, *arguments, *arguments[:2], call, counter, 0x33, 0x246, pointer, 0x2B)
+        return Stack(
+            id=number,
+            pid=os.getpid(),
+            process_start_ns=3_000_000_000,
+            taken_ns=time.monotonic_ns(),
+            frames=struct.pack("<Q", counter),
+            registers=struct.pack("<21Q", *registers),
+            memory_address=pointer,
+            memory=copy,
+        )
+
+
+def stacks_of_callers(count: int) -> list[Stack]:
+    callers = [Caller(number) for number in range(THREADS)]
+    for caller in callers:
+        caller.start()
+    memory = os.open("/proc/self/mem", os.O_RDONLY)
+    return [callers[number % THREADS].stack(memory, number + 1) for number in range(count)]
+
+
+def write(load: bytes, level: int, chunk_bytes: int, stacks: Sequence[Stack] = ()) -> bytes:
     stream = io.BytesIO()
     writer = Writer(stream, META, level=level, chunk_bytes=chunk_bytes)
+    for stack in stacks:
+        writer.stack(stack)
     span = SPAN * (RING_HEADER + CALL_LAYOUT.size)
     view = memoryview(load)
     for start in range(0, len(load), span):
@@ -149,8 +224,7 @@ def timed(work: Callable[..., T], *arguments: object) -> tuple[float, T]:
     return min(seconds), result
 
 
-def main() -> None:
-    rows = int(sys.argv[1]) if len(sys.argv) > 1 else 200_000
+def compare_calls(rows: int) -> None:
     load = keep_alive_load(rows)
     megabytes = rows * CALL_LAYOUT.size / 1e6
     print(f"{rows} calls, {CALL_LAYOUT.size} bytes a row")
@@ -164,6 +238,30 @@ def main() -> None:
                 f"{chunk_bytes >> 10:9}  {level:5}  {len(capture) / rows:10.1f}  "
                 f"{megabytes / writing:10.0f}  {rows / writing:7.0f}  {megabytes / reading:9.0f}"
             )
+
+
+def compare_stacks(count: int) -> None:
+    load, whole = keep_alive_load(count), stacks_of_callers(count)
+    print(f"\n{count} calls, each with a stack of its own")
+    print("stack KiB  chunk KiB  level  copied/call  bytes/call  write MB/s  calls/s  read MB/s")
+    for size in STACK_SIZES:
+        stacks = [replace(stack, memory=stack.memory[:size]) for stack in whole]
+        copied = sum(len(stack.memory) for stack in stacks)
+        for chunk_bytes in STACK_CHUNKS:
+            for level in LEVELS:
+                writing, capture = timed(write, load, level, chunk_bytes, stacks)
+                reading, counted = timed(count_calls, capture)
+                assert counted == count
+                print(
+                    f"{size >> 10:9}  {chunk_bytes >> 10:9}  {level:5}  {copied / count:11.0f}  "
+                    f"{len(capture) / count:10.0f}  {copied / 1e6 / writing:10.0f}  {count / writing:7.0f}  "
+                    f"{copied / 1e6 / reading:9.0f}"
+                )
+
+
+def main() -> None:
+    compare_calls(int(sys.argv[1]) if len(sys.argv) > 1 else 200_000)
+    compare_stacks(int(sys.argv[2]) if len(sys.argv) > 2 else 1024)
 
 
 if __name__ == "__main__":

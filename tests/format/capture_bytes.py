@@ -12,10 +12,10 @@ from capture_samples import META
 
 from httpcapture import Layout, Writer
 
-META_KIND, MODULE, PROCESS, STACKS, CALLS, COMPLETIONS, LOST, END = range(1, 9)
+META_KIND, MODULE, PROCESS, STACKS, CALLS, COMPLETIONS, LOST, END, SECTION, JIT_MAP = range(1, 11)
 
 
-def header(major: int = 1, minor: int = 0, required: int = 0, appended: bytes = b"") -> bytes:
+def header(major: int = 1, minor: int = 1, required: int = 0, appended: bytes = b"") -> bytes:
     payload = struct.pack("<8sHHHH", b"httpcap\0", major, minor, required, 0) + appended
     return struct.pack("<II", 0x184D2A50, len(payload)) + payload
 

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Callable
+from typing import Any, Union
 
 from httpcapture import (
     End,
     Field,
+    JitMap,
     Layout,
     Lost,
     MappedModule,
@@ -15,6 +18,7 @@ from httpcapture import (
     Process,
     Reader,
     Record,
+    Section,
     Stack,
     Writer,
 )
@@ -77,7 +81,8 @@ META = Meta(
     call_layout=CALL_LAYOUT,
     completion_layout=COMPLETION_LAYOUT,
 )
-MODULE = Module(7, b"/usr/bin/python3.11", bytes(range(20)), 6_842_880, b"", "no map_files")
+MODULE = Module(7, b"/usr/bin/python3.11", bytes(range(20)), 6_842_880, b"", "no map_files", 62)
+SECTION = Section(7, ".eh_frame", 0x5E2D48, 0x9_0000, 0x100, bytes(range(24)), "the file ends here")
 PROCESS = Process(
     pid=4242,
     start_ns=3_000_000_000,
@@ -89,9 +94,30 @@ PROCESS = Process(
     modules=(MappedModule(0x400000, 7),),
     problem="",
 )
-STACK = Stack(1, 4242, 3_000_000_000, 5_100_000_000, (0x401234).to_bytes(8, "little") * 3)
+JIT_MAP = JitMap(4242, 3_000_000_000, 6_000_000_000, 0, b"7f0000001000 40 LazyCompile:~get /srv/app.js:12\n", "cut")
+STACK = Stack(
+    id=1,
+    pid=4242,
+    process_start_ns=3_000_000_000,
+    taken_ns=5_100_000_000,
+    frames=(0x401234).to_bytes(8, "little") * 3,
+    registers=bytes(range(168)),
+    memory_address=0x7FFC_0000_1008,
+    memory=bytes(range(200, 256)),
+)
 LOST = Lost(6_000_000_000, {"call_ring_full": 2})
 END = End(6_000_000_000, "signal", True, 3, 3, 0, {"call_ring_full": 2})
+
+
+OneByOne = Union[Module, Section, Process, JitMap, Stack, Lost]
+_METHODS: dict[type, Callable[[Writer, Any], None]] = {
+    Module: Writer.module,
+    Section: Writer.section,
+    Process: Writer.process,
+    JitMap: Writer.jit_map,
+    Stack: Writer.stack,
+    Lost: Writer.lost,
+}
 
 
 def call_rows(count: int, seed: int = 1) -> bytes:
@@ -100,10 +126,17 @@ def call_rows(count: int, seed: int = 1) -> bytes:
     return bytes((position * 37 + (position >> 8) * 11 + seed) & 0xFF for position in range(size))
 
 
+def write(writer: Writer, record: OneByOne) -> None:
+    """Gives the writer a record of any kind that comes one by one."""
+    _METHODS[type(record)](writer, record)
+
+
 def write_all(writer: Writer, calls: int = 3) -> None:
     """A record of every kind, and END."""
     writer.module(MODULE)
+    writer.section(SECTION)
     writer.process(PROCESS)
+    writer.jit_map(JIT_MAP)
     writer.stack(STACK)
     writer.lost(LOST)
     writer.calls(call_rows(calls))

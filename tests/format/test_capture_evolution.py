@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Iterator
 from dataclasses import MISSING, fields
+from pathlib import Path
 
 import pytest
 from capture_bytes import (
     CALLS,
     END,
+    JIT_MAP,
     LOST,
     META_KIND,
     MODULE,
     PROCESS,
+    SECTION,
     STACKS,
     capture,
     chunk,
@@ -26,12 +30,16 @@ from capture_samples import CALL_LAYOUT, META, layout, read_all
 
 from httpcapture import (
     Calls,
+    Completions,
     CorruptRecord,
+    JitMap,
     Lost,
+    MappedModule,
     Module,
     Process,
     Reader,
     Record,
+    Section,
     Stack,
 )
 from httpcapture import End as EndRecord
@@ -39,13 +47,19 @@ from httpcapture.chunks import Kind
 
 APPENDED: list[object] = ["new", {"deep": [[1, 2.5, None], b"x"]}, -7]
 OBJECTS: list[tuple[int, list[object], Record]] = [
-    (MODULE, [1, b"/a", b"id", 5, b"", "why"], Module(1, b"/a", b"id", 5, b"", "why")),
+    (MODULE, [1, b"/a", b"id", 5, b"", "why", 62], Module(1, b"/a", b"id", 5, b"", "why", 62)),
+    (SECTION, [1, ".text", 2, 3, 4, b"x", "why"], Section(1, ".text", 2, 3, 4, b"x", "why")),
     (
         PROCESS,
         [1, 2, 3, b"n", b"/e", 4, b"maps", [], "why"],
         Process(1, 2, 3, b"n", b"/e", 4, b"maps", (), "why"),
     ),
-    (STACKS, [1, 2, 3, 4, bytes(8)], Stack(1, 2, 3, 4, bytes(8))),
+    (JIT_MAP, [1, 2, 3, 4, b"x", "why"], JitMap(1, 2, 3, 4, b"x", "why")),
+    (
+        STACKS,
+        [1, 2, 3, 4, bytes(8), bytes(168), 5, b"stack"],
+        Stack(1, 2, 3, 4, bytes(8), bytes(168), 5, b"stack"),
+    ),
     (LOST, [1, {"a": 2}], Lost(1, {"a": 2})),
     (END, [1, "why", False, 2, 3, 4, {"a": 5}], EndRecord(1, "why", False, 2, 3, 4, {"a": 5})),
 ]
@@ -71,7 +85,7 @@ def test_appended_fields_of_a_head_and_of_the_header_are_skipped() -> None:
     assert read_all(data)[0] == [META, Lost(1, {})]
 
 
-@pytest.mark.parametrize("content", [objects([9, 1], "?"), objects([1000, 5]), objects([77, 1]) + b"\xc1no msgpack"])
+@pytest.mark.parametrize("content", [objects([11, 1], "?"), objects([1000, 5]), objects([77, 1]) + b"\xc1no msgpack"])
 def test_chunks_of_unknown_kinds_are_skipped(content: bytes) -> None:
     data = capture(chunk(LOST, [1, {}]), frame(content), chunk(LOST, [2, {}]))
     assert read_all(data)[0] == [META, Lost(1, {}), Lost(2, {})]
@@ -103,25 +117,68 @@ def test_numbers_of_enumerations_are_kept_as_they_are() -> None:
     assert list(calls.columns["outcome"]) == [0, 0xF0]
 
 
-@pytest.mark.parametrize(("kind", "values", "record"), OBJECTS)
-def test_a_missing_last_field_takes_its_default_if_it_has_one(kind: int, values: list[object], record: Record) -> None:
-    data = capture(chunk(kind, values[:-1]))
-    last = fields(record)[-1]
-    if last.default is MISSING and last.default_factory is MISSING:
+def shortened() -> Iterator[tuple[int, list[object], Record | None]]:
+    """Every record without its last 1 to all fields, and what it then is: None where a required one is missing."""
+    for kind, values, record in OBJECTS:
+        for length in range(len(values)):
+            missing = fields(record)[length:]
+            required = any(field.default is field.default_factory is MISSING for field in missing)
+            known = [getattr(record, field.name) for field in fields(record)[:length]]
+            yield kind, values[:length], None if required else type(record)(*known)
+
+
+@pytest.mark.parametrize(("kind", "values", "record"), [*shortened()])
+def test_missing_fields_take_their_defaults_if_they_have_them(
+    kind: int, values: list[object], record: Record | None
+) -> None:
+    data = capture(chunk(kind, values))
+    if record:
+        assert read_all(data)[0] == [META, record]
+    else:
         with pytest.raises(CorruptRecord):
             read_all(data)
-    else:
-        default = last.default_factory() if last.default_factory is not MISSING else last.default
-        shorter = read_all(data)[0][1]
-        assert getattr(shorter, last.name) == default
-        assert [getattr(shorter, f.name) for f in fields(shorter)[:-1]] == [
-            getattr(record, f.name) for f in fields(record)[:-1]
-        ]
+
+
+def test_a_capture_of_version_1_0() -> None:
+    """The worked example of that version's FORMAT.md, as it was written then."""
+    data = bytes.fromhex((Path(__file__).parent / "version_1_0.hex").read_text())
+    records, cut_off = read_all(data)
+    calls, completions = records[4:6]
+    assert data.startswith(header(minor=0))
+    assert cut_off is None
+    assert records[1:4] == [
+        Module(7, b"/bin/nova", b"\xc0\xff\xee", 70_000, b"", "", machine=0),
+        Process(
+            pid=4242,
+            start_ns=3_000_000_000,
+            taken_ns=5_000_100_000,
+            name=b"nova-api",
+            executable=b"/bin/nova",
+            namespace_pid=17,
+            maps=b"400000-411000 r-xp 00000000 00:19 7 /bin/nova\n",
+            modules=(MappedModule(0x400000, 7),),
+        ),
+        Stack(
+            id=1,
+            pid=4242,
+            process_start_ns=3_000_000_000,
+            taken_ns=5_100_000_000,
+            frames=b"\x34\x12\x40\0\0\0\0\0\0\x20\x40\0\0\0\0\0",
+            registers=b"",
+            memory_address=0,
+            memory=b"",
+        ),
+    ]
+    assert isinstance(calls, Calls)
+    assert isinstance(completions, Completions)
+    assert list(calls.columns["t0"].cast("Q")) == [5_100_000_000, 5_200_000_000]
+    assert list(completions.columns["t3"].cast("Q")) == [5_360_000_000]
+    assert [type(record) for record in records[6:]] == [Lost, EndRecord]
 
 
 def test_kinds_keep_their_numbers() -> None:
     """The numbers are in files: this list may only grow."""
-    assert [(kind.name, int(kind)) for kind in Kind] == [
+    assert [(kind.name, int(kind)) for kind in sorted(Kind)] == [
         ("META", 1),
         ("MODULE", 2),
         ("PROCESS", 3),
@@ -130,6 +187,8 @@ def test_kinds_keep_their_numbers() -> None:
         ("COMPLETIONS", 6),
         ("LOST", 7),
         ("END", 8),
+        ("SECTION", 9),
+        ("JIT_MAP", 10),
     ]
 
 

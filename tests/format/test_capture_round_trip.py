@@ -6,15 +6,21 @@ import io
 from dataclasses import replace
 
 import numpy as np
-from capture_samples import COMPLETION_LAYOUT, END, META, read_all
+import pytest
+from capture_samples import COMPLETION_LAYOUT, END, JIT_MAP, META, SECTION, STACK, OneByOne, read_all, write
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from httpcapture import (
+    MAX_FRAMES,
+    MAX_MEMORY,
+    MAX_PART,
+    MAX_REGISTERS,
     Calls,
     Completions,
     End,
     Field,
+    JitMap,
     Layout,
     Lost,
     MappedModule,
@@ -22,11 +28,12 @@ from httpcapture import (
     Module,
     Process,
     Record,
+    Section,
     Stack,
     Writer,
 )
 
-u32, u64 = st.integers(0, 2**32 - 1), st.integers(0, 2**64 - 1)
+u16, u32, u64 = (st.integers(0, 2**bits - 1) for bits in (16, 32, 64))
 texts, blobs = st.text(max_size=30), st.binary(max_size=60)
 counts = st.dictionaries(texts, u64, max_size=5)
 names = st.from_regex("[a-z][a-z0-9_]{0,10}", fullmatch=True)
@@ -69,22 +76,23 @@ metas = st.builds(
     layouts(),
     layouts(),
 )
-modules = st.builds(Module, u32, blobs, blobs, u64, st.binary(max_size=32), texts)
+modules = st.builds(Module, u32, blobs, blobs, u64, st.binary(max_size=32), texts, u16)
+sections = st.builds(Section, u32, texts, u64, u64, u64, blobs, texts)
+jit_maps = st.builds(JitMap, u32, u64, u64, u64, blobs, texts)
 mapped = st.lists(st.builds(MappedModule, u64, u32), max_size=4).map(tuple)
 processes = st.builds(Process, u32, u64, u64, blobs, blobs, u32, blobs, mapped, texts)
-frames = st.lists(st.binary(min_size=8, max_size=8), max_size=5).map(b"".join)
-stacks = st.builds(Stack, u64, u32, u64, u64, frames)
+words = st.lists(st.binary(min_size=8, max_size=8), max_size=21).map(b"".join)
+stacks = st.builds(Stack, u64, u32, u64, u64, words, words, u64, blobs)
 lost = st.builds(Lost, u64, counts)
 ends = st.builds(End, u64, texts, st.booleans(), u64, u64, u64, counts)
 sides = st.sampled_from([0, 8, 16])
 
 
-def written(records: list[Record], meta: Meta = META, end: End = END) -> bytes:
+def written(records: list[OneByOne], meta: Meta = META, end: End = END) -> bytes:
     stream = io.BytesIO()
     writer = Writer(stream, meta)
-    methods = {Module: writer.module, Process: writer.process, Stack: writer.stack, Lost: writer.lost}
     for record in records:
-        methods[type(record)](record)  # type: ignore[operator]
+        write(writer, record)
     writer.end(end)
     assert writer.bytes_written == len(stream.getvalue())
     return stream.getvalue()
@@ -97,13 +105,25 @@ def test_meta_and_end(meta: Meta, end: End) -> None:
 
 
 @settings(deadline=None)
-@given(st.lists(modules), st.lists(processes), st.lists(stacks), st.lists(lost))
-def test_every_other_record_in_the_order_of_kinds(
-    modules: list[Module], processes: list[Process], stacks: list[Stack], losses: list[Lost]
-) -> None:
-    records: list[Record] = [*losses, *stacks, *processes, *modules]
-    wanted = [META, *modules, *processes, *stacks, *losses, END]
-    assert read_all(written(records)) == (wanted, None)
+@given(st.lists(st.one_of(modules, sections, processes, jit_maps, stacks, lost), max_size=20))
+def test_every_other_record_in_the_order_of_kinds(records: list[OneByOne]) -> None:
+    order = [Module, Section, Process, JitMap, Stack, Lost]
+    wanted = sorted(records, key=lambda record: order.index(type(record)))
+    assert read_all(written(records)) == ([META, *wanted, END], None)
+
+
+@pytest.mark.parametrize(
+    "record",
+    [
+        replace(STACK, frames=bytes(MAX_FRAMES), registers=b"\xff" * MAX_REGISTERS, memory=b"\xff" * MAX_MEMORY),
+        replace(STACK, memory_address=2**64 - 1),
+        replace(SECTION, size=2**64 - 1, start=2**64 - 1, data=b"\xff" * MAX_PART),
+        replace(JIT_MAP, start=2**64 - 1, data=b"\xff" * MAX_PART),
+    ],
+    ids=lambda record: type(record).__name__,
+)
+def test_a_record_at_its_limits(record: Stack | Section | JitMap) -> None:
+    assert read_all(written([record])) == ([META, record, END], None)
 
 
 def numpy_dtype(layout: Layout) -> np.dtype[np.void]:

@@ -20,7 +20,9 @@ EXAMPLE = re.compile(r"(<!-- worked example -->\n```\n)(.*?)(```\n<!-- end of wo
 KINDS: dict[str, Struct[Any]] = {
     "META": chunks.META,
     "MODULE": chunks.MODULE,
+    "SECTION": chunks.SECTION,
     "PROCESS": chunks.PROCESS,
+    "JIT_MAP": chunks.JIT_MAP,
     "STACKS": chunks.STACK,
     "CALLS": chunks.BATCH,
     "LOST": chunks.LOST,
@@ -46,8 +48,8 @@ def test_the_worked_example_is_what_the_writer_writes() -> None:
 def test_the_worked_example_is_what_the_reader_reads() -> None:
     reader = Reader(io.BytesIO(parse_dump(documented_example())))
     records = list(reader)
-    calls, completions = records[4:6]
-    assert records[:4] + records[6:] == example_records()
+    calls, completions = records[7:9]
+    assert records[:7] + records[9:] == example_records()
     assert isinstance(calls, Calls)
     assert isinstance(completions, Completions)
     assert reader.cut_off is None
@@ -107,7 +109,7 @@ def test_the_tables_are_the_codecs(kind: str) -> None:
 
 
 def test_the_kinds_are_the_codes() -> None:
-    rows = re.findall(r"^\| (\d+) \| ([A-Z]+) \|", FORMAT.read_text(), re.MULTILINE)
+    rows = re.findall(r"^\| (\d+) \| ([A-Z_]+) \|", FORMAT.read_text(), re.MULTILINE)
     assert [(int(number), name) for number, name in rows] == [(kind.value, kind.name) for kind in chunks.Kind]
 
 
@@ -116,5 +118,5 @@ def test_the_version_and_the_limits_are_the_codes() -> None:
     assert text.startswith(f"# The capture file, version {header.MAJOR}.{header.MINOR}\n")
     assert frames.MAX_CONTENT == columns.MAX_ROWS_SIZE == 8_388_608
     assert columns.MAX_ROW == 4096
-    for name in ("PATH", "TEXT", "NAMES", "MAPS", "MODULES", "FRAMES"):
+    for name in ("PATH", "TEXT", "NAMES", "MAPS", "MODULES", "FRAMES", "REGISTERS", "MEMORY", "PART"):
         assert f"{getattr(httpcapture, f'MAX_{name}'):,}" in text

@@ -15,32 +15,39 @@ from typing import Any
 
 import pytest
 import zstandard
-from capture_bytes import META_KIND, header
+from capture_bytes import header
 from capture_samples import (
     CALL_LAYOUT,
     END,
+    JIT_MAP,
     LOST,
     META,
     MODULE,
     PROCESS,
+    SECTION,
     STACK,
+    OneByOne,
     call_rows,
     read_all,
+    write,
     write_all,
     write_capture,
 )
 
 from httpcapture import (
     MAX_MAPS,
+    MAX_PART,
     Calls,
     End,
     Field,
+    JitMap,
     Layout,
     Lost,
     Meta,
     Module,
     Process,
     Reader,
+    Section,
     Stack,
     Writer,
 )
@@ -87,10 +94,12 @@ def test_a_flush_writes_what_is_referred_to_first() -> None:
     writer.lost(LOST)
     writer.calls(call_rows(1))
     writer.stack(STACK)
+    writer.jit_map(JIT_MAP)
     writer.process(PROCESS)
+    writer.section(SECTION)
     writer.module(MODULE)
     writer.flush()
-    assert kinds(stream.getvalue()) == [Meta, Module, Process, Stack, Calls, Lost]
+    assert kinds(stream.getvalue()) == [Meta, Module, Section, Process, JitMap, Stack, Calls, Lost]
 
 
 def test_a_full_chunk_takes_the_chunks_that_it_refers_to_along() -> None:
@@ -100,6 +109,26 @@ def test_a_full_chunk_takes_the_chunks_that_it_refers_to_along() -> None:
     writer.stack(STACK)
     writer.calls(call_rows(3))
     assert kinds(stream.getvalue()) == [Meta, Stack, Calls]
+
+
+def test_large_sections_follow_their_module_and_leave_what_refers_to_them_open() -> None:
+    stream = io.BytesIO()
+    writer = Writer(stream, META)
+    writer.stack(STACK)
+    for number in (1, 2):
+        writer.module(replace(MODULE, id=number))
+        for start in (0, MAX_PART):
+            writer.section(Section(number, ".symtab", 0, 2 * MAX_PART, start, bytes(MAX_PART)))
+    assert kinds(stream.getvalue()) == [Meta, Module, Section, Module, Section, Section]
+    writer.end(END)
+    records = read_all(stream.getvalue())[0]
+    assert [(record.module, record.start) for record in records if isinstance(record, Section)] == [
+        (1, 0),
+        (1, MAX_PART),
+        (2, 0),
+        (2, MAX_PART),
+    ]
+    assert [type(record) for record in records[-3:]] == [Section, Stack, End]
 
 
 def test_chunks_are_written_once_the_oldest_is_a_second_old() -> None:
@@ -225,15 +254,20 @@ def test_nothing_follows_end() -> None:
             replace(MODULE, first_page_sha256=bytes(33)),
             "Module.first_page_sha256: 33 bytes, the format allows 32",
         ),
+        (replace(MODULE, machine=1 << 16), "Module.machine: 65536 is no u16"),
+        (replace(STACK, registers=bytes(1032)), "Stack.registers: 1032 bytes, the format allows 1024"),
+        (replace(STACK, registers=bytes(7)), "Stack.registers: 7 bytes are no multiple of 8"),
+        (replace(STACK, memory=bytes(65_537)), "Stack.memory: 65537 bytes, the format allows 65536"),
+        (replace(SECTION, data=bytes(MAX_PART + 1)), "Section.data: 1048577 bytes, the format allows 1048576"),
+        (replace(SECTION, start=-1), "Section.start: -1 is no u64"),
+        (replace(JIT_MAP, data=bytes(MAX_PART + 1)), "JitMap.data: 1048577 bytes, the format allows 1048576"),
     ],
 )
-def test_a_record_beyond_the_limits_is_refused_and_harms_nothing(
-    record: Process | Stack | Lost | Module, said: str
-) -> None:
+def test_a_record_beyond_the_limits_is_refused_and_harms_nothing(record: OneByOne, said: str) -> None:
     stream = io.BytesIO()
     writer = Writer(stream, META)
     with pytest.raises(ValueError) as raised:
-        getattr(writer, type(record).__name__.lower())(record)
+        write(writer, record)
     assert str(raised.value) == said
     writer.end(END)
     assert read_all(stream.getvalue()) == ([META, END], None)
@@ -284,7 +318,7 @@ def test_the_seek_table_leads_to_every_frame() -> None:
         contents.append(content)
         position += size
     assert position == table
-    assert [content[1] for content in contents[1:]] == [*range(META_KIND, META_KIND + 8)]
+    assert [content[1] for content in contents[1:]] == [1, 2, 9, 3, 10, 4, 5, 6, 7, 8]  # FORMAT.md, Chunks
 
 
 def test_zstd_unpacks_a_capture(tmp_path: Path) -> None:

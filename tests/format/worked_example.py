@@ -16,12 +16,14 @@ from capture_samples import layout
 
 from httpcapture import (
     End,
+    JitMap,
     Lost,
     MappedModule,
     Meta,
     Module,
     Process,
     Record,
+    Section,
     Stack,
     Writer,
 )
@@ -45,7 +47,13 @@ META = Meta(
     call_layout=layout("u64 t0 ns", "u64 t2 ns", "bytes8 comm", "u32 pid", "u16 local_port", "u8 role", "u8 outcome"),
     completion_layout=layout("u64 t3 ns"),
 )
-MODULE = Module(id=7, path=b"/bin/nova", build_id=bytes.fromhex("c0ffee"), size=70_000, first_page_sha256=b"")
+MODULE = Module(
+    id=7, path=b"/bin/nova", build_id=bytes.fromhex("c0ffee"), size=70_000, first_page_sha256=b"", machine=62
+)
+SECTIONS = [
+    Section(module=7, name=".dynstr", address=0x400320, size=11, start=0, data=b"\0libc.so.6\0"),
+    Section(module=7, name=".symtab", address=0, size=90_000, start=0, data=b"", problem="no room"),
+]
 PROCESS = Process(
     pid=4242,
     start_ns=3_000_000_000,
@@ -56,12 +64,22 @@ PROCESS = Process(
     maps=b"400000-411000 r-xp 00000000 00:19 7 /bin/nova\n",
     modules=(MappedModule(0x400000, 7),),
 )
+JIT_MAP = JitMap(
+    pid=4242, process_start_ns=3_000_000_000, taken_ns=5_900_000_000, start=0, data=b"7f0000001000 40 LazyCompile:get\n"
+)
 STACK = Stack(
     id=1,
     pid=4242,
     process_start_ns=3_000_000_000,
     taken_ns=5_100_000_000,
     frames=struct.pack("<2Q", 0x401234, 0x402000),
+    registers=struct.pack(
+        "<21Q",
+        *(0, 0, 0, 0x402000, 0x7FFC_0000_1020, 0x7FFC_0000_1010, 0x246, 0, 0, 0),
+        *((1 << 64) - 38, 0x401234, 96, 0x404000, 5, 44, 0x401234, 0x33, 0x246, 0x7FFC_0000_1010, 0x2B),
+    ),
+    memory_address=0x7FFC_0000_1010,
+    memory=struct.pack("<2Q", 5, 0x402000),
 )
 CALLS = [
     struct.pack("<QQ8sIHBB", 5_100_000_000, 5_350_000_000, b"nova-api", 4242, 40001, 1, 0),
@@ -75,10 +93,11 @@ END = End(
 
 _FIELDS: dict[int, Sequence[str]] = {
     number: [field.name for field in dataclasses.fields(cls)]
-    for number, cls in {1: Meta, 2: Module, 3: Process, 4: Stack, 7: Lost, 8: End}.items()
+    for number, cls in {1: Meta, 2: Module, 3: Process, 4: Stack, 7: Lost, 8: End, 9: Section, 10: JitMap}.items()
 }
 _FIELDS[5] = _FIELDS[6] = ["rows", "columns"]
-_NAMES = ["", "META", "MODULE", "PROCESS", "STACKS", "CALLS", "COMPLETIONS", "LOST", "END"]
+_NAMES = ["", "META", "MODULE", "PROCESS", "STACKS", "CALLS", "COMPLETIONS", "LOST", "END", "SECTION", "JIT_MAP"]
+_PT_REGS = "r15 r14 r13 r12 bp bx r11 r10 r9 r8 ax cx dx si di orig_ax ip cs flags sp ss"
 _RAW_LAST = 1  # a block header's low three bits: last block, raw
 _LINE = 16  # bytes
 _UNBROKEN = 20  # bytes; longer arrays and maps are shown element by element
@@ -88,7 +107,10 @@ def example_capture() -> bytes:
     stream = io.BytesIO()
     writer = Writer(stream, META, level=LEVEL)
     writer.module(MODULE)
+    for section in SECTIONS:
+        writer.section(section)
     writer.process(PROCESS)
+    writer.jit_map(JIT_MAP)
     writer.stack(STACK)
     writer.calls(b"".join(CALLS))
     writer.completions(COMPLETION)
@@ -99,7 +121,7 @@ def example_capture() -> bytes:
 
 def example_records() -> list[Record]:
     """All records but the two batches."""
-    return [META, MODULE, PROCESS, STACK, LOST, END]
+    return [META, MODULE, *SECTIONS, PROCESS, JIT_MAP, STACK, LOST, END]
 
 
 def hex_dump(capture: bytes) -> str:
@@ -134,7 +156,7 @@ def _skippable(rest: bytes) -> Iterator[tuple[bytes, str]]:
     if rest[8:].startswith(b"httpcap"):
         yield rest[:8], f"HEADER: a skippable frame of {size} bytes"
         yield rest[8:16], 'magic, "httpcap\\0"'
-        yield rest[16:24], "version 1.0, minor required 0, reserved"
+        yield rest[16:24], "version 1.1, minor required 0, reserved"
         return
     yield rest[:8], f"SEEK TABLE: a skippable frame of {size} bytes"
     for at in range(8, 8 + size - 9, 8):
@@ -156,14 +178,30 @@ def _chunk(rest: bytes) -> Iterator[tuple[bytes, str]]:
 
 def _objects(content: bytes) -> Iterator[tuple[bytes, str]]:
     yield content[:3], f"[kind {content[1]}, count {content[2]}]"
-    names = iter(_FIELDS[content[1]])
-    start = 4
-    yield content[3:start], f"array of {content[3] & 15}: the record's fields"
+    start = 3
     while start < len(content):
-        size, name = _size(content, start), next(names)
-        data = content[start : start + size]
-        yield from _columns(data, content[1]) if name == "columns" else _value(data, f"{name}: ")
-        start += size
+        yield content[start : start + 1], f"array of {content[start] & 15}: the record's fields"
+        start += 1
+        for name in _FIELDS[content[1]]:
+            size = _size(content, start)
+            yield from _field(content[start : start + size], name, content[1])
+            start += size
+
+
+def _field(data: bytes, name: str, kind: int) -> Iterator[tuple[bytes, str]]:
+    if name == "columns":
+        yield from _columns(data, kind)
+    elif name == "registers":
+        yield from _registers(data)
+    else:
+        yield from _value(data, f"{name}: ")
+
+
+def _registers(data: bytes) -> Iterator[tuple[bytes, str]]:
+    yield data[:2], f"registers: {data[1]} bytes"
+    for start, name in zip(range(2, len(data), 8), _PT_REGS.split()):
+        word = data[start : start + 8]
+        yield word, f"  {name}: {int.from_bytes(word, 'little'):#x}"
 
 
 def _columns(data: bytes, kind: int) -> Iterator[tuple[bytes, str]]:

@@ -24,16 +24,29 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "format"))
 import zstandard
 from capture_samples import write_capture
 
-from httpcapture import Calls, CaptureError, Completions, Reader
+from httpcapture import (
+    MAX_FRAMES,
+    MAX_MEMORY,
+    MAX_PART,
+    MAX_REGISTERS,
+    Calls,
+    CaptureError,
+    Completions,
+    JitMap,
+    Reader,
+    Record,
+    Section,
+    Stack,
+)
 from httpcapture.frames import FrameReader
 
 MAX_SECONDS = 1.0  # of CPU time for one input
-MAX_MEMORY = 1 << 30  # bytes of address space
+MAX_ADDRESS_SPACE = 1 << 30  # bytes
 HEADER_SIZE = 24
 INTERESTING = [b"\x00", b"\x7f", b"\x80", b"\x90", b"\xc0", b"\xc1", b"\xff"] + [
     bytes([code]) + struct.pack(">I", size)
     for code in (0xC6, 0xC9, 0xDB, 0xDD, 0xDF)
-    for size in (0, 1, 65_537, 2**31, 2**32 - 1)
+    for size in (0, 1, 65_537, 2**20 + 1, 2**31, 2**32 - 1)
 ]
 
 COMPRESSOR = zstandard.ZstdCompressor(level=1, write_checksum=True)
@@ -80,8 +93,7 @@ def check(data: bytes) -> str:
     try:
         reader = Reader(io.BytesIO(data), "input")
         for record in reader:
-            if isinstance(record, (Calls, Completions)):
-                assert all(column.nbytes % max(record.rows, 1) == 0 for column in record.columns.values())
+            check_bounds(record)
     except CaptureError as error:
         assert str(error).startswith("input: ")
         assert len(str(error)) < 1000
@@ -90,10 +102,24 @@ def check(data: bytes) -> str:
     return "cut off" if reader.cut_off else "whole"
 
 
+def check_bounds(record: Record) -> None:
+    """What the format promises of a record whatever is in the file."""
+    if isinstance(record, (Calls, Completions)):
+        assert all(column.nbytes % max(record.rows, 1) == 0 for column in record.columns.values())
+    elif isinstance(record, Stack):
+        assert len(record.frames) <= MAX_FRAMES
+        assert len(record.registers) <= MAX_REGISTERS
+        assert len(record.memory) <= MAX_MEMORY
+        assert 0 <= record.memory_address < 1 << 64
+    elif isinstance(record, (Section, JitMap)):
+        assert len(record.data) <= MAX_PART
+        assert 0 <= record.start < 1 << 64
+
+
 def main() -> int:
     seconds = float(sys.argv[1])
     seed = int(sys.argv[2]) if len(sys.argv) > 2 else 1
-    resource.setrlimit(resource.RLIMIT_AS, (MAX_MEMORY, MAX_MEMORY))
+    resource.setrlimit(resource.RLIMIT_AS, (MAX_ADDRESS_SPACE, MAX_ADDRESS_SPACE))
     mutator = Mutator(write_capture(), random.Random(seed))
     outcomes: Counter[str] = Counter()
     slowest = 0.0

@@ -1,0 +1,66 @@
+"""httprec as it is started by a user: a process of its own, from whatever folder the tests import it."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import ModuleType
+
+import click
+import msgpack
+import zstandard
+
+import httpbpf
+import httpcapture
+import httprec
+
+HTTPREC = [sys.executable, "-m", "httprec"]
+
+
+def folder_of(module: ModuleType) -> Path:
+    assert module.__file__ is not None
+    return Path(module.__file__).parent
+
+
+def environment(*first: Path, **variables: str) -> dict[str, str]:
+    """What httprec needs to be found, behind the folders `first`; nothing of a user behind sudo."""
+    folders = [*first, *(folder_of(module).parent for module in (httprec, httpbpf, httpcapture))]
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("SUDO_")}
+    return {**kept, "PYTHONPATH": os.pathsep.join(map(str, dict.fromkeys(folders))), **variables}
+
+
+def run(
+    folder: Path,
+    *arguments: str,
+    before: Sequence[str] = (),
+    python: Sequence[str] = HTTPREC,
+    variables: Mapping[str, str] | None = None,
+) -> subprocess.CompletedProcess[str]:
+    """httprec in `folder`, started by the command `before`."""
+    return subprocess.run(
+        [*before, *python, *arguments],
+        cwd=folder,
+        env=environment() if variables is None else variables,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+def with_namespace(setup: str, *options: str) -> list[str]:
+    """Starts a command in a mount namespace of its own, after a shell has set it up. Nothing of it is left behind."""
+    return ["unshare", "--mount", *options, "sh", "-ec", f'{setup}\nexec "$@"', "sh"]
+
+
+def dependencies(folder: Path) -> Path:
+    """A folder with links to httprec and all that it imports, but no BCC."""
+    folder.mkdir()
+    for module in (httprec, httpbpf, httpcapture, click, msgpack, zstandard):
+        source = folder_of(module)
+        (folder / source.name).symlink_to(source)
+    return folder

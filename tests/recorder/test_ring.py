@@ -1,0 +1,242 @@
+"""A ring is read as the kernel writes it: in order, each record once, nothing that is not whole yet."""
+
+from __future__ import annotations
+
+import mmap
+import os
+import struct
+from collections import deque
+from collections.abc import Iterator
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from httprec.ring import HEADER, Ring
+
+PAGE = mmap.PAGESIZE
+BUSY, DISCARDED = 1 << 31, 1 << 30
+
+
+class Kernel:
+    """The producer's side, after kernel/bpf/ringbuf.c: what is written at the end of the data goes on at its start.
+
+    A memfd cannot map the same pages twice in a row, so every byte is written at both places where it can be read.
+    """
+
+    def __init__(self, size: int) -> None:
+        self.size = size
+        self.fd = os.memfd_create("ring")
+        os.ftruncate(self.fd, 2 * PAGE + 2 * size)
+
+    def close(self) -> None:
+        os.close(self.fd)
+
+    @property
+    def consumed(self) -> int:
+        position: int = struct.unpack("<Q", os.pread(self.fd, 8, 0))[0]
+        return position
+
+    @property
+    def produced(self) -> int:
+        position: int = struct.unpack("<Q", os.pread(self.fd, 8, PAGE))[0]
+        return position
+
+    def start_at(self, position: int) -> None:
+        """As if this many bytes had gone through the ring before."""
+        os.pwrite(self.fd, struct.pack("<Q", position), 0)
+        os.pwrite(self.fd, struct.pack("<Q", position), PAGE)
+
+    def _write(self, position: int, data: bytes) -> None:
+        for start in range(len(data)):
+            place = (position + start) % self.size
+            for copy in (place, place + self.size):
+                os.pwrite(self.fd, data[start : start + 1], 2 * PAGE + copy)
+
+    def reserve(self, payload: bytes) -> int | None:
+        """The record's position; None where it does not fit. It stays busy until `commit`."""
+        padded = HEADER + len(payload) + -len(payload) % 8
+        position = self.produced
+        if position + padded - self.consumed > self.size:
+            return None
+        self._write(position, struct.pack("<II", len(payload) | BUSY, 0) + payload)
+        os.pwrite(self.fd, struct.pack("<Q", position + padded), PAGE)
+        return position
+
+    def commit(self, position: int, length: int, *, discard: bool = False) -> None:
+        self._write(position, struct.pack("<I", length | (DISCARDED if discard else 0)))
+
+    def output(self, payload: bytes, *, discard: bool = False) -> bool:
+        position = self.reserve(payload)
+        if position is not None:
+            self.commit(position, len(payload), discard=discard)
+        return position is not None
+
+
+@pytest.fixture
+def kernel() -> Iterator[Kernel]:
+    producer = Kernel(PAGE)
+    yield producer
+    producer.close()
+
+
+def rows_of(span: memoryview, size: int) -> list[bytes]:
+    stride = HEADER + size
+    assert len(span) % stride == 0
+    return [bytes(span[start + HEADER : start + stride]) for start in range(0, len(span), stride)]
+
+
+def test_an_empty_ring_has_no_records(kernel: Kernel) -> None:
+    ring = Ring(kernel.fd, kernel.size)
+    assert list(ring.records()) == [] and len(ring.rows(40)) == 0
+
+
+def test_rows_come_as_one_span_with_their_headers(kernel: Kernel) -> None:
+    ring, rows = Ring(kernel.fd, kernel.size), [bytes([number]) * 40 for number in range(5)]
+    for row in rows:
+        kernel.output(row)
+    span = ring.rows(40)
+    assert bytes(span) == b"".join(struct.pack("<II", 40, 0) + row for row in rows)
+
+
+def test_rows_stay_until_they_are_consumed(kernel: Kernel) -> None:
+    ring = Ring(kernel.fd, kernel.size)
+    for number in range(3):
+        kernel.output(bytes([number]) * 40)
+    assert len(ring.rows(40)) == len(ring.rows(40)) == 3 * 48
+    assert kernel.consumed == 0
+    ring.consume(2 * 48)
+    assert kernel.consumed == 2 * 48
+    assert rows_of(ring.rows(40), 40) == [b"\2" * 40]
+
+
+def test_rows_end_before_the_first_that_is_being_written(kernel: Kernel) -> None:
+    ring = Ring(kernel.fd, kernel.size)
+    kernel.output(b"a" * 40)
+    position = kernel.reserve(b"b" * 40)
+    kernel.output(b"c" * 40)
+    assert rows_of(ring.rows(40), 40) == [b"a" * 40]
+    ring.consume(48)
+    assert len(ring.rows(40)) == 0
+    assert position is not None
+    kernel.commit(position, 40)
+    assert rows_of(ring.rows(40), 40) == [b"b" * 40, b"c" * 40]
+
+
+def test_records_end_before_the_first_that_is_being_written(kernel: Kernel) -> None:
+    ring = Ring(kernel.fd, kernel.size)
+    kernel.output(b"a" * 13)
+    position = kernel.reserve(b"b" * 3)
+    kernel.output(b"c")
+    assert list(ring.records()) == [b"a" * 13]
+    assert list(ring.records()) == []
+    assert position is not None
+    kernel.commit(position, 3)
+    assert list(ring.records()) == [b"bbb", b"c"]
+    assert kernel.consumed == kernel.produced
+
+
+def test_a_discarded_record_is_passed_over(kernel: Kernel) -> None:
+    ring = Ring(kernel.fd, kernel.size)
+    kernel.output(b"a" * 8)
+    kernel.output(b"b" * 20, discard=True)
+    kernel.output(b"c" * 8)
+    assert list(ring.records()) == [b"a" * 8, b"c" * 8]
+    assert kernel.consumed == kernel.produced
+
+
+def test_a_record_is_given_back_only_when_the_next_is_asked_for(kernel: Kernel) -> None:
+    ring = Ring(kernel.fd, kernel.size)
+    kernel.output(b"a" * 8)
+    kernel.output(b"b" * 8)
+    records = ring.records()
+    next(records)
+    assert kernel.consumed == 0
+    next(records)
+    assert kernel.consumed == 16
+
+
+def test_a_record_that_wraps_around_is_whole(kernel: Kernel) -> None:
+    ring, row = Ring(kernel.fd, kernel.size), bytes(range(40))
+    kernel.start_at(7 * PAGE - 24)  # the first row ends 24 bytes into the next round
+    kernel.output(row)
+    kernel.output(row[::-1])
+    assert rows_of(ring.rows(40), 40) == [row, row[::-1]]
+    assert list(ring.records()) == [row, row[::-1]]
+
+
+def test_a_full_ring_is_one_span(kernel: Kernel) -> None:
+    ring = Ring(kernel.fd, kernel.size)
+    kernel.start_at(3 * PAGE + 1000)
+    count = 0
+    while kernel.output(bytes([count]) * 56):
+        count += 1
+    assert count == PAGE // 64
+    assert rows_of(ring.rows(56), 56) == [bytes([number]) * 56 for number in range(count)]
+    ring.consume(PAGE)
+    assert len(ring.rows(56)) == 0
+    assert kernel.output(b"next" * 14) and rows_of(ring.rows(56), 56) == [b"next" * 14]
+
+
+STEPS = st.one_of(
+    st.tuples(st.just("write"), st.integers(0, 300)),
+    st.tuples(st.just("discard"), st.integers(0, 300)),
+    st.tuples(st.just("reserve"), st.integers(0, 300)),
+    st.tuples(st.just("commit"), st.integers(0, 3)),
+    st.tuples(st.just("drain"), st.just(0)),
+)
+
+
+@settings(max_examples=100)
+@given(st.integers(0, 1000), st.lists(STEPS, max_size=40))
+def test_records_are_those_of_a_queue(start: int, steps: list[tuple[str, int]]) -> None:
+    kernel = Kernel(PAGE)
+    kernel.start_at(8 * start)
+    ring, read = Ring(kernel.fd, kernel.size), []
+    queue: deque[bytes | None] = deque()  # None: discarded
+    waiting: dict[int, int] = {}  # busy records: place in the queue since the start, by position
+    written = taken = 0
+    for step, number in steps:
+        payload = written.to_bytes(4, "little") * (number // 4 + 1)
+        payload = payload[:number]
+        if step in ("write", "discard") and kernel.output(payload, discard=step == "discard"):
+            queue.append(None if step == "discard" else payload)
+            written += 1
+        elif step == "reserve":
+            position = kernel.reserve(payload)
+            if position is not None:
+                queue.append(payload)
+                waiting[position] = written
+                written += 1
+        elif step == "commit" and waiting:
+            position = sorted(waiting)[number % len(waiting)]
+            kernel.commit(position, len(queue[waiting.pop(position) - taken] or b""))
+        elif step == "drain":
+            read = list(ring.records())
+            expected = []
+            while queue and taken not in waiting.values():
+                record = queue.popleft()
+                taken += 1
+                expected += [] if record is None else [record]
+            assert read == expected
+    kernel.close()
+
+
+@settings(max_examples=100)
+@given(st.integers(0, 500), st.sampled_from([8, 40, 264]), st.lists(st.tuples(st.integers(0, 12), st.integers(0, 12))))
+def test_rows_are_those_of_a_queue(start: int, size: int, rounds: list[tuple[int, int]]) -> None:
+    kernel = Kernel(PAGE)
+    kernel.start_at(8 * start)
+    ring, number = Ring(kernel.fd, kernel.size), 0
+    queue: deque[bytes] = deque()
+    for writes, reads in rounds:
+        for _ in range(writes):
+            row = number.to_bytes(8, "little") * (size // 8)
+            if kernel.output(row):
+                queue.append(row)
+                number += 1
+        assert rows_of(ring.rows(size), size) == list(queue)
+        for _ in range(min(reads, len(queue))):
+            ring.consume(HEADER + size)
+            queue.popleft()
+    kernel.close()
