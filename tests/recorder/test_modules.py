@@ -1,0 +1,183 @@
+"""What the capture carries of modules: sections as objcopy cuts them out, within a budget, whatever the file claims."""
+
+from __future__ import annotations
+
+import ctypes
+import io
+import os
+import struct
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from httpcapture import (
+    PROGRAM_HEADERS,
+    SECTION_HEADERS,
+    WHOLE_FILE,
+    Field,
+    Layout,
+    Meta,
+    Module,
+    Reader,
+    Section,
+    Writer,
+)
+from httprec.elf_sections import places
+from httprec.jit_maps import read_jit_map
+from httprec.modules import VDSO, Modules
+
+LAYOUT = Layout(8, (Field("connection", "u64", 0),))
+META = Meta("t", "h", "k", "x86_64", "", 0, 0, 0, (), "fexit", 100, 4096, {}, LAYOUT, LAYOUT)
+PYTHON = Path(sys.executable).resolve()
+
+
+class Capture:
+    """A capture in memory, and what is in it."""
+
+    def __init__(self) -> None:
+        self._stream = io.BytesIO()
+        self.writer = Writer(self._stream, META)
+
+    def records(self) -> tuple[list[Module], list[Section]]:
+        self.writer.flush()
+        records = list(Reader(io.BytesIO(self._stream.getvalue()), "memory"))
+        modules = [record for record in records if isinstance(record, Module)]
+        return modules, [record for record in records if isinstance(record, Section)]
+
+
+def mappings(pid: int) -> Iterator[tuple[str, bytes]]:
+    for line in Path(f"/proc/{pid}/maps").read_bytes().splitlines():
+        fields = line.split(None, 5)
+        if b"x" in fields[1] and len(fields) == 6:
+            low, _, high = fields[0].decode().partition("-")
+            yield f"{int(low, 16):x}-{int(high, 16):x}", fields[5]
+
+
+@pytest.fixture
+def libc() -> tuple[str, Path]:
+    """The mapping of this process's own libc, and its file."""
+    ctypes.CDLL(None)
+    mapping, path = next((mapping, path) for mapping, path in mappings(os.getpid()) if b"/libc.so" in path)
+    return mapping, Path(os.fsdecode(path))
+
+
+def joined(sections: list[Section], name: str) -> bytes:
+    parts = [section for section in sections if section.name == name]
+    assert [part.start for part in parts] == sorted(part.start for part in parts)
+    return b"".join(part.data for part in parts)
+
+
+def test_sections_are_what_objcopy_cuts_out(libc: tuple[str, Path], tmp_path: Path) -> None:
+    mapping, path = libc
+    capture = Capture()
+    modules = Modules(capture.writer, 64 << 20)
+    modules.record([modules.number(os.getpid(), mapping, os.fsencode(path))])
+    (module,), sections = capture.records()
+    assert (module.machine, module.size) == (62, path.stat().st_size)
+    for name in (".eh_frame", ".eh_frame_hdr", ".dynsym", ".dynstr"):
+        cut = tmp_path / "section"
+        subprocess.run(["objcopy", "-O", "binary", f"--only-section={name}", path, cut], check=True)
+        assert joined(sections, name) == cut.read_bytes()
+    content = path.read_bytes()
+    (program_table, section_table) = struct.unpack_from("<QQ", content, 32)
+    assert content[program_table:].startswith(joined(sections, PROGRAM_HEADERS))
+    assert content[section_table:] == joined(sections, SECTION_HEADERS)
+    assert not any(section.problem for section in sections)
+
+
+def test_a_file_is_carried_once_also_when_its_path_is_gone(tmp_path: Path) -> None:
+    copy = tmp_path / "sleep"
+    copy.write_bytes(Path("/bin/sleep").read_bytes())
+    copy.chmod(0o755)
+    process = subprocess.Popen([copy, "60"])
+    try:
+        mapping = next(mapping for mapping, path in mappings(process.pid) if path == os.fsencode(copy))
+        capture = Capture()
+        modules = Modules(capture.writer, 64 << 20)
+        number = modules.number(process.pid, mapping, os.fsencode(copy))
+        copy.unlink()
+    finally:
+        process.kill()
+        process.wait()
+    modules.record([number])
+    modules.record([number])
+    carried, sections = capture.records()
+    assert len(carried) == 1
+    assert joined(sections, ".eh_frame")
+
+
+def test_what_exceeds_the_room_is_left_out_and_counted(libc: tuple[str, Path]) -> None:
+    mapping, path = libc
+    capture = Capture()
+    modules = Modules(capture.writer, 10_000)
+    modules.record([modules.number(os.getpid(), mapping, os.fsencode(path))])
+    _, sections = capture.records()
+    left_out = [section for section in sections if section.problem]
+    assert modules.left_out == len(left_out) > 0
+    assert sum(len(section.data) for section in sections) <= 10_000
+    assert all(not section.data and section.size for section in left_out)
+
+
+def test_without_room_modules_are_named_only(libc: tuple[str, Path]) -> None:
+    mapping, path = libc
+    capture = Capture()
+    modules = Modules(capture.writer, 0)
+    modules.record([modules.number(os.getpid(), mapping, os.fsencode(path))])
+    carried, sections = capture.records()
+    assert carried[0].build_id
+    assert not sections
+
+
+def test_the_vdso_is_carried_whole() -> None:
+    mapping = next(mapping for mapping, path in mappings(os.getpid()) if path == VDSO)
+    low, high = (int(number, 16) for number in mapping.split("-"))
+    capture = Capture()
+    modules = Modules(capture.writer, 64 << 20)
+    modules.record([modules.vdso_number(os.getpid(), low, high)])
+    (module,), sections = capture.records()
+    assert module.path == VDSO
+    assert joined(sections, WHOLE_FILE) == ctypes.string_at(low, high - low)
+
+
+@given(st.data())
+def test_a_file_that_lies_gives_less_and_no_error(data: st.DataObject) -> None:
+    content = bytearray(Path("/bin/true").read_bytes())
+    for _ in range(data.draw(st.integers(1, 8))):
+        near_headers = st.one_of(st.integers(16, 63), st.integers(len(content) - 4096, len(content) - 1))
+        content[data.draw(near_headers)] = data.draw(st.integers(0, 255))
+    fd = os.memfd_create("damaged")
+    try:
+        os.write(fd, content)
+        assert sum(1 for _ in places(fd)) < 5000
+    finally:
+        os.close(fd)
+
+
+@pytest.fixture
+def perf_map() -> Iterator[Path]:
+    path = Path(f"/tmp/perf-{os.getpid()}.map")
+    yield path
+    path.unlink(missing_ok=True)
+
+
+def test_a_jit_map_is_read_as_it_is(perf_map: Path) -> None:
+    perf_map.write_bytes(b"7f0000000000 20 LazyCompile:~main\n" * 50_000)
+    parts = list(read_jit_map(os.getpid(), os.getpid()))
+    assert b"".join(part for _, part in parts) == perf_map.read_bytes()
+    assert len(parts) == 2
+
+
+def test_no_link_leads_root_to_another_file(perf_map: Path) -> None:
+    perf_map.symlink_to("/etc/shadow")
+    assert not list(read_jit_map(os.getpid(), os.getpid()))
+
+
+def test_a_map_of_another_user_is_not_trusted(perf_map: Path) -> None:
+    perf_map.write_text("0 1 forged\n")
+    os.chown(perf_map, 12345, 12345)
+    assert not list(read_jit_map(os.getpid(), os.getpid()))
