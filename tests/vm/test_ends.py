@@ -90,7 +90,7 @@ def test_a_full_disk_ends_it_with_one_line_and_a_readable_file(ends: Ends) -> No
 @pytest.mark.parametrize(
     ("name", "says"),
     [
-        ("not_root", "httprec: httprec must be root to attach probes: sudo httprec ..."),
+        ("not_root", "httprec: only root can attach probes: sudo httprec ..."),
         ("exists", "httprec: /tmp/out/existing.cap exists: give -f to replace it, or choose another -o FILE"),
         ("link", "httprec: /tmp/out/link.cap is not a regular file: -f replaces only files; choose another -o FILE"),
     ],

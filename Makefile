@@ -1,0 +1,26 @@
+# Each target is one command from a fresh clone on a bare Debian 12: tests/run.sh installs what it needs, as root.
+
+SECONDS ?= 60
+
+help: ## what there is
+	@sed -nE 's/^([a-z]+):.*## (.*)/  make \1\t\2/p' $(MAKEFILE_LIST)
+
+demo: ## record slow calls of real programs on a real kernel, and report them
+	@tests/run.sh demo
+
+test: ## build and install the wheel, then lint, check types, and run every test
+	@tests/run.sh test
+
+lint: ## ruff and mypy
+	@tests/run.sh lint
+
+bench: ## every benchmark
+	@tests/run.sh bench
+
+fuzz: ## every fuzzer, each for SECONDS (60)
+	@tests/run.sh fuzz $(SECONDS)
+
+wheel: ## build the wheel into dist/
+	@tests/run.sh wheel
+
+.PHONY: help demo test lint bench fuzz wheel

@@ -1,0 +1,145 @@
+#!/usr/bin/env bash
+# Law: what a target of the Makefile needs is there, then the target is done; each step is named and timed.
+#
+#     tests/run.sh demo|test|lint|bench|fuzz [SECONDS]|wheel
+#
+# Debian packages are installed where they are missing. Python is Debian's. What pyproject.toml names is installed
+# once for each content of it, in the user's caches; the wheel under test is built and installed anew in every run,
+# into an environment of its own that sees those, and Debian's bcc.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+unset PYTHONPATH PYTHONHOME
+
+python=/usr/bin/python3
+guest_packages=(qemu-system-x86 seabios e2fsprogs cpio)
+test_packages=(python3-bpfcc bpftool binutils gcc g++ libc6-dev gdb nodejs zstd)
+dependencies= # the environment of what pyproject.toml names
+installed=    # the environment of the wheel
+work=$(mktemp -d -t httprec-run.XXXXXX)
+HTTPREC_STARTED=$EPOCHSECONDS
+export HTTPREC_STARTED
+trap 'rm -rf "$work"' EXIT
+
+step() { # TITLE COMMAND...
+    local title=$1 started=$EPOCHREALTIME
+    shift
+    printf '== %s\n' "$title"
+    "$@"
+    printf '   %s s\n' "$(seconds_since "$started")"
+}
+
+seconds_since() { awk -v now="$EPOCHREALTIME" -v then="$1" 'BEGIN { printf "%.1f", now - then }'; }
+
+quietly() { # COMMAND...: what it printed is shown when it fails
+    "$@" >"$work/log" 2>&1 || { cat "$work/log" >&2; return 1; }
+}
+
+say_total() { printf '== make %s: %s s in all\n' "$1" "$((EPOCHSECONDS - HTTPREC_STARTED))"; }
+
+debian_packages() { # NAME...
+    local missing=() name
+    for name in python3-venv "$@"; do
+        [ "$(dpkg-query -W -f '${db:Status-Status}' "$name" 2>/dev/null)" = installed ] || missing+=("$name")
+    done
+    if [ ${#missing[@]} = 0 ]; then
+        echo "   all there"
+    elif [ "$(id -u)" != 0 ]; then
+        echo "not root: as root, apt-get install --no-install-recommends ${missing[*]}" >&2
+        return 1
+    else
+        echo "   apt-get install ${missing[*]}"
+        # The package lists may be missing, or name what the mirror has no more: then they are fetched.
+        quietly apt_install "${missing[@]}" 2>/dev/null || { quietly apt-get -q update; quietly apt_install "${missing[@]}"; }
+    fi
+}
+
+apt_install() { DEBIAN_FRONTEND=noninteractive apt-get -q -y install --no-install-recommends "$@"; }
+
+python_packages() {
+    local kept=${XDG_CACHE_HOME:-$HOME/.cache}/httprec-venv
+    dependencies=$kept/$({ $python --version; cat pyproject.toml; } | sha256sum | cut -c1-16)
+    mkdir -p "$kept"
+    (
+        flock 9 # one run at a time makes it
+        if [ -e "$dependencies/complete" ]; then
+            echo "   kept in $dependencies"
+        else
+            echo "   pip install into $dependencies"
+            rm -rf "$dependencies"
+            $python -m venv "$dependencies"
+            named_packages | quietly "$dependencies/bin/pip" install -r /dev/stdin
+        fi
+        touch "$dependencies/complete"
+        ls -1dt "$kept"/*/complete | tail -n +4 | while read -r old; do rm -rf "${old%/*}"; done
+    ) 9>"$kept/lock"
+}
+
+named_packages() {
+    $python -c '
+import tomllib
+project = tomllib.load(open("pyproject.toml", "rb"))["project"]
+print(*project["dependencies"], *sum(project["optional-dependencies"].values(), []), sep="\n")'
+}
+
+build_wheel() { # FOLDER
+    quietly "$dependencies/bin/python" -m build --outdir "$1" # the sdist, and from the sdist the wheel
+    ls -1 "$1"/*.whl | sed 's/^/   /'
+}
+
+install_wheel() {
+    installed=$work/venv
+    $python -m venv --without-pip --system-site-packages "$installed"
+    echo "$dependencies"/lib/python3*/site-packages >"$(echo "$installed"/lib/python3*/site-packages)/dependencies.pth"
+    quietly "$dependencies/bin/pip" --python "$installed/bin/python" install --no-deps --no-index "$work"/dist/*.whl
+}
+
+lint() {
+    "$dependencies/bin/ruff" check
+    "$dependencies/bin/ruff" format --check
+    "$dependencies/bin/mypy"
+}
+
+prepare() { # PACKAGE...: everything up to the installed wheel
+    step "Debian packages" debian_packages "$@"
+    step "Python packages of pyproject.toml" python_packages
+    step "Build the sdist, and from it the wheel" build_wheel "$work/dist"
+    step "Install the wheel" install_wheel
+}
+
+case ${1:-} in
+demo)
+    prepare "${guest_packages[@]}"
+    step "Demo" "$installed/bin/python" tests/workload/demo.py
+    say_total demo
+    ;;
+test)
+    prepare "${guest_packages[@]}" "${test_packages[@]}"
+    step "Lint and types" lint
+    echo "== Tests"
+    "$installed/bin/python" -P -m pytest # its last line is ours; tests/conftest.py adds the time of the whole
+    ;;
+lint)
+    step "Debian packages" debian_packages
+    step "Python packages of pyproject.toml" python_packages
+    step "Lint and types" lint
+    ;;
+bench)
+    prepare "${test_packages[@]}" libdw1
+    for bench in tests/bench/bench_*.py; do step "$bench" "$installed/bin/python" "$bench"; done
+    say_total bench
+    ;;
+fuzz)
+    prepare
+    for fuzz in tests/fuzz/fuzz_*.py; do step "$fuzz, ${2:-60} s" "$installed/bin/python" "$fuzz" "${2:-60}"; done
+    say_total fuzz
+    ;;
+wheel)
+    step "Debian packages" debian_packages
+    step "Python packages of pyproject.toml" python_packages
+    step "Build the sdist, and from it the wheel" build_wheel dist
+    ;;
+*)
+    echo "usage: tests/run.sh demo|test|lint|bench|fuzz [SECONDS]|wheel" >&2
+    exit 2
+    ;;
+esac

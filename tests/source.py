@@ -1,0 +1,66 @@
+"""The source tree as tests look at it: its packages, its files, and what the code imports and calls, by ast."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+PACKAGES = {
+    "httprec": ROOT / "recorder" / "httprec",
+    "httpbpf": ROOT / "bpf" / "httpbpf",
+    "httpcapture": ROOT / "format" / "httpcapture",
+    "httpreport": ROOT / "reporter" / "httpreport",
+}
+_NOT_OURS = {".git", "__pycache__", "build", "dist"}
+_HIDDEN_BUT_OURS = {".ci", ".editorconfig", ".gitignore", ".pre-commit-config.yaml"}
+
+
+def files() -> Iterator[Path]:
+    """Every file that is ours: not what tools leave behind."""
+    pending = [ROOT]
+    while pending:
+        for path in pending.pop().iterdir():
+            if path.name in _NOT_OURS or (path.name.startswith(".") and path.name not in _HIDDEN_BUT_OURS):
+                continue
+            if path.is_dir():
+                pending.append(path)
+            else:
+                yield path
+
+
+def modules(package: str) -> list[Path]:
+    """The Python files of one of PACKAGES."""
+    found = sorted(PACKAGES[package].rglob("*.py"))
+    assert found, f"{PACKAGES[package]} has no Python files"
+    return found
+
+
+def imports(path: Path, package: str) -> set[str]:
+    """What a file of `package` imports, dotted from the top: `os`, `collections.abc.Iterator`, `httprec.errors`."""
+    names: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_bytes())):
+        if isinstance(node, ast.Import):
+            names.update(alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            module = f"{package}.{node.module or ''}" if node.level else node.module or ""
+            names.update(f"{module}.{alias.name}" for alias in node.names)
+    return names
+
+
+def top_level(names: set[str]) -> set[str]:
+    return {name.partition(".")[0] for name in names}
+
+
+def names_used(path: Path) -> set[str]:
+    """Every name in a file that is read, with its attributes where it has them: `open`, `os.path.join`."""
+    return {text for node in ast.walk(ast.parse(path.read_bytes())) if (text := _dotted(node))}
+
+
+def _dotted(node: ast.AST) -> str:
+    if isinstance(node, ast.Name):
+        return node.id
+    if isinstance(node, ast.Attribute) and (base := _dotted(node.value)):
+        return f"{base}.{node.attr}"
+    return ""

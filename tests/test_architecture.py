@@ -1,0 +1,94 @@
+"""Who may know whom: the arrows between the packages, what root runs, and which files touch the file system."""
+
+from __future__ import annotations
+
+import re
+import sys
+from importlib import metadata
+
+import pytest
+
+from source import PACKAGES, ROOT, files, imports, modules, names_used, top_level
+
+ARROWS = {
+    "httprec": {"httpcapture", "httpbpf"},
+    "httpbpf": set(),
+    "httpcapture": set(),
+    "httpreport": {"httpcapture"},
+}
+RUN_BY_ROOT = ("httprec", "httpbpf", "httpcapture")
+FOR_ROOT = {"bcc", "click", "msgpack", "zstandard"}
+
+# What is not computation, and the reporter's files that may use it; binaries.py alone looks for binaries.
+FILES = {"fileinput", "glob", "io", "linecache", "mmap", "os", "pathlib", "shutil", "subprocess", "tempfile"}
+NETWORK = {"http", "socket", "ssl", "urllib"}
+OTHER = {"multiprocessing", "threading", "time"}
+BUILTINS = {"input", "open", "print"}
+SHELL = {
+    "binaries.py": FILES | BUILTINS,
+    "cache.py": FILES | BUILTINS,
+    "debuginfod.py": NETWORK | {"time"},
+    "main.py": FILES | BUILTINS,
+    "outputs.py": FILES | BUILTINS,
+}
+# Of those modules, what is computation only, and heads of longer names.
+PURE = {"io.BytesIO", "os.fsdecode", "os.fsencode", "os.path.basename"} | {"io", "os", "os.path"}
+
+ALL = pytest.mark.parametrize("package", PACKAGES)
+
+
+@ALL
+def test_a_package_imports_no_other_than_the_design_says(package: str) -> None:
+    for path in modules(package):
+        wrong = top_level(imports(path, package)) & PACKAGES.keys() - ARROWS[package] - {package}
+        assert not wrong, f"{path} imports {wrong}"
+
+
+@ALL
+def test_no_import_is_hidden_from_the_other_tests(package: str) -> None:
+    for path in modules(package):
+        names = names_used(path) | imports(path, package)
+        hidden = {name for name in names if re.match(r"importlib|__import__|exec$|eval$|runpy", name)}
+        assert not hidden, f"{path} uses {hidden}"
+
+
+@pytest.mark.parametrize("package", RUN_BY_ROOT)
+def test_root_runs_the_standard_library_and_four_packages(package: str) -> None:
+    for path in modules(package):
+        wrong = top_level(imports(path, package)) - FOR_ROOT - PACKAGES.keys() - sys.stdlib_module_names
+        assert not wrong, f"{path} imports {wrong}"
+
+
+def test_the_reporter_imports_what_the_distribution_declares() -> None:
+    requirements = metadata.requires("httprec") or []
+    reporters = [text for text in requirements if "extra ==" not in text or re.search(r"extra == .report.", text)]
+    declared = {re.split(r"[^\w-]", text)[0].replace("-", "_") for text in reporters}
+    for path in modules("httpreport"):
+        wrong = top_level(imports(path, "httpreport")) - declared - PACKAGES.keys() - sys.stdlib_module_names
+        assert not wrong, f"{path} imports {wrong}"
+
+
+def test_one_file_imports_bcc() -> None:
+    importers = [path for name in PACKAGES for path in modules(name) if "bcc" in top_level(imports(path, name))]
+    assert importers == [PACKAGES["httprec"] / "tracer.py"]
+
+
+def test_only_the_shell_of_the_reporter_does_more_than_compute() -> None:
+    for path in modules("httpreport"):
+        imported = imports(path, "httpreport")
+        impure = (FILES | NETWORK | OTHER) & top_level(imported) | BUILTINS
+        wrong = impure - SHELL.get(path.name, set())
+        used = {name for name in names_used(path) | imported if name.split(".")[0] in wrong} - PURE
+        assert not used, f"{path} uses {used}"
+
+
+SOMEBODYS_FOLDER = rb"/(?:home|Users)/(?!sre\b)\w+|/root/\.\w+"  # sre is the guest's user
+STANDARD_FOLDERS = {"opt", "srv", "tmp", "usr", "var"}  # where files may lie that the tree has to name
+
+
+def test_no_file_names_a_folder_of_a_developers_machine() -> None:
+    pattern = SOMEBODYS_FOLDER
+    if len(ROOT.parts) > 2 and ROOT.parts[1] not in STANDARD_FOLDERS:
+        pattern += b"|" + re.escape(bytes(ROOT)) + rb"\b"
+    found = {f"{path}: {match.decode()}" for path in files() for match in re.findall(pattern, path.read_bytes())}
+    assert not found
