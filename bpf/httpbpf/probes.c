@@ -138,7 +138,7 @@ static __always_inline int close_enters(u64 sock)
 
 	if (!c)
 		return 0;
-	end_call(c, c->state.peer_closed ? OUTCOME_EOF : OUTCOME_CLOSED);
+	end_call(c, c->state.reset ? OUTCOME_RESET : c->state.peer_closed ? OUTCOME_EOF : OUTCOME_CLOSED);
 	forget(sock, c);
 	return 0;
 }
@@ -154,7 +154,10 @@ static __always_inline void begin_connection(u64 sock, u8 opens)
 		set_role(c, opens, ROLE_FROM_CONNECTION);
 }
 
-/* A reset ends a connection here, in a soft interrupt, before the process learns of it. */
+/*
+ * TCP is done, in a soft interrupt. That is no end of a call: the process may still read a response that is in the queue.
+ * Only a socket that nobody has used is forgotten here, since one that was never accepted sees no tcp_close.
+ */
 static __always_inline void end_connection(u64 sock)
 {
 	struct connection *c = connections.lookup(&sock);
@@ -162,8 +165,10 @@ static __always_inline void end_connection(u64 sock)
 
 	if (!c)
 		return;
-	end_call(c, error == ECONNRESET || error == EPIPE ? OUTCOME_RESET : OUTCOME_CLOSED);
-	forget(sock, c);
+	if (!c->call.sequence)
+		forget(sock, c);
+	else if (error == ECONNRESET || error == EPIPE)
+		c->state.reset = 1;
 }
 
 RAW_TRACEPOINT_PROBE(inet_sock_set_state)

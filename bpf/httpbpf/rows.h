@@ -52,7 +52,8 @@ struct connection_state {
 	u8 wanted;             /* - the process filter lets this call pass */
 	u8 recorded;           /* - this call is in the ring */
 	u8 peer_closed;        /* - a receive returned end of file */
-	u16 reserved;          /* - 0 */
+	u8 reset;              /* - the peer has reset the connection */
+	u8 reserved;           /* - 0 */
 	u32 slot;              /* - of the stack copy, from 1; 0 for none */
 	u32 reserved2;         /* - 0 */
 };

@@ -26,7 +26,7 @@ from .tracer import Tracer
 _ROUND_MS = 100
 _LEDGER_NS = 1_000_000_000
 _PROCESS = struct.Struct("<QI")
-_CONNECTION_STATE = struct.Struct("<QBBBBBBHI")
+_CONNECTION_STATE = struct.Struct("<QBBBBBBBBI")
 _COMPLETION = struct.Struct("<QQQQII")
 _REQUEST, _RESPONSE = ENUMS["phase"].index("REQUEST"), ENUMS["phase"].index("RESPONSE")
 
@@ -173,7 +173,7 @@ class Recording:
     def _finish(self, connection: bytes, now_ns: int) -> None:
         """What an open connection still holds: a slow call without a response, or the rest of a response."""
         row = bytearray(connection[: CALL_ROW.size])
-        t3, phase, _, _, wanted, recorded, _, _, slot = _CONNECTION_STATE.unpack_from(connection, CALL_ROW.size)
+        t3, phase, _, _, wanted, recorded, _, _, _, slot = _CONNECTION_STATE.unpack_from(connection, CALL_ROW.size)
         if phase == _REQUEST and wanted and now_ns - _u64(row, "t0") >= self._threshold_ns:
             stack_row = connection[CALL_ROW.size + CONNECTION_STATE.size :]
             self._record_in_flight(row, self._tracer.stack_copy(slot) if slot else stack_row, now_ns)

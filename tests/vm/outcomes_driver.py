@@ -108,6 +108,13 @@ def answers_after_end_of_file(sock: socket.socket) -> None:
     sock.sendall(RESPONSE)
 
 
+def answers_and_resets(sock: socket.socket) -> None:
+    sock.recv(len(REQUEST))
+    time.sleep(SLOW)
+    sock.sendall(RESPONSE)
+    sock.close()  # with bytes unread
+
+
 def call(sock: socket.socket, request: bytes = REQUEST) -> tuple[int, int]:
     """One plain call; its t0 and t2 by the client's clock."""
     t0 = now()
@@ -270,6 +277,27 @@ def half_closed(sock: socket.socket) -> Any:
     t0 = now()
     sock.sendall(REQUEST)
     sock.shutdown(socket.SHUT_WR)
+    sock.recv(65536)
+    return [(t0, now())]
+
+
+@against(answers_after_end_of_file)
+def late_reader(sock: socket.socket) -> Any:
+    """TCP is done with the connection when the response is read."""
+    t0 = now()
+    sock.sendall(REQUEST)
+    sock.shutdown(socket.SHUT_WR)
+    time.sleep(3 * SLOW)
+    sock.recv(65536)
+    return [(t0, now())]
+
+
+@against(answers_and_resets)
+def reset_reader(sock: socket.socket) -> Any:
+    """The response is in the queue when the peer resets the connection."""
+    t0 = now()
+    sock.sendall(REQUEST + REQUEST)
+    time.sleep(3 * SLOW)
     sock.recv(65536)
     return [(t0, now())]
 

@@ -73,7 +73,7 @@ def assert_within(inner: tuple[int, int], outer: tuple[int, int]) -> None:
 
 ANSWERED = [
     "plain", "ipv6", "mapped", "abcdefghijklmno", "keepalive", "peek", "nonblocking", "two_threads",
-    "slow_upload", "slow_download", "sendfile", "half_closed", "older",
+    "slow_upload", "slow_download", "sendfile", "half_closed", "late_reader", "reset_reader", "older",
 ]  # fmt: skip
 
 
