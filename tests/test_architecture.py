@@ -28,6 +28,8 @@ SHELL = {
     "binaries.py": FILES | BUILTINS,
     "cache.py": FILES | BUILTINS,
     "debuginfod.py": NETWORK | {"time"},
+    "line_worker.py": {"print"},
+    "lines.py": {"os", "subprocess", "time"},
     "main.py": FILES | BUILTINS,
     "outputs.py": FILES | BUILTINS,
 }

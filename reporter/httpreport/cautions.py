@@ -23,6 +23,7 @@ class Cause(enum.Enum):
     CUT_OFF = "cut_off"
     DAMAGE = "damage"
     NOTHING_KEPT = "nothing_kept"
+    BINARIES = "binaries"
 
 
 @dataclass(frozen=True)

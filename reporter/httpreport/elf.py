@@ -85,6 +85,23 @@ class Range(NamedTuple):
     size: int
 
 
+class _FileHeader(NamedTuple):
+    identity: bytes
+    type: int
+    machine: int
+    version: int
+    entry: int
+    program_headers_at: int
+    sections_at: int
+    flags: int
+    header_size: int
+    program_header_size: int
+    program_headers: int
+    section_header_size: int
+    sections: int
+    names_section: int
+
+
 class _SectionHeader(NamedTuple):
     name: int
     type: int
@@ -155,47 +172,24 @@ def read_elf(data: Buffer, names: Iterable[str] = CARRIED) -> Elf:
     view = memoryview(data).cast("B")
     if bytes(view[:4]) != b"\x7fELF":
         raise BadElf("not an ELF file: it does not begin with 7f 45 4c 46")
-    header = _FILE_HEADER.unpack(_cut(view, 0, _FILE_HEADER.size, "the ELF header"))
-    (
-        identity,
-        kind,
-        machine,
-        _,
-        _,
-        headers_at,
-        sections_at,
-        _,
-        _,
-        size,
-        count,
-        section_size,
-        section_count,
-        strings,
-    ) = header
-    if identity[4:6] != b"\x02\x01":
+    header = _FileHeader._make(_FILE_HEADER.unpack(_cut(view, 0, _FILE_HEADER.size, "the ELF header")))
+    if header.identity[4:6] != b"\x02\x01":
         raise BadElf("not a 64-bit little-endian ELF file")
-    if kind not in (_EXECUTABLE, _SHARED_OBJECT):
-        raise BadElf(f"neither an executable nor a shared object (ELF type {kind})")
+    if header.type not in (_EXECUTABLE, _SHARED_OBJECT):
+        raise BadElf(f"neither an executable nor a shared object (ELF type {header.type})")
     problems: list[str] = []
     headers: list[_SectionHeader] = []
     try:
-        headers = _section_headers(view, sections_at, section_size, section_count)
+        headers = _section_headers(view, header)
     except BadElf as error:
         problems.append(str(error))
-    if count == _PN_XNUM and headers:
-        count = headers[0].info
-    if count and size != _PROGRAM_HEADER.size:
-        raise BadElf(f"program headers of {size} bytes, expected {_PROGRAM_HEADER.size}")
-    if count > MAX_PROGRAM_HEADERS:
-        raise BadElf(f"{count} program headers, at most {MAX_PROGRAM_HEADERS} are read")
-    table = _cut(view, headers_at, count * size, "the program header table")
-    if strings == _SHN_XINDEX and headers:
-        strings = headers[0].link
-    sections = _sections(view, headers, strings, frozenset(names), problems)
+    table = _program_headers(view, header, headers)
+    names_at = headers[0].link if headers and header.names_section == _SHN_XINDEX else header.names_section
+    sections = _sections(view, headers, names_at, frozenset(names), problems)
     _sections_by_segment(view, table, sections)
     build_id, go_build_id = _build_ids(_note_areas(view, table, headers))
     return Elf(
-        machine=MACHINES.get(machine, f"machine {machine}"),
+        machine=MACHINES.get(header.machine, f"machine {header.machine}"),
         segments=_segments(table),
         sections=sections,
         section_ranges=tuple(Range(h.address, h.size) for h in headers),
@@ -245,17 +239,27 @@ def _segments(table: memoryview) -> tuple[Segment, ...]:
     )
 
 
-def _section_headers(view: memoryview, offset: int, size: int, count: int) -> list[_SectionHeader]:
-    if not offset:
+def _program_headers(view: memoryview, header: _FileHeader, sections: list[_SectionHeader]) -> memoryview:
+    count = sections[0].info if sections and header.program_headers == _PN_XNUM else header.program_headers
+    if count and header.program_header_size != _PROGRAM_HEADER.size:
+        raise BadElf(f"program headers of {header.program_header_size} bytes, expected {_PROGRAM_HEADER.size}")
+    if count > MAX_PROGRAM_HEADERS:
+        raise BadElf(f"{count} program headers, at most {MAX_PROGRAM_HEADERS} are read")
+    return _cut(view, header.program_headers_at, count * _PROGRAM_HEADER.size, "the program header table")
+
+
+def _section_headers(view: memoryview, header: _FileHeader) -> list[_SectionHeader]:
+    at, size, count = header.sections_at, header.section_header_size, header.sections
+    if not at:
         return []
     if size != _SECTION_HEADER.size:
         raise BadElf(f"section headers of {size} bytes, expected {_SECTION_HEADER.size}")
     if not count:
-        first = _SECTION_HEADER.unpack(_cut(view, offset, size, "the first section header"))
+        first = _SECTION_HEADER.unpack(_cut(view, at, size, "the first section header"))
         count = _SectionHeader._make(first).size
     if count > MAX_SECTIONS:
         raise BadElf(f"{count} sections, at most {MAX_SECTIONS} are read")
-    table = _cut(view, offset, count * size, "the section header table")
+    table = _cut(view, at, count * size, "the section header table")
     return list(map(_SectionHeader._make, _SECTION_HEADER.iter_unpack(table)))
 
 

@@ -2,8 +2,9 @@
 
 The weight is the duration of the calls in whole microseconds, so the width of a flame is the time that
 callers waited. The first frame is the name of the process, not of the thread: a pool of threads is one
-service. A call without a stack trace is `process;[no stack: reason]`. Identical stacks are one line; lines
-are sorted by their bytes.
+service. A call without a stack trace is `process;[no stack: reason]`; in one that lacks outer frames
+`[incomplete: reason]` stands for them, unless the whole capture is by frame pointers. Identical stacks are one line;
+lines are sorted by their bytes.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import numpy as np
 from . import clean
 from .calls import duration_ns, total
 from .report import Report, by_stack
-from .trace import StackTrace
+from .trace import Incomplete, StackTrace
 
 
 def folded(report: Report) -> Iterator[str]:
@@ -37,4 +38,6 @@ def fold(process: bytes, trace: StackTrace) -> str:
     else:
         frames = [frame.label for frame in reversed(trace.frames)]
         frames[:0] = ["[frames left out]"] if trace.left_out else []
+        if trace.incomplete not in (None, Incomplete.AS_RECORDED):
+            frames.insert(0, f"[incomplete: {trace.incomplete.value}]")
     return ";".join(map(clean.frame, [clean.comm(process) or "[no name]", *frames]))

@@ -4,13 +4,19 @@
 - `capture`: `file`, `host`, `kernel`, `arch`, `tool`, `started` (ISO 8601, UTC), `threshold_ns`,
   `process_filters`.
 - `selection`: `threshold_ns` and `names`: what -t and -p asked for.
-- `warnings`: `cause` (threshold, filter, lost, cut_off, damage, nothing_kept) and `text`.
+- `warnings`: `cause` (threshold, filter, lost, cut_off, damage, nothing_kept, binaries) and `text`.
 - `ledger`: `recorded` and `kept` calls, `lost` (a count by cause), `complete` (false: something was lost or
   cut off).
-- `frames`: how many `total` frames the calls have, how many are `named`, and `unnamed` (a count by reason).
+- `frames`: how many `total` frames the calls have, how many are `named`, `unnamed` (a count by reason) and `guessed`
+  (found without unwind information).
+- `stack_traces`: how many in `total`, and how many of them may lack outer frames (`incomplete`, a count by reason).
 - `stacks`: stack traces. A call's `trace` is a place in this list. Each has `frames`, leaf first, and
-  `missing`: why there are none, or null. A frame has `address`, `module`, `file_offset`, `name`,
-  `symbol_offset`, `file`, `line` and `unnamed`: why it has no name. What is not known is null.
+  `missing`: why there are none, or null; `incomplete`: why outer frames may be missing, or null; `left_out`: how many
+  frames are beyond the limit; `copied`: bytes of a stack copy that ended too early, else 0. A frame has `address`,
+  `module`, `file_offset`, `name`, `symbol_offset`, `file`, `line`, `unnamed`: why it has no name, `function_start`:
+  where its function begins in the module, given where it has no name, `inlined`: true for one that is part of the
+  next, and `found`: how (registers, cfi, interrupted, frame_pointer, stack_top), null where the whole stack trace is
+  by frame pointers. What is not known is null.
 - `calls`, the longest first: `pid`, `tid`, `receive_tid`, `comm`, `process`, `cgroup`, `role`, `outcome`,
   `kind`, `method`, `status`, `source` and `destination` (`address`, `port`), `start` (ISO 8601, UTC), `t0_ns`
   (CLOCK_MONOTONIC), `duration_ns` (t2 - t0), `request_ns` (t1 - t0), `wait_ns` (t2 - t1), `response_ns` (t3 -
@@ -87,6 +93,11 @@ def _head(report: Report, capture: str) -> dict[str, Any]:
             "total": frames.frames,
             "named": frames.named,
             "unnamed": {reason.name.lower(): count for reason, count in frames.unnamed.items()},
+            "guessed": frames.guessed,
+        },
+        "stack_traces": {
+            "total": frames.traces,
+            "incomplete": {reason.name.lower(): count for reason, count in frames.incomplete.items()},
         },
     }
 
@@ -95,6 +106,9 @@ def _trace(trace: StackTrace) -> dict[str, Any]:
     return {
         "frames": list(map(_frame, trace.frames)),
         "missing": trace.missing.name.lower() if trace.missing else None,
+        "incomplete": trace.incomplete.name.lower() if trace.incomplete else None,
+        "left_out": trace.left_out,
+        "copied": trace.copied,
     }
 
 
@@ -108,6 +122,9 @@ def _frame(frame: Frame) -> dict[str, Any]:
         "file": None if frame.file is None else printable(frame.file),
         "line": frame.line,
         "unnamed": frame.unnamed.name.lower() if frame.unnamed else None,
+        "function_start": frame.function_start,
+        "inlined": frame.inlined,
+        "found": None if frame.found is None else frame.found.name.lower(),
     }
 
 

@@ -19,6 +19,16 @@ MEANING = {  # cause: what was lost, why, and what follows
     "stack_ring_full": ("stacks", "the recorder could not keep up", "some calls have no stack trace"),
     "process_ring_full": ("processes", "the recorder could not keep up", "some stack traces have no names"),
     "process_gone": ("processes", "ended before their maps were read", "some stack traces have no names"),
+    "stack_slots_used_up": (
+        "stack copies",
+        "too many calls were waiting",
+        "some stack traces are by frame pointers only",
+    ),
+    "module_left_out": (
+        "parts of binaries",
+        "the capture's room for them was used up",
+        "some stack traces are cut short or have no names, unless the same binaries are here",
+    ),
     "connection_map_full": ("connections", "too many were open", "their calls are missing"),
     "thread_map_full": ("sends and receives", "too many were under way", "calls may be missing or wrong"),
     "probe_missed": ("sends and receives", "the kernel skipped a probe", "calls may be missing or wrong"),

@@ -6,8 +6,11 @@ Exit status: 0 done, 1 failed, 2 usage; 3 with --strict when something was lost 
 from __future__ import annotations
 
 import io
+import os
 import sys
 from collections.abc import Sequence
+from contextlib import closing
+from dataclasses import replace
 
 import click
 
@@ -15,8 +18,9 @@ from httpcapture import CaptureError, Reader, open_capture
 
 from . import __version__, outputs, terminal
 from .binaries import Binaries
-from .cautions import incomplete
+from .cautions import Cause, Caution, incomplete
 from .clean import printable
+from .debuginfod import Debuginfod
 from .errors import ReportError
 from .fold import folded
 from .json_report import document
@@ -69,6 +73,19 @@ def milliseconds(context: click.Context, parameter: click.Parameter, value: floa
     help="Look for binaries below DIR first, by their paths on the recorded host.",
 )
 @click.option(
+    "--debuginfod",
+    is_flag=True,
+    help="Ask the servers of the environment variable DEBUGINFOD_URLS for binaries and debug files that are not here; "
+    "they learn the build IDs. Without this and the next option no network is used.",
+)
+@click.option(
+    "--debuginfod-url",
+    "debuginfod_urls",
+    multiple=True,
+    metavar="URL",
+    help="Ask this debuginfod server. May be given more than once.",
+)
+@click.option(
     "--json",
     "as_json",
     is_flag=True,
@@ -83,14 +100,16 @@ def main(  # noqa: PLR0917 (one an option)
     directory: str | None,
     force: bool,
     symfs: str | None,
+    debuginfod: bool,
+    debuginfod_urls: tuple[str, ...],
     as_json: bool,
     strict: bool,
 ) -> None:
     """Report the slow HTTP calls in CAPTURE, a file made by httprec (- reads standard input).
 
     Writes stack_traces.txt, every call with its stack trace, the longest first, and stacks.folded for
-    flamegraph.pl; prints a summary. A binary on this machine gives names only if its build ID is the recorded
-    one.
+    flamegraph.pl; prints a summary. The capture holds what stack traces need. A binary or a debug file on this machine
+    adds names only if its build ID is the recorded one.
     """
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
@@ -100,7 +119,8 @@ def main(  # noqa: PLR0917 (one an option)
     try:
         if directory is not None:
             outputs.check(directory, (STACK_TRACES, FOLDED), force=force)
-        report = read_report(capture, threshold, names, symfs)
+        with closing(Binaries(symfs, asked_servers(debuginfod, debuginfod_urls))) as binaries:
+            report = read_report(capture, threshold, names, binaries)
         written = [] if directory is None else write_files(report, capture, directory)
     except (ReportError, CaptureError) as error:
         raise SystemExit(failed(str(error))) from None
@@ -112,7 +132,7 @@ def main(  # noqa: PLR0917 (one an option)
         raise SystemExit(INCOMPLETE)
 
 
-def read_report(capture: str, threshold: float | None, names: tuple[str, ...], symfs: str | None) -> Report:
+def read_report(capture: str, threshold: float | None, names: tuple[str, ...], binaries: Binaries) -> Report:
     """Raises ReportError and CaptureError."""
     try:
         with Reader(sys.stdin.buffer, "standard input") if capture == "-" else open_capture(capture) as reader:
@@ -120,7 +140,17 @@ def read_report(capture: str, threshold: float | None, names: tuple[str, ...], s
             recording = load(reader, selection)
     except OSError as error:
         raise ReportError(f"cannot read {capture}: {error.strerror or error}") from None
-    return make_report(recording, selection, Binaries(symfs).find)
+    report = make_report(recording, selection, binaries.find)
+    problems = [Caution(Cause.BINARIES, printable(problem)) for problem in binaries.problems]
+    return replace(report, cautions=[*report.cautions, *problems])
+
+
+def asked_servers(from_environment: bool, urls: tuple[str, ...]) -> Debuginfod | None:
+    """The debuginfod servers to ask, None where none was asked for. Raises ReportError."""
+    servers = [*urls, *(os.environ.get("DEBUGINFOD_URLS", "").split() if from_environment else ())]
+    if from_environment and not servers:
+        raise ReportError("--debuginfod: DEBUGINFOD_URLS is not set: name a server with --debuginfod-url URL")
+    return Debuginfod(servers) if servers else None
 
 
 def write_files(report: Report, capture: str, directory: str) -> tuple[str, str]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_right
+from collections.abc import Iterator
 from dataclasses import dataclass
 from operator import attrgetter
 
@@ -54,6 +55,9 @@ class Maps:
     def has_code(self, address: int) -> bool:
         mapping = self.find(address)
         return mapping is not None and mapping.executable
+
+    def __iter__(self) -> Iterator[Mapping]:
+        return iter(self._mappings)
 
     def __len__(self) -> int:
         return len(self._mappings)

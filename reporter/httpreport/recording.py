@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import numpy as np
@@ -21,16 +21,19 @@ from httpcapture import (
     Completions,
     CorruptRecord,
     End,
+    JitMap,
     Lost,
     Meta,
     Module,
     Process,
     Reader,
     Record,
+    Section,
     Stack,
 )
 
 from .calls import COMPLETION, RECORDED, Array, complete, duration_ns, from_batch, make_possible
+from .carried import Whole, Wholes, add_part, add_text
 from .errors import ReportError
 from .losses import completions_lost
 
@@ -78,6 +81,8 @@ class Recording:
     stacks: Mapping[int, Stack]  # by id, in the order of the file
     processes: Mapping[ProcessKey, Sequence[Process]]
     modules: Mapping[int, Module]  # by id
+    carried: Mapping[int, Wholes]  # what the capture holds of a module, by its id
+    jit_maps: Mapping[ProcessKey, Mapping[int, Whole]]  # by the time when they were taken
     lost: Mapping[str, int]  # the ledger's last state
     end: End | None
     cut_off: str | None  # what is missing at the end of the file, or None
@@ -113,6 +118,9 @@ class _Loader:
         self.stacks: dict[int, Stack] = {}
         self.processes: dict[ProcessKey, list[Process]] = {}
         self.modules: dict[int, Module] = {}
+        self.carried: dict[int, Wholes] = {}
+        self.jit_maps: dict[ProcessKey, dict[int, Whole]] = {}
+        self.copies: dict[bytes, bytes] = {}
         self.lost: Counter[str] = Counter()
         self.end: End | None = None
 
@@ -124,14 +132,20 @@ class _Loader:
             self._hold(rows.nbytes)
             self.completions.append(rows)
         elif isinstance(record, Stack):
-            self._hold(len(record.frames) + RECORD_OVERHEAD)
-            self.stacks.setdefault(record.id, record)
+            self._add_stack(record)
         elif isinstance(record, Process):
             self._hold(len(record.maps) + (1 + len(record.modules)) * RECORD_OVERHEAD)
             self.processes.setdefault(ProcessKey.of(self.meta, record.pid, record.start_ns), []).append(record)
         elif isinstance(record, Module):
             self._hold(len(record.path) + RECORD_OVERHEAD)
             self.modules.setdefault(record.id, record)
+        elif isinstance(record, Section):
+            self._hold(len(record.data) + RECORD_OVERHEAD)
+            add_part(self.carried.setdefault(record.module, {}), record)
+        elif isinstance(record, JitMap):
+            self._hold(len(record.data) + RECORD_OVERHEAD)
+            key = ProcessKey.of(self.meta, record.pid, record.process_start_ns)
+            add_text(self.jit_maps.setdefault(key, {}), record)
         elif isinstance(record, Lost):
             self.lost |= Counter(record.counts)
         elif isinstance(record, End):
@@ -152,10 +166,20 @@ class _Loader:
             stacks=self.stacks,
             processes=self.processes,
             modules=self.modules,
+            carried=self.carried,
+            jit_maps=self.jit_maps,
             lost=dict(self.lost),
             end=self.end,
             cut_off=cut_off,
         )
+
+    def _add_stack(self, stack: Stack) -> None:
+        """Copies that are equal are held once."""
+        self._hold(len(stack.frames) + len(stack.registers) + RECORD_OVERHEAD)
+        if stack.memory not in self.copies:
+            self._hold(len(stack.memory) + RECORD_OVERHEAD)
+        memory = self.copies.setdefault(stack.memory, stack.memory)
+        self.stacks.setdefault(stack.id, replace(stack, memory=memory))
 
     def _add_calls(self, calls: Array) -> None:
         self.recorded += len(calls)

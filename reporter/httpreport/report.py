@@ -16,13 +16,14 @@ import numpy.typing as npt
 
 from httpcapture import StackStatus
 
+from .binary import FindBinary
 from .call import Call, each
 from .calls import Integers, duration_ns, total
 from .cautions import Caution, cautions
 from .recording import Recording
 from .selection import Selection
-from .symbolize import FindBinary, Symbolizer
-from .trace import NoStack, StackTrace, Unnamed
+from .symbolize import Symbolizer
+from .trace import HOW_GUESSED, Incomplete, NoStack, StackTrace, Unnamed
 
 
 @dataclass(frozen=True)
@@ -77,27 +78,33 @@ class Group:
 
 @dataclass(frozen=True)
 class Naming:
-    """How many of the frames of all kept calls have a name, and how often which reason stands for one."""
+    """How many of the frames of all kept calls have a name, and how often which reason stands for one; how many stack
+    traces there are, and how many of them may lack outer frames for which reason."""
 
     frames: int
     named: int
     unnamed: Counter[Unnamed]
+    guessed: int  # frames found without unwind information
+    traces: int
+    incomplete: Counter[Incomplete]
 
 
 def make_report(recording: Recording, selection: Selection, find_binary: FindBinary) -> Report:
     """Name every distinct stack of the kept calls."""
-    symbolizer = Symbolizer(recording.meta, recording.processes, recording.modules, find_binary)
+    symbolizer = Symbolizer(recording, find_binary)
     calls = recording.calls
     has_stack = calls["stack_status"] == StackStatus.RECORDED
-    ids, with_stack = np.unique(calls["stack"][has_stack], return_inverse=True)
+    ids, stack_of = np.unique(calls["stack"][has_stack], return_inverse=True)
     statuses, without = np.unique(calls["stack_status"][~has_stack], return_inverse=True)
+    places: dict[StackTrace, int] = {}  # equal stack traces are one
     stacks = (recording.stacks.get(id) for id in ids.tolist())
-    traces = [symbolizer.stack_trace(stack) if stack else StackTrace((), NoStack.MISSING) for stack in stacks]
-    traces += [StackTrace((), NoStack.of(status)) for status in statuses.tolist()]
+    traces = (symbolizer.stack_trace(stack) if stack else StackTrace((), NoStack.MISSING) for stack in stacks)
+    with_stack = [places.setdefault(trace, len(places)) for trace in traces]
+    without_stack = [places.setdefault(StackTrace((), NoStack.of(each)), len(places)) for each in statuses.tolist()]
     trace_of = np.empty(len(calls), np.intp)
-    trace_of[has_stack] = with_stack
-    trace_of[~has_stack] = len(ids) + without
-    return Report(recording, selection, cautions(recording, selection), traces, trace_of)
+    trace_of[has_stack] = np.array(with_stack, np.intp)[stack_of]
+    trace_of[~has_stack] = np.array(without_stack, np.intp)[without]
+    return Report(recording, selection, cautions(recording, selection), list(places), trace_of)
 
 
 def by_process(report: Report) -> list[Group]:
@@ -114,15 +121,20 @@ def by_stack(report: Report) -> list[Group]:
 def naming(report: Report) -> Naming:
     """Count the frames of every kept call, as often as stack_traces.txt shows them."""
     uses = np.bincount(report.trace_of, minlength=len(report.traces)).tolist()
-    frames = named = 0
+    frames = named = guessed = traces = 0
     unnamed: Counter[Unnamed] = Counter()
+    incomplete: Counter[Incomplete] = Counter()
     for trace, times in zip(report.traces, uses):
+        traces += times if trace.frames else 0
+        if trace.incomplete is not None:
+            incomplete[trace.incomplete] += times
         for frame in trace.frames:
             frames += times
             named += times if frame.name is not None else 0
+            guessed += times if frame.found in HOW_GUESSED else 0
             if frame.unnamed is not None:
                 unnamed[frame.unnamed] += times
-    return Naming(frames, named, unnamed)
+    return Naming(frames, named, unnamed, guessed, traces, incomplete)
 
 
 def _process_numbers(report: Report) -> npt.NDArray[np.intp]:

@@ -1,131 +1,203 @@
-"""A stack becomes a stack trace: each address by the process's maps to a module, by the module's symbols to a
-name.
+"""A stack becomes a stack trace: each address by the process's maps to a module, by the module's symbols to a name.
 
-Pure but for `find_binary`, which brings a module's file or the reason why there is none. Every distinct
-stack, maps and (module, offset) is looked at once. All addresses but the first are return addresses: the call
-is the instruction before, so they are looked up at address - 1.
+Pure but for `find_binary`, which brings a module's binary or the reason why there is none. Every distinct stack, maps
+and (module, offset) is looked at once; equal stacks give the very same stack trace.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import Callable, Union
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
 
-import numpy as np
-
-from httpcapture import Meta, Module, Process, Stack
+from httpcapture import Process, Stack
 
 from . import maps
+from .binary import Binary, FindBinary, Location
+from .carried import Whole, to_elf
 from .clean import printable
 from .demangle import demangle
 from .elf import Elf
-from .recording import ProcessKey
-from .symbols import SymbolTable
+from .jit_map import JitMap
+from .maps import Mapping
+from .recording import ProcessKey, Recording
 from .trace import Frame, NoStack, StackTrace, Unnamed
+from .unwind import X86_64, CallFrameInfo, Found
+from .walks import Snapshot, Walk, walk
 
-MAX_FRAMES = 1024  # the kernel's default (kernel.perf_event_max_stack) is 127
 MAX_SNAPSHOTS = 8  # maps of one process that are tried for a stack
+JIT = "[JIT]"  # the module of code that a perf-PID.map names
+_KERNEL_PROVIDED = (b"[vdso]", b"[vsyscall]")
 
 
-@dataclass(frozen=True)
-class Binary:
-    """The ELF file of one module, of the recorded build, and its symbols."""
+@dataclass
+class _Process:
+    """What was recorded of one process; maps are parsed when a stack needs them."""
 
-    elf: Elf
-    symbols: SymbolTable
+    records: Sequence[Process]
+    jit_texts: dict[int, Whole]
+    snapshots: dict[int, Snapshot] = field(default_factory=dict)  # by place in `records`
+    jit_maps: dict[int, JitMap] = field(default_factory=dict)  # by the time when they were taken
 
-
-FindBinary = Callable[[Module], Union[Binary, Unnamed]]
-
-
-@dataclass(frozen=True, eq=False)
-class _Snapshot:
-    """A process's mappings at one moment, and the modules that they map, by the mapping's start."""
-
-    taken_ns: int
-    maps: maps.Maps
-    modules: Mapping[int, int]
+    def jit_map(self, taken_ns: int) -> JitMap | None:
+        """The first one taken after that time, since code is only ever added; else the last."""
+        if not self.jit_texts:
+            return None
+        taken = min((ns for ns in self.jit_texts if ns >= taken_ns), default=max(self.jit_texts))
+        if taken not in self.jit_maps:
+            self.jit_maps[taken] = JitMap(bytes(self.jit_texts[taken].data))
+        return self.jit_maps[taken]
 
 
 class Symbolizer:
     """Names the stacks of one recording."""
 
-    def __init__(
-        self,
-        meta: Meta,
-        processes: Mapping[ProcessKey, Sequence[Process]],
-        modules: Mapping[int, Module],
-        find_binary: FindBinary,
-    ) -> None:
-        self._meta = meta
-        self._processes = processes
-        self._modules = modules
+    def __init__(self, recording: Recording, find_binary: FindBinary) -> None:
+        self._recording = recording
         self._find_binary = find_binary
-        self._snapshots: dict[ProcessKey, list[_Snapshot]] = {}
-        self._frames: dict[tuple[_Snapshot, int], Frame] = {}
+        self._processes: dict[ProcessKey, _Process] = {}
+        self._carried: dict[int, Elf | None] = {}
+        self._call_frames: dict[int, tuple[Elf, CallFrameInfo] | None] = {}
         self._binaries: dict[int, Binary | Unnamed] = {}
+        self._traces: dict[tuple[Snapshot | None, JitMap | None, Walk], StackTrace] = {}
+        self._frames: dict[tuple[Snapshot, JitMap | None, int, int, Found | None], list[Frame]] = {}
 
     def stack_trace(self, stack: Stack) -> StackTrace:
-        """The stack trace of the addresses that the recorder found by frame pointer."""
-        addresses = np.frombuffer(stack.frames, "<u8", len(stack.frames) // 8).tolist()
-        if not addresses:
+        """The stack trace of a recorded stack."""
+        process = self._process(ProcessKey.of(self._recording.meta, stack.pid, stack.process_start_ns))
+        walked, where = walk(self._recording.meta, stack, self._snapshots(process, stack.taken_ns))
+        if not walked.addresses:
             return StackTrace((), NoStack.EMPTY)
-        kept = addresses[:MAX_FRAMES]
-        snapshot = self._snapshot_for(stack, kept)
-        if snapshot is None:
-            frames = tuple(Frame(address, unnamed=Unnamed.NO_MAPS) for address in kept)
+        jit_map = process.jit_map(stack.taken_ns)
+        key = where, jit_map, walked
+        if key not in self._traces:
+            self._traces[key] = self._new_trace(walked, where, jit_map)
+        return self._traces[key]
+
+    def _process(self, key: ProcessKey) -> _Process:
+        if key not in self._processes:
+            records = [record for record in self._recording.processes.get(key, ()) if record.maps]
+            self._processes[key] = _Process(records, dict(self._recording.jit_maps.get(key, {})))
+        return self._processes[key]
+
+    def _snapshots(self, process: _Process, taken_ns: int) -> Iterator[Snapshot]:
+        """The nearest in time first."""
+        records = process.records
+        nearest = sorted(range(len(records)), key=lambda place: abs(records[place].taken_ns - taken_ns))
+        for place in nearest[:MAX_SNAPSHOTS]:
+            if place not in process.snapshots:
+                modules = {mapped.address: mapped.module for mapped in records[place].modules}
+                parsed = maps.parse(records[place].maps)
+                process.snapshots[place] = Snapshot(parsed, modules, self._unwind_information)
+            yield process.snapshots[place]
+
+    def _unwind_information(self, mapping: Mapping, module: int | None) -> tuple[int, CallFrameInfo] | None:
+        """The load bias of a mapping and its module's unwind information."""
+        if module is None:
+            return None
+        if module not in self._call_frames:
+            elf = self._elf_to_unwind(module)
+            usable = elf is not None and elf.machine == X86_64.name and elf.section(".eh_frame")
+            self._call_frames[module] = (elf, CallFrameInfo(elf)) if elf and usable else None
+        known = self._call_frames[module]
+        bias = known[0].load_bias(mapping.start, mapping.offset) if known else None
+        return None if known is None or bias is None else (bias, known[1])
+
+    def _elf_to_unwind(self, module: int) -> Elf | None:
+        """What the capture carries, else a binary of the same build."""
+        carried = self._carried_elf(module)
+        if carried is not None and carried.section(".eh_frame"):
+            return carried
+        binary = self._binary(module)
+        return carried if isinstance(binary, Unnamed) else binary.elf
+
+    def _carried_elf(self, module: int) -> Elf | None:
+        if module not in self._carried:
+            known, wholes = self._recording.modules.get(module), self._recording.carried.get(module)
+            self._carried[module] = to_elf(known, wholes) if known and wholes else None
+        return self._carried[module]
+
+    def _binary(self, module: int) -> Binary | Unnamed:
+        if module not in self._binaries:
+            known = self._recording.modules.get(module)
+            binary = self._find_binary(known, self._carried_elf(module)) if known else Unnamed.NO_MODULE
+            self._binaries[module] = binary
+        return self._binaries[module]
+
+    def _new_trace(self, walked: Walk, where: Snapshot | None, jit_map: JitMap | None) -> StackTrace:
+        found = walked.found or (None,) * len(walked.addresses)
+        if where is None:
+            frames = [Frame(address, unnamed=Unnamed.NO_MAPS) for address in walked.addresses]
         else:
-            leaf = self._frame(snapshot, kept[0], kept[0])
-            frames = (leaf, *(self._frame(snapshot, address, address - 1) for address in kept[1:]))
-        return StackTrace(frames, left_out=len(addresses) - len(kept))
+            each_frame = zip(walked.addresses, walked.inside, found)
+            frames = [frame for each in each_frame for frame in self._frames_at(where, jit_map, *each)]
+        return StackTrace(tuple(frames), left_out=walked.left_out, incomplete=walked.incomplete, copied=walked.copied)
 
-    def _snapshot_for(self, stack: Stack, addresses: list[int]) -> _Snapshot | None:
-        """The maps that hold most of the stack's addresses, of those the nearest in time: after an exec the
-        later maps hold none of them, after a dlopen the earlier ones not all."""
-        key = ProcessKey.of(self._meta, stack.pid, stack.process_start_ns)
-        if key not in self._snapshots:
-            self._snapshots[key] = [_snapshot(process) for process in self._processes.get(key, ()) if process.maps]
-        nearest = sorted(self._snapshots[key], key=lambda snapshot: abs(snapshot.taken_ns - stack.taken_ns))
-        return max(
-            nearest[:MAX_SNAPSHOTS],
-            key=lambda snapshot: sum(snapshot.maps.has_code(address) for address in addresses),
-            default=None,
-        )
-
-    def _frame(self, snapshot: _Snapshot, address: int, inside: int) -> Frame:
-        """The frame of an address; `inside` is a byte of the instruction that it stands for."""
-        key = snapshot, inside if inside == address else -address
+    def _frames_at(
+        self, where: Snapshot, jit_map: JitMap | None, address: int, inside: int, found: Found | None
+    ) -> list[Frame]:
+        """The frames of an address, those inlined first; `inside` is a byte of the instruction that it stands for."""
+        key = where, jit_map, address, inside, found
         if key not in self._frames:
-            self._frames[key] = self._new_frame(snapshot, address, inside)
+            frames = self._new_frames(where, jit_map, address, inside)
+            self._frames[key] = [replace(frame, found=found) for frame in frames]
         return self._frames[key]
 
-    def _new_frame(self, snapshot: _Snapshot, address: int, inside: int) -> Frame:
-        mapping = snapshot.maps.find(inside)
-        if mapping is None:
-            return Frame(address, unnamed=Unnamed.UNMAPPED)
-        if not mapping.executable:
-            return Frame(address, unnamed=Unnamed.NOT_CODE)
-        if not mapping.path.startswith(b"/"):
-            kernel = mapping.path in (b"[vdso]", b"[vsyscall]")
-            return Frame(address, unnamed=Unnamed.KERNEL_PROVIDED if kernel else Unnamed.ANONYMOUS)
+    def _new_frames(self, where: Snapshot, jit_map: JitMap | None, address: int, inside: int) -> list[Frame]:
+        mapping = where.maps.find(inside)
+        if mapping is None or not mapping.executable:
+            return [Frame(address, unnamed=Unnamed.UNMAPPED if mapping is None else Unnamed.NOT_CODE)]
+        module = where.modules.get(mapping.start)
+        if module is None and not mapping.path.startswith(b"/"):
+            return [_without_file(mapping, jit_map, address, inside)]
         frame = Frame(address, printable(mapping.path), mapping.file_offset(address))
-        module = self._modules.get(snapshot.modules.get(mapping.start, -1))
-        binary = Unnamed.NO_MODULE if module is None else self._binary_of(module)
+        binary = self._binary(module) if module is not None else Unnamed.NO_MODULE
         if isinstance(binary, Unnamed):
-            return replace(frame, unnamed=binary)
+            return [replace(frame, unnamed=binary)]
         bias = binary.elf.load_bias(mapping.start, mapping.offset)
-        symbol = None if bias is None else binary.symbols.lookup(inside - bias)
-        if symbol is None:
-            return replace(frame, unnamed=Unnamed.NO_SYMBOL)
-        return replace(frame, name=demangle(symbol.name), symbol_offset=symbol.offset + address - inside)
-
-    def _binary_of(self, module: Module) -> Binary | Unnamed:
-        if module.id not in self._binaries:
-            self._binaries[module.id] = self._find_binary(module)
-        return self._binaries[module.id]
+        if bias is None:
+            return [replace(frame, unnamed=Unnamed.NO_SYMBOL)]
+        return _with_lines(_named(frame, binary, bias, inside), binary, inside - bias)
 
 
-def _snapshot(process: Process) -> _Snapshot:
-    modules = {mapped.address: mapped.module for mapped in process.modules}
-    return _Snapshot(process.taken_ns, maps.parse(process.maps), modules)
+def _without_file(mapping: Mapping, jit_map: JitMap | None, address: int, inside: int) -> Frame:
+    if mapping.path in _KERNEL_PROVIDED:
+        return Frame(address, unnamed=Unnamed.KERNEL_PROVIDED)
+    if jit_map is None:
+        return Frame(address, unnamed=Unnamed.ANONYMOUS)
+    found = jit_map.find(inside)
+    if found is None:
+        return Frame(address, unnamed=Unnamed.NOT_IN_JIT_MAP)
+    name, offset = found
+    return Frame(address, JIT, name=printable(name), symbol_offset=offset + address - inside)
+
+
+def _named(frame: Frame, binary: Binary, bias: int, inside: int) -> Frame:
+    symbol = binary.symbol(inside - bias)
+    if symbol is not None:
+        offset = symbol.offset + frame.address - inside
+        return replace(frame, name=demangle(symbol.name), symbol_offset=offset)
+    return replace(frame, unnamed=binary.unnamed, function_start=binary.function_start(inside - bias))
+
+
+def _with_lines(frame: Frame, binary: Binary, address: int) -> list[Frame]:
+    """The frame with its line, after the frames of what was inlined there."""
+    *inlined, last = binary.locations(address) or (Location("", None, 0),)
+    frame = replace(frame, file=last.file, line=last.line or None)
+    if frame.name is None and last.line:  # without a line it may be no more than the nearest symbol
+        frame = replace(frame, name=demangle(last.function), unnamed=None, function_start=None)
+    return [
+        *(
+            replace(
+                frame,
+                name=demangle(each.function),
+                file=each.file,
+                line=each.line or None,
+                inlined=True,
+                symbol_offset=None,
+                unnamed=None,
+                function_start=None,
+            )
+            for each in inlined
+        ),
+        frame,
+    ]

@@ -19,11 +19,13 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from httpreport.elf import BadElf, Elf, read_elf
+from .elf import BadElf, Elf, read_elf
 
 MAX_SYMBOLS = 1 << 22
 MAX_NAME_BYTES = 8192
 MAX_DEBUGDATA_BYTES = 64 << 20
+MAX_DEBUGDATA_RATIO = 32  # of a large section to what it holds; symbol tables shrink to a fifth
+SMALL_DEBUGDATA_BYTES = 1 << 20
 MAX_LZMA_BYTES = 128 << 20
 MAX_NESTING = 64
 
@@ -146,9 +148,10 @@ def _debugdata(elf: Elf, problems: list[str]) -> Elf | None:
         return None
     try:
         xz = lzma.LZMADecompressor(lzma.FORMAT_XZ, memlimit=MAX_LZMA_BYTES)
-        data = xz.decompress(section.data, MAX_DEBUGDATA_BYTES)
+        most = min(SMALL_DEBUGDATA_BYTES + MAX_DEBUGDATA_RATIO * len(section.data), MAX_DEBUGDATA_BYTES)
+        data = xz.decompress(section.data, most)
         if not xz.eof:
-            problems.append(f".gnu_debugdata is cut off or larger than {MAX_DEBUGDATA_BYTES} bytes")
+            problems.append(f".gnu_debugdata is cut off or holds more than {most} bytes")
             return None
         return read_elf(data, (".symtab", ".strtab"))
     except (lzma.LZMAError, BadElf, EOFError) as error:

@@ -18,7 +18,7 @@ from rich.text import Text
 from .calls import duration_ns, total
 from .cautions import Caution
 from .clean import comm, printable
-from .report import Group, Report, by_process, by_stack, naming
+from .report import Group, Naming, Report, by_process, by_stack, naming
 from .trace import StackTrace
 
 PLAIN_WIDTH = 160  # columns of a table where there is no terminal to ask
@@ -44,7 +44,9 @@ def print_summary(out: Console, report: Report, capture: str) -> None:
     _line(out, Text(f"{printable(capture)}: {kept} ({report.selection})"))
     lost = ", ".join(f"{count:,} {printable(cause)}" for cause, count in recording.lost.items() if count)
     _line(out, Text(f"lost: {lost or 'nothing'}"))
-    _line(out, Text(_naming(report)))
+    counts = naming(report)
+    _line(out, Text(_stack_traces(counts)))
+    _line(out, Text(_naming(counts)))
     if len(recording.calls):
         out.print()
         out.print(_processes(report))
@@ -60,13 +62,22 @@ def print_written(out: Console, traces: str, folded: str) -> None:
     _line(out, Text(f"next: flamegraph.pl --countname us {shlex.quote(folded)} > {shlex.quote(svg)}"))
 
 
-def _naming(report: Report) -> str:
-    counts = naming(report)
+def _stack_traces(counts: Naming) -> str:
+    if not counts.traces:
+        return "stack traces: none"
+    whole = counts.traces - sum(counts.incomplete.values())
+    share = f"stack traces: {whole:,} of {counts.traces:,} whole"
+    reasons = ", ".join(f"{count:,} {reason.value}" for reason, count in counts.incomplete.most_common())
+    return f"{share}; others: {reasons}" if reasons else share
+
+
+def _naming(counts: Naming) -> str:
     if not counts.frames:
         return "frames: none"
     unnamed = ", ".join(f"{count:,} {reason.value}" for reason, count in counts.unnamed.most_common())
     share = f"frames: {counts.named / counts.frames:.0%} of {counts.frames:,} named"
-    return f"{share}; without a name: {unnamed}" if unnamed else share
+    guessed = f"; found without unwind information: {counts.guessed:,}" if counts.guessed else ""
+    return (f"{share}; without a name: {unnamed}" if unnamed else share) + guessed
 
 
 def _processes(report: Report) -> Table:

@@ -15,7 +15,7 @@ from . import call as words
 from .call import Call, moment
 from .clean import comm, printable
 from .report import Report
-from .trace import Frame, StackTrace
+from .trace import HOW_GUESSED, Frame, Incomplete, StackTrace
 
 INDENT = "    "
 
@@ -61,15 +61,21 @@ def _trace(trace: StackTrace) -> Iterator[str]:
         yield INDENT + _frame(frame)
     if trace.left_out:
         yield f"{INDENT}[{trace.left_out:,} more frames left out]"
+    if trace.incomplete is not None:
+        size = f" after {trace.copied / 1024:.4g} KiB" if trace.incomplete is Incomplete.STACK_ENDED else ""
+        yield f"{INDENT}[{trace.incomplete.value}{size}]"
 
 
 def _frame(frame: Frame) -> str:
-    """`function (module) file:line`, or `module+0xoffset (module: why it has no name)`."""
+    """`function (module) file:line`, or `module+0xoffset (module: why it has no name)`, and how it was guessed."""
+    guess = f" [{HOW_GUESSED[frame.found]}]" if frame.found in HOW_GUESSED else ""
     if frame.module is None:
-        return f"0x{frame.address:x} [{frame.unnamed.value if frame.unnamed else 'unknown'}]"
+        return f"0x{frame.address:x} [{frame.unnamed.value if frame.unnamed else 'unknown'}]{guess}"
     why = f": {frame.unnamed.value}" if frame.unnamed else ""
-    place = f" {printable(frame.file)}:{frame.line}" if frame.file is not None else ""
-    return f"{printable(frame.label)} ({printable(frame.module)}{why}){place}"
+    line = f":{frame.line}" if frame.line is not None else ""
+    place = f" {printable(frame.file)}{line}" if frame.file is not None else ""
+    inlined = " [inlined]" if frame.inlined else ""
+    return f"{printable(frame.label)} ({printable(frame.module)}{why}){place}{inlined}{guess}"
 
 
 def _details(call: Call, meta: Meta) -> Iterator[str]:

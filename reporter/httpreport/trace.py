@@ -9,6 +9,8 @@ from dataclasses import dataclass
 
 from httpcapture import StackStatus
 
+from .unwind import End, Found
+
 
 class Unnamed(enum.Enum):
     """Why a frame has no name; the value is how it is said."""
@@ -16,14 +18,23 @@ class Unnamed(enum.Enum):
     NO_MAPS = "the process's maps were not recorded"
     UNMAPPED = "outside any mapping"
     NOT_CODE = "memory that is not executable"
-    ANONYMOUS = "anonymous memory, as of a JIT"
+    ANONYMOUS = "code made at run time, without a perf-PID.map"
+    NOT_IN_JIT_MAP = "code made at run time, not in its perf-PID.map"
     KERNEL_PROVIDED = "the kernel's own mapping"  # [vdso], [vsyscall]
     NO_MODULE = "its file was not recorded"
     NO_IDENTITY = "its build ID was not recorded"
     NOT_FOUND = "binary not found here"
     OTHER_BUILD = "another build of the binary is here"
     UNREADABLE = "binary not readable"
+    STRIPPED = "stripped, no symbol covers it"
     NO_SYMBOL = "no symbol covers it"
+
+
+HOW_GUESSED: dict[Found | None, str] = {
+    Found.FRAME_POINTER: "by frame pointer",
+    Found.STACK_TOP: "by the top of the stack",
+}
+"""Frames found without unwind information, and how."""
 
 
 class NoStack(enum.Enum):
@@ -46,10 +57,30 @@ class NoStack(enum.Enum):
             return cls.UNKNOWN
 
 
+class Incomplete(enum.Enum):
+    """Why a stack trace may lack outer frames; the value is how it is said."""
+
+    STACK_ENDED = "the stack copy ended"
+    NOT_CODE = "the next address is in no executable mapping"
+    NO_CFI = "a function without unwind information, and no frame pointer to follow"
+    BAD_CFI = "bad unwind information"
+    NOT_GROWING = "the next frame would not be above this one"
+    TOO_MANY_FRAMES = "more frames than the limit"
+    AS_RECORDED = "frame pointers only, recorded without stack copies"
+    NO_COPY = "frame pointers only, no stack copy: no slot was free, or a 32-bit process"
+    UNREADABLE = "frame pointers only, the stack could not be copied"
+    NO_MAPS = "frame pointers only, the process's maps were not recorded"
+    OTHER_PROCESSOR = "frame pointers only, this version does not unwind stacks of this processor"
+
+    @classmethod
+    def of(cls, end: End) -> Incomplete | None:
+        """Of the end of an unwinder's walk: None where it is the end of the stack."""
+        return cls.__members__.get(end.name)
+
+
 @dataclass(frozen=True)
 class Frame:
-    """One function activation. `symbol_offset` counts from the symbol's start, `file_offset` from the
-    file's."""
+    """One function activation. `symbol_offset` counts from the symbol's start, `file_offset` from the file's."""
 
     address: int
     module: str | None = None  # path, as the process saw it
@@ -59,14 +90,19 @@ class Frame:
     file: str | None = None
     line: int | None = None
     unnamed: Unnamed | None = None
+    function_start: int | None = None  # address in the module; known where it has no name but unwind information
+    found: Found | None = None  # how the unwinder found it; None in a stack trace by frame pointers only
+    inlined: bool = False  # into the frame that follows: no activation of its own on the stack
 
     @property
     def label(self) -> str:
-        """The name; without one `module+0xoffset`, or the reason where there is no module either."""
+        """The name; without one `module+0xSTART` of the function by its unwind information, which is the same in
+        every capture, else `module+0xoffset` in the file, or the reason where there is no module either."""
         if self.name is not None:
             return self.name
         if self.module is not None:
-            return f"{os.path.basename(self.module)}+0x{self.file_offset or 0:x}"
+            place = self.file_offset or 0 if self.function_start is None else self.function_start
+            return f"{os.path.basename(self.module)}+0x{place:x}"
         return f"[{self.unnamed.value if self.unnamed else 'unknown'}]"
 
 
@@ -77,3 +113,5 @@ class StackTrace:
     frames: tuple[Frame, ...]
     missing: NoStack | None = None
     left_out: int = 0
+    incomplete: Incomplete | None = None
+    copied: int = 0  # bytes of the stack copy, where it ended too early

@@ -13,13 +13,13 @@ from typing import Any
 from httpcapture import (
     End,
     Field,
+    JitMap,
     Layout,
-    Lost,
     MappedModule,
     Meta,
-    Module,
     Outcome,
     Process,
+    Record,
     Role,
     Stack,
     StackStatus,
@@ -137,7 +137,7 @@ def process(
 
 def capture(
     rows: Sequence[Row] = (Row(),),
-    records: Sequence[Module | Process | Stack | Lost] = (),
+    records: Sequence[Record] = (),
     completions: Sequence[bytes] = (),
     end: End | bool = True,
     **meta: Any,
@@ -146,7 +146,7 @@ def capture(
     stream = io.BytesIO()
     writer = Writer(stream, replace(META, **meta))
     for record in records:
-        getattr(writer, type(record).__name__.lower())(record)
+        getattr(writer, "jit_map" if isinstance(record, JitMap) else type(record).__name__.lower())(record)
     writer.calls(b"".join(row.packed() for row in rows))
     writer.completions(b"".join(completions))
     if end is True:

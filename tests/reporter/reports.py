@@ -6,14 +6,15 @@ from __future__ import annotations
 import io
 
 from httpcapture import Module, Reader
+from httpreport.binary import FindBinary
+from httpreport.elf import Elf
 from httpreport.recording import load
 from httpreport.report import Report, make_report
 from httpreport.selection import Selection
-from httpreport.symbolize import FindBinary
 from httpreport.trace import Unnamed
 
 
-def no_binary(module: Module) -> Unnamed:
+def no_binary(module: Module, carried: Elf | None) -> Unnamed:
     return Unnamed.NOT_FOUND
 
 

@@ -13,7 +13,7 @@ from test_symbolize import build_id
 from httpcapture import Module
 from httpreport import binaries
 from httpreport.binaries import Binaries
-from httpreport.symbolize import Binary
+from httpreport.binary import Binary
 from httpreport.trace import Unnamed
 
 PROGRAM = Path("/usr/bin/python3").resolve()
@@ -29,7 +29,7 @@ def test_a_file_of_the_recorded_build_is_read() -> None:
 
     assert isinstance(found, Binary)
     assert found.elf.build_id == BUILD_ID
-    assert len(found.symbols) > 0
+    assert len(found.symbols[0]) > 0
 
 
 def test_a_deleted_file_may_stand_at_its_path_again() -> None:

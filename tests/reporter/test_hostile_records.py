@@ -5,14 +5,17 @@ from __future__ import annotations
 import io
 import json
 import re
+import struct
+from dataclasses import replace
+from pathlib import Path
 
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from recordings import TEXT, Row, capture, completion, process, stack
+from recordings import PROCESS_START_NS, TEXT, Row, capture, completion, process, stack
 from reports import reported
 from rich.console import Console
 
-from httpcapture import End, Lost, Module
+from httpcapture import PROGRAM_HEADERS, SECTION_HEADERS, End, JitMap, Lost, Module, Section
 from httpreport import terminal
 from httpreport.binaries import Binaries
 from httpreport.fold import folded
@@ -48,6 +51,36 @@ MAPS = st.builds(
     b"%x-%x r-xp %08x 00:00 1 /%b\n".__mod__,
     st.tuples(U64, U64, U64, PATHS),
 )
+SECTIONS = st.builds(
+    Section,
+    st.integers(0, 3),
+    st.sampled_from(["", PROGRAM_HEADERS, SECTION_HEADERS, ".eh_frame", ".dynsym", ".dynstr", ".gnu_debuglink", "x"]),
+    U64,
+    U64,
+    st.one_of(st.just(0), U64),
+    st.one_of(st.binary(max_size=99), st.just(Path("/proc/self/exe").resolve().read_bytes()[:4096])),
+    TEXTS,
+)
+JIT_MAPS = st.builds(
+    JitMap,
+    st.just(12345),
+    st.just(PROCESS_START_NS),
+    st.integers(0, 3),
+    st.integers(0, 1),
+    st.one_of(st.binary(max_size=99), st.just(b"0 ffffffffffffffff \x1b[2Jevil\n")),
+    TEXTS,
+)
+COPIES = st.builds(
+    lambda values, id, memory: replace(
+        stack(TEXT, id=id),
+        registers=struct.pack("<21Q", *values),
+        memory_address=values[19],
+        memory=memory,
+    ),
+    st.lists(st.one_of(U64, st.integers(TEXT, TEXT + 0x100)), min_size=21, max_size=21),
+    st.integers(0, 3),
+    st.one_of(st.binary(max_size=99), st.just(struct.pack("<4Q", TEXT + 8, TEXT + 9, 0x10010, 0))),
+)
 RECORDS = st.lists(
     st.one_of(
         st.builds(Module, st.integers(0, 3), PATHS, st.binary(max_size=20), U64, st.binary(max_size=32), TEXTS),
@@ -58,6 +91,9 @@ RECORDS = st.lists(
             U64,
         ),
         st.builds(lambda addresses, id, taken: stack(*addresses, id=id, taken_ns=taken), ADDRESSES, U32, U64),
+        SECTIONS,
+        JIT_MAPS,
+        COPIES,
         st.builds(Lost, U64, st.dictionaries(TEXTS, U64, max_size=3)),
     ),
     max_size=8,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -14,7 +15,7 @@ import pytest
 from click.testing import CliRunner, Result
 from recordings import MS, PATH, TEXT, Row, capture, completion, process, stack
 
-from httpcapture import Lost, Module
+from httpcapture import Lost, Module, Record
 from httpreport import json_report
 from httpreport.main import main
 
@@ -50,6 +51,22 @@ def test_both_files_are_written_for_their_owner_and_the_next_command_is_said(run
     assert "frames: 0% of 2 named; without a name: 2 its file was not recorded" in result.stdout
     assert f"next: flamegraph.pl --countname us {out}/stacks.folded > {out}/stacks.svg" in result.stdout
     assert result.stderr == ""
+
+
+def test_a_debuginfod_server_that_fails_is_a_warning(out: Path, tmp_path: Path) -> None:
+    """A port that nobody listens on, as it was given back."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        url = f"http://127.0.0.1:{listening.getsockname()[1]}"
+    run_cap = tmp_path / "run.cap"
+    records: list[Record] = [Module(1, PATH, b"\1" * 20, 9000, b""), process(modules=[(TEXT, 1)]), stack(TEXT)]
+    run_cap.write_bytes(capture([Row()], records))
+
+    result = run(run_cap, "-o", out, "--debuginfod-url", url)
+
+    assert result.exit_code == 0
+    assert f"warning: debuginfod server {url} is not asked any more: " in result.stdout
+    assert "binary not found here" in result.stdout
+    assert run(run_cap, "-o", out, "-f", "--debuginfod-url", "ftp://x").exit_code == 1
 
 
 def test_files_that_exist_are_kept_unless_forced(run_cap: Path, out: Path) -> None:
@@ -218,7 +235,8 @@ def test_json_is_one_document_and_all_of_standard_output(tmp_path: Path, monkeyp
     assert result.stderr.startswith("warning: lost calls: 4 (the recorder could not keep up)")
     assert [warning["cause"] for warning in document["warnings"]] == ["lost"]
     assert document["ledger"] == {"recorded": 2, "kept": 2, "lost": {"call_ring_full": 4}, "complete": False}
-    assert document["frames"] == {"total": 1, "named": 0, "unnamed": {"not_found": 1}}
+    assert document["frames"] == {"total": 1, "named": 0, "unnamed": {"not_found": 1}, "guessed": 0}
+    assert document["stack_traces"] == {"total": 1, "incomplete": {"as_recorded": 1}}
     assert [call["duration_ns"] for call in document["calls"]] == [300 * MS, 250 * MS]
     split = [(call["request_ns"], call["wait_ns"], call["response_ns"]) for call in document["calls"]]
     assert split == [(0, 300 * MS, 0), (2 * MS, 248 * MS, 7 * MS)]
@@ -232,7 +250,7 @@ def test_every_field_of_the_json_document_is_documented(run_cap: Path) -> None:
     document = json.loads(run(run_cap, "--json").stdout)
 
     documented = set(re.findall(r"`(\w+)`", json_report.__doc__ or ""))
-    assert keys(document) - {"its_file_was_not_recorded", "no_module"} <= documented
+    assert keys(document) - {"no_module", "as_recorded"} <= documented
 
 
 def test_json_of_an_empty_capture(tmp_path: Path) -> None:

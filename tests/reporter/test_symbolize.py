@@ -5,22 +5,26 @@ from __future__ import annotations
 
 import ctypes
 import hashlib
+import io
 import os
 import re
 import shutil
 import subprocess
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from compiled import compiled, run
-from recordings import MAPS, META, PATH, PROCESS_START_NS, STARTED_NS, TEXT, process, stack
+from live import own_cache  # noqa: F401 (a fixture)
+from recordings import MAPS, META, PATH, PROCESS_START_NS, STARTED_NS, TEXT, capture, process, stack
 
-from httpcapture import Module, Process, Stack
+from httpcapture import Module, Process, Reader, Stack
 from httpreport import maps
 from httpreport.binaries import Binaries
-from httpreport.recording import ProcessKey
+from httpreport.recording import ProcessKey, load
+from httpreport.selection import Selection
 from httpreport.symbolize import Symbolizer
 from httpreport.trace import Frame, NoStack, StackTrace, Unnamed
 
@@ -68,13 +72,18 @@ def recorded(text: bytes, pid: int = 12345) -> tuple[Process, dict[int, Module]]
     return process(text, mapped, pid=pid), modules
 
 
+EMPTY = load(Reader(io.BytesIO(capture([]))), Selection.of(META, 0, ()))  # a recording of nothing
+
+
 def traced(
     recorded_stack: Stack, processes: list[Process], modules: dict[int, Module], symfs: str | None = None
 ) -> StackTrace:
     by_key: dict[ProcessKey, list[Process]] = {}
     for one in processes:
         by_key.setdefault(ProcessKey.of(META, one.pid, one.start_ns), []).append(one)
-    return Symbolizer(META, by_key, modules, Binaries(symfs).find).stack_trace(recorded_stack)
+    recording = replace(EMPTY, processes=by_key, modules=modules)
+    with closing(Binaries(symfs)) as binaries:
+        return Symbolizer(recording, binaries.find).stack_trace(recorded_stack)
 
 
 def reasons(trace: StackTrace) -> list[Unnamed | None]:
@@ -162,7 +171,7 @@ def test_a_stripped_binary_gives_only_what_dynsym_covers(tmp_path: Path, program
         text = Path(f"/proc/{running.pid}/maps").read_bytes()
         running.kill()
 
-    assert reasons(traced(stack(address), *recorded_as_list(text))) == [Unnamed.NO_SYMBOL]
+    assert reasons(traced(stack(address), *recorded_as_list(text))) == [Unnamed.STRIPPED]
 
 
 def test_a_binary_is_found_below_symfs_and_only_its_own_build(
@@ -205,7 +214,7 @@ def test_every_reason_without_a_binary() -> None:
     ]
     assert [frame.label for frame in trace.frames[:2]] == [
         "lib nova.so+0x1005",
-        "[anonymous memory, as of a JIT]",
+        "[code made at run time, without a perf-PID.map]",
     ]
     assert reasons(unrecorded) == [Unnamed.NO_MODULE]
 

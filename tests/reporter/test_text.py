@@ -12,11 +12,11 @@ import numpy as np
 from recordings import MS, PATH, TEXT, Row, capture, completion, process, stack
 from reports import reported
 
-from httpcapture import Lost, Module, Outcome, Process, Role, Stack, StackStatus
+from httpcapture import Lost, Module, Outcome, Record, Role, StackStatus
+from httpreport.binary import Binary
 from httpreport.elf import Elf, Segment
 from httpreport.fold import folded
 from httpreport.report import Report
-from httpreport.symbolize import Binary
 from httpreport.symbols import SYMBOL, SymbolTable
 from httpreport.text import text
 
@@ -64,14 +64,18 @@ def one_of_everything() -> Report:
             [completion(rows[0], 30 * MS, 112, 400_000)],
         ),
         milliseconds=50,
-        find_binary=lambda module: BINARY,
+        find_binary=lambda module, carried: BINARY,
     )
 
 
 STRINGS = b"function_a\0_ZN4nova4sendERKSs\0"
 BINARY = Binary(
     Elf("x86_64", (Segment(0x1000, 0x1000, 0x2000, 0x2000, True),), {}),
-    SymbolTable(np.array([(0x1000, 0x1020, 0, -1, False), (0x1020, 0x1060, 11, -1, False)], SYMBOL), STRINGS),
+    (
+        SymbolTable(
+            np.array([(0x1000, 0x1020, 0, -1, False), (0x1020, 0x1060, 11, -1, False)], SYMBOL), STRINGS, (".symtab",)
+        ),
+    ),
 )
 
 
@@ -97,22 +101,23 @@ def test_the_block_of_the_specification_to_the_letter() -> None:
     lines = list(text(reported(data), "run.cap"))
 
     start = lines.index("PID: 12345, Comm: nova-api, Stack ID: 3")
-    assert lines[start + 1 : start + 5] == [
+    assert lines[start + 1 : start + 6] == [
         "Duration: 250.00 ms, Size: 512 bytes",
         "Src IP: 192.168.1.10, Dst IP: 192.168.1.20, Dst Port: 80",
         "Stack trace:",
         "    lib nova.so+0x1000 (/opt/nova/lib nova.so: its file was not recorded)",
+        "    [frame pointers only, recorded without stack copies]",
     ]
 
 
 def test_the_same_stack_of_a_thousand_calls_is_named_once() -> None:
     asked = []
 
-    def find_binary(module: Module) -> Binary:
+    def find_binary(module: Module, carried: Elf | None) -> Binary:
         asked.append(module)
         return BINARY
 
-    records: list[Module | Process | Stack] = [
+    records: list[Record] = [
         Module(1, PATH, b"\1" * 20, 9000, b""),
         process(modules=[(TEXT, 1)]),
         stack(TEXT),

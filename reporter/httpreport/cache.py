@@ -1,0 +1,64 @@
+"""Files that the reporter keeps between runs, below XDG_CACHE_HOME/httpreport: whole or not there, never too many.
+
+A file is written under another name and renamed, so that nobody ever reads half of one, and when all of a kind take
+more than their share, those not used for longest go. Whoever reads a file checks it as if a stranger had written it.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+PRIVATE = 0o700
+
+
+@dataclass(frozen=True)
+class Cache:
+    """The files of one kind, together at most `max_bytes`."""
+
+    folder: str
+    max_bytes: int
+
+    @classmethod
+    def of_user(cls, kind: str, max_bytes: int) -> Cache:
+        """Below XDG_CACHE_HOME, which has to be absolute (XDG Base Directory Specification), else ~/.cache."""
+        home = os.environ.get("XDG_CACHE_HOME", "")
+        home = home if os.path.isabs(home) else os.path.expanduser("~/.cache")
+        return cls(os.path.join(home, "httpreport", kind), max_bytes)
+
+    def find(self, name: str) -> str | None:
+        """The path of a file that is there; it counts as used."""
+        path = os.path.join(self.folder, name)
+        try:
+            os.utime(path)
+        except OSError:
+            return None
+        return path
+
+    def write(self, name: str, pieces: Iterable[bytes]) -> str:
+        """Write a file and return its path. Raises OSError, and what `pieces` raises; then nothing is left behind."""
+        os.makedirs(self.folder, PRIVATE, exist_ok=True)
+        descriptor, temporary = tempfile.mkstemp(dir=self.folder)
+        try:
+            with open(descriptor, "wb") as file:
+                file.writelines(pieces)
+            path = os.path.join(self.folder, name)
+            os.replace(temporary, path)
+        except BaseException:
+            os.unlink(temporary)
+            raise
+        self._shrink(path)
+        return path
+
+    def _shrink(self, newest: str) -> None:
+        found = []
+        for entry in os.scandir(self.folder):
+            status = entry.stat(follow_symlinks=False)
+            found.append((entry.path != newest, -status.st_mtime_ns, status.st_size, entry.path))
+        total = 0
+        for _, _, size, path in sorted(found):
+            total += size
+            if total > self.max_bytes and path != newest:
+                os.unlink(path)

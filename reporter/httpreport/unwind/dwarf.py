@@ -1,0 +1,87 @@
+"""The numbers and pointers that call frame information is made of, read from bytes that may be hostile.
+
+A reader here takes bytes and a place in them and returns a value and the place behind it. It raises BadCfi,
+or IndexError or struct.error where the bytes end: `eh_frame` turns all three into one BadCfi.
+
+Formats: LEB128: DWARF 5, 7.6. Pointer encodings: LSB Core 5.0, 10.5.
+"""
+
+from __future__ import annotations
+
+import struct
+
+ADDRESS_MASK = (1 << 64) - 1
+OMITTED = 0xFF  # the pointer encoding that says "no pointer"
+
+_MAX_LEB_BYTES = 10  # 64 bits
+_MORE, _SIGN = 0x80, 0x40
+_PC_RELATIVE, _DATA_RELATIVE = 0x10, 0x30
+_INTEGERS = {
+    0x00: struct.Struct("<Q"),
+    0x02: struct.Struct("<H"),
+    0x03: struct.Struct("<I"),
+    0x04: struct.Struct("<Q"),
+    0x0A: struct.Struct("<h"),
+    0x0B: struct.Struct("<i"),
+    0x0C: struct.Struct("<q"),
+}
+_ULEB, _SLEB = 0x01, 0x09
+
+
+class BadCfi(ValueError):
+    """Call frame information that breaks its format or asks for what is not supported; the message says
+    which."""
+
+
+class Budget:
+    """How much work hostile unwind information may still cause; whoever works spends from it first."""
+
+    def __init__(self, left: int) -> None:
+        self.left = left
+
+    def spend(self) -> None:
+        self.left -= 1
+        if self.left < 0:
+            raise BadCfi("too much work")
+
+
+def uleb128(data: bytes, at: int) -> tuple[int, int]:
+    value = 0
+    for shift in range(0, 7 * _MAX_LEB_BYTES, 7):
+        byte = data[at]
+        at += 1
+        value |= (byte & ~_MORE) << shift
+        if byte < _MORE:
+            return value, at
+    raise BadCfi("a LEB128 number of more than 64 bits")
+
+
+def sleb128(data: bytes, at: int) -> tuple[int, int]:
+    value, end = uleb128(data, at)
+    if data[end - 1] & _SIGN:
+        value -= 1 << 7 * (end - at)
+    return value, end
+
+
+def pointer(data: bytes, at: int, encoding: int, address: int, data_address: int = 0) -> tuple[int, int]:
+    """An encoded pointer whose first byte is at `address`; `data_address` is what "data relative" is relative
+    to.
+
+    The flag "indirect" (0x80) is left to the caller: the value is then the address of the pointer.
+    """
+    form, base = encoding & 0x0F, encoding & 0x70
+    if form == _ULEB:
+        value, end = uleb128(data, at)
+    elif form == _SLEB:
+        value, end = sleb128(data, at)
+    elif form in _INTEGERS:
+        value, end = _INTEGERS[form].unpack_from(data, at)[0], at + _INTEGERS[form].size
+    else:
+        raise BadCfi(f"pointer encoding {encoding:#x}")
+    if base == _PC_RELATIVE:
+        value += address
+    elif base == _DATA_RELATIVE:
+        value += data_address
+    elif base:
+        raise BadCfi(f"pointer encoding {encoding:#x}")
+    return value & ADDRESS_MASK, end

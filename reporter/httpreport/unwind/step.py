@@ -1,0 +1,143 @@
+"""One step from a frame to its caller: registers, a row and stack memory in, the caller's registers out.
+
+A register whose value cannot be known becomes None; only what is needed and not known ends a walk, with a
+reason.
+"""
+
+from __future__ import annotations
+
+import enum
+import struct
+from dataclasses import dataclass
+
+from .architecture import WORD, Architecture, Registers
+from .cfa import RegisterRule, Row, Rule
+from .dwarf import ADDRESS_MASK, BadCfi, Budget
+from .expression import evaluate, known
+
+_U64 = struct.Struct("<Q")
+
+
+class End(enum.Enum):
+    """Why a walk ended. Only the first three are the end of the stack."""
+
+    OUTERMOST = "the outermost frame, by its unwind information"
+    NO_RETURN_ADDRESS = "the outermost frame: its return address is 0"
+    NO_FRAME_POINTER = "the outermost frame: its frame pointer is 0"
+    STACK_ENDED = "the copied stack ended"
+    NOT_CODE = "the address is in no executable mapping"
+    NO_CFI = "no unwind information, and no frame pointer to follow"
+    BAD_CFI = "the unwind information is bad or needs what is not known"
+    NOT_GROWING = "the caller's frame would not be above its callee's"
+    TOO_MANY_FRAMES = "more frames than the limit"
+
+
+class WalkEnded(Exception):
+    """There is no caller; `reason` says why."""
+
+    def __init__(self, reason: End, detail: str = "") -> None:
+        super().__init__(reason, detail)
+        self.reason = reason
+        self.detail = detail
+
+
+@dataclass(frozen=True)
+class StackMemory:
+    """The copied bytes of a stack, from `address` (the stack pointer) upwards."""
+
+    address: int
+    data: bytes
+
+    def read(self, address: int) -> int:
+        """The 8-byte value at `address`; raises WalkEnded where it was not copied."""
+        offset = address - self.address
+        if not 0 <= offset <= len(self.data) - WORD:
+            raise WalkEnded(End.STACK_ENDED, f"{address:#x} was not copied")
+        value: int = _U64.unpack_from(self.data, offset)[0]
+        return value
+
+
+def step_by_cfi(
+    architecture: Architecture, registers: Registers, row: Row, memory: StackMemory, budget: Budget
+) -> Registers:
+    """The caller's registers by a row of call frame information; raises WalkEnded."""
+    try:
+        return _apply(architecture, registers, row, memory, budget)
+    except (BadCfi, IndexError, OverflowError, struct.error) as error:
+        raise WalkEnded(End.BAD_CFI, str(error)) from None
+
+
+def step_by_frame_pointer(architecture: Architecture, registers: Registers, memory: StackMemory) -> Registers:
+    """The caller's registers by the frame record that the frame pointer points to; raises WalkEnded.
+
+    All other registers are unknown from there on: a function without unwind information may have saved them
+    anywhere.
+    """
+    frame, stack = registers[architecture.frame_pointer], registers[architecture.stack_pointer]
+    if frame is None or stack is None or frame < stack or frame % WORD:
+        raise WalkEnded(End.NO_CFI)
+    caller: list[int | None] = [None] * architecture.register_count
+    caller[architecture.frame_pointer] = memory.read(frame)
+    caller[architecture.instruction_pointer] = memory.read(frame + WORD)
+    caller[architecture.stack_pointer] = frame + 2 * WORD
+    return caller
+
+
+def step_by_stack_top(architecture: Architecture, registers: Registers, memory: StackMemory) -> Registers:
+    """The caller's registers if the function has no frame of its own: its return address is on top of the
+    stack.
+
+    So are the system call stubs in assembly of Go and musl. Raises WalkEnded.
+    """
+    caller: list[int | None] = [None] * architecture.register_count
+    stack = registers[architecture.stack_pointer]
+    if stack is None:
+        raise WalkEnded(End.NO_CFI)
+    caller[architecture.frame_pointer] = registers[architecture.frame_pointer]
+    caller[architecture.instruction_pointer] = memory.read(stack)
+    caller[architecture.stack_pointer] = stack + WORD
+    return caller
+
+
+def _apply(
+    architecture: Architecture, registers: Registers, row: Row, memory: StackMemory, budget: Budget
+) -> Registers:
+    if row.outermost:
+        raise WalkEnded(End.OUTERMOST)
+    stack = known(registers, architecture.stack_pointer)
+    if row.cfa.expression:
+        cfa = evaluate(row.cfa.expression, registers, memory.read, budget)
+    else:
+        cfa = (known(registers, row.cfa.register) + row.cfa.offset) & ADDRESS_MASK
+    if cfa <= stack and not row.signal:  # a signal may have changed to another stack
+        raise WalkEnded(End.NOT_GROWING, f"{cfa:#x} after {stack:#x}")
+    caller = list(registers)
+    caller[architecture.stack_pointer] = cfa
+    caller[architecture.instruction_pointer] = None
+    for register, rule in row.rules:
+        if register >= len(caller):
+            continue
+        if rule.kind is Rule.OFFSET and cfa + rule.number < stack and register != row.return_address:
+            continue  # its slot is below the stack pointer: in an epilogue, popped already
+        try:
+            caller[register] = _restore(rule, registers, cfa, memory, budget)
+        except WalkEnded:
+            if register == row.return_address:
+                raise
+            caller[register] = None
+    caller[architecture.instruction_pointer] = known(caller, row.return_address)
+    return caller
+
+
+def _restore(rule: RegisterRule, registers: Registers, cfa: int, memory: StackMemory, budget: Budget) -> int | None:
+    if rule.kind is Rule.OFFSET:
+        return memory.read((cfa + rule.number) & ADDRESS_MASK)
+    if rule.kind is Rule.VALUE_OFFSET:
+        return (cfa + rule.number) & ADDRESS_MASK
+    if rule.kind is Rule.REGISTER:
+        return registers[rule.number]
+    if rule.kind is Rule.EXPRESSION:
+        return memory.read(evaluate(rule.expression, registers, memory.read, budget, (cfa,)))
+    if rule.kind is Rule.VALUE_EXPRESSION:
+        return evaluate(rule.expression, registers, memory.read, budget, (cfa,))
+    return None

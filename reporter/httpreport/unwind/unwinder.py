@@ -1,0 +1,33 @@
+"""The unwinder of one process: a stack seen before costs a dictionary look-up, a common one a fast walk, any
+other a full one."""
+
+from __future__ import annotations
+
+from .architecture import Architecture, Registers
+from .fast import FastWalker
+from .walk import AddressSpace, StackWalk, full_walk
+from .x86_64 import X86_64
+
+MAX_KEPT_WALKS = 512
+
+
+class Unwinder:
+    """Walks the stacks of one address space."""
+
+    def __init__(self, space: AddressSpace, architecture: Architecture = X86_64) -> None:
+        self._space = space
+        self._architecture = architecture
+        self._fast = FastWalker(space, architecture)
+        self._walks: dict[tuple[Registers, bytes], StackWalk] = {}
+
+    def unwind(self, registers: Registers, stack: bytes) -> StackWalk:
+        """Walk one stack: `stack` are the bytes from the stack pointer upwards. Never raises for what they
+        hold."""
+        key = (tuple(registers), stack)
+        walk = self._walks.get(key)
+        if walk is None:
+            if len(self._walks) >= MAX_KEPT_WALKS:
+                self._walks.clear()
+            walk = self._fast.walk(*key) or full_walk(self._space, self._architecture, *key)
+            self._walks[key] = walk
+        return walk

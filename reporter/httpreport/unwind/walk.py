@@ -1,0 +1,142 @@
+"""A walk goes from the recorded registers through the stack bytes to the outermost frame, or says why it
+stopped before.
+
+Frames are looked up by pc: the recorded one as it is, and so is one that a signal interrupted; every return
+address less 1, since it may lie behind its function. `full_walk` carries all registers and follows every kind
+of row.
+"""
+
+from __future__ import annotations
+
+import enum
+from bisect import bisect_right
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from .architecture import Architecture, Registers
+from .cfa import Row
+from .dwarf import BadCfi, Budget
+from .eh_frame import CallFrameInfo
+from .step import (
+    End,
+    StackMemory,
+    WalkEnded,
+    step_by_cfi,
+    step_by_frame_pointer,
+    step_by_stack_top,
+)
+
+MAX_FRAMES = 1024
+MAX_EXPRESSION_STEPS = 20000  # in one walk
+
+
+class Found(enum.IntEnum):
+    """How a frame was found."""
+
+    REGISTERS = 0  # the recorded instruction pointer
+    CFI = 1  # by its callee's unwind information
+    FRAME_POINTER = 2  # its callee has no unwind information: by the frame pointer
+    STACK_TOP = 3  # its callee, the leaf, has no unwind information: a code address was on top of its stack
+    INTERRUPTED = 4  # by its callee's unwind information: a signal frame, so the address was not called from
+
+
+@dataclass(frozen=True)
+class StackWalk:
+    """The frames of one stack, leaf first, with all that were found before a failure."""
+
+    addresses: tuple[int, ...]
+    found: tuple[Found, ...]  # for each address
+    end: End
+    detail: str = ""
+
+    @property
+    def complete(self) -> bool:
+        """Whether the outermost frame was reached."""
+        return self.end in (End.OUTERMOST, End.NO_RETURN_ADDRESS, End.NO_FRAME_POINTER)
+
+    @property
+    def inside(self) -> tuple[int, ...]:
+        """For each frame an address inside the instruction that it is at: a return address lies behind its call, and so
+        maybe behind its function."""
+        exact = (Found.REGISTERS, Found.INTERRUPTED)
+        return tuple(pc if found in exact else pc - 1 for pc, found in zip(self.addresses, self.found))
+
+
+class CodeRange(NamedTuple):
+    """One executable mapping: addresses [start, end), and what its module says about unwinding, if
+    anything."""
+
+    start: int
+    end: int
+    bias: int  # address in the process - address in the module
+    frames: CallFrameInfo | None
+
+
+class AddressSpace:
+    """The executable mappings of a process at one moment."""
+
+    def __init__(self, ranges: Iterable[CodeRange]) -> None:
+        self._ranges = sorted(ranges, key=lambda code: code.start)
+        self._starts = [code.start for code in self._ranges]
+
+    def find(self, address: int) -> CodeRange | None:
+        """The mapping that holds `address`, None where no code is mapped."""
+        index = bisect_right(self._starts, address) - 1
+        return self._ranges[index] if index >= 0 and address < self._ranges[index].end else None
+
+    def row(self, address: int) -> Row | BadCfi | None:
+        """The row at `address`, None where there is no unwind information; raises WalkEnded where there is no
+        code."""
+        code = self.find(address)
+        if code is None:
+            raise WalkEnded(End.NOT_CODE, f"{address:#x}")
+        return code.frames.row(address - code.bias) if code.frames else None
+
+
+def full_walk(space: AddressSpace, architecture: Architecture, registers: Registers, stack: bytes) -> StackWalk:
+    """Walk one stack with all registers; `stack` are the bytes from the stack pointer upwards."""
+    pc, start = registers[architecture.instruction_pointer], registers[architecture.stack_pointer]
+    if pc is None or start is None:
+        return StackWalk((), (), End.STACK_ENDED, "the instruction or the stack pointer was not recorded")
+    memory, budget = StackMemory(start, stack), Budget(MAX_EXPRESSION_STEPS)
+    addresses, found = [pc], [Found.REGISTERS]
+    try:
+        while len(addresses) < MAX_FRAMES:
+            row = space.row(pc if found[-1] in (Found.REGISTERS, Found.INTERRUPTED) else pc - 1)
+            if isinstance(row, BadCfi):
+                raise WalkEnded(End.BAD_CFI, str(row))
+            if row is None:
+                registers, how = _step_without_cfi(space, architecture, registers, memory, found[-1])
+            else:
+                registers = step_by_cfi(architecture, registers, row, memory, budget)
+                how = Found.INTERRUPTED if row.signal else Found.CFI
+            pc = registers[architecture.instruction_pointer] or 0
+            if not pc:
+                raise WalkEnded(End.NO_RETURN_ADDRESS)
+            addresses.append(pc)
+            found.append(how)
+    except WalkEnded as ended:
+        return StackWalk(tuple(addresses), tuple(found), ended.reason, ended.detail)
+    return StackWalk(tuple(addresses), tuple(found), End.TOO_MANY_FRAMES)
+
+
+def _step_without_cfi(
+    space: AddressSpace, architecture: Architecture, registers: Registers, memory: StackMemory, found: Found
+) -> tuple[Registers, Found]:
+    """The caller of a function without unwind information; raises WalkEnded unless it is code or nothing.
+
+    The leaf is taken for a system call stub without a frame if a code address is on top of its stack. psABI
+    1.0, 3.4.1: the outermost frame is marked by a frame pointer of 0.
+    """
+    if found == Found.REGISTERS:
+        caller = step_by_stack_top(architecture, registers, memory)
+        if space.find((caller[architecture.instruction_pointer] or 0) - 1):
+            return caller, Found.STACK_TOP
+    elif registers[architecture.frame_pointer] == 0 and found in (Found.FRAME_POINTER, Found.STACK_TOP):
+        raise WalkEnded(End.NO_FRAME_POINTER)
+    caller = step_by_frame_pointer(architecture, registers, memory)
+    pc = caller[architecture.instruction_pointer] or 0
+    if pc and not space.find(pc - 1):
+        raise WalkEnded(End.NO_CFI, f"the frame pointer leads to {pc:#x}, which is no code")
+    return caller, Found.FRAME_POINTER

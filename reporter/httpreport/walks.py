@@ -1,0 +1,124 @@
+"""A recorded stack becomes the addresses of its frames: by its copy and unwind information, else as the recorder
+found them by frame pointer, and the result says which.
+
+A process may have several recorded maps; the nearest in time are taken, unless others let the walk go further.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cached_property
+from operator import attrgetter
+from typing import Callable, Optional
+
+import numpy as np
+
+from httpcapture import Meta, Stack
+
+from .maps import Mapping, Maps
+from .trace import Incomplete
+from .unwind import AddressSpace, CallFrameInfo, CodeRange, Found, Registers, StackWalk, Unwinder, registers
+
+MAX_FRAMES = 1024  # the kernel's default (kernel.perf_event_max_stack) is 127
+
+# struct pt_regs of x86-64 (arch/x86/include/asm/ptrace.h), the order since 2.6; DWARF's names.
+_PT_REGS = struct.Struct("<21Q")
+_PT_REGS_NAMES = (
+    *("r15", "r14", "r13", "r12", "rbp", "rbx", "r11", "r10", "r9", "r8", "rax", "rcx", "rdx", "rsi", "rdi"),
+    *("orig_rax", "rip", "cs", "eflags", "rsp", "ss"),
+)
+_NOT_DWARF = {"orig_rax", "cs", "eflags", "ss"}
+
+
+CallFrames = Callable[[Mapping, Optional[int]], Optional[tuple[int, CallFrameInfo]]]
+"""Load bias and unwind information of a mapping and the id of its module, None where there is none."""
+
+
+@dataclass(frozen=True, eq=False)
+class Snapshot:
+    """A process's mappings at one moment, and the modules that they map, by the mapping's start."""
+
+    maps: Maps
+    modules: dict[int, int]
+    call_frames: CallFrames
+
+    @cached_property
+    def unwinder(self) -> Unwinder:
+        """Made when a stack copy needs it: that is when all modules are looked for."""
+        return Unwinder(AddressSpace(map(self._code_range, filter(attrgetter("executable"), self.maps))))
+
+    def _code_range(self, mapping: Mapping) -> CodeRange:
+        bias, frames = self.call_frames(mapping, self.modules.get(mapping.start)) or (0, None)
+        return CodeRange(mapping.start, mapping.end, bias, frames)
+
+
+@dataclass(frozen=True)
+class Walk:
+    """The frames of one stack, leaf first: `inside[i]` is a byte of the instruction that `addresses[i]` stands for,
+    `found` is empty where the walk is by frame pointers."""
+
+    addresses: tuple[int, ...]
+    inside: tuple[int, ...]
+    found: tuple[Found, ...] = ()
+    incomplete: Incomplete | None = None
+    copied: int = 0  # bytes, where the copy ended too early
+    left_out: int = 0
+
+
+def walk(meta: Meta, stack: Stack, snapshots: Iterable[Snapshot]) -> tuple[Walk, Snapshot | None]:
+    """The walk, and the maps that its addresses are in; None where there are none. `snapshots` are the process's, the
+    nearest in time first."""
+    reason = _why_no_unwinding(meta, stack)
+    unwound = None if reason else _unwound(stack, snapshots)
+    return unwound or _by_frame_pointers(stack, snapshots, reason or Incomplete.NO_MAPS)
+
+
+def _why_no_unwinding(meta: Meta, stack: Stack) -> Incomplete | None:
+    if not stack.registers:
+        recorded_so = not meta.limits.get("stack_pages")
+        return Incomplete.AS_RECORDED if recorded_so else Incomplete.NO_COPY
+    if meta.arch != "x86_64" or len(stack.registers) < _PT_REGS.size:
+        return Incomplete.OTHER_PROCESSOR
+    if not stack.memory:
+        return Incomplete.UNREADABLE
+    return None
+
+
+def _unwound(stack: Stack, snapshots: Iterable[Snapshot]) -> tuple[Walk, Snapshot] | None:
+    values, memory = _recorded_registers(stack), _from_stack_pointer(stack)
+    best: tuple[StackWalk, Snapshot] | None = None
+    for one in snapshots:
+        found = one.unwinder.unwind(values, memory)
+        if best is None or found.complete or len(found.addresses) > len(best[0].addresses):
+            best = found, one
+        if found.complete:
+            break
+    if best is None:
+        return None
+    found, one = best
+    incomplete = Incomplete.of(found.end)
+    copied = len(stack.memory) if incomplete is Incomplete.STACK_ENDED else 0
+    return Walk(found.addresses, found.inside, found.found, incomplete, copied), one
+
+
+def _recorded_registers(stack: Stack) -> Registers:
+    values = dict(zip(_PT_REGS_NAMES, _PT_REGS.unpack_from(stack.registers)))
+    return registers(**{name: value for name, value in values.items() if name not in _NOT_DWARF})
+
+
+def _from_stack_pointer(stack: Stack) -> bytes:
+    """The recorder copies from there; whatever else a capture says has no meaning."""
+    stack_pointer = _PT_REGS.unpack_from(stack.registers)[_PT_REGS_NAMES.index("rsp")]
+    return stack.memory if stack.memory_address == stack_pointer else b""
+
+
+def _by_frame_pointers(stack: Stack, snapshots: Iterable[Snapshot], reason: Incomplete) -> tuple[Walk, Snapshot | None]:
+    """The maps that hold most of the stack's addresses, of those the nearest in time: after an exec the later maps
+    hold none of them, after a dlopen the earlier ones not all."""
+    addresses = np.frombuffer(stack.frames, "<u8", len(stack.frames) // 8).tolist()
+    kept = tuple(addresses[:MAX_FRAMES])
+    best = max(snapshots, key=lambda one: sum(map(one.maps.has_code, kept)), default=None)
+    inside = (*kept[:1], *(address - 1 for address in kept[1:]))
+    return Walk(kept, inside, incomplete=reason, left_out=len(addresses) - len(kept)), best

@@ -1,0 +1,117 @@
+"""Stacks of live processes as the recorder would write them: registers and stack bytes that gdb takes, maps, and the
+modules with what a capture carries of them."""
+
+from __future__ import annotations
+
+import os
+import re
+import struct
+import subprocess
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from compiled import run
+from recordings import PROCESS_START_NS, STARTED_NS, Row, capture, process
+from stacks import RecordedStack, taken_from
+
+from httpcapture import MAX_PART, Module, Process, Record, Section, Stack
+from httprec.elf_sections import places
+from httpreport import maps
+from httpreport.unwind.x86_64 import REGISTER_NAMES
+
+_PT_REGS = (
+    *("r15", "r14", "r13", "r12", "rbp", "rbx", "r11", "r10", "r9", "r8", "rax", "rcx", "rdx", "rsi", "rdi"),
+    *("orig_rax", "rip", "cs", "eflags", "rsp", "ss"),
+)
+LIMITS = {"stack_pages": 4}
+
+
+@pytest.fixture(autouse=True)
+def own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """For test modules that import it: what the reporter keeps between runs is not the user's."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+
+
+def build_id(path: Path) -> bytes:
+    match = re.search(r"Build ID: ([0-9a-f]+)", run("readelf", "-n", path))
+    return bytes.fromhex(match[1]) if match else b""
+
+
+def parts(module: int, path: Path) -> Iterator[Section]:
+    """What the recorder copies of a file, in its own parts."""
+    data = path.read_bytes()
+    with path.open("rb") as file:
+        found = list(places(file.fileno()))
+    for place in found:
+        for start in range(0, place.size, MAX_PART):
+            piece = data[place.offset + start : place.offset + min(start + MAX_PART, place.size)]
+            yield Section(module, place.name, place.address, place.size, start, piece)
+
+
+@contextmanager
+def blocked(*command: str | Path) -> Iterator[int]:
+    """The pid of a program that has come to wait for its standard input."""
+    with subprocess.Popen(command, stdin=subprocess.PIPE) as running:
+        try:
+            for _ in range(500):
+                if Path(f"/proc/{running.pid}/syscall").read_text().startswith("0 "):
+                    break
+                time.sleep(0.01)
+            else:
+                raise AssertionError(f"{command} does not read its input")
+            yield running.pid
+        finally:
+            running.kill()
+
+
+@dataclass(frozen=True)
+class Taken:
+    """One stack with all that was recorded of its process."""
+
+    stack: Stack
+    process: Process
+    modules: Sequence[Module]
+    sections: Sequence[Section]
+    expected: tuple[int, ...]  # the addresses that gdb found
+
+    def records(self, *more: Record) -> list[Record]:
+        return [*self.modules, *self.sections, self.process, self.stack, *more]
+
+    def capture(self, *more: Record) -> bytes:
+        return capture([Row(stack=self.stack.id)], self.records(*more), limits=LIMITS)
+
+
+def taken(pid: int, files: dict[str, Path] | None = None) -> Taken:
+    """The stack of a blocked process. `files`: where modules lie that are not at their paths."""
+    recorded = taken_from(pid)
+    modules: list[Module] = []
+    sections: list[Section] = []
+    mapped = []
+    for mapping in maps.parse(recorded.maps.encode()):
+        path = (files or {}).get(os.fsdecode(mapping.path), Path(os.fsdecode(mapping.path)))
+        if mapping.executable and path.is_file():
+            module = Module(len(modules) + 1, mapping.path, build_id(path), path.stat().st_size, b"", machine=62)
+            modules.append(module)
+            sections += parts(module.id, path)
+            mapped.append((mapping.start, module.id))
+    return Taken(
+        stack_copy(recorded),
+        process(recorded.maps.encode(), mapped),
+        modules,
+        sections,
+        recorded.expected,
+    )
+
+
+def stack_copy(recorded: RecordedStack, id: int = 256) -> Stack:
+    """The Stack record of what gdb took."""
+    values = dict(zip(REGISTER_NAMES, recorded.registers))
+    registers = struct.pack("<21Q", *(values.get(name) or 0 for name in _PT_REGS))
+    frames = struct.pack("<Q", values["rip"] or 0)
+    address = values["rsp"] or 0
+    memory = recorded.stack[: 64 << 10]
+    return Stack(id, 12345, PROCESS_START_NS, STARTED_NS + 1, frames, registers, address, memory)

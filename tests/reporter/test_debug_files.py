@@ -1,0 +1,263 @@
+"""A debug file names what a stripped binary does not, wherever gdb would look for it, if it is of the same build."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+
+import pytest
+from compiled import compiled, run
+from live import build_id
+
+from httpcapture import Module
+from httpreport import debuginfod
+from httpreport.binaries import Binaries
+from httpreport.binary import Binary
+from httpreport.cache import Cache
+from httpreport.debuginfod import Debuginfod
+from httpreport.elf import read_elf
+from httpreport.errors import ReportError
+from httpreport.main import asked_servers
+from httpreport.trace import Unnamed
+
+SOURCE = """
+__attribute__((noinline)) static int hidden(int a) { __asm__ volatile(""); return a * 3; }
+int main(int argc, char **argv) { return hidden(argc); }
+"""
+RECORDED_AT = "/opt/nova/bin/program"
+
+
+@dataclass(frozen=True)
+class Parted:
+    """A program in two files: what runs, and its symbols."""
+
+    binary: bytes
+    debug: bytes
+    build_id: bytes
+    hidden: int  # the address of the function that only the debug file names
+
+
+def parted(folder: Path, *options: str) -> Parted:
+    program = compiled(folder, "program.c", SOURCE, ["-g", *options])
+    hidden = next(line.split()[0] for line in run("nm", program).splitlines() if line.endswith(" hidden"))
+    run("objcopy", "--only-keep-debug", program, folder / "program.debug")
+    id = build_id(program)
+    run("strip", program)
+    run("objcopy", f"--add-gnu-debuglink={folder / 'program.debug'}", program)
+    return Parted(program.read_bytes(), (folder / "program.debug").read_bytes(), id, int(hidden, 16))
+
+
+@pytest.fixture(scope="module")
+def program(tmp_path_factory: pytest.TempPathFactory) -> Parted:
+    return parted(tmp_path_factory.mktemp("parted"), "-Wl,--build-id")
+
+
+@pytest.fixture(scope="module")
+def other(tmp_path_factory: pytest.TempPathFactory) -> Parted:
+    """Another build, with the same function at the same place."""
+    return parted(tmp_path_factory.mktemp("other"), "-Wl,--build-id=0x1234")
+
+
+def put(path: Path, data: bytes) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(data)
+
+
+def name(binaries: Binaries, program: Parted, id: bytes | None = None) -> str | Unnamed:
+    """The name of `hidden`, or why it has none."""
+    module = Module(1, os.fsencode(RECORDED_AT), program.build_id if id is None else id, 0, b"", machine=62)
+    found = binaries.find(module, read_elf(program.binary))
+    assert isinstance(found, Binary)
+    symbol = found.symbol(program.hidden)
+    return symbol.name if symbol else found.unnamed
+
+
+def by_build_id(program: Parted) -> str:
+    id = program.build_id.hex()
+    return f"usr/lib/debug/.build-id/{id[:2]}/{id[2:]}.debug"
+
+
+PLACES: list[Callable[[Parted], str]] = [
+    by_build_id,
+    lambda program: "opt/nova/bin/program.debug",
+    lambda program: "opt/nova/bin/.debug/program.debug",
+    lambda program: "usr/lib/debug/opt/nova/bin/program.debug",
+]
+
+
+@pytest.mark.parametrize("place", PLACES)
+def test_a_debug_file_is_found_where_gdb_looks(
+    place: Callable[[Parted], str], tmp_path: Path, program: Parted, other: Parted
+) -> None:
+    here, symfs = tmp_path / "here", tmp_path / "symfs"
+
+    assert name(Binaries(root=str(here)), program) is Unnamed.STRIPPED
+    put(here / place(program), other.debug)
+    assert name(Binaries(root=str(here)), program) is Unnamed.STRIPPED
+    put(symfs / place(program), program.debug)
+    assert name(Binaries(str(symfs), root=str(here)), program) == "hidden"
+    put(here / place(program), program.debug)
+    assert name(Binaries(root=str(here)), program) == "hidden"
+
+
+def test_a_debug_link_counts_by_its_crc(tmp_path: Path) -> None:
+    """Without a build ID there is nothing else to tell debug files apart; the binary is known by its first page."""
+    unnumbered = parted(tmp_path, "-Wl,--build-id=none")
+    at = tmp_path / "root/opt/nova/bin/program.debug"
+    binaries = Binaries(root=str(tmp_path / "root"))
+
+    put(at, unnumbered.debug)
+    assert name(binaries, unnumbered, b"") == "hidden"
+    put(at, unnumbered.debug + b"\0")
+    assert name(binaries, unnumbered, b"") is Unnamed.STRIPPED
+
+
+def test_a_local_binary_and_its_debug_file_go_together(tmp_path: Path, program: Parted) -> None:
+    put(tmp_path / RECORDED_AT.lstrip("/"), program.binary)
+    put(tmp_path / by_build_id(program), program.debug)
+    module = Module(1, os.fsencode(RECORDED_AT), program.build_id, 0, b"", machine=62)
+
+    found = Binaries(root=str(tmp_path)).find(module)
+
+    assert isinstance(found, Binary)
+    assert [table.sources for table in found.symbols] == [(".dynsym",), (".symtab",)]
+
+
+@dataclass
+class Server:
+    """A debuginfod server on the loopback: answers by path, and what it was asked."""
+
+    url: str
+    answers: dict[str, bytes | int] = field(default_factory=dict)
+    asked: list[str] = field(default_factory=list)
+
+
+@pytest.fixture
+def server() -> Iterator[Server]:
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            serving.asked.append(self.path)
+            answer = serving.answers.get(self.path, 404)
+            if isinstance(answer, int):
+                self.send_error(answer)
+                return
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(answer)
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with HTTPServer(("127.0.0.1", 0), Handler) as listening:
+        serving = Server(f"http://127.0.0.1:{listening.server_port}")
+        thread = threading.Thread(target=listening.serve_forever)
+        thread.start()
+        yield serving
+        listening.shutdown()
+        thread.join()
+
+
+def asking(server: Server, folder: Path) -> Binaries:
+    """On a machine that has nothing but its cache."""
+    return Binaries(
+        root=str(folder / "nothing"), debuginfod=Debuginfod([server.url], Cache(str(folder / "cache"), 1 << 30))
+    )
+
+
+def test_a_debuginfod_server_is_asked_once_and_by_build_id(tmp_path: Path, server: Server, program: Parted) -> None:
+    path = f"/buildid/{program.build_id.hex()}/debuginfo"
+    server.answers[path] = program.debug
+
+    assert name(asking(server, tmp_path), program) == "hidden"
+    assert name(asking(server, tmp_path), program) == "hidden"  # from the cache
+    assert server.asked == [path]
+
+
+def test_a_binary_that_the_capture_does_not_carry_comes_from_the_server(
+    tmp_path: Path, server: Server, program: Parted
+) -> None:
+    server.answers[f"/buildid/{program.build_id.hex()}/executable"] = program.binary
+    module = Module(1, os.fsencode(RECORDED_AT), program.build_id, 0, b"", machine=62)
+
+    found = asking(server, tmp_path).find(module)
+
+    assert isinstance(found, Binary)
+    assert found.elf.build_id == program.build_id
+    assert not asking(server, tmp_path).problems
+
+
+def test_what_a_server_sends_has_to_be_of_the_build(
+    tmp_path: Path, server: Server, program: Parted, other: Parted
+) -> None:
+    server.answers[f"/buildid/{program.build_id.hex()}/debuginfo"] = other.debug
+
+    assert name(asking(server, tmp_path), program) is Unnamed.STRIPPED
+
+
+def test_a_server_that_fails_is_named_and_not_asked_again(
+    tmp_path: Path, server: Server, program: Parted, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = f"/buildid/{program.build_id.hex()}/debuginfo"
+    server.answers[path] = 500
+    failing = asking(server, tmp_path)
+
+    assert name(failing, program) is Unnamed.STRIPPED
+    assert failing.debuginfod is not None
+    assert failing.debuginfod.executable(b"\1\2") is None
+    assert server.asked == [path]
+    why = "answered with status 500: names and lines may be missing"
+    assert list(failing.problems) == [f"debuginfod server {server.url} is not asked any more: {why}"]
+    monkeypatch.setattr(debuginfod, "MAX_BYTES", 100)
+    server.answers[path] = program.debug
+    endless = asking(server, tmp_path)
+    assert name(endless, program) is Unnamed.STRIPPED
+    assert "sent more than" in endless.problems[0]
+    assert os.listdir(tmp_path / "cache") == []
+
+
+def test_a_build_that_no_server_has_is_no_failure(tmp_path: Path, server: Server, program: Parted) -> None:
+    binaries = asking(server, tmp_path)
+
+    assert name(binaries, program) is Unnamed.STRIPPED
+    assert list(binaries.problems) == []
+
+
+def test_no_server_is_asked_unless_that_was_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DEBUGINFOD_URLS", "http://127.0.0.1:1/ http://127.0.0.1:2/")
+    assert asked_servers(False, ()) is None
+    assert asked_servers(True, ("http://127.0.0.1:3",)) is not None
+    monkeypatch.delenv("DEBUGINFOD_URLS")
+    with pytest.raises(ReportError, match="DEBUGINFOD_URLS is not set"):
+        asked_servers(True, ())
+
+
+@pytest.mark.parametrize("url", ["file:///etc", "ftp://host/", "host", "http://"])
+def test_only_http_and_https_are_asked(url: str) -> None:
+    with pytest.raises(ReportError, match="not the URL of a debuginfod server"):
+        Debuginfod([url])
+
+
+def test_the_cache_keeps_what_was_used_last(tmp_path: Path) -> None:
+    cache = Cache(str(tmp_path / "kept"), 25)
+    for moment, entry in enumerate("abc"):
+        os.utime(cache.write(entry, [b"0123456789"]), ns=(0, moment))
+
+    assert sorted(os.listdir(cache.folder)) == ["b", "c"]
+    assert cache.find("b") and not cache.find("a")
+    cache.write("d", [b"0123456789"])
+    assert sorted(os.listdir(cache.folder)) == ["b", "d"]
+
+
+def test_a_file_that_fails_half_way_is_not_in_the_cache(tmp_path: Path) -> None:
+    def pieces() -> Iterator[bytes]:
+        yield b"half"
+        raise OSError("the line broke")
+
+    cache = Cache(str(tmp_path), 100)
+    with pytest.raises(OSError, match="the line broke"):
+        cache.write("a", pieces())
+    assert os.listdir(tmp_path) == []

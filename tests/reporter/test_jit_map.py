@@ -1,0 +1,41 @@
+"""A perf-PID.map names the code that it covers; of two lines for one address the later counts."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from httpreport.jit_map import JitMap
+
+FUNCTIONS = st.lists(st.tuples(st.integers(0, 40), st.integers(0, 12)), max_size=12)
+
+
+def test_a_function_is_found_from_its_first_to_its_last_byte() -> None:
+    names = JitMap(b"7f0010 20 LazyCompile:~get /app/a b.js:1\n0x7f0030 0x8 py::main\n")
+
+    assert names.find(0x7F0010) == (b"LazyCompile:~get /app/a b.js:1", 0)
+    assert names.find(0x7F002F) == (b"LazyCompile:~get /app/a b.js:1", 31)
+    assert names.find(0x7F0030) == (b"py::main", 0)
+    assert names.find(0x7F000F) is names.find(0x7F0038) is None
+
+
+@given(FUNCTIONS)
+def test_the_last_line_that_covers_an_address_names_it(functions: list[tuple[int, int]]) -> None:
+    text = b"".join(b"%x %x f%d\n" % (start, size, number) for number, (start, size) in enumerate(functions))
+    names = JitMap(text)
+
+    for address in range(60):
+        covering = [
+            (b"f%d" % number, address - start)
+            for number, (start, size) in enumerate(functions)
+            if start <= address < start + size
+        ]
+        assert names.find(address) == (covering[-1] if covering else None)
+
+
+@given(st.binary(max_size=300))
+def test_lines_that_are_none_are_left_out(text: bytes) -> None:
+    names = JitMap(text + b"\n1000 10 good\n1000\nx y z\n1000 10\n2000 ffffffffffffffff far\n11112222333344445 1 wide")
+
+    assert names.find(0x1008) == (b"good", 8)
+    assert names.find(0xFFFF_FFFF_FFFF) == (b"far", 0xFFFF_FFFF_FFFF - 0x2000)

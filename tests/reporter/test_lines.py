@@ -1,0 +1,204 @@
+"""Lines and inlined functions are those that binutils find; a debug file that cannot be read costs its lines only."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from compiled import compiled, run
+from live import Taken, blocked, build_id, own_cache, taken  # noqa: F401 (own_cache is a fixture)
+from reports import reported
+
+from httpcapture import Module
+from httpreport import lines
+from httpreport.binaries import Binaries
+from httpreport.binary import Binary, Location
+from httpreport.elf import read_elf
+from httpreport.lines import DebugFile, LineReader
+from httpreport.report import Report
+from httpreport.text import text
+
+SOURCE = """
+#include <unistd.h>
+static inline __attribute__((always_inline)) int innermost(char *bytes, int size) {
+  return read(0, bytes, size) + 1;
+}
+static inline __attribute__((always_inline)) int middle(char *bytes, int size) {
+  int total = 0;
+  for (int i = 0; i < size; i++)
+    total += innermost(bytes, size - i);
+  return total;
+}
+__attribute__((noinline)) int outer(int count) {
+  char bytes[64];
+  return middle(bytes, count) + bytes[3];
+}
+int main(int argc, char **argv) { return outer(argc + 3) + argc; }
+"""
+
+
+@pytest.fixture(scope="module")
+def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return compiled(tmp_path_factory.mktemp("lines"), "inlined.c", SOURCE, ["-g", "-fno-optimize-sibling-calls"])
+
+
+@pytest.fixture(scope="module")
+def stack(program: Path) -> Taken:
+    with blocked(program) as pid:
+        return taken(pid)
+
+
+def found_by(report: Report) -> list[tuple[str | None, int | None, bool]]:
+    return [(frame.name, frame.line, frame.inlined) for frame in report.trace(0).frames]
+
+
+def debug_file(path: Path) -> DebugFile:
+    return DebugFile.of(os.fsencode(path), build_id(path), build_id(path))
+
+
+def test_inlined_functions_are_frames_of_their_own(program: Path, stack: Taken) -> None:
+    binaries = Binaries()
+
+    report = reported(stack.capture(), find_binary=binaries.find)
+
+    binaries.close()
+    frames = found_by(report)
+    assert [frame for frame in frames if frame[0] in ("innermost", "middle", "outer", "main")] == [
+        ("innermost", 4, True),
+        ("middle", 9, True),
+        ("outer", 14, False),
+        ("main", 16, False),
+    ]
+    inlined = f"    innermost ({program}) {program}.c:4 [inlined]"
+    assert inlined in list(text(report, "run.cap"))
+    assert tuple(frame.address for frame in report.trace(0).frames if not frame.inlined) == stack.expected
+
+
+def test_every_address_has_the_lines_and_functions_of_addr2line(program: Path) -> None:
+    """At a line that no code belongs to (0) addr2line prints a question mark."""
+    functions = re.findall(r"^([0-9a-f]+) ([0-9a-f]+) T (?:main|outer)$", run("nm", "-S", program), re.MULTILINE)
+    addresses = [int(start, 16) + offset for start, size in functions for offset in range(int(size, 16))]
+    lowest = min(segment.address for segment in read_elf(program.read_bytes()).segments)
+    reader, file = LineReader(), debug_file(program)
+
+    ours = [[(at.function, at.line) for at in reader.at(file, address - lowest)] for address in addresses]
+
+    reader.close()
+    assert len(addresses) > 50
+    assert ours == [addr2line(program, address) for address in addresses]
+
+
+def addr2line(program: Path, address: int) -> list[tuple[str, int]]:
+    answer = run("addr2line", "-i", "-f", "-e", program, hex(address)).splitlines()
+    at = [place.rpartition(":")[2].split()[0] for place in answer[1::2]]
+    return [(function, 0 if line == "?" else int(line)) for function, line in zip(answer[::2], at)]
+
+
+@pytest.mark.parametrize("without", [(), (".symtab", ".strtab")])
+def test_a_debug_file_gives_the_lines_of_a_stripped_binary(
+    without: tuple[str, ...], tmp_path: Path, program: Path, stack: Taken
+) -> None:
+    id = build_id(program).hex()
+    debug = tmp_path / f"usr/lib/debug/.build-id/{id[:2]}/{id[2:]}.debug"
+    debug.parent.mkdir(parents=True)
+    run("objcopy", "--only-keep-debug", "--compress-debug-sections=zlib", program, debug)
+    stripped = [one for one in stack.sections if one.name not in without]
+    binaries = Binaries(root=str(tmp_path))
+
+    report = reported(replace(stack, sections=stripped).capture(), find_binary=binaries.find)
+
+    binaries.close()
+    assert ("innermost", 4, True) in found_by(report)
+    assert binaries.problems == []
+
+
+def test_a_binary_without_a_build_id_has_lines_too(tmp_path: Path) -> None:
+    program = compiled(tmp_path, "unnumbered.c", SOURCE, ["-g", "-Wl,--build-id=none"])
+    data = program.read_bytes()
+    page = hashlib.sha256(data[:4096]).digest()
+    binaries = Binaries()
+
+    found = binaries.find(Module(1, os.fsencode(program), b"", len(data), page))
+
+    assert isinstance(found, Binary)
+    outer = int(next(line.split()[0] for line in run("nm", program).splitlines() if line.endswith(" outer")), 16)
+    assert list(found.locations(outer)) == [Location("outer", f"{program}.c", 12)]
+    binaries.close()
+
+
+def test_the_second_report_reads_what_the_first_one_kept(
+    tmp_path: Path, program: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It does not even need the DWARF: the file may be no ELF file any more, so that would not be readable."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    copy = tmp_path / "copy"
+    shutil.copy(program, copy)
+    file = debug_file(copy)
+    address = int(next(line.split()[0] for line in run("nm", program).splitlines() if line.endswith(" outer")), 16)
+    first, second = LineReader(), LineReader()
+
+    before = first.at(file, address)
+    copy.write_bytes(b"nothing")
+    after = second.at(file, address)
+
+    first.close()
+    second.close()
+    assert before == after != ()
+    assert [path.name for path in (tmp_path / "cache/httpreport/lines").iterdir()] == [file.name]
+
+
+def test_what_is_of_another_build_gives_no_lines(
+    tmp_path: Path, program: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither the file nor what is in the cache under its name."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    right = debug_file(program)
+    wrong = replace(right, build_id=b"\1" * 20)
+    readers = [LineReader() for _ in range(3)]
+
+    readers[0].at(right, 0)
+    kept = (tmp_path / "cache/httpreport/lines" / right.name).exists()
+    found = [readers[1].at(wrong, 0), readers[2].at(replace(wrong, name="not kept"), 0)]
+
+    for reader in readers:
+        reader.close()
+    assert kept
+    assert found == [(), ()]
+    assert [reader.problems for reader in readers] == [[], *[[f"no lines from {program}: it is of another build"]] * 2]
+
+
+@pytest.mark.parametrize(
+    ("worker", "why"),
+    [
+        ("import os; os._exit(1)", "the process that reads it died"),
+        ("import time; time.sleep(99)", "no answer within 1 s"),
+        ("print('x' * (2 << 20), flush=True); input()", "a too long answer"),
+    ],
+)
+def test_a_worker_that_fails_costs_the_lines_of_one_file(
+    worker: str, why: str, tmp_path: Path, program: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "httpreport").mkdir()
+    (tmp_path / "httpreport/__init__.py").write_text("")
+    (tmp_path / "httpreport/line_worker.py").write_text(worker)
+    file = debug_file(program)
+    reader = LineReader()
+    monkeypatch.setattr(lines, "TIMEOUT_S", 1.0)
+    with monkeypatch.context() as failing:
+        failing.syspath_prepend(str(tmp_path))
+        assert reader.at(file, 0x1000) == ()
+    assert reader.problems == [f"no lines from {program}: its DWARF could not be read ({why})"]
+
+    monkeypatch.setattr(lines, "TIMEOUT_S", 60.0)
+    other = tmp_path / "other"
+    shutil.copy(program, other)
+    at = int(next(line.split()[0] for line in run("nm", program).splitlines() if line.endswith(" outer")), 16)
+    found = reader.at(debug_file(other), at)
+    reader.close()
+
+    assert found == (Location("outer", f"{program}.c", 12),)

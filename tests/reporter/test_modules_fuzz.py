@@ -1,0 +1,23 @@
+"""The fuzz target of modules and stacks runs, for a moment."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import httpreport
+
+FUZZ = Path(__file__).parents[1] / "fuzz" / "fuzz_modules.py"
+
+
+def test_a_short_run_finds_nothing(tmp_path: Path) -> None:
+    environment = {**os.environ, "PYTHONPATH": str(Path(httpreport.__file__).parents[1])}
+    done = subprocess.run(
+        [sys.executable, str(FUZZ), "5"], capture_output=True, text=True, cwd=tmp_path, env=environment, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    inputs = re.match(r"(\d+) inputs; slowest [\d.]+ ms", done.stdout)
+    assert inputs and int(inputs[1]) > 500
