@@ -12,7 +12,7 @@ unset PYTHONPATH PYTHONHOME
 
 python=/usr/bin/python3
 guest_packages=(qemu-system-x86 seabios e2fsprogs cpio)
-test_packages=(python3-bpfcc bpftool binutils gcc g++ libc6-dev gdb nodejs zstd)
+test_packages=(python3-bpfcc bpftool binutils gcc g++ libc6-dev gdb golang-go nodejs rustc zstd)
 dependencies= # the environment of what pyproject.toml names
 installed=    # the environment of the wheel
 work=$(mktemp -d -t httprec-run.XXXXXX)
@@ -109,7 +109,7 @@ prepare() { # PACKAGE...: everything up to the installed wheel
 case ${1:-} in
 demo)
     prepare "${guest_packages[@]}"
-    step "Demo" "$installed/bin/python" tests/workload/demo.py
+    step "Demo" "$installed/bin/python" tests/workload
     say_total demo
     ;;
 test)

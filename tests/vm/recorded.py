@@ -18,10 +18,17 @@ UNNEEDED = shutil.ignore_patterns("__pycache__", "test_*")
 
 
 def run(
-    command: Iterable[str], sources: Iterable[Path], out: Path, *, timeout_s: float, kernel: str | None = None
+    command: Iterable[str],
+    sources: Iterable[Path],
+    out: Path,
+    *,
+    timeout_s: float,
+    kernel: str | None = None,
+    verbose: bool = False,
 ) -> str:
     """Run `command` as root in a guest, in a folder with `sources` (files, or folders), and fetch its /tmp/out into
-    `out`. The recorder is `python3 -m httprec` there. Gives the console; raises GuestError also when the command fails.
+    `out`. The recorder is `python3 -m httprec` there. Gives the console, and shows it meanwhile if `verbose`; raises
+    GuestError also when the command fails.
     """
     with tempfile.TemporaryDirectory(prefix="httprec-job-") as folder:
         job = Path(folder)
@@ -31,7 +38,7 @@ def run(
             else:
                 shutil.copy(source, job)
         (job / "run.sh").write_text(SCRIPT.format(command=shlex.join(command)))
-        result = guest.run(job, out, kernel=kernel, timeout_s=timeout_s)
+        result = guest.run(job, out, kernel=kernel, timeout_s=timeout_s, verbose=verbose)
     if result.exit_code != 0:
         raise guest.GuestError(f"{shlex.join(command)} ended with status {result.exit_code}:\n{result.console}")
     return result.console

@@ -1,0 +1,128 @@
+"""`make demo`: slow calls of real programs are recorded as root, and reported from the capture as an ordinary user.
+
+The running kernel is used if httprec can attach its probes to it, else a Debian guest. What comes of it is in
+build/demo.
+"""
+
+from __future__ import annotations
+
+import os
+import pwd
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from vm import guest, recorded
+from vm.apt import AptError
+from vm.image import image
+from vm.rootfs import ImageError
+from workload.recorder import COMMAND
+from workload.servers import HERE, missing
+
+SUITE = "bookworm"
+OUT = HERE.parent.parent / "build" / "demo"
+REPORT = ["-t", "300", "-p", "nova-api"]
+HTTPREPORT = "from httpreport.main import main; main(prog_name='httpreport')"
+GUEST_S = 300
+TRACE_LINES, FOLDED_LINES, COLUMNS = 32, 4, 118
+
+
+def main() -> int:
+    """The exit status."""
+    started = time.monotonic()
+    shutil.rmtree(OUT, ignore_errors=True)
+    OUT.mkdir(parents=True)
+    try:
+        demonstrate()
+    except (AptError, ImageError, guest.GuestError, subprocess.CalledProcessError) as error:
+        print(f"demo: {error}", file=sys.stderr)
+        return 1
+    print(f"\nAll of it is in {OUT}. It took {time.monotonic() - started:.0f} s.")
+    return 0
+
+
+def demonstrate() -> None:
+    with step("Can httprec attach its probes to the running kernel?"):
+        refusal = refused()
+        print(f"No, so a guest is used, an emulated Debian {SUITE}: {refusal}" if refusal else "Yes.")
+    if refusal:
+        with step("The guest: Debian's kernel and packages, built unless an earlier run did"):
+            image(SUITE, SUITE)
+        with step("In the guest: real programs, and httprec recording them"):
+            command = ["python3", "-m", "workload.demo_driver", "/tmp/out"]
+            recorded.run(command, [HERE], OUT, timeout_s=GUEST_S, verbose=True)
+    else:
+        with step("Real programs, and httprec recording them"):
+            environment = {**os.environ, "PYTHONPATH": str(HERE.parent)}
+            subprocess.run([sys.executable, "-m", "workload.demo_driver", str(OUT)], check=True, env=environment)
+    with step("The capture is all that travels"):
+        print(f"run.cap has {(OUT / 'run.cap').stat().st_size:,} bytes.")
+    user = ordinary_user()
+    with step(f"As {user.pw_name}, an ordinary user, with none of the binaries: httpreport run.cap {' '.join(REPORT)}"):
+        report(user, REPORT)
+    with step("The head of stack_traces.txt"):
+        head(OUT / "stack_traces.txt", TRACE_LINES)
+    with step("The head of stacks.folded"):
+        head(OUT / "stacks.folded", FOLDED_LINES)
+
+
+@contextmanager
+def step(title: str) -> Iterator[None]:
+    started = time.monotonic()
+    print(f"\n--- {title}", flush=True)
+    yield
+    seconds = time.monotonic() - started
+    if seconds >= 0.1:
+        print(f"    ({seconds:.1f} s)", flush=True)
+
+
+def refused() -> str | None:
+    """Why the running kernel cannot be used, or None: httprec tries it."""
+    with tempfile.TemporaryDirectory() as folder:
+        attempt = [*COMMAND, "-o", f"{folder}/attempt.cap", "-d", "0", "-q"]
+        done = subprocess.run(attempt, check=False, capture_output=True, text=True)
+    if done.returncode != 0:
+        return done.stderr.strip()
+    return ", ".join(lacking) + ": not installed" if (lacking := missing()) else None
+
+
+def ordinary_user() -> pwd.struct_passwd:
+    """Who is behind sudo, or nobody; whoever runs this if it is not root."""
+    if os.getuid() != 0:
+        return pwd.getpwuid(os.getuid())
+    return pwd.getpwuid(int(os.environ.get("SUDO_UID") or 0) or pwd.getpwnam("nobody").pw_uid)
+
+
+def report(user: pwd.struct_passwd, options: list[str]) -> None:
+    """Run httpreport in OUT. The folders of its modules may be where only root gets, in root's home: they are handed
+    over open."""
+    folders = [os.open(path, os.O_PATH | os.O_DIRECTORY) for path in sys.path if os.path.isdir(path)]
+    path = ":".join(f"/proc/self/fd/{folder}" for folder in folders)
+    command = [os.path.realpath(sys.executable), "-c", HTTPREPORT, "run.cap", *options]
+    for file in (OUT, OUT / "run.cap"):
+        os.chown(file, user.pw_uid, user.pw_gid)
+    environment = {"PYTHONPATH": path, "PYTHONDONTWRITEBYTECODE": "1", "COLUMNS": str(COLUMNS), "LANG": "C.UTF-8"}
+    groups: list[int] | None = [] if os.getuid() == 0 else None  # None: as they are
+    subprocess.run(
+        command,
+        check=True,
+        cwd=OUT,
+        env=environment,
+        pass_fds=folders,
+        user=user.pw_uid,
+        group=user.pw_gid,
+        extra_groups=groups,
+    )
+
+
+def head(file: Path, most: int) -> None:
+    lines = file.read_text().splitlines()
+    for line in lines[:most]:
+        print(line if len(line) <= COLUMNS else line[: COLUMNS - 3] + "...")
+    if len(lines) > most:
+        print(f"... and {len(lines) - most:,} lines more")

@@ -1,0 +1,99 @@
+"""The servers: an aiohttp upstream, nginx before it, and nova-api (gunicorn with eventlet), which asks nginx.
+
+They are the distribution's programs, and so is Python, for gunicorn, eventlet, requests and aiohttp.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import subprocess
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+from workload.ports import HOST, NGINX, NOVA_API, UPSTREAM
+
+HERE = Path(__file__).resolve().parent
+PYTHON = "/usr/bin/python3"
+MODULES = ("gunicorn", "eventlet", "requests", "aiohttp")
+STARTS_S = 60
+
+
+def missing() -> list[str]:
+    """What of the programs and Python modules is not installed here."""
+    programs = [name for name in (PYTHON, "nginx", "curl", "node") if not shutil.which(name)]
+    find = f"from importlib.util import find_spec\nprint(*(name for name in {MODULES} if not find_spec(name)))"
+    if PYTHON in programs:
+        return programs
+    return programs + subprocess.run([PYTHON, "-c", find], check=True, capture_output=True, text=True).stdout.split()
+
+
+def environment(calls: Path) -> dict[str, str]:
+    """What a program of the workload gets: where to log its own calls, and where this package is."""
+    return {**os.environ, "CALLS": str(calls), "PYTHONPATH": str(HERE.parent), "PYTHONUNBUFFERED": "1"}
+
+
+@contextmanager
+def servers(calls: Path, run: Path) -> Iterator[Mapping[str, int]]:
+    """All three run in the folder `run` while the block is; they log their own calls to CALLS/NAME.jsonl.
+
+    Gives their pids by name; those of nginx and nova-api are of the masters, whose one worker does the work.
+
+    Raises RuntimeError when one does not listen, with the end of its log.
+    """
+    gunicorn = [str(HERE / "nova-api"), "--worker-class", "eventlet", "--bind", f"{HOST}:{NOVA_API}"]
+    gunicorn += ["--keep-alive", "600", "workload.nova_api:application"]
+    (run / "nginx.conf").write_text(_nginx_configuration(calls / "nginx.jsonl"))
+    nginx = ["nginx", "-p", str(run), "-c", "nginx.conf", "-e", "nginx.error.log"]
+    with ExitStack() as stack:
+        yield {
+            name: stack.enter_context(_server(name, command, port, calls, run))
+            for name, command, port in (
+                ("upstream", [PYTHON, "-m", "workload.upstream"], UPSTREAM),
+                ("nginx", nginx, NGINX),
+                ("nova-api", gunicorn, NOVA_API),
+            )
+        }
+
+
+def _nginx_configuration(log: Path) -> str:
+    text = (HERE / "nginx.conf").read_text()
+    for word, value in {"CALLS": log, "HOST": HOST, "UPSTREAM": UPSTREAM, "NGINX": NGINX}.items():
+        text = text.replace(word, str(value))
+    return text
+
+
+@contextmanager
+def _server(name: str, command: Sequence[str], port: int, calls: Path, run: Path) -> Iterator[int]:
+    if _listens(port):
+        raise RuntimeError(f"{name} cannot be started: something listens on port {port} of {HOST} already")
+    log = run / f"{name}.log"
+    with log.open("wb") as output:
+        server = subprocess.Popen(
+            command, cwd=run, env=environment(calls / f"{name}.jsonl"), stdout=output, stderr=subprocess.STDOUT
+        )
+    try:
+        _wait_until_it_listens(server, name, port, log)
+        yield server.pid
+    finally:
+        server.terminate()
+        server.wait()
+
+
+def _wait_until_it_listens(server: subprocess.Popen[bytes], name: str, port: int, log: Path) -> None:
+    deadline = time.monotonic() + STARTS_S
+    while not _listens(port):
+        if server.poll() is not None or time.monotonic() > deadline:
+            raise RuntimeError(f"{name} does not listen on port {port}: {log.read_text()[-2000:]}")
+        time.sleep(0.1)
+
+
+def _listens(port: int) -> bool:
+    try:
+        socket.create_connection((HOST, port)).close()
+    except ConnectionRefusedError:
+        return False
+    return True
