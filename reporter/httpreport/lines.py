@@ -92,6 +92,7 @@ def _start() -> subprocess.Popen[bytes]:
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
+        close_fds=False,  # the path of the modules may go through an inherited descriptor, /proc/self/fd/N
     )
 
 
