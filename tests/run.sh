@@ -108,7 +108,7 @@ prepare() { # PACKAGE...: everything up to the installed wheel
 
 case ${1:-} in
 demo)
-    prepare "${guest_packages[@]}"
+    prepare "${guest_packages[@]}" python3-bpfcc # with which the running kernel is tried first
     step "Demo" "$installed/bin/python" tests/workload
     say_total demo
     ;;
