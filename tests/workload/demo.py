@@ -63,7 +63,7 @@ def demonstrate() -> None:
     with step("The capture is all that travels"):
         print(f"run.cap has {(OUT / 'run.cap').stat().st_size:,} bytes.")
     user = ordinary_user()
-    with step(f"As {user.pw_name}, an ordinary user, with none of the binaries: httpreport run.cap {' '.join(REPORT)}"):
+    with step(f"As {user.pw_name}, an ordinary user: httpreport run.cap {' '.join(REPORT)}"):
         report(user, REPORT)
     with step("The head of stack_traces.txt"):
         head(OUT / "stack_traces.txt", TRACE_LINES)
