@@ -90,13 +90,13 @@ def build_id(path: str | Path) -> str:
     return match.group(1) if match else ""
 
 
-def until(condition: object, pid: int) -> None:
-    """Waits for the process to be what it is about to become."""
+def until(name: str, pid: int) -> None:
+    """Waits for the process to be the program that it is about to become, and to sleep: then all of it is mapped."""
     for _ in range(500):
-        if Path(f"/proc/{pid}/comm").read_text().strip() == condition:
+        if f" ({name}) S " in Path(f"/proc/{pid}/stat").read_text():
             return
         time.sleep(0.01)
-    raise AssertionError(f"{pid} has not become {condition}")
+    raise AssertionError(f"{pid} has not become {name}")
 
 
 def test_a_process_is_recorded_as_proc_shows_it(

@@ -21,6 +21,8 @@ SYSTEM_BINARIES = [
         "/usr/bin/perl",
     )
 ]
+# Where node's functions are: Debian's node has them in a library.
+NODE_BINARY = next(Path("/usr/lib/x86_64-linux-gnu").glob("libnode.so.*"), Path("/usr/bin/node"))
 
 
 def run(*command: str | Path) -> str:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from compiled import SYSTEM_BINARIES, compiled, run
+from compiled import NODE_BINARY, SYSTEM_BINARIES, compiled, run
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -69,7 +69,7 @@ def _name(table: SymbolTable, address: int) -> str | None:
     return symbol and symbol.name
 
 
-@pytest.mark.parametrize("path", [*SYSTEM_BINARIES, Path("/usr/bin/node")], ids=lambda path: path.name)
+@pytest.mark.parametrize("path", [*SYSTEM_BINARIES, NODE_BINARY], ids=lambda path: path.name)
 def test_every_function_has_the_name_that_readelf_shows(path: Path) -> None:
     if not path.exists():
         pytest.skip(f"{path} is not installed")

@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
+from itertools import takewhile
 from pathlib import Path
 
 import pytest
@@ -253,10 +254,15 @@ def test_node_through_its_jit_frames() -> None:
     walk = Unwinder(stack.space()).unwind(stack.registers, stack.stack)
     shown = stack.names(walk.addresses)
     jit = walk.found.index(Found.FRAME_POINTER)
-    # From the first frame without unwind information on, gdb guesses, and shows heap addresses as frames.
-    assert walk.addresses[: jit + 1] == stack.expected[: jit + 1]
-    called = shown[jit : shown.index("Builtins_ArrayMap")]
-    assert set(called) == {"Builtins_InterpreterEntryTrampoline"} and len(called) >= 7  # f six times, and the arrow
+    # Above the first frame without unwind information gdb guesses, and shows heap addresses as frames.
+    assert walk.addresses[:jit] == stack.expected[:jit]
+    trampoline = walk.addresses[jit]
+    called = list(takewhile(lambda address: address == trampoline, walk.addresses[jit:]))
+    assert len(called) >= 8  # readSync, f six times, and the arrow
+    above = jit + len(called)
+    # Debian's build of node keeps no names of what V8 has compiled in advance.
+    assert set(shown[jit:above]) <= {"Builtins_InterpreterEntryTrampoline", None}
+    assert shown[above] in ("Builtins_ArrayMap", None)
     assert shown[-1] == "_start" and "_ZN4node5StartEiPPc" in shown
     assert walk.end == End.OUTERMOST
 
