@@ -139,9 +139,12 @@ def _kept_elf(suite: str, path: str) -> Elf | None:
     return read_elf(data) if data else None
 
 
-def taken_from(pid: int) -> RecordedStack:
-    """The stack of a process that blocks, with the modules that it maps, and gdb's backtrace."""
-    return _taken(1, "-p", str(pid))[0]
+def taken_from(pid: int, root: Path = Path("/")) -> RecordedStack:
+    """The stack of a process that blocks, with the modules that it maps, and gdb's backtrace.
+
+    `root`: of the process, where that is not the machine's own. The maps then have its modules by their paths here.
+    """
+    return _taken(1, "-ex", f"set sysroot {root}", "-p", str(pid))[0]
 
 
 def stepped(program: Path, function: str, steps: int, interrupted: bool = False) -> list[RecordedStack]:

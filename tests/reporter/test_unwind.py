@@ -16,6 +16,7 @@ from pathlib import Path
 
 import pytest
 from compiled import compiled, run
+from debian import unpack_packages
 from hypothesis import given
 from hypothesis import strategies as st
 from stacks import RecordedStack, sample, stepped, taken_from
@@ -139,6 +140,7 @@ func main() { os.Stdin.Fd(); println(recurse(file{os.Stdin}, 6)) }
 """
 
 PYTHON = "import socket; a, b = socket.socketpair(); sorted([1, 2], key=lambda x: [a.recv(1) for _ in (1,)])"
+RECVFROM = "45"  # the number of the system call
 NODE = "const f = n => n ? f(n - 1) + 1 : require('fs').readSync(0, Buffer.alloc(1)); [1].map(() => f(5))"
 
 
@@ -242,10 +244,27 @@ def test_cxx_in_the_clean_up_of_an_exception(tmp_path: Path) -> None:
 @pytest.mark.parametrize("interpreter", ["/usr/bin/python3", "/usr/bin/perl"])
 def test_interpreters_of_the_distribution(interpreter: str) -> None:
     command = {"python3": [interpreter, "-c", PYTHON], "perl": [interpreter, "-e", "sub f { sysread(STDIN, $x, 1) } f"]}
-    stack = blocked_stack(command[Path(interpreter).name], ("0", "45"))
+    stack = blocked_stack(command[Path(interpreter).name], ("0", RECVFROM))
     walk = Unwinder(stack.space()).unwind(stack.registers, stack.stack)
     assert walk.addresses == stack.expected
     assert len(walk.addresses) >= 8
+
+
+def test_python_of_another_release_of_debian(tmp_path: Path) -> None:
+    """Its code is of another compiler and C library than this machine's."""
+    packages = ["python3.13-minimal", "libpython3.13-minimal", "libc6", "libexpat1", "zlib1g"]
+    unpack_packages("trixie", packages, tmp_path)
+    (tmp_path / "lib64").symlink_to("usr/lib64")
+    with blocked(["chroot", tmp_path, "/usr/bin/python3.13", "-c", PYTHON], [RECVFROM]) as pid:
+        stack = taken_from(pid, tmp_path)
+    walk = Unwinder(stack.space()).unwind(stack.registers, stack.stack)
+    assert walk.addresses == stack.expected
+    assert walk.end == End.OUTERMOST
+    shown = stack.names(walk.addresses)
+    assert shown[-1] == "_start" and "_PyEval_EvalFrameDefault" in shown
+    mapped = {Path(path) for path, _ in stack.biases() if path.startswith("/")}
+    assert {path.name for path in mapped} >= {"python3.13", "libc.so.6"}
+    assert all(path.is_relative_to(tmp_path) for path in mapped)
 
 
 @pytest.mark.skipif(not shutil.which("node"), reason="node is not installed")

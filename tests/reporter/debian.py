@@ -1,0 +1,25 @@
+"""Files of Debian's packages for tests: of any suite, fetched as the guest's are and kept in the same cache."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from vm.apt import Apt, AptError
+from vm.rootfs import unpack
+
+
+def unpack_packages(suite: str, names: Sequence[str], folder: Path, members: str = "*") -> None:
+    """Unpack the packages `names`, and none that they depend on, into `folder`; of their files those that match
+    `members`. Raises AptError, and ImageError where one cannot be unpacked.
+    """
+    try:
+        files = _files(Apt(suite), names)
+    except AptError:  # a mirror deletes what it replaces: even lists of today can name what is gone
+        files = _files(Apt(suite, fetch_lists=True), names)
+    for file in files:
+        unpack(file, folder, members)
+
+
+def _files(apt: Apt, names: Sequence[str]) -> list[Path]:
+    return apt.download([package for package in apt.resolve(names) if package.name in names])
