@@ -124,7 +124,7 @@ lint)
     step "Lint and types" lint
     ;;
 bench)
-    prepare "${test_packages[@]}" libdw1
+    prepare "${test_packages[@]}" libdw1 libpython3.11 llvm # what is measured, and against what
     for bench in tests/bench/bench_*.py; do step "$bench" "$installed/bin/python" "$bench"; done
     say_total bench
     ;;
