@@ -1,0 +1,67 @@
+"""A capture is enough: where there is no other file and no network, the report is what it is where all binaries are."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+from live import own_cache  # noqa: F401 (a fixture)
+from stacks import DATA, kept_module
+
+from httpcapture import Module, open_capture
+from httpreport.main import FOLDED, STACK_TRACES
+
+CAPTURE = DATA / "python_http.cap"
+
+# The first report is there to import all that a report imports: below the roots there is nothing to import.
+REPORTS = """
+import os, sys
+from httpreport.main import main
+capture, folder, *roots = sys.argv[1:]
+main([capture, "-o", folder], standalone_mode=False)
+for root in roots:
+    if os.fork() == 0:
+        os.chroot(root)
+        os.chdir("/")
+        main(["run.cap"], standalone_mode=False)
+        sys.exit()
+    _, status = os.wait()
+    if status:
+        sys.exit(f"no report below {root}")
+"""
+
+
+def test_the_names_need_neither_binaries_nor_a_network(tmp_path: Path) -> None:
+    with_binaries, empty = tmp_path / "with_binaries", tmp_path / "empty"
+    for root in (with_binaries, empty):
+        root.mkdir()
+        shutil.copy(CAPTURE, root / "run.cap")
+    assert {path.name for path in put_binaries(with_binaries)} >= {"python3.11", "libc.so.6"}
+
+    arguments = [CAPTURE, tmp_path / "first", with_binaries, empty]
+    subprocess.run(
+        ["unshare", "--net", sys.executable, "-c", REPORTS, *arguments], check=True, stdout=subprocess.DEVNULL
+    )
+
+    assert sorted(os.listdir(empty)) == ["run.cap", STACK_TRACES, FOLDED]
+    found = (empty / STACK_TRACES).read_text()
+    assert found == (with_binaries / STACK_TRACES).read_text()
+    for name in ("_PyEval_EvalFrameDefault", "Py_BytesMain", "_start"):  # of the client's calls
+        assert found.count(f"    {name} (/usr/bin/python3.11)\n") >= 12
+
+
+def put_binaries(root: Path) -> list[Path]:
+    """Those that are kept of the recorded ones, at their recorded paths below `root`."""
+    put = []
+    with open_capture(CAPTURE) as records:
+        for record in records:
+            data = kept_module("bookworm", os.fsdecode(record.path)) if isinstance(record, Module) else None
+            if isinstance(record, Module) and data:
+                path = root / os.fsdecode(record.path).lstrip("/")
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.write_bytes(data)
+                put.append(path)
+    return put
