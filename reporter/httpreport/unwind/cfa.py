@@ -178,7 +178,7 @@ _OPERATIONS: dict[int, Callable[[Program], object]] = {
     0x14: lambda p: p._set(p._uleb(), Rule.VALUE_OFFSET, p._uleb() * p._alignment.data),
     0x15: lambda p: p._set(p._uleb(), Rule.VALUE_OFFSET, p._sleb() * p._alignment.data),
     0x16: lambda p: p._set(p._uleb(), Rule.VALUE_EXPRESSION, 0, p._block()),
-    0x2D: lambda p: None,  # AARCH64_negate_ra_state: return addresses are stripped of their signature anyway
+    0x2D: lambda p: None,  # AARCH64_negate_ra_state: not followed; an arm64 walk has to strip return addresses itself
     0x2E: lambda p: p._uleb(),  # GNU_args_size
     0x2F: lambda p: p._set(p._uleb(), Rule.OFFSET, -p._uleb() * p._alignment.data),
 }
