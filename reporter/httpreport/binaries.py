@@ -93,8 +93,7 @@ class Binaries:
                 return found
             reasons.add(found)
         if fetch and self.debuginfod and module.build_id:
-            fetched = self.debuginfod.executable(module.build_id)
-            if fetched:
+            for fetched in self.debuginfod.executables(module.build_id):
                 found = _read(os.fsencode(fetched), partial(_read_build, module=module))
                 if isinstance(found, _File):
                     return found
@@ -121,9 +120,7 @@ class Binaries:
             for place in (folder, os.path.join(folder, b".debug"), DEBUG_FOLDER + folder):
                 yield from ((path, crc) for path in self._below_roots(os.path.join(place, name)))
         if self.debuginfod and build_id:
-            fetched = self.debuginfod.debug_file(module.build_id)
-            if fetched:
-                yield os.fsencode(fetched), None
+            yield from ((os.fsencode(path), None) for path in self.debuginfod.debug_files(module.build_id))
 
     def _below_roots(self, path: bytes) -> Iterator[bytes]:
         for root in (self.symfs, self.root):

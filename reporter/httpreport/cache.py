@@ -52,6 +52,13 @@ class Cache:
         self._shrink(path)
         return path
 
+    def remove(self, name: str) -> None:
+        """Remove a file, if it is there and may be removed."""
+        try:
+            os.unlink(os.path.join(self.folder, name))
+        except OSError:
+            pass
+
     def _shrink(self, newest: str) -> None:
         found = []
         for entry in os.scandir(self.folder):

@@ -2,8 +2,8 @@
 ID from debuginfod servers.
 
 What a server sends is bounded in size and time, kept in the cache, and checked by whoever reads it: its build ID has to
-be the one asked for. A server that does not answer is not asked again in this run; each such failure is a line in
-`problems`.
+be the one asked for, else it is refused and not kept. A server that does not answer is not asked again in this run.
+Each such failure is a line in `problems`.
 
 Protocol: debuginfod(8), "Webapi": GET /buildid/BUILDID/executable and /debuginfo.
 """
@@ -16,6 +16,7 @@ import urllib.error
 import urllib.parse
 import urllib.request
 from collections.abc import Iterator, Sequence
+from email.message import Message
 from typing import Protocol
 
 from .cache import Cache
@@ -31,6 +32,9 @@ _FAILURES = (OSError, ValueError, http.client.HTTPException)  # URLError and tim
 
 
 class _Body(Protocol):
+    @property
+    def headers(self) -> Message: ...
+
     def read(self, size: int) -> bytes: ...
 
 
@@ -44,34 +48,44 @@ class Debuginfod:
                 raise ReportError(f"not the URL of a debuginfod server: {url}")
         self._urls = list(urls)
         self._cache = cache or Cache.of_user("debuginfod", CACHE_BYTES)
-        self._asked: dict[str, str | None] = {}
+        self._in_vain: set[str] = set()
         self.problems: list[str] = []
 
-    def executable(self, build_id: bytes) -> str | None:
-        """The path of the binary itself, None where no server has it."""
-        return self._file(build_id, "executable")
+    def executables(self, build_id: bytes) -> Iterator[str]:
+        """Paths of what may be the binary itself; none where no server has it. To ask for the next is to refuse one."""
+        return self._files(build_id, "executable")
 
-    def debug_file(self, build_id: bytes) -> str | None:
-        """The path of its debug file, None where no server has it."""
-        return self._file(build_id, "debuginfo")
+    def debug_files(self, build_id: bytes) -> Iterator[str]:
+        """Paths of what may be its debug file; none where no server has it. To ask for the next is to refuse one."""
+        return self._files(build_id, "debuginfo")
 
-    def _file(self, build_id: bytes, kind: str) -> str | None:
+    def _files(self, build_id: bytes, kind: str) -> Iterator[str]:
+        """The file in the cache, then that of each server. What is refused is not kept."""
         name = f"{build_id.hex()}.{kind}"
-        if name not in self._asked:
-            self._asked[name] = self._cache.find(name) or self._fetched(name, f"/buildid/{build_id.hex()}/{kind}")
-        return self._asked[name]
-
-    def _fetched(self, name: str, path: str) -> str | None:
+        if name in self._in_vain:
+            return
+        kept = self._cache.find(name)
+        if kept:
+            yield kept
+            self._cache.remove(name)
         for url in list(self._urls):
-            try:
-                with urllib.request.urlopen(url.rstrip("/") + path, timeout=TIMEOUT_S) as body:
-                    return self._cache.write(name, _pieces(body))
-            except urllib.error.HTTPError as error:
-                error.close()
-                if error.code != _NOT_FOUND:
-                    self._give_up(url, f"answered with status {error.code}")
-            except _FAILURES as error:
-                self._give_up(url, str(getattr(error, "reason", error)) or type(error).__name__)
+            fetched = self._fetched(url, f"/buildid/{build_id.hex()}/{kind}", name)
+            if fetched:
+                yield fetched
+                self._cache.remove(name)
+                self.problems.append(f"debuginfod server {url} sent another {kind} than that of build {build_id.hex()}")
+        self._in_vain.add(name)
+
+    def _fetched(self, url: str, path: str, name: str) -> str | None:
+        try:
+            with urllib.request.urlopen(url.rstrip("/") + path, timeout=TIMEOUT_S) as body:
+                return self._cache.write(name, _pieces(body))
+        except urllib.error.HTTPError as error:
+            error.close()
+            if error.code != _NOT_FOUND:
+                self._give_up(url, f"answered with status {error.code}")
+        except _FAILURES as error:
+            self._give_up(url, str(getattr(error, "reason", error)) or type(error).__name__)
         return None
 
     def _give_up(self, url: str, why: str) -> None:
@@ -80,12 +94,15 @@ class Debuginfod:
 
 
 def _pieces(body: _Body) -> Iterator[bytes]:
-    """Raises ValueError where there is too much, OSError where it takes too long."""
-    deadline, left = time.monotonic() + MAX_SECONDS, MAX_BYTES
+    """Raises ValueError where there is too much, OSError where it takes too long or ends too early."""
+    declared, received = body.headers.get("Content-Length"), 0
+    deadline = time.monotonic() + MAX_SECONDS
     while piece := body.read(_PIECE):
-        left -= len(piece)
-        if left < 0:
+        received += len(piece)
+        if received > MAX_BYTES:
             raise ValueError(f"sent more than {MAX_BYTES >> 20} MiB")
         if time.monotonic() > deadline:
             raise TimeoutError(f"took more than {MAX_SECONDS:.0f} s")
         yield piece
+    if declared is not None and received < int(declared):  # http.client's read(size) does not tell
+        raise ConnectionError(f"sent {received} of {declared} bytes")

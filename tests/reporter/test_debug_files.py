@@ -134,6 +134,7 @@ class Server:
     url: str
     answers: dict[str, bytes | int] = field(default_factory=dict)
     asked: list[str] = field(default_factory=list)
+    sent: int | None = None  # bytes of each answer, None: all
 
 
 @pytest.fixture
@@ -146,8 +147,9 @@ def server() -> Iterator[Server]:
                 self.send_error(answer)
                 return
             self.send_response(200)
+            self.send_header("Content-Length", str(len(answer)))
             self.end_headers()
-            self.wfile.write(answer)
+            self.wfile.write(answer[: serving.sent])
 
         def log_message(self, *_: object) -> None:
             pass
@@ -190,12 +192,36 @@ def test_a_binary_that_the_capture_does_not_carry_comes_from_the_server(
     assert not asking(server, tmp_path).problems
 
 
-def test_what_a_server_sends_has_to_be_of_the_build(
+def test_what_a_server_sends_has_to_be_of_the_build_and_else_is_not_kept(
     tmp_path: Path, server: Server, program: Parted, other: Parted
 ) -> None:
-    server.answers[f"/buildid/{program.build_id.hex()}/debuginfo"] = other.debug
+    path = f"/buildid/{program.build_id.hex()}/debuginfo"
+    server.answers[path] = other.debug
+    refused = asking(server, tmp_path)
 
-    assert name(asking(server, tmp_path), program) is Unnamed.STRIPPED
+    assert name(refused, program) is Unnamed.STRIPPED
+    assert name(refused, program) is Unnamed.STRIPPED
+    sent = f"debuginfod server {server.url} sent another debuginfo than that of build {program.build_id.hex()}"
+    assert (server.asked, list(refused.problems)) == ([path], [sent])
+    assert os.listdir(tmp_path / "cache") == []
+    server.answers[path] = program.debug
+    assert name(asking(server, tmp_path), program) == "hidden"
+
+
+@pytest.mark.parametrize("kind", ["debuginfo", "executable"])
+def test_a_bad_file_in_the_cache_is_fetched_anew(kind: str, tmp_path: Path, server: Server, program: Parted) -> None:
+    data = {"debuginfo": program.debug, "executable": program.binary}[kind]
+    server.answers[f"/buildid/{program.build_id.hex()}/{kind}"] = data
+    kept = tmp_path / "cache" / f"{program.build_id.hex()}.{kind}"
+    put(kept, b"not an ELF file")
+    binaries = asking(server, tmp_path)
+    module = Module(1, os.fsencode(RECORDED_AT), program.build_id, 0, b"", machine=62)
+
+    found = binaries.find(module, read_elf(program.binary) if kind == "debuginfo" else None)
+
+    assert isinstance(found, Binary)
+    assert kept.read_bytes() == data
+    assert list(binaries.problems) == []
 
 
 def test_a_server_that_fails_is_named_and_not_asked_again(
@@ -207,7 +233,7 @@ def test_a_server_that_fails_is_named_and_not_asked_again(
 
     assert name(failing, program) is Unnamed.STRIPPED
     assert failing.debuginfod is not None
-    assert failing.debuginfod.executable(b"\1\2") is None
+    assert list(failing.debuginfod.executables(b"\1\2")) == []
     assert server.asked == [path]
     why = "answered with status 500: names and lines may be missing"
     assert list(failing.problems) == [f"debuginfod server {server.url} is not asked any more: {why}"]
@@ -216,6 +242,16 @@ def test_a_server_that_fails_is_named_and_not_asked_again(
     endless = asking(server, tmp_path)
     assert name(endless, program) is Unnamed.STRIPPED
     assert "sent more than" in endless.problems[0]
+    assert os.listdir(tmp_path / "cache") == []
+
+
+def test_an_answer_that_breaks_off_is_a_failure(tmp_path: Path, server: Server, program: Parted) -> None:
+    server.answers[f"/buildid/{program.build_id.hex()}/debuginfo"] = program.debug
+    server.sent = 1000
+    broken = asking(server, tmp_path)
+
+    assert name(broken, program) is Unnamed.STRIPPED
+    assert f"sent 1000 of {len(program.debug)} bytes" in broken.problems[0]
     assert os.listdir(tmp_path / "cache") == []
 
 
