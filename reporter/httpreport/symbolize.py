@@ -20,12 +20,13 @@ from .elf import Elf
 from .jit_map import JitMap
 from .maps import Mapping
 from .recording import ProcessKey, Recording
-from .trace import Frame, NoStack, StackTrace, Unnamed
+from .trace import Frame, Incomplete, NoStack, StackTrace, Unnamed
 from .unwind import X86_64, CallFrameInfo, Found
 from .walks import Snapshot, Walk, walk
 
 MAX_SNAPSHOTS = 8  # maps of one process that are tried for a stack
 JIT = "[JIT]"  # the module of code that a perf-PID.map names
+GREENLET_START = "greenlet::UserGreenlet::g_initialstub(void*)"  # greenlet 2.0 and later
 _KERNEL_PROVIDED = (b"[vdso]", b"[vsyscall]")
 
 
@@ -130,7 +131,8 @@ class Symbolizer:
         else:
             each_frame = zip(walked.addresses, walked.inside, found)
             frames = [frame for each in each_frame for frame in self._frames_at(where, jit_map, *each)]
-        return StackTrace(tuple(frames), left_out=walked.left_out, incomplete=walked.incomplete, copied=walked.copied)
+        trace = StackTrace(tuple(frames), left_out=walked.left_out, incomplete=walked.incomplete, copied=walked.copied)
+        return _within_greenlet(trace) if walked.found else trace
 
     def _frames_at(
         self, where: Snapshot, jit_map: JitMap | None, address: int, inside: int, found: Found | None
@@ -177,6 +179,20 @@ def _named(frame: Frame, binary: Binary, bias: int, inside: int) -> Frame:
         offset = symbol.offset + frame.address - inside
         return replace(frame, name=demangle(symbol.name), symbol_offset=offset)
     return replace(frame, unnamed=binary.unnamed, function_start=binary.function_start(inside - bias))
+
+
+def _within_greenlet(trace: StackTrace) -> StackTrace:
+    """A stack trace up to where a greenlet began, if it did.
+
+    All greenlets of a thread run on one stack, and of those that wait the bytes that are in the way are moved to the
+    heap. So beyond its own first frame a greenlet has what others left there: a walk goes on with frames of nobody.
+    Source: greenlet.cpp, "Stack layout for a greenlet".
+    """
+    names = [frame.name for frame in trace.frames]
+    if GREENLET_START not in names:
+        return trace
+    frames = trace.frames[: names.index(GREENLET_START) + 1]
+    return StackTrace(frames, incomplete=Incomplete.GREENLET)
 
 
 def _with_lines(frame: Frame, binary: Binary, address: int) -> list[Frame]:

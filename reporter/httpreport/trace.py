@@ -66,6 +66,7 @@ class Incomplete(enum.Enum):
     BAD_CFI = "bad unwind information"
     NOT_GROWING = "the next frame would not be above this one"
     TOO_MANY_FRAMES = "more frames than the limit"
+    GREENLET = "a greenlet began here: what lies beyond is of other greenlets"
     AS_RECORDED = "frame pointers only, recorded without stack copies"
     NO_COPY = "frame pointers only, no stack copy: no slot was free, or a 32-bit process"
     UNREADABLE = "frame pointers only, the stack could not be copied"

@@ -6,7 +6,9 @@ from __future__ import annotations
 import json
 import lzma
 import subprocess
+import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -137,6 +139,24 @@ def kept_module(suite: str, path: str) -> bytes | None:
 def _kept_elf(suite: str, path: str) -> Elf | None:
     data = kept_module(suite, path)
     return read_elf(data) if data else None
+
+
+@contextmanager
+def blocked(command: Sequence[str | Path], system_calls: Sequence[str] = ("0",)) -> Iterator[int]:
+    """The pid of a process that runs `command` and rests in one of the system calls, its standard input open."""
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL) as process:
+        try:
+            until, before = time.monotonic() + 60, ""
+            while True:
+                now = Path(f"/proc/{process.pid}/syscall").read_text()
+                if now == before and now.split()[0] in system_calls:
+                    break
+                assert process.poll() is None and time.monotonic() < until, "the process does not block"
+                before = now
+                time.sleep(0.1)
+            yield process.pid
+        finally:
+            process.kill()
 
 
 def taken_from(pid: int, root: Path = Path("/")) -> RecordedStack:

@@ -8,8 +8,7 @@ import shutil
 import struct
 import subprocess
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from functools import cache
 from itertools import takewhile
 from pathlib import Path
@@ -19,7 +18,7 @@ from compiled import compiled, run
 from debian import unpack_packages
 from hypothesis import given
 from hypothesis import strategies as st
-from stacks import RecordedStack, sample, stepped, taken_from
+from stacks import RecordedStack, blocked, sample, stepped, taken_from
 
 from httpreport.unwind import X86_64, AddressSpace, CodeRange, End, Found, Unwinder, registers
 from httpreport.unwind.fast import FastWalker
@@ -142,24 +141,6 @@ func main() { os.Stdin.Fd(); println(recurse(file{os.Stdin}, 6)) }
 PYTHON = "import socket; a, b = socket.socketpair(); sorted([1, 2], key=lambda x: [a.recv(1) for _ in (1,)])"
 RECVFROM = "45"  # the number of the system call
 NODE = "const f = n => n ? f(n - 1) + 1 : require('fs').readSync(0, Buffer.alloc(1)); [1].map(() => f(5))"
-
-
-@contextmanager
-def blocked(command: Sequence[str | Path], system_calls: Sequence[str] = ("0",)) -> Iterator[int]:
-    """The pid of a process that runs `command` and rests in one of the system calls, its standard input open."""
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL) as process:
-        try:
-            until, before = time.monotonic() + 60, ""
-            while True:
-                now = Path(f"/proc/{process.pid}/syscall").read_text()
-                if now == before and now.split()[0] in system_calls:
-                    break
-                assert process.poll() is None and time.monotonic() < until, "the process does not block"
-                before = now
-                time.sleep(0.1)
-            yield process.pid
-        finally:
-            process.kill()
 
 
 def blocked_stack(command: Sequence[str | Path], system_calls: Sequence[str] = ("0",)) -> RecordedStack:
