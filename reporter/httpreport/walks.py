@@ -30,6 +30,7 @@ _PT_REGS_NAMES = (
     *("orig_rax", "rip", "cs", "eflags", "rsp", "ss"),
 )
 _NOT_DWARF = {"orig_rax", "cs", "eflags", "ss"}
+_4_GIB = 1 << 32
 
 
 CallFrames = Callable[[Mapping, Optional[int]], Optional[tuple[int, CallFrameInfo]]]
@@ -48,6 +49,12 @@ class Snapshot:
     def unwinder(self) -> Unwinder:
         """Made when a stack copy needs it: that is when all modules are looked for."""
         return Unwinder(AddressSpace(map(self._code_range, filter(attrgetter("executable"), self.maps))))
+
+    @cached_property
+    def of_32_bit(self) -> bool:
+        """Whether nothing is mapped where the stack of a 64-bit process is."""
+        ends = [mapping.end for mapping in self.maps]
+        return bool(ends) and max(ends) <= _4_GIB
 
     def _code_range(self, mapping: Mapping) -> CodeRange:
         bias, frames = self.call_frames(mapping, self.modules.get(mapping.start)) or (0, None)
@@ -121,4 +128,6 @@ def _by_frame_pointers(stack: Stack, snapshots: Iterable[Snapshot], reason: Inco
     kept = tuple(addresses[:MAX_FRAMES])
     best = max(snapshots, key=lambda one: sum(map(one.maps.has_code, kept)), default=None)
     inside = (*kept[:1], *(address - 1 for address in kept[1:]))
+    if reason is Incomplete.NO_COPY and best and best.of_32_bit:
+        reason = Incomplete.PROCESS_OF_32_BIT
     return Walk(kept, inside, incomplete=reason, left_out=len(addresses) - len(kept)), best

@@ -189,6 +189,10 @@ def test_a_copy_that_ends_says_after_how_much(deep_stack: Taken, report_of: Call
 
 def test_without_a_copy_frame_pointers_are_all_and_the_reason_is_said(deep_stack: Taken, traced: Traced) -> None:
     no_slot = replace(deep_stack, stack=replace(deep_stack.stack, registers=b"", memory_address=0, memory=b""))
+    low_maps = (
+        b"8048000-8049000 r-xp 00000000 fe:01 77    /bin/old\nfffdd000-ffffe000 rw-p 00000000 00:00 0    [stack]\n"
+    )
+    of_32_bit = replace(no_slot, process=replace(no_slot.process, maps=low_maps, modules=()))
     no_memory = replace(deep_stack, stack=replace(deep_stack.stack, memory=b""))
     records = deep_stack.records()
 
@@ -197,6 +201,7 @@ def test_without_a_copy_frame_pointers_are_all_and_the_reason_is_said(deep_stack
 
     assert recorded(no_slot, pages=0).incomplete is Incomplete.AS_RECORDED
     assert recorded(no_slot).incomplete is Incomplete.NO_COPY
+    assert recorded(of_32_bit).incomplete is Incomplete.PROCESS_OF_32_BIT
     assert recorded(no_memory).incomplete is Incomplete.UNREADABLE
     assert recorded(deep_stack, arch="aarch64").incomplete is Incomplete.OTHER_PROCESSOR
     no_maps = traced(capture([Row(stack=256)], [r for r in records if r != deep_stack.process], limits=LIMITS))
