@@ -197,10 +197,12 @@ def _one_an_address(rows: _Rows, strings: bytes) -> _Rows:
     starts = np.flatnonzero(_changes(rows["address"]))
     ends = np.append(starts[1:], len(rows))
     chosen = starts.copy()
-    for group in np.flatnonzero(ends - starts > 1).tolist():
-        start, end = int(starts[group]), int(ends[group])
-        best = range(start, start + int(np.searchsorted(rank[start:end], rank[start], "right")))
-        chosen[group] = min(best, key=lambda row: _preference(_bare_name(strings, int(rows["name"][row]))))
+    several = np.flatnonzero(ends - starts > 1)
+    ranks, names = rank.tolist(), rows["name"].tolist()  # faster to read one by one than arrays
+    for group, start, end in zip(several.tolist(), starts[several].tolist(), ends[several].tolist()):
+        best = [row for row in range(start, end) if ranks[row] == ranks[start]]
+        if len(best) > 1:
+            chosen[group] = min(best, key=lambda row: _preference(_bare_name(strings, names[row])))
     unique: _Rows = rows[chosen]
     return unique
 
