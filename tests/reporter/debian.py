@@ -12,6 +12,8 @@ from vm.rootfs import unpack
 def unpack_packages(suite: str, names: Sequence[str], folder: Path, members: str = "*") -> None:
     """Unpack the packages `names`, and none that they depend on, into `folder`; of their files those that match
     `members`. Raises AptError, and ImageError where one cannot be unpacked.
+
+    In a module that imports live.own_cache, call it in a fixture of the module: that of a test has an empty cache.
     """
     try:
         files = _files(Apt(suite), names)
