@@ -8,10 +8,11 @@ that were read, the process has loaded something (dlopen) or has become another 
 from __future__ import annotations
 
 import bisect
+import contextlib
 import os
 import re
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from httpcapture import MAX_MAPS, MAX_MODULES, MAX_PATH, JitMap, MappedModule, Process, Writer
@@ -95,7 +96,7 @@ class Processes:
         """Writes what just-in-time compilers say of their code, for the processes that are still there."""
         for (pid, start_ns), known in self._recorded.items():
             if known.record.namespace_pid:
-                for start, data in read_jit_map(pid, known.record.namespace_pid):
+                for start, data in _jit_map(pid, known.record.namespace_pid):
                     self._writer.jit_map(JitMap(pid, start_ns, now_ns, start, data))
 
     def _write(self, key: Key, known: _Known) -> None:
@@ -112,7 +113,7 @@ class Processes:
             return _Known(gone, (), (), now_ns)
 
     def _read_process(self, pid: int, start_ns: int, now_ns: int) -> _Known:
-        maps = _read(f"/proc/{pid}/maps", MAX_MAPS + 1)
+        thread, maps = _thread_and_maps(pid)
         problem = ""
         if len(maps) > MAX_MAPS:
             maps = maps[: maps.rindex(b"\n", 0, MAX_MAPS) + 1]
@@ -124,14 +125,14 @@ class Processes:
             starts.append(int(low, 16))
             ends.append(int(high, 16))
             if (inode != b"0" or path == VDSO) and len(modules) < MAX_MODULES:
-                modules += self._mapped_module(pid, starts[-1], ends[-1], path)
-        name, state, ticks = _name_state_start(_read(f"/proc/{pid}/stat", 4096))
-        if state in b"ZX" or ticks != start_ns * _CLOCK_TICKS // 1_000_000_000:
+                modules += self._mapped_module(thread, starts[-1], ends[-1], path)
+        name, _, ticks = _name_state_start(_read(f"/proc/{pid}/stat", 4096))
+        if ticks != start_ns * _CLOCK_TICKS // 1_000_000_000:
             raise _GoneError
         if not maps:
             return _Known(Process(pid, start_ns, now_ns, name, b"", 0, b"", (), "has no user space"), (), (), now_ns)
-        executable = os.readlink(f"/proc/{pid}/exe".encode())[:MAX_PATH]
-        namespace_pid = _namespace_pid(_read(f"/proc/{pid}/status", 65536))
+        executable = os.readlink(f"/proc/{thread}/exe".encode())[:MAX_PATH]
+        namespace_pid = _namespace_pid(_read(f"/proc/{thread}/status", 65536))
         record = Process(pid, start_ns, now_ns, name, executable, namespace_pid, maps, tuple(modules), problem)
         return _Known(record, starts, ends, now_ns)
 
@@ -144,6 +145,34 @@ class Processes:
             return []  # unmapped since, or a device: the reporter says that no module was recorded
 
 
+def _thread_and_maps(pid: int) -> tuple[int, bytes]:
+    """A thread that has not ended, and its maps. Raises _GoneError where there is none, or OSError.
+
+    It need not be the thread group leader, which may end before others do (pthread_exit in main) and has no memory
+    then. /proc/TID shows what /proc/PID does (fs/proc/base.c, proc_pid_lookup), of the very thread.
+    """
+    for thread in _threads(pid):
+        with contextlib.suppress(OSError):  # it has ended since
+            maps = _read(f"/proc/{thread}/maps", MAX_MAPS + 1)
+            if _name_state_start(_read(f"/proc/{thread}/stat", 4096))[1] not in b"ZX":
+                return thread, maps
+    raise _GoneError
+
+
+def _jit_map(pid: int, namespace_pid: int) -> Iterator[tuple[int, bytes]]:
+    try:
+        thread, _ = _thread_and_maps(pid)
+    except (_GoneError, OSError):
+        return
+    yield from read_jit_map(thread, namespace_pid)
+
+
+def _threads(pid: int) -> Iterator[int]:
+    """The thread group leader first."""
+    yield pid
+    yield from map(int, os.listdir(f"/proc/{pid}/task"))
+
+
 def _name_state_start(stat_line: bytes) -> tuple[bytes, bytes, int]:
     """comm, state and start time in clock ticks (proc(5), fields 2, 3 and 22); comm may hold anything, `)` too."""
     name, _, rest = stat_line.partition(b"(")[2].rpartition(b")")
@@ -152,5 +181,5 @@ def _name_state_start(stat_line: bytes) -> tuple[bytes, bytes, int]:
 
 
 def _namespace_pid(status: bytes) -> int:
-    match = re.search(rb"^NSpid:.*?([0-9]+)$", status, re.MULTILINE)
+    match = re.search(rb"^NStgid:.*?([0-9]+)$", status, re.MULTILINE)
     return int(match.group(1)) if match else 0

@@ -90,13 +90,13 @@ def build_id(path: str | Path) -> str:
     return match.group(1) if match else ""
 
 
-def until(name: str, pid: int) -> None:
+def until(name: str, pid: int, state: str = "S") -> None:
     """Waits for the process to be the program that it is about to become, and to sleep: then all of it is mapped."""
     for _ in range(500):
-        if f" ({name}) S " in Path(f"/proc/{pid}/stat").read_text():
+        if f" ({name}) {state} " in Path(f"/proc/{pid}/stat").read_text():
             return
         time.sleep(0.01)
-    raise AssertionError(f"{pid} has not become {name}")
+    raise AssertionError(f"{pid} has not become {name} in state {state}")
 
 
 def test_a_process_is_recorded_as_proc_shows_it(
@@ -185,6 +185,34 @@ def test_a_process_that_nobody_has_waited_for_has_ended(written: Written, proces
         processes.record(key, 5)
     (process,) = written.processes()
     assert process.problem == GONE and processes.gone == 1
+
+
+# Leaves a thread behind that waits; SYS_exit ends the main thread alone.
+LEAVE_A_THREAD = (
+    "import ctypes, threading; threading.Thread(target=threading.Event().wait).start(); "
+    "ctypes.CDLL(None).syscall(60, 0)"
+)
+
+
+def test_a_process_goes_on_when_its_main_thread_has_ended(
+    written: Written, processes: Processes, child: subprocess.Popen[str]
+) -> None:
+    key, maps = key_of(child.pid), Path(f"/proc/{child.pid}/maps")
+    name = Path(f"/proc/{child.pid}/comm").read_text().rstrip("\n")
+    executable = os.readlink(f"/proc/{child.pid}/exe").encode()
+    assert child.stdin is not None
+    print(LEAVE_A_THREAD, file=child.stdin, flush=True)
+    until(name, child.pid, "Z")
+    assert maps.read_bytes() == b""
+    thread = next(task for task in Path(f"/proc/{child.pid}/task").iterdir() if task.name != str(child.pid))
+    processes.record(key, 5)
+    processes.check_stack(key, [0x1000], 7)
+    (process,), modules = written.processes(), written.modules()
+    assert (process.pid, process.start_ns, process.problem) == (*key, "")
+    assert process.maps == (thread / "maps").read_bytes() != b""
+    assert (process.executable, process.namespace_pid) == (executable, child.pid)
+    assert {modules[mapped.module].path for mapped in process.modules} >= {executable, b"[vdso]"}
+    assert processes.gone == 0
 
 
 @pytest.mark.parametrize("ticks", [-1, 1, 100])
