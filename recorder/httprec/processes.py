@@ -1,18 +1,17 @@
 """What /proc knows of a process is read at its first call and kept until a call of it is recorded.
 
 A short process is gone by the time that its slow call is known to be slow, so the kernel announces every process that
-begins a call; only those with a recorded call get into the capture. When a stack has an address outside of the maps
-that were read, the process has loaded something (dlopen) or has become another program (exec): the maps are read again.
+begins a call; only those with a recorded call get into the capture. When a stack is younger than its process's maps,
+they are read again: the process may have loaded something since (dlopen), or have become another program (exec).
 """
 
 from __future__ import annotations
 
-import bisect
 import contextlib
 import os
 import re
 from collections import OrderedDict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import NamedTuple
 
 from httpcapture import MAX_MAPS, MAX_MODULES, MAX_PATH, JitMap, MappedModule, Process, Writer
@@ -22,7 +21,6 @@ from .modules import VDSO, Modules
 
 _MAX_WAITING = 1024  # processes that have no recorded call yet; some 20 kB each
 _EXECUTABLE = re.compile(rb"^([0-9a-f]+)-([0-9a-f]+) ..x. [0-9a-f]+ [0-9a-f]+:[0-9a-f]+ ([0-9]+) *(.*)$", re.MULTILINE)
-_MAX_AGE_NS = 1_000_000_000
 _CLOCK_TICKS = os.sysconf("SC_CLK_TCK")
 
 _GONE = "ended before its maps were read"
@@ -36,13 +34,8 @@ class _GoneError(Exception):
 
 class _Known(NamedTuple):
     record: Process
-    starts: Sequence[int]  # of executable mappings, ascending
-    ends: Sequence[int]
-    checked_ns: int  # when the maps were last known to be these
-
-    def covers(self, address: int) -> bool:
-        index = bisect.bisect_right(self.starts, address) - 1
-        return index >= 0 and address < self.ends[index]
+    code: list[tuple[bytes, bytes, bytes, bytes]]  # executable mappings: start, end, inode, path
+    checked_ns: int  # when these were last known to be all
 
 
 def _read(path: str, limit: int) -> bytes:
@@ -76,21 +69,17 @@ class Processes:
             self._write(key, known)
             self.gone += known.record.problem == _GONE
 
-    def check_stack(self, key: Key, addresses: Sequence[int], now_ns: int) -> None:
-        """Reads the maps of a recorded process again when a stack has been where they did not reach.
-
-        Of a stack copy the addresses are not known here, so maps serve it for a second at most.
-        """
+    def check_stack(self, key: Key, taken_ns: int, now_ns: int) -> None:
+        """Reads the maps of a recorded process again when a stack is younger than they are. `now_ns` is of a round of
+        the recording, so that is once a round at most."""
         known = self._recorded[key]
-        if known.record.problem:
+        if known.record.problem or taken_ns <= known.checked_ns:
             return
-        if all(map(known.covers, addresses)) and now_ns - known.checked_ns < _MAX_AGE_NS:
-            return
-        newer = self._look(key, now_ns)
-        if newer.record.problem or newer.record.maps == known.record.maps:
-            self._recorded[key] = known._replace(checked_ns=now_ns)
-        else:
-            self._write(key, newer)
+        self._recorded[key] = known._replace(checked_ns=now_ns)
+        if _has_other_code(key[0], known):
+            newer = self._look(key, now_ns)
+            if not newer.record.problem:
+                self._write(key, newer)
 
     def write_jit_maps(self, now_ns: int) -> None:
         """Writes what just-in-time compilers say of their code, for the processes that are still there."""
@@ -110,7 +99,7 @@ class Processes:
             return self._read_process(pid, start_ns, now_ns)
         except (_GoneError, OSError):
             gone = Process(pid, start_ns, now_ns, b"", b"", 0, b"", (), _GONE)
-            return _Known(gone, (), (), now_ns)
+            return _Known(gone, [], now_ns)
 
     def _read_process(self, pid: int, start_ns: int, now_ns: int) -> _Known:
         thread, maps = _thread_and_maps(pid)
@@ -118,23 +107,20 @@ class Processes:
         if len(maps) > MAX_MAPS:
             maps = maps[: maps.rindex(b"\n", 0, MAX_MAPS) + 1]
             problem = f"maps were cut off at {MAX_MAPS} bytes"
-        starts: list[int] = []
-        ends: list[int] = []
+        code = _EXECUTABLE.findall(maps)
         modules: list[MappedModule] = []
-        for low, high, inode, path in _EXECUTABLE.findall(maps):
-            starts.append(int(low, 16))
-            ends.append(int(high, 16))
+        for low, high, inode, path in code:
             if (inode != b"0" or path == VDSO) and len(modules) < MAX_MODULES:
-                modules += self._mapped_module(thread, starts[-1], ends[-1], path)
+                modules += self._mapped_module(thread, int(low, 16), int(high, 16), path)
         name, _, ticks = _name_state_start(_read(f"/proc/{pid}/stat", 4096))
         if ticks != start_ns * _CLOCK_TICKS // 1_000_000_000:
             raise _GoneError
         if not maps:
-            return _Known(Process(pid, start_ns, now_ns, name, b"", 0, b"", (), "has no user space"), (), (), now_ns)
+            return _Known(Process(pid, start_ns, now_ns, name, b"", 0, b"", (), "has no user space"), [], now_ns)
         executable = os.readlink(f"/proc/{thread}/exe".encode())[:MAX_PATH]
         namespace_pid = _namespace_pid(_read(f"/proc/{thread}/status", 65536))
         record = Process(pid, start_ns, now_ns, name, executable, namespace_pid, maps, tuple(modules), problem)
-        return _Known(record, starts, ends, now_ns)
+        return _Known(record, code, now_ns)
 
     def _mapped_module(self, pid: int, low: int, high: int, path: bytes) -> list[MappedModule]:
         try:
@@ -157,6 +143,13 @@ def _thread_and_maps(pid: int) -> tuple[int, bytes]:
             if _name_state_start(_read(f"/proc/{thread}/stat", 4096))[1] not in b"ZX":
                 return thread, maps
     raise _GoneError
+
+
+def _has_other_code(pid: int, known: _Known) -> bool:
+    try:
+        return _EXECUTABLE.findall(_thread_and_maps(pid)[1]) != known.code
+    except (_GoneError, OSError):
+        return False
 
 
 def _jit_map(pid: int, namespace_pid: int) -> Iterator[tuple[int, bytes]]:

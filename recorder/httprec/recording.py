@@ -130,7 +130,7 @@ class Recording:
     def _record_stack(self, stack: Stack, now_ns: int) -> None:
         key = (stack.pid, stack.process_start_ns)
         self._processes.record(key, now_ns)
-        self._processes.check_stack(key, memoryview(stack.frames).cast("Q"), now_ns)
+        self._processes.check_stack(key, stack.taken_ns, now_ns)
         self._writer.stack(stack)
         if self._print:
             self._live.number_stack(stack.id)
