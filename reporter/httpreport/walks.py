@@ -1,7 +1,8 @@
 """A recorded stack becomes the addresses of its frames: by its copy and unwind information, else as the recorder
 found them by frame pointer, and the result says which.
 
-A process may have several recorded maps; the nearest in time are taken, unless others let the walk go further.
+A process may have several recorded maps. Those that the stack pointer is in are meant: after an exec the stack is
+elsewhere. Of several the nearest in time are taken, unless others let the walk go further.
 """
 
 from __future__ import annotations
@@ -96,7 +97,7 @@ def _why_no_unwinding(meta: Meta, stack: Stack) -> Incomplete | None:
 def _unwound(stack: Stack, snapshots: Iterable[Snapshot]) -> tuple[Walk, Snapshot] | None:
     values, memory = _recorded_registers(stack), _from_stack_pointer(stack)
     best: tuple[StackWalk, Snapshot] | None = None
-    for one in snapshots:
+    for one in _with_stack(snapshots, _stack_pointer(stack)):
         found = one.unwinder.unwind(values, memory)
         if best is None or found.complete or len(found.addresses) > len(best[0].addresses):
             best = found, one
@@ -115,10 +116,20 @@ def _recorded_registers(stack: Stack) -> Registers:
     return registers(**{name: value for name, value in values.items() if name not in _NOT_DWARF})
 
 
+def _stack_pointer(stack: Stack) -> int:
+    value: int = _PT_REGS.unpack_from(stack.registers)[_PT_REGS_NAMES.index("rsp")]
+    return value
+
+
+def _with_stack(snapshots: Iterable[Snapshot], stack_pointer: int) -> Iterable[Snapshot]:
+    """The maps that the stack is in; all if it is in none, as that of a thread that is younger than they are."""
+    every = list(snapshots)
+    return [one for one in every if one.maps.find(stack_pointer)] or every
+
+
 def _from_stack_pointer(stack: Stack) -> bytes:
     """The recorder copies from there; whatever else a capture says has no meaning."""
-    stack_pointer = _PT_REGS.unpack_from(stack.registers)[_PT_REGS_NAMES.index("rsp")]
-    return stack.memory if stack.memory_address == stack_pointer else b""
+    return stack.memory if stack.memory_address == _stack_pointer(stack) else b""
 
 
 def _by_frame_pointers(stack: Stack, snapshots: Iterable[Snapshot], reason: Incomplete) -> tuple[Walk, Snapshot | None]:

@@ -18,7 +18,7 @@ from recordings import PROCESS_START_NS, STARTED_NS, Row, capture, process, stac
 from reports import reported
 from rich.console import Console
 
-from httpcapture import JitMap, Module, Record, Section
+from httpcapture import JitMap, MappedModule, Module, Process, Record, Section
 from httpreport import terminal
 from httpreport.binaries import Binaries
 from httpreport.elf import read_elf
@@ -287,6 +287,27 @@ def test_a_dlopen_after_the_first_maps(deep: Path, deep_stack: Taken, traced: Tr
     trace = traced(capture([Row(stack=256)], [before, after, *records], limits=LIMITS))
 
     assert (len(trace.frames), trace.incomplete) == (len(deep_stack.expected), None)
+
+
+def test_after_an_exec_the_maps_that_the_stack_is_in_count(tmp_path: Path, traced: Traced) -> None:
+    """Both programs have code at the same addresses, and the maps of the first one are nearer in time."""
+    options = ["-static", "-fno-optimize-sibling-calls", "-fcf-protection"]
+    with blocked(compiled(tmp_path, "before.c", DEEP, [*options, "-Ddeep=former"])) as pid:
+        before = taken(pid)
+    with blocked(compiled(tmp_path, "after.c", DEEP, options)) as pid:
+        after = taken(pid)
+    (module,), place = before.modules, before.process.modules[0].address
+    records = [
+        replace(module, id=99),
+        *(replace(section, module=99) for section in before.sections),
+        replace(before.process, taken_ns=after.stack.taken_ns, modules=[MappedModule(place, 99)]),
+        *(replace(r, taken_ns=STARTED_NS + 5000) if isinstance(r, Process) else r for r in after.records()),
+    ]
+
+    trace = traced(capture([Row(stack=256)], records, limits=LIMITS))
+
+    assert tuple(frame.address for frame in trace.frames) == after.expected == before.expected
+    assert names(trace)[1:13] == ["leaf", *["deep"] * 10, "main"]
 
 
 def test_an_interrupted_function_is_looked_up_where_it_was(tmp_path: Path, traced: Traced) -> None:
