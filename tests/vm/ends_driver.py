@@ -12,14 +12,14 @@ import signal
 import socket
 import stat
 import subprocess
-import sys
 import threading
 import time
 from pathlib import Path
 from typing import Any
 
+from workload import recorder
+
 OUT = Path("/tmp/out")
-RECORDER = [sys.executable, "-m", "httprec"]
 USER = 1000
 SLOW = 0.3
 
@@ -42,12 +42,8 @@ def call_for_ever(port: int) -> None:
 def start(name: str, *options: str, **how: Any) -> subprocess.Popen[bytes]:
     """A recorder that is tracing."""
     log = OUT / f"{name}.txt"
-    with open(log, "wb") as stream:
-        process = subprocess.Popen([*RECORDER, *options], **{"stdout": stream, "stderr": stream, **how})
-    while b"Tracing..." not in log.read_bytes():
-        if process.poll() is not None:
-            raise SystemExit(f"recorder {name} ended: {log.read_text()}")
-        time.sleep(0.2)
+    process = recorder.start(log, log, *options, **how)
+    recorder.wait_until_it_traces(process, log, log)
     return process
 
 
@@ -120,7 +116,13 @@ def end_by_full_disk() -> dict[str, Any]:
 
 def refused(name: str, *options: str, user: int = 0) -> dict[str, Any]:
     result = subprocess.run(
-        [*RECORDER, *options], capture_output=True, text=True, user=user, group=user, extra_groups=[], check=False
+        [*recorder.COMMAND, *options],
+        capture_output=True,
+        text=True,
+        user=user,
+        group=user,
+        extra_groups=[],
+        check=False,
     )
     return {"exit_code": result.returncode, "printed": result.stdout + result.stderr}
 

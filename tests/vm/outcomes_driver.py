@@ -25,6 +25,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from workload.recorder import recordings
+
 OUT = "/tmp/out"
 REQUEST = b"GET /slow HTTP/1.1\r\nHost: guest\r\n\r\n"
 RESPONSE = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello"
@@ -398,43 +400,24 @@ RECORDERS = {
 }
 
 
-def start_recorder(name: str) -> subprocess.Popen[bytes]:
-    command = [sys.executable, "-m", "httprec", "-o", f"{OUT}/{name}.cap", *RECORDERS[name]]
-    with open(f"{OUT}/{name}.txt", "wb") as log:
-        return subprocess.Popen(command, stdout=log, stderr=log)
-
-
-def wait_until_tracing(name: str, process: subprocess.Popen[bytes]) -> None:
-    printed = Path(f"{OUT}/{name}.txt")
-    while "Tracing..." not in printed.read_text():
-        if process.poll() is not None:
-            raise SystemExit(f"recorder {name} ended: {printed.read_text()}")
-        time.sleep(0.2)
-
-
 def main() -> int:
     early = Pair("older")
-    recorders = {name: start_recorder(name) for name in RECORDERS}
-    for name, process in recorders.items():
-        wait_until_tracing(name, process)
-    seen, waiting = {}, []
-    early.go()
-    seen["older"] = early.result()
-    for name in SCENARIOS:
-        if name != "older":
-            pair = Pair(name)
-            seen[name] = pair.result()
-            waiting.append(pair)
-            if name != "in_flight":
-                pair.client.wait()
-    time.sleep(SLOW)
-    for process in recorders.values():
-        process.send_signal(signal.SIGINT)
-    codes = {name: process.wait() for name, process in recorders.items()}
-    for pair in (early, *waiting):
+    seen, waiting = {}, [early]
+    with recordings({Path(f"{OUT}/{name}.cap"): options for name, options in RECORDERS.items()}):
+        early.go()
+        seen["older"] = early.result()
+        for name in SCENARIOS:
+            if name != "older":
+                pair = Pair(name)
+                seen[name] = pair.result()
+                waiting.append(pair)
+                if name != "in_flight":
+                    pair.client.wait()
+        time.sleep(SLOW)
+    for pair in waiting:
         pair.end()
     with open(f"{OUT}/seen.json", "w") as file:
-        json.dump({"scenarios": seen, "recorders": codes}, file)
+        json.dump(seen, file)
     return 0
 
 

@@ -36,7 +36,8 @@ class Ends:
 @pytest.fixture(scope="module")
 def ends(tmp_path_factory: pytest.TempPathFactory) -> Ends:
     out = tmp_path_factory.mktemp("ends")
-    recorded.run(["python3", "ends_driver.py"], [Path(__file__).with_name("ends_driver.py")], out, timeout_s=300)
+    sources = [Path(__file__).with_name("ends_driver.py"), recorded.TESTS / "workload"]
+    recorded.run(["python3", "ends_driver.py"], sources, out, timeout_s=300)
     return Ends(out, json.loads((out / "ends.json").read_text()))
 
 

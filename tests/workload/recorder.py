@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 COMMAND = [sys.executable, "-m", "httprec"]
 STARTS_S = 120  # to import bcc and to compile, in a guest that is emulated on a busy machine
@@ -23,38 +24,41 @@ def recording(capture: Path, *options: str) -> Iterator[None]:
 
 
 @contextmanager
-def recordings(wanted: Mapping[Path, Sequence[str]]) -> Iterator[None]:
-    """Several recorders at the same time: the options of each by its capture."""
-    started = {capture: _start(capture, options) for capture, options in wanted.items()}
+def recordings(wanted: Mapping[Path, Sequence[str]]) -> Iterator[Mapping[Path, subprocess.Popen[bytes]]]:
+    """Several recorders at the same time: the options of each by its capture. Gives their processes."""
+    started = {
+        capture: start(capture.with_suffix(".out"), capture.with_suffix(".err"), "-o", str(capture), *options)
+        for capture, options in wanted.items()
+    }
     try:
         for capture, httprec in started.items():
-            _wait_until_it_traces(capture, httprec)
-        yield
+            wait_until_it_traces(httprec, capture.with_suffix(".out"), capture.with_suffix(".err"))
+        yield started
         for httprec in started.values():
             httprec.send_signal(signal.SIGINT)
         for capture, httprec in started.items():
             if httprec.wait(ENDS_S) != 0:
-                raise _failure(capture, httprec)
+                raise _failure(httprec, capture.with_suffix(".err"))
     finally:
         for httprec in started.values():
             httprec.kill()
             httprec.wait()
 
 
-def _start(capture: Path, options: Sequence[str]) -> subprocess.Popen[bytes]:
-    out, err = capture.with_suffix(".out"), capture.with_suffix(".err")
-    with out.open("wb") as stdout, err.open("wb") as stderr:
-        return subprocess.Popen([*COMMAND, "-o", str(capture), *options], stdout=stdout, stderr=stderr)
+def start(out: Path, err: Path, *options: str, **how: Any) -> subprocess.Popen[bytes]:
+    """A recorder. `out` and `err` may be one file; `how` is Popen's and counts more than they do."""
+    with out.open("ab") as stdout, err.open("ab") as stderr:
+        return subprocess.Popen([*COMMAND, *options], **{"stdout": stdout, "stderr": stderr, **how})
 
 
-def _wait_until_it_traces(capture: Path, httprec: subprocess.Popen[bytes]) -> None:
+def wait_until_it_traces(httprec: subprocess.Popen[bytes], out: Path, err: Path) -> None:
+    """Raises RuntimeError when it ends instead, or takes more than STARTS_S."""
     deadline = time.monotonic() + STARTS_S
-    while b"Tracing..." not in capture.with_suffix(".out").read_bytes():
+    while b"Tracing..." not in out.read_bytes():
         if httprec.poll() is not None or time.monotonic() > deadline:
-            raise _failure(capture, httprec)
+            raise _failure(httprec, err)
         time.sleep(0.1)
 
 
-def _failure(capture: Path, httprec: subprocess.Popen[bytes]) -> RuntimeError:
-    said = capture.with_suffix(".err").read_text()
-    return RuntimeError(f"httprec -o {capture} does not record (status {httprec.returncode}): {said}")
+def _failure(httprec: subprocess.Popen[bytes], err: Path) -> RuntimeError:
+    return RuntimeError(f"httprec does not record (status {httprec.returncode}), see {err}: {err.read_text()}")
