@@ -1,0 +1,214 @@
+"""Programs whose files go, change or come while they are recorded, in the guest, with fexit and with kprobes: right
+names or the right reason, from what the capture carries alone."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import zip_longest
+from pathlib import Path
+
+import numpy as np
+import pytest
+from compiled import compiled, run
+
+from httpcapture import Role, open_capture
+from httpreport.binaries import Binaries
+from httpreport.recording import Recording, load
+from httpreport.report import Report, make_report
+from httpreport.selection import Selection
+from httpreport.trace import StackTrace, Unnamed
+from vm import recorded
+
+HERE = Path(__file__).parent
+CHAIN = ("ask", "middle", "outer")
+
+
+def renamed(prefix: str) -> list[str]:
+    """Options for another build, whose functions have other names."""
+    return [f"-D{name}={prefix}_{name}" for name in CHAIN]
+
+
+PROGRAMS: Mapping[str, Sequence[str]] = {
+    "asker": [],
+    "other_build": renamed("other"),
+    "library.so": ["-shared", "-fPIC", *renamed("library")],
+    "no_pie": ["-no-pie"],
+    "static": ["-static"],
+    "static_other_build": ["-static", *renamed("other")],
+    "static_pie": ["-static-pie"],
+    "stripped": ["-s"],
+    "no_build_id": ["-Wl,--build-id=none"],
+    "no_build_id_other_build": ["-Wl,--build-id=none", *renamed("other")],
+}
+
+
+def build(folder: Path) -> None:
+    """What the driver runs."""
+    folder.mkdir()
+    options = ["-fomit-frame-pointer", "-fno-optimize-sibling-calls"]
+    for name, more in PROGRAMS.items():
+        compiled(folder, f"{name}.c", (HERE / "asker.c").read_text(), [*options, *more]).rename(folder / name)
+
+
+@dataclass(frozen=True)
+class Guest:
+    """What came back, and the programs that were sent."""
+
+    out: Path
+    programs: Path
+    pids: Mapping[str, int]
+
+    def recording(self, probes: str) -> Recording:
+        with open_capture(self.out / f"{probes}.cap") as reader:
+            return load(reader, Selection(0))
+
+
+@pytest.fixture(scope="module")
+def guest(tmp_path_factory: pytest.TempPathFactory) -> Guest:
+    out, programs = tmp_path_factory.mktemp("modules"), tmp_path_factory.mktemp("job") / "programs"
+    build(programs)
+    sources = [HERE / "modules_driver.py", recorded.TESTS / "workload", programs]
+    recorded.run(["python3", "modules_driver.py"], sources, out, timeout_s=280)
+    return Guest(out, programs, json.loads((out / "pids.json").read_text()))
+
+
+@dataclass(frozen=True)
+class Traces:
+    """The stack traces of each scenario's calls, in the order of time."""
+
+    report: Report
+    pids: Mapping[str, int]
+
+    def of(self, scenario: str) -> list[StackTrace]:
+        calls = self.report.recording.calls
+        mine = np.flatnonzero((calls["pid"] == self.pids[scenario]) & (calls["role"] == Role.CLIENT))
+        return [self.report.trace(int(place)) for place in mine[np.argsort(calls["t0"][mine])]]
+
+    def only(self, scenario: str) -> StackTrace:
+        (trace,) = self.of(scenario)
+        return trace
+
+
+@pytest.fixture(scope="module", params=["fexit", "kprobe"])
+def recording(guest: Guest, request: pytest.FixtureRequest) -> Recording:
+    return guest.recording(request.param)
+
+
+@pytest.fixture(scope="module")
+def traces(guest: Guest, recording: Recording, tmp_path_factory: pytest.TempPathFactory) -> Traces:
+    """By what the capture carries alone."""
+    return traced(guest, recording, tmp_path_factory.mktemp("no binaries"))
+
+
+def traced(guest: Guest, recording: Recording, root: Path) -> Traces:
+    """As on a machine whose files are those below `root`."""
+    return Traces(make_report(recording, Selection(0), Binaries(root=str(root)).find), guest.pids)
+
+
+def names(trace: StackTrace) -> list[str | None]:
+    return [frame.name for frame in trace.frames]
+
+
+def whole(trace: StackTrace) -> bool:
+    """From the leaf, in the C library, to where the kernel starts a program."""
+    return trace.incomplete is None and (trace.frames[0].name, trace.frames[-1].name) == ("send", "_start")
+
+
+@pytest.mark.parametrize(
+    ("scenario", "prefixes"),
+    [
+        *(
+            (scenario, [""])
+            for scenario in (
+                *("upgraded", "upgraded_before", "deleted", "in_tmpfs", "pivoted", "leaves"),
+                *("no_pie", "static", "static_pie", "no_build_id"),
+            )
+        ),
+        ("dlopen", ["", "library_"]),
+        ("exec", ["", "other_"]),
+        ("exec_static", ["", "other_"]),
+    ],
+)
+def test_each_call_has_the_functions_that_made_it(traces: Traces, scenario: str, prefixes: list[str]) -> None:
+    for trace, prefix in zip_longest(traces.of(scenario), prefixes):
+        assert names(trace)[1:5] == [*(prefix + name for name in CHAIN), "main"]
+        assert whole(trace)
+
+
+def test_a_thread_has_names_when_the_main_thread_has_ended(traces: Traces) -> None:
+    trace = traces.only("main_thread_ended")
+    assert names(trace)[:5] == ["send", *CHAIN, "ask_when_the_main_thread_has_ended"]
+    assert trace.incomplete is None
+
+
+def test_a_stripped_function_is_known_by_where_it_begins(guest: Guest, traces: Traces) -> None:
+    symbols = dict(re.findall(r"^0*([0-9a-f]+) \w (\w+)$", run("nm", guest.programs / "asker"), re.MULTILINE))
+    begins = {name: address for address, name in symbols.items()}
+    trace = traces.only("stripped")
+    frames = [*trace.frames[1:5], trace.frames[-1]]
+    assert [frame.label for frame in frames] == [f"asker+0x{begins[name]}" for name in (*CHAIN, "main", "_start")]
+    assert {frame.unnamed for frame in frames} == {Unnamed.STRIPPED}
+    assert trace.incomplete is None
+
+
+@pytest.mark.parametrize(
+    ("scenario", "name", "reason"), [("jit", None, Unnamed.ANONYMOUS), ("jit_map", "nova::render", None)]
+)
+def test_code_made_at_run_time_has_the_name_of_its_map_or_the_reason(
+    traces: Traces, scenario: str, name: str | None, reason: Unnamed | None
+) -> None:
+    trace = traces.only(scenario)
+    assert names(trace)[1:6] == [*CHAIN, name, "main"]
+    assert trace.frames[4].unnamed is reason
+    assert whole(trace)
+
+
+REPLACED = {
+    "tmp/askers/upgraded/asker": "other_build",
+    "tmp/askers/upgraded_before/asker": "other_build",
+    "tmp/askers/no_build_id/asker": "no_build_id_other_build",
+    "mnt/asker": "other_build",
+    "asker": "static_other_build",
+}
+
+
+@pytest.fixture
+def replaced(guest: Guest, tmp_path: Path) -> Path:
+    """The root of a machine that has another build at the recorded paths."""
+    for path, name in REPLACED.items():
+        (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(guest.programs / name, tmp_path / path)
+    return tmp_path
+
+
+OF_REPLACED = pytest.mark.parametrize("scenario", ["upgraded", "upgraded_before", "no_build_id", "in_tmpfs", "pivoted"])
+
+
+@OF_REPLACED
+def test_another_build_at_the_path_changes_nothing(
+    guest: Guest, recording: Recording, traces: Traces, replaced: Path, scenario: str
+) -> None:
+    assert traced(guest, recording, replaced).of(scenario) == traces.of(scenario)
+
+
+@OF_REPLACED
+def test_another_build_at_the_path_gives_no_name(
+    guest: Guest, recording: Recording, replaced: Path, scenario: str
+) -> None:
+    """To a capture that carries the C library, but not the programs."""
+    libraries = {
+        number: wholes for number, wholes in recording.carried.items() if b"asker" not in recording.modules[number].path
+    }
+    trace = traced(guest, replace(recording, carried=libraries), replaced).only(scenario)
+    frames = [frame for frame in trace.frames if frame.module and frame.module.endswith("asker")]
+    assert {(frame.name, frame.unnamed) for frame in frames} == {(None, Unnamed.OTHER_BUILD)}
+
+
+def test_nothing_is_lost(guest: Guest, recording: Recording) -> None:
+    assert not any(recording.lost.values())
+    assert {process.problem for records in recording.processes.values() for process in records} == {""}
+    assert recording.meta.probes in ("fexit", "kprobe")
