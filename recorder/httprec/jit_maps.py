@@ -27,8 +27,9 @@ def _open(pid: int, namespace_pid: int) -> int:
             os.close(fd)
 
 
-def read_jit_map(pid: int, namespace_pid: int) -> Iterator[tuple[int, bytes]]:
-    """Position and bytes of each part of the file; none where there is no such file, or none to be trusted."""
+def read_jit_map(pid: int, namespace_pid: int) -> Iterator[tuple[int, bytes, str]]:
+    """Each part of the file: its position, its bytes, and why what follows it is missing. None where there is no such
+    file, or none to be trusted."""
     try:
         fd = _open(pid, namespace_pid)
     except OSError:
@@ -36,8 +37,10 @@ def read_jit_map(pid: int, namespace_pid: int) -> Iterator[tuple[int, bytes]]:
     try:
         status = os.fstat(fd)
         if stat.S_ISREG(status.st_mode) and status.st_uid == os.stat(f"/proc/{pid}").st_uid:
-            for start in range(0, min(status.st_size, _MAX_BYTES), MAX_PART):
-                yield start, os.pread(fd, MAX_PART, start)
+            size = min(status.st_size, _MAX_BYTES)
+            for start in range(0, size, MAX_PART):
+                is_cut = size - start <= MAX_PART and size < status.st_size
+                yield start, os.pread(fd, MAX_PART, start), f"cut off at {size} bytes" if is_cut else ""
     except OSError:
         return
     finally:

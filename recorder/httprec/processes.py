@@ -85,8 +85,8 @@ class Processes:
         """Writes what just-in-time compilers say of their code, for the processes that are still there."""
         for (pid, start_ns), known in self._recorded.items():
             if known.record.namespace_pid:
-                for start, data in _jit_map(pid, known.record.namespace_pid):
-                    self._writer.jit_map(JitMap(pid, start_ns, now_ns, start, data))
+                for start, data, problem in _jit_map(pid, known.record.namespace_pid):
+                    self._writer.jit_map(JitMap(pid, start_ns, now_ns, start, data, problem))
 
     def _write(self, key: Key, known: _Known) -> None:
         self._recorded[key] = known
@@ -152,7 +152,7 @@ def _has_other_code(pid: int, known: _Known) -> bool:
         return False
 
 
-def _jit_map(pid: int, namespace_pid: int) -> Iterator[tuple[int, bytes]]:
+def _jit_map(pid: int, namespace_pid: int) -> Iterator[tuple[int, bytes, str]]:
     try:
         thread, _ = _thread_and_maps(pid)
     except (_GoneError, OSError):

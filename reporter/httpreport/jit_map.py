@@ -17,11 +17,14 @@ _LINE = re.compile(rb"(?:0x)?([0-9a-fA-F]{1,16}) (?:0x)?([0-9a-fA-F]{1,16}) (.+)
 
 
 class JitMap:
-    """The functions of one map, found by address."""
+    """The functions of one map, found by address. If its end is missing, so is the line that it was in."""
 
-    def __init__(self, text: bytes) -> None:
-        lines = map(_LINE.fullmatch, text.split(b"\n", MAX_LINES)[:MAX_LINES])
-        functions = [(int(line[1], 16), int(line[2], 16), line[3]) for line in lines if line]
+    def __init__(self, text: bytes, is_cut_off: bool = False) -> None:
+        lines = text.split(b"\n", MAX_LINES)
+        rest = lines.pop() if is_cut_off or len(lines) > MAX_LINES else b""
+        self.is_cut_off = is_cut_off or bool(rest)
+        matches = map(_LINE.fullmatch, lines)
+        functions = [(int(line[1], 16), int(line[2], 16), line[3]) for line in matches if line]
         self._functions = _disjoint(functions)
         self._starts = [start for start, _, _, _ in self._functions]
 

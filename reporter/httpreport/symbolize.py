@@ -45,7 +45,8 @@ class _Process:
             return None
         taken = min((ns for ns in self.jit_texts if ns >= taken_ns), default=max(self.jit_texts))
         if taken not in self.jit_maps:
-            self.jit_maps[taken] = JitMap(bytes(self.jit_texts[taken].data))
+            text = self.jit_texts[taken]
+            self.jit_maps[taken] = JitMap(bytes(text.data), is_cut_off=bool(text.missing))
         return self.jit_maps[taken]
 
 
@@ -168,7 +169,7 @@ def _without_file(mapping: Mapping, jit_map: JitMap | None, address: int, inside
         return Frame(address, unnamed=Unnamed.ANONYMOUS)
     found = jit_map.find(inside)
     if found is None:
-        return Frame(address, unnamed=Unnamed.NOT_IN_JIT_MAP)
+        return Frame(address, unnamed=Unnamed.JIT_MAP_CUT_OFF if jit_map.is_cut_off else Unnamed.NOT_IN_JIT_MAP)
     name, offset = found
     return Frame(address, JIT, name=printable(name), symbol_offset=offset + address - inside)
 

@@ -20,6 +20,7 @@ class Unnamed(enum.Enum):
     NOT_CODE = "memory that is not executable"
     ANONYMOUS = "code made at run time, without a perf-PID.map"
     NOT_IN_JIT_MAP = "code made at run time, not in its perf-PID.map"
+    JIT_MAP_CUT_OFF = "code made at run time, not in what was recorded of its perf-PID.map"
     KERNEL_PROVIDED = "the kernel's own mapping"  # [vdso], [vsyscall]
     NO_MODULE = "its file was not recorded"
     NO_IDENTITY = "its build ID was not recorded"

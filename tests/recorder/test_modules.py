@@ -168,8 +168,17 @@ def perf_map() -> Iterator[Path]:
 def test_a_jit_map_is_read_as_it_is(perf_map: Path) -> None:
     perf_map.write_bytes(b"7f0000000000 20 LazyCompile:~main\n" * 50_000)
     parts = list(read_jit_map(os.getpid(), os.getpid()))
-    assert b"".join(part for _, part in parts) == perf_map.read_bytes()
-    assert len(parts) == 2
+    assert b"".join(part for _, part, _ in parts) == perf_map.read_bytes()
+    assert [problem for _, _, problem in parts] == ["", ""]
+
+
+@pytest.mark.parametrize(("more", "problem"), [(0, ""), (1, "cut off at 16777216 bytes")])
+def test_a_jit_map_of_more_than_16_mib_says_that_it_was_cut_off(perf_map: Path, more: int, problem: str) -> None:
+    perf_map.write_bytes(bytes((16 << 20) + more))
+    parts = list(read_jit_map(os.getpid(), os.getpid()))
+    assert [start for start, _, _ in parts] == list(range(0, 16 << 20, 1 << 20))
+    assert sum(len(data) for _, data, _ in parts) == 16 << 20
+    assert [problem for _, _, problem in parts] == [""] * 15 + [problem]
 
 
 def test_no_link_leads_root_to_another_file(perf_map: Path) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from httpreport.jit_map import JitMap
+from httpreport.jit_map import MAX_LINES, JitMap
 
 FUNCTIONS = st.lists(st.tuples(st.integers(0, 40), st.integers(0, 12)), max_size=12)
 
@@ -31,6 +31,22 @@ def test_the_last_line_that_covers_an_address_names_it(functions: list[tuple[int
             if start <= address < start + size
         ]
         assert names.find(address) == (covering[-1] if covering else None)
+
+
+def test_a_line_that_was_cut_off_names_nothing() -> None:
+    names = JitMap(b"1000 10 whole\n2000 10 half of a na", is_cut_off=True)
+
+    assert names.is_cut_off
+    assert names.find(0x1000) == (b"whole", 0)
+    assert names.find(0x2000) is None
+    assert JitMap(b"2000 10 without an end of line").find(0x2000)
+
+
+def test_lines_beyond_the_limit_are_cut_off() -> None:
+    lines = b"1000 10 same\n" * MAX_LINES
+
+    assert not JitMap(lines).is_cut_off
+    assert JitMap(lines + b"2000 10 beyond").is_cut_off
 
 
 @given(st.binary(max_size=300))

@@ -324,8 +324,8 @@ def test_an_interrupted_function_is_looked_up_where_it_was(tmp_path: Path, trace
     assert (names(trace)[place - 2], names(trace)[place + 1]) == ("handler", "main")
 
 
-def jit_map(data: bytes, taken_ns: int = STARTED_NS + 2, start: int = 0) -> JitMap:
-    return JitMap(12345, PROCESS_START_NS, taken_ns, start, data)
+def jit_map(data: bytes, taken_ns: int = STARTED_NS + 2, start: int = 0, problem: str = "") -> JitMap:
+    return JitMap(12345, PROCESS_START_NS, taken_ns, start, data, problem)
 
 
 def test_code_made_at_run_time_has_the_name_of_its_map_or_the_reason(
@@ -349,6 +349,8 @@ def test_code_made_at_run_time_has_the_name_of_its_map_or_the_reason(
     early, late = jit_map(b"1000 10 early\n", 1), jit_map(covering, 9 * STARTED_NS)
     assert lines(early, late) == ["    nova::render ([JIT])", caller]
     assert lines(early) == [f"    0x{at + 6:x} [code made at run time, not in its perf-PID.map]", caller]
+    cut_off = f"    0x{at + 6:x} [code made at run time, not in what was recorded of its perf-PID.map]"
+    assert lines(jit_map(covering[:-2], problem="cut off")) == [cut_off, caller]
 
 
 def test_the_vdso_is_named_by_its_bytes_in_the_capture(deep_stack: Taken, traced: Traced) -> None:
