@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from programs import running, until
 
 from httpcapture import (
     PROGRAM_HEADERS,
@@ -94,16 +95,13 @@ def test_a_file_is_carried_once_also_when_its_path_is_gone(tmp_path: Path) -> No
     copy = tmp_path / "sleep"
     copy.write_bytes(Path("/bin/sleep").read_bytes())
     copy.chmod(0o755)
-    process = subprocess.Popen([copy, "60"])
-    try:
+    capture = Capture()
+    modules = Modules(capture.writer, 64 << 20)
+    with running(copy, "60") as process:
+        until("sleep", process.pid)
         mapping = next(mapping for mapping, path in mappings(process.pid) if path == os.fsencode(copy))
-        capture = Capture()
-        modules = Modules(capture.writer, 64 << 20)
         number = modules.number(process.pid, mapping, os.fsencode(copy))
         copy.unlink()
-    finally:
-        process.kill()
-        process.wait()
     modules.record([number])
     modules.record([number])
     carried, sections = capture.records()

@@ -10,10 +10,10 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from programs import running, until
 
 from httpcapture import Module, Process, Record, Writer
 from httprec.modules import Modules
@@ -54,16 +54,6 @@ def processes(written: Written) -> Processes:
     return Processes(written, Modules(written, 0))
 
 
-@contextmanager
-def running(*command: str | Path) -> Iterator[subprocess.Popen[str]]:
-    child = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-    try:
-        yield child
-    finally:
-        child.kill()
-        child.communicate()
-
-
 @pytest.fixture
 def child() -> Iterator[subprocess.Popen[str]]:
     with running(sys.executable, "-c", CHILD) as process:
@@ -88,15 +78,6 @@ def build_id(path: str | Path) -> str:
     shown = subprocess.run(["readelf", "-n", path], capture_output=True, text=True, check=True).stdout
     match = re.search("Build ID: ([0-9a-f]+)", shown)
     return match.group(1) if match else ""
-
-
-def until(name: str, pid: int, state: str = "S") -> None:
-    """Waits for the process to be the program that it is about to become, and to sleep: then all of it is mapped."""
-    for _ in range(500):
-        if f" ({name}) {state} " in Path(f"/proc/{pid}/stat").read_text():
-            return
-        time.sleep(0.01)
-    raise AssertionError(f"{pid} has not become {name} in state {state}")
 
 
 def test_a_process_is_recorded_as_proc_shows_it(
