@@ -1,7 +1,8 @@
 """ELF files by number: each is identified when it is first seen mapped, and copied when a call needs it.
 
 A file is kept open in between, so that it is still there when its process has ended or its path has been replaced. What
-is copied has a budget for the whole capture; what does not fit is said in the capture and counted.
+is copied has a budget for the whole capture; what does not fit is said in the capture and counted. Of files that are
+the same, as those of containers of one image, one is copied.
 """
 
 from __future__ import annotations
@@ -33,8 +34,8 @@ class Modules:
 
     def __init__(self, writer: Writer, budget: int) -> None:
         self._writer = writer
-        self._budget = budget
-        self._carries = budget > 0
+        self._room = self._budget = budget
+        self._first: dict[bytes, bytes] = {}  # build ID: digest of what was copied of the first file that has it
         self._numbers: dict[tuple[object, ...], int] = {}
         self._waiting: OrderedDict[int, _Waiting] = OrderedDict()
         self.left_out = 0  # sections for which there was no room
@@ -71,7 +72,7 @@ class Modules:
             if waiting is not None:
                 self._writer.module(waiting.module)
                 if waiting.fd >= 0:
-                    if self._carries:
+                    if self._room and not self._is_carried(waiting.module.build_id, waiting.fd):
                         for section in self._sections(waiting.module, waiting.fd):
                             self._writer.section(section)
                     os.close(waiting.fd)
@@ -97,6 +98,15 @@ class Modules:
             os.close(self._waiting[oldest].fd)
             self._waiting[oldest] = _Waiting(self._waiting[oldest].module, -1)
 
+    def _is_carried(self, build_id: bytes, fd: int) -> bool:
+        """Whether the first file of this build ID brought the same. A build ID alone does not tell: it is what whoever
+        made the file says."""
+        digest = _digest(fd, self._room) if build_id else None
+        if digest is None:
+            return False
+        known = build_id in self._first
+        return self._first.setdefault(build_id, digest) == digest and known
+
     def _sections(self, module: Module, fd: int) -> Iterator[Section]:
         """What the capture carries of an open file, part by part; where that fails, why."""
         whole = Place(WHOLE_FILE, 0, 0, module.size)
@@ -108,8 +118,29 @@ class Modules:
                     yield Section(module.id, place.name, place.address, place.size, 0, b"", problem)
                     continue
                 self._budget -= place.size
-                for start in range(0, place.size, MAX_PART):
-                    data = read_at(fd, min(place.size - start, MAX_PART), place.offset + start)
+                for start, data in _parts(fd, place):
                     yield Section(module.id, place.name, place.address, place.size, start, data)
         except OSError as error:
             yield Section(module.id, WHOLE_FILE, 0, 0, 0, b"", f"cannot be read: {error.strerror}")
+
+
+def _parts(fd: int, place: Place) -> Iterator[tuple[int, bytes]]:
+    """Where each part begins, and its bytes. Raises OSError."""
+    for start in range(0, place.size, MAX_PART):
+        yield start, read_at(fd, min(place.size - start, MAX_PART), place.offset + start)
+
+
+def _digest(fd: int, most: int) -> bytes | None:
+    """Of all that a capture carries of a file; None where that cannot be read, or is more than `most` bytes."""
+    digest = hashlib.blake2b()
+    try:
+        for place in places(fd):
+            most -= place.size
+            if most < 0:
+                return None
+            digest.update(repr(place).encode())
+            for _, data in _parts(fd, place):
+                digest.update(data)
+    except OSError:
+        return None
+    return digest.digest()

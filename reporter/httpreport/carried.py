@@ -8,6 +8,7 @@ in (`recording.py`); nothing is allocated by a declared size.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from httpcapture import PROGRAM_HEADERS, SECTION_HEADERS, WHOLE_FILE, JitMap, Module
@@ -57,6 +58,16 @@ def add_part(wholes: Wholes, part: Part) -> None:
             whole.problem = whole.problem or NOT_FOLLOWING
         elif len(whole.data) < part.size or part.problem:
             whole.add(part.start, part.data, part.problem)
+
+
+def share(modules: Mapping[int, Module], carried: Mapping[int, Wholes]) -> dict[int, Wholes]:
+    """What is carried of each module: its own, else that of the first module of its build ID that has any."""
+    first: dict[bytes, Wholes] = {}
+    for module in modules.values():
+        if module.build_id and module.id in carried:
+            first.setdefault(module.build_id, carried[module.id])
+    shared = {id: first[module.build_id] for id, module in modules.items() if module.build_id in first}
+    return {**shared, **carried}
 
 
 def add_text(wholes: dict[int, Whole], part: JitMap) -> None:

@@ -33,7 +33,7 @@ from httpcapture import (
 )
 
 from .calls import COMPLETION, RECORDED, Array, complete, duration_ns, from_batch, make_possible
-from .carried import Whole, Wholes, add_part, add_text
+from .carried import Whole, Wholes, add_part, add_text, share
 from .errors import ReportError
 from .losses import completions_lost
 
@@ -166,7 +166,7 @@ class _Loader:
             stacks=self.stacks,
             processes=self.processes,
             modules=self.modules,
-            carried=self.carried,
+            carried=share(self.modules, self.carried),
             jit_maps=self.jit_maps,
             lost=dict(self.lost),
             end=self.end,

@@ -109,6 +109,30 @@ def test_a_file_is_carried_once_also_when_its_path_is_gone(tmp_path: Path) -> No
     assert joined(sections, ".eh_frame")
 
 
+def test_the_same_file_at_two_places_is_carried_once(tmp_path: Path) -> None:
+    """And another one that claims to be the same build for itself."""
+    content = Path("/bin/sleep").read_bytes()
+    names = content.index(b".eh_frame\0")  # in the section name table; then there is no such section
+    other = content[:names] + b".xx" + content[names + 3 :]
+    capture = Capture()
+    modules = Modules(capture.writer, 64 << 20)
+    numbers = []
+    for folder, data in (("one", content), ("two", content), ("three", other), ("four", content)):
+        copy = tmp_path / folder / "sleep"
+        copy.parent.mkdir()
+        copy.write_bytes(data)
+        copy.chmod(0o755)
+        with running(copy, "60") as process:
+            until("sleep", process.pid)
+            mapping = next(mapping for mapping, path in mappings(process.pid) if path == os.fsencode(copy))
+            numbers.append(modules.number(process.pid, mapping, os.fsencode(copy)))
+    modules.record(numbers)
+    carried, sections = capture.records()
+    assert [Path(os.fsdecode(module.path)).parent.name for module in carried] == ["one", "two", "three", "four"]
+    assert len({module.build_id for module in carried}) == 1
+    assert {section.module for section in sections} == {numbers[0], numbers[2]}
+
+
 def test_what_exceeds_the_room_is_left_out_and_counted(libc: tuple[str, Path]) -> None:
     mapping, path = libc
     capture = Capture()

@@ -174,6 +174,20 @@ def test_programs_at_fixed_addresses_and_without_shared_libraries(tmp_path: Path
     assert (trace.incomplete, names(trace)[-1]) == (None, "_start")
 
 
+def test_a_module_without_sections_has_those_of_the_first_of_its_build(deep_stack: Taken, traced: Traced) -> None:
+    """As the same library in another container."""
+    program = deep_stack.modules[0]
+    sections = [replace(part, module=99) if part.module == program.id else part for part in deep_stack.sections]
+    records = replace(deep_stack, sections=sections).records()
+
+    def first_with(build_id: bytes) -> list[str | None]:
+        first = replace(program, id=99, path=b"/another/place", build_id=build_id)
+        return names(traced(capture([Row(stack=256)], [first, *records], limits=LIMITS)))
+
+    assert first_with(program.build_id)[1:13] == ["leaf", *["deep"] * 10, "main"]
+    assert "deep" not in first_with(b"another") + first_with(b"")
+
+
 def test_a_copy_that_ends_says_after_how_much(deep_stack: Taken, report_of: Callable[[bytes], Report]) -> None:
     short = replace(deep_stack, stack=replace(deep_stack.stack, memory=deep_stack.stack.memory[:512]))
 
