@@ -2,8 +2,8 @@
 
 A binary stands at the module's recorded path, below --symfs or here; its debug file below usr/lib/debug/.build-id or
 where its .gnu_debuglink says; a debuginfod server may have either. Each counts only if its build ID is the recorded
-one; where none was recorded, a binary if its size and first page are, and a debug file if its CRC is the one in
-.gnu_debuglink. Names from another build would be lies, so there are none.
+one; where none was recorded, a binary if its size and first page are, and what the capture carries of it, and a debug
+file if its CRC is the one in .gnu_debuglink. Names from another build would be lies, so there are none.
 
 The paths are a stranger's. So: no path with `..`, only regular files (looked at before they are opened, as
 opening a device can do something), never a wait on a FIFO, nothing above MAX_BYTES. A symlink is followed:
@@ -65,7 +65,7 @@ class Binaries:
         if not module.build_id and not module.first_page_sha256:
             local: _File | Unnamed = Unnamed.NO_IDENTITY
         else:
-            local = self._binary(module, fetch=carried is None)
+            local = self._binary(module, carried)
         elf = local.elf if isinstance(local, _File) else carried
         if elf is None:
             return local if isinstance(local, Unnamed) else Unnamed.NOT_FOUND
@@ -84,17 +84,18 @@ class Binaries:
         """End what was started to read debug files."""
         self.line_reader.close()
 
-    def _binary(self, module: Module, fetch: bool) -> _File | Unnamed:
+    def _binary(self, module: Module, carried: Elf | None) -> _File | Unnamed:
+        read_build = partial(_read_build, module=module, carried=carried)
         reasons = {Unnamed.NOT_FOUND}
         path = _recorded_path(module)
         for candidate in self._below_roots(path) if path else ():
-            found = _read(candidate, partial(_read_build, module=module))
+            found = _read(candidate, read_build)
             if isinstance(found, _File):
                 return found
             reasons.add(found)
-        if fetch and self.debuginfod and module.build_id:
+        if carried is None and self.debuginfod and module.build_id:
             for fetched in self.debuginfod.executables(module.build_id):
-                found = _read(os.fsencode(fetched), partial(_read_build, module=module))
+                found = _read(os.fsencode(fetched), read_build)
                 if isinstance(found, _File):
                     return found
         return max(reasons, key=(Unnamed.NOT_FOUND, Unnamed.UNREADABLE, Unnamed.OTHER_BUILD).index)
@@ -185,7 +186,7 @@ def _may_be_read(status: os.stat_result) -> bool:
     return stat.S_ISREG(status.st_mode) and 0 < status.st_size <= MAX_BYTES
 
 
-def _read_build(file: BinaryIO, module: Module) -> _Read:
+def _read_build(file: BinaryIO, module: Module, carried: Elf | None) -> _Read:
     """Read the binary if it is of the module's build. Raises OSError and BadElf."""
     size = os.fstat(file.fileno()).st_size
     head = file.read(HEAD)
@@ -198,7 +199,18 @@ def _read_build(file: BinaryIO, module: Module) -> _Read:
     elf = read_elf(data)
     if module.build_id not in (b"", elf.build_id or elf.go_build_id):
         return Unnamed.OTHER_BUILD
+    if not module.build_id and carried is not None and not _has_all(elf, carried):
+        return Unnamed.OTHER_BUILD
     return elf, _DWARF in data
+
+
+def _has_all(elf: Elf, carried: Elf) -> bool:
+    """Whether a file has the sections of the recorded one, of which the capture may lack the ends. Size and first page
+    do not tell builds apart whose names are of the same length."""
+    return all(
+        name in elf.sections and elf.sections[name].data.startswith(section.data)
+        for name, section in carried.sections.items()
+    )
 
 
 def _read_debug_file(file: BinaryIO, build_id: bytes, crc: int | None) -> _Read:

@@ -8,12 +8,14 @@ import shutil
 from pathlib import Path
 
 import pytest
+from compiled import compiled
 from test_symbolize import build_id
 
 from httpcapture import Module
 from httpreport import binaries
 from httpreport.binaries import Binaries
 from httpreport.binary import Binary
+from httpreport.elf import read_elf
 from httpreport.trace import Unnamed
 
 PROGRAM = Path("/usr/bin/python3").resolve()
@@ -63,6 +65,25 @@ def test_without_a_build_id_size_and_first_page_have_to_be_the_recorded_ones(tmp
     assert found(tmp_path / "longer", len(data), page) is Unnamed.OTHER_BUILD
     assert found(PROGRAM, len(data), bytes(32)) is Unnamed.OTHER_BUILD
     assert found(PROGRAM, len(data), b"") is Unnamed.NO_IDENTITY
+
+
+def test_without_a_build_id_a_file_has_to_hold_what_the_capture_carries(tmp_path: Path) -> None:
+    """Builds whose names are of the same length have the same size and first page."""
+    builds = []
+    for function in ("recorded", "upgraded"):
+        (tmp_path / function).mkdir()
+        code = f"int {function}(void) {{ return 1; }} int main(void) {{ return {function}(); }}"
+        builds.append(compiled(tmp_path / function, "program.c", code, ["-Wl,--build-id=none"]))
+    recorded, upgraded = (build.read_bytes() for build in builds)
+    assert (len(recorded), recorded[:4096]) == (len(upgraded), upgraded[:4096])
+    module = Module(1, os.fsencode(builds[1]), b"", len(recorded), hashlib.sha256(recorded[:4096]).digest())
+
+    found = Binaries().find(module, read_elf(recorded))
+    same = Binaries().find(module, read_elf(upgraded))
+
+    assert isinstance(found, Binary) and isinstance(same, Binary)
+    assert b"recorded\0" in found.symbols[0].strings and b"upgraded\0" not in found.symbols[0].strings
+    assert b"upgraded\0" in same.symbols[0].strings
 
 
 @pytest.mark.timeout(20)
