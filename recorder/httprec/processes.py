@@ -21,6 +21,7 @@ from .modules import VDSO, Modules
 
 _MAX_WAITING = 1024  # processes that have no recorded call yet; some 20 kB each
 _EXECUTABLE = re.compile(rb"^([0-9a-f]+)-([0-9a-f]+) ..x. [0-9a-f]+ [0-9a-f]+:[0-9a-f]+ ([0-9]+) *(.*)$", re.MULTILINE)
+_OF_THE_KERNEL = (VDSO, b"[vsyscall]")
 _CLOCK_TICKS = os.sysconf("SC_CLK_TCK")
 
 _GONE = "ended before its maps were read"
@@ -82,11 +83,10 @@ class Processes:
                 self._write(key, newer)
 
     def write_jit_maps(self, now_ns: int) -> None:
-        """Writes what just-in-time compilers say of their code, for the processes that are still there."""
+        """Writes what just-in-time compilers say of their code; of processes that are gone, that they are."""
         for (pid, start_ns), known in self._recorded.items():
-            if known.record.namespace_pid:
-                for start, data, problem in _jit_map(pid, known.record.namespace_pid):
-                    self._writer.jit_map(JitMap(pid, start_ns, now_ns, start, data, problem))
+            for start, data, problem in _jit_map(known) if known.record.namespace_pid else ():
+                self._writer.jit_map(JitMap(pid, start_ns, now_ns, start, data, problem))
 
     def _write(self, key: Key, known: _Known) -> None:
         self._recorded[key] = known
@@ -112,9 +112,7 @@ class Processes:
         for low, high, inode, path in code:
             if (inode != b"0" or path == VDSO) and len(modules) < MAX_MODULES:
                 modules += self._mapped_module(thread, int(low, 16), int(high, 16), path)
-        name, _, ticks = _name_state_start(_read(f"/proc/{pid}/stat", 4096))
-        if ticks != start_ns * _CLOCK_TICKS // 1_000_000_000:
-            raise _GoneError
+        name = _name(pid, start_ns)
         if not maps:
             return _Known(Process(pid, start_ns, now_ns, name, b"", 0, b"", (), "has no user space"), [], now_ns)
         executable = os.readlink(f"/proc/{thread}/exe".encode())[:MAX_PATH]
@@ -152,12 +150,25 @@ def _has_other_code(pid: int, known: _Known) -> bool:
         return False
 
 
-def _jit_map(pid: int, namespace_pid: int) -> Iterator[tuple[int, bytes, str]]:
+def _name(pid: int, start_ns: int) -> bytes:
+    """The comm of a process. Raises _GoneError where another process has its pid by now, or OSError."""
+    name, _, ticks = _name_state_start(_read(f"/proc/{pid}/stat", 4096))
+    if ticks != start_ns * _CLOCK_TICKS // 1_000_000_000:
+        raise _GoneError
+    return name
+
+
+def _jit_map(known: _Known) -> Iterator[tuple[int, bytes, str]]:
+    """The parts of a process's map and, if it may have had one, why there are none."""
+    process = known.record
     try:
-        thread, _ = _thread_and_maps(pid)
+        thread, _ = _thread_and_maps(process.pid)
+        _name(process.pid, process.start_ns)
     except (_GoneError, OSError):
+        if any(inode == b"0" and path not in _OF_THE_KERNEL for _, _, inode, path in known.code):
+            yield 0, b"", "its process had ended"
         return
-    yield from read_jit_map(thread, namespace_pid)
+    yield from read_jit_map(thread, process.namespace_pid)
 
 
 def _threads(pid: int) -> Iterator[int]:

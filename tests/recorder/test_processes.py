@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 from programs import running, until
 
-from httpcapture import Module, Process, Record, Writer
+from httpcapture import JitMap, Module, Process, Record, Writer
 from httprec.modules import Modules
 from httprec.processes import Key, Processes
 
@@ -30,6 +30,9 @@ class Written(Writer):
 
     def __init__(self) -> None:
         self.records: list[Record] = []
+
+    def jit_map(self, jit_map: JitMap) -> None:
+        self.records.append(jit_map)
 
     def module(self, module: Module) -> None:
         self.records.append(module)
@@ -319,6 +322,28 @@ def test_a_binary_that_is_no_longer_there_is_identified(
     assert process.executable == f"{program} (deleted)".encode()
     module = next(each for each in written.modules().values() if each.path == f"{program} (deleted)".encode())
     assert module.build_id.hex() == build_id("/bin/sleep") != build_id("/bin/ls")
+
+
+@pytest.mark.parametrize(
+    ("line", "problems"),
+    [
+        (
+            "import mmap; code = mmap.mmap(-1, 4096, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS, 7)",
+            ["its process had ended"],
+        ),
+        ("pass", []),
+    ],
+)
+def test_code_made_at_run_time_may_have_had_names_when_its_process_has_ended(
+    written: Written, processes: Processes, line: str, problems: list[str]
+) -> None:
+    with running(sys.executable, "-c", CHILD) as child:
+        tell(child, line)
+        key = key_of(child.pid)
+        processes.record(key, 0)
+    processes.write_jit_maps(9)
+    maps = [record for record in written.records if isinstance(record, JitMap)]
+    assert maps == [JitMap(*key, 9, 0, b"", problem) for problem in problems]
 
 
 @pytest.mark.parametrize(("others", "kept"), [(1023, True), (1024, False)])

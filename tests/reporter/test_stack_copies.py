@@ -364,7 +364,8 @@ def test_code_made_at_run_time_has_the_name_of_its_map_or_the_reason(
     assert lines(early, late) == ["    nova::render ([JIT])", caller]
     assert lines(early) == [f"    0x{at + 6:x} [code made at run time, not in its perf-PID.map]", caller]
     cut_off = f"    0x{at + 6:x} [code made at run time, not in what was recorded of its perf-PID.map]"
-    assert lines(jit_map(covering[:-2], problem="cut off")) == [cut_off, caller]
+    for recorded in (covering[:-2], b""):
+        assert lines(jit_map(recorded, problem="what follows is missing")) == [cut_off, caller]
 
 
 def test_the_vdso_is_named_by_its_bytes_in_the_capture(deep_stack: Taken, traced: Traced) -> None:
