@@ -25,7 +25,7 @@ class RowField(NamedTuple):
 
 
 class Row(NamedTuple):
-    """A struct of rows.h without its variable part: `size` bytes."""
+    """A struct of rows.h without its variable part: `size` bytes, padded as C pads it."""
 
     size: int
     fields: Sequence[RowField]
@@ -33,9 +33,10 @@ class Row(NamedTuple):
 
 def _row(body: str) -> Row:
     fields: list[RowField] = []
-    offset = 0
+    offset, widest = 0, 1
     for bits, name, count, unit in _FIELD.findall(body):
         width = int(bits) // 8
+        widest = max(widest, width)
         if count and not count.isdigit():
             break  # a flexible part ends the row
         size = width * int(count or 1)
@@ -43,7 +44,7 @@ def _row(body: str) -> Row:
         offset += -offset % width
         fields.append(RowField(name, kind, offset, unit if unit in ("ns", "bytes") else ""))
         offset += size
-    return Row(offset, tuple(fields))
+    return Row(offset + -offset % widest, tuple(fields))
 
 
 def _enumerators(body: str) -> list[str]:
@@ -61,5 +62,10 @@ STACK_ROW = ROWS["stack_row"]
 PROCESS_ROW = ROWS["process_row"]
 CONNECTION_STATE = ROWS["connection_state"]
 MAX_FRAMES = 127  # what a kernel walks unless told otherwise: /proc/sys/kernel/perf_event_max_stack
-CONNECTION_SIZE = CALL_ROW.size + CONNECTION_STATE.size + STACK_ROW.size + 8 * MAX_FRAMES
+STACK_SIZE = STACK_ROW.size + 8 * MAX_FRAMES  # of a stack row with room for all frames
 COUNTERS = tuple(name.lower() for name in ENUMS["counter"][:-1])
+
+
+def connection_size(receive_stacks: int) -> int:
+    """Bytes of a struct connection (maps.h): call row, connection_state, and the stack of one side or of both."""
+    return CALL_ROW.size + CONNECTION_STATE.size + (1 + receive_stacks) * STACK_SIZE

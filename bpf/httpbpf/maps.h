@@ -4,7 +4,7 @@
 struct connection {
 	struct call_row call; /* the current or last call */
 	struct connection_state state;
-	struct stack_row stack; /* of the send of this call */
+	struct stack_row stacks[1 + RECEIVE_STACKS]; /* of this call: of the send, of the receive */
 };
 
 /* A tcp_sendmsg or tcp_recvmsg that has not returned. */
@@ -34,7 +34,7 @@ struct stack_copy {
 };
 
 BPF_HASH(connections, u64, struct connection, MAX_CONNECTIONS);
-BPF_ARRAY(blank_connection, struct connection, 1); /* 1.4 kB of zeros do not fit on the stack */
+BPF_ARRAY(blank_connection, struct connection, 1); /* 1.5 kB of zeros do not fit on the stack */
 BPF_HASH(transfers, u64, struct transfer, MAX_THREADS);
 BPF_ARRAY(stack_copies, struct stack_copy, STACK_SLOTS);
 BPF_QUEUE(free_slots, u32, STACK_SLOTS); /* numbers from 1, filled by user space */
@@ -70,6 +70,19 @@ static __always_inline bool is_ignored(void)
 	u32 pid = bpf_get_current_pid_tgid() >> 32;
 
 	return ignored_pids.lookup(&pid) != NULL;
+}
+
+static __always_inline struct process_key process_of(struct call_row *call)
+{
+	return (struct process_key){ .start = call->process_start, .pid = call->pid };
+}
+
+static __always_inline struct process_key current_process(void)
+{
+	u64 leader = read_u64(bpf_get_current_task() + TASK_STRUCT__GROUP_LEADER);
+
+	return (struct process_key){ .start = read_u64(leader + TASK_STRUCT__START_BOOTTIME),
+				     .pid = bpf_get_current_pid_tgid() >> 32 };
 }
 
 static __always_inline struct connection *follow(u64 sock)

@@ -26,15 +26,15 @@ static __always_inline bool is_wanted(struct call_row *call)
 #endif
 }
 
-static __always_inline bool is_slow(struct call_row *call)
+static __always_inline bool is_slow(struct call_row *call, u64 t2)
 {
-	return (s64)(call->t2 - call->t0) >= THRESHOLD_NS;
+	return (s64)(t2 - call->t0) >= THRESHOLD_NS;
 }
 
 /* Wakes user space: a short process must have its maps read before it is gone. */
 static __always_inline void announce_process(struct call_row *call)
 {
-	struct process_key key = { .start = call->process_start, .pid = call->pid };
+	struct process_key key = process_of(call);
 	struct process_row row = { .process_start = call->process_start, .pid = call->pid };
 	u8 seen = 1;
 
@@ -48,15 +48,15 @@ static __always_inline void announce_process(struct call_row *call)
 
 static __always_inline void submit_call(struct connection *c)
 {
-	if (c->state.wanted && is_slow(&c->call)) {
+	if (c->state.wanted && is_slow(&c->call, c->call.t2)) {
 		count(CALLS);
-		submit_stack(c);
+		submit_stacks(c);
 		if (call_ring.ringbuf_output(&c->call, sizeof(c->call), BPF_RB_NO_WAKEUP))
 			count(CALL_RING_FULL);
 		else
 			c->state.recorded = 1;
 	}
-	release_slot(c);
+	release_slots(c);
 }
 
 static __always_inline void submit_completion(struct connection *c)

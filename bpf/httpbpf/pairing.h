@@ -80,6 +80,8 @@ static __always_inline void begin_call(struct connection *c, u64 sock, u64 now, 
 	call->outcome = OUTCOME_ANSWERED;
 	call->stack_status = STACK_NOT_TAKEN;
 	call->receive_tid = 0;
+	call->receive_stack = 0;
+	call->receive_stack_status = STACK_NOT_TAKEN;
 	*(u64 *)call->request_head = head;
 	((u64 *)call->response_head)[0] = 0;
 	((u64 *)call->response_head)[1] = 0;
@@ -91,6 +93,11 @@ static __always_inline void begin_call(struct connection *c, u64 sock, u64 now, 
 	c->state.wanted = is_wanted(call);
 	if (c->state.wanted)
 		announce_process(call);
+}
+
+static __always_inline bool is_answer(struct connection *c, u8 direction)
+{
+	return direction != c->state.opens && c->state.phase == REQUEST;
 }
 
 static __always_inline void answer_call(struct connection *c, u64 now, u64 *head)
@@ -121,7 +128,7 @@ static __always_inline u32 advance(struct connection *c, u64 sock, u8 direction,
 		begin_call(c, sock, now, head[0]);
 		return OPENED;
 	}
-	if (direction != c->state.opens && c->state.phase == REQUEST) {
+	if (is_answer(c, direction)) {
 		answer_call(c, now, head);
 		return ANSWERED;
 	}

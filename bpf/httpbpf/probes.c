@@ -17,8 +17,8 @@ static __always_inline int send_enters(void *ctx, u64 sock, struct user_buffer b
 		identify(&c->call);
 		c->state.wanted = is_wanted(&c->call);
 	}
-	if (c->state.wanted && (transfer.step == OPENED || (transfer.step == ANSWERED && is_slow(&c->call))))
-		take_stack(ctx, c);
+	if (c->state.wanted && (transfer.step == OPENED || (transfer.step == ANSWERED && is_slow(&c->call, c->call.t2))))
+		take_send_stack(ctx, c);
 	transfer.sequence = c->call.sequence;
 	if (transfers.update(&id, &transfer))
 		count(THREAD_MAP_FULL);
@@ -68,7 +68,7 @@ static __always_inline int receive_enters(u64 sock, u64 msg, u64 size, u32 flags
 	return 0;
 }
 
-static __always_inline void receive_bytes(struct transfer *transfer, u32 received, u64 now)
+static __always_inline void receive_bytes(void *ctx, struct transfer *transfer, u32 received, u64 now)
 {
 	struct connection *c = follow(transfer->sock);
 	u32 step;
@@ -77,13 +77,19 @@ static __always_inline void receive_bytes(struct transfer *transfer, u32 receive
 		return;
 	if (transfer->buffer.size > received)
 		transfer->buffer.size = received;
+	/* Before the call is answered: from then on another thread may begin the next one. */
+	if (is_answer(c, RECEIVING) && c->state.wanted && is_slow(&c->call, now))
+		take_receive_stack(ctx, c);
 	step = advance(c, transfer->sock, RECEIVING, now, &transfer->buffer);
 	c->call.received += received;
 	if (c->state.opens == RECEIVING) {
 		if (c->state.phase == REQUEST)
 			c->call.t1 = now;
-		if (step == OPENED)
+		if (step == OPENED) {
 			c->call.receive_tid = c->call.tid;
+			if (c->state.wanted)
+				take_receive_stack(ctx, c);
+		}
 	} else if (c->state.phase == RESPONSE) {
 		c->state.t3 = now;
 		if (step == ANSWERED) {
@@ -102,7 +108,7 @@ static __always_inline void receive_end_of_file(struct connection *c)
 		c->state.peer_closed = 1;
 }
 
-static __always_inline int receive_returns(int received)
+static __always_inline int receive_returns(void *ctx, int received)
 {
 	u64 id = bpf_get_current_pid_tgid(), now = bpf_ktime_get_ns();
 	struct transfer *found = transfers.lookup(&id), transfer;
@@ -113,7 +119,7 @@ static __always_inline int receive_returns(int received)
 	transfer = *found;
 	transfers.delete(&id);
 	if (received > 0) {
-		receive_bytes(&transfer, received, now);
+		receive_bytes(ctx, &transfer, received, now);
 		return 0;
 	}
 	c = connections.lookup(&transfer.sock);
@@ -128,7 +134,7 @@ static __always_inline int receive_returns(int received)
 
 static __always_inline void forget(u64 sock, struct connection *c)
 {
-	release_slot(c);
+	release_slots(c);
 	connections.delete(&sock);
 }
 
@@ -206,7 +212,7 @@ int kfunc__tcp_recvmsg(unsigned long long *ctx)
 
 int kretfunc__tcp_recvmsg(unsigned long long *ctx)
 {
-	return receive_returns(ctx[TCP_RECVMSG_ARGUMENTS]);
+	return receive_returns(ctx, ctx[TCP_RECVMSG_ARGUMENTS]);
 }
 
 int kfunc__tcp_close(unsigned long long *ctx)
@@ -248,7 +254,7 @@ int enter_tcp_recvmsg(struct pt_regs *ctx)
 
 int return_tcp_recvmsg(struct pt_regs *ctx)
 {
-	return receive_returns(PT_REGS_RC(ctx));
+	return receive_returns(ctx, PT_REGS_RC(ctx));
 }
 
 int enter_tcp_close(struct pt_regs *ctx)

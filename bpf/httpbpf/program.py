@@ -20,10 +20,11 @@ _THREAD_SIZE = 16384  # of a kernel stack on x86-64 (arch/x86/include/asm/page_6
 class Sizes(NamedTuple):
     """Room for what the program remembers and sends, with its cost in kernel memory."""
 
-    connections: int = 16384  # 1,248 bytes each, and the cost of a hash map
+    connections: int = 16384  # 1,456 bytes each, and the cost of a hash map
     threads: int = 16384  # 48 bytes each, for threads in tcp_sendmsg or tcp_recvmsg
     stack_pages: int = 4  # of a stack copy, each 4,096 bytes; 0 for none
     stack_slots: int = 1024  # copies that wait for their calls: stack_pages + 1,250 bytes each
+    receive_stacks: int = 0  # 1 for the receiving side's stacks too: 1,232 bytes more a connection
     call_ring_pages: int = 1024
     completion_ring_pages: int = 256
     stack_ring_pages: int = 4096
@@ -98,6 +99,7 @@ def build(btf: Btf, sizes: Sizes, *, threshold_ns: int, filter_processes: bool, 
         "PROCESS_RING_PAGES": sizes.process_ring_pages,
         "STACK_PAGES": sizes.stack_pages,
         "STACK_SLOTS": sizes.stack_slots,
+        "RECEIVE_STACKS": sizes.receive_stacks,
         "THREAD_SIZE": _THREAD_SIZE,
         "THRESHOLD_NS": threshold_ns,
         **_offsets(btf),

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
  * The rows that the program sends to user space. layout.py reads this file too, so a row is described once: one field
- * a line, naturally aligned, "name[N]" for N bytes, and the unit as the first word of the comment.
+ * a line, naturally aligned, "name[N]" for N bytes, and the unit as the first word of the comment. Padding is at the end
+ * only.
  */
 
 /* One call. Times are CLOCK_MONOTONIC. */
@@ -31,6 +32,8 @@ struct call_row {
 	u8 role_source;        /* - enum role_source */
 	u8 outcome;            /* - enum outcome */
 	u8 stack_status;       /* - enum stack_status */
+	u64 receive_stack;     /* - id of the stack row of the first receive, 0 for none */
+	u8 receive_stack_status; /* - enum stack_status */
 };
 
 /* The end of a response that went on after t2. */
@@ -54,8 +57,8 @@ struct connection_state {
 	u8 peer_closed;        /* - a receive returned end of file */
 	u8 reset;              /* - the peer has reset the connection */
 	u8 reserved;           /* - 0 */
-	u32 slot;              /* - of the stack copy, from 1; 0 for none */
-	u32 reserved2;         /* - 0 */
+	u32 slot;              /* - of the sending side's stack copy, from 1; 0 for none */
+	u32 receive_slot;      /* - the same of the receiving side */
 };
 
 /* A user stack. frames_size bytes of frames are return addresses, leaf first; a copy of the stack itself may follow. */
@@ -68,7 +71,7 @@ struct stack_row {
 	u64 memory_address;    /* - user stack pointer: where the copy begins */
 	u32 memory_size;       /* bytes of the copy that follow the frames */
 	u32 registers_size;    /* bytes of registers: none without a copy */
-	u8 registers[168];     /* - struct pt_regs of the user at the send */
+	u8 registers[168];     /* - struct pt_regs of the user at the send or receive */
 	u64 frames[MAX_FRAMES];
 };
 
@@ -96,6 +99,6 @@ enum counter {
 	PROCESS_RING_FULL,
 	CONNECTION_MAP_FULL, /* a socket was not followed */
 	THREAD_MAP_FULL,     /* one send or receive was not seen */
-	STACK_SLOTS_USED_UP, /* only a frame-pointer stack was kept */
+	STACK_SLOTS_USED_UP, /* only a frame-pointer stack was kept, of one side of a call */
 	COUNTERS
 };

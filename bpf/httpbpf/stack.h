@@ -1,40 +1,68 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * The stack is taken where the process sends. What the kernel finds by frame pointer is kept in the connection. With
- * STACK_PAGES, user registers and stack bytes are copied as well, into a slot that the call holds until it is answered:
- * a copy goes out only for a slow call. A call that finds no free slot keeps the frame-pointer stack.
+ * The stack is taken where the process sends; with RECEIVE_STACKS another one where it first receives. What the kernel
+ * finds by frame pointer is kept in the connection. With STACK_PAGES, user registers and stack bytes are copied as well,
+ * into a slot that the call holds until it is answered: a copy goes out only for a slow call. A call that finds no free
+ * slot keeps the frame-pointer stack.
  */
 
 #define USER_CS 0x33 /* segments of a 64-bit process, arch/x86/include/asm/segment.h */
 #define USER_SS 0x2b
 
-static __always_inline struct stack_copy *stack_copy(struct connection *c)
-{
-	u32 index = c->state.slot - 1;
+/* One side of a call: where its stack waits, and what the call row says of it. */
+struct side {
+	u64 number; /* tells the ids of both stacks of a call apart */
+	u64 *id;
+	u8 *status;
+	u32 *slot;
+	struct stack_row *row; /* without a copy */
+};
 
-	return c->state.slot ? stack_copies.lookup(&index) : NULL;
+static __always_inline struct side sending_side(struct connection *c)
+{
+	return (struct side){ 0, &c->call.stack, &c->call.stack_status, &c->state.slot, &c->stacks[0] };
 }
 
-static __always_inline void acquire_slot(struct connection *c)
+static __always_inline struct side receiving_side(struct connection *c)
+{
+	return (struct side){ 1, &c->call.receive_stack, &c->call.receive_stack_status, &c->state.receive_slot,
+			      &c->stacks[1] };
+}
+
+static __always_inline struct stack_copy *stack_copy(struct side side)
+{
+	u32 index = *side.slot - 1;
+
+	return *side.slot ? stack_copies.lookup(&index) : NULL;
+}
+
+static __always_inline void acquire_slot(struct side side)
 {
 	u32 slot = 0;
 
-	if (c->state.slot)
+	if (*side.slot)
 		return;
 	if (free_slots.pop(&slot))
 		count(STACK_SLOTS_USED_UP);
 	else
-		c->state.slot = slot;
+		*side.slot = slot;
 }
 
-static __always_inline void release_slot(struct connection *c)
+static __always_inline void release_slot(struct side side)
 {
-	u32 slot = c->state.slot;
+	u32 slot = *side.slot;
 
 	if (!slot)
 		return;
-	c->state.slot = 0;
+	*side.slot = 0;
 	free_slots.push(&slot, 0);
+}
+
+static __always_inline void release_slots(struct connection *c)
+{
+	release_slot(sending_side(c));
+	if (RECEIVE_STACKS)
+		release_slot(receiving_side(c));
 }
 
 static __always_inline bool read_registers(struct stack_row *row, u64 address)
@@ -71,32 +99,32 @@ static __always_inline void copy_memory(struct stack_copy *copy)
 	copy->row.memory_size = size;
 }
 
-static __always_inline bool take_frames(void *ctx, struct connection *c, struct stack_row *row)
+static __always_inline bool take_frames(void *ctx, struct process_key process, struct stack_row *row)
 {
 	s64 size = bpf_get_stack(ctx, row->frames, sizeof(row->frames), BPF_F_USER_STACK);
 
 	row->frames_size = size > 0 ? size : 0;
 	row->memory_size = 0;
 	row->registers_size = 0;
-	row->pid = c->call.pid;
-	row->process_start = c->call.process_start;
+	row->pid = process.pid;
+	row->process_start = process.start;
 	row->taken = bpf_ktime_get_ns();
 	return size > 0;
 }
 
-static __always_inline void take_stack(void *ctx, struct connection *c)
+static __always_inline void take_stack(void *ctx, struct process_key process, struct side side)
 {
 	bool taken = false;
 
-	c->call.stack_status = STACK_NO_USER_SPACE;
+	*side.status = STACK_NO_USER_SPACE;
 	if (!has_user_space())
 		return;
 #if STACK_PAGES
-	acquire_slot(c);
-	struct stack_copy *copy = stack_copy(c);
+	acquire_slot(side);
+	struct stack_copy *copy = stack_copy(side);
 
 	if (copy) {
-		taken = take_frames(ctx, c, &copy->row);
+		taken = take_frames(ctx, process, &copy->row);
 		if (copy_registers(&copy->row)) {
 			copy->row.registers_size = sizeof(struct pt_regs);
 			copy_memory(copy);
@@ -104,8 +132,20 @@ static __always_inline void take_stack(void *ctx, struct connection *c)
 		}
 	} else
 #endif
-		taken = take_frames(ctx, c, &c->stack);
-	c->call.stack_status = taken ? STACK_RECORDED : STACK_FAULT;
+		taken = take_frames(ctx, process, side.row);
+	*side.status = taken ? STACK_RECORDED : STACK_FAULT;
+}
+
+static __always_inline void take_send_stack(void *ctx, struct connection *c)
+{
+	take_stack(ctx, process_of(&c->call), sending_side(c));
+}
+
+/* The socket may have been given to another process than the one that sends. */
+static __always_inline void take_receive_stack(void *ctx, struct connection *c)
+{
+	if (RECEIVE_STACKS)
+		take_stack(ctx, current_process(), receiving_side(c));
 }
 
 static __always_inline u64 hash_frames(struct stack_row *row)
@@ -121,32 +161,33 @@ static __always_inline u64 hash_frames(struct stack_row *row)
 	return hash | 1; /* 0 is none */
 }
 
-static __always_inline bool output_stack(struct connection *c, struct stack_row *row, u32 size)
+static __always_inline bool output_stack(struct side side, struct stack_row *row, u32 size)
 {
 	if (stack_ring.ringbuf_output(row, size, BPF_RB_NO_WAKEUP)) {
 		count(STACK_RING_FULL);
-		c->call.stack_status = STACK_LOST;
+		*side.status = STACK_LOST;
 		return false;
 	}
-	c->call.stack = row->id;
+	*side.id = row->id;
 	return true;
 }
 
 /* Every copy goes out for itself: two are hardly ever the same. */
-static __always_inline void submit_copy(struct connection *c, struct stack_copy *copy)
+static __always_inline void submit_copy(struct call_row *call, struct side side, struct stack_copy *copy)
 {
+	u64 number = (u64)call->sequence << 1 | side.number << 33;
 	u32 memory = copy->row.memory_size;
 
 	if (memory > sizeof(copy->memory))
 		return;
-	copy->row.id = (c->call.connection * 0x9e3779b97f4a7c15ULL ^ (u64)c->call.sequence << 1) | 1;
-	output_stack(c, &copy->row, sizeof(copy->row) + memory);
+	copy->row.id = (call->connection * 0x9e3779b97f4a7c15ULL ^ number) | 1;
+	output_stack(side, &copy->row, sizeof(copy->row) + memory);
 }
 
 /* Equal frames of a process go out once. */
-static __always_inline void submit_frames(struct connection *c)
+static __always_inline void submit_frames(struct side side)
 {
-	struct stack_row *row = &c->stack;
+	struct stack_row *row = side.row;
 	u32 size = row->frames_size;
 	u8 seen = 1;
 
@@ -154,19 +195,26 @@ static __always_inline void submit_frames(struct connection *c)
 		return;
 	row->id = hash_frames(row);
 	if (seen_stacks.lookup(&row->id))
-		c->call.stack = row->id;
-	else if (output_stack(c, row, sizeof(*row) - sizeof(row->frames) + size))
+		*side.id = row->id;
+	else if (output_stack(side, row, sizeof(*row) - sizeof(row->frames) + size))
 		seen_stacks.update(&row->id, &seen);
 }
 
-static __always_inline void submit_stack(struct connection *c)
+static __always_inline void submit_stack(struct call_row *call, struct side side)
 {
-	struct stack_copy *copy = stack_copy(c);
+	struct stack_copy *copy = stack_copy(side);
 
-	if (c->call.stack_status != STACK_RECORDED)
+	if (*side.status != STACK_RECORDED)
 		return;
 	if (copy)
-		submit_copy(c, copy);
+		submit_copy(call, side, copy);
 	else
-		submit_frames(c);
+		submit_frames(side);
+}
+
+static __always_inline void submit_stacks(struct connection *c)
+{
+	submit_stack(&c->call, sending_side(c));
+	if (RECEIVE_STACKS)
+		submit_stack(&c->call, receiving_side(c));
 }

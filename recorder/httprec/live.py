@@ -41,7 +41,7 @@ class Live:
 
     def describe(self, row: memoryview) -> str:
         """Three lines for one call row."""
-        call = dict(zip(_NAMES, _ROW.unpack(row)))
+        call = dict(zip(_NAMES, _ROW.unpack_from(row)))
         local, peer = _address(call["local_address"]), _address(call["peer_address"])
         source, destination, port = local, peer, call["peer_port"]
         if call["role"] == Role.SERVER:

@@ -169,6 +169,13 @@ def _record(
     "a call beyond keeps its frame-pointer stack and is counted.",
 )
 @click.option(
+    "--recv-stack",
+    "receive_stacks",
+    is_flag=True,
+    help="Record the stack of the receiving side too: of the code that waits for an answer, or that reads a request. "
+    "Every server call under way then has a stack copy waiting as well; the kernel keeps 20 MiB more.",
+)
+@click.option(
     "--modules",
     type=click.Choice(["all", "none"]),
     default="all",
@@ -197,6 +204,7 @@ def _command(
     stack: str,
     stack_size: int,
     stack_slots: int,
+    receive_stacks: bool,
     modules: str,
     modules_size: int,
 ) -> None:
@@ -212,6 +220,7 @@ def _command(
         sizes = _DEFAULTS._replace(stack_pages=0, stack_slots=1)
     else:
         sizes = _DEFAULTS._replace(stack_pages=-(-stack_size // _PAGE_KIB), stack_slots=stack_slots)
+    sizes = sizes._replace(receive_stacks=int(receive_stacks))
     _record(
         output,
         Options(round(threshold_ms * 1e6), _patterns(names), host.ignored_pids(), probes, sizes),

@@ -13,7 +13,7 @@ import time
 from dataclasses import dataclass, replace
 from typing import Callable
 
-from httpbpf.layout import CALL_ROW, COMPLETION_ROW, CONNECTION_STATE, ENUMS, Row
+from httpbpf.layout import CALL_ROW, COMPLETION_ROW, CONNECTION_STATE, ENUMS, STACK_SIZE, Row
 from httpcapture import RING_HEADER, End, Lost, Outcome, Stack, StackStatus, Writer
 
 from .live import Live
@@ -26,7 +26,7 @@ from .tracer import Tracer
 _ROUND_MS = 100
 _LEDGER_NS = 1_000_000_000
 _PROCESS = struct.Struct("<QI")
-_CONNECTION_STATE = struct.Struct("<QBBBBBBBBI")
+_CONNECTION_STATE = struct.Struct("<QBBBBBBBBII")
 _COMPLETION = struct.Struct("<QQQQII")
 _REQUEST, _RESPONSE = ENUMS["phase"].index("REQUEST"), ENUMS["phase"].index("RESPONSE")
 
@@ -46,10 +46,11 @@ def _offset(row: Row, name: str) -> int:
 
 _CALL_U64 = {
     name: struct.Struct(f"<{_offset(CALL_ROW, name)}xQ")
-    for name in ("connection", "t0", "t2", "sent", "received", "process_start", "stack")
+    for name in ("connection", "t0", "t2", "sent", "received", "process_start")
 }
 _SEQUENCE, _PID = (_offset(CALL_ROW, name) for name in ("sequence", "pid"))
-_OUTCOME, _STACK_STATUS = (_offset(CALL_ROW, name) for name in ("outcome", "stack_status"))
+_OUTCOME = _offset(CALL_ROW, "outcome")
+_SIDES = [(_offset(CALL_ROW, name), _offset(CALL_ROW, f"{name}_status")) for name in ("stack", "receive_stack")]
 
 
 def _u64(row: bytes | bytearray, name: str) -> int:
@@ -173,22 +174,27 @@ class Recording:
     def _finish(self, connection: bytes, now_ns: int) -> None:
         """What an open connection still holds: a slow call without a response, or the rest of a response."""
         row = bytearray(connection[: CALL_ROW.size])
-        t3, phase, _, _, wanted, recorded, _, _, _, slot = _CONNECTION_STATE.unpack_from(connection, CALL_ROW.size)
+        state = _CONNECTION_STATE.unpack_from(connection, CALL_ROW.size)
+        t3, phase, _, _, wanted, recorded, _, _, _, *slots = state
         if phase == _REQUEST and wanted and now_ns - _u64(row, "t0") >= self._threshold_ns:
-            stack_row = connection[CALL_ROW.size + CONNECTION_STATE.size :]
-            self._record_in_flight(row, self._tracer.stack_copy(slot) if slot else stack_row, now_ns)
+            stacks = memoryview(connection)[CALL_ROW.size + CONNECTION_STATE.size :]
+            self._record_in_flight(row, stacks, slots, now_ns)
         elif phase == _RESPONSE and recorded and t3 != _u64(row, "t2"):
             (sequence,) = struct.unpack_from("<I", row, _SEQUENCE)
             values = (_u64(row, "connection"), t3, _u64(row, "sent"), _u64(row, "received"), sequence, 0)
             self._writer.completions(_COMPLETION.pack(*values))
 
-    def _record_in_flight(self, row: bytearray, stack_row: bytes, now_ns: int) -> None:
+    def _record_in_flight(self, row: bytearray, stacks: memoryview, slots: list[int], now_ns: int) -> None:
+        """The stack of each side, the sending one first, is in its slot; where it has none, in `stacks`."""
         (pid,) = struct.unpack_from("<I", row, _PID)
         self._processes.record((pid, _u64(row, "process_start")), now_ns)
-        if row[_STACK_STATUS] == StackStatus.RECORDED:
-            stack = replace(stack_record(stack_row), id=unsent_id(stack_row))
-            self._record_stack(stack, now_ns)
-            struct.pack_into("<Q", row, _offset(CALL_ROW, "stack"), stack.id)
+        for number, ((id_at, status_at), slot) in enumerate(zip(_SIDES, slots)):
+            if row[status_at] == StackStatus.RECORDED:
+                waiting = bytes(stacks[number * STACK_SIZE : (number + 1) * STACK_SIZE])
+                stack_row = self._tracer.stack_copy(slot) if slot else waiting
+                stack = replace(stack_record(stack_row), id=unsent_id(stack_row))
+                self._record_stack(stack, now_ns)
+                struct.pack_into("<Q", row, id_at, stack.id)
         struct.pack_into("<Q", row, _offset(CALL_ROW, "t2"), now_ns)
         row[_OUTCOME] = Outcome.IN_FLIGHT
         self._writer.calls(row)

@@ -5,13 +5,13 @@ from __future__ import annotations
 import hashlib
 import struct
 
-from httpbpf.layout import MAX_FRAMES, STACK_ROW
+from httpbpf.layout import STACK_ROW, STACK_SIZE
 from httpcapture import Stack
 
 _HEAD = struct.Struct("<QQQIIQII")  # struct stack_row up to its registers, rows.h
 _REGISTERS = _HEAD.size
 _FRAMES = STACK_ROW.size
-_MEMORY = _FRAMES + 8 * MAX_FRAMES
+_MEMORY = STACK_SIZE
 
 
 def stack_record(row: bytes) -> Stack:

@@ -95,7 +95,8 @@ class Tracer:
             raise RecorderError(str(error)) from error
         self.probes, self._bpf = self._attach_best(bpf_class, options)
         sizes = options.sizes
-        self._stack_bytes = sizes.stack_pages * mmap.PAGESIZE
+        self._connection_size = layout.connection_size(sizes.receive_stacks)
+        self._stack_copy_size = layout.STACK_SIZE + sizes.stack_pages * mmap.PAGESIZE
         self._fill_maps(options)
         self.calls = self._ring("call_ring", sizes.call_ring_pages)
         self.completions = self._ring("completion_ring", sizes.completion_ring_pages)
@@ -194,8 +195,8 @@ class Tracer:
         return missed
 
     def open_connections(self) -> Iterator[bytes]:
-        """struct connection of every socket that is followed (maps.h): call row, connection_state, frames."""
-        leaf = ctypes.c_char * layout.CONNECTION_SIZE
+        """struct connection of every socket that is followed (maps.h): call row, connection_state, stack rows."""
+        leaf = ctypes.c_char * self._connection_size
         table = self._table("connections", ctypes.c_uint64, leaf)
         for key in table:
             with contextlib.suppress(KeyError):
@@ -203,8 +204,7 @@ class Tracer:
 
     def stack_copy(self, slot: int) -> bytes:
         """struct stack_copy of one slot, from 1: stack row, frames and stack bytes."""
-        size = layout.STACK_ROW.size + 8 * layout.MAX_FRAMES + self._stack_bytes
-        table = self._table("stack_copies", ctypes.c_uint32, ctypes.c_char * size)
+        table = self._table("stack_copies", ctypes.c_uint32, ctypes.c_char * self._stack_copy_size)
         return bytes(table[ctypes.c_uint32(slot - 1)])
 
 

@@ -19,6 +19,7 @@ SYSTEM_PYTHON = "/usr/bin/python3"
 COMPILER = Path(__file__).with_name("compile_programs.py")
 SIZES = Sizes(connections=64, threads=64, stack_slots=8)
 FEW_PAGES = SIZES._replace(stack_pages=0)
+BOTH_SIDES = SIZES._replace(receive_stacks=1)
 HEADERS = ("/lib/modules", "/usr/src", "/usr/include")  # wherever a compiler could find some
 
 
@@ -104,9 +105,13 @@ CASES = {
     "kprobe": Case(load=True),
     "kprobe, filtered": Case(filter_processes=True, load=True),
     "kprobe, no stack copies": Case(sizes=FEW_PAGES, filter_processes=True, load=True),
+    "kprobe, both sides": Case(sizes=BOTH_SIDES, filter_processes=True, load=True),
+    "kprobe, both sides, no stack copies": Case(sizes=FEW_PAGES._replace(receive_stacks=1), load=True),
     "fexit": Case(fexit=True),
+    "fexit, both sides": Case(sizes=BOTH_SIDES, fexit=True),
     "5.10 kprobe": Case(linux_5_10, filter_processes=True),
     "5.10 fexit": Case(linux_5_10, fexit=True),
+    "5.10 kprobe, both sides": Case(linux_5_10, sizes=BOTH_SIDES),
     "6.1 fexit, filtered": Case(linux_6_1, filter_processes=True, fexit=True),
     "7.2 kprobe": Case(linux_7_2),
     "without IPv6": Case(without_ipv6),
@@ -160,12 +165,22 @@ def test_the_filter_is_in_the_program_only_when_it_is_wanted(compiled: dict[str,
     assert filtered["enter_tcp_sendmsg"] > plain["enter_tcp_sendmsg"]
 
 
+def test_the_receiving_sides_stack_is_taken_by_receives_and_only_when_it_is_wanted(
+    compiled: dict[str, Compiled],
+) -> None:
+    one, both = compiled["kprobe, filtered"].functions, compiled["kprobe, both sides"].functions
+    assert both["return_tcp_recvmsg"] > one["return_tcp_recvmsg"]
+    for function in ("enter_tcp_sendmsg", "enter_tcp_recvmsg"):
+        assert both[function] == one[function]
+
+
 def test_the_kernel_agrees_with_user_space_on_the_size_of_what_it_hands_over(compiled: dict[str, Compiled]) -> None:
     leaves = compiled["kprobe"].leaves
-    assert leaves["connections"] == layout.CONNECTION_SIZE
+    assert leaves["connections"] == layout.connection_size(0)
+    assert compiled["kprobe, both sides"].leaves["connections"] == layout.connection_size(1)
     assert leaves["counters"] == 8
     assert leaves["process_filters"] == 256 + 256 * 256
-    assert leaves["stack_copies"] == layout.STACK_ROW.size + 8 * layout.MAX_FRAMES + SIZES.stack_pages * 4096
+    assert leaves["stack_copies"] == layout.STACK_SIZE + SIZES.stack_pages * 4096
 
 
 @pytest.mark.parametrize("name", [name for name, case in CASES.items() if case.load])

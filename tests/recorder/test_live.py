@@ -59,6 +59,7 @@ def call(**values: int | bytes) -> Values:
         "peer_port": 80,
         "role": Role.CLIENT,
         "stack_status": StackStatus.NOT_TAKEN,
+        "receive_stack_status": StackStatus.NOT_TAKEN,
     }
     return {**usual, **values}
 
