@@ -51,6 +51,8 @@ class Call(NamedTuple):
     role_source: int
     outcome: int
     stack_status: int
+    receive_stack: int
+    receive_stack_status: int
     t3: int
     t3_known: bool
     kind: int

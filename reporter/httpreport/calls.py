@@ -11,7 +11,7 @@ import re
 import numpy as np
 import numpy.typing as npt
 
-from httpcapture import Calls, Completions, Layout, Outcome
+from httpcapture import Calls, Completions, Layout, Outcome, StackStatus
 
 from . import payload
 from .errors import ReportError
@@ -48,9 +48,14 @@ RECORDED = np.dtype(
         ("role_source", "u1"),
         ("outcome", "u1"),
         ("stack_status", "u1"),
+        ("receive_stack", "<u8"),  # Stack.id
+        ("receive_stack_status", "u1"),
     ]
 )
 """A call as recorded: the fields of the capture's call layout that the reporter uses."""
+
+ADDED = {"receive_stack": 0, "receive_stack_status": StackStatus.NOT_TAKEN}
+"""Fields of RECORDED that older captures lack, and their values there."""
 
 CALL = np.dtype(
     [
@@ -79,6 +84,9 @@ def from_batch(batch: Calls | Completions, layout: Layout, dtype: np.dtype[np.vo
     rows = np.empty(batch.rows, dtype)
     types = {field.name: field.type for field in layout.fields}
     for name in dtype.names or ():
+        if name not in types and name in ADDED:
+            rows[name] = ADDED[name]
+            continue
         if name not in types or name not in batch.columns:
             raise ReportError(f"the capture has no field '{name}', which this httpreport needs: use a newer httpreport")
         column = np.frombuffer(batch.columns[name], _dtype_of(types[name]), batch.rows)

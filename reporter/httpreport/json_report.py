@@ -21,7 +21,8 @@
   `kind`, `method`, `status`, `source` and `destination` (`address`, `port`), `start` (ISO 8601, UTC), `t0_ns`
   (CLOCK_MONOTONIC), `duration_ns` (t2 - t0), `request_ns` (t1 - t0), `wait_ns` (t2 - t1), `response_ns` (t3 -
   t2; at least so much unless `response_end_known`), `sent` and `received` (bytes), `connection` and
-  `sequence`, `stack_id` (its number, as in the text) and `trace`.
+  `sequence`, `stack_id` (its number, as in the text) and `trace`; `receive_trace`: that of `receive_tid`, where it was
+  recorded and thread or stack trace are others than those of the side that sends, else null.
 
 Recorded texts are printable, as everywhere (`clean.py`). Written piece by piece, so memory does not grow with
 it.
@@ -50,7 +51,7 @@ def document(report: Report, capture: str) -> Iterator[str]:
         yield f"{json.dumps(name)}: {json.dumps(value)},\n"
     yield from _list("stacks", map(_trace, report.traces))
     yield ",\n"
-    yield from _list("calls", (_call(report, call, place) for call, place in report.calls()))
+    yield from _list("calls", (_call(report, *call_and_places) for call_and_places in report.calls()))
     yield "\n}\n"
 
 
@@ -128,7 +129,7 @@ def _frame(frame: Frame) -> dict[str, Any]:
     }
 
 
-def _call(report: Report, call: Call, trace: int) -> dict[str, Any]:
+def _call(report: Report, call: Call, trace: int, receive_trace: int | None) -> dict[str, Any]:
     return {
         "pid": call.pid,
         "tid": call.tid,
@@ -156,4 +157,5 @@ def _call(report: Report, call: Call, trace: int) -> dict[str, Any]:
         "sequence": call.sequence,
         "stack_id": report.stack_number(call) or None,
         "trace": trace,
+        "receive_trace": receive_trace,
     }

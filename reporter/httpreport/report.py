@@ -25,17 +25,20 @@ from .selection import Selection
 from .symbolize import Symbolizer
 from .trace import HOW_GUESSED, Incomplete, NoStack, StackTrace, Unnamed
 
+NO_TRACE = -1
+
 
 @dataclass(frozen=True)
 class Report:
-    """The kept calls are `recording.calls`; `trace_of[i]` is the place of call i's stack trace in
-    `traces`."""
+    """The kept calls are `recording.calls`; `trace_of[i]` is the place of call i's stack trace in `traces`, and
+    `receive_trace_of[i]` that of its receiving side where thread or stack trace differ, else NO_TRACE."""
 
     recording: Recording
     selection: Selection
     cautions: Sequence[Caution]
     traces: Sequence[StackTrace]
     trace_of: npt.NDArray[np.intp]
+    receive_trace_of: npt.NDArray[np.intp]
 
     @cached_property
     def stack_numbers(self) -> Mapping[int, int]:
@@ -55,12 +58,13 @@ class Report:
         """The stack trace of one of the kept calls."""
         return self.traces[int(self.trace_of[place])]
 
-    def calls(self) -> Iterator[tuple[Call, int]]:
-        """Each call and the place of its stack trace, the longest call first, of equally long ones the
-        earliest."""
+    def calls(self) -> Iterator[tuple[Call, int, int | None]]:
+        """Each call, the place of its stack trace and that of its receiving side, if there is one; the longest call
+        first, of equally long ones the earliest."""
         calls = self.recording.calls
         order = np.lexsort((calls["t0"], ~duration_ns(calls)))
-        return zip(each(calls, order), self.trace_of[order].tolist())
+        receiving = (None if place == NO_TRACE else place for place in self.receive_trace_of[order].tolist())
+        return zip(each(calls, order), self.trace_of[order].tolist(), receiving)
 
 
 @dataclass(frozen=True)
@@ -91,20 +95,34 @@ class Naming:
 
 def make_report(recording: Recording, selection: Selection, find_binary: FindBinary) -> Report:
     """Name every distinct stack of the kept calls."""
-    symbolizer = Symbolizer(recording, find_binary)
     calls = recording.calls
-    has_stack = calls["stack_status"] == StackStatus.RECORDED
-    ids, stack_of = np.unique(calls["stack"][has_stack], return_inverse=True)
-    statuses, without = np.unique(calls["stack_status"][~has_stack], return_inverse=True)
-    places: dict[StackTrace, int] = {}  # equal stack traces are one
-    stacks = (recording.stacks.get(id) for id in ids.tolist())
+    taken = calls["receive_stack_status"] != StackStatus.NOT_TAKEN
+    ids = np.concatenate([calls["stack"], calls["receive_stack"][taken]])
+    statuses = np.concatenate([calls["stack_status"], calls["receive_stack_status"][taken]])
+    traces, places = _name(recording, Symbolizer(recording, find_binary), ids, statuses)
+    trace_of, receive_trace_of = places[: len(calls)], np.full(len(calls), NO_TRACE)
+    receive_trace_of[taken] = places[len(calls) :]
+    receive_trace_of[(receive_trace_of == trace_of) & (calls["receive_tid"] == calls["tid"])] = NO_TRACE
+    return Report(recording, selection, cautions(recording, selection), traces, trace_of, receive_trace_of)
+
+
+def _name(
+    recording: Recording, symbolizer: Symbolizer, ids: npt.NDArray[np.uint64], statuses: npt.NDArray[np.uint8]
+) -> tuple[list[StackTrace], npt.NDArray[np.intp]]:
+    """The stack traces, equal ones once, of stacks by their ids, where the StackStatus beside says that there is one;
+    and for each id the place of its trace."""
+    has_stack = statuses == StackStatus.RECORDED
+    distinct, stack_of = np.unique(ids[has_stack], return_inverse=True)
+    reasons, without = np.unique(statuses[~has_stack], return_inverse=True)
+    places: dict[StackTrace, int] = {}
+    stacks = (recording.stacks.get(id) for id in distinct.tolist())
     traces = (symbolizer.stack_trace(stack) if stack else StackTrace((), NoStack.MISSING) for stack in stacks)
     with_stack = [places.setdefault(trace, len(places)) for trace in traces]
-    without_stack = [places.setdefault(StackTrace((), NoStack.of(each)), len(places)) for each in statuses.tolist()]
-    trace_of = np.empty(len(calls), np.intp)
-    trace_of[has_stack] = np.array(with_stack, np.intp)[stack_of]
-    trace_of[~has_stack] = np.array(without_stack, np.intp)[without]
-    return Report(recording, selection, cautions(recording, selection), list(places), trace_of)
+    without_stack = [places.setdefault(StackTrace((), NoStack.of(each)), len(places)) for each in reasons.tolist()]
+    place_of = np.empty(len(ids), np.intp)
+    place_of[has_stack] = np.array(with_stack, np.intp)[stack_of]
+    place_of[~has_stack] = np.array(without_stack, np.intp)[without]
+    return list(places), place_of
 
 
 def by_process(report: Report) -> list[Group]:
@@ -120,7 +138,8 @@ def by_stack(report: Report) -> list[Group]:
 
 def naming(report: Report) -> Naming:
     """Count the frames of every kept call, as often as stack_traces.txt shows them."""
-    uses = np.bincount(report.trace_of, minlength=len(report.traces)).tolist()
+    received = report.receive_trace_of[report.receive_trace_of != NO_TRACE]
+    uses = np.bincount(np.concatenate([report.trace_of, received]), minlength=len(report.traces)).tolist()
     frames = named = guessed = traces = 0
     unnamed: Counter[Unnamed] = Counter()
     incomplete: Counter[Incomplete] = Counter()

@@ -23,14 +23,15 @@ INDENT = "    "
 def text(report: Report, capture: str) -> Iterator[str]:
     """The lines, without newlines. `capture` is the name of the file that the report is about."""
     yield from _head(report, capture)
-    lines_of: dict[int, list[str]] = {}  # by the trace's place
-    for call, place in report.calls():
+    lines_of = [list(_trace(trace)) for trace in report.traces]
+    for call, place, receive_place in report.calls():
         yield ""
         yield from _three_lines(call, report.stack_number(call))
         yield "Stack trace:"
-        if place not in lines_of:
-            lines_of[place] = list(_trace(report.traces[place]))
         yield from lines_of[place]
+        if receive_place is not None:
+            yield f"Receive stack trace (tid {call.receive_tid}):"
+            yield from lines_of[receive_place]
         yield from _details(call, report.recording.meta)
 
 

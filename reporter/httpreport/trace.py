@@ -42,7 +42,7 @@ class NoStack(enum.Enum):
     """Why a call has no stack trace; the value is how it is said."""
 
     NOT_TAKEN = "not taken, the process did not send"
-    NO_USER_SPACE = "no user space, a kernel thread or io_uring sent"
+    NO_USER_SPACE = "no user space, it was a kernel thread or io_uring"
     FAULT = "not readable"
     LOST = "lost"
     MISSING = "missing in the capture"

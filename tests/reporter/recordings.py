@@ -39,17 +39,18 @@ def layout(size: int, fields: str) -> Layout:
     for name, kind in zip(*[iter(fields.split())] * 2):
         placed.append(Field(name, kind, offset))
         offset += int(kind[5:]) if kind.startswith("bytes") else int(kind[1:]) // 8
-    assert offset == size
+    assert size - 8 < offset <= size
     return Layout(size, placed)
 
 
 CALL_LAYOUT = layout(
-    184,
+    200,
     """connection u64 t0 u64 t1 u64 t2 u64 sent u64 received u64 cgroup u64 process_start u64 stack u64
     comm bytes16 process bytes16 local_address bytes16 peer_address bytes16
     request_head bytes8 response_head bytes16
     sequence u32 pid u32 tid u32 receive_tid u32 local_port u16 peer_port u16
-    role u8 role_source u8 outcome u8 stack_status u8""",
+    role u8 role_source u8 outcome u8 stack_status u8
+    receive_stack u64 receive_stack_status u8""",
 )
 COMPLETION_LAYOUT = layout(40, "connection u64 t3 u64 sent u64 received u64 sequence u32 reserved u32")
 META = Meta(
@@ -92,10 +93,13 @@ class Row:
     response_head: bytes = b"HTTP/1.1 200 OK\r"
     pid: int = 12345
     tid: int = 12346
+    receive_tid: int = 12346
     stack: int = 256
     role: int = Role.CLIENT
     outcome: int = Outcome.ANSWERED
     stack_status: int = StackStatus.RECORDED
+    receive_stack: int = 0
+    receive_stack_status: int = StackStatus.NOT_TAKEN
 
     def packed(self) -> bytes:
         t0 = STARTED_NS + self.start_ns
@@ -103,10 +107,11 @@ class Row:
         numbers = (self.connection, *times, self.sent, self.received, 7, PROCESS_START_NS, self.stack)
         addresses = (packed_address(self.local), packed_address(self.peer))
         texts = (self.comm, self.process, *addresses, self.request_head, self.response_head)
-        threads = (self.sequence, self.pid, self.tid, self.tid)
+        threads = (self.sequence, self.pid, self.tid, self.receive_tid)
         ports = (self.local_port, self.peer_port)
         kinds = (self.role, 1, self.outcome, self.stack_status)
-        return struct.pack("<9Q16s16s16s16s8s16s4I2H4B", *numbers, *texts, *threads, *ports, *kinds)
+        receive = (self.receive_stack, self.receive_stack_status)
+        return struct.pack("<9Q16s16s16s16s8s16s4I2H4BQB7x", *numbers, *texts, *threads, *ports, *kinds, *receive)
 
 
 def packed_address(text: str) -> bytes:

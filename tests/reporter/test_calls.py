@@ -22,7 +22,7 @@ from recordings import (
     packed_address,
 )
 
-from httpcapture import Field, Layout, Lost, Outcome, Reader
+from httpcapture import Field, Layout, Lost, Outcome, Reader, StackStatus
 from httpreport.call import Call, address_text
 from httpreport.calls import CALL, total
 from httpreport.errors import ReportError
@@ -114,7 +114,7 @@ def test_a_sum_does_not_wrap_around(values: list[int]) -> None:
 
 
 def test_a_field_that_is_missing_or_too_wide_is_named() -> None:
-    missing = Layout(184, [field for field in CALL_LAYOUT.fields if field.name != "outcome"])
+    missing = Layout(CALL_LAYOUT.size, [field for field in CALL_LAYOUT.fields if field.name != "outcome"])
     renamed = {"sequence": "u64", "reserved": "u64"}
     offsets = {"sequence": 32, "reserved": 40}
     fields = [
@@ -129,12 +129,23 @@ def test_a_field_that_is_missing_or_too_wide_is_named() -> None:
 
 
 def test_a_field_that_is_new_does_not_matter() -> None:
-    longer = Layout(192, [*CALL_LAYOUT.fields, Field("receive_stack", "u64", 184)])
+    size = CALL_LAYOUT.size
+    longer = Layout(size + 8, [*CALL_LAYOUT.fields, Field("later", "u64", size)])
 
     data = capture(call_layout=longer, rows=[])
     assert loaded(data).recorded == 0
     row = type("Longer", (), {"packed": lambda self: Row().packed() + bytes(8)})()
     assert loaded(capture([row], call_layout=longer)).calls["pid"].tolist() == [12345]
+
+
+def test_a_capture_older_than_the_receiving_sides_stack_has_none_of_them() -> None:
+    older = Layout(CALL_LAYOUT.size, [field for field in CALL_LAYOUT.fields if not field.name.startswith("receive_s")])
+
+    calls = loaded(
+        capture([Row(receive_stack=256, receive_stack_status=StackStatus.RECORDED)], call_layout=older)
+    ).calls
+
+    assert (calls["receive_stack"].tolist(), calls["receive_stack_status"].tolist()) == ([0], [StackStatus.NOT_TAKEN])
 
 
 @pytest.mark.parametrize("text", ["192.168.1.10", "0.0.0.0", "::", "::1", "2001:db8::1", "fe80::", "1.2.3.0"])

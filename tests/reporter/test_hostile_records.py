@@ -45,6 +45,8 @@ ROWS = st.builds(
     role=st.integers(0, 255),
     outcome=st.integers(0, 255),
     stack_status=st.one_of(st.just(0), st.integers(0, 255)),
+    receive_stack=st.integers(0, 3),
+    receive_stack_status=st.one_of(st.just(0), st.integers(0, 255)),
 )
 ADDRESSES = st.lists(st.one_of(U64, st.integers(TEXT, TEXT + 0x100)), max_size=6)
 MAPS = st.builds(

@@ -50,7 +50,8 @@ def one_of_everything() -> Report:
     )
     hostile = Row(duration_ns=120 * MS, connection=4, comm=b"\x1b[2Jx;y\nz", process=b"[red]evil 12", role=7, outcome=9)
     pooled = Row(duration_ns=100 * MS, connection=5, comm=b"worker-3", request_head=b"PUT /x ", stack=999)
-    rows = [Row(), unanswered, server, hostile, pooled]
+    two_threads = Row(receive_tid=12347, receive_stack=257, receive_stack_status=StackStatus.RECORDED)
+    rows = [two_threads, unanswered, server, hostile, pooled]
     return reported(
         capture(
             rows,
