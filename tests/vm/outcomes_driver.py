@@ -117,6 +117,29 @@ def answers_and_resets(sock: socket.socket) -> None:
     sock.close()  # with bytes unread
 
 
+def reads_in_another_thread(sock: socket.socket) -> None:
+    """The body of the response is the id of the thread that reads."""
+    received = []
+
+    def receive() -> None:
+        received.append((read_request(sock), threading.get_native_id()))
+
+    while True:
+        thread = threading.Thread(target=receive)
+        thread.start()
+        thread.join()
+        request, tid = received.pop()
+        if not request:
+            return
+        time.sleep(SLOW)
+        sock.sendall(b"HTTP/1.1 200 OK\r\n\r\n%d" % tid)
+
+
+def answers_at_once(sock: socket.socket) -> None:
+    while read_request(sock):
+        sock.sendall(RESPONSE)
+
+
 def call(sock: socket.socket, request: bytes = REQUEST) -> tuple[int, int]:
     """One plain call; its t0 and t2 by the client's clock."""
     t0 = now()
@@ -234,6 +257,21 @@ def two_threads(sock: socket.socket) -> Any:
     sock.sendall(REQUEST)
     thread.join()
     return [(t0, *received)]
+
+
+@against(reads_in_another_thread)
+def two_server(sock: socket.socket) -> Any:
+    """One thread reads the request, another answers it."""
+    t0 = now()
+    sock.sendall(REQUEST)
+    response = sock.recv(65536)
+    return [(t0, now(), int(response.split(b"\r\n\r\n")[1]))]
+
+
+@against(answers_at_once)
+def hasty(sock: socket.socket) -> Any:
+    """Calls that are not slow, more than there are stack slots."""
+    return [call(sock) for _ in range(100)]
 
 
 @against(answers_slowly)
@@ -394,9 +432,9 @@ class Pair:
 
 
 RECORDERS = {
-    "fexit": ["-t", "0", "--probes", "fexit"],
-    "kprobe": ["-t", "0", "--probes", "kprobe"],
-    "named": ["-t", "100", "-p", "abcdefghijklmno", "-p", "k?ep[!b-z]liv*"],
+    "fexit": ["--probes", "fexit", "--recv-stack", "--stack-slots", "8"],
+    "kprobe": ["--probes", "kprobe", "--recv-stack", "--stack-slots", "8"],
+    "named": ["--stack", "fp", "--recv-stack", "-p", "abcdefghijklmno", "-p", "k?ep[!b-z]liv*", "-p", "in_fl?ght*"],
 }
 
 

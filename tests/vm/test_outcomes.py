@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -12,14 +14,19 @@ import numpy as np
 import pytest
 
 from httpcapture import Outcome, Role, RoleSource, StackStatus, open_capture
+from httpreport.binaries import Binaries
 from httpreport.recording import Recording, load
+from httpreport.report import Report, make_report
 from httpreport.selection import Selection
+from httpreport.text import text
+from httpreport.trace import StackTrace
 from vm import recorded
 
 SLACK_NS = 100_000_000  # how much longer a call may seem to its client, on an emulated machine that others load
 SLOW_NS = 300_000_000
 REQUEST_BYTES, RESPONSE_BYTES = 35, 43
 ALL_CALLS = ("fexit", "kprobe")
+MAIN, THREAD = r"_start", r"libc\.so\.6\+0x[0-9a-f]+"  # where a thread begins; clone3 has no name in a stripped libc
 
 
 @dataclass(frozen=True)
@@ -38,6 +45,18 @@ class Seen:
     def only(self, capture: str, scenario: str, side: str) -> Any:
         (call,) = self.calls(capture, scenario, side)
         return call
+
+    @cached_property
+    def reports(self) -> Mapping[str, Report]:
+        """Named by what the captures hold."""
+        no_binaries = Binaries(root="/nonexistent").find
+        return {name: make_report(recording, Selection(0), no_binaries) for name, recording in self.captures.items()}
+
+    def traces(self, capture: str, scenario: str, side: str) -> tuple[StackTrace, StackTrace]:
+        """Of the side that sends and of the one that receives."""
+        report = self.reports[capture]
+        (place,) = np.flatnonzero(report.recording.calls["pid"] == self.scenarios[scenario][f"{side}_pid"])
+        return report.trace(int(place)), report.traces[report.receive_trace_of[place]]
 
 
 @pytest.fixture(scope="module")
@@ -69,8 +88,15 @@ def assert_within(inner: tuple[int, int], outer: tuple[int, int]) -> None:
     assert outer[1] - outer[0] - (inner[1] - inner[0]) < SLACK_NS
 
 
+def assert_whole(trace: StackTrace, leaf: str, outermost: str) -> None:
+    assert trace.incomplete is None
+    assert leaf in trace.frames[0].label
+    assert re.fullmatch(outermost, trace.frames[-1].label)
+    assert "_PyEval_EvalFrameDefault" in [frame.name for frame in trace.frames]
+
+
 ANSWERED = [
-    "plain", "ipv6", "mapped", "abcdefghijklmno", "keepalive", "peek", "nonblocking", "two_threads",
+    "plain", "ipv6", "mapped", "abcdefghijklmno", "keepalive", "peek", "nonblocking", "two_threads", "two_server",
     "slow_upload", "slow_download", "sendfile", "half_closed", "late_reader", "reset_reader", "older",
 ]  # fmt: skip
 
@@ -135,6 +161,10 @@ def test_a_call_that_waits_when_the_recording_ends_is_in_flight(seen: Seen, prob
     assert client["stack"] in seen.captures[probes].stacks
     server = seen.only(probes, "in_flight", "server")
     assert (server["outcome"], server["stack_status"]) == (Outcome.IN_FLIGHT, StackStatus.NOT_TAKEN)
+    assert client["receive_stack_status"] == StackStatus.NOT_TAKEN
+    assert server["receive_stack_status"] == StackStatus.RECORDED
+    assert server["receive_stack"] in seen.captures[probes].stacks
+    assert_whole(seen.traces(probes, "in_flight", "server")[1], "recv", MAIN)
     assert end.in_flight == 3  # these two, and the server of `closed`, which never answers either
 
 
@@ -147,6 +177,39 @@ def test_sender_and_receiver_of_one_socket_are_told_apart(seen: Seen, probes: st
     call = seen.only(probes, "two_threads", "client")
     assert call["tid"] == seen.scenarios["two_threads"]["client_pid"]
     assert call["receive_tid"] == seen.scenarios["two_threads"]["calls"][0][2]
+
+
+@pytest.mark.parametrize(
+    ("scenario", "side", "receiver"),
+    [("plain", "client", MAIN), ("two_threads", "client", THREAD), ("two_server", "server", THREAD)],
+)
+def test_both_sides_of_a_call_have_their_own_stack(
+    seen: Seen, probes: str, scenario: str, side: str, receiver: str
+) -> None:
+    sending, receiving = seen.traces(probes, scenario, side)
+    assert_whole(sending, "send", MAIN)
+    assert_whole(receiving, "recv", receiver)
+
+
+def test_both_stacks_are_shown_with_their_threads(seen: Seen, probes: str) -> None:
+    lines = list(text(seen.reports[probes], "run.cap"))
+    for scenario, side in (("two_threads", "client"), ("two_server", "server")):
+        own = seen.scenarios[scenario]
+        receive_tid = own["calls"][0][2]
+        assert receive_tid != own[f"{side}_pid"]
+        at = lines.index(f"Receive stack trace (tid {receive_tid}):")
+        assert re.match(r" +\w*recv ", lines[at + 1])
+        tid = next(line for line in lines[at:] if line.startswith("Process: "))
+        assert f"TID: {own[f'{side}_pid']}," in tid
+
+
+def test_both_sides_are_recorded_by_frame_pointers_too(seen: Seen) -> None:
+    recording = seen.captures["named"]
+    for call in recording.calls:
+        sides = [name for name in ("stack", "receive_stack") if call[f"{name}_status"] == StackStatus.RECORDED]
+        stacks = [recording.stacks[int(call[name])] for name in sides]
+        assert len({stack.frames for stack in stacks}) == len(stacks) == (1 + (call["outcome"] == Outcome.ANSWERED))
+        assert all(stack.frames and not stack.registers and not stack.memory for stack in stacks)
 
 
 def test_a_request_in_parts_is_sent_until_its_last_part(seen: Seen, probes: str) -> None:
@@ -166,17 +229,21 @@ def test_the_response_is_followed_to_its_last_byte(seen: Seen, probes: str, scen
 
 def test_both_kinds_of_probes_record_the_same_calls(seen: Seen) -> None:
     fields = ["pid", "tid", "receive_tid", "local_port", "peer_port", "role", "outcome", "sent", "received", "sequence"]
-    both = [sorted(seen.captures[probes].calls[fields].tolist()) for probes in ALL_CALLS]
+    every = [seen.captures[probes].calls for probes in ALL_CALLS]
+    hasty = [seen.scenarios["hasty"][f"{side}_pid"] for side in ("client", "server")]  # not slow, unless the host is
+    both = [sorted(calls[~np.isin(calls["pid"], hasty)][fields].tolist()) for calls in every]
     assert both[0] == both[1]
     assert [seen.captures[probes].meta.probes for probes in ALL_CALLS] == list(ALL_CALLS)
 
 
 def test_a_process_filter_records_its_processes_only(seen: Seen) -> None:
-    expected = [b"abcdefghijklmno", b"keepalive", b"keepalive", b"keepaliveS", b"keepaliveS"]
+    expected = [b"abcdefghijklmno", b"in_flight", b"in_flightS"]
+    expected += [b"keepalive", b"keepalive", b"keepaliveS", b"keepaliveS"]
     assert sorted(seen.captures["named"].calls["comm"].tolist()) == expected
 
 
 def test_nothing_is_lost_and_the_ledger_adds_up(seen: Seen) -> None:
+    """No stack slot either: there are 8, and more than 300 stacks that wait for their calls, one after the other."""
     for recording in seen.captures.values():
         assert recording.end is not None
         assert recording.cut_off is None
@@ -188,7 +255,7 @@ def test_each_call_is_printed_as_it_is_recorded(seen: Seen) -> None:
     own = seen.scenarios["abcdefghijklmno"]
     lines = seen.printed["named"].splitlines()
     assert lines[0] == "Tracing... Hit Ctrl-C to end. (Duration threshold: 100 ms)"
-    assert lines[1] == "Process filters: abcdefghijklmno, k?ep[!b-z]liv*"
+    assert lines[1] == "Process filters: abcdefghijklmno, k?ep[!b-z]liv*, in_fl?ght*"
     assert lines[2] == f"PID: {own['client_pid']}, Comm: abcdefghijklmno, Stack ID: 1"
     assert lines[3].startswith("Duration: 3")
     assert lines[3].endswith(f" ms, Size: {REQUEST_BYTES + RESPONSE_BYTES} bytes")
