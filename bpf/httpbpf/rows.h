@@ -7,6 +7,7 @@
 
 /* One call. Times are CLOCK_MONOTONIC. */
 struct call_row {
+	u64 process_start;     /* ns start of the process since boot */
 	u64 connection;        /* - when its socket was first seen (ns << 8 | cpu): unique in a capture */
 	u64 t0;                /* ns request: first send, or first receive return */
 	u64 t1;                /* ns request: last send return, or last receive return */
@@ -14,7 +15,6 @@ struct call_row {
 	u64 sent;              /* bytes sent by the process up to t2 */
 	u64 received;          /* bytes received by the process up to t2 */
 	u64 cgroup;            /* - cgroup v2 id */
-	u64 process_start;     /* ns start of the process since boot */
 	u64 stack;             /* - id of a stack row, 0 for none */
 	u8 comm[16];           /* - name of the thread that sends */
 	u8 process[16];        /* - name of its thread group leader */

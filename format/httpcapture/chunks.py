@@ -71,7 +71,7 @@ _text = Text(MAX_TEXT)
 _path = Bytes(MAX_PATH)
 _counts = MapOf(_text, _u64, MAX_NAMES)
 
-_FIELD = Struct(Field, name=_text, type=_text, offset=_u32, unit=_text)
+_FIELD = Struct(Field, name=_text, type=_text, offset=_u32, unit=_text, coding=_text)
 _LAYOUT = LayoutCodec(Layout, size=_u32, fields=ListOf(_FIELD, MAX_NAMES))
 
 HEAD = Struct(Head, kind=_u32, count=_u32)

@@ -1,25 +1,30 @@
-"""Rows are kept column by column: a column of like values is what zstd packs well and numpy takes as it is.
+"""Rows are kept column by column, those of a connection together: like values, side by side, are what zstd packs.
 
-The BPF program emits fixed-size rows. `Columns` takes any number of them at once and turns them with strided
-slices of a memoryview, so that the work in Python is per field and not per row.
+The BPF program emits fixed-size rows. `Columns` takes any number of them at once, and turns them when a batch is full.
+The work in Python is per field and not per row: what is done for each row is done by struct, sort and slices.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+import struct
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Literal, Union
+from itertools import chain, groupby
+from operator import itemgetter
+from typing import Callable, Union
 
+from . import codings
+from .codings import CASTS, CODINGS, DELTA, PLANES, AddUp
 from .errors import Malformed
 from .records import Field, Layout
 
 MAX_ROW = 4096  # bytes
 MAX_ROWS_SIZE = 8 << 20  # bytes in one batch, as rows
 WORD = 8  # rows, ring-buffer headers and bytesN fields are whole words
+KEY = "connection"  # the rows of a batch are sorted by their bytes up to the end of this field
 
 _INTEGERS = {"u8": 1, "u16": 2, "u32": 4, "u64": 8}
-_CASTS: dict[int, Literal["B", "H", "I", "Q"]] = {1: "B", 2: "H", 4: "I", 8: "Q"}
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,63}", re.ASCII)
 _BYTES = re.compile(r"bytes([1-9][0-9]{0,3})", re.ASCII)
 
@@ -28,10 +33,22 @@ Buffer = Union[bytes, bytearray, memoryview]
 
 @dataclass(frozen=True)
 class Batch:
-    """A batch as it stands in the file: `rows` rows, a column a field, in the layout's order."""
+    """A batch as it stands in the file: `rows` rows, and its columns in the order of `stored_columns`."""
 
     rows: int
     columns: Sequence[bytes | bytearray]
+
+
+@dataclass(frozen=True)
+class StoredColumn:
+    """A column of a batch: of one field, or of several `delta` fields whose values alternate."""
+
+    fields: Sequence[Field]
+    width: int | None  # bytes of one value; None where the type or coding is of a later version of the format
+
+    @property
+    def coding(self) -> str:
+        return self.fields[0].coding
 
 
 def width(field: Field) -> int | None:
@@ -53,79 +70,105 @@ def check_layout(layout: Layout) -> None:
         size = width(field)
         if size is None:
             continue
-        if size not in _CASTS and size % WORD:
+        if size not in CASTS and size % WORD:
             raise ValueError(f"field {field.name}: {field.type} is neither 1, 2, 4 bytes nor whole words of 8")
         if field.offset % min(size, WORD) or field.offset + size > layout.size:
             raise ValueError(f"field {field.name}: {field.type} at {field.offset} is not aligned or not in the row")
+        if field.coding == DELTA and field.type not in _INTEGERS:
+            raise ValueError(f"field {field.name}: {field.type} has no differences")
 
 
-def named_columns(layout: Layout, batch: Batch) -> dict[str, memoryview]:
-    """The columns by field name; those of types that this reader does not know are left out."""
-    if batch.rows * layout.size > MAX_ROWS_SIZE:
-        raise Malformed(f"{batch.rows} rows of {layout.size} bytes in one batch")
-    if len(batch.columns) != len(layout.fields):
-        raise Malformed(f"{len(batch.columns)} columns, the layout has {len(layout.fields)}")
-    columns = {}
-    for field, column in zip(layout.fields, batch.columns):
-        size = width(field)
-        if size is None:
-            continue
-        if len(column) != batch.rows * size:
-            raise Malformed(f"column {field.name}: {len(column)} bytes for {batch.rows} rows")
-        columns[field.name] = memoryview(column)
+def stored_columns(layout: Layout) -> list[StoredColumn]:
+    """What the columns of a batch are: adjacent fields of one type and the coding `delta` share one."""
+    columns = []
+    for (kind, coding), run in groupby(layout.fields, lambda field: (field.type, field.coding)):
+        fields = [*run]
+        size = width(fields[0]) if coding in CODINGS else None
+        shared = [fields] if coding == DELTA and kind in _INTEGERS else [[field] for field in fields]
+        columns += [StoredColumn(tuple(those), size) for those in shared]
     return columns
 
 
+def named_columns(layout: Layout, batch: Batch, add_up: AddUp) -> dict[str, memoryview]:
+    """The columns by field name; those of types and codings that this reader does not know are left out."""
+    if batch.rows * layout.size > MAX_ROWS_SIZE:
+        raise Malformed(f"{batch.rows} rows of {layout.size} bytes in one batch")
+    stored = stored_columns(layout)
+    if len(batch.columns) != len(stored):
+        raise Malformed(f"{len(batch.columns)} columns, the layout has {len(stored)}")
+    columns: dict[str, memoryview] = {}
+    for column, data in zip(stored, batch.columns):
+        if column.width is None:
+            continue
+        if len(data) != batch.rows * column.width * len(column.fields):
+            raise Malformed(f"column {column.fields[0].name}: {len(data)} bytes for {batch.rows} rows")
+        columns.update(_decoded(column, column.width, data, add_up))
+    return columns
+
+
+def _decoded(
+    column: StoredColumn, size: int, data: bytes | bytearray, add_up: AddUp
+) -> Iterator[tuple[str, memoryview]]:
+    count = len(column.fields)
+    if column.coding:
+        data = codings.from_planes(data, size * count)
+    if column.coding == DELTA:
+        data = add_up(data, size)
+    for place, field in enumerate(column.fields):
+        values = memoryview(data)
+        yield field.name, values if count == 1 else memoryview(values.cast(CASTS[size])[place::count].tobytes())
+
+
 class Columns:
-    """The rows of one layout that were taken so far, as columns."""
+    """The rows of one layout that were taken so far; `batch` gives them as columns."""
 
     def __init__(self, layout: Layout) -> None:
         check_layout(layout)
         self.layout = layout
-        self.rows = 0
-        self._places = [(field.offset, _known_width(field)) for field in layout.fields]
-        self._columns = self._empty()
+        self._columns = stored_columns(layout)
+        for field in layout.fields:
+            _known_width(field)
+        ends = [field.offset + _known_width(field) for field in layout.fields if field.name == KEY]
+        self._key: Callable[[bytes], bytes] = itemgetter(slice(ends[0] if ends else 0))
+        self._rows: list[bytes] = []
 
     @property
     def size(self) -> int:
         """The bytes that the rows take, as rows."""
-        return self.rows * self.layout.size
+        return len(self._rows) * self.layout.size
 
     def take(self, rows: memoryview, header: int) -> None:
         """Appends whole rows, each with `header` bytes before it that are left out."""
-        stride = header + self.layout.size
-        words = {size: rows.cast(code) for size, code in _CASTS.items()}
-        for (offset, size), column in zip(self._places, self._columns):
-            at = header + offset
-            if size <= WORD:
-                column.extend(words[size][at // size :: stride // size].tobytes())
-            else:
-                _take_words(column, words[WORD][at // WORD :], size // WORD, stride // WORD)
-        self.rows += len(rows) // stride
+        self._rows += chain.from_iterable(struct.iter_unpack(f"{header}x{self.layout.size}s", rows))
 
     def batch(self) -> Batch:
-        """Gives the columns away and starts anew."""
-        batch = Batch(self.rows, self._columns)
-        self._columns = self._empty()
-        self.rows = 0
+        """Gives the rows away, sorted and as columns, and starts anew."""
+        self._rows.sort(key=self._key)
+        rows = b"".join(self._rows)
+        batch = Batch(len(self._rows), [_coded(column, rows, self.layout.size) for column in self._columns])
+        self._rows = []
         return batch
-
-    def _empty(self) -> list[bytearray]:
-        return [bytearray() for _ in self._places]
 
 
 def _known_width(field: Field) -> int:
     size = width(field)
-    if size is None:
-        raise ValueError(f"field {field.name}: {field.type} is no type of this version of the format")
+    if size is None or field.coding not in CODINGS:
+        raise ValueError(f"field {field.name}: no {field.type} with the coding {field.coding!a} in this version")
     return size
 
 
-def _take_words(column: bytearray, words: memoryview, count: int, stride: int) -> None:
-    """Appends the first `count` words of every `stride` words."""
-    start = len(column)
-    rows = -(-len(words) // stride)
-    column.extend(bytes(rows * count * WORD))
-    with memoryview(column) as whole, whole[start:] as added, added.cast("Q") as target:
-        for word in range(count):
-            target[word::count] = words[word::stride]
+def _coded(column: StoredColumn, rows: bytes, stride: int) -> bytes | bytearray:
+    size = _known_width(column.fields[0])
+    if column.coding == PLANES or (size == 1 and not column.coding):
+        start = column.fields[0].offset
+        return b"".join([rows[place::stride] for place in range(start, start + size)])
+    word = min(size, WORD)
+    words = memoryview(rows).cast(CASTS[word])
+    places = [field.offset + part for field in column.fields for part in range(0, size, word)]
+    data = bytearray(len(rows) // stride * len(places) * word)
+    with memoryview(data).cast(CASTS[word]) as target:
+        for number, place in enumerate(places):
+            target[number :: len(places)] = words[place // word :: stride // word]
+    if column.coding == DELTA:
+        return codings.to_planes(codings.to_differences(data, size), size * len(column.fields))
+    return data

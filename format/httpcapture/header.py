@@ -12,7 +12,7 @@ from .errors import Malformed, NotACapture, UnsupportedVersion
 from .frames import CutOff, FrameReader, skippable_frame
 
 MAGIC = b"httpcap\0"
-MAJOR, MINOR = 1, 1
+MAJOR, MINOR = 1, 0
 MINOR_REQUIRED = 0  # the oldest reader of MAJOR that understands what this writer writes
 
 _HEADER = struct.Struct("<8sHHHH")

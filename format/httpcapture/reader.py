@@ -16,6 +16,7 @@ from typing import Any, BinaryIO
 from . import chunks
 from .chunks import Kind
 from .codec import Codec, Source
+from .codings import AddUp, add_up
 from .columns import named_columns
 from .errors import CorruptRecord, Malformed
 from .frames import CutOff, FrameReader
@@ -34,11 +35,11 @@ _CODECS: dict[int, Codec[Any]] = {
 _KINDS = frozenset(int(kind) for kind in Kind)
 
 
-def open_capture(path: str | os.PathLike[str]) -> Reader:
-    """Opens the capture at `path`; use it in a `with` statement. Raises OSError and CaptureError."""
+def open_capture(path: str | os.PathLike[str], add_up: AddUp = add_up) -> Reader:
+    """Opens the capture at `path` for a Reader; use it in a `with` statement. Raises OSError and CaptureError."""
     stream = open(path, "rb")  # noqa: SIM115 (Reader closes it)
     try:
-        return Reader(stream, os.fspath(path))
+        return Reader(stream, os.fspath(path), add_up)
     except BaseException:
         stream.close()
         raise
@@ -49,13 +50,14 @@ class Reader:
 
     `meta` is there at once, and is also the first record. Once all records were read, `cut_off` says in words
     what is missing at the end; None when the capture is whole. Raises CaptureError, with `name` in its
-    message. As a context manager it closes the stream.
+    message. As a context manager it closes the stream. `add_up(column, width)` undoes the differences of a column:
+    with numpy, cumsum does it in a tenth of the time.
     """
 
-    def __init__(self, stream: BinaryIO, name: str = "capture") -> None:
+    def __init__(self, stream: BinaryIO, name: str = "capture", add_up: AddUp = add_up) -> None:
         self.name = name
         self.cut_off: str | None = None
-        self._stream = stream
+        self._stream, self._add_up = stream, add_up
         self._frames = FrameReader(stream)
         read_header(self._frames, name)
         self.meta = self._read_meta()
@@ -122,10 +124,10 @@ class Reader:
     def _record(self, kind: int, source: Source) -> Record:
         if kind == Kind.CALLS:
             batch = chunks.BATCH.read(source)
-            return Calls(batch.rows, named_columns(self.meta.call_layout, batch))
+            return Calls(batch.rows, named_columns(self.meta.call_layout, batch, self._add_up))
         if kind == Kind.COMPLETIONS:
             batch = chunks.BATCH.read(source)
-            return Completions(batch.rows, named_columns(self.meta.completion_layout, batch))
+            return Completions(batch.rows, named_columns(self.meta.completion_layout, batch, self._add_up))
         record: Record = _CODECS[kind].read(source)
         return record
 

@@ -52,12 +52,14 @@ class StackStatus(enum.IntEnum):
 
 @dataclass(frozen=True)
 class Field:
-    """One field of a row: `type` is u8, u16, u32, u64 or bytesN (N bytes), `offset` its place in the row in bytes."""
+    """One field of a row: `type` is u8, u16, u32, u64 or bytesN (N bytes), `offset` its place in the row in bytes,
+    `coding` how its column stands in the file: as it is, "planes" or "delta" (codings.py)."""
 
     name: str
     type: str
     offset: int
     unit: str = ""
+    coding: str = ""
 
 
 @dataclass(frozen=True)
@@ -91,7 +93,7 @@ class Meta:
 
 @dataclass(frozen=True)
 class Calls:
-    """A batch of `rows` calls, one column a field of `Meta.call_layout`.
+    """A batch of `rows` calls, one column a field of `Meta.call_layout`, ordered by process and connection.
 
     A column holds `rows` little-endian values one after the other, without gaps: numpy.frombuffer takes it as it is.
     """

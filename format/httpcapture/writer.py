@@ -21,7 +21,7 @@ T = TypeVar("T")
 
 RING_HEADER = 8  # bytes before each record of a BPF ring buffer: u32 length, u32 page offset
 LEVEL = 3
-CHUNK_BYTES = 256 << 10
+CHUNK_BYTES = 1 << 20
 CHUNK_NS = 1_000_000_000
 _MAX_CHUNK_BYTES = frames.MAX_CONTENT // 2
 

@@ -14,6 +14,10 @@ from httpcapture import Field, Layout, Meta
 from . import __version__
 
 _LOCKDOWN = "/sys/kernel/security/lockdown"
+_CODINGS = {
+    **dict.fromkeys(("t0", "t1", "t2", "t3", "sequence"), "delta"),
+    **dict.fromkeys(("sent", "received"), "planes"),
+}
 _INIT_PID_NAMESPACE = "pid:[4026531836]"  # PROC_PID_INIT_INO, include/linux/proc_ns.h
 
 
@@ -55,7 +59,7 @@ def ignored_pids() -> list[int]:
 
 
 def _layout(row: Row) -> Layout:
-    return Layout(row.size, tuple(Field(*field) for field in row.fields))
+    return Layout(row.size, tuple(Field(*field, _CODINGS.get(field.name, "")) for field in row.fields))
 
 
 def _limits(sizes: Sizes) -> dict[str, int]:

@@ -97,6 +97,11 @@ def from_batch(batch: Calls | Completions, layout: Layout, dtype: np.dtype[np.vo
     return rows
 
 
+def add_up(column: bytes | bytearray, width: int) -> bytes:
+    """httpcapture's `add_up`: the sums of the first 1, 2, 3, ... values of `width` bytes, modulo 2^(8 * width)."""
+    return np.cumsum(np.frombuffer(column, f"<u{width}"), dtype=f"<u{width}").tobytes()
+
+
 def make_possible(calls: Array) -> int:
     """Hold t0 <= t1 <= t2 by changing the calls (RECORDED) in place, and count those whose t0 or t2 cannot
     be: their duration becomes 0."""

@@ -18,6 +18,7 @@ from httpcapture import CaptureError, Reader, open_capture
 
 from . import __version__, outputs, terminal
 from .binaries import Binaries
+from .calls import add_up
 from .cautions import Cause, Caution, incomplete
 from .clean import printable
 from .debuginfod import Debuginfod
@@ -135,7 +136,11 @@ def main(  # noqa: PLR0917 (one an option)
 def read_report(capture: str, threshold: float | None, names: tuple[str, ...], binaries: Binaries) -> Report:
     """Raises ReportError and CaptureError."""
     try:
-        with Reader(sys.stdin.buffer, "standard input") if capture == "-" else open_capture(capture) as reader:
+        with (
+            Reader(sys.stdin.buffer, "standard input", add_up)
+            if capture == "-"
+            else open_capture(capture, add_up) as reader
+        ):
             selection = Selection.of(reader.meta, threshold, names)
             recording = load(reader, selection)
     except OSError as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import io
 import struct
 from collections.abc import Sequence
@@ -15,7 +16,7 @@ from httpcapture import Layout, Writer
 META_KIND, MODULE, PROCESS, STACKS, CALLS, COMPLETIONS, LOST, END, SECTION, JIT_MAP = range(1, 11)
 
 
-def header(major: int = 1, minor: int = 1, required: int = 0, appended: bytes = b"") -> bytes:
+def header(major: int = 1, minor: int = 0, required: int = 0, appended: bytes = b"") -> bytes:
     payload = struct.pack("<8sHHHH", b"httpcap\0", major, minor, required, 0) + appended
     return struct.pack("<II", 0x184D2A50, len(payload)) + payload
 
@@ -34,7 +35,7 @@ def chunk(kind: int, *records: object) -> bytes:
 
 
 def layout_object(layout: Layout) -> list[object]:
-    return [layout.size, [[field.name, field.type, field.offset, field.unit] for field in layout.fields]]
+    return [layout.size, [[*dataclasses.astuple(field)] for field in layout.fields]]
 
 
 def meta_object(call_layout: object = None, completion_layout: object = None) -> list[object]:

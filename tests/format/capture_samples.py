@@ -25,24 +25,24 @@ from httpcapture import (
 
 
 def layout(*fields: str) -> Layout:
-    """A layout of fields given as "type name [unit]", one after the other."""
+    """A layout of fields given as "type name [unit [coding]]", one after the other; "-" is no unit."""
     offset, placed = 0, []
     for field in fields:
-        kind, name, *unit = field.split()
-        placed.append(Field(name, kind, offset, *unit))
+        kind, name, *more = field.split()
+        placed.append(Field(name, kind, offset, *(word.replace("-", "") for word in more)))
         offset += int(kind[5:]) if kind.startswith("bytes") else int(kind[1:]) // 8
     return Layout(offset, tuple(placed))
 
 
 CALL_LAYOUT = layout(
-    "u64 connection",
-    "u64 t0 ns",
-    "u64 t1 ns",
-    "u64 t2 ns",
-    "u64 sent bytes",
-    "u64 received bytes",
-    "u64 cgroup",
     "u64 process_start ns",
+    "u64 connection",
+    "u64 t0 ns delta",
+    "u64 t1 ns delta",
+    "u64 t2 ns delta",
+    "u64 sent bytes planes",
+    "u64 received bytes planes",
+    "u64 cgroup",
     "u64 stack",
     "bytes16 comm",
     "bytes16 process",
@@ -50,7 +50,7 @@ CALL_LAYOUT = layout(
     "bytes16 peer_address",
     "bytes8 request_head",
     "bytes16 response_head",
-    "u32 sequence",
+    "u32 sequence - delta",
     "u32 pid",
     "u32 tid",
     "u32 receive_tid",
@@ -62,7 +62,12 @@ CALL_LAYOUT = layout(
     "u8 stack_status",
 )
 COMPLETION_LAYOUT = layout(
-    "u64 connection", "u64 t3 ns", "u64 sent bytes", "u64 received bytes", "u32 sequence", "u32 reserved"
+    "u64 connection",
+    "u64 t3 ns delta",
+    "u64 sent bytes planes",
+    "u64 received bytes planes",
+    "u32 sequence - delta",
+    "u32 reserved",
 )
 META = Meta(
     tool="httprec 0.1.0",

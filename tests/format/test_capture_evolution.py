@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 from collections.abc import Iterator
 from dataclasses import MISSING, fields
-from pathlib import Path
 
 import pytest
 from capture_bytes import (
@@ -30,11 +29,9 @@ from capture_samples import CALL_LAYOUT, META, layout, read_all
 
 from httpcapture import (
     Calls,
-    Completions,
     CorruptRecord,
     JitMap,
     Lost,
-    MappedModule,
     Module,
     Process,
     Reader,
@@ -91,12 +88,14 @@ def test_chunks_of_unknown_kinds_are_skipped(content: bytes) -> None:
     assert read_all(data)[0] == [META, Lost(1, {}), Lost(2, {})]
 
 
-def test_unknown_columns_are_offered_by_name_and_unknown_types_left_out() -> None:
-    newer = layout_object(layout("u32 pid", "u32 color", "u64 t0 ns", "bytes16 colour"))
+def test_unknown_columns_are_offered_by_name_and_unknown_types_and_codings_left_out() -> None:
+    newer = layout_object(
+        layout("u32 pid", "u32 color", "u64 t0 ns", "bytes16 colour", "u64 t1 ns later", "u64 t2 ns later")
+    )
     rows = newer[1]
     assert isinstance(rows, list)
     rows.append(["fraction", "f16", 0, "share"])
-    columns = [b"\1\0\0\0\2\0\0\0", b"bluegrey", bytes(16), bytes(32), b"anything"]
+    columns = [b"\1\0\0\0\2\0\0\0", b"bluegrey", bytes(16), bytes(32), b"coded", b"anyhow", b"anything"]
     records, _ = read_all(capture(chunk(CALLS, [2, columns, *APPENDED]), meta=meta_object(call_layout=newer)))
     calls = records[1]
     assert isinstance(calls, Calls)
@@ -137,43 +136,6 @@ def test_missing_fields_take_their_defaults_if_they_have_them(
     else:
         with pytest.raises(CorruptRecord):
             read_all(data)
-
-
-def test_a_capture_of_version_1_0() -> None:
-    """The worked example of that version's FORMAT.md, as it was written then."""
-    data = bytes.fromhex((Path(__file__).parent / "version_1_0.hex").read_text())
-    records, cut_off = read_all(data)
-    calls, completions = records[4:6]
-    assert data.startswith(header(minor=0))
-    assert cut_off is None
-    assert records[1:4] == [
-        Module(7, b"/bin/nova", b"\xc0\xff\xee", 70_000, b"", "", machine=0),
-        Process(
-            pid=4242,
-            start_ns=3_000_000_000,
-            taken_ns=5_000_100_000,
-            name=b"nova-api",
-            executable=b"/bin/nova",
-            namespace_pid=17,
-            maps=b"400000-411000 r-xp 00000000 00:19 7 /bin/nova\n",
-            modules=(MappedModule(0x400000, 7),),
-        ),
-        Stack(
-            id=1,
-            pid=4242,
-            process_start_ns=3_000_000_000,
-            taken_ns=5_100_000_000,
-            frames=b"\x34\x12\x40\0\0\0\0\0\0\x20\x40\0\0\0\0\0",
-            registers=b"",
-            memory_address=0,
-            memory=b"",
-        ),
-    ]
-    assert isinstance(calls, Calls)
-    assert isinstance(completions, Completions)
-    assert list(calls.columns["t0"].cast("Q")) == [5_100_000_000, 5_200_000_000]
-    assert list(completions.columns["t3"].cast("Q")) == [5_360_000_000]
-    assert [type(record) for record in records[6:]] == [Lost, EndRecord]
 
 
 def test_kinds_keep_their_numbers() -> None:

@@ -37,6 +37,7 @@ from httpcapture import CorruptRecord, Reader
 
 MiB = 1 << 20
 CONTENT = 8 * MiB
+COLUMNS = len(CALL_LAYOUT.fields) - 2  # t0, t1 and t2 share one
 U32_MAX = b"\xff\xff\xff\xff"
 
 
@@ -97,10 +98,11 @@ CONTENTS = {
     "8 M empty lists for a number": head(LOST) + b"\x92" + LIST_OF_EMPTY,
     "8 M empty lists for a list of pairs": head(PROCESS) + b"\x99" + PROCESS_START + LIST_OF_EMPTY,
     "8 M empty lists as columns": head(CALLS) + b"\x92\x01" + LIST_OF_EMPTY,
-    "2**32 rows": head(CALLS) + objects([2**32 - 1, [b""] * len(CALL_LAYOUT.fields)]),
-    "rows that take 9 MiB": head(CALLS) + objects([9 * MiB // 184, [b""] * len(CALL_LAYOUT.fields)]),
+    "2**32 rows": head(CALLS) + objects([2**32 - 1, [b""] * COLUMNS]),
+    "rows that take 9 MiB": head(CALLS) + objects([9 * MiB // 184, [b""] * COLUMNS]),
     "too few columns": head(CALLS) + objects([0, []]),
-    "a short column": head(CALLS) + objects([1, [b""] * len(CALL_LAYOUT.fields)]),
+    "a column for each field": head(CALLS) + objects([0, [b""] * len(CALL_LAYOUT.fields)]),
+    "a short column": head(CALLS) + objects([1, [b""] * COLUMNS]),
     "a text for a number": head(LOST) + objects(["1", {}]),
     "a float for a number": head(LOST) + objects([1.0, {}]),
     "true for a number": head(LOST) + objects([True, {}]),
@@ -149,6 +151,8 @@ LAYOUTS = {
     "one name twice": [8, [["a", "u8", 0, ""], ["a", "u8", 1, ""]]],
     "an escape in a name": [8, [["\x1b[2J", "u8", 0, ""]]],
     "a field of two fields": [8, [["a", "u8"]]],
+    "differences of bytes": [8, [["a", "bytes8", 0, "", "delta"]]],
+    "a coding in bytes": [8, [["a", "u8", 0, "", b"delta"]]],
 }
 
 

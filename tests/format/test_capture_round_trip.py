@@ -59,7 +59,10 @@ def layouts(draw: st.DrawFn) -> Layout:
         )
         offset += draw(st.integers(0, 3))
         offset += -offset % align
-        fields.append(Field(name, kind, offset, draw(st.sampled_from(["", "ns", "bytes"]))))
+        codings = ["", "planes"] + ["delta"] * kind.startswith("u")
+        fields.append(
+            Field(name, kind, offset, draw(st.sampled_from(["", "ns", "bytes"])), draw(st.sampled_from(codings)))
+        )
         offset += width
     return Layout(offset + -offset % 8, tuple(fields))
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import io
+import itertools
 import struct
 from collections.abc import Iterator, Sequence
 
@@ -44,7 +45,10 @@ META = Meta(
     clock_ticks=100,
     page_size=4096,
     limits={"call_ring": 1 << 24},
-    call_layout=layout("u64 t0 ns", "u64 t2 ns", "bytes8 comm", "u32 pid", "u16 local_port", "u8 role", "u8 outcome"),
+    call_layout=layout(
+        *("u64 t0 ns delta", "u64 t2 ns delta", "bytes8 comm", "u32 pid", "u16 local_port - planes"),
+        *("u8 role", "u8 outcome"),
+    ),
     completion_layout=layout("u64 t3 ns"),
 )
 MODULE = Module(
@@ -156,7 +160,7 @@ def _skippable(rest: bytes) -> Iterator[tuple[bytes, str]]:
     if rest[8:].startswith(b"httpcap"):
         yield rest[:8], f"HEADER: a skippable frame of {size} bytes"
         yield rest[8:16], 'magic, "httpcap\\0"'
-        yield rest[16:24], "version 1.1, minor required 0, reserved"
+        yield rest[16:24], "version 1.0, minor required 0, reserved"
         return
     yield rest[:8], f"SEEK TABLE: a skippable frame of {size} bytes"
     for at in range(8, 8 + size - 9, 8):
@@ -205,17 +209,32 @@ def _registers(data: bytes) -> Iterator[tuple[bytes, str]]:
 
 
 def _columns(data: bytes, kind: int) -> Iterator[tuple[bytes, str]]:
-    fields = (META.call_layout if kind == _NAMES.index("CALLS") else META.completion_layout).fields
-    yield data[:1], f"columns: array of {len(fields)}"
+    is_calls = kind == _NAMES.index("CALLS")
+    layout, rows = (META.call_layout, len(CALLS)) if is_calls else (META.completion_layout, 1)
+    shared = itertools.groupby(layout.fields, lambda field: field.coding == "delta" or field.name)
+    columns = [list(fields) for _, fields in shared]  # the example's delta fields are of one type
+    yield data[:1], f"columns: array of {len(columns)}"
     start = 1
-    for field in fields:
+    for fields in columns:
         size = _size(data, start)
         column = msgpack.unpackb(data[start : start + size])
-        width = len(column) // (2 if kind == _NAMES.index("CALLS") else 1)
-        values = [column[at : at + width] for at in range(0, len(column), width)]
-        shown = values if field.type.startswith("bytes") else [int.from_bytes(v, "little") for v in values]
-        yield data[start : start + size], f"  {field.name}, {field.type}: {_shown(shown)}"
+        coding, kind_of_value = fields[0].coding, fields[0].type
+        values = _values(column, coding, rows, rows * len(fields))
+        numbers = [int.from_bytes(value, "little") for value in values]
+        if coding == "delta":
+            numbers = [total % (1 << 64) for total in itertools.accumulate(numbers)]
+        shown = numbers if kind_of_value.startswith("u") else values
+        names = " and ".join(field.name for field in fields)
+        yield data[start : start + size], f"  {names}, {kind_of_value}{' ' * bool(coding)}{coding}: {_shown(shown)}"
         start += size
+
+
+def _values(column: bytes, coding: str, rows: int, count: int) -> list[bytes]:
+    """The values as they are in the file, but for planes, which are put back into rows."""
+    if coding:
+        column = bytes(column[place * rows + row] for row in range(rows) for place in range(len(column) // rows))
+    width = len(column) // count
+    return [column[at : at + width] for at in range(0, len(column), width)]
 
 
 def _value(data: bytes, label: str) -> Iterator[tuple[bytes, str]]:

@@ -65,9 +65,10 @@ def test_completions_are_joined_as_a_dictionary_would(found: list[tuple[int, int
 
     calls = loaded(capture(rows, completions=completions)).calls
 
-    for row, call in zip(rows, map(Call._make, calls.tolist())):
-        end = latest.get((row.connection, row.sequence))
-        joined = (0, row.sent, row.received) if end is None else (end, end % 7, end % 5)
+    assert {(call["connection"], call["sequence"]) for call in calls} == {*keys}
+    for call in map(Call._make, calls.tolist()):
+        end = latest.get((call.connection, call.sequence))
+        joined = (0, Row.sent, Row.received) if end is None else (end, end % 7, end % 5)
         assert (call.t3 - call.t2, call.sent, call.received) == joined
 
 

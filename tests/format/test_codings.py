@@ -1,0 +1,72 @@
+"""A coded column is the column again when it is read, with numpy and without, whatever its bytes."""
+
+from __future__ import annotations
+
+import io
+import struct
+from collections.abc import Sequence
+from dataclasses import replace
+
+import pytest
+from capture_samples import END, META, layout, read_all
+from hypothesis import given
+from hypothesis import strategies as st
+
+from httpcapture import Calls, Writer, codings
+from httpcapture.codings import from_planes, to_differences, to_planes
+from httpreport import calls as in_numpy
+
+
+@st.composite
+def columns(draw: st.DrawFn) -> tuple[bytes, int]:
+    """A column and the size of its values; many of them are near the ends of their range."""
+    width = draw(st.sampled_from([1, 2, 4, 8]))
+    edges = st.sampled_from([0, 1, 2 ** (8 * width - 1) - 1, 2 ** (8 * width - 1), 2 ** (8 * width) - 1])
+    values = draw(st.lists(st.one_of(edges, st.integers(0, 2 ** (8 * width) - 1)), max_size=40))
+    return b"".join(value.to_bytes(width, "little") for value in values), width
+
+
+@given(columns())
+def test_differences_are_those_of_each_value_to_the_one_before(column: tuple[bytes, int]) -> None:
+    data, width = column
+    values = [int.from_bytes(data[at : at + width], "little") for at in range(0, len(data), width)]
+    wanted = [(value - before) % 2 ** (8 * width) for value, before in zip(values, [0, *values])]
+    assert to_differences(data, width) == b"".join(value.to_bytes(width, "little") for value in wanted)
+
+
+@given(columns())
+def test_differences_add_up_to_the_column_with_numpy_and_without(column: tuple[bytes, int]) -> None:
+    data, width = column
+    for add_up in (codings.add_up, in_numpy.add_up):
+        assert add_up(to_differences(data, width), width) == data
+
+
+@given(st.integers(1, 40), st.binary(max_size=400))
+def test_planes_are_the_columns_of_a_table_of_bytes(width: int, data: bytes) -> None:
+    rows = len(data) // width
+    column = data[: rows * width]
+    planes = to_planes(column, width)
+    assert planes == bytes(column[row * width + place] for place in range(width) for row in range(rows))
+    assert from_planes(planes, width) == column
+
+
+def calls_of(rows: Sequence[Sequence[int]], *fields: str) -> dict[str, list[int]]:
+    """What is read of u64 rows that were written."""
+    stream = io.BytesIO()
+    writer = Writer(stream, replace(META, call_layout=layout(*fields)))
+    writer.calls(b"".join(struct.pack(f"<{len(row)}Q", *row) for row in rows))
+    writer.end(END)
+    (calls,) = [record for record in read_all(stream.getvalue())[0] if isinstance(record, Calls)]
+    return {name: list(column.cast("Q")) for name, column in calls.columns.items()}
+
+
+@pytest.mark.parametrize("coding", ["", "planes", "delta"])
+def test_calls_of_a_connection_are_together_and_in_their_order(coding: str) -> None:
+    rows = [(2, 7, 50), (1, 9, 40), (2, 7, 30), (1, 8, 20), (2, 6, 10), (1, 9, 0)]
+    fields = ("u64 process_start", "u64 connection", f"u64 t0 ns {coding or '-'}")
+    wanted = [(1, 8, 20), (1, 9, 40), (1, 9, 0), (2, 6, 10), (2, 7, 50), (2, 7, 30)]
+    assert [*zip(*calls_of(rows, *fields).values())] == wanted
+
+
+def test_rows_without_a_connection_keep_their_order() -> None:
+    assert calls_of([(3,), (1,), (2,)], "u64 t0 ns delta") == {"t0": [3, 1, 2]}
