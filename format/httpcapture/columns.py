@@ -1,18 +1,19 @@
 """Rows are kept column by column, those of a connection together: like values, side by side, are what zstd packs.
 
 The BPF program emits fixed-size rows. `Columns` takes any number of them at once, and turns them when a batch is full.
-The work in Python is per field and not per row: what is done for each row is done by struct, sort and slices.
+The work in Python is per field and not per row: what is done for each row is done in C, by struct, map and slices.
 """
 
 from __future__ import annotations
 
 import re
 import struct
+from collections import defaultdict, deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain, groupby
 from operator import itemgetter
-from typing import Callable, Union
+from typing import Union
 
 from . import codings
 from .codings import CASTS, CODINGS, DELTA, PLANES, AddUp
@@ -128,25 +129,29 @@ class Columns:
         self._columns = stored_columns(layout)
         for field in layout.fields:
             _known_width(field)
-        ends = [field.offset + _known_width(field) for field in layout.fields if field.name == KEY]
-        self._key: Callable[[bytes], bytes] = itemgetter(slice(ends[0] if ends else 0))
-        self._rows: list[bytes] = []
+        key_end = sum(field.offset + _known_width(field) for field in layout.fields if field.name == KEY)
+        self._key = itemgetter(slice(key_end))
+        self._groups: defaultdict[bytes, list[bytes]] = defaultdict(list)
+        self._count = 0
 
     @property
     def size(self) -> int:
         """The bytes that the rows take, as rows."""
-        return len(self._rows) * self.layout.size
+        return self._count * self.layout.size
 
     def take(self, rows: memoryview, header: int) -> None:
         """Appends whole rows, each with `header` bytes before it that are left out."""
-        self._rows += chain.from_iterable(struct.iter_unpack(f"{header}x{self.layout.size}s", rows))
+        each = [*chain.from_iterable(struct.iter_unpack(f"{header}x{self.layout.size}s", rows))]
+        groups = map(self._groups.__getitem__, map(self._key, each))
+        deque(map(list.append, groups, each), maxlen=0)
+        self._count += len(each)
 
     def batch(self) -> Batch:
         """Gives the rows away, sorted and as columns, and starts anew."""
-        self._rows.sort(key=self._key)
-        rows = b"".join(self._rows)
-        batch = Batch(len(self._rows), [_coded(column, rows, self.layout.size) for column in self._columns])
-        self._rows = []
+        rows = b"".join(chain.from_iterable(self._groups[key] for key in sorted(self._groups)))
+        batch = Batch(self._count, [_coded(column, rows, self.layout.size) for column in self._columns])
+        self._groups.clear()
+        self._count = 0
         return batch
 
 
