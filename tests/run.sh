@@ -124,8 +124,10 @@ lint)
     step "Lint and types" lint
     ;;
 bench)
-    prepare "${test_packages[@]}" libdw1 libpython3.11 llvm # what is measured, and against what
-    for bench in tests/bench/bench_*.py; do step "$bench" "$installed/bin/python" "$bench"; done
+    prepare "${guest_packages[@]}" "${test_packages[@]}" libdw1 libpython3.11 llvm # what is measured, and against what
+    for bench in tests/bench/bench_*.py; do step "$bench" "$installed/bin/python" "$bench"; done | tee "$work/bench"
+    echo "== What they show"
+    sed -n 's/^>> /   /p' "$work/bench"
     say_total bench
     ;;
 fuzz)

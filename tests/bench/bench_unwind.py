@@ -117,6 +117,9 @@ def main() -> None:
         print(f"{name}: {len(stack.stack)} bytes")
         for what, frames, seconds in rows:
             print(f"    {what:17} {frames:3} frames {seconds * 1e6:9.1f} us  ratio {seconds / unit:7.2f}")
+        for what, _, seconds in rows:
+            if what == "libdw":
+                print(f">> stacks unwound a second, {name}: {seconds / unit:.1f} times {what}")
 
 
 if __name__ == "__main__":
