@@ -81,3 +81,16 @@ def test_the_capture_says_where_and_when_it_was_made() -> None:
     assert meta.limits["connections"] == 7 and set(meta.limits) == set(Sizes._fields)
     assert meta.call_layout.size == CALL_ROW.size
     assert [field.name for field in meta.call_layout.fields] == [field.name for field in CALL_ROW.fields]
+
+
+def test_times_and_sizes_are_coded_and_calls_sorted_by_process_and_connection() -> None:
+    """What the size of a capture rests on (FORMAT.md, Sizes and speeds)."""
+    meta = host.meta(0, [], "kprobe", Sizes())
+    for layout, coded in ((meta.call_layout, ["t0", "t1", "t2"]), (meta.completion_layout, ["t3"])):
+        codings = {field.name: field.coding for field in layout.fields if field.coding}
+        assert codings == {
+            **dict.fromkeys([*coded, "sequence"], "delta"),
+            **dict.fromkeys(["sent", "received"], "planes"),
+        }
+    assert [field.name for field in meta.call_layout.fields[:2]] == ["process_start", "connection"]
+    assert meta.completion_layout.fields[0].name == "connection"
