@@ -25,12 +25,13 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "format"))
 import msgpack
 import zstandard
 from bench_capture import keep_alive_load
-from capture_samples import META
+from capture_samples import CALL_LAYOUT
 
 from httpbpf.layout import CALL_ROW, COUNTERS, MAX_FRAMES, ROWS_H
-from httpbpf.program import KERNEL_TREE
+from httpbpf.program import KERNEL_TREE, Sizes
 from httpcapture import Writer
 from httpcapture.writer import LEVEL
+from httprec import host
 from httprec.recording import Recording
 from httprec.ring import HEADER, Ring
 
@@ -91,8 +92,9 @@ def load_program() -> Any:
     ready = program.get_table("ready", leaftype=row_type)
     load = keep_alive_load(READY)
     for number in range(READY):
-        start = number * (HEADER + CALL_ROW.size) + HEADER
-        ready[ctypes.c_int(number)] = row_type.from_buffer_copy(load, start)
+        start = number * (HEADER + CALL_LAYOUT.size) + HEADER
+        row = load[start : start + CALL_LAYOUT.size].ljust(CALL_ROW.size, b"\0")  # no receive stack
+        ready[ctypes.c_int(number)] = row_type.from_buffer_copy(row)
     return program
 
 
@@ -100,9 +102,10 @@ def by_spans(program: Any) -> Way:
     tracer: Any = NothingElse(
         Ring(program["ring"].map_fd, RING_PAGES * os.sysconf("SC_PAGE_SIZE")), program["ring"].map_fd
     )
+    meta = host.meta(0, [], "fexit", Sizes())
 
     def drain(file: BinaryIO) -> int:
-        recording = Recording(tracer, Writer(file, META), 0, 0, None)
+        recording = Recording(tracer, Writer(file, meta), 0, 0, None)
         rounds = iter([None, "drained"])
         return recording.run(lambda: next(rounds)).calls
 
