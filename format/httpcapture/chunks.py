@@ -93,6 +93,8 @@ META = Struct(
     limits=_counts,
     call_layout=_LAYOUT,
     completion_layout=_LAYOUT,
+    run=_text,
+    part=_u32,
 )
 MODULE = Struct(
     Module,

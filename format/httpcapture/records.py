@@ -89,6 +89,8 @@ class Meta:
     limits: Mapping[str, int]  # sizes of rings and maps, by name
     call_layout: Layout
     completion_layout: Layout
+    run: str = ""  # the same in all parts of one recording, and in no other
+    part: int = 1  # which of them this is
 
 
 @dataclass(frozen=True)
@@ -207,7 +209,7 @@ class End:
     """The last record of a capture that was not cut off."""
 
     at_ns: int
-    reason: str  # what ended the recording: "signal", "duration", or what failed
+    reason: str  # what ended it: a signal's name, "duration", "size", "rotated": another part goes on, or what failed
     clean: bool  # everything that was in the rings and maps was written
     emitted: int  # calls that the kernel tried to emit
     recorded: int  # calls in this file

@@ -50,6 +50,7 @@ META = Meta(
         *("u8 role", "u8 outcome"),
     ),
     completion_layout=layout("u64 t3 ns"),
+    run="5f3a9c0e",
 )
 MODULE = Module(
     id=7, path=b"/bin/nova", build_id=bytes.fromhex("c0ffee"), size=70_000, first_page_sha256=b"", machine=62
@@ -103,6 +104,7 @@ _FIELDS[5] = _FIELDS[6] = ["rows", "columns"]
 _NAMES = ["", "META", "MODULE", "PROCESS", "STACKS", "CALLS", "COMPLETIONS", "LOST", "END", "SECTION", "JIT_MAP"]
 _PT_REGS = "r15 r14 r13 r12 bp bx r11 r10 r9 r8 ax cx dx si di orig_ax ip cs flags sp ss"
 _RAW_LAST = 1  # a block header's low three bits: last block, raw
+_ARRAY_16 = 0xDC  # msgpack's first byte of an array of more than 15
 _LINE = 16  # bytes
 _UNBROKEN = 20  # bytes; longer arrays and maps are shown element by element
 
@@ -184,8 +186,9 @@ def _objects(content: bytes) -> Iterator[tuple[bytes, str]]:
     yield content[:3], f"[kind {content[1]}, count {content[2]}]"
     start = 3
     while start < len(content):
-        yield content[start : start + 1], f"array of {content[start] & 15}: the record's fields"
-        start += 1
+        size = 3 if content[start] == _ARRAY_16 else 1
+        yield content[start : start + size], f"array of {len(_FIELDS[content[1]])}: the record's fields"
+        start += size
         for name in _FIELDS[content[1]]:
             size = _size(content, start)
             yield from _field(content[start : start + size], name, content[1])
