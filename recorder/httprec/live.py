@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import ipaddress
 import struct
+from collections import OrderedDict
 
 from httpbpf.layout import CALL_ROW
 from httpcapture import Role
 
 _CODES = {"u8": "B", "u16": "H", "u32": "I", "u64": "Q"}
 _ROW = struct.Struct("<" + "".join(_CODES.get(field.type) or field.type[5:] + "s" for field in CALL_ROW.fields))
+_MAX_STACKS = 65536
 _NAMES = [field.name for field in CALL_ROW.fields]
 
 
@@ -34,10 +36,15 @@ class Live:
     """Makes the text of a call. Stacks are numbered as they come into the capture, as the reporter does."""
 
     def __init__(self) -> None:
-        self._stack_numbers: dict[int, int] = {}
+        self._stack_numbers: OrderedDict[int, int] = OrderedDict()  # of the newest stacks
+        self._last_number = 0
 
     def number_stack(self, stack: int) -> None:
-        self._stack_numbers.setdefault(stack, len(self._stack_numbers) + 1)
+        if stack not in self._stack_numbers:
+            self._last_number += 1
+            self._stack_numbers[stack] = self._last_number
+            if len(self._stack_numbers) > _MAX_STACKS:
+                self._stack_numbers.popitem(last=False)
 
     def describe(self, row: memoryview) -> str:
         """Three lines for one call row."""

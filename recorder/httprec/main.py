@@ -11,31 +11,22 @@ from typing import Callable
 
 import click
 
-from httpbpf.program import Sizes
-from httpcapture import Writer
+from httpcapture import Meta
 
-from . import __version__, host
+from . import __version__, host, options
 from .errors import RecorderError
-from .output import STDOUT, check_output, open_output
+from .output import STDOUT
+from .parts import Bounds, Parts, check_parts
 from .recording import Recording, Totals
 from .tracer import Options, Tracer
 
 _COMM_BYTES = 15  # what the kernel keeps of a name: TASK_COMM_LEN less the final 0
-_DEFAULTS = Sizes()
 _PAGE_KIB = 4
-_MAX_TIME = 1e9  # milliseconds or seconds
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 def _say(text: str) -> None:
     click.echo(text, err=True)
-
-
-def _time(context: click.Context, parameter: click.Parameter, value: float | None) -> float | None:
-    """A usage error for what is no time, NaN too."""
-    if value is not None and not 0 <= value <= _MAX_TIME:
-        raise click.BadParameter(f"{value:g} is not between 0 and {_MAX_TIME:g}.")
-    return value
 
 
 def _patterns(names: Sequence[str]) -> list[bytes]:
@@ -49,7 +40,7 @@ def _patterns(names: Sequence[str]) -> list[bytes]:
     return patterns
 
 
-def _end_conditions(duration_s: float | None) -> Callable[[], str | None]:
+def _end_conditions(duration_s: float | None, is_full: Callable[[], bool]) -> Callable[[], str | None]:
     """Gives the reason to end, once there is one. From now on signals do not kill."""
     caught: list[str] = []
     for number in _SIGNALS:
@@ -59,6 +50,8 @@ def _end_conditions(duration_s: float | None) -> Callable[[], str | None]:
     def reason() -> str | None:
         if caught:
             return caught[0]
+        if is_full():
+            return "size"
         return "duration" if deadline is not None and time.monotonic() >= deadline else None
 
     return reason
@@ -76,13 +69,10 @@ def _summary(totals: Totals, size: int, seconds: float) -> str:
     return f"{totals.calls} calls, {lost}, {totals.processes} processes, {size} bytes, {seconds:.1f} s"
 
 
-def _next_command(output: str) -> str:
-    return "httpreport FILE" if output == STDOUT else f"httpreport {output}"
-
-
 def _record(
     output: str,
-    options: Options,
+    tracing: Options,
+    bounds: Bounds,
     *,
     modules_size: int,
     replace: bool,
@@ -93,24 +83,25 @@ def _record(
     def show(text: str) -> None:
         click.echo(text, nl=False, err=output == STDOUT)
 
-    with Tracer(options) as tracer, open_output(output, replace=replace) as stream:
+    def meta() -> Meta:
+        return host.meta(tracing.threshold_ns, tracing.process_filters, tracer.probes, tracing.sizes)
+
+    with Tracer(tracing) as tracer, Parts(output, bounds, meta, overwrite=replace, say=_say) as parts:
         if verbose:
-            _say(f"Probes: {tracer.probes}; not recorded: {', '.join(f'pid {pid}' for pid in options.ignored_pids)}")
-        meta = host.meta(options.threshold_ns, options.process_filters, tracer.probes, options.sizes)
-        is_over = _end_conditions(duration_s)
+            _say(f"Probes: {tracer.probes}; not recorded: {', '.join(f'pid {pid}' for pid in tracing.ignored_pids)}")
+        is_over = _end_conditions(duration_s, parts.is_full)
         started = time.monotonic()
         try:
-            writer = Writer(stream, meta)
-            recording = Recording(tracer, writer, options.threshold_ns, modules_size, None if quiet else show)
-            _announce(options.threshold_ns / 1e6, options.process_filters, show)
+            recording = Recording(tracer, parts, tracing.threshold_ns, modules_size, None if quiet else show)
+            _announce(tracing.threshold_ns / 1e6, tracing.process_filters, show)
             totals = recording.run(is_over)
         except OSError as error:
             raise RecorderError(
-                f"cannot write {output}: {error.strerror}; what is written can be read up to its last whole chunk: "
-                + _next_command(output)
+                f"cannot write {parts.path}: {error.strerror}; what is written can be read up to its last whole chunk: "
+                f"httpreport {parts.names}"
             ) from error
-        _say(_summary(totals, writer.bytes_written, time.monotonic() - started))
-        _say(f"Next: {_next_command(output)}")
+        _say(_summary(totals, parts.bytes_written, time.monotonic() - started))
+        _say(f"Next: httpreport {parts.names}")
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
@@ -120,7 +111,7 @@ def _record(
     "threshold_ms",
     metavar="MS",
     type=float,
-    callback=_time,
+    callback=options.time,
     default=100,
     show_default=True,
     help="Record calls of at least this duration; 0 records every call.",
@@ -132,8 +123,9 @@ def _record(
     multiple=True,
     help="Record calls of this process or thread name only; * ? [] make it a shell pattern. Repeatable.",
 )
-@click.option("-d", "duration_s", metavar="SECONDS", type=float, callback=_time, help="End after this time.")
-@click.option("-f", "replace", is_flag=True, help="Replace FILE if it exists.")
+@click.option("-d", "duration_s", metavar="SECONDS", type=float, callback=options.time, help="End after this time.")
+@options.files
+@click.option("-f", "replace", is_flag=True, help="Replace FILE, or its parts, if they exist.")
 @click.option("-q", "quiet", is_flag=True, help="Do not print the calls.")
 @click.option("-v", "verbose", is_flag=True, help="Say how the kernel is probed.")
 @click.option(
@@ -155,7 +147,7 @@ def _record(
     "--stack-size",
     metavar="KIB",
     type=click.IntRange(min=4, max=64),
-    default=_DEFAULTS.stack_pages * _PAGE_KIB,
+    default=options.DEFAULTS.stack_pages * _PAGE_KIB,
     show_default=True,
     help="Stack bytes to copy for a call, in whole pages.",
 )
@@ -163,7 +155,7 @@ def _record(
     "--stack-slots",
     metavar="N",
     type=click.IntRange(min=1, max=65536),
-    default=_DEFAULTS.stack_slots,
+    default=options.DEFAULTS.stack_slots,
     show_default=True,
     help="Client calls that can have a stack copy waiting at a time. The kernel keeps N * (KIB + 1.3) KiB for them; "
     "a call beyond keeps its frame-pointer stack and is counted.",
@@ -175,6 +167,7 @@ def _record(
     help="Record the stack of the receiving side too: of the code that waits for an answer, or that reads a request. "
     "Every server call under way then has a stack copy waiting as well; the kernel keeps 20 MiB more.",
 )
+@options.room
 @click.option(
     "--modules",
     type=click.Choice(["all", "none"]),
@@ -197,6 +190,10 @@ def _command(
     threshold_ms: float,
     names: tuple[str, ...],
     duration_s: float | None,
+    max_size: int | None,
+    rotate_size: int | None,
+    rotate_s: float | None,
+    rotate_keep: int | None,
     replace: bool,
     quiet: bool,
     verbose: bool,
@@ -205,6 +202,10 @@ def _command(
     stack_size: int,
     stack_slots: int,
     receive_stacks: bool,
+    connections: int,
+    threads: int,
+    call_ring: int,
+    stack_ring: int,
     modules: str,
     modules_size: int,
 ) -> None:
@@ -212,18 +213,21 @@ def _command(
 
     Every call that took at least -t milliseconds is recorded with the code that made it. Ctrl-C ends the recording.
     """
+    bounds = options.bounds(max_size, rotate_size, rotate_s, rotate_keep, to_file=output != STDOUT)
     found = host.problems()
     if found:
         raise RecorderError("\nhttprec: ".join(found))
-    check_output(output, replace=replace)
+    check_parts(output, bounds, replace=replace)
+    sizes = options.sizes(connections, threads, call_ring, stack_ring)
     if stack == "fp":
-        sizes = _DEFAULTS._replace(stack_pages=0, stack_slots=1)
+        sizes = sizes._replace(stack_pages=0, stack_slots=1)
     else:
-        sizes = _DEFAULTS._replace(stack_pages=-(-stack_size // _PAGE_KIB), stack_slots=stack_slots)
+        sizes = sizes._replace(stack_pages=-(-stack_size // _PAGE_KIB), stack_slots=stack_slots)
     sizes = sizes._replace(receive_stacks=int(receive_stacks))
     _record(
         output,
         Options(round(threshold_ms * 1e6), _patterns(names), host.ignored_pids(), probes, sizes),
+        bounds,
         modules_size=modules_size << 20 if modules == "all" else 0,
         replace=replace,
         duration_s=duration_s,

@@ -68,3 +68,8 @@ def open_output(path: str, *, replace: bool) -> io.RawIOBase:
     with contextlib.suppress(PermissionError):  # FAT has no owners, NFS may not let root change them
         os.fchown(fd, *_owner())
     return open(fd, "wb", buffering=0)
+
+
+def is_removed(stream: io.RawIOBase) -> bool:
+    """Whether the file has no name any more, so that nobody will find it."""
+    return os.fstat(stream.fileno()).st_nlink == 0

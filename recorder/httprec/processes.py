@@ -3,6 +3,8 @@
 A short process is gone by the time that its slow call is known to be slow, so the kernel announces every process that
 begins a call; only those with a recorded call get into the capture. When a stack is younger than its process's maps,
 they are read again: the process may have loaded something since (dlopen), or have become another program (exec).
+
+Processes that were used last are known; one that is forgotten is read again if it is still there.
 """
 
 from __future__ import annotations
@@ -19,7 +21,8 @@ from httpcapture import MAX_MAPS, MAX_MODULES, MAX_PATH, JitMap, MappedModule, P
 from .jit_maps import read_jit_map
 from .modules import VDSO, Modules
 
-_MAX_WAITING = 1024  # processes that have no recorded call yet; some 20 kB each
+_MAX_KNOWN = 4096
+_MAX_KNOWN_BYTES = 64 << 20  # of maps; what is made of them takes as much again
 _EXECUTABLE = re.compile(rb"^([0-9a-f]+)-([0-9a-f]+) ..x. [0-9a-f]+ [0-9a-f]+:[0-9a-f]+ ([0-9]+) *(.*)$", re.MULTILINE)
 _OF_THE_KERNEL = (VDSO, b"[vsyscall]")
 _CLOCK_TICKS = os.sysconf("SC_CLK_TCK")
@@ -37,6 +40,7 @@ class _Known(NamedTuple):
     record: Process
     code: list[tuple[bytes, bytes, bytes, bytes]]  # executable mappings: start, end, inode, path
     checked_ns: int  # when these were last known to be all
+    part: int = 0  # of the recording, the last one that this record was written to
 
 
 def _read(path: str, limit: int) -> bytes:
@@ -49,34 +53,41 @@ class Processes:
 
     def __init__(self, writer: Writer, modules: Modules) -> None:
         self._writer, self._modules = writer, modules
-        self._waiting: OrderedDict[Key, _Known] = OrderedDict()
-        self._recorded: dict[Key, _Known] = {}
-        self.gone = 0  # processes with a recorded call whose maps could not be read in time
+        self._part = 1
+        self._known: OrderedDict[Key, _Known] = OrderedDict()  # the one used last at the end
+        self._size = 0  # of their maps
+        self.recorded = 0  # processes with a recorded call
+        self.gone = 0  # of them, those whose maps could not be read in time
 
-    def __len__(self) -> int:
-        return len(self._recorded)
+    def begin_part(self, writer: Writer) -> None:
+        """Another capture begins, which needs the processes of its own calls."""
+        self._writer = writer
+        self._part += 1
+        self._modules.begin_part(writer)
 
     def announce(self, key: Key, now_ns: int) -> None:
         """A process has begun a call: its maps are read while it is surely there."""
-        if key not in self._waiting and key not in self._recorded:
-            self._waiting[key] = self._look(key, now_ns)
-            if len(self._waiting) > _MAX_WAITING:
-                self._waiting.popitem(last=False)
+        if key not in self._known:
+            self._keep(key, self._look(key, now_ns))
 
     def record(self, key: Key, now_ns: int) -> None:
         """A call of this process is recorded: so is the process."""
-        if key not in self._recorded:
-            known = self._waiting.pop(key, None) or self._look(key, now_ns)
-            self._write(key, known)
+        known = self._known.get(key) or self._look(key, now_ns)
+        if known.part == self._part:
+            self._known.move_to_end(key)
+            return
+        if not known.part:
+            self.recorded += 1
             self.gone += known.record.problem == _GONE
+        self._write(key, known)
 
     def check_stack(self, key: Key, taken_ns: int, now_ns: int) -> None:
         """Reads the maps of a recorded process again when a stack is younger than they are. `now_ns` is of a round of
         the recording, so that is once a round at most."""
-        known = self._recorded[key]
+        known = self._known[key]
         if known.record.problem or taken_ns <= known.checked_ns:
             return
-        self._recorded[key] = known._replace(checked_ns=now_ns)
+        self._keep(key, known._replace(checked_ns=now_ns))
         if _has_other_code(key[0], known):
             newer = self._look(key, now_ns)
             if not newer.record.problem:
@@ -84,14 +95,24 @@ class Processes:
 
     def write_jit_maps(self, now_ns: int) -> None:
         """Writes what just-in-time compilers say of their code; of processes that are gone, that they are."""
-        for (pid, start_ns), known in self._recorded.items():
-            for start, data, problem in _jit_map(known) if known.record.namespace_pid else ():
-                self._writer.jit_map(JitMap(pid, start_ns, now_ns, start, data, problem))
+        for (pid, start_ns), known in self._known.items():
+            if known.record.namespace_pid and known.part == self._part:
+                for start, data, problem in _jit_map(known):
+                    self._writer.jit_map(JitMap(pid, start_ns, now_ns, start, data, problem))
 
     def _write(self, key: Key, known: _Known) -> None:
-        self._recorded[key] = known
         self._modules.record(mapped.module for mapped in known.record.modules)
         self._writer.process(known.record)
+        self._keep(key, known._replace(part=self._part))
+
+    def _keep(self, key: Key, known: _Known) -> None:
+        """The process was used now; those that were used least may have to go."""
+        if key in self._known:
+            self._size -= len(self._known.pop(key).record.maps)
+        self._known[key] = known
+        self._size += len(known.record.maps)
+        while len(self._known) > _MAX_KNOWN or (self._size > _MAX_KNOWN_BYTES and len(self._known) > 1):
+            self._size -= len(self._known.popitem(last=False)[1].record.maps)
 
     def _look(self, key: Key, now_ns: int) -> _Known:
         pid, start_ns = key

@@ -1,8 +1,11 @@
 """The recording loop: what the rings hold goes to the capture, in an order in which nothing refers to what is missing.
 
 One round takes the calls that are whole, then drains the stacks (which hold at least those that these calls name), and
-writes processes, stacks and calls. Events are handed on as spans; only the set of processes in a span is looked at,
-and the calls themselves when they are printed.
+writes processes, stacks and calls. Events are handed on as spans; only the sets of processes and stacks in a span are
+looked at, and the calls themselves when they are printed.
+
+Between two parts of a recording nothing stops: what the rings hold then goes to the next part, with the stacks that
+were drained before their calls.
 """
 
 from __future__ import annotations
@@ -10,17 +13,20 @@ from __future__ import annotations
 import select
 import struct
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Callable
 
 from httpbpf.layout import CALL_ROW, COMPLETION_ROW, CONNECTION_STATE, ENUMS, STACK_SIZE, Row
-from httpcapture import RING_HEADER, End, Lost, Outcome, Stack, StackStatus, Writer
+from httpcapture import RING_HEADER, Outcome, Stack, StackStatus
 
+from .ledger import Ledger
 from .live import Live
 from .modules import Modules
+from .parts import Parts
 from .processes import Key, Processes
 from .ring import HEADER
-from .stacks import stack_record, unsent_id
+from .stacks import SharedStacks, stack_record, unsent_id
 from .tracer import Tracer
 
 _ROUND_MS = 100
@@ -66,31 +72,42 @@ def _keys(span: memoryview) -> set[Key]:
     return set(zip(pids, starts))
 
 
+def _stack_ids(span: memoryview) -> set[int]:
+    """The stacks that a span of call rows names, and 0."""
+    stride = HEADER + CALL_ROW.size
+    words = span.cast("Q")
+    return {number for offset, _ in _SIDES for number in words[(HEADER + offset) // 8 :: stride // 8]}
+
+
 class Recording:
     """`modules_size`: room for modules, in bytes. `print_call` gets the text of each call, where calls are printed."""
 
     def __init__(
         self,
         tracer: Tracer,
-        writer: Writer,
+        parts: Parts,
         threshold_ns: int,
         modules_size: int,
         print_call: Callable[[str], None] | None,
     ) -> None:
-        self._tracer, self._writer, self._threshold_ns = tracer, writer, threshold_ns
+        self._tracer, self._parts, self._threshold_ns = tracer, parts, threshold_ns
         self._print = print_call
         self._live = Live()
-        self._modules = Modules(writer, modules_size)
-        self._processes = Processes(writer, self._modules)
-        self._recorded = 0
-        self._in_flight = 0
-        self._lost: dict[str, int] = {}
+        self._writer = parts.begin()
+        self._modules = Modules(self._writer, modules_size, rotate=parts.bounds.rotates)
+        self._processes = Processes(self._writer, self._modules)
+        self._stacks = SharedStacks()
+        self._early: list[Stack] = []  # drained before their calls
+        self._ledger = Ledger()
         self._ledger_ns = 0
         self._poll = select.epoll()
         self._poll.register(tracer.wake_fd, select.EPOLLIN)
 
     def run(self, is_over: Callable[[], str | None]) -> Totals:
-        """Records until `is_over` gives the reason why it ends. Raises OSError where the capture cannot be written."""
+        """Records until `is_over` gives the reason why it ends.
+
+        Raises OSError where the capture cannot be written, RecorderError where it has no place any more.
+        """
         self._tracer.start()
         while True:
             reason = is_over()
@@ -98,17 +115,23 @@ class Recording:
                 return self._end(reason)
             self._poll.poll(_ROUND_MS / 1000)
             self._round()
+            self._parts.check()
+            if self._parts.is_due(self._ledger.recorded, time.monotonic_ns()):
+                self._begin_part()
 
     def _round(self) -> None:
         now_ns = time.monotonic_ns()
         self._drain_processes(now_ns)
         span = self._tracer.calls.rows(CALL_ROW.size)
-        self._drain_stacks(now_ns)
+        named = _stack_ids(span)
+        self._early = [stack for stack in self._drain_stacks(now_ns) if stack.id not in named]
+        for stack in self._stacks.missing(named):
+            self._record_stack(stack, now_ns)
         if span:
             for key in _keys(span):
                 self._processes.record(key, now_ns)
             self._writer.calls(span, header=RING_HEADER)
-            self._recorded += len(span) // (HEADER + CALL_ROW.size)
+            self._ledger.recorded += len(span) // (HEADER + CALL_ROW.size)
             self._show(span)
             self._tracer.calls.consume(len(span))
         completions = self._tracer.completions.rows(COMPLETION_ROW.size)
@@ -124,15 +147,18 @@ class Recording:
             start_ns, pid = _PROCESS.unpack_from(row)
             self._processes.announce((pid, start_ns), now_ns)
 
-    def _drain_stacks(self, now_ns: int) -> None:
+    def _drain_stacks(self, now_ns: int) -> Iterator[Stack]:
         for row in self._tracer.stacks.records():
-            self._record_stack(stack_record(row), now_ns)
+            stack = stack_record(row)
+            self._record_stack(stack, now_ns)
+            yield stack
 
     def _record_stack(self, stack: Stack, now_ns: int) -> None:
         key = (stack.pid, stack.process_start_ns)
         self._processes.record(key, now_ns)
         self._processes.check_stack(key, stack.taken_ns, now_ns)
         self._writer.stack(stack)
+        self._stacks.add(stack)
         if self._print:
             self._live.number_stack(stack.id)
 
@@ -147,42 +173,57 @@ class Recording:
                 self._print = None
                 return
 
-    def _write_ledger(self, now_ns: int) -> dict[str, int]:
+    def _write_ledger(self, now_ns: int) -> None:
         counts = self._tracer.counters()
         emitted = counts.pop("calls")
         del counts["completions"]
         counts["process_gone"] = self._processes.gone
         counts["module_left_out"] = self._modules.left_out
-        if counts != self._lost:
-            self._lost = counts
-            self._writer.lost(Lost(now_ns, counts))
+        lost = self._ledger.take(emitted, counts, now_ns)
+        if lost:
+            self._writer.lost(lost)
         self._ledger_ns = now_ns
-        return {"calls": emitted, **counts}
+
+    def _begin_part(self) -> None:
+        now_ns = time.monotonic_ns()
+        for connection in self._tracer.open_connections():
+            self._finish_response(connection)
+        self._processes.write_jit_maps(now_ns)
+        self._write_ledger(now_ns)
+        self._writer = self._parts.rotate(self._ledger.end_part(now_ns))
+        self._processes.begin_part(self._writer)
+        self._stacks.begin_part()
+        self._live = Live()
+        for stack in self._early:
+            self._record_stack(stack, now_ns)
 
     def _end(self, reason: str) -> Totals:
         self._tracer.stop()
         self._round()
         now_ns = time.monotonic_ns()
         for connection in self._tracer.open_connections():
-            self._finish(connection, now_ns)
+            self._finish_request(connection, now_ns)
+            self._finish_response(connection)
         self._processes.write_jit_maps(now_ns)
-        emitted = self._write_ledger(now_ns)["calls"] + self._in_flight
-        lost = {name: count for name, count in self._lost.items() if count}
-        self._writer.end(End(now_ns, reason, True, emitted, self._recorded, self._in_flight, lost))
-        return Totals(self._recorded, lost, len(self._processes))
+        self._write_ledger(now_ns)
+        self._writer.end(self._ledger.end(reason, now_ns))
+        return Totals(self._ledger.all_recorded, self._ledger.all_lost, self._processes.recorded)
 
-    def _finish(self, connection: bytes, now_ns: int) -> None:
-        """What an open connection still holds: a slow call without a response, or the rest of a response."""
+    def _finish_request(self, connection: bytes, now_ns: int) -> None:
+        """A slow call that has no response yet."""
         row = bytearray(connection[: CALL_ROW.size])
-        state = _CONNECTION_STATE.unpack_from(connection, CALL_ROW.size)
-        t3, phase, _, _, wanted, recorded, _, _, _, *slots = state
+        _, phase, _, _, wanted, _, _, _, _, *slots = _CONNECTION_STATE.unpack_from(connection, CALL_ROW.size)
         if phase == _REQUEST and wanted and now_ns - _u64(row, "t0") >= self._threshold_ns:
             stacks = memoryview(connection)[CALL_ROW.size + CONNECTION_STATE.size :]
             self._record_in_flight(row, stacks, slots, now_ns)
-        elif phase == _RESPONSE and recorded and t3 != _u64(row, "t2"):
-            (sequence,) = struct.unpack_from("<I", row, _SEQUENCE)
-            values = (_u64(row, "connection"), t3, _u64(row, "sent"), _u64(row, "received"), sequence, 0)
-            self._writer.completions(_COMPLETION.pack(*values))
+
+    def _finish_response(self, connection: bytes) -> None:
+        """What has come so far of the response of a call that is recorded."""
+        t3, phase, _, _, _, recorded, *_ = _CONNECTION_STATE.unpack_from(connection, CALL_ROW.size)
+        if phase == _RESPONSE and recorded and t3 != _u64(connection, "t2"):
+            (sequence,) = struct.unpack_from("<I", connection, _SEQUENCE)
+            sizes = (_u64(connection, "sent"), _u64(connection, "received"))
+            self._writer.completions(_COMPLETION.pack(_u64(connection, "connection"), t3, *sizes, sequence, 0))
 
     def _record_in_flight(self, row: bytearray, stacks: memoryview, slots: list[int], now_ns: int) -> None:
         """The stack of each side, the sending one first, is in its slot; where it has none, in `stacks`."""
@@ -198,7 +239,7 @@ class Recording:
         struct.pack_into("<Q", row, _offset(CALL_ROW, "t2"), now_ns)
         row[_OUTCOME] = Outcome.IN_FLIGHT
         self._writer.calls(row)
-        self._recorded += 1
-        self._in_flight += 1
+        self._ledger.recorded += 1
+        self._ledger.in_flight += 1
         if self._print:
             self._show(memoryview(bytes(HEADER) + row))

@@ -52,8 +52,12 @@ class Ring:
         self._position.value += size
 
     def records(self) -> Iterator[bytes]:
-        """The payloads of all records that are whole, each given back to the kernel as the next one is asked for."""
-        while self._position.value < self._producer[0]:
+        """The payloads of all records that are whole, each given back to the kernel as the next one is asked for.
+
+        What comes meanwhile is left for the next time: a busy kernel could add to them for ever.
+        """
+        end = self._producer[0]
+        while self._position.value < end:
             start = self._position.value & (self._size - 1)
             (length,) = _LENGTH.unpack_from(self._data, start)
             if length & _BUSY:

@@ -1,9 +1,14 @@
-"""Stack rows of the BPF program become Stack records; what is in the registers and bytes is the reporter's affair."""
+"""Stack rows of the BPF program become Stack records; what is in the registers and bytes is the reporter's affair.
+
+The kernel sends equal frames of a process once. Every part of a recording needs those of its own calls: they are kept.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import struct
+from collections import OrderedDict
+from collections.abc import Iterable, Iterator
 
 from httpbpf.layout import STACK_ROW, STACK_SIZE
 from httpcapture import Stack
@@ -12,6 +17,7 @@ _HEAD = struct.Struct("<QQQIIQII")  # struct stack_row up to its registers, rows
 _REGISTERS = _HEAD.size
 _FRAMES = STACK_ROW.size
 _MEMORY = STACK_SIZE
+_MAX_KEPT = 32768  # twice what the kernel knows as sent (seen_stacks, maps.h); 1.5 kB each at most
 
 
 def stack_record(row: bytes) -> Stack:
@@ -32,3 +38,32 @@ def stack_record(row: bytes) -> Stack:
 def unsent_id(row: bytes) -> int:
     """An id for a stack that the kernel gave none, since its call was still waiting."""
     return int.from_bytes(hashlib.blake2b(row, digest_size=8).digest(), "little") | 1
+
+
+class SharedStacks:
+    """Stacks that many calls have: those of frames only."""
+
+    def __init__(self) -> None:
+        self._kept: OrderedDict[int, Stack] = OrderedDict()  # the one used last at the end
+        self._elsewhere: set[int] = set()  # of them, those that are in an earlier part only
+
+    def add(self, stack: Stack) -> None:
+        """This stack is in the part that is being written."""
+        if stack.registers:
+            return
+        self._kept[stack.id] = stack
+        self._kept.move_to_end(stack.id)
+        self._elsewhere.discard(stack.id)
+        if len(self._kept) > _MAX_KEPT:
+            self._elsewhere.discard(self._kept.popitem(last=False)[0])
+
+    def begin_part(self) -> None:
+        self._elsewhere = set(self._kept)
+
+    def missing(self, ids: Iterable[int]) -> Iterator[Stack]:
+        """The stacks with these ids that are known, but not in this part yet."""
+        for number in ids:
+            if number in self._kept:
+                self._kept.move_to_end(number)
+            if number in self._elsewhere:
+                yield self._kept[number]

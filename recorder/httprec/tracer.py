@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import itertools
 import mmap
 import os
 import re
@@ -97,6 +98,7 @@ class Tracer:
         sizes = options.sizes
         self._connection_size = layout.connection_size(sizes.receive_stacks)
         self._stack_copy_size = layout.STACK_SIZE + sizes.stack_pages * mmap.PAGESIZE
+        self._max_connections = sizes.connections
         self._fill_maps(options)
         self.calls = self._ring("call_ring", sizes.call_ring_pages)
         self.completions = self._ring("completion_ring", sizes.completion_ring_pages)
@@ -195,12 +197,17 @@ class Tracer:
         return missed
 
     def open_connections(self) -> Iterator[bytes]:
-        """struct connection of every socket that is followed (maps.h): call row, connection_state, stack rows."""
+        """struct connection of every socket that is followed (maps.h): call row, connection_state, stack rows.
+
+        While probes run, those that change are left out, and a walk that the map's changes send back has an end.
+        """
         leaf = ctypes.c_char * self._connection_size
         table = self._table("connections", ctypes.c_uint64, leaf)
-        for key in table:
+        for key in itertools.islice(table, 2 * self._max_connections):
             with contextlib.suppress(KeyError):
-                yield bytes(table[key])
+                found = bytes(table[key])
+                if found == bytes(table[key]):
+                    yield found
 
     def stack_copy(self, slot: int) -> bytes:
         """struct stack_copy of one slot, from 1: stack row, frames and stack bytes."""

@@ -14,6 +14,7 @@ import pytest
 from click.testing import CliRunner
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from synthetic import row_of
 
 from httpbpf.layout import CALL_ROW
 from httpbpf.program import Sizes
@@ -22,18 +23,7 @@ from httprec.host import meta
 from httprec.live import Live
 from httpreport.main import main as httpreport
 
-CODES = {"u8": "B", "u16": "H", "u32": "I", "u64": "Q"}
 Values = dict[str, Union[int, bytes]]
-
-
-def row_of(**values: int | bytes) -> bytes:
-    """A call row; fields that are not given are 0."""
-    row = bytearray(CALL_ROW.size)
-    for field in CALL_ROW.fields:
-        code = CODES.get(field.type) or field.type.replace("bytes", "") + "s"
-        struct.pack_into("<" + code, row, field.offset, values.pop(field.name, b"" if code[-1] == "s" else 0))
-    assert not values
-    return bytes(row)
 
 
 def address(text: str) -> bytes:
@@ -94,15 +84,21 @@ def printed(rows: list[bytes], stacks: list[int]) -> list[str]:
 
 
 def test_a_call_is_three_lines() -> None:
-    assert printed([row_of(**call(stack=77))], [5, 77]) == [
+    assert printed([row_of(CALL_ROW, **call(stack=77))], [5, 77]) == [
         "PID: 12345, Comm: nova-api, Stack ID: 2\n"
         "Duration: 250.00 ms, Size: 512 bytes\n"
         "Src IP: 192.168.1.10, Dst IP: 192.168.1.20, Dst Port: 80\n"
     ]
 
 
+def test_only_the_newest_stacks_have_a_number(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("httprec.live._MAX_STACKS", 2)
+    texts = printed([row_of(CALL_ROW, **call(stack=stack)) for stack in (5, 77, 9)], [5, 77, 5, 9])
+    assert [re.findall(r"Stack ID: (\d+)", text) for text in texts] == [["0"], ["2"], ["3"]]
+
+
 def test_a_server_is_the_destination_of_its_calls() -> None:
-    (text,) = printed([row_of(**call(role=Role.SERVER, local_port=8774))], [])
+    (text,) = printed([row_of(CALL_ROW, **call(role=Role.SERVER, local_port=8774))], [])
     assert "Src IP: 192.168.1.20, Dst IP: 192.168.1.10, Dst Port: 8774\n" in text
 
 
@@ -126,20 +122,20 @@ def test_a_server_is_the_destination_of_its_calls() -> None:
     ],
 )
 def test_the_reporter_writes_the_same_lines(values: dict[str, int | bytes]) -> None:
-    rows, stacks = [row_of(**call(**values))], [8, 9, 1 << 63 | 1]
+    rows, stacks = [row_of(CALL_ROW, **call(**values))], [8, 9, 1 << 63 | 1]
     assert printed(rows, stacks) == reported(rows, stacks)
 
 
 @pytest.mark.parametrize("comm", [b"\x1b[31mred", b"a\nb", b"\xff\xfe", "a\u202eb".encode(), b"\xe2\x80"], ids=ascii)
 def test_the_reporter_writes_the_same_lines_of_a_hostile_name(comm: bytes) -> None:
-    rows = [row_of(**call(comm=comm))]
+    rows = [row_of(CALL_ROW, **call(comm=comm))]
     assert printed(rows, []) == reported(rows, [])
 
 
 @settings(max_examples=200)
 @given(st.binary(max_size=15))
 def test_no_name_reaches_the_terminal_with_a_control_character(comm: bytes) -> None:
-    (text,) = printed([row_of(**call(comm=comm))], [])
+    (text,) = printed([row_of(CALL_ROW, **call(comm=comm))], [])
     assert text.count("\n") == 3
     assert all(line.isprintable() for line in text.splitlines())
 
@@ -168,6 +164,6 @@ CALLS = st.builds(
 @settings(max_examples=15)
 @given(st.lists(CALLS, min_size=1, max_size=20))
 def test_the_reporter_writes_the_same_lines_of_every_call(calls: list[Values]) -> None:
-    rows = [row_of(**{**values, "connection": number}) for number, values in enumerate(calls, 1)]
+    rows = [row_of(CALL_ROW, **{**values, "connection": number}) for number, values in enumerate(calls, 1)]
     stacks = [3, 1, 5, 2, 4]
     assert sorted(printed(rows, stacks)) == sorted(reported(rows, stacks))

@@ -212,3 +212,40 @@ def test_a_map_of_another_user_is_not_trusted(perf_map: Path) -> None:
     perf_map.write_text("0 1 forged\n")
     os.chown(perf_map, 12345, 12345)
     assert not list(read_jit_map(os.getpid(), os.getpid()))
+
+
+def test_a_file_that_could_not_be_kept_open_is_named_and_counted(
+    libc: tuple[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("httprec.modules._MAX_OPEN", 1)
+    capture, later = Capture(), Capture()
+    modules = Modules(capture.writer, 64 << 20, rotate=True)
+    numbers = [
+        modules.number(os.getpid(), mapping, path) for mapping, path in mappings(os.getpid()) if path[:1] == b"/"
+    ]
+    modules.record(numbers)
+    modules.begin_part(later.writer)
+    before = modules.left_out
+    modules.record(numbers)
+    carried, sections = later.records()
+    assert len(carried) == len(set(numbers)) > 1
+    problems = [section.problem for section in sections if section.name == WHOLE_FILE]
+    assert problems == ["left out: more than 1 files were in use"] * (modules.left_out - before)
+    assert len(problems) == len(carried) - 1
+
+
+def test_files_that_were_seen_first_are_forgotten(libc: tuple[str, Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("httprec.modules._MAX_KNOWN", 1)
+    mapping, path = libc
+    vdso = next(mapping for mapping, path in mappings(os.getpid()) if path == VDSO)
+    low, high = (int(number, 16) for number in vdso.split("-"))
+    capture = Capture()
+    modules = Modules(capture.writer, 64 << 20)
+    open_files = len(os.listdir("/proc/self/fd"))
+    first = modules.number(os.getpid(), mapping, os.fsencode(path))
+    second = modules.vdso_number(os.getpid(), low, high)
+    modules.record([first, second])
+    carried, _ = capture.records()
+    assert [module.id for module in carried] == [second] and modules.left_out == 1
+    assert modules.number(os.getpid(), mapping, os.fsencode(path)) not in (first, second)
+    assert len(os.listdir("/proc/self/fd")) == open_files + 1

@@ -94,7 +94,7 @@ def test_a_process_is_recorded_as_proc_shows_it(
     assert process.name == Path(f"/proc/{child.pid}/comm").read_bytes().rstrip(b"\n")
     assert process.executable == os.readlink(f"/proc/{child.pid}/exe").encode()
     assert process.namespace_pid == child.pid
-    assert len(processes) == 1 and processes.gone == 0
+    assert processes.recorded == 1 and processes.gone == 0
 
 
 def test_every_file_with_code_is_a_module_with_its_build_id(
@@ -125,7 +125,7 @@ def test_a_process_is_written_once(written: Written, processes: Processes, child
     for _ in range(3):
         processes.announce(key_of(child.pid), 0)
         processes.record(key_of(child.pid), 0)
-    assert len(written.processes()) == 1 and len(processes) == 1
+    assert len(written.processes()) == 1 and processes.recorded == 1
 
 
 def test_a_file_of_two_processes_is_one_module(
@@ -158,7 +158,7 @@ def test_a_process_that_has_ended_says_so(written: Written, processes: Processes
     processes.record(key, 5)
     (process,) = written.processes()
     assert ((process.pid, process.start_ns), process.maps, process.problem) == (key, b"", GONE)
-    assert processes.gone == 1 and len(processes) == 1
+    assert processes.gone == 1 and processes.recorded == 1
 
 
 def test_a_process_that_nobody_has_waited_for_has_ended(written: Written, processes: Processes) -> None:
@@ -266,7 +266,7 @@ def test_maps_are_read_again_for_a_stack_that_is_younger(
     assert module.build_id.hex() == build_id(loaded)
     assert module.id in {mapped.module for mapped in after.modules}
     processes.check_stack(key, 25, 30)
-    assert len(written.processes()) == 2 and len(processes) == 1
+    assert len(written.processes()) == 2 and processes.recorded == 1
 
 
 def test_maps_are_not_written_again_for_new_memory_without_code(
@@ -346,10 +346,8 @@ def test_code_made_at_run_time_may_have_had_names_when_its_process_has_ended(
     assert maps == [JitMap(*key, 9, 0, b"", problem) for problem in problems]
 
 
-@pytest.mark.parametrize(("others", "kept"), [(1023, True), (1024, False)])
-def test_no_more_than_1024_processes_wait_for_a_recorded_call(
-    written: Written, processes: Processes, others: int, kept: bool
-) -> None:
+@pytest.mark.parametrize(("others", "kept"), [(4095, True), (4096, False)])
+def test_no_more_than_4096_processes_are_known(written: Written, processes: Processes, others: int, kept: bool) -> None:
     with running("sleep", "60") as child:
         key = key_of(child.pid)
         until("sleep", child.pid)
@@ -360,3 +358,16 @@ def test_no_more_than_1024_processes_wait_for_a_recorded_call(
     (process,) = written.processes()
     assert (process.problem == "") is kept
     assert processes.gone == (not kept)
+
+
+def test_maps_beyond_the_room_for_them_are_forgotten_those_that_were_used_first(
+    written: Written, processes: Processes, child: subprocess.Popen[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with running(sys.executable, "-c", CHILD) as other:
+        tell(other, "pass")
+        room = max(len(Path(f"/proc/{pid}/maps").read_bytes()) for pid in (child.pid, other.pid))
+        monkeypatch.setattr("httprec.processes._MAX_KNOWN_BYTES", room + 100)
+        processes.announce(key_of(child.pid), 1)
+        processes.announce(key_of(other.pid), 2)
+    processes.record(key_of(child.pid), 3)
+    assert [process.taken_ns for process in written.processes()] == [3]  # read again, since it was forgotten

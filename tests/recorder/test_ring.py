@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import mmap
-import os
 import struct
 from collections import deque
 from collections.abc import Iterator
@@ -11,71 +9,14 @@ from collections.abc import Iterator
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from synthetic import PAGE, KernelRing
 
 from httprec.ring import HEADER, Ring
 
-PAGE = mmap.PAGESIZE
-BUSY, DISCARDED = 1 << 31, 1 << 30
-
-
-class Kernel:
-    """The producer's side, after kernel/bpf/ringbuf.c: what is written at the end of the data goes on at its start.
-
-    A memfd cannot map the same pages twice in a row, so every byte is written at both places where it can be read.
-    """
-
-    def __init__(self, size: int) -> None:
-        self.size = size
-        self.fd = os.memfd_create("ring")
-        os.ftruncate(self.fd, 2 * PAGE + 2 * size)
-
-    def close(self) -> None:
-        os.close(self.fd)
-
-    @property
-    def consumed(self) -> int:
-        position: int = struct.unpack("<Q", os.pread(self.fd, 8, 0))[0]
-        return position
-
-    @property
-    def produced(self) -> int:
-        position: int = struct.unpack("<Q", os.pread(self.fd, 8, PAGE))[0]
-        return position
-
-    def start_at(self, position: int) -> None:
-        """As if this many bytes had gone through the ring before."""
-        os.pwrite(self.fd, struct.pack("<Q", position), 0)
-        os.pwrite(self.fd, struct.pack("<Q", position), PAGE)
-
-    def _write(self, position: int, data: bytes) -> None:
-        for start in range(len(data)):
-            place = (position + start) % self.size
-            for copy in (place, place + self.size):
-                os.pwrite(self.fd, data[start : start + 1], 2 * PAGE + copy)
-
-    def reserve(self, payload: bytes) -> int | None:
-        """The record's position; None where it does not fit. It stays busy until `commit`."""
-        padded = HEADER + len(payload) + -len(payload) % 8
-        position = self.produced
-        if position + padded - self.consumed > self.size:
-            return None
-        self._write(position, struct.pack("<II", len(payload) | BUSY, 0) + payload)
-        os.pwrite(self.fd, struct.pack("<Q", position + padded), PAGE)
-        return position
-
-    def commit(self, position: int, length: int, *, discard: bool = False) -> None:
-        self._write(position, struct.pack("<I", length | (DISCARDED if discard else 0)))
-
-    def output(self, payload: bytes, *, discard: bool = False) -> bool:
-        position = self.reserve(payload)
-        if position is not None:
-            self.commit(position, len(payload), discard=discard)
-        return position is not None
-
 
 @pytest.fixture
-def kernel() -> Iterator[Kernel]:
-    producer = Kernel(PAGE)
+def kernel() -> Iterator[KernelRing]:
+    producer = KernelRing(PAGE)
     yield producer
     producer.close()
 
@@ -86,12 +27,12 @@ def rows_of(span: memoryview, size: int) -> list[bytes]:
     return [bytes(span[start + HEADER : start + stride]) for start in range(0, len(span), stride)]
 
 
-def test_an_empty_ring_has_no_records(kernel: Kernel) -> None:
+def test_an_empty_ring_has_no_records(kernel: KernelRing) -> None:
     ring = Ring(kernel.fd, kernel.size)
     assert list(ring.records()) == [] and len(ring.rows(40)) == 0
 
 
-def test_rows_come_as_one_span_with_their_headers(kernel: Kernel) -> None:
+def test_rows_come_as_one_span_with_their_headers(kernel: KernelRing) -> None:
     ring, rows = Ring(kernel.fd, kernel.size), [bytes([number]) * 40 for number in range(5)]
     for row in rows:
         kernel.output(row)
@@ -99,7 +40,7 @@ def test_rows_come_as_one_span_with_their_headers(kernel: Kernel) -> None:
     assert bytes(span) == b"".join(struct.pack("<II", 40, 0) + row for row in rows)
 
 
-def test_rows_stay_until_they_are_consumed(kernel: Kernel) -> None:
+def test_rows_stay_until_they_are_consumed(kernel: KernelRing) -> None:
     ring = Ring(kernel.fd, kernel.size)
     for number in range(3):
         kernel.output(bytes([number]) * 40)
@@ -110,7 +51,7 @@ def test_rows_stay_until_they_are_consumed(kernel: Kernel) -> None:
     assert rows_of(ring.rows(40), 40) == [b"\2" * 40]
 
 
-def test_rows_end_before_the_first_that_is_being_written(kernel: Kernel) -> None:
+def test_rows_end_before_the_first_that_is_being_written(kernel: KernelRing) -> None:
     ring = Ring(kernel.fd, kernel.size)
     kernel.output(b"a" * 40)
     position = kernel.reserve(b"b" * 40)
@@ -123,7 +64,7 @@ def test_rows_end_before_the_first_that_is_being_written(kernel: Kernel) -> None
     assert rows_of(ring.rows(40), 40) == [b"b" * 40, b"c" * 40]
 
 
-def test_records_end_before_the_first_that_is_being_written(kernel: Kernel) -> None:
+def test_records_end_before_the_first_that_is_being_written(kernel: KernelRing) -> None:
     ring = Ring(kernel.fd, kernel.size)
     kernel.output(b"a" * 13)
     position = kernel.reserve(b"b" * 3)
@@ -136,7 +77,7 @@ def test_records_end_before_the_first_that_is_being_written(kernel: Kernel) -> N
     assert kernel.consumed == kernel.produced
 
 
-def test_a_discarded_record_is_passed_over(kernel: Kernel) -> None:
+def test_a_discarded_record_is_passed_over(kernel: KernelRing) -> None:
     ring = Ring(kernel.fd, kernel.size)
     kernel.output(b"a" * 8)
     kernel.output(b"b" * 20, discard=True)
@@ -145,7 +86,7 @@ def test_a_discarded_record_is_passed_over(kernel: Kernel) -> None:
     assert kernel.consumed == kernel.produced
 
 
-def test_a_record_is_given_back_only_when_the_next_is_asked_for(kernel: Kernel) -> None:
+def test_a_record_is_given_back_only_when_the_next_is_asked_for(kernel: KernelRing) -> None:
     ring = Ring(kernel.fd, kernel.size)
     kernel.output(b"a" * 8)
     kernel.output(b"b" * 8)
@@ -156,7 +97,7 @@ def test_a_record_is_given_back_only_when_the_next_is_asked_for(kernel: Kernel) 
     assert kernel.consumed == 16
 
 
-def test_a_record_that_wraps_around_is_whole(kernel: Kernel) -> None:
+def test_a_record_that_wraps_around_is_whole(kernel: KernelRing) -> None:
     ring, row = Ring(kernel.fd, kernel.size), bytes(range(40))
     kernel.start_at(7 * PAGE - 24)  # the first row ends 24 bytes into the next round
     kernel.output(row)
@@ -165,7 +106,7 @@ def test_a_record_that_wraps_around_is_whole(kernel: Kernel) -> None:
     assert list(ring.records()) == [row, row[::-1]]
 
 
-def test_a_full_ring_is_one_span(kernel: Kernel) -> None:
+def test_a_full_ring_is_one_span(kernel: KernelRing) -> None:
     ring = Ring(kernel.fd, kernel.size)
     kernel.start_at(3 * PAGE + 1000)
     count = 0
@@ -190,7 +131,7 @@ STEPS = st.one_of(
 @settings(max_examples=100)
 @given(st.integers(0, 1000), st.lists(STEPS, max_size=40))
 def test_records_are_those_of_a_queue(start: int, steps: list[tuple[str, int]]) -> None:
-    kernel = Kernel(PAGE)
+    kernel = KernelRing(PAGE)
     kernel.start_at(8 * start)
     ring, read = Ring(kernel.fd, kernel.size), []
     queue: deque[bytes | None] = deque()  # None: discarded
@@ -225,7 +166,7 @@ def test_records_are_those_of_a_queue(start: int, steps: list[tuple[str, int]]) 
 @settings(max_examples=100)
 @given(st.integers(0, 500), st.sampled_from([8, 40, 264]), st.lists(st.tuples(st.integers(0, 12), st.integers(0, 12))))
 def test_rows_are_those_of_a_queue(start: int, size: int, rounds: list[tuple[int, int]]) -> None:
-    kernel = Kernel(PAGE)
+    kernel = KernelRing(PAGE)
     kernel.start_at(8 * start)
     ring, number = Ring(kernel.fd, kernel.size), 0
     queue: deque[bytes] = deque()

@@ -1,0 +1,155 @@
+"""A tracer without a kernel: rings and maps that a test fills, for the recorder's own loop."""
+
+from __future__ import annotations
+
+import mmap
+import os
+import struct
+from collections import Counter
+from collections.abc import Iterator
+from typing import Optional
+
+from httpbpf import layout
+from httpbpf.layout import CALL_ROW, COMPLETION_ROW, CONNECTION_STATE, STACK_ROW
+from httprec.ring import HEADER, Ring
+from httprec.tracer import Tracer
+
+PAGE = mmap.PAGESIZE
+BUSY, DISCARDED = 1 << 31, 1 << 30
+CODES = {"u8": "B", "u16": "H", "u32": "I", "u64": "Q"}
+PID, START = 4242, 77_000_000_000  # of a process that is not there
+
+
+class KernelRing:
+    """The producer's side, after kernel/bpf/ringbuf.c: what is written at the end of the data goes on at its start.
+
+    A memfd cannot map the same pages twice in a row, so every byte is written at both places where it can be read.
+    """
+
+    def __init__(self, size: int) -> None:
+        self.size = size
+        self.fd = os.memfd_create("ring")
+        os.ftruncate(self.fd, 2 * PAGE + 2 * size)
+
+    def close(self) -> None:
+        os.close(self.fd)
+
+    @property
+    def consumed(self) -> int:
+        position: int = struct.unpack("<Q", os.pread(self.fd, 8, 0))[0]
+        return position
+
+    @property
+    def produced(self) -> int:
+        position: int = struct.unpack("<Q", os.pread(self.fd, 8, PAGE))[0]
+        return position
+
+    def start_at(self, position: int) -> None:
+        """As if this many bytes had gone through the ring before."""
+        os.pwrite(self.fd, struct.pack("<Q", position), 0)
+        os.pwrite(self.fd, struct.pack("<Q", position), PAGE)
+
+    def _write(self, position: int, data: bytes) -> None:
+        place = position % self.size
+        first = data[: self.size - place]
+        for start, piece in ((place, first), (0, data[len(first) :])):
+            for copy in (start, start + self.size):
+                os.pwrite(self.fd, piece, 2 * PAGE + copy)
+
+    def reserve(self, payload: bytes) -> Optional[int]:
+        """The record's position; None where it does not fit. It stays busy until `commit`."""
+        padded = HEADER + len(payload) + -len(payload) % 8
+        position = self.produced
+        if position + padded - self.consumed > self.size:
+            return None
+        self._write(position, struct.pack("<II", len(payload) | BUSY, 0) + payload)
+        os.pwrite(self.fd, struct.pack("<Q", position + padded), PAGE)
+        return position
+
+    def commit(self, position: int, length: int, *, discard: bool = False) -> None:
+        self._write(position, struct.pack("<I", length | (DISCARDED if discard else 0)))
+
+    def output(self, payload: bytes, *, discard: bool = False) -> bool:
+        position = self.reserve(payload)
+        if position is not None:
+            self.commit(position, len(payload), discard=discard)
+        return position is not None
+
+
+def row_of(row: layout.Row, **values: int | bytes) -> bytes:
+    """A row; fields that are not given are 0."""
+    data = bytearray(row.size)
+    for field in row.fields:
+        code = CODES.get(field.type) or field.type.replace("bytes", "") + "s"
+        struct.pack_into("<" + code, data, field.offset, values.pop(field.name, b"" if code[-1] == "s" else 0))
+    assert not values
+    return bytes(data)
+
+
+class SyntheticTracer(Tracer):
+    """Does what the BPF program does with a call that is over, on command. Its rings wake the recorder at once."""
+
+    def __init__(self, ring_size: int = 1 << 20) -> None:
+        self.probes = "fexit"
+        self.rings = {name: KernelRing(ring_size) for name in ("call", "completion", "stack", "process")}
+        self.calls, self.completions, self.stacks, self.processes = (
+            Ring(ring.fd, ring.size) for ring in self.rings.values()
+        )
+        self.wake_fd, self._waker = os.pipe()
+        os.write(self._waker, b"!")  # never read
+        self.counts: Counter[str] = Counter()
+        self.seen: set[int] = set()
+        self.open: list[bytes] = []
+
+    def close(self) -> None:
+        for ring in self.rings.values():
+            ring.close()
+        os.close(self.wake_fd)
+        os.close(self._waker)
+
+    def start(self) -> None:
+        pass
+
+    def stop(self) -> None:
+        pass
+
+    def counters(self) -> dict[str, int]:
+        return {name: self.counts[name] for name in (*layout.COUNTERS, "probe_missed")}
+
+    def open_connections(self) -> Iterator[bytes]:
+        return iter(self.open)
+
+    def _send(self, ring: str, row: bytes) -> bool:
+        sent = self.rings[ring].output(row)
+        self.counts[f"{ring}_ring_full"] += not sent
+        return sent
+
+    def send_stack(self, number: int, *, copied: bool, pid: int = PID, start: int = START) -> None:
+        """A stack goes out; equal frames do so once."""
+        if number in self.seen:
+            return
+        values = {"id": number, "process_start": start, "pid": pid, "frames_size": 8}
+        if copied:
+            frames = struct.pack("<Q", 0x1000 + number).ljust(8 * layout.MAX_FRAMES, b"\0")
+            values.update(memory_address=0x7FFF0000, memory_size=64, registers_size=168)
+            row = row_of(STACK_ROW, **values) + frames + bytes(64)
+        else:
+            row = row_of(STACK_ROW, **values) + struct.pack("<Q", 0x1000 + number)
+        if self._send("stack", row) and not copied:
+            self.seen.add(number)
+
+    def send_call(self, number: int, stack: int = 0, *, t2: int = 0, pid: int = PID, start: int = START) -> None:
+        self.counts["calls"] += 1
+        values = {"connection": number, "sequence": 1, "pid": pid, "process_start": start, "stack": stack, "t2": t2}
+        self._send("call", row_of(CALL_ROW, **values))
+
+    def send_completion(self, number: int, t3: int) -> None:
+        self.counts["completions"] += 1
+        self._send("completion", row_of(COMPLETION_ROW, connection=number, sequence=1, t3=t3))
+
+    def hold_response(self, number: int, t2: int, t3: int) -> None:
+        """A connection whose recorded call is still being answered."""
+        call = row_of(CALL_ROW, connection=number, sequence=1, pid=PID, process_start=START, t2=t2)
+        phase = layout.ENUMS["phase"].index("RESPONSE")
+        state = row_of(CONNECTION_STATE, t3=t3, phase=phase, recorded=1)
+        self.open.append(call + state + bytes(layout.STACK_SIZE))
