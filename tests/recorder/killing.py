@@ -1,0 +1,115 @@
+"""Kills recorders at random moments: what is left must be readable, and lack no more than the last second.
+
+The recorder's own loop runs in a child process on a synthetic ring and a clock of its own, which goes on by 100 ms a
+round. So how much may be missing does not depend on how fast this machine is.
+"""
+
+from __future__ import annotations
+
+import itertools
+import mmap
+import os
+import random
+import signal
+import struct
+import time
+from pathlib import Path
+from unittest import mock
+
+from synthetic import SyntheticTracer
+
+from httpbpf.program import Sizes
+from httpcapture import Calls, Stack, open_capture
+from httprec import host
+from httprec.parts import Bounds, Parts
+from httprec.recording import Recording
+
+ROUND_NS = 100_000_000
+OPEN_ROUNDS = 10  # a second
+MOST_CALLS = 60  # a round
+MOST_ROUNDS = 4096
+
+
+class Progress:
+    """Shared with the child: how many rounds it has done, and how many calls it was given before each of them."""
+
+    def __init__(self) -> None:
+        self._shared = mmap.mmap(-1, 8 * (MOST_ROUNDS + 1))
+
+    @property
+    def rounds(self) -> int:
+        number: int = struct.unpack_from("<Q", self._shared)[0]
+        return number
+
+    def calls_before(self, round_: int) -> int:
+        number: int = struct.unpack_from("<Q", self._shared, 8 * (round_ + 1))[0]
+        return number
+
+    def publish(self, rounds: int, calls: int) -> None:
+        struct.pack_into("<Q", self._shared, 8 * (rounds + 1), calls)
+        struct.pack_into("<Q", self._shared, 0, rounds)
+
+
+def record(path: Path, progress: Progress, draw: random.Random) -> None:
+    """Records calls 1, 2, 3, ... until it is killed, each with a stack of its own number."""
+    tracer, numbers, rounds = SyntheticTracer(), itertools.count(1), itertools.count()
+    clock = calls = 0
+
+    def now() -> int:
+        return clock
+
+    def is_over() -> str | None:
+        nonlocal clock, calls
+        done = next(rounds)
+        progress.publish(done, calls)
+        clock += ROUND_NS
+        for number in itertools.islice(numbers, draw.randrange(MOST_CALLS)):
+            tracer.send_stack(number, copied=draw.random() < 0.5)
+            tracer.send_call(number, number)
+            calls = number
+        return "rounds" if done == MOST_ROUNDS - 1 else None
+
+    meta = host.meta(0, [], "fexit", Sizes())
+    clock = meta.started_monotonic_ns
+    with (
+        mock.patch("time.monotonic_ns", now),
+        Parts(str(path), Bounds(), lambda: meta, overwrite=False, say=print) as parts,
+    ):
+        Recording(tracer, parts, 0, 0, None).run(is_over)
+
+
+def kill_one(path: Path, draw: random.Random) -> tuple[int, int]:
+    """Has one recorder killed and checks what it left; gives calls recorded and calls given to it."""
+    progress, seed, after = Progress(), draw.random(), draw.random() * 0.05
+    child = os.fork()
+    if not child:
+        try:
+            record(path, progress, random.Random(seed))
+        finally:
+            os._exit(1)
+    while not progress.rounds:
+        time.sleep(0.001)
+    time.sleep(after)
+    os.kill(child, signal.SIGKILL)
+    status = os.waitpid(child, 0)[1]
+    assert os.WIFSIGNALED(status), f"the recorder ended by itself: {status}"
+    return check(path, progress)
+
+
+def check(path: Path, progress: Progress) -> tuple[int, int]:
+    """Everything but the last second is there, each call once and with its stack."""
+    calls: list[int] = []
+    stacks: set[int] = set()
+    with open_capture(path) as reader:
+        for record in reader:  # raises CorruptRecord where a chunk is not whole
+            if isinstance(record, Calls):
+                named = list(record.columns["stack"].cast("Q"))
+                assert stacks.issuperset(named)
+                calls += record.columns["connection"].cast("Q")
+            elif isinstance(record, Stack):
+                stacks.add(record.id)
+        assert reader.cut_off
+    rounds = progress.rounds
+    assert calls == list(range(1, len(calls) + 1))
+    assert len(calls) >= progress.calls_before(max(rounds - OPEN_ROUNDS, 0))
+    return len(calls), progress.calls_before(rounds)
