@@ -64,7 +64,7 @@ def record(path: Path, progress: Progress, draw: random.Random) -> None:
         progress.publish(done, calls)
         clock += ROUND_NS
         for number in itertools.islice(numbers, draw.randrange(MOST_CALLS)):
-            tracer.send_stack(number, copied=draw.random() < 0.5)
+            tracer.send_stack(number, draw.choice((b"", bytes(64))))
             tracer.send_call(number, number)
             calls = number
         return "rounds" if done == MOST_ROUNDS - 1 else None

@@ -124,18 +124,18 @@ class SyntheticTracer(Tracer):
         self.counts[f"{ring}_ring_full"] += not sent
         return sent
 
-    def send_stack(self, number: int, *, copied: bool, pid: int = PID, start: int = START) -> None:
-        """A stack goes out; equal frames do so once."""
+    def send_stack(self, number: int, memory: bytes = b"", *, pid: int = PID, start: int = START) -> None:
+        """A stack goes out: a copy of this memory; without, the frames, and equal frames do so once."""
         if number in self.seen:
             return
         values = {"id": number, "process_start": start, "pid": pid, "frames_size": 8}
-        if copied:
+        if memory:
             frames = struct.pack("<Q", 0x1000 + number).ljust(8 * layout.MAX_FRAMES, b"\0")
-            values.update(memory_address=0x7FFF0000, memory_size=64, registers_size=168)
-            row = row_of(STACK_ROW, **values) + frames + bytes(64)
+            values.update(memory_address=0x7FFF0000, memory_size=len(memory), registers_size=168)
+            row = row_of(STACK_ROW, **values) + frames + memory
         else:
             row = row_of(STACK_ROW, **values) + struct.pack("<Q", 0x1000 + number)
-        if self._send("stack", row) and not copied:
+        if self._send("stack", row) and not memory:
             self.seen.add(number)
 
     def send_call(self, number: int, stack: int = 0, *, t2: int = 0, pid: int = PID, start: int = START) -> None:

@@ -113,7 +113,7 @@ def record(
 def call(number: int, stack: int = 0, *, copied: bool = False, pid: int = PID, start: int = START) -> Step:
     def step(tracer: SyntheticTracer) -> None:
         if stack:
-            tracer.send_stack(stack, copied=copied, pid=pid, start=start)
+            tracer.send_stack(stack, bytes(64 * copied), pid=pid, start=start)
         tracer.send_call(number, stack, pid=pid, start=start)
 
     return step
@@ -156,7 +156,7 @@ def test_nothing_is_lost_between_parts_and_each_has_what_its_calls_name(
                 continue
             expected[connection] = stack
             if kind == "early":
-                rounds[number].append(lambda tracer, s=stack, c=copied: tracer.send_stack(s, copied=c))  # type: ignore[misc]
+                rounds[number].append(lambda tracer, s=stack, c=copied: tracer.send_stack(s, bytes(64 * c)))  # type: ignore[misc]
                 rounds[number + 1].insert(0, lambda tracer, c=connection, s=stack: tracer.send_call(c, s))  # type: ignore[misc]
             else:
                 rounds[number].append(call(connection, stack, copied=copied))

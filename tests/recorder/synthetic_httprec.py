@@ -1,0 +1,41 @@
+"""httprec as it is, on a kernel that is not there: calls with stacks come from a thread, faster than anybody writes."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import threading
+import time
+from unittest import mock
+
+from synthetic import SyntheticTracer
+
+from httprec import main
+from httprec.tracer import Options
+
+STACK_BYTES = 4096
+RING_SIZE = 1 << 17
+
+
+class FlowingTracer(SyntheticTracer):
+    """Takes what the real one takes."""
+
+    def __init__(self, options: Options) -> None:
+        super().__init__(RING_SIZE)
+
+    def __exit__(self, *exception: object) -> None:
+        pass
+
+    def start(self) -> None:
+        threading.Thread(target=self._flow, daemon=True).start()
+
+    def _flow(self) -> None:
+        for number in itertools.count(1):
+            self.send_stack(number, memory=os.urandom(STACK_BYTES))
+            self.send_call(number, number, t2=time.monotonic_ns())
+            time.sleep(0.001)
+
+
+if __name__ == "__main__":
+    with mock.patch("httprec.main.Tracer", FlowingTracer), mock.patch("httprec.host.problems", list):
+        main.main()

@@ -1,0 +1,149 @@
+"""However a recording ends: one clear line, the right exit code, a file that can be read."""
+
+from __future__ import annotations
+
+import resource
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, NamedTuple, Optional, Union
+
+import pytest
+from commands import environment
+
+from httpcapture import Calls, End, Stack, open_capture
+
+HERE = Path(__file__).parent
+MIB = 1 << 20
+HTTPREC = [sys.executable, str(HERE / "synthetic_httprec.py")]
+
+
+class Read(NamedTuple):
+    """What is in a capture."""
+
+    calls: int
+    stacks: int
+    end: Optional[End]
+    cut_off: Optional[str]
+
+
+def read(path: Path) -> Read:
+    calls, stacks, end = 0, 0, None
+    with open_capture(path) as reader:
+        for record in reader:
+            calls += record.rows if isinstance(record, Calls) else 0
+            stacks += isinstance(record, Stack)
+            end = record if isinstance(record, End) else end
+        return Read(calls, stacks, end, reader.cut_off)
+
+
+@contextmanager
+def httprec(
+    *options: str,
+    stdout: Union[int, IO[bytes]] = subprocess.DEVNULL,
+) -> Iterator[subprocess.Popen[bytes]]:
+    command = [*HTTPREC, "-q", "--modules", "none", *options]
+    process = subprocess.Popen(command, env=environment(HERE), stdout=stdout, stderr=subprocess.PIPE)
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def failed(process: subprocess.Popen[bytes]) -> str:
+    """The last line of a recorder that fails, the only one that says so."""
+    said = process.communicate(timeout=60)[1].decode()
+    assert process.returncode == 1, said
+    assert said.count("httprec: ") == 1, said
+    return said.splitlines()[-1]
+
+
+def wait_for_calls(path: Path, process: subprocess.Popen[bytes]) -> None:
+    while not path.exists() or path.stat().st_size < 10_000:
+        assert process.poll() is None, process.communicate()
+        time.sleep(0.01)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_ends_it_cleanly(tmp_path: Path, number: signal.Signals) -> None:
+    path = tmp_path / "run.cap"
+    with httprec("-o", str(path)) as process:
+        wait_for_calls(path, process)
+        process.send_signal(number)
+        said = process.communicate(timeout=60)[1].decode()
+    found = read(path)
+    assert process.returncode == 0 and found.end is not None and found.cut_off is None
+    assert (found.end.reason, found.end.recorded) == (number.name, found.calls)
+    assert said.splitlines()[1] == f"Next: httpreport {path}"
+
+
+def test_it_ends_at_its_size(tmp_path: Path) -> None:
+    path = tmp_path / "run.cap"
+    with httprec("-o", str(path), "--max-size", "1") as process:
+        process.communicate(timeout=60)
+    found = read(path)
+    assert process.returncode == 0 and found.end is not None and found.end.reason == "size"
+    assert MIB <= path.stat().st_size < 4 * MIB  # what waited in the rings and chunks is written too
+
+
+def test_parts_end_at_their_size(tmp_path: Path) -> None:
+    with httprec("-o", str(tmp_path / "run.cap"), "--rotate-size", "1", "--max-size", "3") as process:
+        said = process.communicate(timeout=60)[1].decode()
+    paths = sorted(tmp_path.iterdir())
+    assert [path.name for path in paths[:2]] == ["run.00001.cap", "run.00002.cap"]
+    assert process.returncode == 0 and said.splitlines()[1] == "Next: httpreport " + " ".join(map(str, paths))
+    ends = [read(path).end for path in paths]
+    assert [end.reason for end in ends if end] == ["rotated"] * (len(paths) - 1) + ["size"]
+    assert all(MIB <= path.stat().st_size < 3 * MIB for path in paths[:-1])
+
+
+def test_a_limit_on_the_file_ends_it(tmp_path: Path) -> None:
+    """As a quota does: the same write fails, with EDQUOT instead of EFBIG."""
+    path = tmp_path / "run.cap"
+    with httprec("-o", str(path)) as process:
+        wait_for_calls(path, process)
+        resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (MIB, MIB))
+        line = failed(process)
+    assert line.startswith(f"httprec: cannot write {path}: File too large; ") and line.endswith(f"httpreport {path}")
+    found = read(path)
+    assert found.cut_off and found.stacks > 0 and path.stat().st_size == MIB
+
+
+def test_a_reader_that_goes_away_ends_it(tmp_path: Path) -> None:
+    path = tmp_path / "run.cap"
+    with httprec("-o", "-", stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        path.write_bytes(process.stdout.read(MIB))
+        process.stdout.close()
+        process.stdout = None
+        line = failed(process)
+    assert line.startswith("httprec: cannot write -: Broken pipe; ")
+    found = read(path)
+    assert found.cut_off and found.stacks > 0
+
+
+def test_a_folder_that_is_removed_ends_it(tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    home.mkdir()
+    with httprec("-o", str(home / "run.cap")) as process:
+        wait_for_calls(home / "run.cap", process)
+        shutil.rmtree(home)
+        line = failed(process)
+    assert line.startswith(f"httprec: {home}/run.cap was removed while it was written: ")
+
+
+def test_a_folder_that_takes_no_more_files_ends_it_after_a_whole_part(tmp_path: Path) -> None:
+    path = tmp_path / "run.cap"
+    with httprec("-o", str(path), "--rotate-time", "1") as process:
+        wait_for_calls(tmp_path / "run.00001.cap", process)
+        (tmp_path / "run.00002.cap").mkdir()
+        line = failed(process)
+    assert line.startswith(f"httprec: {tmp_path}/run.00002.cap exists: ")
+    found = read(tmp_path / "run.00001.cap")
+    assert found.cut_off is None and found.end is not None and found.end.recorded == found.calls > 0

@@ -1,0 +1,116 @@
+"""Runs in the guest as root: more than recorders can take, more processes than they can look at, and a disk's share.
+
+Three recorders see the same load: two whose rings hold next to nothing, and one that writes in parts. Then a recorder
+with the usual sizes sees processes that make one call each and end. What the driver saw itself (/tmp/out/seen.json)
+goes to the host with the captures.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from subprocess import Popen
+from typing import Any
+
+from vm.ends_driver import OUT, attached, start
+
+CONNECTIONS = 4
+CALLS = int(sys.argv[1]) if len(sys.argv) > 1 else 20_000  # on all connections
+STORM_S = 4
+REQUEST = b"GET / HTTP/1.1\r\nHost: guest\r\n\r\n"
+RESPONSE = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"
+TINY = ["-t", "0", "-q", "--modules", "none", "--call-ring", "4", "--stack-ring", "4"]
+
+
+def child(what: Callable[[], None]) -> int:
+    pid = os.fork()
+    if not pid:
+        try:
+            what()
+        finally:
+            os._exit(0)
+    return pid
+
+
+def answer_for_ever(listener: socket.socket) -> None:
+    while True:
+        connection = listener.accept()[0]
+        while connection.recv(65536):
+            connection.sendall(RESPONSE)
+        connection.close()
+
+
+def call(port: int, times: int) -> None:
+    with socket.create_connection(("127.0.0.1", port)) as connection:
+        for _ in range(times):
+            connection.sendall(REQUEST)
+            connection.recv(65536)
+
+
+def kept_by_the_kernel(pid: int) -> int:
+    """Bytes of all maps of a recorder (bpf_map_show_fdinfo)."""
+    total = 0
+    for path in Path(f"/proc/{pid}/fdinfo").iterdir():
+        fields = dict(line.split(":\t", 1) for line in path.read_text().splitlines() if ":\t" in line)
+        if "map_type" in fields:
+            total += int(fields["memlock"])
+    return total
+
+
+def cost(recorder: Popen[bytes]) -> dict[str, int]:
+    """Memory of a recorder that is tracing."""
+    status = dict(line.split(":", 1) for line in Path(f"/proc/{recorder.pid}/status").read_text().splitlines())
+    peak, now = (int(status[name].split()[0]) << 10 for name in ("VmHWM", "VmRSS"))
+    return {"peak": peak, "resident": now, "kernel": kept_by_the_kernel(recorder.pid)}
+
+
+def end(recorder: Popen[bytes], number: signal.Signals) -> int:
+    recorder.send_signal(number)
+    return recorder.wait()
+
+
+def overload(port: int) -> dict[str, Any]:
+    recorders = {
+        "fexit": start("fexit", "-o", str(OUT / "fexit.cap"), "--probes", "fexit", "--stack", "fp", *TINY),
+        "kprobe": start("kprobe", "-o", str(OUT / "kprobe.cap"), "--probes", "kprobe", *TINY),
+        "parts": start("parts", "-o", str(OUT / "parts.cap"), "-t", "0", "-q", "--stack", "fp", "--rotate-time", "3"),
+    }
+    before = time.monotonic()
+    clients = [child(lambda: call(port, CALLS // CONNECTIONS)) for _ in range(CONNECTIONS)]
+    for pid in clients:
+        os.waitpid(pid, 0)
+    seconds = time.monotonic() - before
+    costs = {name: cost(recorder) for name, recorder in recorders.items()}
+    codes = {name: end(recorder, signal.SIGTERM) for name, recorder in recorders.items()}
+    return {"calls": CALLS // CONNECTIONS * CONNECTIONS, "seconds": seconds, "costs": costs, "exit_codes": codes}
+
+
+def storm(port: int) -> dict[str, Any]:
+    """As many processes as can be in this time, each with one call."""
+    recorder = start("storm", "-o", str(OUT / "storm.cap"), "-t", "0", "-q")
+    until = time.monotonic() + STORM_S
+    pids = []
+    while time.monotonic() < until:
+        pids.append(child(lambda: call(port, 1)))
+        os.waitpid(pids[-1], 0)
+    return {"pids": pids, "exit_code": end(recorder, signal.SIGHUP), "attached_afterwards": attached()}
+
+
+def main() -> None:
+    listener = socket.create_server(("127.0.0.1", 0), backlog=64)
+    port = listener.getsockname()[1]
+    servers = [child(lambda: answer_for_ever(listener)) for _ in range(CONNECTIONS)]
+    seen = {"servers": servers, "overload": overload(port), "storm": storm(port)}
+    for pid in servers:
+        os.kill(pid, signal.SIGKILL)
+    (OUT / "seen.json").write_text(json.dumps(seen))
+
+
+if __name__ == "__main__":
+    main()
