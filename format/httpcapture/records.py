@@ -37,7 +37,6 @@ class Outcome(enum.IntEnum):
     RESET = 2
     CLOSED = 3
     IN_FLIGHT = 4
-    EVICTED = 5
 
 
 class StackStatus(enum.IntEnum):

@@ -6,6 +6,7 @@ from __future__ import annotations
 import enum
 from dataclasses import dataclass
 
+from .call import moment
 from .clean import comm, printable
 from .losses import losses
 from .recording import Recording
@@ -36,7 +37,7 @@ def cautions(recording: Recording, selection: Selection) -> list[Caution]:
     """Everything that the reader has to know before the first call."""
     return [
         *_cut_off(recording),
-        *(Caution(Cause.LOST, line) for line in losses(recording.lost)),
+        *(Caution(Cause.LOST, line) for line in losses(recording.lost, _times_of_losses(recording))),
         *_impossible(recording),
         *_threshold(recording, selection),
         *_filter(recording, selection),
@@ -62,6 +63,15 @@ def _cut_off(recording: Recording) -> list[Caution]:
         text = f"of {end.recorded:,} calls written, {recording.recorded:,} are here: the others are missing"
         return [Caution(Cause.CUT_OFF, text)]
     return []
+
+
+def _times_of_losses(recording: Recording) -> dict[str, str]:
+    """To the second, by cause: the recorder looks at its counters once a second."""
+    times = {}
+    for cause, span in recording.lost_between.items():
+        first, last = (moment(recording.meta, at_ns)[: len("2026-11-22T19:06:48")] for at_ns in span)
+        times[cause] = f"{first} UTC" if first == last else f"{first} to {last} UTC"
+    return times
 
 
 def _impossible(recording: Recording) -> list[Caution]:

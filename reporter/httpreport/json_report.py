@@ -5,8 +5,8 @@
   `process_filters`.
 - `selection`: `threshold_ns` and `names`: what -t and -p asked for.
 - `warnings`: `cause` (threshold, filter, lost, cut_off, damage, nothing_kept, binaries) and `text`.
-- `ledger`: `recorded` and `kept` calls, `lost` (a count by cause), `complete` (false: something was lost or
-  cut off).
+- `ledger`: `recorded` and `kept` calls, `lost` (a count by cause), `lost_between` (by cause, when its count was first
+  and last seen to rise, each within a second of it), `complete` (false: something was lost or cut off).
 - `frames`: how many `total` frames the calls have, how many are `named`, `unnamed` (a count by reason) and `guessed`
   (found without unwind information).
 - `stack_traces`: how many in `total`, and how many of them may lack outer frames (`incomplete`, a count by reason).
@@ -88,6 +88,10 @@ def _head(report: Report, capture: str) -> dict[str, Any]:
             "recorded": recording.recorded,
             "kept": len(recording.calls),
             "lost": {printable(cause): count for cause, count in recording.lost.items() if count},
+            "lost_between": {
+                printable(cause): [moment(recording.meta, at_ns) for at_ns in span]
+                for cause, span in recording.lost_between.items()
+            },
             "complete": not incomplete(recording),
         },
         "frames": {

@@ -36,15 +36,15 @@ MEANING = {  # cause: what was lost, why, and what follows
 UNKNOWN_CONSEQUENCE = "what follows is not known to this version of httpreport"
 
 
-def losses(counts: Mapping[str, int]) -> list[str]:
-    """One line a cause that has a count, the largest count first."""
+def losses(counts: Mapping[str, int], seen: Mapping[str, str]) -> list[str]:
+    """One line a cause that has a count, the largest count first; `seen` says when that was."""
     found = sorted((-count, cause) for cause, count in counts.items() if count > 0)
-    return [_line(cause, -count) for count, cause in found]
+    return [_line(cause, -count, seen[cause]) for count, cause in found]
 
 
-def _line(cause: str, count: int) -> str:
+def _line(cause: str, count: int, seen: str) -> str:
     what, why, consequence = MEANING.get(cause, ("events", printable(cause), UNKNOWN_CONSEQUENCE))
-    return f"lost {what}: {count:,} ({why}): {consequence}"
+    return f"lost {what}: {count:,} ({why}, {seen}): {consequence}"
 
 
 def completions_lost(counts: Mapping[str, int]) -> bool:

@@ -84,6 +84,7 @@ class Recording:
     carried: Mapping[int, Wholes]  # what the capture holds of a module, by its id
     jit_maps: Mapping[ProcessKey, Mapping[int, Whole]]  # by the time when they were taken
     lost: Mapping[str, int]  # the ledger's last state
+    lost_between: Mapping[str, tuple[int, int]]  # when a count was first and last seen to rise, within a second of it
     end: End | None
     cut_off: str | None  # what is missing at the end of the file, or None
 
@@ -122,6 +123,7 @@ class _Loader:
         self.jit_maps: dict[ProcessKey, dict[int, Whole]] = {}
         self.copies: dict[bytes, bytes] = {}
         self.lost: Counter[str] = Counter()
+        self.lost_between: dict[str, tuple[int, int]] = {}
         self.end: End | None = None
 
     def add(self, record: Record) -> None:
@@ -147,9 +149,9 @@ class _Loader:
             key = ProcessKey.of(self.meta, record.pid, record.process_start_ns)
             add_text(self.jit_maps.setdefault(key, {}), record)
         elif isinstance(record, Lost):
-            self.lost |= Counter(record.counts)
+            self._lose(record.counts, record.at_ns)
         elif isinstance(record, End):
-            self.lost |= Counter(record.lost)
+            self._lose(record.lost, record.at_ns)
             self.end = record
 
     def recording(self, cut_off: str | None) -> Recording:
@@ -169,9 +171,16 @@ class _Loader:
             carried=share(self.modules, self.carried),
             jit_maps=self.jit_maps,
             lost=dict(self.lost),
+            lost_between=self.lost_between,
             end=self.end,
             cut_off=cut_off,
         )
+
+    def _lose(self, counts: Mapping[str, int], at_ns: int) -> None:
+        for cause, count in counts.items():
+            if count > self.lost[cause]:
+                self.lost[cause] = count
+                self.lost_between[cause] = (self.lost_between.get(cause, (at_ns, 0))[0], at_ns)
 
     def _add_stack(self, stack: Stack) -> None:
         """Copies that are equal are held once."""

@@ -73,6 +73,21 @@ def test_the_ledger_keeps_the_highest_count_of_each_cause() -> None:
     assert recording.lost == {"a": 5}
 
 
+def test_a_loss_is_said_with_the_times_between_which_it_was_seen() -> None:
+    counts = [{"a": 0}, {"a": 2}, {"a": 2, "b": 1}, {"a": 5}, {"a": 5}]
+    records = [Lost(STARTED_NS + second * 1000 * MS, each) for second, each in enumerate(counts)]
+    recording, said = cautioned(capture(records=records))
+
+    assert recording.lost_between == {
+        "a": (STARTED_NS + 1000 * MS, STARTED_NS + 3000 * MS),
+        "b": (STARTED_NS + 2000 * MS, STARTED_NS + 2000 * MS),
+    }
+    assert [re.findall(r"\(.*, (.*)\)", text)[0] for _, text in said] == [
+        "2023-11-14T22:13:21 to 2023-11-14T22:13:23 UTC",
+        "2023-11-14T22:13:22 UTC",
+    ]
+
+
 def test_a_capture_without_its_end() -> None:
     recording, said = cautioned(capture(end=False))
 

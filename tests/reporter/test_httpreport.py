@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
-from recordings import MS, PATH, TEXT, Row, capture, completion, process, stack
+from recordings import MS, PATH, STARTED_NS, TEXT, Row, capture, completion, process, stack
 
 from httpcapture import Lost, Module, Record
 from httpreport import json_report
@@ -223,7 +223,7 @@ def test_json_is_one_document_and_all_of_standard_output(tmp_path: Path, monkeyp
             Module(1, PATH, b"\1" * 20, 5, b""),
             process(modules=[(TEXT, 1)]),
             stack(TEXT),
-            Lost(1, {"call_ring_full": 4}),
+            Lost(STARTED_NS, {"call_ring_full": 4, "stack_ring_full": 0}),
         ],
         [completion(Row(), 7 * MS, 1, 2)],
     )
@@ -232,9 +232,15 @@ def test_json_is_one_document_and_all_of_standard_output(tmp_path: Path, monkeyp
 
     document = json.loads(result.stdout)
     assert os.listdir(tmp_path) == []
-    assert result.stderr.startswith("warning: lost calls: 4 (the recorder could not keep up)")
+    assert result.stderr.startswith("warning: lost calls: 4 (the recorder could not keep up, 2023-11-14T22:13:20 UTC)")
     assert [warning["cause"] for warning in document["warnings"]] == ["lost"]
-    assert document["ledger"] == {"recorded": 2, "kept": 2, "lost": {"call_ring_full": 4}, "complete": False}
+    assert document["ledger"] == {
+        "recorded": 2,
+        "kept": 2,
+        "lost": {"call_ring_full": 4},
+        "lost_between": {"call_ring_full": ["2023-11-14T22:13:20.000000+00:00"] * 2},
+        "complete": False,
+    }
     assert document["frames"] == {"total": 1, "named": 0, "unnamed": {"not_found": 1}, "guessed": 0}
     assert document["stack_traces"] == {"total": 1, "incomplete": {"as_recorded": 1}}
     assert [call["duration_ns"] for call in document["calls"]] == [300 * MS, 250 * MS]

@@ -9,7 +9,7 @@ import os
 from pathlib import Path
 
 import numpy as np
-from recordings import MS, PATH, TEXT, Row, capture, completion, process, stack
+from recordings import MS, PATH, STARTED_NS, TEXT, Row, capture, completion, process, stack
 from reports import reported
 
 from httpcapture import Lost, Module, Outcome, Record, Role, StackStatus
@@ -60,7 +60,7 @@ def one_of_everything() -> Report:
                 process(modules=[(TEXT, 1)]),
                 stack(TEXT + 0x10, TEXT + 0x40, TEXT + 0x1000),
                 stack(TEXT + 0x41, 0x1234, id=257),
-                Lost(1, {"call_ring_full": 2, "completion_ring_full": 1}),
+                Lost(STARTED_NS, {"call_ring_full": 2, "completion_ring_full": 1}),
             ],
             [completion(rows[0], 30 * MS, 112, 400_000)],
         ),
