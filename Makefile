@@ -20,7 +20,11 @@ bench: ## every benchmark
 fuzz: ## every fuzzer, each for SECONDS (60)
 	@tests/run.sh fuzz $(SECONDS)
 
+soak: SECONDS = 600
+soak: ## record as many calls as a guest bears, for SECONDS (600)
+	@tests/run.sh soak $(SECONDS)
+
 wheel: ## build the wheel into dist/
 	@tests/run.sh wheel
 
-.PHONY: help demo test lint bench fuzz wheel
+.PHONY: help demo test lint bench fuzz soak wheel

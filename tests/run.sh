@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Law: what a target of the Makefile needs is there, then the target is done; each step is named and timed.
 #
-#     tests/run.sh demo|test|lint|bench|fuzz [SECONDS]|wheel
+#     tests/run.sh demo|test|lint|bench|fuzz [SECONDS]|soak [SECONDS]|wheel
 #
 # Debian packages are installed where they are missing. Python is Debian's. What pyproject.toml names is installed
 # once for each content of it, in the user's caches; the wheel under test is built and installed anew in every run,
@@ -135,13 +135,18 @@ fuzz)
     for fuzz in tests/fuzz/fuzz_*.py; do step "$fuzz, ${2:-60} s" "$installed/bin/python" "$fuzz" "${2:-60}"; done
     say_total fuzz
     ;;
+soak)
+    prepare "${guest_packages[@]}"
+    step "Soak, ${2:-600} s" "$installed/bin/python" tests/vm soak "${2:-600}"
+    say_total soak
+    ;;
 wheel)
     step "Debian packages" debian_packages
     step "Python packages of pyproject.toml" python_packages
     step "Build the sdist, and from it the wheel" build_wheel dist
     ;;
 *)
-    echo "usage: tests/run.sh demo|test|lint|bench|fuzz [SECONDS]|wheel" >&2
+    echo "usage: tests/run.sh demo|test|lint|bench|fuzz [SECONDS]|soak [SECONDS]|wheel" >&2
     exit 2
     ;;
 esac

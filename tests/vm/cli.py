@@ -11,19 +11,20 @@ from vm import guest
 from vm.apt import AptError
 from vm.image import image
 from vm.rootfs import ImageError
+from vm.soak import soak
 
 NO_RESULT = 125
 
 
 def main() -> int:
-    """Build a guest, or run a job in one: the exit status is the job's, or NO_RESULT."""
+    """Build a guest, run a job in one, or a long load: the exit status is the job's, or NO_RESULT."""
     arguments = _parser().parse_args()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(NO_RESULT))  # so that the guest is ended too
     try:
         if arguments.command == "build":
             print(image(arguments.suite, arguments.kernel or arguments.suite))
             return 0
-        return _run(arguments)
+        return soak(arguments.seconds) if arguments.command == "soak" else _run(arguments)
     except (AptError, ImageError, guest.GuestError) as error:
         print(error, file=sys.stderr)
         return NO_RESULT
@@ -42,6 +43,8 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("--timeout", type=float, default=300, metavar="SECONDS")
     run.add_argument("job", type=Path, metavar="JOBDIR", help="a folder; its run.sh is run as root")
     run.add_argument("out", type=Path, metavar="OUTDIR", help="where the guest's /tmp/out is put")
+    long_load = commands.add_parser("soak", help="record as many calls as the guest bears")
+    long_load.add_argument("seconds", type=float, metavar="SECONDS")
     return parser
 
 

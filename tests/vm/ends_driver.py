@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import random
 import signal
 import socket
 import stat
@@ -22,6 +23,7 @@ from workload import recorder
 OUT = Path("/tmp/out")
 USER = 1000
 SLOW = 0.3
+DETACHED_S = 30  # at most, after a kill: the kernel does it when it comes to it
 
 
 def serve(listener: socket.socket) -> None:
@@ -89,13 +91,17 @@ def end_by_duration_through_a_socket() -> dict[str, Any]:
     return {"exit_code": process.wait(), "recorder_pid": process.pid}
 
 
-def end_by_kill() -> dict[str, Any]:
-    process = start("kill", "-o", str(OUT / "kill.cap"), "-q", "--probes", "kprobe")
-    time.sleep(5)
+def end_by_kill(number: int) -> dict[str, Any]:
+    """At a random moment, and by turns with either kind of probes."""
+    name = f"kill{number}"
+    process = start(name, "-o", str(OUT / f"{name}.cap"), "-q", "--probes", ("kprobe", "fexit")[number % 2])
+    time.sleep(random.uniform(2, 5))
     process.kill()
     process.wait()
     killed_ns = time.monotonic_ns()
-    time.sleep(1)
+    until = time.monotonic() + DETACHED_S
+    while attached() and time.monotonic() < until:
+        time.sleep(0.1)
     return {"killed_ns": killed_ns, "attached_afterwards": attached()}
 
 
@@ -142,7 +148,7 @@ def main() -> None:
         "link": refused("link", "-f", "-o", str(link)),
         "signal": end_by_signal(),
         "duration": end_by_duration_through_a_socket(),
-        "kill": end_by_kill(),
+        "kills": [end_by_kill(number) for number in range(int(sys.argv[1]))],
         "full": end_by_full_disk(),
     }
     (OUT / "ends.json").write_text(json.dumps(seen))
