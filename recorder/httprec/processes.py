@@ -27,6 +27,7 @@ _EXECUTABLE = re.compile(rb"^([0-9a-f]+)-([0-9a-f]+) ..x. [0-9a-f]+ [0-9a-f]+:[0
 _OF_THE_KERNEL = (VDSO, b"[vsyscall]")
 _CLOCK_TICKS = os.sysconf("SC_CLK_TCK")
 
+_PF_KTHREAD = 0x00200000  # include/linux/sched.h
 _GONE = "ended before its maps were read"
 
 Key = tuple[int, int]  # pid, start since boot in ns
@@ -159,7 +160,9 @@ def _thread_and_maps(pid: int) -> tuple[int, bytes]:
     for thread in _threads(pid):
         with contextlib.suppress(OSError):  # it has ended since
             maps = _read(f"/proc/{thread}/maps", MAX_MAPS + 1)
-            if _name_state_start(_read(f"/proc/{thread}/stat", 4096))[1] not in b"ZX":
+            _, state, flags, _ = _name_state_flags_start(_read(f"/proc/{thread}/stat", 4096))
+            # One that ends gives its memory back a moment before it is a zombie.
+            if state not in b"ZX" and (maps or flags & _PF_KTHREAD):
                 return thread, maps
     raise _GoneError
 
@@ -173,7 +176,7 @@ def _has_other_code(pid: int, known: _Known) -> bool:
 
 def _name(pid: int, start_ns: int) -> bytes:
     """The comm of a process. Raises _GoneError where another process has its pid by now, or OSError."""
-    name, _, ticks = _name_state_start(_read(f"/proc/{pid}/stat", 4096))
+    name, _, _, ticks = _name_state_flags_start(_read(f"/proc/{pid}/stat", 4096))
     if ticks != start_ns * _CLOCK_TICKS // 1_000_000_000:
         raise _GoneError
     return name
@@ -198,11 +201,11 @@ def _threads(pid: int) -> Iterator[int]:
     yield from map(int, os.listdir(f"/proc/{pid}/task"))
 
 
-def _name_state_start(stat_line: bytes) -> tuple[bytes, bytes, int]:
-    """comm, state and start time in clock ticks (proc(5), fields 2, 3 and 22); comm may hold anything, `)` too."""
+def _name_state_flags_start(stat_line: bytes) -> tuple[bytes, bytes, int, int]:
+    """comm, state, flags and start time in ticks (proc(5), fields 2, 3, 9 and 22); comm may hold anything, `)` too."""
     name, _, rest = stat_line.partition(b"(")[2].rpartition(b")")
     fields = rest.split()
-    return name, fields[0], int(fields[19])
+    return name, fields[0], int(fields[6]), int(fields[19])
 
 
 def _namespace_pid(status: bytes) -> int:

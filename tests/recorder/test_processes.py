@@ -199,6 +199,18 @@ def test_a_process_goes_on_when_its_main_thread_has_ended(
     assert processes.gone == 0
 
 
+def test_a_process_that_is_ending_has_ended(
+    written: Written, processes: Processes, child: subprocess.Popen[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def read(path: str, limit: int) -> bytes:
+        return b"" if path.endswith("/maps") else Path(path).read_bytes()[:limit]
+
+    monkeypatch.setattr("httprec.processes._read", read)  # it gives its memory back a moment before it is a zombie
+    processes.record(key_of(child.pid), 5)
+    (process,) = written.processes()
+    assert process.problem == GONE and processes.gone == 1
+
+
 @pytest.mark.parametrize("ticks", [-1, 1, 100])
 def test_a_pid_that_is_another_process_by_now_says_so(
     written: Written, processes: Processes, child: subprocess.Popen[str], ticks: int

@@ -25,6 +25,7 @@ CALLS = int(sys.argv[1]) if len(sys.argv) > 1 else 20_000  # on all connections
 STORM_S = 4
 REQUEST = b"GET / HTTP/1.1\r\nHost: guest\r\n\r\n"
 RESPONSE = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"
+RING_BUFFER = 27  # BPF_MAP_TYPE_RINGBUF
 TINY = ["-t", "0", "-q", "--modules", "none", "--call-ring", "4", "--stack-ring", "4"]
 
 
@@ -59,7 +60,8 @@ def kept_by_the_kernel(pid: int) -> int:
     for path in Path(f"/proc/{pid}/fdinfo").iterdir():
         fields = dict(line.split(":\t", 1) for line in path.read_text().splitlines() if ":\t" in line)
         if "map_type" in fields:
-            total += int(fields["memlock"])
+            is_ring = int(fields["map_type"]) == RING_BUFFER  # its pages are counted from 6.4 on only
+            total += int(fields["max_entries" if is_ring else "memlock"])
     return total
 
 

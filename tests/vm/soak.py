@@ -19,7 +19,8 @@ def soak(seconds: float) -> int:
     with TemporaryDirectory() as folder:
         out = Path(folder)
         command = ["python3", "-m", "vm.soak_driver", str(seconds)]
-        recorded.run(command, [Path(__file__).parent], out, timeout_s=seconds + 180, verbose=True)
+        sources = [Path(__file__).parent, recorded.TESTS / "workload"]
+        recorded.run(command, sources, out, timeout_s=seconds + 180, verbose=True)
         seen = json.loads((out / "soak.json").read_text())
     for sample in seen["samples"]:
         sizes = ", ".join(f"{name} {sample[name] / MIB:.1f} MiB" for name in ("resident", "peak", "kernel"))

@@ -34,7 +34,8 @@ class Seen:
 @pytest.fixture(scope="module")
 def seen(tmp_path_factory: pytest.TempPathFactory) -> Seen:
     out = tmp_path_factory.mktemp("overload")
-    recorded.run(["python3", "-m", "vm.overload_driver"], [HERE], out, timeout_s=400)
+    sources = [HERE, recorded.TESTS / "workload"]
+    recorded.run(["python3", "-m", "vm.overload_driver"], sources, out, timeout_s=400)
     return Seen(out, json.loads((out / "seen.json").read_text()))
 
 
