@@ -158,7 +158,8 @@ class Recording:
         self._processes.record(key, now_ns)
         self._processes.check_stack(key, stack.taken_ns, now_ns)
         self._writer.stack(stack)
-        self._stacks.add(stack)
+        if self._parts.bounds.rotates:
+            self._stacks.add(stack)
         if self._print:
             self._live.number_stack(stack.id)
 

@@ -101,7 +101,8 @@ def storm(port: int) -> dict[str, Any]:
     while time.monotonic() < until:
         pids.append(child(lambda: call(port, 1)))
         os.waitpid(pids[-1], 0)
-    return {"pids": pids, "exit_code": end(recorder, signal.SIGHUP), "attached_afterwards": attached()}
+    seen = {"pids": pids, "cost": cost(recorder)}
+    return {**seen, "exit_code": end(recorder, signal.SIGHUP), "attached_afterwards": attached()}
 
 
 def main() -> None:

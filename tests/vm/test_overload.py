@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from httpbpf.program import Sizes
 from httpcapture import End, open_capture
 from httpreport.recording import ProcessKey, Recording, load
 from httpreport.selection import Selection
@@ -92,6 +93,17 @@ def test_every_process_of_a_storm_is_recorded_or_said_to_be_gone(seen: Seen) -> 
         assert pids == set(storm["pids"])
     gone = [process for found in recording.processes.values() for process in found if process.problem]
     assert len(gone) == end.lost.get("process_gone", 0)
+
+
+def test_the_kernel_keeps_as_much_as_the_options_say(seen: Seen) -> None:
+    sizes = Sizes()
+    expected = (
+        sizes.connections * 1.4
+        + sizes.threads * 0.2
+        + sizes.stack_slots * (4 * sizes.stack_pages + 1.3)
+        + 4 * (sizes.call_ring_pages * 1.25 + sizes.stack_ring_pages)
+    )
+    assert 0.9 < seen.driver["storm"]["cost"]["kernel"] / (expected * 1024) < 1.1
 
 
 def test_no_probe_is_left_behind_a_storm(seen: Seen) -> None:
