@@ -98,10 +98,10 @@ def _record(
         except OSError as error:
             raise RecorderError(
                 f"cannot write {parts.path}: {error.strerror}; what is written can be read up to its last whole chunk: "
-                f"httpreport {parts.names}"
+                + parts.next_command
             ) from error
         _say(_summary(totals, parts.bytes_written, time.monotonic() - started))
-        _say(f"Next: httpreport {parts.names}")
+        _say(f"Next: {parts.next_command}")
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})

@@ -70,6 +70,16 @@ def open_output(path: str, *, replace: bool) -> io.RawIOBase:
     return open(fd, "wb", buffering=0)
 
 
+def remove(path: str) -> None:
+    """Raises RecorderError where the file cannot be removed; that it has gone is no error."""
+    try:
+        os.unlink(path)
+    except FileNotFoundError:
+        pass
+    except OSError as error:
+        raise RecorderError(f"cannot remove {path}: {error.strerror}; choose another -o FILE") from None
+
+
 def is_removed(stream: io.RawIOBase) -> bool:
     """Whether the file has no name any more, so that nobody will find it."""
     return os.fstat(stream.fileno()).st_nlink == 0

@@ -6,7 +6,6 @@ The next part is opened when the one before it has ended, so a recording never h
 
 from __future__ import annotations
 
-import contextlib
 import os
 import re
 from collections import deque
@@ -16,7 +15,7 @@ from typing import Callable
 from httpcapture import End, Meta, Writer
 
 from .errors import RecorderError
-from .output import STDOUT, check_output, is_removed, open_output
+from .output import STDOUT, check_output, is_removed, open_output, remove
 
 
 @dataclass(frozen=True)
@@ -75,7 +74,7 @@ class Parts:
         self._size_before = 0  # of all parts that have ended
         if bounds.rotates and overwrite:
             for old in existing_parts(output):
-                os.unlink(old)
+                remove(old)
         self._open(overwrite)
 
     def __enter__(self) -> Parts:
@@ -102,11 +101,11 @@ class Parts:
         return self._size_before + self._writer.bytes_written
 
     @property
-    def names(self) -> str:
-        """What httpreport is to be given."""
-        if self._output == STDOUT:
-            return "FILE"
-        return " ".join(self._kept) if len(self._kept) <= 3 else f"{self._kept[0]} ... {self._kept[-1]}"
+    def next_command(self) -> str:
+        """What to do with what is written."""
+        earlier = len(self._kept) - 1
+        others = f", and so for each of {earlier} earlier parts" if earlier else ""
+        return f"httpreport {'FILE' if self._output == STDOUT else self.path}{others}"
 
     def check(self) -> None:
         """Raises RecorderError when nobody will find what is written."""
@@ -137,8 +136,7 @@ class Parts:
 
     def _remove(self, path: str) -> None:
         try:
-            with contextlib.suppress(FileNotFoundError):
-                os.unlink(path)
+            remove(path)
             self._say(f"{self.path} begun, {path} removed")
-        except OSError as error:
-            self._say(f"{self.path} begun, {path} cannot be removed: {error.strerror}")
+        except RecorderError as error:
+            self._say(f"{self.path} begun, {error}")

@@ -272,6 +272,24 @@ def test_parts_that_are_there_are_replaced_all_together_and_only_on_request(tmp_
     assert all((tmp_path / name).read_text() == name for name in names[2:])
 
 
+def test_a_part_that_cannot_be_removed_is_said(tmp_path: Path) -> None:
+    (tmp_path / "run.00003.cap").mkdir()
+    with pytest.raises(RecorderError, match=r"cannot remove .*run\.00003\.cap: .*; choose another -o FILE"):
+        Parts(str(tmp_path / "run.cap"), ROTATE, meta, overwrite=True, say=pytest.fail)
+
+
+def test_a_recording_goes_on_when_an_old_part_cannot_be_removed(tmp_path: Path) -> None:
+    def replace(tracer: SyntheticTracer) -> None:
+        os.unlink(tmp_path / "run.00001.cap")
+        (tmp_path / "run.00001.cap").mkdir()
+
+    _, _, said = record(tmp_path, [[rotate], [replace, call(1), rotate], [call(2)]], keep=2)
+    assert [line.partition(": ")[0] for line in said] == [
+        f"{tmp_path}/run.00003.cap begun, cannot remove {tmp_path}/run.00001.cap"
+    ]
+    assert read(tmp_path / "run.00003.cap").column("connection") == [2]
+
+
 @pytest.mark.parametrize("overwrite", [False, True])
 def test_no_part_is_written_into_what_is_there(tmp_path: Path, overwrite: bool) -> None:
     target = tmp_path / "precious"
