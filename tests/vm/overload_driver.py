@@ -15,7 +15,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from subprocess import Popen
+from subprocess import PIPE, Popen
 from typing import Any
 
 from vm.ends_driver import OUT, attached, start
@@ -26,6 +26,14 @@ STORM_S = 4
 REQUEST = b"GET / HTTP/1.1\r\nHost: guest\r\n\r\n"
 RESPONSE = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"
 RING_BUFFER = 27  # BPF_MAP_TYPE_RINGBUF
+CONTAINED = f"""
+import socket, sys
+open("/proc/self/comm", "w").write("container")
+with socket.create_connection(("127.0.0.1", int(sys.argv[1]))) as connection:
+    connection.sendall({REQUEST!r})
+    connection.recv(65536)
+    sys.stdin.read()
+"""
 TINY = ["-t", "0", "-q", "--modules", "none", "--call-ring", "4", "--stack-ring", "4"]
 
 
@@ -93,15 +101,30 @@ def overload(port: int) -> dict[str, Any]:
     return {"calls": CALLS // CONNECTIONS * CONNECTIONS, "seconds": seconds, "costs": costs, "exit_codes": codes}
 
 
+def call_from_a_container(port: int, log: Path) -> int:
+    """One call from a cgroup, pid namespace and mount namespace of its own, until it is recorded; the cgroup's id."""
+    group = Path("/sys/fs/cgroup/container")
+    group.mkdir()
+    join = f'echo $$ >{group}/cgroup.procs; exec unshare --pid --fork --mount "$@"'
+    process = Popen(["sh", "-c", join, "sh", sys.executable, "-c", CONTAINED, str(port)], stdin=PIPE)
+    while b"Comm: container," not in log.read_bytes():
+        if process.poll() is not None:
+            raise SystemExit("the container ended by itself")
+        time.sleep(0.1)
+    process.communicate()
+    return group.stat().st_ino
+
+
 def storm(port: int) -> dict[str, Any]:
     """As many processes as can be in this time, each with one call."""
-    recorder = start("storm", "-o", str(OUT / "storm.cap"), "-t", "0", "-q")
+    recorder = start("storm", "-o", str(OUT / "storm.cap"), "-t", "0")
+    cgroup = call_from_a_container(port, OUT / "storm.txt")
     until = time.monotonic() + STORM_S
     pids = []
     while time.monotonic() < until:
         pids.append(child(lambda: call(port, 1)))
         os.waitpid(pids[-1], 0)
-    seen = {"pids": pids, "cost": cost(recorder)}
+    seen = {"cgroup": cgroup, "pids": pids, "cost": cost(recorder)}
     return {**seen, "exit_code": end(recorder, signal.SIGHUP), "attached_afterwards": attached()}
 
 

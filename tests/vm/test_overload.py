@@ -88,11 +88,20 @@ def test_every_process_of_a_storm_is_recorded_or_said_to_be_gone(seen: Seen) -> 
     end = end_of(recording)
     assert storm["exit_code"] == 0 and end.reason == "SIGHUP"
     assert end.emitted == end.recorded + end.lost.get("call_ring_full", 0)
-    pids = set(recording.calls["pid"].tolist()) - set(seen.driver["servers"])
+    forked = recording.calls[recording.calls["comm"] != b"container"]
+    pids = set(forked["pid"].tolist()) - set(seen.driver["servers"])
     if not end.lost.get("call_ring_full"):
         assert pids == set(storm["pids"])
     gone = [process for found in recording.processes.values() for process in found if process.problem]
     assert len(gone) == end.lost.get("process_gone", 0)
+
+
+def test_a_process_in_a_container_has_its_cgroup_and_its_pid_there(seen: Seen) -> None:
+    recording = seen.recording("storm.cap")
+    (call,) = recording.calls[recording.calls["comm"] == b"container"]
+    (process,) = recording.processes[ProcessKey.of(recording.meta, int(call["pid"]), int(call["process_start"]))]
+    assert call["cgroup"] == seen.driver["storm"]["cgroup"]
+    assert (process.namespace_pid, process.problem) == (1, "") and process.modules
 
 
 def test_the_kernel_keeps_as_much_as_the_options_say(seen: Seen) -> None:
