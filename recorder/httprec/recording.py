@@ -1,8 +1,8 @@
 """The recording loop: what the rings hold goes to the capture, in an order in which nothing refers to what is missing.
 
 One round takes the calls that are whole, then drains the stacks (which hold at least those that these calls name), and
-writes processes, stacks and calls. Events are handed on as spans; only the sets of processes and stacks in a span are
-looked at, and the calls themselves when they are printed.
+writes processes, stacks and calls. Events are handed on as spans; only the set of processes in a span is looked at,
+that of stacks in a recording in parts, and the calls themselves when they are printed.
 
 Between two parts of a recording nothing stops: what the rings hold then goes to the next part, with the stacks that
 were drained before their calls.
@@ -94,10 +94,11 @@ class Recording:
         self._print = print_call
         self._live = Live()
         self._writer = parts.begin()
-        self._modules = Modules(self._writer, modules_size, rotate=parts.bounds.rotates)
+        self._rotates = parts.bounds.rotates
+        self._modules = Modules(self._writer, modules_size, rotate=self._rotates)
         self._processes = Processes(self._writer, self._modules)
         self._stacks = SharedStacks()
-        self._early: list[Stack] = []  # drained before their calls
+        self._early: list[Stack] = []  # drained before their calls, where another part may begin
         self._ledger = Ledger()
         self._ledger_ns = 0
         self._poll = select.epoll()
@@ -123,8 +124,8 @@ class Recording:
         now_ns = time.monotonic_ns()
         self._drain_processes(now_ns)
         span = self._tracer.calls.rows(CALL_ROW.size)
-        named = _stack_ids(span)
-        self._early = [stack for stack in self._drain_stacks(now_ns) if stack.id not in named]
+        named = _stack_ids(span) if self._rotates else set()
+        self._early = [stack for stack in self._drain_stacks(now_ns) if self._rotates and stack.id not in named]
         for stack in self._stacks.missing(named):
             self._record_stack(stack, now_ns)
         if span:
@@ -158,7 +159,7 @@ class Recording:
         self._processes.record(key, now_ns)
         self._processes.check_stack(key, stack.taken_ns, now_ns)
         self._writer.stack(stack)
-        if self._parts.bounds.rotates:
+        if self._rotates:
             self._stacks.add(stack)
         if self._print:
             self._live.number_stack(stack.id)
