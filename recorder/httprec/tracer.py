@@ -94,6 +94,7 @@ class Tracer:
             self._filter = compile_filter(options.process_filters) if options.process_filters else None
         except (BtfError, FilterError) as error:
             raise RecorderError(str(error)) from error
+        _remove_leftovers()
         self.probes, self._bpf = self._attach_best(bpf_class, options)
         sizes = options.sizes
         self._connection_size = layout.connection_size(sizes.receive_stacks)
@@ -213,6 +214,18 @@ class Tracer:
         """struct stack_copy of one slot, from 1: stack row, frames and stack bytes."""
         table = self._table("stack_copies", ctypes.c_uint32, ctypes.c_char * self._stack_copy_size)
         return bytes(table[ctypes.c_uint32(slot - 1)])
+
+
+def _remove_leftovers() -> None:
+    """Of a recorder that was killed the kernel has detached all probes; of kretprobes it still has the names."""
+    for path in _KPROBE_EVENTS:
+        with contextlib.suppress(OSError):
+            with open(path) as file:
+                names = re.findall(r"^r\d*:(kprobes/r_tcp_\w+_bcc_(\d+)) ", file.read(), re.MULTILINE)
+            for name in (name for name, pid in names if not os.path.exists(f"/proc/{pid}")):
+                with open(path, "a") as file:  # to truncate it would remove those of everybody
+                    file.write(f"-:{name}\n")
+            return
 
 
 def _profile_misses(suffix: str) -> Iterable[int]:

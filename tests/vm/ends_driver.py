@@ -50,10 +50,10 @@ def start(name: str, *options: str, **how: Any) -> subprocess.Popen[bytes]:
     return process
 
 
-def attached() -> list[str]:
-    """What still hangs on the kernel's functions."""
+def attached(*names: str) -> list[str]:
+    """What still hangs on the kernel's functions, or could: the names of kretprobes that nobody uses are no probes."""
     lines = []
-    for name in ("enabled_functions", "kprobe_events"):
+    for name in names or ("enabled_functions", "kprobe_events"):
         path = Path("/sys/kernel/tracing") / name
         lines += [line for line in path.read_text().splitlines() if "tcp_" in line] if path.exists() else []
     return lines
@@ -97,13 +97,13 @@ def end_by_kill(number: int) -> dict[str, Any]:
     name = f"kill{number}"
     process = start(name, "-o", str(OUT / f"{name}.cap"), "-q", "--probes", ("kprobe", "fexit")[number % 2])
     time.sleep(random.uniform(2, 5))
+    killed_ns = time.monotonic_ns()
     process.kill()
     process.wait()
-    killed_ns = time.monotonic_ns()
     until = time.monotonic() + DETACHED_S
-    while attached() and time.monotonic() < until:
+    while attached("enabled_functions") and time.monotonic() < until:
         time.sleep(0.1)
-    return {"killed_ns": killed_ns, "attached_afterwards": attached()}
+    return {"killed_ns": killed_ns, "attached_afterwards": attached("enabled_functions")}
 
 
 def end_by_full_disk() -> dict[str, Any]:
@@ -118,7 +118,7 @@ def end_by_full_disk() -> dict[str, Any]:
     (OUT / "full.cap").write_bytes((small / "full.cap").read_bytes())
     subprocess.run(["umount", str(small)], check=True)
     small.rmdir()
-    return {"exit_code": code}
+    return {"exit_code": code, "attached_afterwards": attached()}
 
 
 def refused(name: str, *options: str, user: int = 0) -> dict[str, Any]:

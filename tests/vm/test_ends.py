@@ -83,6 +83,10 @@ def test_a_killed_recorder_leaves_all_but_the_last_second(ends: Ends, number: in
     assert not seen["attached_afterwards"]
 
 
+def test_what_a_killed_recorder_left_is_removed_by_the_next(ends: Ends) -> None:
+    assert not ends.seen["full"]["attached_afterwards"]
+
+
 def test_a_full_disk_ends_it_with_one_line_and_a_readable_file(ends: Ends) -> None:
     recording = ends.recording("full.cap")
     assert ends.seen["full"]["exit_code"] == 1
