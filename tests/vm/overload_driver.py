@@ -18,7 +18,7 @@ from pathlib import Path
 from subprocess import PIPE, Popen
 from typing import Any
 
-from vm.ends_driver import OUT, attached, start
+from vm.ends_driver import OUT, USER, attached, start
 
 CONNECTIONS = 4
 CALLS = int(sys.argv[1]) if len(sys.argv) > 1 else 20_000  # on all connections
@@ -85,11 +85,21 @@ def end(recorder: Popen[bytes], number: signal.Signals) -> int:
     return recorder.wait()
 
 
+def start_in_parts() -> Popen[bytes]:
+    """As by sudo, in a folder that is the user's: every part is created, and given to the user, while it records."""
+    folder = OUT / "home"
+    folder.mkdir(mode=0o755)
+    os.chown(folder, USER, USER)
+    how = {"env": {**os.environ, "SUDO_UID": str(USER), "SUDO_GID": str(USER)}}
+    rotate = ["--rotate-time", "3", "--rotate-keep", "1000"]
+    return start("parts", "-o", str(folder / "parts.cap"), "-t", "0", "-q", "--stack", "fp", *rotate, **how)
+
+
 def overload(port: int) -> dict[str, Any]:
     recorders = {
         "fexit": start("fexit", "-o", str(OUT / "fexit.cap"), "--probes", "fexit", "--stack", "fp", *TINY),
         "kprobe": start("kprobe", "-o", str(OUT / "kprobe.cap"), "--probes", "kprobe", *TINY),
-        "parts": start("parts", "-o", str(OUT / "parts.cap"), "-t", "0", "-q", "--stack", "fp", "--rotate-time", "3"),
+        "parts": start_in_parts(),
     }
     before = time.monotonic()
     clients = [child(lambda: call(port, CALLS // CONNECTIONS)) for _ in range(CONNECTIONS)]
@@ -98,7 +108,9 @@ def overload(port: int) -> dict[str, Any]:
     seconds = time.monotonic() - before
     costs = {name: cost(recorder) for name, recorder in recorders.items()}
     codes = {name: end(recorder, signal.SIGTERM) for name, recorder in recorders.items()}
-    return {"calls": CALLS // CONNECTIONS * CONNECTIONS, "seconds": seconds, "costs": costs, "exit_codes": codes}
+    owners = sorted({(path.stat().st_uid, path.stat().st_gid) for path in (OUT / "home").iterdir()})
+    calls = CALLS // CONNECTIONS * CONNECTIONS
+    return {"calls": calls, "seconds": seconds, "costs": costs, "exit_codes": codes, "owners": owners}
 
 
 def call_from_a_container(port: int, log: Path) -> int:

@@ -31,6 +31,9 @@ class Seen:
         with open_capture(self.out / name) as reader:
             return load(reader, Selection(0))
 
+    def parts(self) -> list[Recording]:
+        return [self.recording(f"home/{path.name}") for path in sorted((self.out / "home").iterdir())]
+
 
 @pytest.fixture(scope="module")
 def seen(tmp_path_factory: pytest.TempPathFactory) -> Seen:
@@ -59,7 +62,7 @@ def test_what_a_tiny_ring_loses_is_counted_to_the_call(seen: Seen, probes: str) 
 
 
 def test_no_call_is_lost_between_parts(seen: Seen) -> None:
-    parts = [seen.recording(path.name) for path in sorted(seen.out.glob("parts.*.cap"))]
+    parts = seen.parts()
     ends = [end_of(part) for part in parts]
     assert len(parts) > 2
     assert [part.meta.part for part in parts] == list(range(1, len(parts) + 1))
@@ -74,9 +77,13 @@ def test_no_call_is_lost_between_parts(seen: Seen) -> None:
     assert len(calls) == sum(end.recorded for end in ends)
 
 
+def test_every_part_belongs_to_the_user_behind_sudo(seen: Seen) -> None:
+    assert seen.driver["overload"]["owners"] == [[1000, 1000]]
+    assert seen.driver["overload"]["exit_codes"] == {"fexit": 0, "kprobe": 0, "parts": 0}
+
+
 def test_each_part_has_what_its_calls_name(seen: Seen) -> None:
-    for path in sorted(seen.out.glob("parts.*.cap")):
-        part = seen.recording(path.name)
+    for part in seen.parts():
         assert set(part.calls["stack"].tolist()) - {0} <= part.stacks.keys()
         keys = zip(part.calls["pid"].tolist(), part.calls["process_start"].tolist())
         for key in {ProcessKey.of(part.meta, pid, start) for pid, start in keys}:
