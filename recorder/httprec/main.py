@@ -21,7 +21,6 @@ from .recording import Recording, Totals
 from .tracer import Options, Tracer
 
 _COMM_BYTES = 15  # what the kernel keeps of a name: TASK_COMM_LEN less the final 0
-_PAGE_KIB = 4
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
@@ -147,7 +146,7 @@ def _record(
     "--stack-size",
     metavar="KIB",
     type=click.IntRange(min=4, max=64),
-    default=options.DEFAULTS.stack_pages * _PAGE_KIB,
+    default=options.DEFAULTS.stack_pages * options.PAGE_KIB,
     show_default=True,
     help="Stack bytes to copy for a call, in whole pages.",
 )
@@ -213,17 +212,20 @@ def _command(
 
     Every call that took at least -t milliseconds is recorded with the code that made it. Ctrl-C ends the recording.
     """
+    sizes = options.sizes(
+        connections=connections,
+        threads=threads,
+        call_ring=call_ring,
+        stack_ring=stack_ring,
+        stack_size=0 if stack == "fp" else stack_size,
+        stack_slots=stack_slots,
+        receive_stacks=receive_stacks,
+    )
     bounds = options.bounds(max_size, rotate_size, rotate_s, rotate_keep, to_file=output != STDOUT)
     found = host.problems()
     if found:
         raise RecorderError("\nhttprec: ".join(found))
     check_parts(output, bounds, replace=replace)
-    sizes = options.sizes(connections, threads, call_ring, stack_ring)
-    if stack == "fp":
-        sizes = sizes._replace(stack_pages=0, stack_slots=1)
-    else:
-        sizes = sizes._replace(stack_pages=-(-stack_size // _PAGE_KIB), stack_slots=stack_slots)
-    sizes = sizes._replace(receive_stacks=int(receive_stacks))
     _record(
         output,
         Options(round(threshold_ms * 1e6), _patterns(names), host.ignored_pids(), probes, sizes),

@@ -7,6 +7,7 @@ from typing import Any, Callable, TypeVar
 
 import click
 
+from httpbpf.layout import STACK_SIZE
 from httpbpf.program import Sizes
 
 from .parts import Bounds
@@ -15,7 +16,7 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 
 MAX_TIME = 1e9  # milliseconds or seconds
 DEFAULTS = Sizes()
-_PAGE_KIB = 4
+PAGE_KIB = 4
 _MAX_RING_KIB = 1 << 20
 
 
@@ -89,9 +90,9 @@ _ROOM = [
     click.option(
         "--call-ring",
         metavar="KIB",
-        type=click.IntRange(min=_PAGE_KIB, max=_MAX_RING_KIB),
+        type=click.IntRange(min=PAGE_KIB, max=_MAX_RING_KIB),
         callback=_power_of_two,
-        default=DEFAULTS.call_ring_pages * _PAGE_KIB,
+        default=DEFAULTS.call_ring_pages * PAGE_KIB,
         show_default=True,
         help="Room for calls on their way to the recorder, 0.2 KiB each: a power of two. The kernel keeps this much, "
         "and a quarter more for ends of responses.",
@@ -99,9 +100,9 @@ _ROOM = [
     click.option(
         "--stack-ring",
         metavar="KIB",
-        type=click.IntRange(min=_PAGE_KIB, max=_MAX_RING_KIB),
+        type=click.IntRange(min=PAGE_KIB, max=_MAX_RING_KIB),
         callback=_power_of_two,
-        default=DEFAULTS.stack_ring_pages * _PAGE_KIB,
+        default=DEFAULTS.stack_ring_pages * PAGE_KIB,
         show_default=True,
         help="Room for stacks on their way, up to --stack-size + 1.3 KiB each: a power of two. The kernel keeps this "
         "much.",
@@ -139,12 +140,27 @@ def bounds(
     return found
 
 
-def sizes(connections: int, threads: int, call_ring: int, stack_ring: int) -> Sizes:
-    """Rings in KiB."""
+def sizes(
+    *,
+    connections: int,
+    threads: int,
+    call_ring: int,
+    stack_ring: int,
+    stack_size: int,
+    stack_slots: int,
+    receive_stacks: bool,
+) -> Sizes:
+    """Rings and stacks in KiB; a `stack_size` of 0 is for frames only. Raises click.UsageError where no stack fits."""
+    pages = -(-stack_size // PAGE_KIB)
+    if stack_ring < pages * PAGE_KIB + STACK_SIZE / 1024:
+        raise click.UsageError(f"--stack-ring {stack_ring} has no room for a stack of --stack-size {stack_size}.")
     return DEFAULTS._replace(
         connections=connections,
         threads=threads,
-        call_ring_pages=call_ring // _PAGE_KIB,
-        completion_ring_pages=max(call_ring // _PAGE_KIB // 4, 1),
-        stack_ring_pages=stack_ring // _PAGE_KIB,
+        stack_pages=pages,
+        stack_slots=stack_slots if pages else 1,
+        call_ring_pages=call_ring // PAGE_KIB,
+        completion_ring_pages=max(call_ring // PAGE_KIB // 4, 1),
+        stack_ring_pages=stack_ring // PAGE_KIB,
+        receive_stacks=int(receive_stacks),
     )

@@ -199,6 +199,7 @@ def test_patterns_and_names_that_fit_are_taken_as_they_are(folder: Path) -> None
         ("-o", "-", "--rotate-time", "9"),
         ("-o", "run.cap", "--call-ring", "5"),
         ("-o", "run.cap", "--stack-ring", "2"),
+        ("-o", "run.cap", "--stack-ring", "16"),
         ("-o", "run.cap", "--connections", "0"),
         ("-o", "run.cap", "--threads", "x"),
         ("-o", "run.cap", "--probes", "uprobe"),

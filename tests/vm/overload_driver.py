@@ -34,7 +34,7 @@ with socket.create_connection(("127.0.0.1", int(sys.argv[1]))) as connection:
     connection.recv(65536)
     sys.stdin.read()
 """
-TINY = ["-t", "0", "-q", "--modules", "none", "--call-ring", "4", "--stack-ring", "4"]
+TINY = ["-t", "0", "-q", "--modules", "none", "--call-ring", "4", "--stack-ring", "32"]
 
 
 def child(what: Callable[[], None]) -> int:
