@@ -29,9 +29,10 @@ from capture_samples import CALL_LAYOUT
 
 from httpbpf.layout import CALL_ROW, COUNTERS, MAX_FRAMES, ROWS_H
 from httpbpf.program import KERNEL_TREE, Sizes
-from httpcapture import Writer
+from httpcapture import Meta, Writer
 from httpcapture.writer import LEVEL
 from httprec import host
+from httprec.parts import Bounds, Parts
 from httprec.recording import Recording
 from httprec.ring import HEADER, Ring
 
@@ -76,6 +77,19 @@ class NothingElse:
         return iter(())
 
 
+class InFile(Parts):
+    """A capture in a file that is open."""
+
+    def __init__(self, file: BinaryIO, meta: Meta) -> None:
+        self.bounds = Bounds()
+        self._file, self._meta = file, meta
+
+    def begin(self) -> Writer:
+        return Writer(self._file, self._meta)
+
+    def check(self) -> None: ...
+
+
 def load_program() -> Any:
     """Raises ImportError where BCC is missing, Exception where the kernel refuses."""
     os.environ["BCC_KERNEL_SOURCE"] = str(KERNEL_TREE)
@@ -105,7 +119,7 @@ def by_spans(program: Any) -> Way:
     meta = host.meta(0, [], "fexit", Sizes())
 
     def drain(file: BinaryIO) -> int:
-        recording = Recording(tracer, Writer(file, meta), 0, 0, None)
+        recording = Recording(tracer, InFile(file, meta), 0, 0, None)
         rounds = iter([None, "drained"])
         return recording.run(lambda: next(rounds)).calls
 
