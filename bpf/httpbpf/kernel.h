@@ -125,5 +125,7 @@ static __always_inline void identify(struct call_row *call)
 	call->cgroup = bpf_get_current_cgroup_id();
 	call->process_start = read_u64(leader + TASK_STRUCT__START_BOOTTIME);
 	bpf_get_current_comm(call->comm, sizeof(call->comm));
-	bpf_probe_read_kernel(call->process, sizeof(call->process), (void *)(leader + TASK_STRUCT__COMM));
+	/* As a string: behind its NUL may stand what a longer name has left. */
+	__builtin_memset(call->process, 0, sizeof(call->process));
+	bpf_probe_read_kernel_str(call->process, sizeof(call->process), (void *)(leader + TASK_STRUCT__COMM));
 }
