@@ -1,0 +1,158 @@
+"""Runs in the guest as root: nginx under a keep-alive load, without a recorder, with httprec, with other tools.
+
+What it measured (/tmp/out/bench.json) and one capture go to the host.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from httpbpf.program import KERNEL_TREE
+
+JOB, OUT, RUN = Path(__file__).parent, Path("/tmp/out"), Path("/tmp/run")
+PORT, CONNECTIONS, SECONDS, PAIRS = 8081, 16, 4, 5
+FILES = {f"/item{number}": number * number * 200 for number in range(1, 9)}  # bytes
+ALL_CALLS = ("-t", "0", "--stack", "fp")
+RECORDERS = {
+    "httprec, all calls": ALL_CALLS,
+    "httprec, all calls, kprobes": (*ALL_CALLS, "--probes", "kprobe"),
+    "httprec, slow calls with stack copies (defaults)": (),
+}
+
+
+class Load(NamedTuple):
+    """What the clients saw: times in microseconds."""
+
+    requests: int
+    per_second: float
+    median: float
+    p99: float
+
+
+def load() -> Load:
+    command = [str(JOB / "keep_alive"), str(PORT), str(CONNECTIONS), str(SECONDS), *FILES, "/missing"]
+    words = subprocess.run(command, check=True, capture_output=True, text=True).stdout.split()
+    return Load(int(words[0]), *map(float, words[1:]))
+
+
+@contextlib.contextmanager
+def nginx() -> Iterator[None]:
+    RUN.mkdir()
+    for name, size in FILES.items():
+        (RUN / name[1:]).write_bytes(b"x" * size)
+    server = subprocess.Popen(["nginx", "-p", RUN, "-c", JOB / "nginx.conf", "-e", RUN / "nginx.error.log"])
+    try:
+        one = [str(JOB / "keep_alive"), str(PORT), "1", "0", "/item1"]
+        while subprocess.run(one, check=False, capture_output=True).returncode:
+            time.sleep(0.1)
+        yield
+    finally:
+        server.terminate()
+        server.wait()
+
+
+@contextlib.contextmanager
+def httprec(capture: Path, *options: str) -> Iterator[int]:
+    """Its pid, while it records."""
+    log = capture.with_suffix(".txt")
+    with log.open("wb") as stream:
+        command = [sys.executable, "-m", "httprec", "-q", "-f", "-o", str(capture), *options]
+        process = subprocess.Popen(command, stdout=stream, stderr=stream)
+    while b"Tracing..." not in log.read_bytes():
+        if process.poll() is not None:
+            raise SystemExit(log.read_text())
+        time.sleep(0.2)
+    try:
+        yield process.pid
+    finally:
+        process.send_signal(signal.SIGINT)
+        process.wait()
+
+
+def program_ns(pid: int | str) -> int:
+    """Nanoseconds that all BPF programs of a process have run (5.1 and later, commit 492ecee892c2)."""
+    total = 0
+    for info in Path(f"/proc/{pid}/fdinfo").iterdir():
+        with contextlib.suppress(OSError):
+            total += sum(map(int, re.findall(r"^run_time_ns:\s*(\d+)", info.read_text(), re.MULTILINE)))
+    return total
+
+
+def cpu_seconds(pid: int) -> float:
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def rss_kib(pid: int) -> int:
+    match = re.search(r"^VmRSS:\s*(\d+)", Path(f"/proc/{pid}/status").read_text(), re.MULTILINE)
+    return int(match.group(1)) if match else 0
+
+
+def with_httprec(capture: Path, options: Iterable[str]) -> dict[str, object]:
+    with httprec(capture, *options) as pid:
+        programs, cpu = program_ns(pid), cpu_seconds(pid)
+        seen = load()
+        time.sleep(0.3)  # more than a round: what is in the rings is drained
+        return {
+            "load": seen._asdict(),
+            "program_ns": program_ns(pid) - programs,
+            "cpu_s": cpu_seconds(pid) - cpu,
+            "rss_kib": rss_kib(pid),
+        }
+
+
+def with_other_tool(flags: list[str]) -> dict[str, object]:
+    from bcc import BPF  # noqa: PLC0415 - after the variable is set
+
+    tool = BPF(text="#include <uapi/linux/ptrace.h>\n" + (JOB / "other_tools.c").read_text(), cflags=flags)
+    over = threading.Event()
+    reader = threading.Thread(target=read_events, args=[tool, over]) if "-DPLAIN" in flags else threading.Thread()
+    reader.start()
+    try:
+        before = program_ns("self")  # of the tools of this process, which run one after the other
+        return {"load": load()._asdict(), "program_ns": program_ns("self") - before}
+    finally:
+        over.set()
+        reader.join()
+        tool.cleanup()
+
+
+def read_events(tool: Any, over: threading.Event) -> None:
+    """Without a reader a perf buffer takes nothing, and costs nothing."""
+    tool["events"].open_perf_buffer(lambda _cpu, data, _size: tool["events"].event(data), page_cnt=256)
+    while not over.is_set():
+        tool.perf_buffer_poll(timeout=100)
+
+
+def main() -> None:
+    os.environ["BCC_KERNEL_SOURCE"] = str(KERNEL_TREE)
+    seen: dict[str, object] = {"kernel": os.uname().release}
+    with nginx():
+        load()
+        pairs: list[Mapping[str, object]] = []
+        for number in range(PAIRS):
+            without = load()._asdict()
+            pairs.append({"without": without, "with": with_httprec(OUT / f"all{number}.cap", ALL_CALLS)})
+        seen["pairs"] = pairs
+        Path("/proc/sys/kernel/bpf_stats_enabled").write_text("1")
+        seen["programs"] = {
+            **{name: with_httprec(OUT / "other.cap", options) for name, options in RECORDERS.items()},
+            "kprobes and kretprobes, an event each": with_other_tool(["-DPLAIN"]),
+            "as BCC's tcptop": with_other_tool([]),
+        }
+    (OUT / "bench.json").write_text(json.dumps(seen))
+
+
+if __name__ == "__main__":
+    main()
