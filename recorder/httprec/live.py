@@ -5,6 +5,7 @@ from __future__ import annotations
 import ipaddress
 import struct
 from collections import OrderedDict
+from typing import Any
 
 from httpbpf.layout import CALL_ROW
 from httpcapture import Role
@@ -32,6 +33,11 @@ def _address(packed: bytes) -> str:
     return str(address.ipv4_mapped or address)
 
 
+def read_row(row: bytes | memoryview) -> dict[str, Any]:
+    """The fields of one call row by name."""
+    return dict(zip(_NAMES, _ROW.unpack_from(row)))
+
+
 class Live:
     """Makes the text of a call. Stacks are numbered as they come into the capture, as the reporter does."""
 
@@ -48,7 +54,7 @@ class Live:
 
     def describe(self, row: memoryview) -> str:
         """Three lines for one call row."""
-        call = dict(zip(_NAMES, _ROW.unpack_from(row)))
+        call = read_row(row)
         local, peer = _address(call["local_address"]), _address(call["peer_address"])
         source, destination, port = local, peer, call["peer_port"]
         if call["role"] == Role.SERVER:

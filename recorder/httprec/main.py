@@ -13,7 +13,7 @@ import click
 
 from httpcapture import Meta
 
-from . import __version__, host, options
+from . import __version__, check, host, options
 from .errors import RecorderError
 from .output import STDOUT
 from .parts import Bounds, Parts, check_parts
@@ -66,6 +66,20 @@ def _summary(totals: Totals, size: int, seconds: float) -> str:
     causes = ", ".join(f"{name} {count}" for name, count in totals.lost.items())
     lost = f"lost: {causes}" if causes else "0 lost"
     return f"{totals.calls} calls, {lost}, {totals.processes} processes, {size} bytes, {seconds:.1f} s"
+
+
+def _check(context: click.Context, parameter: click.Parameter, wanted: bool) -> None:
+    """--check: the table of what this host can do."""
+    if not wanted or context.resilient_parsing:
+        return
+    found = []
+    for finding in check.findings():
+        found.append(finding)
+        state = {True: "yes", False: "no", None: "-"}[finding.works]
+        click.echo(f"{finding.subject:<17} {state:<4} {finding.says}")
+    works = check.can_record(found)
+    click.echo(f"httprec can record here, with {works[0]}" if works else "httprec cannot record here")
+    context.exit(0 if works else 1)
 
 
 def _record(
@@ -182,6 +196,14 @@ def _record(
     show_default=True,
     help="Room for these copies; what does not fit is counted.",
 )
+@click.option(
+    "--check",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=_check,
+    help="Show what this host can do, and why not; exit with 0 if it can record, else 1.",
+)
 @click.version_option(__version__, "-V", "--version", prog_name="httprec", message="%(prog)s %(version)s")
 def _command(
     *,
@@ -222,7 +244,7 @@ def _command(
         receive_stacks=receive_stacks,
     )
     bounds = options.bounds(max_size, rotate_size, rotate_s, rotate_keep, to_file=output != STDOUT)
-    found = host.problems()
+    found = check.problems()
     if found:
         raise RecorderError("\nhttprec: ".join(found))
     check_parts(output, bounds, replace=replace)

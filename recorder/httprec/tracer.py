@@ -25,8 +25,9 @@ from httpbpf.program import KERNEL_TREE, Program, Sizes, build
 from .errors import RecorderError
 from .ring import Ring
 
-_KPROBE_EVENTS = ("/sys/kernel/tracing/kprobe_events", "/sys/kernel/debug/tracing/kprobe_events")
+KPROBE_EVENTS = ("/sys/kernel/tracing/kprobe_events", "/sys/kernel/debug/tracing/kprobe_events")
 _KPROBE_PROFILES = ("/sys/kernel/tracing/kprobe_profile", "/sys/kernel/debug/tracing/kprobe_profile")
+PROBES = ("fexit", "kprobe")  # the better first
 _BLOCKED_READERS = 4096  # at once; the most there can be (KRETPROBE_MAXACTIVE_MAX). The default is a few per CPU
 _MEMBARRIER_GLOBAL = 1
 _SYS_MEMBARRIER = {"x86_64": 324, "aarch64": 283}
@@ -43,7 +44,8 @@ class Options:
     sizes: Sizes
 
 
-def _import_bcc() -> Any:
+def import_bcc() -> Any:
+    """The distribution's bcc. Raises RecorderError where there is none."""
     # libbcc reads the variable when it compiles; set before it is loaded it is seen in every version.
     os.environ["BCC_KERNEL_SOURCE"] = str(KERNEL_TREE)
     try:
@@ -55,7 +57,7 @@ def _import_bcc() -> Any:
             f"{os.path.dirname(bcc.__file__ or 'bcc')} is PyPI's lattice package of the same name, not BCC: "
             "pip uninstall bcc; apt install python3-bpfcc"
         )
-    return bcc.BPF
+    return bcc
 
 
 @contextlib.contextmanager
@@ -76,7 +78,7 @@ def _quiet_stderr() -> Iterator[list[str]]:
 
 def _refusal(probes: str, error: str, said: str) -> str:
     """Why BCC could not attach, as far as it can be known."""
-    if probes == "kprobe" and not any(os.path.exists(path) for path in _KPROBE_EVENTS):
+    if probes == "kprobe" and not any(os.path.exists(path) for path in KPROBE_EVENTS):
         return "the kernel was built without CONFIG_KPROBES, or tracefs is not mounted"
     if "Operation not permitted" in said:
         return "not permitted; the kernel is locked down, or CAP_BPF and CAP_PERFMON are missing in this container"
@@ -88,7 +90,7 @@ class Tracer:
     """The attached program. Use as a context manager: leaving it detaches everything."""
 
     def __init__(self, options: Options) -> None:
-        bpf_class = _import_bcc()
+        bpf_class = import_bcc().BPF
         try:
             self._btf = load()
             self._filter = compile_filter(options.process_filters) if options.process_filters else None
@@ -115,7 +117,7 @@ class Tracer:
             self._bpf.cleanup()
 
     def _attach_best(self, bpf_class: Any, options: Options) -> tuple[str, Any]:
-        wanted = ["fexit", "kprobe"] if options.probes == "auto" else [options.probes]
+        wanted = PROBES if options.probes == "auto" else (options.probes,)
         problems: list[str] = []
         for probes in wanted:
             try:
@@ -218,7 +220,7 @@ class Tracer:
 
 def _remove_leftovers() -> None:
     """Of a recorder that was killed the kernel has detached all probes; of kretprobes it still has the names."""
-    for path in _KPROBE_EVENTS:
+    for path in KPROBE_EVENTS:
         with contextlib.suppress(OSError):
             with open(path) as file:
                 names = re.findall(r"^r\d*:(kprobes/r_tcp_\w+_bcc_(\d+)) ", file.read(), re.MULTILINE)

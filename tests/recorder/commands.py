@@ -18,6 +18,10 @@ import httpcapture
 import httprec
 
 HTTPREC = [sys.executable, "-m", "httprec"]
+# Another user than root, who may still read the tests' own folders.
+NOBODY = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"]
+NOBODY += ["--inh-caps=-all,+dac_read_search", "--ambient-caps=-all,+dac_read_search"]
+NO_BPF = ["setpriv", "--bounding-set=-bpf,-perfmon,-sys_admin"]
 
 
 def folder_of(module: ModuleType) -> Path:

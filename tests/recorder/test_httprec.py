@@ -11,15 +11,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from commands import HTTPREC, dependencies, environment, run, with_namespace
+from commands import HTTPREC, NO_BPF, NOBODY, dependencies, environment, run, with_namespace
 
 from httprec import __version__
 
 KPROBES = any(os.path.exists(f"/sys/kernel/{folder}/kprobe_events") for folder in ("tracing", "debug/tracing"))
-# Another user than root, who may still read the tests' own folders.
-NOBODY = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"]
-NOBODY += ["--inh-caps=-all,+dac_read_search", "--ambient-caps=-all,+dac_read_search"]
-NO_BPF = ["setpriv", "--bounding-set=-bpf,-perfmon,-sys_admin"]
 SHORT = ("-d", "0")
 
 

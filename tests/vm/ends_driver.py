@@ -147,6 +147,8 @@ def main() -> None:
         "not_root": refused("not_root", "-o", "/tmp/x.cap", user=USER),
         "exists": refused("exists", "-o", str(existing)),
         "link": refused("link", "-f", "-o", str(link)),
+        "check": refused("check", "--check"),
+        "check_not_root": refused("check_not_root", "--check", user=USER),
         "signal": end_by_signal(),
         "duration": end_by_duration_through_a_socket(),
         "kills": [end_by_kill(number) for number in range(int(sys.argv[1]))],

@@ -107,3 +107,22 @@ def test_a_full_disk_ends_it_with_one_line_and_a_readable_file(ends: Ends) -> No
 def test_what_cannot_work_is_refused_in_one_line(ends: Ends, name: str, says: str) -> None:
     assert ends.seen[name] == {"exit_code": 1, "printed": says + "\n"}
     assert (ends.out / "existing.cap").read_text() == "precious"
+
+
+def test_check_says_that_all_works_here(ends: Ends) -> None:
+    *rows, verdict = ends.seen["check"]["printed"].splitlines()
+    assert {row[18:22].strip() for row in rows} == {"yes"}
+    assert verdict == "httprec can record here, with fexit"
+    assert ends.seen["check"]["exit_code"] == 0
+    found = {row[:17].rstrip(): row[23:] for row in rows}
+    assert int(found["stack copies"].split()[0]) > 4096  # the whole stack of a Python program, which has no known size
+    assert found["fexit"].startswith("a call that httprec made to itself arrived")
+    assert found["kprobe"].startswith("a call that httprec made to itself arrived")
+
+
+def test_check_by_another_than_root_tells_what_can_be_told(ends: Ends) -> None:
+    *rows, verdict = ends.seen["check_not_root"]["printed"].splitlines()
+    states = {row[:17].rstrip(): row[18:22].strip() for row in rows}
+    assert (states["root"], states["kernel functions"], states["fexit"]) == ("no", "yes", "-")
+    assert verdict == "httprec cannot record here"
+    assert ends.seen["check_not_root"]["exit_code"] == 1
