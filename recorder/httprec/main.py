@@ -13,7 +13,7 @@ import click
 
 from httpcapture import Meta
 
-from . import __version__, check, host, options
+from . import __version__, check, host, options, privileges
 from .errors import RecorderError
 from .output import STDOUT
 from .parts import Bounds, Parts, check_parts
@@ -102,6 +102,7 @@ def _record(
     with Tracer(tracing) as tracer, Parts(output, bounds, meta, overwrite=replace, say=_say) as parts:
         if verbose:
             _say(f"Probes: {tracer.probes}; not recorded: {', '.join(f'pid {pid}' for pid in tracing.ignored_pids)}")
+        privileges.drop(tracer.reads_maps, privileges.TO_ROTATE if bounds.rotates else ())
         is_over = _end_conditions(duration_s, parts.is_full)
         started = time.monotonic()
         try:
@@ -233,6 +234,11 @@ def _command(
     """Record slow HTTP calls of this host into FILE, to be read with httpreport.
 
     Every call that took at least -t milliseconds is recorded with the code that made it. Ctrl-C ends the recording.
+
+    When the probes are attached and FILE is made, httprec gives up all capabilities but cap_checkpoint_restore,
+    cap_dac_read_search and cap_sys_ptrace, by which it reads the memory maps and executables of other users (before
+    Linux 5.19 also cap_bpf), and sets no_new_privs. Where parts are to be made, it keeps cap_chown, cap_dac_override and
+    cap_fowner too.
     """
     sizes = options.sizes(
         connections=connections,

@@ -183,6 +183,13 @@ class Tracer:
         if ctypes.CDLL(None).syscall(number, _MEMBARRIER_GLOBAL, 0) != 0:
             time.sleep(0.5)
 
+    def reads_maps(self) -> bool:
+        """Whether we may still read the program's maps."""
+        try:
+            return bool(self._counters[ctypes.c_uint32(0)])
+        except KeyError:
+            return False
+
     def counters(self) -> dict[str, int]:
         """The ledger in the kernel, over all CPUs."""
         counts = {name: sum(self._counters[ctypes.c_uint32(index)]) for index, name in enumerate(layout.COUNTERS)}

@@ -29,10 +29,13 @@ DETACHED_S = 30  # at most, after a kill: the kernel does it when it comes to it
 
 def serve(listener: socket.socket) -> None:
     while True:
-        connection = listener.accept()[0]
-        while connection.recv(65536):
-            time.sleep(SLOW)
-            connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+        threading.Thread(target=answer, args=[listener.accept()[0]], daemon=True).start()
+
+
+def answer(connection: socket.socket) -> None:
+    while connection.recv(65536):
+        time.sleep(SLOW)
+        connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
 
 
 def call_for_ever(port: int) -> None:
@@ -40,6 +43,41 @@ def call_for_ever(port: int) -> None:
         while True:
             connection.sendall(b"GET / HTTP/1.1\r\nHost: guest\r\n\r\n")
             connection.recv(65536)
+
+
+# In a mount namespace of its own, by a user of its own: a copy of Python that only this user may read.
+HIDDEN = """
+mount -t tmpfs -o mode=1777 tmpfs /mnt
+mkdir -m 700 /mnt/private
+cp "$(readlink -f {python})" /mnt/private/hidden
+cp {client} /mnt/private/client.py
+chmod 700 /mnt/private/*
+chown -R {user}:{user} /mnt/private
+mount -t tmpfs -o mode=1777 tmpfs /tmp
+exec {python} -c '
+import os
+os.setgroups([])
+os.setgid({user})
+os.setuid({user})
+os.execv("/mnt/private/hidden", ["/mnt/private/hidden", "/mnt/private/client.py", "{port}"])
+'
+"""
+
+
+def start_hidden(port: int) -> subprocess.Popen[bytes]:
+    client = Path(__file__).with_name("hidden_client.py")
+    script = HIDDEN.format(python=sys.executable, client=client, user=USER, port=port)
+    process = subprocess.Popen(["unshare", "-m", "sh", "-ec", script], stdout=subprocess.PIPE)
+    assert process.stdout is not None
+    process.stdout.readline()  # it has begun
+    return process
+
+
+def privileges(pid: int) -> list[str]:
+    """What each thread of a process may do."""
+    words = ("CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb", "NoNewPrivs")
+    statuses = [path.read_text() for path in Path(f"/proc/{pid}/task").glob("*/status")]
+    return [" ".join(line.split()[1] for line in text.splitlines() if line.startswith(words)) for text in statuses]
 
 
 def start(name: str, *options: str, **how: Any) -> subprocess.Popen[bytes]:
@@ -67,11 +105,13 @@ def end_by_signal() -> dict[str, Any]:
     process = start("sigterm", "-o", str(capture), env=environment)
     while_running = attached()
     time.sleep(2)
+    held = privileges(process.pid)
     process.send_signal(signal.SIGTERM)
     code = process.wait()
     status = capture.stat()
     return {
         "exit_code": code,
+        "privileges": held,
         "owner": [status.st_uid, status.st_gid],
         "mode": stat.S_IMODE(status.st_mode),
         "attached_while_running": while_running,
@@ -121,7 +161,7 @@ def end_by_full_disk() -> dict[str, Any]:
     return {"exit_code": code, "attached_afterwards": attached()}
 
 
-def refused(name: str, *options: str, user: int = 0) -> dict[str, Any]:
+def ended(*options: str, user: int = 0) -> dict[str, Any]:
     result = subprocess.run(
         [*recorder.COMMAND, *options],
         capture_output=True,
@@ -139,21 +179,24 @@ def main() -> None:
     listener = socket.create_server(("127.0.0.1", 0))
     threading.Thread(target=serve, args=[listener], daemon=True).start()
     threading.Thread(target=call_for_ever, args=[listener.getsockname()[1]], daemon=True).start()
+    hidden = start_hidden(listener.getsockname()[1])
     existing, link = OUT / "existing.cap", OUT / "link.cap"
     existing.write_text("precious")
     link.symlink_to(existing)
     seen = {
         "driver_pid": os.getpid(),
-        "not_root": refused("not_root", "-o", "/tmp/x.cap", user=USER),
-        "exists": refused("exists", "-o", str(existing)),
-        "link": refused("link", "-f", "-o", str(link)),
-        "check": refused("check", "--check"),
-        "check_not_root": refused("check_not_root", "--check", user=USER),
+        "hidden_pid": hidden.pid,
+        "not_root": ended("-o", "/tmp/x.cap", user=USER),
+        "exists": ended("-o", str(existing)),
+        "link": ended("-f", "-o", str(link)),
+        "check": ended("--check"),
+        "check_not_root": ended("--check", user=USER),
         "signal": end_by_signal(),
         "duration": end_by_duration_through_a_socket(),
         "kills": [end_by_kill(number) for number in range(int(sys.argv[1]))],
         "full": end_by_full_disk(),
     }
+    hidden.kill()
     (OUT / "ends.json").write_text(json.dumps(seen))
 
 

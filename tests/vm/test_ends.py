@@ -38,7 +38,8 @@ class Ends:
 @pytest.fixture(scope="module")
 def ends(tmp_path_factory: pytest.TempPathFactory) -> Ends:
     out = tmp_path_factory.mktemp("ends")
-    sources = [Path(__file__).with_name("ends_driver.py"), recorded.TESTS / "workload"]
+    sources = [Path(__file__).with_name(name) for name in ("ends_driver.py", "hidden_client.py")]
+    sources.append(recorded.TESTS / "workload")
     recorded.run(["python3", "ends_driver.py", str(KILLS)], sources, out, timeout_s=300 + 15 * KILLS)
     return Ends(out, json.loads((out / "ends.json").read_text()))
 
@@ -61,6 +62,28 @@ def test_the_capture_belongs_to_the_user_behind_sudo_alone(ends: Ends) -> None:
 def test_no_probe_is_left_behind(ends: Ends) -> None:
     assert ends.seen["signal"]["attached_while_running"]
     assert not ends.seen["signal"]["attached_afterwards"]
+
+
+def test_a_recorder_can_only_read_what_it_needs_and_gain_nothing(ends: Ends) -> None:
+    kept = 1 << 2 | 1 << 19 | 1 << 40  # cap_dac_read_search, cap_sys_ptrace, cap_checkpoint_restore: capability.h
+    none, some = f"{0:016x}", f"{kept:016x}"
+    assert ends.seen["signal"]["privileges"] == [f"{none} {some} {some} {some} {none} 1"]
+
+
+def test_it_still_reads_the_deleted_executable_of_another_user_in_another_mount_namespace(ends: Ends) -> None:
+    recording = ends.recording("shared/sigterm.cap")
+    ((key, (process, *_)),) = [
+        found for found in recording.processes.items() if found[0].pid == ends.seen["hidden_pid"]
+    ]
+    assert process.problem == ""
+    assert process.executable == b"/mnt/private/hidden (deleted)"
+    mapped = [recording.modules[mapped.module] for mapped in process.modules]
+    paths = {module.path: module for module in mapped}
+    assert {b"/mnt/private/hidden (deleted)", b"[vdso]"} < set(paths)
+    assert any(path.startswith(b"/usr/lib/x86_64-linux-gnu/libc") for path in paths)
+    assert not [module for module in mapped if module.problem or not module.build_id]
+    assert recording.carried[paths[b"/mnt/private/hidden (deleted)"].id][".eh_frame"].missing == ""
+    assert [whole.data for whole in recording.jit_maps[key].values()] == [b"1000 10 jitted\n"]
 
 
 def test_a_capture_can_go_to_standard_output_without_recording_itself(ends: Ends) -> None:

@@ -1,0 +1,27 @@
+"""Runs in the guest: deletes its executable, says what a run-time compiler would of its code, and calls for ever.
+
+hidden_client.py PORT
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import sys
+from pathlib import Path
+
+
+def main(port: int) -> None:
+    os.unlink(sys.executable)
+    jit_map = Path(f"/tmp/perf-{os.getpid()}.map")
+    jit_map.touch(mode=0o600)
+    jit_map.write_text("1000 10 jitted\n")
+    with socket.create_connection(("127.0.0.1", port)) as connection:
+        print("begun", flush=True)
+        while True:
+            connection.sendall(b"GET / HTTP/1.1\r\nHost: guest\r\n\r\n")
+            connection.recv(65536)
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]))
