@@ -237,8 +237,8 @@ def _command(
 
     When the probes are attached and FILE is made, httprec gives up all capabilities but cap_checkpoint_restore,
     cap_dac_read_search and cap_sys_ptrace, by which it reads the memory maps and executables of other users (before
-    Linux 5.19 also cap_bpf), and sets no_new_privs. Where parts are to be made, it keeps cap_chown, cap_dac_override and
-    cap_fowner too.
+    Linux 5.19 also cap_bpf), and sets no_new_privs. To make parts, it keeps cap_chown, cap_dac_override and cap_fowner
+    too.
     """
     sizes = options.sizes(
         connections=connections,

@@ -32,6 +32,11 @@ MEANING = {  # cause: what was lost, why, and what follows
     "connection_map_full": ("connections", "too many were open", "their calls are missing"),
     "thread_map_full": ("sends and receives", "too many were under way", "calls may be missing or wrong"),
     "probe_missed": ("sends and receives", "the kernel skipped a probe", "calls may be missing or wrong"),
+    "probe_perhaps_missed": (
+        "sends and receives",
+        "at most: this kernel also counts page faults in a probe",
+        "calls may be missing or wrong",
+    ),
 }
 UNKNOWN_CONSEQUENCE = "what follows is not known to this version of httpreport"
 
