@@ -27,4 +27,7 @@ soak: ## record as many calls as a guest bears, for SECONDS (600)
 wheel: ## build the wheel into dist/
 	@tests/run.sh wheel
 
-.PHONY: help demo test lint bench fuzz soak wheel
+zipapp: ## build the recorder as one file, dist/httprec.pyz
+	@tests/run.sh zipapp
+
+.PHONY: help demo test lint bench fuzz soak wheel zipapp

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Law: what a target of the Makefile needs is there, then the target is done; each step is named and timed.
 #
-#     tests/run.sh demo|test|lint|bench|fuzz [SECONDS]|soak [SECONDS]|wheel
+#     tests/run.sh demo|test|lint|bench|fuzz [SECONDS]|soak [SECONDS]|wheel|zipapp
 #
 # Debian packages are installed where they are missing. Python is Debian's. What pyproject.toml names is installed
 # once for each content of it, in the user's caches; the wheel under test is built and installed anew in every run,
@@ -145,8 +145,12 @@ wheel)
     step "Python packages of pyproject.toml" python_packages
     step "Build the sdist, and from it the wheel" build_wheel dist
     ;;
+zipapp)
+    prepare
+    step "Build the zipapp" "$installed/bin/python" tests/make_zipapp.py dist/httprec.pyz
+    ;;
 *)
-    echo "usage: tests/run.sh demo|test|lint|bench|fuzz [SECONDS]|soak [SECONDS]|wheel" >&2
+    echo "usage: tests/run.sh demo|test|lint|bench|fuzz [SECONDS]|soak [SECONDS]|wheel|zipapp" >&2
     exit 2
     ;;
 esac

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from pathlib import Path
 from typing import NamedTuple
 
-ROWS_H = Path(__file__).with_name("rows.h")
+from .sources import read
 
 _STRUCT = re.compile(r"^struct (\w+) \{\n(.*?)^\};", re.MULTILINE | re.DOTALL)
 _FIELD = re.compile(r"^\tu(8|16|32|64) (\w+)(?:\[(\w+)\])?;(?:\s*/\* (\S+))?", re.MULTILINE)
@@ -52,7 +51,7 @@ def _enumerators(body: str) -> list[str]:
     return [name.strip() for name in names if name.strip()]
 
 
-_TEXT = ROWS_H.read_text()
+_TEXT = read("rows.h")
 ROWS: dict[str, Row] = {name: _row(body) for name, body in _STRUCT.findall(_TEXT)}
 ENUMS: dict[str, list[str]] = {name: _enumerators(body) for name, body in _ENUM.findall(_TEXT)}
 

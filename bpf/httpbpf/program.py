@@ -5,14 +5,12 @@ The text is the concatenation of the .h files and probes.c, since BCC rewrites m
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import NamedTuple
 
 from .btf import Btf, BtfError, first_of
 from .layout import MAX_FRAMES
+from .sources import read
 
-_HERE = Path(__file__).parent
-KERNEL_TREE = _HERE / "kernel"  # for BCC_KERNEL_SOURCE
 _FILES = ("rows.h", "kernel.h", "maps.h", "stack.h", "output.h", "pairing.h", "probes.c")
 _THREAD_SIZE = 16384  # of a kernel stack on x86-64 (arch/x86/include/asm/page_64_types.h, without KASAN)
 
@@ -108,5 +106,5 @@ def build(btf: Btf, sizes: Sizes, *, threshold_ns: int, filter_processes: bool, 
     cflags = [f"-D{name}={value}" for name, value in constants.items()]
     cflags += ["-DFILTER_PROCESSES"] * filter_processes + ["-DUSE_FEXIT"] * fexit
     functions = ["tcp_sendmsg", "tcp_recvmsg"] + ["tcp_sendpage"] * ("TCP_SENDPAGE_ARGUMENTS" in prototypes)
-    text = "#include <uapi/linux/ptrace.h>\n" + "\n".join((_HERE / name).read_text() for name in _FILES)
+    text = "#include <uapi/linux/ptrace.h>\n" + "\n".join(map(read, _FILES))
     return Program(text, cflags, functions)

@@ -20,7 +20,8 @@ from typing import Any
 from httpbpf import layout
 from httpbpf.btf import BtfError, load
 from httpbpf.process_filter import FilterError, compile_filter
-from httpbpf.program import KERNEL_TREE, Program, Sizes, build
+from httpbpf.program import Program, Sizes, build
+from httpbpf.sources import kernel_tree
 
 from .errors import RecorderError
 from .ring import Ring
@@ -46,10 +47,8 @@ class Options:
 
 def import_bcc() -> Any:
     """The distribution's bcc. Raises RecorderError where there is none."""
-    # libbcc reads the variable when it compiles; set before it is loaded it is seen in every version.
-    os.environ["BCC_KERNEL_SOURCE"] = str(KERNEL_TREE)
     try:
-        import bcc  # noqa: PLC0415 - after the variable is set
+        import bcc  # noqa: PLC0415 - a recording only
     except ImportError:
         raise RecorderError("BCC for Python is missing: apt install python3-bpfcc") from None
     if not hasattr(bcc, "BPF"):
@@ -90,7 +89,6 @@ class Tracer:
     """The attached program. Use as a context manager: leaving it detaches everything."""
 
     def __init__(self, options: Options) -> None:
-        bpf_class = import_bcc().BPF
         try:
             self._btf = load()
             self._filter = compile_filter(options.process_filters) if options.process_filters else None
@@ -100,7 +98,9 @@ class Tracer:
         # "kprobes: Remove kprobe::fault_handler", "kprobes: Do not increment probe miss count in the fault handler".
         self._faults_are_misses = "fault_handler" in self._btf.members("kprobe")
         _remove_leftovers()
-        self.probes, self._bpf = self._attach_best(bpf_class, options)
+        with kernel_tree() as tree:
+            os.environ["BCC_KERNEL_SOURCE"] = str(tree)  # libbcc reads it when it compiles
+            self.probes, self._bpf = self._attach_best(import_bcc().BPF, options)
         sizes = options.sizes
         self._connection_size = layout.connection_size(sizes.receive_stacks)
         self._stack_copy_size = layout.STACK_SIZE + sizes.stack_pages * mmap.PAGESIZE

@@ -27,8 +27,9 @@ import zstandard
 from bench_capture import keep_alive_load
 from capture_samples import CALL_LAYOUT
 
-from httpbpf.layout import CALL_ROW, COUNTERS, MAX_FRAMES, ROWS_H
-from httpbpf.program import KERNEL_TREE, Sizes
+from httpbpf.layout import CALL_ROW, COUNTERS, MAX_FRAMES
+from httpbpf.program import Sizes
+from httpbpf.sources import kernel_tree, read
 from httpcapture import Meta, Writer
 from httpcapture.writer import LEVEL
 from httprec import host
@@ -92,16 +93,15 @@ class InFile(Parts):
 
 def load_program() -> Any:
     """Raises ImportError where BCC is missing, Exception where the kernel refuses."""
-    os.environ["BCC_KERNEL_SOURCE"] = str(KERNEL_TREE)
-    import bcc  # noqa: PLC0415 - after the variable is set
+    import bcc  # noqa: PLC0415 - not everywhere
 
     getpgid, getsid = SYSCALLS[platform.machine()]
     constants = {"PID": os.getpid(), "READY": READY, "ROWS_A_CALL": ROWS_A_CALL, "RING_PAGES": RING_PAGES}
     constants |= {"MAX_FRAMES": MAX_FRAMES, "__NR_GETPGID": getpgid, "__NR_GETSID": getsid}
-    text = (
-        "#include <uapi/linux/ptrace.h>\n" + ROWS_H.read_text() + Path(__file__).with_name("fill_rings.c").read_text()
-    )
-    program = bcc.BPF(text=text, cflags=[f"-D{name}={value}" for name, value in constants.items()])
+    text = "#include <uapi/linux/ptrace.h>\n" + read("rows.h") + Path(__file__).with_name("fill_rings.c").read_text()
+    with kernel_tree() as tree:
+        os.environ["BCC_KERNEL_SOURCE"] = str(tree)
+        program = bcc.BPF(text=text, cflags=[f"-D{name}={value}" for name, value in constants.items()])
     row_type = ctypes.c_char * CALL_ROW.size
     ready = program.get_table("ready", leaftype=row_type)
     load = keep_alive_load(READY)

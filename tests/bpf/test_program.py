@@ -13,9 +13,10 @@ import pytest
 
 from httpbpf import layout
 from httpbpf.btf import VMLINUX, Btf, BtfError
-from httpbpf.program import KERNEL_TREE, Program, Sizes, build
+from httpbpf.program import Program, Sizes, build
 
 SYSTEM_PYTHON = "/usr/bin/python3"
+KERNEL_TREE = Path(layout.__file__).with_name("kernel")
 COMPILER = Path(__file__).with_name("compile_programs.py")
 SIZES = Sizes(connections=64, threads=64, stack_slots=8)
 FEW_PAGES = SIZES._replace(stack_pages=0)

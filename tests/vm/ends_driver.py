@@ -16,12 +16,14 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from workload import recorder
 
 OUT = Path("/tmp/out")
+ZIPAPP = [str(Path(__file__).with_name("httprec.pyz"))]
 USER = 1000
 SLOW = 0.3
 DETACHED_S = 30  # at most, after a kill: the kernel does it when it comes to it
@@ -161,9 +163,9 @@ def end_by_full_disk() -> dict[str, Any]:
     return {"exit_code": code, "attached_afterwards": attached()}
 
 
-def ended(*options: str, user: int = 0) -> dict[str, Any]:
+def ended(*options: str, user: int = 0, command: Sequence[str] = recorder.COMMAND) -> dict[str, Any]:
     result = subprocess.run(
-        [*recorder.COMMAND, *options],
+        [*command, *options],
         capture_output=True,
         text=True,
         user=user,
@@ -189,7 +191,7 @@ def main() -> None:
         "not_root": ended("-o", "/tmp/x.cap", user=USER),
         "exists": ended("-o", str(existing)),
         "link": ended("-f", "-o", str(link)),
-        "check": ended("--check"),
+        "check": ended("--check", command=ZIPAPP),
         "check_not_root": ended("--check", user=USER),
         "signal": end_by_signal(),
         "duration": end_by_duration_through_a_socket(),

@@ -14,6 +14,7 @@ import pytest
 from httpcapture import open_capture
 from httpreport.recording import Recording, load
 from httpreport.selection import Selection
+from make_zipapp import make
 from vm import recorded
 
 SECOND = 1_000_000_000
@@ -39,7 +40,7 @@ class Ends:
 def ends(tmp_path_factory: pytest.TempPathFactory) -> Ends:
     out = tmp_path_factory.mktemp("ends")
     sources = [Path(__file__).with_name(name) for name in ("ends_driver.py", "hidden_client.py")]
-    sources.append(recorded.TESTS / "workload")
+    sources += [recorded.TESTS / "workload", make(tmp_path_factory.mktemp("pyz") / "httprec.pyz")]
     recorded.run(["python3", "ends_driver.py", str(KILLS)], sources, out, timeout_s=300 + 15 * KILLS)
     return Ends(out, json.loads((out / "ends.json").read_text()))
 
@@ -132,7 +133,7 @@ def test_what_cannot_work_is_refused_in_one_line(ends: Ends, name: str, says: st
     assert (ends.out / "existing.cap").read_text() == "precious"
 
 
-def test_check_says_that_all_works_here(ends: Ends) -> None:
+def test_the_zipapp_says_that_all_works_here_with_the_packages_of_the_distribution_only(ends: Ends) -> None:
     *rows, verdict = ends.seen["check"]["printed"].splitlines()
     assert {row[18:22].strip() for row in rows} == {"yes"}
     assert verdict == "httprec can record here, with fexit"
