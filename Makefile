@@ -30,4 +30,7 @@ wheel: ## build the wheel into dist/
 zipapp: ## build the recorder as one file, dist/httprec.pyz
 	@tests/run.sh zipapp
 
-.PHONY: help demo test lint bench fuzz soak wheel zipapp
+man: ## write man pages and shell completions into dist/share/
+	@tests/run.sh man
+
+.PHONY: help demo test lint bench fuzz soak wheel zipapp man

@@ -118,8 +118,10 @@ def _record(
         _say(f"Next: {parts.next_command}")
 
 
-@click.command(context_settings={"help_option_names": ["-h", "--help"]})
-@click.option("-o", "output", metavar="FILE", required=True, help="Capture to write; - for standard output.")
+@click.command(context_settings={"help_option_names": ["-h", "--help"]}, short_help="record slow HTTP calls of a host")
+@click.option(
+    "-o", "output", metavar="FILE", type=click.Path(), required=True, help="Capture to write; - for standard output."
+)
 @click.option(
     "-t",
     "threshold_ms",
@@ -206,7 +208,7 @@ def _record(
     help="Show what this host can do, and why not; exit with 0 if it can record, else 1.",
 )
 @click.version_option(__version__, "-V", "--version", prog_name="httprec", message="%(prog)s %(version)s")
-def _command(
+def command(
     *,
     output: str,
     threshold_ms: float,
@@ -269,7 +271,7 @@ def _command(
 def main() -> None:
     """Exit codes: 0 done, 1 failed, 2 usage."""
     try:
-        _command(prog_name="httprec")
+        command(prog_name="httprec")
     except RecorderError as error:
         _say(f"httprec: {error}")
         sys.exit(1)

@@ -43,8 +43,10 @@ def milliseconds(context: click.Context, parameter: click.Parameter, value: floa
     return value
 
 
-@click.command(context_settings={"help_option_names": ["-h", "--help"]})
-@click.argument("capture")
+@click.command(
+    context_settings={"help_option_names": ["-h", "--help"]}, short_help="report the slow HTTP calls of a capture"
+)
+@click.argument("capture", type=click.Path())
 @click.option(
     "-t",
     "threshold",
@@ -65,12 +67,14 @@ def milliseconds(context: click.Context, parameter: click.Parameter, value: floa
     "-o",
     "directory",
     metavar="DIR",
+    type=click.Path(),
     help=f"Where to write {STACK_TRACES} and {FOLDED}. Default: here, but no files with --json.",
 )
 @click.option("-f", "force", is_flag=True, help="Replace files that exist.")
 @click.option(
     "--symfs",
     metavar="DIR",
+    type=click.Path(),
     help="Look for binaries below DIR first, by their paths on the recorded host.",
 )
 @click.option(
