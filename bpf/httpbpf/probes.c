@@ -195,38 +195,46 @@ RAW_TRACEPOINT_PROBE(inet_sock_set_state)
 
 #ifdef USE_FEXIT
 
-int kfunc__tcp_sendmsg(unsigned long long *ctx)
+#ifdef MODULE_KFUNC_PROBE /* BCC 0.28 and later: aborts on a name without a module's */
+#define AT_ENTRY(function) int kfunc__vmlinux__##function(unsigned long long *ctx)
+#define AT_EXIT(function) int kretfunc__vmlinux__##function(unsigned long long *ctx)
+#else
+#define AT_ENTRY(function) int kfunc__##function(unsigned long long *ctx)
+#define AT_EXIT(function) int kretfunc__##function(unsigned long long *ctx)
+#endif
+
+AT_ENTRY(tcp_sendmsg)
 {
 	return send_enters(ctx, ctx[0], first_buffer(ctx[1]));
 }
 
-int kretfunc__tcp_sendmsg(unsigned long long *ctx)
+AT_EXIT(tcp_sendmsg)
 {
 	return send_returns(ctx[TCP_SENDMSG_ARGUMENTS]);
 }
 
-int kfunc__tcp_recvmsg(unsigned long long *ctx)
+AT_ENTRY(tcp_recvmsg)
 {
 	return receive_enters(ctx[0], ctx[1], ctx[2], ctx[TCP_RECVMSG_FLAGS]);
 }
 
-int kretfunc__tcp_recvmsg(unsigned long long *ctx)
+AT_EXIT(tcp_recvmsg)
 {
 	return receive_returns(ctx, ctx[TCP_RECVMSG_ARGUMENTS]);
 }
 
-int kfunc__tcp_close(unsigned long long *ctx)
+AT_ENTRY(tcp_close)
 {
 	return close_enters(ctx[0]);
 }
 
 #ifdef TCP_SENDPAGE_ARGUMENTS /* sends pages of a file; gone in 6.5, commit dc97391e6610 */
-int kfunc__tcp_sendpage(unsigned long long *ctx)
+AT_ENTRY(tcp_sendpage)
 {
 	return send_enters(ctx, ctx[0], (struct user_buffer){});
 }
 
-int kretfunc__tcp_sendpage(unsigned long long *ctx)
+AT_EXIT(tcp_sendpage)
 {
 	return send_returns(ctx[TCP_SENDPAGE_ARGUMENTS]);
 }
