@@ -3,13 +3,16 @@
 SECONDS ?= 60
 
 help: ## what there is
-	@sed -nE 's/^([a-z]+):.*## (.*)/  make \1\t\2/p' $(MAKEFILE_LIST)
+	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1\t\2/p' $(MAKEFILE_LIST)
 
 demo: ## record slow calls of real programs on a real kernel, and report them
 	@tests/run.sh demo
 
 test: ## build and install the wheel, then lint, check types, and run every test
 	@tests/run.sh test
+
+test-kernels: ## the same calls on every kernel, with the BCC and the Python of every Debian
+	@tests/run.sh test-kernels
 
 lint: ## ruff and mypy
 	@tests/run.sh lint
@@ -33,4 +36,4 @@ zipapp: ## build the recorder as one file, dist/httprec.pyz
 man: ## write man pages and shell completions into dist/share/
 	@tests/run.sh man
 
-.PHONY: help demo test lint bench fuzz soak wheel zipapp man
+.PHONY: help demo test test-kernels lint bench fuzz soak wheel zipapp man

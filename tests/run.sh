@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Law: what a target of the Makefile needs is there, then the target is done; each step is named and timed.
 #
-#     tests/run.sh demo|test|lint|bench|fuzz [SECONDS]|soak [SECONDS]|wheel|zipapp|man
+#     tests/run.sh demo|test|test-kernels|lint|bench|fuzz [SECONDS]|soak [SECONDS]|wheel|zipapp|man
 #
 # Debian packages are installed where they are missing. Python is Debian's. What pyproject.toml names is installed
 # once for each content of it, in the user's caches; the wheel under test is built and installed anew in every run,
@@ -118,6 +118,11 @@ test)
     echo "== Tests"
     "$installed/bin/python" -P -m pytest # its last line is ours; tests/conftest.py adds the time of the whole
     ;;
+test-kernels)
+    prepare "${guest_packages[@]}"
+    echo "== Tests"
+    "$installed/bin/python" -P -m pytest -m "" tests/vm/test_kernels.py
+    ;;
 lint)
     step "Debian packages" debian_packages
     step "Python packages of pyproject.toml" python_packages
@@ -154,7 +159,7 @@ man)
     step "Write man pages and completions" "$installed/bin/python" tests/make_man.py dist/share
     ;;
 *)
-    echo "usage: tests/run.sh demo|test|lint|bench|fuzz [SECONDS]|soak [SECONDS]|wheel|zipapp|man" >&2
+    echo "usage: tests/run.sh demo|test|test-kernels|lint|bench|fuzz [SECONDS]|soak [SECONDS]|wheel|zipapp|man" >&2
     exit 2
     ;;
 esac

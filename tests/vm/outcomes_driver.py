@@ -21,7 +21,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -438,13 +438,14 @@ RECORDERS = {
 }
 
 
-def main() -> int:
-    early = Pair("older")
-    seen, waiting = {}, [early]
-    with recordings({Path(f"{OUT}/{name}.cap"): options for name, options in RECORDERS.items()}):
-        early.go()
-        seen["older"] = early.result()
-        for name in SCENARIOS:
+def main(recorders: Sequence[str], scenarios: Sequence[str]) -> int:
+    early = [Pair(name) for name in scenarios if name == "older"]
+    seen, waiting = {}, list(early)
+    with recordings({Path(f"{OUT}/{name}.cap"): RECORDERS[name] for name in recorders}):
+        for pair in early:
+            pair.go()
+            seen[pair.name] = pair.result()
+        for name in scenarios:
             if name != "older":
                 pair = Pair(name)
                 seen[name] = pair.result()
@@ -460,10 +461,10 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    if len(sys.argv) == 1:
-        sys.exit(main())
-    side, scenario_name, *rest = sys.argv[1:]
-    if side == "server":
-        server_main(scenario_name)
+    if sys.argv[1:2] == ["server"]:
+        server_main(sys.argv[2])
+    elif sys.argv[1:2] == ["client"]:
+        client_main(sys.argv[2], int(sys.argv[3]))
     else:
-        client_main(scenario_name, int(rest[0]))
+        chosen = [names.split(",") for names in sys.argv[1:]]
+        sys.exit(main(*(chosen or (list(RECORDERS), list(SCENARIOS)))))

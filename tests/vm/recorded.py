@@ -5,15 +5,20 @@ from __future__ import annotations
 import importlib.util
 import shlex
 import shutil
+import subprocess
+import sys
 import tempfile
-from collections.abc import Iterable
+import zipfile
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from vm import guest
+from vm import cache, guest
 
 TESTS = Path(__file__).resolve().parent.parent
 RECORDER = ("httprec", "httpbpf", "httpcapture")
 SCRIPT = "export PYTHONPATH=/tmp/job PYTHONDONTWRITEBYTECODE=1\nexec {command}\n"
+# What Debian 11 has no package of: for its Python, as README.md has it.
+WHEELS = {"bullseye": [["zstandard==0.25.0", "--python-version=3.9", "--platform=manylinux2014_x86_64"]]}
 UNNEEDED = shutil.ignore_patterns("__pycache__", "test_*")
 
 
@@ -23,25 +28,43 @@ def run(
     out: Path,
     *,
     timeout_s: float,
+    suite: str = "bookworm",
     kernel: str | None = None,
     verbose: bool = False,
 ) -> str:
-    """Run `command` as root in a guest, in a folder with `sources` (files, or folders), and fetch its /tmp/out into
-    `out`. The recorder is `python3 -m httprec` there. Gives the console, and shows it meanwhile if `verbose`; raises
-    GuestError also when the command fails.
+    """Run `command` as root in a guest (`suite` and `kernel` as for guest.run), in a folder with `sources` (files, or
+    folders), and fetch its /tmp/out into `out`. The recorder is `python3 -m httprec` there. Gives the console, and
+    shows it meanwhile if `verbose`; raises GuestError also when the command fails.
     """
     with tempfile.TemporaryDirectory(prefix="httprec-job-") as folder:
         job = Path(folder)
+        for wheel in WHEELS.get(suite, ()):
+            unpack(wheel, job)
         for source in (*map(installed, RECORDER), *sources):
             if source.is_dir():
                 shutil.copytree(source, job / source.name, ignore=UNNEEDED)
             else:
                 shutil.copy(source, job)
         (job / "run.sh").write_text(SCRIPT.format(command=shlex.join(command)))
-        result = guest.run(job, out, kernel=kernel, timeout_s=timeout_s, verbose=verbose)
+        result = guest.run(job, out, suite=suite, kernel=kernel, timeout_s=timeout_s, verbose=verbose)
     if result.exit_code != 0:
         raise guest.GuestError(f"{shlex.join(command)} ended with status {result.exit_code}:\n{result.console}")
     return result.console
+
+
+def unpack(wheel: Sequence[str], folder: Path) -> None:
+    """A Python package that a suite lacks, into `folder`, as pip has it. Raises GuestError."""
+
+    def download(space: Path) -> Path:
+        command = [sys.executable, "-m", "pip", "download", "--no-deps", "--only-binary=:all:", "--dest", str(space)]
+        done = subprocess.run([*command, *wheel], check=False, capture_output=True, text=True)
+        found = list(space.glob("*.whl"))
+        if done.returncode != 0 or len(found) != 1:
+            raise guest.GuestError(f"{shlex.join(command)}: {done.stderr.strip()}")
+        return found[0]
+
+    with zipfile.ZipFile(cache.entry("wheel", cache.key(*wheel), download, keep=5)) as archive:
+        archive.extractall(folder)
 
 
 def installed(package: str) -> Path:
