@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from commands import environment
@@ -54,3 +55,27 @@ def test_nothing_is_gained_where_the_bounding_set_cannot_be_changed() -> None:
     after = after_drop("yes", "setpriv", "--bounding-set=-setpcap")
     assert after["CapPrm"] == after["CapEff"] == NEEDED
     assert after["NoNewPrivs"] == 1
+
+
+# Makes a part for the user behind sudo and removes it, with what is kept for that or without.
+MAKE_AND_REMOVE = """
+import os, sys
+from httprec import privileges
+from httprec.output import open_output, remove
+privileges.drop(lambda: True, privileges.TO_ROTATE if sys.argv[1] == "rotates" else ())
+open_output("part", replace=False).close()
+print(os.stat("part").st_uid)
+remove("part")
+"""
+
+
+@pytest.mark.parametrize(("rotates", "said"), [("rotates", "65534\n"), ("does not", "")])
+def test_parts_can_be_made_and_removed_in_a_users_folder(tmp_path: Path, rotates: str, said: str) -> None:
+    """One that is sticky too, as /tmp is: who does not own a file must not remove it."""
+    os.chown(tmp_path, 65534, 65534)
+    tmp_path.chmod(0o1755)
+    variables = {**environment(), "SUDO_UID": "65534", "SUDO_GID": "65534"}
+    command = [sys.executable, "-c", MAKE_AND_REMOVE, rotates]
+    done = subprocess.run(command, cwd=tmp_path, env=variables, check=False, capture_output=True, text=True)
+    assert (done.stdout, done.returncode == 0) == (said, bool(said)), done.stderr
+    assert not os.listdir(tmp_path)
