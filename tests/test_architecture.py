@@ -28,10 +28,14 @@ SHELL = {
     "binaries.py": FILES | BUILTINS,
     "cache.py": FILES | BUILTINS,
     "debuginfod.py": NETWORK | {"time"},
+    "digest.py": {"open", "pathlib"},
     "line_worker.py": {"print"},
     "lines.py": {"os", "subprocess", "time"},
     "main.py": FILES | BUILTINS,
+    "many.py": FILES | {"multiprocessing", "open"},
     "outputs.py": FILES | BUILTINS,
+    "progress.py": {"io", "time"},
+    "spool.py": {"open", "os", "pathlib"},
 }
 # Of those modules, what is computation only, and heads of longer names.
 PURE = {"io.BytesIO", "os.fsdecode", "os.fsencode", "os.path.basename"} | {"io", "os", "os.path"}

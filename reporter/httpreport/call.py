@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Iterator
-from datetime import datetime, timedelta, timezone
+from datetime import datetime, timedelta
 from functools import lru_cache
 from ipaddress import IPv6Address
 from typing import NamedTuple
@@ -110,6 +110,7 @@ def address_text(address: bytes) -> str:
     return str(parsed.ipv4_mapped or parsed)
 
 
+@lru_cache(maxsize=1 << 10)
 def word(kind: type[enum.IntEnum], number: int) -> str:
     """An enumeration's value in words; a number that this version does not know as `unknown (7)`."""
     try:
@@ -132,10 +133,15 @@ def kind(call: Call) -> str:
 
 def moment(meta: Meta, at_ns: int) -> str:
     """A time on CLOCK_MONOTONIC as ISO 8601 in UTC, by the pair of clocks in META."""
-    microseconds = (meta.started_realtime_ns + at_ns - meta.started_monotonic_ns) // 1000
+    seconds, nanoseconds = divmod(meta.started_realtime_ns + at_ns - meta.started_monotonic_ns, 1_000_000_000)
+    second = _second(seconds)
+    return f"{second}.{nanoseconds // 1000:06}+00:00" if second else "unknown"
+
+
+@lru_cache(maxsize=1 << 12)
+def _second(seconds: int) -> str:
+    """Seconds since 1970 as ISO 8601 without the zone, empty beyond the year 9999."""
     try:
-        return (datetime(1970, 1, 1, tzinfo=timezone.utc) + timedelta(microseconds=microseconds)).isoformat(
-            timespec="microseconds"
-        )
+        return (datetime(1970, 1, 1) + timedelta(seconds=seconds)).isoformat(timespec="seconds")
     except OverflowError:
-        return "unknown"
+        return ""

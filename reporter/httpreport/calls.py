@@ -1,20 +1,20 @@
 """Calls are one numpy array, so that a million of them are filtered, joined and summed without a loop.
 
-A batch of the capture becomes rows of RECORDED (`from_batch`); joined with their completions they become rows
-of CALL (`complete`). From here on t0 <= t1 <= t2 <= t3 holds for every call, whatever the file said.
+A capture's columns (`columns.py`) have the fields of RECORDED; those calls that are kept become rows of CALL, and are
+joined with their completions (`complete`). From there on t0 <= t1 <= t2 <= t3 holds for every call, whatever the file
+said.
 """
 
 from __future__ import annotations
 
-import re
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
-from httpcapture import Calls, Completions, Layout, Outcome, StackStatus
+from httpcapture import Outcome, StackStatus
 
-from . import payload
-from .errors import ReportError
+from .numbering import UNKNOWN, Numbering, Numbers, words_of
 
 LATEST_NS = 1 << 62  # 146 years after boot: a time beyond it is damage
 
@@ -76,25 +76,10 @@ Array = npt.NDArray[np.void]
 Integers = npt.NDArray[np.uint64]
 
 
-def from_batch(batch: Calls | Completions, layout: Layout, dtype: np.dtype[np.void]) -> Array:
-    """The rows of a batch as an array of `dtype` (RECORDED or COMPLETION); other columns are left out.
+class ByName(Protocol):
+    """Calls by the name of a field: an array of them, or columns."""
 
-    Raises ReportError where a field is missing or wider than in `dtype`.
-    """
-    rows = np.empty(batch.rows, dtype)
-    types = {field.name: field.type for field in layout.fields}
-    for name in dtype.names or ():
-        if name not in types and name in ADDED:
-            rows[name] = ADDED[name]
-            continue
-        if name not in types or name not in batch.columns:
-            raise ReportError(f"the capture has no field '{name}', which this httpreport needs: use a newer httpreport")
-        column = np.frombuffer(batch.columns[name], _dtype_of(types[name]), batch.rows)
-        if not np.can_cast(column.dtype, dtype[name], "safe"):
-            what = f"the capture's field '{name}' is {types[name]}, wider than this httpreport knows"
-            raise ReportError(f"{what}: use a newer httpreport")
-        rows[name] = column
-    return rows
+    def __getitem__(self, name: str, /) -> Any: ...
 
 
 def add_up(column: bytes | bytearray, width: int) -> bytes:
@@ -102,49 +87,44 @@ def add_up(column: bytes | bytearray, width: int) -> bytes:
     return np.cumsum(np.frombuffer(column, f"<u{width}"), dtype=f"<u{width}").tobytes()
 
 
-def make_possible(calls: Array) -> int:
-    """Hold t0 <= t1 <= t2 by changing the calls (RECORDED) in place, and count those whose t0 or t2 cannot
-    be: their duration becomes 0."""
-    impossible = (calls["t2"] < calls["t0"]) | (calls["t2"] > LATEST_NS)
-    calls["t0"] = np.minimum(calls["t0"], LATEST_NS)
-    calls["t2"] = np.where(impossible, calls["t0"], calls["t2"])
-    calls["t1"] = np.clip(calls["t1"], calls["t0"], calls["t2"])
-    return int(np.count_nonzero(impossible))
-
-
-def complete(recorded: Array, completions: Array, *, all_known: bool) -> Array:
-    """RECORDED calls as CALL: joined with their COMPLETION by (connection, sequence), of several the one with
+def complete(calls: Array, completions: Array, *, all_known: bool) -> None:
+    """Give calls (CALL) their t3: join each with its COMPLETION by (connection, sequence), of several the one with
     the latest t3. A call without one had t3 = t2; that is certain only if `all_known`, that is, no completion
     was lost."""
-    calls = np.empty(len(recorded), CALL)
-    for name in RECORDED.names or ():
-        calls[name] = recorded[name]
-    calls["kind"], calls["method"], calls["status"] = payload.read(calls["request_head"], calls["response_head"])
+    outcome = calls["outcome"]
     calls["t3"] = calls["t2"]
-    ended = np.isin(calls["outcome"], (Outcome.EOF, Outcome.RESET, Outcome.CLOSED))
-    calls["t3_known"] = ended | (all_known & (calls["outcome"] == Outcome.ANSWERED))
-    _join(calls, completions)
-    return calls
-
-
-def _join(calls: Array, completions: Array) -> None:
-    if not len(calls) or not len(completions):
-        return
-    connections = _numbered(np.concatenate([calls["connection"], completions["connection"]]))
-    sequences = np.concatenate([calls["sequence"], completions["sequence"]])
-    keys = connections << np.uint64(32) | sequences
-    wanted, offered = keys[: len(calls)], keys[len(calls) :]
-    order = np.lexsort((completions["t3"], offered))
-    latest = order[np.maximum(np.searchsorted(offered[order], wanted, side="right") - 1, 0)]
-    completion = completions[latest]
-    found = (offered[latest] == wanted) & (calls["outcome"] == Outcome.ANSWERED)
-    found &= (completion["t3"] >= calls["t2"]) & (completion["t3"] <= LATEST_NS)
+    ended = (outcome == Outcome.EOF) | (outcome == Outcome.RESET) | (outcome == Outcome.CLOSED)
+    calls["t3_known"] = ended | (all_known & (outcome == Outcome.ANSWERED))
+    wanted, offered, distinct = numbered_alike(calls, completions)
+    useful = np.flatnonzero(offered != UNKNOWN)
+    by_end = useful[np.argsort(completions["t3"][useful], kind="stable")]
+    latest = np.full(distinct, UNKNOWN)
+    latest[offered[by_end]] = by_end
+    places = np.flatnonzero((wanted != UNKNOWN) & (outcome == Outcome.ANSWERED))
+    chosen = latest[wanted[places]]
+    places, completion = places[chosen != UNKNOWN], completions[chosen[chosen != UNKNOWN]]
+    possible = (completion["t3"] >= calls["t2"][places]) & (completion["t3"] <= LATEST_NS)
+    places, completion = places[possible], completion[possible]
     for name in ("t3", "sent", "received"):
-        calls[name][found] = completion[name][found]
-    calls["t3_known"] |= found
+        calls[name][places] = completion[name]
+    calls["t3_known"][places] = True
 
 
-def duration_ns(calls: Array) -> Integers:
+def numbered_alike(calls: Array, completions: Array) -> tuple[Numbers, Numbers, int]:
+    """Numbers that are equal where a call and a completion belong together, and how many there are. The fewer of both
+    are all numbered, of the others only those that belong to one of them."""
+    keys = Numbering(2)
+    if len(calls) < len(completions):
+        return keys.number(*_key(calls)), keys.find(*_key(completions)), len(keys)
+    offered = keys.number(*_key(completions))
+    return keys.find(*_key(calls)), offered, len(keys)
+
+
+def _key(rows: Array) -> list[Integers]:
+    return [*words_of(rows["connection"]), *words_of(rows["sequence"])]
+
+
+def duration_ns(calls: ByName) -> Integers:
     """t2 - t0 of each call."""
     return np.asarray(calls["t2"] - calls["t0"], np.uint64)
 
@@ -152,16 +132,3 @@ def duration_ns(calls: Array) -> Integers:
 def total(values: Integers) -> int:
     """The exact sum, however large: the halves of up to 2**32 values are summed apart."""
     return (int((values >> np.uint64(32)).sum()) << 32) + int((values & np.uint64(0xFFFFFFFF)).sum())
-
-
-def _numbered(connections: Integers) -> Integers:
-    """Small numbers (fewer than 2**32) that are equal where the connections are."""
-    return np.unique(connections, return_inverse=True)[1].astype(np.uint64)
-
-
-def _dtype_of(type_name: str) -> np.dtype[np.generic]:
-    """The column type of a Field: u8 to u64 count bits, bytesN bytes."""
-    unsigned = re.fullmatch(r"u(8|16|32|64)", type_name)
-    if unsigned:
-        return np.dtype(f"<u{int(unsigned[1]) // 8}")
-    return np.dtype(f"S{int(type_name[len('bytes') :])}")

@@ -4,13 +4,15 @@ wrongly."""
 from __future__ import annotations
 
 import enum
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from .call import moment
-from .clean import comm, printable
+from .clean import printable
 from .losses import losses
 from .recording import Recording
 from .selection import Selection, covered
+from .sums import Sums
 
 NAMES_LISTED = 20
 
@@ -24,6 +26,7 @@ class Cause(enum.Enum):
     CUT_OFF = "cut_off"
     DAMAGE = "damage"
     NOTHING_KEPT = "nothing_kept"
+    NOT_LISTED = "not_listed"
     BINARIES = "binaries"
 
 
@@ -37,11 +40,12 @@ def cautions(recording: Recording, selection: Selection) -> list[Caution]:
     """Everything that the reader has to know before the first call."""
     return [
         *_cut_off(recording),
-        *(Caution(Cause.LOST, line) for line in losses(recording.lost, _times_of_losses(recording))),
+        *(Caution(Cause.LOST, line) for line in losses(recording.lost, times_of_losses(recording))),
         *_impossible(recording),
         *_threshold(recording, selection),
         *_filter(recording, selection),
         *_nothing_kept(recording, selection),
+        *_not_listed(recording),
     ]
 
 
@@ -65,7 +69,7 @@ def _cut_off(recording: Recording) -> list[Caution]:
     return []
 
 
-def _times_of_losses(recording: Recording) -> dict[str, str]:
+def times_of_losses(recording: Recording) -> dict[str, str]:
     """To the second, by cause: the recorder looks at its counters once a second."""
     times = {}
     for cause, span in recording.lost_between.items():
@@ -104,13 +108,31 @@ def _filter(recording: Recording, selection: Selection) -> list[Caution]:
 
 
 def _nothing_kept(recording: Recording, selection: Selection) -> list[Caution]:
-    if len(recording.calls):
+    if recording.kept:
         return []
-    if not recording.tallies:
+    if not recording.recorded:
         return [Caution(Cause.NOTHING_KEPT, "the capture holds no call")]
-    busiest = sorted(recording.tallies.items(), key=lambda item: (-item[1].calls, item[0]))
-    there = [f"{comm(name)} ({tally.calls:,}, slowest {tally.slowest_ns / 1e6:.2f} ms)" for name, tally in busiest]
+    there = [f"{what} in the capture: {_listed(values)}" for what, values in recording.there.values().items()]
+    if selection.filters.since or selection.filters.until:
+        first, last = (moment(recording.meta, ns) for ns in (recording.there.first_ns, recording.there.last_ns))
+        there.append(f"calls in the capture began from {first} to {last}")
+    return [Caution(Cause.NOTHING_KEPT, f"no call passes the filter ({selection}); {'; '.join(there)}")]
+
+
+def _listed(values: Mapping[str, Sums]) -> str:
+    """Those with the most calls."""
+    busiest = sorted(values.items(), key=lambda item: (-item[1].calls, item[0]))
+    there = [f"{text} ({sums.calls:,}, slowest {sums.slowest_ns / 1e6:.2f} ms)" for text, sums in busiest]
     rest = f", and {len(there) - NAMES_LISTED:,} more" if len(there) > NAMES_LISTED else ""
-    listed = ", ".join(there[:NAMES_LISTED]) + rest
-    text = f"no call passes the filter ({selection}); processes in the capture: {listed}"
-    return [Caution(Cause.NOTHING_KEPT, text)]
+    return ", ".join(there[:NAMES_LISTED]) + rest
+
+
+def _not_listed(recording: Recording) -> list[Caution]:
+    listed = len(recording.calls)
+    if listed == recording.kept:
+        return []
+    text = (
+        f"only the {listed:,} longest of {recording.kept:,} calls are listed one by one: "
+        "sums and stacks are of all of them; list others by a higher -t or a narrower -p"
+    )
+    return [Caution(Cause.NOT_LISTED, text)]

@@ -12,21 +12,17 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 
-import numpy as np
-
 from . import clean
-from .calls import duration_ns, total
-from .report import Report, by_stack
+from .report import Report
 from .trace import Incomplete, StackTrace
 
 
 def folded(report: Report) -> Iterator[str]:
     """The lines, without newlines. Their weights sum up to the durations, each rounded down to
     microseconds."""
-    microseconds = duration_ns(report.recording.calls) // np.uint64(1000)
     weights: Counter[str] = Counter()
-    for group in by_stack(report):
-        weights[fold(report.process(group.first), report.trace(group.first))] += total(microseconds[group.members])
+    for key, sums in report.recording.by_stack.items():
+        weights[fold(key.process, report.traces[report.trace_of_key[key]])] += sums.microseconds
     for stack, weight in sorted(weights.items(), key=lambda item: item[0].encode()):
         yield f"{stack} {weight}"
 

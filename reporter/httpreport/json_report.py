@@ -3,8 +3,8 @@
 - `format` "httpreport", `version` 1.
 - `capture`: `file`, `host`, `kernel`, `arch`, `tool`, `started` (ISO 8601, UTC), `threshold_ns`,
   `process_filters`.
-- `selection`: `threshold_ns` and `names`: what -t and -p asked for.
-- `warnings`: `cause` (threshold, filter, lost, cut_off, damage, nothing_kept, binaries) and `text`.
+- `selection`: `threshold_ns` and `names`: what -t and -p asked for; `filters`: the other filters in words, "" without.
+- `warnings`: `cause` (threshold, filter, lost, cut_off, damage, nothing_kept, not_listed, binaries) and `text`.
 - `ledger`: `recorded` and `kept` calls, `lost` (a count by cause), `lost_between` (by cause, when its count was first
   and last seen to rise, each within a second of it), `complete` (false: something was lost or cut off).
 - `frames`: how many `total` frames the calls have, how many are `named`, `unnamed` (a count by reason) and `guessed`
@@ -23,6 +23,9 @@
   t2; at least so much unless `response_end_known`), `sent` and `received` (bytes), `connection` and
   `sequence`, `stack_id` (its number, as in the text) and `trace`; `receive_trace`: that of `receive_tid`, where it was
   recorded and thread or stack trace are others than those of the side that sends, else null.
+
+Of several captures it is a document with `format` "httpreport captures", `version` 1, `unreadable` (a list of `file`
+and `reason`) and `reports`: the document of each other capture, in the order of the command line.
 
 Recorded texts are printable, as everywhere (`clean.py`). Written piece by piece, so memory does not grow with
 it.
@@ -82,11 +85,12 @@ def _head(report: Report, capture: str) -> dict[str, Any]:
         "selection": {
             "threshold_ns": report.selection.threshold_ns,
             "names": list(map(printable, report.selection.names)),
+            "filters": str(report.selection.filters),
         },
         "warnings": [{"cause": caution.cause.value, "text": caution.text} for caution in report.cautions],
         "ledger": {
             "recorded": recording.recorded,
-            "kept": len(recording.calls),
+            "kept": recording.kept,
             "lost": {printable(cause): count for cause, count in recording.lost.items() if count},
             "lost_between": {
                 printable(cause): [moment(recording.meta, at_ns) for at_ns in span]

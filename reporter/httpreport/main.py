@@ -9,25 +9,24 @@ import io
 import os
 import sys
 from collections.abc import Sequence
-from contextlib import closing
-from dataclasses import replace
+from typing import Any
 
 import click
 
-from httpcapture import CaptureError, Reader, open_capture
+from httpcapture import CaptureError, Reader
 
-from . import __version__, outputs, terminal
-from .binaries import Binaries
+from . import __version__, many, outputs, terminal
 from .calls import add_up
-from .cautions import Cause, Caution, incomplete
+from .cautions import incomplete
 from .clean import printable
 from .debuginfod import Debuginfod
+from .digest import Request, read_report
 from .errors import ReportError
 from .fold import folded
 from .json_report import document
-from .recording import load
-from .report import Report, make_report
-from .selection import Selection
+from .options import filter_options, filters_of
+from .progress import Bar, Watched
+from .report import Report
 from .text import text
 
 STACK_TRACES = "stack_traces.txt"
@@ -46,7 +45,7 @@ def milliseconds(context: click.Context, parameter: click.Parameter, value: floa
 @click.command(
     context_settings={"help_option_names": ["-h", "--help"]}, short_help="report the slow HTTP calls of a capture"
 )
-@click.argument("capture", type=click.Path())
+@click.argument("captures", nargs=-1, required=True, metavar="CAPTURE...", type=click.Path())
 @click.option(
     "-t",
     "threshold",
@@ -63,6 +62,7 @@ def milliseconds(context: click.Context, parameter: click.Parameter, value: floa
     help="Only calls of the process or thread NAME: exact, case-sensitive, its first 15 bytes count; "
     "with *, ? or [ a shell pattern. May be given more than once.",
 )
+@filter_options
 @click.option(
     "-o",
     "directory",
@@ -96,10 +96,16 @@ def milliseconds(context: click.Context, parameter: click.Parameter, value: floa
     is_flag=True,
     help="Print one JSON document instead of the summary; warnings go to standard error.",
 )
-@click.option("--strict", is_flag=True, help="Exit with status 3 if anything was lost or cut off.")
+@click.option(
+    "--jobs",
+    type=click.IntRange(1, 1024),
+    metavar="N",
+    help="Of several captures, how many to read at a time. Default: one a CPU.",
+)
+@click.option("--strict", is_flag=True, help="Exit with status 3 if anything was lost, cut off or unreadable.")
 @click.version_option(__version__, "-V", "--version", message="httpreport %(version)s")
 def main(  # noqa: PLR0917 (one an option)
-    capture: str,
+    captures: tuple[str, ...],
     threshold: float | None,
     names: tuple[str, ...],
     directory: str | None,
@@ -108,9 +114,12 @@ def main(  # noqa: PLR0917 (one an option)
     debuginfod: bool,
     debuginfod_urls: tuple[str, ...],
     as_json: bool,
+    jobs: int | None,
     strict: bool,
+    **filters: Any,
 ) -> None:
-    """Report the slow HTTP calls in CAPTURE, a file made by httprec (- reads standard input).
+    """Report the slow HTTP calls in each CAPTURE: a file made by httprec, a folder of such *.cap files, or - for
+    standard input.
 
     Writes stack_traces.txt, every call with its stack trace, the longest first, and stacks.folded for
     flamegraph.pl; prints a summary. The capture holds what stack traces need. A binary or a debug file on this machine
@@ -124,61 +133,105 @@ def main(  # noqa: PLR0917 (one an option)
     try:
         if directory is not None:
             outputs.check(directory, (STACK_TRACES, FOLDED), force=force)
-        with closing(Binaries(symfs, asked_servers(debuginfod, debuginfod_urls))) as binaries:
-            report = read_report(capture, threshold, names, binaries)
-        written = [] if directory is None else write_files(report, capture, directory)
+        servers = asked_servers(debuginfod, debuginfod_urls)
+        request = Request(threshold, names, filters_of(**filters), symfs, tuple(servers))
+        paths = many.captures_of(captures)
+        if len(paths) == 1:
+            complete = report_one(paths[0], request, directory, as_json)
+        else:
+            complete = report_many(paths, request, directory, as_json, jobs or len(os.sched_getaffinity(0)))
     except (ReportError, CaptureError) as error:
         raise SystemExit(failed(str(error))) from None
-    if as_json:
-        print_json(report, capture)
-    else:
-        print_summary(report, capture, written)
-    if strict and incomplete(report.recording):
+    if strict and not complete:
         raise SystemExit(INCOMPLETE)
 
 
-def read_report(capture: str, threshold: float | None, names: tuple[str, ...], binaries: Binaries) -> Report:
+def report_one(capture: str, request: Request, directory: str | None, as_json: bool) -> bool:
+    """Returns whether nothing was lost or cut off. Raises ReportError and CaptureError."""
+    with Bar(printable(capture), size_of(capture)) as bar:
+        report = read_report(capture, request, open_watched(capture, bar))
+    written = [] if directory is None else write_files(report, capture, directory)
+    if as_json:
+        terminal.print_cautions(terminal.console(sys.stderr), report.cautions)
+        sys.stdout.writelines(document(report, capture))
+    else:
+        out = terminal.console(sys.stdout)
+        terminal.print_cautions(out, report.cautions)
+        terminal.print_summary(out, report, capture)
+        terminal.print_written(out, *written)
+    return not incomplete(report.recording)
+
+
+def report_many(paths: Sequence[str], request: Request, directory: str | None, as_json: bool, jobs: int) -> bool:
+    """Returns whether nothing was lost, cut off or unreadable. Raises ReportError."""
+    if "-" in paths:
+        raise ReportError("standard input cannot be one of several captures: write it to a file")
+    with many.scratch(directory) as folder, Bar(f"{len(paths):,} captures", sum(map(size_of, paths))) as bar:
+        parts = many.Parts(folder, paths)
+        whole = many.digest_all(
+            parts,
+            request,
+            jobs,
+            calls=directory is not None,
+            documents=as_json,
+            done=lambda path: bar.advance(size_of(path)),
+        )
+        if not whole.captures:
+            raise ReportError("; ".join(one.reason for one in whole.unreadable))
+        written = []
+        if directory is not None:
+            written.append(outputs.write(directory, STACK_TRACES, many.text(whole, parts)))
+            written.append(outputs.write(directory, FOLDED, many.folded(whole)))
+        if as_json:
+            sys.stdout.writelines(many.documents(whole, parts))
+    out = terminal.console(sys.stderr if as_json else sys.stdout)
+    terminal.print_warnings(out, many.warnings(whole))
+    if not as_json:
+        terminal.print_many(out, whole)
+        terminal.print_written(out, *written)
+    return not many.incomplete(whole)
+
+
+def open_watched(capture: str, bar: Bar) -> Reader:
     """Raises ReportError and CaptureError."""
+    if capture == "-":
+        return Reader(sys.stdin.buffer, "standard input", add_up)
     try:
-        with (
-            Reader(sys.stdin.buffer, "standard input", add_up)
-            if capture == "-"
-            else open_capture(capture, add_up) as reader
-        ):
-            selection = Selection.of(reader.meta, threshold, names)
-            recording = load(reader, selection)
+        file = Watched(open(capture, "rb", buffering=0), bar)  # noqa: SIM115 (the reader closes it)
     except OSError as error:
         raise ReportError(f"cannot read {capture}: {error.strerror or error}") from None
-    report = make_report(recording, selection, binaries.find)
-    problems = [Caution(Cause.BINARIES, printable(problem)) for problem in binaries.problems]
-    return replace(report, cautions=[*report.cautions, *problems])
+    try:
+        return Reader(file, capture, add_up)
+    except OSError as error:
+        file.close()
+        raise ReportError(f"cannot read {capture}: {error.strerror or error}") from None
+    except CaptureError:
+        file.close()
+        raise
 
 
-def asked_servers(from_environment: bool, urls: tuple[str, ...]) -> Debuginfod | None:
-    """The debuginfod servers to ask, None where none was asked for. Raises ReportError."""
+def size_of(path: str) -> int:
+    """Bytes, 0 where that cannot be told: it is for the bar only."""
+    try:
+        return os.stat(path).st_size
+    except OSError:
+        return 0
+
+
+def asked_servers(from_environment: bool, urls: tuple[str, ...]) -> list[str]:
+    """The debuginfod servers to ask. Raises ReportError."""
     servers = [*urls, *(os.environ.get("DEBUGINFOD_URLS", "").split() if from_environment else ())]
     if from_environment and not servers:
         raise ReportError("--debuginfod: DEBUGINFOD_URLS is not set: name a server with --debuginfod-url URL")
-    return Debuginfod(servers) if servers else None
+    if servers:
+        Debuginfod(servers)  # checks the URLs
+    return servers
 
 
 def write_files(report: Report, capture: str, directory: str) -> tuple[str, str]:
     """Write both files and return their paths. Raises ReportError."""
     traces = outputs.write(directory, STACK_TRACES, text(report, capture))
     return traces, outputs.write(directory, FOLDED, folded(report))
-
-
-def print_json(report: Report, capture: str) -> None:
-    terminal.print_cautions(terminal.console(sys.stderr), report.cautions)
-    for piece in document(report, capture):
-        sys.stdout.write(piece)
-
-
-def print_summary(report: Report, capture: str, written: Sequence[str]) -> None:
-    out = terminal.console(sys.stdout)
-    terminal.print_cautions(out, report.cautions)
-    terminal.print_summary(out, report, capture)
-    terminal.print_written(out, *written)
 
 
 def failed(message: str) -> int:

@@ -1,7 +1,8 @@
 """The first bytes of a request and of its response say what a call speaks; ports and names never do.
 
 HTTP/1 is a method and a blank in the request (RFC 9112, 3) or `HTTP/1.` in the response (4); TLS is a record
-header (RFC 8446, 5.1): content type, 3, a minor version. Anything else that was read is `tcp`.
+header (RFC 8446, 5.1): content type, 3, a minor version. Anything else that was read is `tcp`. Heads are compared as
+words of 64 bits, the first byte the lowest: a status is the second word of "HTTP/1.1 200".
 """
 
 from __future__ import annotations
@@ -12,9 +13,10 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from .numbering import Words, words_of
+
 METHODS = (b"GET", b"HEAD", b"POST", b"PUT", b"DELETE", b"CONNECT", b"OPTIONS", b"TRACE", b"PATCH")
-STATUS_AT = 9  # "HTTP/1.1 200"
-STATUS_DIGITS = 3
+ZERO = np.uint64(ord("0"))  # the first digit
 TLS_FIRST_TYPE, TLS_LAST_TYPE = 20, 24  # change_cipher_spec to heartbeat
 TLS_MAJOR, TLS_LAST_MINOR = 3, 4
 
@@ -42,39 +44,40 @@ class Payloads(NamedTuple):
 
 def read(request_heads: Heads, response_heads: Heads) -> Payloads:
     """Read S8 heads of requests and S16 heads of responses."""
-    request, response = _bytes_of(request_heads), _bytes_of(response_heads)
-    method = np.zeros(len(request), "S7")
-    for name in METHODS:
-        method[_starts(request, name + b" ")] = name
+    (request,), (response, rest) = words_of(request_heads), words_of(response_heads)
+    number = np.zeros(len(request), np.intp)  # of the method, from 1
+    for place, name in enumerate(METHODS, 1):
+        number[_starts(request, name + b" ")] = place
     version = _starts(response, b"HTTP/1.")
-    answer_read = response.any(axis=1)
+    no_answer_read = (response | rest) == 0
     kind = np.full(len(request), Kind.TCP, np.uint8)
     kind[_is_tls(request) | _is_tls(response)] = Kind.TLS
-    http = version | ((method != b"") & ~answer_read)
+    http = version | ((number != 0) & no_answer_read)
     kind[http] = Kind.HTTP
-    kind[~request.any(axis=1) & ~answer_read] = Kind.UNKNOWN
-    method[~http] = b""
-    return Payloads(kind, method, _status(response, version))
+    kind[(request == 0) & no_answer_read] = Kind.UNKNOWN
+    number[~http] = 0
+    return Payloads(kind, np.array([b"", *METHODS], "S7")[number], _status(rest, version))
 
 
-def _status(response: npt.NDArray[np.uint8], version: Mask) -> npt.NDArray[np.uint16]:
-    digits = response[:, STATUS_AT : STATUS_AT + STATUS_DIGITS]
-    stands = version & (response[:, STATUS_AT - 1] == ord(" "))
-    stands &= ((digits >= ord("0")) & (digits <= ord("9"))).all(axis=1)
-    values = (digits.astype(np.uint16) - ord("0")) @ np.array([100, 10, 1], np.uint16)
-    return np.where(stands, values, 0).astype(np.uint16)
+def _status(rest: Words, version: Mask) -> npt.NDArray[np.uint16]:
+    """By the second word of a response's head: a blank and three digits."""
+    digits = [_byte(rest, place) - ZERO for place in (1, 2, 3)]  # what is below "0" wraps around
+    stands = version & (_byte(rest, 0) == ord(" "))
+    for digit in digits:
+        stands &= digit <= 9
+    hundreds, tens, ones = digits
+    return np.where(stands, hundreds * np.uint64(100) + tens * np.uint64(10) + ones, 0).astype(np.uint16)
 
 
-def _is_tls(heads: npt.NDArray[np.uint8]) -> Mask:
-    content_type, major, minor = heads[:, 0], heads[:, 1], heads[:, 2]
-    record = (content_type >= TLS_FIRST_TYPE) & (content_type <= TLS_LAST_TYPE)
-    return np.asarray(record & (major == TLS_MAJOR) & (minor <= TLS_LAST_MINOR))
+def _is_tls(head: Words) -> Mask:
+    record = (_byte(head, 0) >= TLS_FIRST_TYPE) & (_byte(head, 0) <= TLS_LAST_TYPE)
+    return np.asarray(record & (_byte(head, 1) == TLS_MAJOR) & (_byte(head, 2) <= TLS_LAST_MINOR))
 
 
-def _starts(heads: npt.NDArray[np.uint8], prefix: bytes) -> Mask:
-    return np.asarray((heads[:, : len(prefix)] == np.frombuffer(prefix, np.uint8)).all(axis=1))
+def _starts(head: Words, prefix: bytes) -> Mask:
+    mask = np.uint64((1 << 8 * len(prefix)) - 1)
+    return np.asarray((head & mask) == np.uint64(int.from_bytes(prefix, "little")))
 
 
-def _bytes_of(heads: Heads) -> npt.NDArray[np.uint8]:
-    """The heads as a matrix, one row a head, one column a byte."""
-    return np.ascontiguousarray(heads).view(np.uint8).reshape(len(heads), heads.dtype.itemsize)
+def _byte(words: Words, place: int) -> Words:
+    return np.asarray((words >> np.uint64(8 * place)) & np.uint64(0xFF))

@@ -1,9 +1,9 @@
 """A `Recording` is what a capture holds, as far as a filter keeps it: calls as one array, the rest by its
 key.
 
-`load` reads a capture once, front to back. Of each batch of calls it keeps those that the filter lets
-through, so memory grows with what is kept, not with what was recorded, and it is bounded: a capture is a
-stranger's file.
+`load` reads a capture once, front to back, some batches of calls at a time (`columns.py`). Those that the filter lets
+through are summed (`sums.py`) and listed (`kept.py`), so memory grows with what is kept, not with what was recorded,
+and it is bounded: a capture is a stranger's file.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Protocol
 
 import numpy as np
@@ -32,11 +33,17 @@ from httpcapture import (
     Stack,
 )
 
-from .calls import COMPLETION, RECORDED, Array, complete, duration_ns, from_batch, make_possible
+from .calls import COMPLETION, RECORDED, Array, ByName
 from .carried import Whole, Wholes, add_part, add_text, share
+from .columns import Columns, Types, types_of
 from .errors import ReportError
+from .kept import Listed
 from .losses import completions_lost
+from .sums import Latencies, PeerKey, StackKey, Summing, Sums
+from .there import There
 
+ROWS_AT_ONCE = 1 << 15  # calls that are filtered, and that are summed; their columns stay in a processor's cache
+PARTS_AT_ONCE = 16  # of what was filtered; fewer calls than kept.RECENT
 MAX_HELD_BYTES = 4 << 30  # of all that is kept
 RECORD_OVERHEAD = 1 << 10  # bytes; more than a small record's objects take beside its bytes
 
@@ -44,8 +51,12 @@ RECORD_OVERHEAD = 1 << 10  # bytes; more than a small record's objects take besi
 class Filter(Protocol):
     """Which calls are kept."""
 
-    def mask(self, calls: Array) -> npt.NDArray[np.bool_]:
-        """True for each call (RECORDED) that is kept."""
+    @property
+    def asked(self) -> Sequence[str]:
+        """What it asks about: keys of there.COLUMNS."""
+
+    def mask(self, calls: ByName) -> npt.NDArray[np.bool_]:
+        """True for each call that is kept."""
 
 
 @dataclass(frozen=True)
@@ -62,22 +73,17 @@ class ProcessKey:
 
 
 @dataclass(frozen=True)
-class Tally:
-    """What the processes of one name did in the whole capture, whatever the filter kept."""
-
-    calls: int
-    slowest_ns: int
-
-
-@dataclass(frozen=True)
 class Recording:
-    """What was read. `calls` (dtype CALL) are those kept, in the order of the file."""
+    """What was read. `calls` (dtype CALL) are those kept, in the order of the file; beyond MAX_LISTED the longest."""
 
     meta: Meta
     calls: Array
+    by_stack: Mapping[StackKey, Sums]  # of all that are kept
+    by_peer: Mapping[PeerKey, Latencies]  # the same
     recorded: int  # calls in the capture
-    impossible: int  # of them, calls whose times cannot be; their duration is set to 0
-    tallies: Mapping[bytes, Tally]  # by process comm
+    kept: int  # of them, those that the filter keeps
+    impossible: int  # calls whose times cannot be; their duration is set to 0
+    there: There  # what calls there are, only where none is kept
     stacks: Mapping[int, Stack]  # by id, in the order of the file
     processes: Mapping[ProcessKey, Sequence[Process]]
     modules: Mapping[int, Module]  # by id
@@ -112,10 +118,14 @@ class _Loader:
         self.keep = keep
         self.held = 0
         self.recorded = 0
+        self.kept = 0
         self.impossible = 0
-        self.calls: list[Array] = [np.empty(0, RECORDED)]
-        self.completions: list[Array] = [np.empty(0, COMPLETION)]
-        self.tallies: dict[bytes, Tally] = {}
+        self.waiting: list[Calls] = []  # batches
+        self.waiting_rows = 0
+        self.kept_parts: list[Columns] = []  # that wait to be summed
+        self.listed = Listed()
+        self.summing = Summing()
+        self.there = There(keep.asked)  # filled as long as nothing is kept
         self.stacks: dict[int, Stack] = {}
         self.processes: dict[ProcessKey, list[Process]] = {}
         self.modules: dict[int, Module] = {}
@@ -126,13 +136,20 @@ class _Loader:
         self.lost_between: dict[str, tuple[int, int]] = {}
         self.end: End | None = None
 
+    @cached_property
+    def call_types(self) -> Types:
+        return types_of(self.meta.call_layout, RECORDED)
+
+    @cached_property
+    def completion_types(self) -> Types:
+        return types_of(self.meta.completion_layout, COMPLETION)
+
     def add(self, record: Record) -> None:
         if isinstance(record, Calls):
-            self._add_calls(from_batch(record, self.meta.call_layout, RECORDED))
+            self._add_batch(record)
         elif isinstance(record, Completions):
-            rows = from_batch(record, self.meta.completion_layout, COMPLETION)
-            self._hold(rows.nbytes)
-            self.completions.append(rows)
+            self.listed.complete(Columns(self.completion_types, [record], record.rows))
+            self._hold(0)
         elif isinstance(record, Stack):
             self._add_stack(record)
         elif isinstance(record, Process):
@@ -155,16 +172,17 @@ class _Loader:
             self.end = record
 
     def recording(self, cut_off: str | None) -> Recording:
+        self._add_calls()
+        self._sum()
         return Recording(
             meta=self.meta,
-            calls=complete(
-                np.concatenate(self.calls),
-                np.concatenate(self.completions),
-                all_known=cut_off is None and not completions_lost(self.lost),
-            ),
+            calls=self.listed.calls(all_known=cut_off is None and not completions_lost(self.lost)),
+            by_stack=self.summing.by_stack(),
+            by_peer=self.summing.by_peer(),
             recorded=self.recorded,
+            kept=self.kept,
             impossible=self.impossible,
-            tallies=self.tallies,
+            there=There(()) if self.kept else self.there,
             stacks=self.stacks,
             processes=self.processes,
             modules=self.modules,
@@ -190,28 +208,47 @@ class _Loader:
         memory = self.copies.setdefault(stack.memory, stack.memory)
         self.stacks.setdefault(stack.id, replace(stack, memory=memory))
 
-    def _add_calls(self, calls: Array) -> None:
-        self.recorded += len(calls)
-        self.impossible += make_possible(calls)
-        self._count(calls)
-        kept = calls[self.keep.mask(calls)]
-        self._hold(kept.nbytes)
-        self.calls.append(kept)
+    def _add_batch(self, batch: Calls) -> None:
+        if batch.rows:
+            self.waiting.append(batch)
+            self.waiting_rows += batch.rows
+        if self.waiting_rows >= ROWS_AT_ONCE:
+            self._add_calls()
 
-    def _count(self, calls: Array) -> None:
-        names, inverse = np.unique(calls["process"], return_inverse=True)
-        counts = np.bincount(inverse, minlength=len(names))
-        slowest = np.zeros(len(names), np.uint64)
-        np.maximum.at(slowest, inverse, duration_ns(calls))
-        for name, count, longest in zip(names.tolist(), counts.tolist(), slowest.tolist()):
-            if name not in self.tallies:
-                self._hold(RECORD_OVERHEAD)
-            before = self.tallies.get(name, Tally(0, 0))
-            self.tallies[name] = Tally(before.calls + count, max(before.slowest_ns, longest))
+    def _add_calls(self) -> None:
+        """Those that wait."""
+        if not self.waiting_rows:
+            return
+        calls = Columns(self.call_types, self.waiting, self.waiting_rows)
+        self.waiting, self.waiting_rows = [], 0
+        self.recorded += calls.rows
+        self.impossible += calls.make_possible()
+        self._keep(calls, np.flatnonzero(self.keep.mask(calls)))
+        if not self.kept:
+            self.there.add(calls)
+        self._hold(0)
+
+    def _keep(self, calls: Columns, places: npt.NDArray[np.intp]) -> None:
+        if not len(places):
+            return
+        self.kept += len(places)
+        self.kept_parts.append(calls if len(places) == calls.rows else calls.at(places))
+        if len(self.kept_parts) == PARTS_AT_ONCE or sum(part.rows for part in self.kept_parts) >= ROWS_AT_ONCE:
+            self._sum()
+
+    def _sum(self) -> None:
+        """Sum and list those that wait for it."""
+        if self.kept_parts:
+            kept = Columns.together(self.kept_parts)
+            self.kept_parts = []
+            self.summing.add(kept)
+            self.listed.add(kept)
 
     def _hold(self, size: int) -> None:
+        """Raise ReportError when this and what is held already is too much."""
         self.held += size
-        if self.held > MAX_HELD_BYTES:
+        sums = self.summing.nbytes + len(self.there) * RECORD_OVERHEAD
+        if self.held + self.listed.nbytes + sums > MAX_HELD_BYTES:
             raise ReportError(
                 f"the calls and stacks to keep take more than {MAX_HELD_BYTES >> 30} GiB of memory: "
                 "keep fewer by a higher -t or a narrower -p"

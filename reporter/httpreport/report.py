@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
@@ -18,20 +18,23 @@ from httpcapture import StackStatus
 
 from .binary import FindBinary
 from .call import Call, each
-from .calls import Integers, duration_ns, total
+from .calls import Array, duration_ns
 from .cautions import Caution, cautions
+from .numbering import Numbering, words_of
 from .recording import Recording
 from .selection import Selection
+from .sums import StackKey
 from .symbolize import Symbolizer
 from .trace import HOW_GUESSED, Incomplete, NoStack, StackTrace, Unnamed
 
-NO_TRACE = -1
+NO_TRACE = -1  # in place of the place of a stack trace
 
 
 @dataclass(frozen=True)
 class Report:
-    """The kept calls are `recording.calls`; `trace_of[i]` is the place of call i's stack trace in `traces`, and
-    `receive_trace_of[i]` that of its receiving side where thread or stack trace differ, else NO_TRACE."""
+    """The listed calls are `recording.calls`; `trace_of[i]` is the place of call i's stack trace in `traces`, and
+    `receive_trace_of[i]` that of its receiving side where thread or stack trace differ, else NO_TRACE. Sums are of all
+    calls that are kept: `trace_of_key` tells the place for each key of `recording.by_stack`."""
 
     recording: Recording
     selection: Selection
@@ -39,6 +42,7 @@ class Report:
     traces: Sequence[StackTrace]
     trace_of: npt.NDArray[np.intp]
     receive_trace_of: npt.NDArray[np.intp]
+    trace_of_key: Mapping[StackKey, int]
 
     @cached_property
     def stack_numbers(self) -> Mapping[int, int]:
@@ -50,12 +54,8 @@ class Report:
         """The number of a call's stack, 0 where it has none."""
         return self.stack_numbers.get(call.stack, 0) if call.has_stack else 0
 
-    def process(self, place: int) -> bytes:
-        """The process name of one of the kept calls."""
-        return bytes(self.recording.calls["process"][place])
-
     def trace(self, place: int) -> StackTrace:
-        """The stack trace of one of the kept calls."""
+        """The stack trace of one of the listed calls."""
         return self.traces[int(self.trace_of[place])]
 
     def calls(self) -> Iterator[tuple[Call, int, int | None]]:
@@ -68,78 +68,81 @@ class Report:
 
 
 @dataclass(frozen=True)
-class Group:
-    """Calls that have something in common."""
-
-    members: npt.NDArray[np.intp]  # places in `recording.calls`, in the order of the file
-    time_ns: int  # sum of their durations
-    slowest_ns: int
-
-    @property
-    def first(self) -> int:
-        return int(self.members[0])
-
-
-@dataclass(frozen=True)
 class Naming:
     """How many of the frames of all kept calls have a name, and how often which reason stands for one; how many stack
     traces there are, and how many of them may lack outer frames for which reason."""
 
-    frames: int
-    named: int
-    unnamed: Counter[Unnamed]
-    guessed: int  # frames found without unwind information
-    traces: int
-    incomplete: Counter[Incomplete]
+    frames: int = 0
+    named: int = 0
+    unnamed: Counter[Unnamed] = field(default_factory=Counter)
+    guessed: int = 0  # frames found without unwind information
+    traces: int = 0
+    incomplete: Counter[Incomplete] = field(default_factory=Counter)
+
+    def __add__(self, other: Naming) -> Naming:
+        return Naming(
+            self.frames + other.frames,
+            self.named + other.named,
+            self.unnamed + other.unnamed,
+            self.guessed + other.guessed,
+            self.traces + other.traces,
+            self.incomplete + other.incomplete,
+        )
 
 
 def make_report(recording: Recording, selection: Selection, find_binary: FindBinary) -> Report:
     """Name every distinct stack of the kept calls."""
+    symbolizer = Symbolizer(recording, find_binary)
     calls = recording.calls
-    taken = calls["receive_stack_status"] != StackStatus.NOT_TAKEN
-    ids = np.concatenate([calls["stack"], calls["receive_stack"][taken]])
-    statuses = np.concatenate([calls["stack_status"], calls["receive_stack_status"][taken]])
-    traces, places = _name(recording, Symbolizer(recording, find_binary), ids, statuses)
-    trace_of, receive_trace_of = places[: len(calls)], np.full(len(calls), NO_TRACE)
-    receive_trace_of[taken] = places[len(calls) :]
+    taken = np.flatnonzero(calls["receive_stack_status"] != StackStatus.NOT_TAKEN)
+    sent, received = _stacks_of(calls, "stack"), _stacks_of(calls[taken], "receive_stack")
+    keys = {(key.stack_status, key.stack) for key in recording.by_stack}
+    places: dict[StackTrace, int] = {}  # equal stack traces are one
+    place_of = {
+        key: places.setdefault(_trace(symbolizer, *key), len(places)) for key in sorted(keys.union(received.distinct))
+    }
+    trace_of, receive_trace_of = sent.places(place_of), np.full(len(calls), NO_TRACE)
+    receive_trace_of[taken] = received.places(place_of)
     receive_trace_of[(receive_trace_of == trace_of) & (calls["receive_tid"] == calls["tid"])] = NO_TRACE
-    return Report(recording, selection, cautions(recording, selection), traces, trace_of, receive_trace_of)
+    trace_of_key = {key: place_of[key.stack_status, key.stack] for key in recording.by_stack}
+    said = cautions(recording, selection)
+    return Report(recording, selection, said, list(places), trace_of, receive_trace_of, trace_of_key)
 
 
-def _name(
-    recording: Recording, symbolizer: Symbolizer, ids: npt.NDArray[np.uint64], statuses: npt.NDArray[np.uint8]
-) -> tuple[list[StackTrace], npt.NDArray[np.intp]]:
-    """The stack traces, equal ones once, of stacks by their ids, where the StackStatus beside says that there is one;
-    and for each id the place of its trace."""
-    has_stack = statuses == StackStatus.RECORDED
-    distinct, stack_of = np.unique(ids[has_stack], return_inverse=True)
-    reasons, without = np.unique(statuses[~has_stack], return_inverse=True)
-    places: dict[StackTrace, int] = {}
-    stacks = (recording.stacks.get(id) for id in distinct.tolist())
-    traces = (symbolizer.stack_trace(stack) if stack else StackTrace((), NoStack.MISSING) for stack in stacks)
-    with_stack = [places.setdefault(trace, len(places)) for trace in traces]
-    without_stack = [places.setdefault(StackTrace((), NoStack.of(each)), len(places)) for each in reasons.tolist()]
-    place_of = np.empty(len(ids), np.intp)
-    place_of[has_stack] = np.array(with_stack, np.intp)[stack_of]
-    place_of[~has_stack] = np.array(without_stack, np.intp)[without]
-    return list(places), place_of
+def _trace(symbolizer: Symbolizer, stack_status: int, id: int) -> StackTrace:
+    if stack_status != StackStatus.RECORDED:
+        return StackTrace((), NoStack.of(stack_status))
+    stack = symbolizer.recording.stacks.get(id)
+    return symbolizer.stack_trace(stack) if stack else StackTrace((), NoStack.MISSING)
 
 
-def by_process(report: Report) -> list[Group]:
-    """The kept calls by process name, the most time first."""
-    return _groups(duration_ns(report.recording.calls), _process_numbers(report))
+@dataclass(frozen=True)
+class _Stacks:
+    """The stacks of some calls: the distinct ones by StackStatus and id, and for each call the place of its own."""
+
+    distinct: list[tuple[int, int]]
+    of_call: npt.NDArray[np.intp]
+
+    def places(self, place_of: Mapping[tuple[int, int], int]) -> npt.NDArray[np.intp]:
+        """For each call the place of its stack trace."""
+        return np.array([place_of[key] for key in self.distinct], np.intp)[self.of_call]
 
 
-def by_stack(report: Report) -> list[Group]:
-    """The kept calls by process name and stack trace, the most time first."""
-    keys = _process_numbers(report) * len(report.traces) + report.trace_of
-    return _groups(duration_ns(report.recording.calls), keys)
+def _stacks_of(calls: Array, side: str) -> _Stacks:
+    """Of the side `stack` or `receive_stack`."""
+    numbering, status = Numbering(2), calls[f"{side}_status"]
+    ids = np.where(status == StackStatus.RECORDED, calls[side], 0)
+    numbers = numbering.number(*words_of(status), ids)
+    return _Stacks([(int(one), int(id)) for one, id in zip(*numbering.values.tolist())], numbers)
 
 
 def naming(report: Report) -> Naming:
-    """Count the frames of every kept call, as often as stack_traces.txt shows them."""
+    """Count the frames of every kept call, as often as stack_traces.txt would show them; those of receiving sides only
+    of calls that are listed."""
     received = report.receive_trace_of[report.receive_trace_of != NO_TRACE]
-    uses = np.bincount(np.concatenate([report.trace_of, received]), minlength=len(report.traces)).tolist()
+    uses = np.bincount(received, minlength=len(report.traces)).tolist()
+    for key, sums in report.recording.by_stack.items():
+        uses[report.trace_of_key[key]] += sums.calls
     frames = named = guessed = traces = 0
     unnamed: Counter[Unnamed] = Counter()
     incomplete: Counter[Incomplete] = Counter()
@@ -154,16 +157,3 @@ def naming(report: Report) -> Naming:
             if frame.unnamed is not None:
                 unnamed[frame.unnamed] += times
     return Naming(frames, named, unnamed, guessed, traces, incomplete)
-
-
-def _process_numbers(report: Report) -> npt.NDArray[np.intp]:
-    return np.unique(report.recording.calls["process"], return_inverse=True)[1]
-
-
-def _groups(durations: Integers, keys: npt.NDArray[np.intp]) -> list[Group]:
-    """The durations that share a key, the largest sum first."""
-    order = np.argsort(keys, kind="stable")
-    starts = np.flatnonzero(np.diff(keys[order])) + 1
-    members = [group for group in np.split(order, starts) if len(group)]
-    groups = [Group(group, total(durations[group]), int(durations[group].max())) for group in members]
-    return sorted(groups, key=lambda group: -group.time_ns)

@@ -54,7 +54,7 @@ class Symbolizer:
     """Names the stacks of one recording."""
 
     def __init__(self, recording: Recording, find_binary: FindBinary) -> None:
-        self._recording = recording
+        self.recording = recording
         self._find_binary = find_binary
         self._processes: dict[ProcessKey, _Process] = {}
         self._carried: dict[int, Elf | None] = {}
@@ -65,8 +65,8 @@ class Symbolizer:
 
     def stack_trace(self, stack: Stack) -> StackTrace:
         """The stack trace of a recorded stack."""
-        process = self._process(ProcessKey.of(self._recording.meta, stack.pid, stack.process_start_ns))
-        walked, where = walk(self._recording.meta, stack, self._snapshots(process, stack.taken_ns))
+        process = self._process(ProcessKey.of(self.recording.meta, stack.pid, stack.process_start_ns))
+        walked, where = walk(self.recording.meta, stack, self._snapshots(process, stack.taken_ns))
         if not walked.addresses:
             return StackTrace((), NoStack.EMPTY)
         jit_map = process.jit_map(stack.taken_ns)
@@ -77,8 +77,8 @@ class Symbolizer:
 
     def _process(self, key: ProcessKey) -> _Process:
         if key not in self._processes:
-            records = [record for record in self._recording.processes.get(key, ()) if record.maps]
-            self._processes[key] = _Process(records, dict(self._recording.jit_maps.get(key, {})))
+            records = [record for record in self.recording.processes.get(key, ()) if record.maps]
+            self._processes[key] = _Process(records, dict(self.recording.jit_maps.get(key, {})))
         return self._processes[key]
 
     def _snapshots(self, process: _Process, taken_ns: int) -> Iterator[Snapshot]:
@@ -114,13 +114,13 @@ class Symbolizer:
 
     def _carried_elf(self, module: int) -> Elf | None:
         if module not in self._carried:
-            known, wholes = self._recording.modules.get(module), self._recording.carried.get(module)
+            known, wholes = self.recording.modules.get(module), self.recording.carried.get(module)
             self._carried[module] = to_elf(known, wholes) if known and wholes else None
         return self._carried[module]
 
     def _binary(self, module: int) -> Binary | Unnamed:
         if module not in self._binaries:
-            known = self._recording.modules.get(module)
+            known = self.recording.modules.get(module)
             binary = self._find_binary(known, self._carried_elf(module)) if known else Unnamed.NO_MODULE
             self._binaries[module] = binary
         return self._binaries[module]

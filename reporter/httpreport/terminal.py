@@ -1,5 +1,5 @@
-"""The summary on the terminal: warnings first, then what was kept, lost and named, the processes, the top
-stacks.
+"""The summary on the terminal: warnings first, then what was kept, lost and named, how long each process waited for
+each peer, and the top stacks.
 
 Nothing recorded is ever taken for markup: every text is a rich `Text` of printable characters. Colours only
 on a terminal, and not where NO_COLOR is set; elsewhere the same words, plain and never wrapped.
@@ -8,22 +8,28 @@ on a terminal, and not where NO_COLOR is set; elsewhere the same words, plain an
 from __future__ import annotations
 
 import shlex
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from typing import IO
 
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from .calls import duration_ns, total
+from httpcapture import Role
+
 from .cautions import Caution
 from .clean import comm, printable
-from .report import Group, Naming, Report, by_process, by_stack, naming
-from .trace import StackTrace
+from .digest import Digest, Facts, digest_of
+from .report import Naming, Report
+from .sums import PeerKey, Sums
+from .there import peer_text
 
 PLAIN_WIDTH = 160  # columns of a table where there is no terminal to ask
 TOP = 10
 LEAVES = 3  # frames of a top stack that are shown
+BAR = 12  # columns of the longest bar
+QUANTILES = (0.5, 0.9, 0.99)
 
 
 def console(file: IO[str]) -> Console:
@@ -33,25 +39,64 @@ def console(file: IO[str]) -> Console:
 
 
 def print_cautions(out: Console, cautions: Sequence[Caution]) -> None:
-    for caution in cautions:
-        _line(out, Text.assemble(("warning: ", "bold yellow"), caution.text))
+    print_warnings(out, (caution.text for caution in cautions))
+
+
+def print_warnings(out: Console, warnings: Iterable[str]) -> None:
+    for warning in warnings:
+        _line(out, Text.assemble(("warning: ", "bold yellow"), warning))
 
 
 def print_summary(out: Console, report: Report, capture: str) -> None:
-    """Everything but the cautions."""
-    recording = report.recording
-    kept = f"{len(recording.calls):,} of {recording.recorded:,} calls kept"
-    _line(out, Text(f"{printable(capture)}: {kept} ({report.selection})"))
-    lost = ", ".join(f"{count:,} {printable(cause)}" for cause, count in recording.lost.items() if count)
-    _line(out, Text(f"lost: {lost or 'nothing'}"))
-    counts = naming(report)
-    _line(out, Text(_stack_traces(counts)))
-    _line(out, Text(_naming(counts)))
-    if len(recording.calls):
+    """Of one capture, everything but the cautions."""
+    whole = digest_of(report, capture)
+    (facts,) = whole.captures
+    kept = f"{facts.kept:,} of {facts.recorded:,} calls kept"
+    _line(out, Text(f"{facts.file}: {kept} ({facts.selection})"))
+    _line(out, Text(_lost(facts.lost)))
+    _print_sums(out, whole)
+
+
+def print_many(out: Console, whole: Digest) -> None:
+    """Of several captures, everything but the warnings: a part for each host where there are several."""
+    by_host: dict[str, list[Facts]] = {}
+    for facts in whole.captures:
+        by_host.setdefault(facts.host, []).append(facts)
+    for host, captures in by_host.items():
+        kept, recorded = sum(facts.kept for facts in captures), sum(facts.recorded for facts in captures)
+        selections = " or ".join(dict.fromkeys(facts.selection for facts in captures))
+        _line(out, Text(f"{host}: {kept:,} of {recorded:,} calls kept ({selections}), captures: {len(captures):,}"))
+    _line(out, Text(_lost(sum((Counter(facts.lost) for facts in whole.captures), Counter()))))
+    if len(by_host) == 1:
+        _print_sums(out, whole)
+        return
+    _print_naming(out, whole)
+    for host in by_host:
         out.print()
-        out.print(_processes(report))
+        _line(out, Text(f"host {host}", "bold"))
+        _print_tables(out, whole.of_host(host))
+
+
+def _lost(lost: Mapping[str, int]) -> str:
+    return "lost: " + (", ".join(f"{count:,} {cause}" for cause, count in lost.items()) or "nothing")
+
+
+def _print_sums(out: Console, whole: Digest) -> None:
+    _print_naming(out, whole)
+    _print_tables(out, whole)
+
+
+def _print_naming(out: Console, whole: Digest) -> None:
+    _line(out, Text(_stack_traces(whole.naming)))
+    _line(out, Text(_naming(whole.naming)))
+
+
+def _print_tables(out: Console, whole: Digest) -> None:
+    if whole.stacks:
         out.print()
-        out.print(_stacks(report))
+        out.print(_peers(whole))
+        out.print()
+        out.print(_stacks(whole, "\N{FULL BLOCK}" if out.encoding.startswith("utf") else "#"))
 
 
 def print_written(out: Console, traces: str, folded: str) -> None:
@@ -80,22 +125,40 @@ def _naming(counts: Naming) -> str:
     return (f"{share}; without a name: {unnamed}" if unnamed else share) + guessed
 
 
-def _processes(report: Report) -> Table:
-    table = _table("time", "share", "calls", "slowest", last="process")
-    whole = total(duration_ns(report.recording.calls))
-    for group in by_process(report)[:TOP]:
-        name = Text(comm(report.process(group.first)))
-        table.add_row(*_sums(group, whole), _ms(group.slowest_ns), name)
+def _peers(whole: Digest) -> Table:
+    """For each process and peer how long its calls took, those that took the most time first."""
+    table = _table("calls", "p50", "p90", "p99", "max", "time", "share", last="process and peer (times in ms)")
+    peers = sorted(whole.peers.items(), key=lambda item: (-item[1].sums.time_ns, item[0]))
+    time_ns = sum(latencies.sums.time_ns for _, latencies in peers)
+    for (_, peer), latencies in peers[:TOP]:
+        sums = latencies.sums
+        quantiles = (latencies.quantile_ns(share) for share in QUANTILES)
+        times = map(_plain_ms, (*quantiles, sums.slowest_ns, sums.time_ns))
+        table.add_row(f"{sums.calls:,}", *times, _share(sums, time_ns), Text(_peer(peer)))
+    _add_rest(table, [latencies.sums for _, latencies in peers[TOP:]], 5, time_ns, "others")
     return table
 
 
-def _stacks(report: Report) -> Table:
+def _stacks(whole: Digest, block: str) -> Table:
+    """Stacks of one process with the same names are one, whatever their addresses."""
     table = _table("time", "share", "calls", last="top stacks, leaf first")
-    whole = total(duration_ns(report.recording.calls))
-    for group in by_stack(report)[:TOP]:
-        leaves = _leaves(report.trace(group.first))
-        table.add_row(*_sums(group, whole), Text(f"{comm(report.process(group.first))}: {leaves}"))
+    stacks = sorted(whole.stacks.items(), key=lambda item: (-item[1].time_ns, item[0]))
+    time_ns = sum(sums.time_ns for _, sums in stacks)
+    for (_, stack), sums in stacks[:TOP]:
+        bar = block * max(1, round(BAR * sums.time_ns / max(time_ns, 1)))
+        name, *frames = stack.split(";")
+        text = f"{bar:{BAR}} {name}: {_leaves(frames)}"
+        table.add_row(_ms(sums.time_ns), _share(sums, time_ns), f"{sums.calls:,}", Text(text))
     return table
+
+
+def _add_rest(table: Table, rest: Sequence[Sums], columns: int, time_ns: int, what: str) -> None:
+    """One row for all that are not shown."""
+    if rest:
+        sums = sum(rest, Sums())
+        skipped = ("",) * (columns - 2)
+        times = (_plain_ms(sums.slowest_ns), _plain_ms(sums.time_ns))
+        table.add_row(f"{sums.calls:,}", *skipped, *times, _share(sums, time_ns), Text(f"{len(rest):,} {what}"))
 
 
 def _table(*numbers: str, last: str) -> Table:
@@ -106,15 +169,23 @@ def _table(*numbers: str, last: str) -> Table:
     return table
 
 
-def _sums(group: Group, whole: int) -> tuple[str, str, str]:
-    return _ms(group.time_ns), f"{group.time_ns / max(whole, 1):.1%}", f"{len(group.members):,}"
+def _peer(key: PeerKey) -> str:
+    """A process and whom it called, or who called it."""
+    how = "to" if key.role == Role.CLIENT else "from" if key.role == Role.SERVER else "with"
+    return f"{comm(key.process)} {how} {peer_text(key.address, key.port)}"
 
 
-def _leaves(trace: StackTrace) -> str:
-    if trace.missing is not None:
-        return f"[no stack: {trace.missing.value}]"
-    labels = [printable(frame.label) for frame in trace.frames[:LEAVES]]
-    return " < ".join(labels) + (" < ..." if len(trace.frames) > LEAVES else "")
+def _share(sums: Sums, time_ns: int) -> str:
+    return f"{sums.time_ns / max(time_ns, 1):.1%}"
+
+
+def _leaves(frames: Sequence[str]) -> str:
+    leaves = [*reversed(frames)][:LEAVES]
+    return " < ".join(leaves) + (" < ..." if len(frames) > LEAVES else "")
+
+
+def _plain_ms(nanoseconds: int) -> str:
+    return f"{nanoseconds / 1e6:,.2f}"
 
 
 def _ms(nanoseconds: int) -> str:

@@ -2,14 +2,15 @@
 finds.
 
 The first three lines of a block are those that the recorder prints live. Times are milliseconds; the start is
-ISO 8601 in UTC. Written call by call, so memory does not grow with the file.
+ISO 8601 in UTC. Each distinct stack trace is made into lines once, and the file is written call by call: memory grows
+with the stack traces only.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
-from httpcapture import Meta, Role
+from httpcapture import Role
 
 from . import call as words
 from .call import Call, moment
@@ -18,21 +19,33 @@ from .report import Report
 from .trace import HOW_GUESSED, Frame, Incomplete, StackTrace
 
 INDENT = "    "
+MEANING = "Duration: start of the request to start of the response. Size: bytes of request and response."
 
 
 def text(report: Report, capture: str) -> Iterator[str]:
-    """The lines, without newlines. `capture` is the name of the file that the report is about."""
+    """The text in pieces: a line, or a call's block of lines. None ends with a newline. `capture` is the name of the
+    file that the report is about."""
     yield from _head(report, capture)
-    lines_of = [list(_trace(trace)) for trace in report.traces]
+    for _, block in blocks(report):
+        yield "\n" + block
+
+
+def blocks(report: Report) -> Iterator[tuple[Call, str]]:
+    """Each listed call and its lines."""
+    traces = ["\n".join(_trace(trace)) for trace in report.traces]
+    meta = report.recording.meta
     for call, place, receive_place in report.calls():
-        yield ""
-        yield from _three_lines(call, report.stack_number(call))
-        yield "Stack trace:"
-        yield from lines_of[place]
+        received = ""
         if receive_place is not None:
-            yield f"Receive stack trace (tid {call.receive_tid}):"
-            yield from lines_of[receive_place]
-        yield from _details(call, report.recording.meta)
+            received = f"Receive stack trace (tid {call.receive_tid}):\n{traces[receive_place]}\n"
+        yield (
+            call,
+            f"{_three_lines(call, report.stack_number(call))}\n"
+            f"Stack trace:\n{traces[place]}\n{received}"
+            f"Role: {words.role(call)}, Outcome: {words.outcome(call)}, Kind: {words.kind(call)}{_http(call)}\n"
+            f"Process: {comm(call.process)}, TID: {call.tid}, Start: {moment(meta, call.t0)}\n"
+            f"{_split(call)}",
+        )
 
 
 def _head(report: Report, capture: str) -> Iterator[str]:
@@ -43,16 +56,18 @@ def _head(report: Report, capture: str) -> Iterator[str]:
         f"{printable(capture)}: recorded on {printable(meta.host)} (Linux {printable(meta.kernel)} "
         f"{printable(meta.arch)}) by {printable(meta.tool)} from {moment(meta, meta.started_monotonic_ns)}"
     )
-    kept = f"{len(recording.calls):,} of {recording.recorded:,} calls"
+    kept = f"{recording.kept:,} of {recording.recorded:,} calls"
     yield f"{kept} ({report.selection}), the longest first"
-    yield "Duration: start of the request to start of the response. Size: bytes of request and response."
+    yield MEANING
 
 
-def _three_lines(call: Call, stack_number: int) -> Iterator[str]:
-    yield f"PID: {call.pid}, Comm: {comm(call.comm)}, Stack ID: {stack_number}"
-    yield f"Duration: {_ms(call.duration_ns)}, Size: {call.size} bytes"
+def _three_lines(call: Call, stack_number: int) -> str:
     destination, port = call.destination
-    yield f"Src IP: {call.source[0]}, Dst IP: {destination}, Dst Port: {port}"
+    return (
+        f"PID: {call.pid}, Comm: {comm(call.comm)}, Stack ID: {stack_number}\n"
+        f"Duration: {_ms(call.duration_ns)}, Size: {call.size} bytes\n"
+        f"Src IP: {call.source[0]}, Dst IP: {destination}, Dst Port: {port}"
+    )
 
 
 def _trace(trace: StackTrace) -> Iterator[str]:
@@ -79,13 +94,9 @@ def _frame(frame: Frame) -> str:
     return f"{printable(frame.label)} ({printable(frame.module)}{why}){place}{inlined}{guess}"
 
 
-def _details(call: Call, meta: Meta) -> Iterator[str]:
-    http = "".join(
-        f", {name}: {value}" for name, value in (("Method", call.method.decode()), ("Status", call.status)) if value
-    )
-    yield f"Role: {words.role(call)}, Outcome: {words.outcome(call)}, Kind: {words.kind(call)}{http}"
-    yield f"Process: {comm(call.process)}, TID: {call.tid}, Start: {moment(meta, call.t0)}"
-    yield _split(call)
+def _http(call: Call) -> str:
+    method = f", Method: {call.method.decode()}" if call.method else ""
+    return f"{method}, Status: {call.status}" if call.status else method
 
 
 def _split(call: Call) -> str:

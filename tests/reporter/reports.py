@@ -11,6 +11,7 @@ from httpreport.elf import Elf
 from httpreport.recording import load
 from httpreport.report import Report, make_report
 from httpreport.selection import Selection
+from httpreport.text import text
 from httpreport.trace import Unnamed
 
 
@@ -22,3 +23,8 @@ def reported(data: bytes, *names: str, milliseconds: float | None = 0, find_bina
     reader = Reader(io.BytesIO(data))
     selection = Selection.of(reader.meta, milliseconds, names)
     return make_report(load(reader, selection), selection, find_binary)
+
+
+def text_lines(report: Report, capture: str) -> list[str]:
+    """The lines of stack_traces.txt."""
+    return "\n".join(text(report, capture)).split("\n")

@@ -264,8 +264,8 @@ def test_a_build_that_no_server_has_is_no_failure(tmp_path: Path, server: Server
 
 def test_no_server_is_asked_unless_that_was_said(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DEBUGINFOD_URLS", "http://127.0.0.1:1/ http://127.0.0.1:2/")
-    assert asked_servers(False, ()) is None
-    assert asked_servers(True, ("http://127.0.0.1:3",)) is not None
+    assert asked_servers(False, ()) == []
+    assert asked_servers(True, ("http://127.0.0.1:3",)) == [f"http://127.0.0.1:{port}" for port in ("3", "1/", "2/")]
     monkeypatch.delenv("DEBUGINFOD_URLS")
     with pytest.raises(ReportError, match="DEBUGINFOD_URLS is not set"):
         asked_servers(True, ())

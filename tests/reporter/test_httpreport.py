@@ -109,7 +109,7 @@ def test_a_failure_leaves_no_file_behind(run_cap: Path, out: Path, monkeypatch: 
     ("arguments", "said"),
     [
         (["nothing.cap"], "cannot read nothing.cap: No such file or directory"),
-        (["/"], "cannot read /: Is a directory"),
+        (["empty"], "the folder empty holds no *.cap file"),
         (["text"], "text"),
         (["run.cap", "-o", "text"], "text is not a directory"),
         (["run.cap", "-o", "a/b"], "cannot make the directory a/b: No such file or directory"),
@@ -120,6 +120,7 @@ def test_what_makes_the_report_impossible_is_one_line(
 ) -> None:
     monkeypatch.chdir(run_cap.parent)
     Path("text").write_text("this is no capture\n")
+    Path("empty").mkdir()
 
     result = run(*arguments)
 
@@ -130,7 +131,10 @@ def test_what_makes_the_report_impossible_is_one_line(
     assert "Traceback" not in result.output
 
 
-@pytest.mark.parametrize("arguments", [[], ["-t", "-1"], ["-t", "nan"], ["-t", "inf"], ["-t", "x"], ["--no-such"]])
+@pytest.mark.parametrize(
+    "arguments",
+    [[], ["-t", "-1"], ["-t", "nan"], ["-t", "inf"], ["-t", "x"], ["--no-such"], ["--peer", "x"], ["--since", ""]],
+)
 def test_a_wrong_command_line_is_a_usage_error(arguments: list[str], run_cap: Path) -> None:
     capture_too = [str(run_cap)] if arguments else []
     assert run(*capture_too, *arguments).exit_code == 2
@@ -168,6 +172,20 @@ def test_a_filter_after_the_fact(run_cap: Path, out: Path) -> None:
         in nothing.stdout
     )
     assert (out / "stacks.folded").read_text() == ""
+
+
+def test_filters_of_the_command_line(run_cap: Path) -> None:
+    filters = ["--pid", "12345", "--role", "client", "--peer", "192.168.1.20:80", "--kind", "http"]
+    times = ["--outcome", "answered", "--since", "+0s", "--until", "2023-11-14T22:14"]
+
+    document = json.loads(run(run_cap, "--json", *filters, *times).stdout)
+
+    assert document["ledger"]["kept"] == 2
+    said = (
+        "pid 12345, peer 192.168.1.20:80, role client, kind http, outcome answered, since +0s, until 2023-11-14T22:14"
+    )
+    assert document["selection"]["filters"] == said
+    assert json.loads(run(run_cap, "--json", "--role", "server").stdout)["ledger"]["kept"] == 0
 
 
 def test_warnings_come_first_on_the_terminal_and_in_the_file(tmp_path: Path, out: Path) -> None:

@@ -18,7 +18,7 @@ import pytest
 from compiled import compiled, run
 from debian import unpack_packages
 from live import Taken, blocked, build_id, own_cache, taken  # noqa: F401 (own_cache is a fixture)
-from reports import reported
+from reports import reported, text_lines
 
 from httpcapture import Module
 from httpreport import lines
@@ -28,7 +28,6 @@ from httpreport.elf import read_elf
 from httpreport.lines import DebugFile, LineReader
 from httpreport.report import Report
 from httpreport.symbols import read_symbols
-from httpreport.text import text
 
 SOURCE = """
 #include <unistd.h>
@@ -95,7 +94,7 @@ def test_inlined_functions_are_frames_of_their_own(program: Path, stack: Taken) 
         ("main", 16, False),
     ]
     inlined = f"    innermost ({program}) {program}.c:4 [inlined]"
-    assert inlined in list(text(report, "run.cap"))
+    assert inlined in text_lines(report, "run.cap")
     assert tuple(frame.address for frame in report.trace(0).frames if not frame.inlined) == stack.expected
 
 

@@ -8,14 +8,13 @@ from typing import Any
 
 import pytest
 from recordings import TEXT, Row, capture, process, stack
-from reports import reported
+from reports import reported, text_lines
 
 from httpcapture import Stack, StackStatus
 from httpreport.fold import folded
 from httpreport.json_report import document
 from httpreport.report import naming
 from httpreport.symbolize import Symbolizer
-from httpreport.text import text
 from httpreport.trace import StackTrace
 
 SENT, RECEIVED, SENT_AGAIN = 1, 2, 3  # the last with the addresses of the first
@@ -29,7 +28,7 @@ def capture_of(*rows: Row) -> bytes:
 
 def receive_block(row: Row) -> list[str]:
     """The lines between the first stack trace and the details of a call, without the frames' files."""
-    lines = list(text(reported(capture_of(row)), "run.cap"))
+    lines = text_lines(reported(capture_of(row)), "run.cap")
     first = lines.index("Stack trace:")
     after = next(at for at, line in enumerate(lines) if at > first and not line.startswith(" "))
     until = next(at for at, line in enumerate(lines) if line.startswith("Role: "))

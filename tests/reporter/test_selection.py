@@ -1,4 +1,4 @@
-"""-t and -p keep the calls that they say, and a capture's own filter covers what it covers."""
+"""Filters keep the calls that they say, and a capture's own filter covers what it covers."""
 
 from __future__ import annotations
 
@@ -6,11 +6,14 @@ import io
 import itertools
 
 import pytest
-from recordings import MS, Row, capture
+from recordings import META, MS, Row, capture
 
-from httpcapture import Reader
+from httpcapture import Outcome, Reader, Role
+from httpreport.cautions import cautions
+from httpreport.moments import parse
+from httpreport.payload import Kind
 from httpreport.recording import Recording, load
-from httpreport.selection import Selection, covered, matches
+from httpreport.selection import Filters, Peer, Selection, covered, matches
 
 
 def loaded(data: bytes, *names: str, milliseconds: float | None = None) -> Recording:
@@ -86,3 +89,118 @@ def test_a_capture_of_all_calls_filtered_equals_a_capture_of_the_filtered_calls(
 
     assert everything.calls.tolist() == filtered.calls.tolist()
     assert len(filtered.calls) == 2
+
+
+PEERS = [
+    ("10.0.0.1", {"v4", "v4-81"}),
+    ("10.0.0.1:81", {"v4-81"}),
+    ("2001:db8::", {"v6"}),
+    ("[2001:db8::]:80", {"v6"}),
+    ("[2001:db8::]", {"v6"}),
+    ("::ffff:10.0.0.1", {"v4", "v4-81"}),
+    ("[2001:db8::]:81", set()),
+]
+
+
+@pytest.mark.parametrize(("text", "hit"), PEERS)
+def test_a_peer_is_an_address_and_maybe_a_port(text: str, hit: set[str]) -> None:
+    rows = [
+        Row(comm=b"v4", peer="10.0.0.1"),
+        Row(comm=b"v4-81", peer="10.0.0.1", peer_port=81),
+        Row(comm=b"v6", peer="2001:db8::"),
+    ]
+
+    found = filtered(rows, Filters(peers=(Peer.parse(text),)))
+
+    assert {name.decode() for name in found.calls["comm"].tolist()} == hit
+
+
+@pytest.mark.parametrize("text", ["", "nginx", "10.0.0.1:", "10.0.0.1:0", "10.0.0.1:65536", "[::1", "::1]:80", "1.2.3"])
+def test_what_is_no_peer(text: str) -> None:
+    with pytest.raises(ValueError):
+        Peer.parse(text)
+
+
+@pytest.mark.parametrize(
+    ("filters", "hit"),
+    [
+        (Filters(pids=(2, 3)), [1, 2]),
+        (Filters(roles=(Role.SERVER,)), [1]),
+        (Filters(kinds=(Kind.TLS,)), [2]),
+        (Filters(outcomes=(Outcome.EOF, Outcome.RESET)), [0]),
+        (Filters(since=parse("+1s")), [1, 2]),
+        (Filters(until=parse("+1s")), [0]),
+        (Filters(since=parse("2023-11-14T22:13:21Z"), until=parse("22:13:22")), [1]),
+        (Filters(pids=(2,), kinds=(Kind.TLS,)), []),
+    ],
+)
+def test_every_filter_must_agree_and_of_its_values_any(filters: Filters, hit: list[int]) -> None:
+    """The recording began at 22:13:20."""
+    rows = [
+        Row(pid=1, outcome=Outcome.EOF),
+        Row(pid=2, sequence=1, role=Role.SERVER, start_ns=1000 * MS),
+        Row(pid=3, sequence=2, start_ns=2000 * MS, request_head=b"\x16\x03\x01", response_head=b"\x16\x03\x03"),
+    ]
+
+    assert filtered(rows, filters).calls["sequence"].tolist() == hit
+
+
+@pytest.mark.parametrize(
+    ("filters", "said"),
+    [
+        (Filters(pids=(7,)), "(all calls, pid 7); processes in the capture: a (1, slowest 250.00 ms), b (1, slowest"),
+        (Filters(pids=(7,)), "; pids in the capture: 1 (1, slowest 250.00 ms), 2 (1,"),
+        (Filters(peers=(Peer.parse("[::2]:9"),)), "peer [::2]:9); "),
+        (
+            Filters(peers=(Peer.parse("::2"),)),
+            "; peers in the capture: 192.168.1.20:80 (1, slowest 250.00 ms), [::1]:80",
+        ),
+        (Filters(roles=(Role.UNKNOWN,)), "; roles in the capture: client (2, slowest 250.00 ms)"),
+        (Filters(kinds=(Kind.TLS,)), "; kinds in the capture: http (2, slowest 250.00 ms)"),
+        (Filters(outcomes=(Outcome.RESET,)), "; outcomes in the capture: answered (2, slowest 250.00 ms)"),
+        (
+            Filters(since=parse("+1h")),
+            "since +1h); processes in the capture: a (1, slowest 250.00 ms), b (1, slowest 250.00 ms); "
+            "calls in the capture began from 2023-11-14T22:13:20.000000+00:00 to 2023-11-14T22:13:21.000000+00:00",
+        ),
+    ],
+)
+def test_a_filter_that_matches_nothing_says_what_is_there(filters: Filters, said: str) -> None:
+    rows = [Row(process=b"a", pid=1), Row(process=b"b", pid=2, peer="::1", start_ns=1000 * MS)]
+    found = filtered(rows, filters)
+
+    (caution,) = cautions(found, Selection(0, (), filters))
+
+    assert said in caution.text
+
+
+def filtered(rows: list[Row], filters: Filters) -> Recording:
+    reader = Reader(io.BytesIO(capture(rows, threshold_ns=0)))
+    return load(reader, Selection.of(reader.meta, None, (), filters))
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("+30s", (30_000 * MS, "start")),
+        ("+1.5h", (5_400_000 * MS, "start")),
+        ("+250ms", (250 * MS, "start")),
+        ("19:06", (68_760_000 * MS, "midnight")),
+        ("19:06:48.5", (68_808_500 * MS, "midnight")),
+        ("1970-01-02T00:00:00Z", (86_400_000 * MS, "epoch")),
+        ("1970-01-02T01:00:00.250+01:00", (86_400_250 * MS, "epoch")),
+    ],
+)
+def test_moments(text: str, expected: tuple[int, str]) -> None:
+    assert (parse(text).ns, parse(text).since) == expected
+
+
+@pytest.mark.parametrize("text", ["", "30s", "+30", "+1d", "25:00", "12:60", "now", "2026-13-01", "+1e9s"])
+def test_what_is_no_moment(text: str) -> None:
+    with pytest.raises(ValueError):
+        parse(text)
+
+
+def test_a_time_of_day_is_that_of_the_day_on_which_the_recording_began() -> None:
+    assert parse("22:13:20").on(META) == META.started_monotonic_ns
+    assert parse("2023-11-14T22:13:20").on(META) == META.started_monotonic_ns

@@ -15,7 +15,7 @@ import pytest
 from compiled import compiled
 from live import LIMITS, Taken, blocked, taken
 from recordings import PROCESS_START_NS, STARTED_NS, Row, capture, process, stack
-from reports import reported
+from reports import reported, text_lines
 from rich.console import Console
 
 from httpcapture import JitMap, MappedModule, Module, Process, Record, Section
@@ -25,7 +25,6 @@ from httpreport.elf import read_elf
 from httpreport.fold import folded
 from httpreport.report import Report, naming
 from httpreport.symbols import read_symbols
-from httpreport.text import text
 from httpreport.trace import Frame, Incomplete, NoStack, StackTrace, Unnamed
 from httpreport.unwind import Found
 
@@ -134,7 +133,7 @@ def test_the_recorded_files_give_no_other_names_than_the_capture(
 
 def test_the_client_of_the_real_capture_to_the_letter(report_of: Callable[[bytes], Report]) -> None:
     """A function without a symbol is known by where it begins."""
-    lines = list(text(report_of(CAPTURE), "run.cap"))
+    lines = text_lines(report_of(CAPTURE), "run.cap")
 
     at = lines.index("Stack trace:")
     assert lines[at + 1 : at + 6] == [
@@ -197,7 +196,7 @@ def test_a_copy_that_ends_says_after_how_much(deep_stack: Taken, report_of: Call
     assert 1 < len(trace.frames) < len(deep_stack.expected)
     assert tuple(frame.address for frame in trace.frames) == deep_stack.expected[: len(trace.frames)]
     assert trace.incomplete is Incomplete.STACK_ENDED
-    assert "    [the stack copy ended after 0.5 KiB]" in list(text(report, "run.cap"))
+    assert "    [the stack copy ended after 0.5 KiB]" in text_lines(report, "run.cap")
     assert next(folded(report)).startswith("nova-api;[incomplete: the stack copy ended];deep;")
 
 
@@ -353,7 +352,7 @@ def test_code_made_at_run_time_has_the_name_of_its_map_or_the_reason(
     covering = b"%x 8 nova::render\n" % at
 
     def lines(*more: Record) -> list[str]:
-        found = list(text(report_of(one.capture(*more)), "run.cap"))
+        found = text_lines(report_of(one.capture(*more)), "run.cap")
         return found[found.index("Stack trace:") + 3 :][:2]
 
     caller = f"    main ({program}) [by frame pointer]"

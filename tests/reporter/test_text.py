@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 from recordings import MS, PATH, STARTED_NS, TEXT, Row, capture, completion, process, stack
-from reports import reported
+from reports import reported, text_lines
 
 from httpcapture import Lost, Module, Outcome, Record, Role, StackStatus
 from httpreport.binary import Binary
@@ -18,7 +18,6 @@ from httpreport.elf import Elf, Segment
 from httpreport.fold import folded
 from httpreport.report import Report
 from httpreport.symbols import SYMBOL, SymbolTable
-from httpreport.text import text
 
 GOLDEN = Path(__file__).parent / "golden"
 
@@ -88,7 +87,7 @@ def compare(name: str, lines: list[str]) -> None:
 
 
 def test_stack_traces() -> None:
-    compare("stack_traces.txt", list(text(one_of_everything(), "run.cap")))
+    compare("stack_traces.txt", text_lines(one_of_everything(), "run.cap"))
 
 
 def test_folded() -> None:
@@ -99,7 +98,7 @@ def test_the_block_of_the_specification_to_the_letter() -> None:
     """The stack ID is the place of the stack in the capture."""
     data = capture([Row()], [process(), stack(1, id=7), stack(2, id=5), stack(1, id=7), stack(TEXT)])
 
-    lines = list(text(reported(data), "run.cap"))
+    lines = text_lines(reported(data), "run.cap")
 
     start = lines.index("PID: 12345, Comm: nova-api, Stack ID: 3")
     assert lines[start + 1 : start + 6] == [
@@ -127,4 +126,4 @@ def test_the_same_stack_of_a_thousand_calls_is_named_once() -> None:
 
     assert len(asked) == 1
     assert len(report.traces) == 1
-    assert list(text(report, "run.cap")).count("    function_a (/opt/nova/lib nova.so)") == 1000
+    assert text_lines(report, "run.cap").count("    function_a (/opt/nova/lib nova.so)") == 1000

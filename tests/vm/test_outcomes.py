@@ -192,7 +192,7 @@ def test_both_sides_of_a_call_have_their_own_stack(
 
 
 def test_both_stacks_are_shown_with_their_threads(seen: Seen, probes: str) -> None:
-    lines = list(text(seen.reports[probes], "run.cap"))
+    lines = "\n".join(text(seen.reports[probes], "run.cap")).split("\n")
     for scenario, side in (("two_threads", "client"), ("two_server", "server")):
         own = seen.scenarios[scenario]
         receive_tid = own["calls"][0][2]

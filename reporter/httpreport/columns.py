@@ -1,0 +1,128 @@
+"""Batches of the capture become columns, each joined when it is asked for: what no filter and no sum looks at is never
+touched.
+
+A batch is about a thousand calls, too few to be worth numpy's cost of a call, so several of them are one `Columns`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any, Union
+
+import numpy as np
+import numpy.typing as npt
+
+from httpcapture import Calls, Completions, Layout
+
+from . import payload
+from .calls import ADDED, CALL, LATEST_NS, Array
+from .errors import ReportError
+
+Batch = Union[Calls, Completions]
+Column = npt.NDArray[Any]
+Types = Mapping[str, tuple["np.dtype[np.generic]", "np.dtype[np.generic]"]]  # recorded, wanted
+
+
+def types_of(layout: Layout, wanted: np.dtype[np.void]) -> Types:
+    """The type of each column of `wanted` (RECORDED or COMPLETION) in a capture with this layout; others, and those of
+    ADDED that it lacks, are left out.
+
+    Raises ReportError where a field is missing or wider than in `wanted`.
+    """
+    types = {field.name: field.type for field in layout.fields}
+    names = [name for name in wanted.names or () if name in types or name not in ADDED]
+    return {name: (_known_type(name, types.get(name), wanted[name]), wanted[name]) for name in names}
+
+
+FEW = 16  # one row in so many
+ROWS_AT_ONCE = 2048  # rows that are made at a time: they stay in a processor's cache until all their fields are there
+
+
+class Columns:
+    """The columns of `types` of some batches, by name; of calls also `kind`, `method` and `status` (see CALL)."""
+
+    def __init__(self, types: Types, batches: Sequence[Batch], rows: int) -> None:
+        self.rows = rows
+        self._types = types
+        self._batches = batches
+        self._columns: dict[str, Column] = {}
+
+    def __getitem__(self, name: str) -> Column:
+        if name not in self._columns:
+            if name in payload.Payloads._fields:
+                self._columns.update(payload.read(self["request_head"], self["response_head"])._asdict())
+            elif name in ADDED and name not in self._types:
+                self._columns[name] = np.full(self.rows, ADDED[name], CALL[name])
+            else:
+                self._columns[name] = self._joined(name)
+        return self._columns[name]
+
+    @classmethod
+    def together(cls, parts: Sequence[Columns]) -> Columns:
+        """The rows of all parts, which are of one capture."""
+        if len(parts) == 1:
+            return parts[0]
+        whole = cls(parts[0]._types, (), sum(part.rows for part in parts))
+        whole._columns = {name: np.concatenate([part[name] for part in parts]) for name in whole._types}
+        return whole
+
+    def at(self, places: npt.NDArray[np.intp]) -> Columns:
+        """Only the rows at these places, which ascend. Of few rows the columns are not joined."""
+        taken = Columns(self._types, (), len(places))
+        few = len(places) * FEW < self.rows
+        starts = np.cumsum([0, *(batch.rows for batch in self._batches)])
+        bounds = np.searchsorted(places, starts).tolist()
+        pieces = [
+            (batch, places[first:last] - start)
+            for batch, start, first, last in zip(self._batches, starts.tolist(), bounds, bounds[1:])
+            if first < last
+        ]
+        for name, (recorded, wanted) in self._types.items():
+            if few and pieces and name not in self._columns:
+                parts = [np.frombuffer(batch.columns[name], recorded)[within] for batch, within in pieces]
+                taken._columns[name] = np.concatenate(parts).astype(wanted, copy=False)
+            else:
+                taken._columns[name] = self[name][places]
+        return taken
+
+    def array(self, dtype: np.dtype[np.void]) -> Array:
+        """The rows as one array; fields that no column has are 0."""
+        array = np.zeros(self.rows, dtype)
+        known = {*self._types, *payload.Payloads._fields, *ADDED}
+        names = [name for name in dtype.names or () if name in known]
+        columns = [(name, self[name]) for name in names]
+        for first in range(0, len(array), ROWS_AT_ONCE):
+            part = slice(first, first + ROWS_AT_ONCE)
+            for name, column in columns:
+                array[name][part] = column[part]
+        return array
+
+    def make_possible(self) -> int:
+        """Hold t0 <= t1 <= t2, and count the calls whose t0 or t2 cannot be: their duration becomes 0."""
+        t0, t2 = self["t0"], self["t2"]
+        impossible = (t2 < t0) | (t2 > LATEST_NS)
+        count = int(np.count_nonzero(impossible))
+        if count:
+            self._columns["t0"] = np.minimum(t0, np.uint64(LATEST_NS))
+            self._columns["t2"] = np.where(impossible, self["t0"], t2)
+        return count
+
+    def _joined(self, name: str) -> Column:
+        parts = [batch.columns[name] for batch in self._batches]
+        recorded, wanted = self._types[name]
+        column = np.frombuffer(parts[0] if len(parts) == 1 else b"".join(parts), recorded, self.rows)
+        return column.astype(wanted, copy=False)
+
+
+def _known_type(name: str, type_name: str | None, wanted: np.dtype[np.void]) -> np.dtype[np.generic]:
+    """The column type of a Field: u8 to u64 count bits, bytesN bytes."""
+    unsigned = re.fullmatch(r"u(8|16|32|64)", type_name or "")
+    blob = re.fullmatch(r"bytes([0-9]+)", type_name or "")
+    if not (unsigned or blob):
+        raise ReportError(f"the capture has no field '{name}', which this httpreport needs: use a newer httpreport")
+    found = np.dtype(f"<u{int(unsigned[1]) // 8}") if unsigned else np.dtype(f"S{blob[1] if blob else 0}")
+    if not np.can_cast(found, wanted, "safe"):
+        what = f"the capture's field '{name}' is {type_name}, wider than this httpreport knows"
+        raise ReportError(f"{what}: use a newer httpreport")
+    return found

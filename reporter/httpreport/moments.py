@@ -1,0 +1,51 @@
+"""A `Moment` is a time on the command line: on the wall clock, or from a capture's start.
+
++30s  +5m  +1.5h  +250ms      from the start of the capture
+2026-11-22T19:06:48           wall clock, in UTC unless a zone is given (Z, +01:00); seconds may have a fraction
+19:06:48                      the same on the day on which the capture began, in UTC; 19:06 too
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from datetime import datetime, timedelta, timezone
+
+from httpcapture import Meta
+
+_UNITS = {"ms": 1_000_000, "s": 1_000_000_000, "m": 60_000_000_000, "h": 3_600_000_000_000}
+_AFTER_START = re.compile(r"\+([0-9]{1,12}(?:\.[0-9]{1,9})?)(ms|s|m|h)", re.ASCII)
+_TIME_OF_DAY = re.compile(r"([01][0-9]|2[0-3]):([0-5][0-9])(?::([0-5][0-9](?:\.[0-9]{1,6})?))?", re.ASCII)
+_EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
+_DAY_NS = 24 * _UNITS["h"]
+
+
+@dataclass(frozen=True)
+class Moment:
+    """`ns` from the start of the capture, since 1970, or since midnight (UTC) of the day on which the capture began."""
+
+    text: str  # as it was given
+    ns: int
+    since: str  # "start", "epoch" or "midnight"
+
+    def on(self, meta: Meta) -> int:
+        """The moment on CLOCK_MONOTONIC of a capture's host, by the pair of clocks in META; may be negative."""
+        if self.since == "start":
+            return meta.started_monotonic_ns + self.ns
+        midnight = meta.started_realtime_ns // _DAY_NS * _DAY_NS if self.since == "midnight" else 0
+        return midnight + self.ns - meta.started_realtime_ns + meta.started_monotonic_ns
+
+
+def parse(text: str) -> Moment:
+    """Raises ValueError."""
+    after = _AFTER_START.fullmatch(text)
+    if after:
+        return Moment(text, round(float(after[1]) * _UNITS[after[2]]), "start")
+    of_day = _TIME_OF_DAY.fullmatch(text)
+    if of_day:
+        hours, minutes, seconds = int(of_day[1]), int(of_day[2]), float(of_day[3] or 0)
+        return Moment(text, hours * _UNITS["h"] + minutes * _UNITS["m"] + round(seconds * _UNITS["s"]), "midnight")
+    parsed = datetime.fromisoformat(re.sub(r"[Zz]$", "+00:00", text))  # Python knows Z from 3.11 on
+    if parsed.tzinfo is None:
+        parsed = parsed.replace(tzinfo=timezone.utc)
+    return Moment(text, (parsed - _EPOCH) // timedelta(microseconds=1) * 1000, "epoch")

@@ -1,0 +1,53 @@
+"""How far the reading is, on standard error, if that is a terminal and the work takes over a second; else nothing."""
+
+from __future__ import annotations
+
+import io
+import sys
+import time
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+QUIET_S = 1.0
+
+
+class Bar:
+    """Bytes read of `total`; use it in a `with` statement. It is gone at the end."""
+
+    def __init__(self, what: str, total: int) -> None:
+        self._what, self._total = what, total
+        self._done = 0
+        self._started = time.monotonic()
+        self._shown: Progress | None = None
+        self._console = Console(stderr=True, markup=False, emoji=False)
+
+    def __enter__(self) -> Bar:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._shown is not None:
+            self._shown.stop()
+
+    def advance(self, size: int) -> None:
+        self._done += size
+        if self._shown is None and sys.stderr.isatty() and time.monotonic() - self._started > QUIET_S:
+            columns = (TextColumn(self._what, markup=False), BarColumn(), TimeRemainingColumn())
+            self._shown = Progress(*columns, console=self._console, transient=True)
+            self._shown.add_task("", total=self._total)
+            self._shown.start()
+        if self._shown is not None:
+            self._shown.update(self._shown.task_ids[0], completed=self._done)
+
+
+class Watched(io.BufferedReader):
+    """A file that tells a bar what was read from it."""
+
+    def __init__(self, file: io.FileIO, bar: Bar) -> None:
+        super().__init__(file)
+        self._bar = bar
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        data = super().read(size)
+        self._bar.advance(len(data))
+        return data

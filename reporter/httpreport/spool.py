@@ -1,0 +1,65 @@
+"""What is listed call by call of many captures waits in files, sorted, and is merged as it is read: memory does not
+grow with the calls, and few files are open at a time.
+"""
+
+from __future__ import annotations
+
+import heapq
+import os
+import struct
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+OPEN_AT_ONCE = 64  # files; a process may have 1,024
+_HEAD = struct.Struct("<QqI")  # duration in ns, start in ns since 1970, bytes of text
+
+
+@dataclass(frozen=True, order=True)
+class Entry:
+    """Sorts the longest first, of equally long ones the earliest, of those by their text."""
+
+    minus_duration_ns: int
+    start_ns: int
+    text: bytes
+
+
+class Spool:
+    """Writes entries to a new file; use it in a `with` statement. They must come in their order."""
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        self._file: BinaryIO = open(path, "wb")  # noqa: SIM115 (closed by __exit__)
+
+    def __enter__(self) -> Spool:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._file.close()
+
+    def add(self, duration_ns: int, start_ns: int, text: str) -> None:
+        encoded = text.encode("utf-8", "backslashreplace")
+        self._file.write(_HEAD.pack(duration_ns, start_ns, len(encoded)) + encoded)
+
+
+def entries(path: str | os.PathLike[str]) -> Iterator[Entry]:
+    """The entries of a spool, in their order."""
+    with open(path, "rb") as file:
+        while head := file.read(_HEAD.size):
+            duration_ns, start_ns, size = _HEAD.unpack(head)
+            yield Entry(-duration_ns, start_ns, file.read(size))
+
+
+def merged(paths: Sequence[Path]) -> Iterator[str]:
+    """The texts of all spools, sorted. Makes longer spools of many, beside them, and removes what it has read."""
+    while len(paths) > OPEN_AT_ONCE:
+        some, paths = paths[:OPEN_AT_ONCE], paths[OPEN_AT_ONCE:]
+        together = some[0].with_suffix(".merged" + some[0].suffix)
+        with Spool(together) as spool:
+            for entry in heapq.merge(*map(entries, some)):
+                spool.add(-entry.minus_duration_ns, entry.start_ns, entry.text.decode())
+        for path in some:
+            path.unlink()
+        paths = [*paths, together]
+    for entry in heapq.merge(*map(entries, paths)):
+        yield entry.text.decode()

@@ -1,0 +1,83 @@
+"""What calls there are, by the fields that a filter asks about: told where the filter keeps none of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from httpcapture import Outcome, Role
+
+from .call import address_text, word
+from .calls import ByName, duration_ns
+from .clean import comm
+from .numbering import Words, bytes_of, words_of
+from .payload import Kind
+from .sums import Sums, SumsByValue
+
+COLUMNS = {
+    "processes": ("process",),
+    "pids": ("pid",),
+    "roles": ("role",),
+    "peers": ("peer_address", "peer_port"),
+    "kinds": ("kind",),
+    "outcomes": ("outcome",),
+}
+"""What can be asked about, and the columns that tell it."""
+
+
+class There:
+    """Gathers what there is of each of the things `asked` about (keys of COLUMNS), as calls come."""
+
+    def __init__(self, asked: Sequence[str]) -> None:
+        self.first_ns = self.last_ns = 0  # t0 of the earliest and the latest call
+        self._sums = {what: SumsByValue(len(_words(what, _NO_CALLS))) for what in asked}
+        self._any = False
+
+    def __len__(self) -> int:
+        """Distinct values."""
+        return sum(map(len, self._sums.values()))
+
+    def add(self, calls: ByName) -> None:
+        """At least one call."""
+        earliest, latest = int(calls["t0"].min()), int(calls["t0"].max())
+        self.first_ns = min(self.first_ns, earliest) if self._any else earliest
+        self.last_ns = max(self.last_ns, latest)
+        self._any = True
+        for what, sums in self._sums.items():
+            sums.add(duration_ns(calls), *_words(what, calls))
+
+    def values(self) -> Mapping[str, Mapping[str, Sums]]:
+        """By what was asked about and by the value as text, safe to print."""
+        return {what: dict(zip(_texts(what, sums.values), sums.sums())) for what, sums in self._sums.items()}
+
+
+_NO_CALLS = {
+    "process": np.zeros(0, "S16"),
+    "peer_address": np.zeros(0, "S16"),
+    **{name: np.zeros(0, np.uint64) for name in ("pid", "role", "peer_port", "kind", "outcome")},
+}
+
+
+def _words(what: str, calls: ByName) -> list[Words]:
+    return [word for name in COLUMNS[what] for word in words_of(calls[name])]
+
+
+def _texts(what: str, values: Words) -> list[str]:
+    numbers = values[-1].tolist()
+    if what == "processes":
+        return list(map(comm, bytes_of(values)))
+    if what == "peers":
+        return [peer_text(address, port) for address, port in zip(bytes_of(values[:2]), numbers)]
+    if what == "pids":
+        return list(map(str, numbers))
+    kinds = {"roles": Role, "kinds": Kind, "outcomes": Outcome}
+    return [word(kinds[what], number) for number in numbers]
+
+
+def peer_text(address: bytes, port: int) -> str:
+    """HOST:PORT as --peer takes it; without a port, HOST."""
+    host = address_text(address)
+    if not port:
+        return host
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

@@ -1,0 +1,186 @@
+"""A report over many captures has the sums of the captures reported one by one, in whatever order and by however many
+processes."""
+
+from __future__ import annotations
+
+import io
+import itertools
+import json
+import random
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from functools import reduce
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+from hypothesis import given
+from hypothesis import strategies as st
+from recordings import MS, TEXT, Row, capture, process, stack
+from reports import no_binary
+
+from httpcapture import Reader
+from httpreport import many, spool
+from httpreport.digest import Digest, digest_of
+from httpreport.fold import folded
+from httpreport.main import main
+from httpreport.recording import load
+from httpreport.report import Report, make_report, naming
+from httpreport.selection import Selection
+from httpreport.spool import Entry, Spool, merged
+
+ROWS = st.builds(
+    Row,
+    duration_ns=st.integers(0, 1 << 50),
+    process=st.sampled_from([b"a", b"b;c", b""]),
+    stack=st.integers(0, 2),
+    stack_status=st.integers(0, 2),
+    peer=st.sampled_from(["10.0.0.1", "::1"]),
+)
+CAPTURES = st.lists(
+    st.builds(
+        lambda host, rows: capture(rows, [process(), stack(TEXT, id=1), stack(TEXT, 9, id=2)], host=host),
+        st.sampled_from(["web-1", "web-2"]),
+        st.lists(ROWS, max_size=5),
+    ),
+    max_size=5,
+)
+
+
+def reported(data: bytes) -> Report:
+    selection = Selection(0)
+    return make_report(load(Reader(io.BytesIO(data)), selection), selection, no_binary)
+
+
+def weights(lines: Iterable[str]) -> Counter[str]:
+    return Counter({stack: int(weight) for stack, _, weight in (line.rpartition(" ") for line in lines)})
+
+
+@given(CAPTURES, st.randoms(use_true_random=False))
+def test_the_sums_are_those_of_the_captures_reported_one_by_one(captures: list[bytes], chance: random.Random) -> None:
+    reports = [reported(data) for data in captures]
+    digests = [digest_of(report, f"{place}.cap") for place, report in enumerate(reports)]
+
+    chance.shuffle(digests)
+    middle = len(digests) // 2
+    halves = (reduce(Digest.merge, half, Digest()) for half in (digests[:middle], digests[middle:]))
+    whole = Digest.merge(*halves)
+
+    several = len({report.recording.meta.host for report in reports}) > 1
+    expected: Counter[str] = Counter()
+    for report in reports:
+        host = f"{report.recording.meta.host};" if several else ""
+        expected.update({host + text: weight for text, weight in weights(folded(report)).items()})
+    assert weights(many.folded(whole)) == expected
+    for name in ("kept", "recorded"):
+        assert sum(getattr(facts, name) for facts in whole.captures) == sum(
+            getattr(report.recording, name) for report in reports
+        )
+    kept = sum(report.recording.kept for report in reports)
+    for sums in ([*whole.stacks.values()], [latencies.sums for latencies in whole.peers.values()]):
+        durations = [
+            int(time) for report in reports for time in report.recording.calls["t2"] - report.recording.calls["t0"]
+        ]
+        assert (sum(each.calls for each in sums), sum(each.time_ns for each in sums)) == (kept, sum(durations))
+    assert whole.naming.frames == sum(naming(report).frames for report in reports)
+    assert [facts.file for facts in whole.captures] == [
+        facts.file for facts in reduce(Digest.merge, reversed(digests), Digest()).captures
+    ]
+
+
+@pytest.fixture
+def fleet(tmp_path: Path) -> Path:
+    """Two hosts: one with two parts, one with a single capture, and a file that is none."""
+    folder = tmp_path / "fleet"
+    folder.mkdir()
+    for place, (host, milliseconds) in enumerate([("web-2", 300), ("web-1", 200), ("web-1", 400)]):
+        rows = [Row(duration_ns=(milliseconds + n) * MS, sequence=n) for n in range(3)]
+        (folder / f"{place}.cap").write_bytes(capture(rows, [process(), stack(TEXT)], host=host))
+    (folder / "notes.txt").write_text("no capture, and not meant as one")
+    return folder
+
+
+def run(*arguments: str | Path) -> Result:
+    return CliRunner().invoke(main, [str(argument) for argument in arguments])
+
+
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_a_folder_is_one_report_by_host(fleet: Path, tmp_path: Path, jobs: int) -> None:
+    out = tmp_path / "out"
+
+    result = run(fleet, "-o", out, "--jobs", str(jobs))
+
+    assert result.exit_code == 0, result.output
+    assert (out / "stacks.folded").read_text().splitlines() == [
+        "web-1;nova-api;lib nova.so+0x1000 1806000",
+        "web-2;nova-api;lib nova.so+0x1000 903000",
+    ]
+    text = (out / "stack_traces.txt").read_text()
+    durations = [line.split(" ms")[0] for line in text.splitlines() if line.startswith("Duration: ") and " ms" in line]
+    assert durations == [f"Duration: {ms}.00" for ms in (402, 401, 400, 302, 301, 300, 202, 201, 200)]
+    assert text.count(f"\nHost: web-2, Capture: {fleet}/0.cap\n") == 3
+    assert "web-1: 6 of 6 calls kept (calls >= 100 ms), captures: 2\n" in result.stdout
+    assert sorted(path.name for path in out.iterdir()) == ["stack_traces.txt", "stacks.folded"]
+
+
+def test_a_capture_that_cannot_be_read_is_named_and_the_others_go_on(fleet: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    arguments = (fleet, fleet / "notes.txt", tmp_path / "gone.cap", "-o", out, "-f")
+
+    result = run(*arguments)
+
+    assert result.exit_code == 0
+    assert f"warning: left out: {fleet}/notes.txt: not a capture" in result.stdout
+    assert f"warning: left out: cannot read {tmp_path}/gone.cap: No such file" in result.stdout
+    assert "web-1: 6 of 6 calls kept" in result.stdout
+    assert (out / "stack_traces.txt").read_text().startswith(f"Warning: left out: {fleet}/notes.txt: ")
+    assert run(*arguments, "--strict").exit_code == 3
+    assert run(fleet, "-o", out, "-f", "--strict").exit_code == 0
+    nothing = run(fleet / "notes.txt", tmp_path / "gone.cap", "-o", out, "-f")
+    assert (nothing.exit_code, nothing.stderr.count("\n")) == (1, 1)
+
+
+def test_the_json_of_several_is_that_of_each(fleet: Path) -> None:
+    several = json.loads(run(fleet, fleet / "notes.txt", "--json").stdout)
+
+    assert [one["file"] for one in several["unreadable"]] == [f"{fleet}/notes.txt"]
+    assert several["reports"] == [json.loads(run(fleet / f"{n}.cap", "--json").stdout) for n in range(3)]
+
+
+def test_standard_input_is_no_part_of_several(fleet: Path) -> None:
+    assert "standard input cannot be one of several" in run("-", fleet).stderr
+
+
+def test_a_capture_that_is_given_twice_is_read_once(fleet: Path) -> None:
+    assert many.captures_of([str(fleet), str(fleet / "1.cap")]) == [str(fleet / f"{n}.cap") for n in range(3)]
+
+
+def test_more_spools_than_can_be_open_are_merged_in_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(spool, "OPEN_AT_ONCE", 3)
+    entries = [
+        (duration, start, f"{duration} {start} caf\u00e9\n")
+        for duration, start in itertools.product(range(9), range(-2, 3))
+    ]
+    random.Random(1).shuffle(entries)
+    paths = [tmp_path / f"{n}.calls" for n in range(10)]
+    for place, path in enumerate(paths):
+        with Spool(path) as one:
+            for entry in sorted(entries[place::10], key=lambda entry: (-entry[0], entry[1])):
+                one.add(*entry)
+
+    open_now, most = 0, 0
+
+    def counted(path: Path) -> Iterator[Entry]:
+        nonlocal open_now, most
+        open_now += 1
+        most = max(most, open_now)
+        yield from entries_of(path)
+        open_now -= 1
+
+    entries_of = spool.entries
+    monkeypatch.setattr(spool, "entries", counted)
+
+    texts = list(merged(paths))
+
+    assert texts == [text for *_, text in sorted(entries, key=lambda entry: (-entry[0], entry[1]))]
+    assert most == 3

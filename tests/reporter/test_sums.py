@@ -1,0 +1,140 @@
+"""Sums and quantiles are those of the calls themselves; those of two captures are those of one with all the calls."""
+
+from __future__ import annotations
+
+import io
+import math
+from collections.abc import Sequence
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from recordings import META, MS, Row, capture, completion, packed_address
+
+from httpcapture import Reader, Role, Writer
+from httpreport import kept, recording
+from httpreport.recording import Recording, load
+from httpreport.selection import Selection
+from httpreport.sums import Latencies, PeerKey, StackKey, Sums
+
+ROWS = st.builds(
+    Row,
+    duration_ns=st.one_of(st.integers(0, 10 * MS), st.integers(0, 1 << 62)),
+    process=st.sampled_from([b"a", b"nova-api", b""]),
+    stack=st.integers(0, 2),
+    stack_status=st.integers(0, 2),
+    peer=st.sampled_from(["10.0.0.1", "::1"]),
+    peer_port=st.integers(1, 2),
+    role=st.integers(0, 3),
+)
+
+
+def loaded(rows: Sequence[Row], completions: Sequence[bytes] = ()) -> Recording:
+    return load(Reader(io.BytesIO(capture(rows, completions=completions))), Selection(0))
+
+
+def durations_by_key(found: Recording) -> tuple[dict[StackKey, list[int]], dict[PeerKey, list[int]]]:
+    stacks: dict[StackKey, list[int]] = {}
+    peers: dict[PeerKey, list[int]] = {}
+    for call in found.calls:
+        duration = int(call["t2"] - call["t0"])
+        status, role = int(call["stack_status"]), int(call["role"])
+        stack = StackKey(call["process"], status, int(call["stack"]) if status == 0 else 0)
+        port = int(call["peer_port"]) if role == Role.CLIENT else 0
+        stacks.setdefault(stack, []).append(duration)
+        peers.setdefault(PeerKey(call["process"], role, call["peer_address"], port), []).append(duration)
+    return stacks, peers
+
+
+@given(st.lists(ROWS, max_size=20))
+def test_sums_are_those_of_the_calls(rows: list[Row]) -> None:
+    found = loaded(rows)
+
+    stacks, peers = durations_by_key(found)
+    sums = {key: of(durations) for key, durations in stacks.items()}
+    assert dict(found.by_stack) == sums
+    assert {key: latencies.sums for key, latencies in found.by_peer.items()} == {
+        key: of(durations) for key, durations in peers.items()
+    }
+    for key, latencies in found.by_peer.items():
+        for share in (0.5, 0.9, 0.99):
+            exact = sorted(peers[key])[math.ceil(share * len(peers[key])) - 1]
+            assert latencies.quantile_ns(share) == pytest.approx(exact, rel=0.004, abs=1)
+
+
+def of(durations: list[int]) -> Sums:
+    return Sums(len(durations), sum(durations), sum(each // 1000 for each in durations), max(durations))
+
+
+@given(st.lists(ROWS, max_size=8), st.lists(ROWS, max_size=8))
+def test_the_sums_of_two_captures_are_those_of_one_with_the_calls_of_both(first: list[Row], second: list[Row]) -> None:
+    one, other, both = loaded(first), loaded(second), loaded([*first, *second])
+
+    for key in {*one.by_stack, *other.by_stack}:
+        assert one.by_stack.get(key, Sums()) + other.by_stack.get(key, Sums()) == both.by_stack[key]
+    nothing = Latencies(Sums(), {})
+    for peer in {*one.by_peer, *other.by_peer}:
+        assert one.by_peer.get(peer, nothing) + other.by_peer.get(peer, nothing) == both.by_peer[peer]
+
+
+def test_batches_that_are_read_together_or_apart_are_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = [Row(duration_ns=n * MS, sequence=n, process=b"p%d" % (n % 7), stack=n % 5) for n in range(5000)]
+    together = loaded(rows)
+    monkeypatch.setattr(recording, "ROWS_AT_ONCE", 1)
+
+    apart = loaded(rows)
+
+    assert dict(apart.by_stack) == dict(together.by_stack)
+    assert dict(apart.by_peer) == dict(together.by_peer)
+    assert apart.calls.tolist() == together.calls.tolist()
+
+
+def test_beyond_the_limit_the_longest_calls_are_listed_and_all_are_summed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(kept, "MAX_LISTED", 100)
+    monkeypatch.setattr(kept, "RECENT", 20)
+    monkeypatch.setattr(recording, "ROWS_AT_ONCE", 50)
+    rows = [Row(duration_ns=(n * 7919 % 5000) * MS, sequence=n) for n in range(5000)]
+    ends = [completion(row, MS, 1, 2) for row in rows]
+
+    found = loaded(rows, ends)
+
+    longest = sorted(sorted(rows, key=lambda row: -row.duration_ns)[:100], key=lambda row: row.sequence)
+    assert found.calls["sequence"].tolist() == [row.sequence for row in longest]
+    assert (found.calls["t3"] - found.calls["t2"]).tolist() == [MS] * 100
+    assert (found.kept, sum(sums.calls for sums in found.by_stack.values())) == (5000, 5000)
+
+
+def test_a_completion_may_come_a_little_before_its_call(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(kept, "RECENT", 20)
+    others = [completion(Row(connection=2, sequence=n), MS, 1, 2) for n in range(30)]
+    stream = io.BytesIO()
+    writer = Writer(stream, META)
+    for ends in (others, [completion(Row(), 7 * MS, 1, 2)], others[:15]):
+        writer.completions(b"".join(ends))
+        writer.flush()
+    writer.calls(Row().packed())
+    writer.flush()
+
+    (call,) = load(Reader(io.BytesIO(stream.getvalue())), Selection(0)).calls
+
+    assert call["t3"] - call["t2"] == 7 * MS
+
+
+def test_a_peers_address_is_as_recorded() -> None:
+    (key,) = loaded([Row(peer="2001:db8::", role=Role.SERVER)]).by_peer
+
+    assert key == PeerKey(b"nova-api", Role.SERVER, packed_address("2001:db8::").rstrip(b"\0"), 0)
+
+
+@pytest.mark.parametrize("milliseconds", [0, 1, 2500, 4500, 4990, 4999, 5000])
+def test_few_or_many_calls_of_several_batches_are_kept(milliseconds: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(recording, "ROWS_AT_ONCE", 4000)
+    monkeypatch.setattr(recording, "PARTS_AT_ONCE", 2)
+    rows = [Row(duration_ns=(n * 7919 % 5000) * MS, sequence=n, pid=n) for n in range(20_000)]
+
+    found = load(Reader(io.BytesIO(capture(rows))), Selection(milliseconds * MS))
+
+    kept = [row for row in rows if row.duration_ns >= milliseconds * MS]
+    assert found.calls["sequence"].tolist() == [row.sequence for row in kept]
+    assert found.calls["pid"].tolist() == [row.pid for row in kept]
+    assert sum(sums.time_ns for sums in found.by_stack.values()) == sum(row.duration_ns for row in kept)
