@@ -35,7 +35,9 @@ SHELL = {
     "many.py": FILES | {"multiprocessing", "open"},
     "outputs.py": FILES | BUILTINS,
     "progress.py": {"io", "time"},
+    "seek_table.py": {"os"},
     "spool.py": {"open", "os", "pathlib"},
+    "verify.py": {"open"},
 }
 # Of those modules, what is computation only, and heads of longer names.
 PURE = {"io.BytesIO", "os.fsdecode", "os.fsencode", "os.path.basename"} | {"io", "os", "os.path"}

@@ -45,7 +45,7 @@ def cautions(recording: Recording, selection: Selection) -> list[Caution]:
         *_threshold(recording, selection),
         *_filter(recording, selection),
         *_nothing_kept(recording, selection),
-        *_not_listed(recording),
+        *_notlisted(recording),
     ]
 
 
@@ -112,14 +112,14 @@ def _nothing_kept(recording: Recording, selection: Selection) -> list[Caution]:
         return []
     if not recording.recorded:
         return [Caution(Cause.NOTHING_KEPT, "the capture holds no call")]
-    there = [f"{what} in the capture: {_listed(values)}" for what, values in recording.there.values().items()]
+    there = [f"{what} in the capture: {listed(values)}" for what, values in recording.there.values().items()]
     if selection.filters.since or selection.filters.until:
         first, last = (moment(recording.meta, ns) for ns in (recording.there.first_ns, recording.there.last_ns))
         there.append(f"calls in the capture began from {first} to {last}")
     return [Caution(Cause.NOTHING_KEPT, f"no call passes the filter ({selection}); {'; '.join(there)}")]
 
 
-def _listed(values: Mapping[str, Sums]) -> str:
+def listed(values: Mapping[str, Sums]) -> str:
     """Those with the most calls."""
     busiest = sorted(values.items(), key=lambda item: (-item[1].calls, item[0]))
     there = [f"{text} ({sums.calls:,}, slowest {sums.slowest_ns / 1e6:.2f} ms)" for text, sums in busiest]
@@ -127,7 +127,7 @@ def _listed(values: Mapping[str, Sums]) -> str:
     return ", ".join(there[:NAMES_LISTED]) + rest
 
 
-def _not_listed(recording: Recording) -> list[Caution]:
+def _notlisted(recording: Recording) -> list[Caution]:
     listed = len(recording.calls)
     if listed == recording.kept:
         return []

@@ -15,7 +15,7 @@ import click
 
 from httpcapture import CaptureError, Reader
 
-from . import __version__, many, outputs, terminal
+from . import __version__, many, outputs, terminal, verify
 from .calls import add_up
 from .cautions import incomplete
 from .clean import printable
@@ -23,6 +23,7 @@ from .debuginfod import Debuginfod
 from .digest import Request, read_report
 from .errors import ReportError
 from .fold import folded
+from .info import info
 from .json_report import document
 from .options import filter_options, filters_of
 from .progress import Bar, Watched
@@ -102,6 +103,13 @@ def milliseconds(context: click.Context, parameter: click.Parameter, value: floa
     metavar="N",
     help="Of several captures, how many to read at a time. Default: one a CPU.",
 )
+@click.option("--info", "tell_info", is_flag=True, help="Say what each capture is and holds, and report nothing.")
+@click.option(
+    "--verify",
+    "check",
+    is_flag=True,
+    help="Check every checksum and count of each capture, and report nothing. Exit with status 1 if one is not whole.",
+)
 @click.option("--strict", is_flag=True, help="Exit with status 3 if anything was lost, cut off or unreadable.")
 @click.version_option(__version__, "-V", "--version", message="httpreport %(version)s")
 def main(  # noqa: PLR0917 (one an option)
@@ -115,6 +123,8 @@ def main(  # noqa: PLR0917 (one an option)
     debuginfod_urls: tuple[str, ...],
     as_json: bool,
     jobs: int | None,
+    tell_info: bool,
+    check: bool,
     strict: bool,
     **filters: Any,
 ) -> None:
@@ -128,7 +138,7 @@ def main(  # noqa: PLR0917 (one an option)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # a locale may lack a letter of a name
-    if directory is None and not as_json:
+    if directory is None and not (as_json or tell_info or check):
         directory = "."
     try:
         if directory is not None:
@@ -136,6 +146,9 @@ def main(  # noqa: PLR0917 (one an option)
         servers = asked_servers(debuginfod, debuginfod_urls)
         request = Request(threshold, names, filters_of(**filters), symfs, tuple(servers))
         paths = many.captures_of(captures)
+        if tell_info or check:
+            fine = [tell(path, request, tell_info=tell_info, check=check) for path in paths]
+            raise SystemExit(0 if all(fine) else FAILED)
         if len(paths) == 1:
             complete = report_one(paths[0], request, directory, as_json)
         else:
@@ -190,6 +203,24 @@ def report_many(paths: Sequence[str], request: Request, directory: str | None, a
         terminal.print_many(out, whole)
         terminal.print_written(out, *written)
     return not many.incomplete(whole)
+
+
+def tell(path: str, request: Request, *, tell_info: bool, check: bool) -> bool:
+    """Print what was asked about a capture, and return whether it can be read and, if checked, is whole."""
+    if path == "-":
+        raise ReportError("--info and --verify need a file: write standard input to one")
+    out, fine = terminal.console(sys.stdout), True
+    if tell_info:
+        try:
+            terminal.print_lines(out, info(path, request))
+        except (ReportError, CaptureError) as error:
+            failed(str(error))
+            fine = False
+    if check:
+        verdict = verify.verify(path)
+        terminal.print_lines(out, verify.lines(verdict))
+        fine = fine and not verdict.problems
+    return fine
 
 
 def open_watched(capture: str, bar: Bar) -> Reader:

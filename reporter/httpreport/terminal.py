@@ -47,6 +47,11 @@ def print_warnings(out: Console, warnings: Iterable[str]) -> None:
         _line(out, Text.assemble(("warning: ", "bold yellow"), warning))
 
 
+def print_lines(out: Console, lines: Iterable[str]) -> None:
+    for line in lines:
+        _line(out, Text(line))
+
+
 def print_summary(out: Console, report: Report, capture: str) -> None:
     """Of one capture, everything but the cautions."""
     whole = digest_of(report, capture)

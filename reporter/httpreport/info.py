@@ -1,0 +1,101 @@
+"""`httpreport --info`: what a capture is: whose, when, how long, what was asked of the recorder, what it holds and
+lacks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import closing
+
+import numpy as np
+import numpy.typing as npt
+
+from httpcapture import Module, open_capture
+
+from .binaries import Binaries
+from .call import moment
+from .calls import ByName, add_up
+from .carried import Wholes, to_elf
+from .cautions import incomplete, listed, times_of_losses
+from .clean import printable
+from .debuginfod import Debuginfod
+from .digest import Request
+from .errors import ReportError
+from .losses import losses
+from .recording import Recording, load
+from .symbols import SymbolTable
+from .trace import Unnamed
+
+
+class _Nothing:
+    """Keeps no call, so that all are told by what is there."""
+
+    asked: Sequence[str] = ("processes", "roles", "kinds", "outcomes", "peers")
+
+    def mask(self, calls: ByName) -> npt.NDArray[np.bool_]:
+        return np.zeros(len(calls["t0"]), np.bool_)
+
+
+def info(path: str, request: Request) -> Iterator[str]:
+    """The lines. Raises ReportError and CaptureError."""
+    try:
+        with open_capture(path, add_up) as reader:
+            recording = load(reader, _Nothing())
+    except OSError as error:
+        raise ReportError(f"cannot read {path}: {error.strerror or error}") from None
+    yield f"{printable(path)}"
+    yield from (f"  {name:12} {text}" for name, text in _facts(recording))
+    servers = Debuginfod(request.debuginfod_urls) if request.debuginfod_urls else None
+    with closing(Binaries(request.symfs, servers)) as binaries:
+        for module in recording.modules.values():
+            yield f"  {'module':12} {_module(module, recording.carried.get(module.id, {}), binaries)}"
+        yield from (f"  {'warning':12} {printable(problem)}" for problem in binaries.problems)
+
+
+def _facts(recording: Recording) -> Iterator[tuple[str, str]]:
+    meta, end = recording.meta, recording.end
+    yield "host", f"{printable(meta.host)}, Linux {printable(meta.kernel)} {printable(meta.arch)}"
+    yield "boot", printable(meta.boot_id)
+    yield "recorder", f"{printable(meta.tool)}, probes: {printable(meta.probes)}"
+    yield "started", moment(meta, meta.started_monotonic_ns)
+    if end is not None:
+        seconds = max(end.at_ns - meta.started_monotonic_ns, 0) / 1e9
+        clean = "" if end.clean else ", not cleanly"
+        yield "ended", f"{moment(meta, end.at_ns)}, after {seconds:,.1f} s, by {printable(end.reason)}{clean}"
+    else:
+        yield "ended", printable(recording.cut_off or "not known: END is missing")
+    threshold = f"calls >= {meta.threshold_ns / 1e6:g} ms" if meta.threshold_ns else "all calls"
+    names = ", ".join(map(printable, meta.process_filters))
+    yield "filters", threshold + (f" of {names}" if names else "")
+    yield "limits", ", ".join(f"{printable(name)} {value:,}" for name, value in meta.limits.items()) or "none"
+    in_flight = f", of them in flight at the end: {end.in_flight:,}" if end else ""
+    yield "calls", f"{recording.recorded:,}{in_flight}"
+    for what, values in recording.there.values().items():
+        yield what, listed(values)
+    yield "stacks", _stacks(recording)
+    yield (
+        "lost",
+        "; ".join(losses(recording.lost, times_of_losses(recording)))
+        or ("nothing" if not incomplete(recording) else "not known"),
+    )
+    yield "modules", f"{len(recording.modules):,}, of {sum(map(len, recording.processes.values())):,} process maps"
+
+
+def _stacks(recording: Recording) -> str:
+    stacks = recording.stacks.values()
+    copies = sum(1 for stack in stacks if stack.memory)
+    return f"{len(stacks):,}, of them with a copy of the stack: {copies:,}"
+
+
+def _module(module: Module, wholes: Wholes, binaries: Binaries) -> str:
+    """Its path, its build, what the capture carries of it, and whether its addresses can be named here."""
+    build = module.build_id.hex() if module.build_id else "no build ID"
+    carried = ", ".join(f"{printable(name) or 'whole file'} {len(whole.data):,}" for name, whole in wholes.items())
+    binary = binaries.find(module, to_elf(module, wholes) if wholes else None)
+    named = f"no symbols: {binary.value}" if isinstance(binary, Unnamed) else _symbols(binary.symbols)
+    problem = f"; {printable(module.problem)}" if module.problem else ""
+    return f"{printable(module.path)} ({build}): {named}; carried: {carried or 'nothing'}{problem}"
+
+
+def _symbols(tables: Sequence[SymbolTable]) -> str:
+    sources = dict.fromkeys(source for table in tables if len(table) for source in table.sources)
+    return f"symbols of {', '.join(sources)}" if sources else "no symbols: stripped"

@@ -1,0 +1,58 @@
+"""Whether a capture's seek table tells the frames of the file: the one part that reading a capture never looks at.
+
+The format is zstd's seekable one (facebook/zstd, contrib/seekable_format/zstd_seekable_compression_format.md), without
+checksums: an entry a frame (its size in the file, and of its content), then u32 entries, u8 descriptor, u32 magic, all
+in the last skippable frame.
+"""
+
+from __future__ import annotations
+
+import os
+import struct
+from typing import BinaryIO
+
+import zstandard
+
+_FOOTER = struct.Struct("<IBI")
+_HEAD, _ENTRY = struct.Struct("<II"), struct.Struct("<II")
+_MAGIC, _FRAME_MAGIC = 0x8F92EAB1, 0x184D2A5E
+_ZSTD, _SKIPPABLE = 0xFD2FB528, 0x184D2A50
+_HEADER = 18  # bytes of the longest frame header (RFC 8878, 3.1.1)
+
+
+def check(file: BinaryIO) -> str | None:
+    """What is wrong with the table at the end of the file, None if nothing is or there is none."""
+    end = file.seek(0, os.SEEK_END)
+    if end < _HEAD.size + _FOOTER.size:
+        return None
+    file.seek(end - _FOOTER.size)
+    count, _, magic = _FOOTER.unpack(file.read(_FOOTER.size))
+    if magic != _MAGIC:
+        return None
+    size = count * _ENTRY.size + _FOOTER.size
+    begin = end - size - _HEAD.size
+    if begin < 0:
+        return f"seek table: {count:,} entries are more than the file has room for"
+    file.seek(begin)
+    if _HEAD.unpack(file.read(_HEAD.size)) != (_FRAME_MAGIC, size):
+        return f"seek table: no skippable frame of {size:,} bytes begins at byte {begin}"
+    at = 0
+    for number in range(count):
+        file.seek(begin + _HEAD.size + number * _ENTRY.size)
+        frame_size, content_size = _ENTRY.unpack(file.read(_ENTRY.size))
+        file.seek(at)
+        if _content_size(file.read(_HEADER)) != content_size:
+            return f"seek table: entry {number} does not tell the frame at byte {at}"
+        at += frame_size
+    return None if at == begin else f"seek table: its frames end at byte {at}, the table begins at byte {begin}"
+
+
+def _content_size(header: bytes) -> int | None:
+    """What a frame declares, 0 of a skippable one, None where no frame begins."""
+    magic = int.from_bytes(header[:4], "little")
+    if magic & ~0xF == _SKIPPABLE:
+        return 0
+    try:
+        return zstandard.frame_content_size(header) if magic == _ZSTD else None
+    except zstandard.ZstdError:
+        return None

@@ -1,0 +1,163 @@
+"""--info tells what a capture is; --verify finds what is wrong with it, and says where."""
+
+from __future__ import annotations
+
+import io
+import re
+import struct
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+from recordings import MS, STARTED_NS, TEXT, Row, capture, process, stack
+
+from httpcapture import PROGRAM_HEADERS, End, Lost, Module, Reader, Record, Section
+from httpreport import verify
+from httpreport.main import main
+
+REAL = Path(__file__).parent / "data" / "python_http.cap"
+WHOLE: list[Record] = [Module(1, b"/opt/nova", b"\1" * 20, 9, b""), process(modules=[(TEXT, 1)]), stack(TEXT)]
+
+
+def run(*arguments: str | Path) -> Result:
+    return CliRunner().invoke(main, [str(argument) for argument in arguments])
+
+
+def found(data: bytes, tmp_path: Path) -> verify.Verdict:
+    path = tmp_path / "run.cap"
+    path.write_bytes(data)
+    return verify.verify(str(path))
+
+
+@pytest.mark.parametrize("data", [capture(records=WHOLE), capture(rows=[]), REAL.read_bytes()])
+def test_a_whole_capture_is_whole(data: bytes, tmp_path: Path) -> None:
+    assert found(data, tmp_path).problems == ()
+
+
+def test_every_byte_that_changes_a_record_is_found(tmp_path: Path) -> None:
+    data = capture(records=WHOLE)
+    for place in range(len(data)):
+        changed = bytearray(data)
+        changed[place] ^= 0x01
+        assert found(bytes(changed), tmp_path).problems or records(bytes(changed)) == records(data), place
+
+
+def records(data: bytes) -> list[Record]:
+    """Some bits mean nothing: the minor version, zstd's unused ones, and those of a seek table that is none now."""
+    return list(Reader(io.BytesIO(data)))
+
+
+@pytest.mark.parametrize(
+    ("data", "said"),
+    [
+        (capture(end=False), "END is missing: the file ends at byte"),
+        (capture()[:-60], "END is missing"),
+        (capture(end=End(STARTED_NS, "signal", True, 9, 9, 0, {})), "END says that 9 calls were written, 1 are here"),
+        (capture([Row(duration_ns=-5 * MS)]), "calls that end before they begin: 1"),
+        (capture(records=[stack(TEXT), stack(TEXT)]), "stacks whose id came before: 1"),
+        (
+            capture(records=[Section(1, PROGRAM_HEADERS, 0, 9, 5, b"late")]),
+            "module 1, program headers: its parts do not follow each other",
+        ),
+        (b"hello", "not a capture"),
+    ],
+)
+def test_what_is_wrong_is_said(data: bytes, said: str, tmp_path: Path) -> None:
+    assert any(said in problem for problem in found(data, tmp_path).problems)
+
+
+def test_damage_is_told_with_its_place(tmp_path: Path) -> None:
+    first, data = len(capture(rows=[], end=False)), bytearray(capture())
+    data[first + 40] ^= 0xFF
+
+    (problem, *_) = found(bytes(data), tmp_path).problems
+
+    assert f"damaged at byte {first}" in problem
+
+
+@pytest.mark.parametrize(("entry", "by"), [(0, 1), (1, 1), (2, -1), (5, 8), (-2, 8)])
+def test_a_seek_table_that_tells_other_frames_is_found(entry: int, by: int, tmp_path: Path) -> None:
+    data = bytearray(capture())
+    count = struct.unpack_from("<I", data, len(data) - 9)[0]
+    place = len(data) - 9 - count * 8 + entry % (count * 2) * 4
+    data[place : place + 4] = struct.pack("<I", struct.unpack_from("<I", data, place)[0] + by)
+
+    assert any(problem.startswith("seek table: ") for problem in found(bytes(data), tmp_path).problems)
+
+
+def test_what_was_lost_is_no_fault_of_the_file(tmp_path: Path) -> None:
+    end = End(STARTED_NS, "no space left", False, 1, 1, 0, {"stack_ring_full": 1})
+
+    verdict = found(capture(records=[Lost(1, {"stack_ring_full": 1})], end=end), tmp_path)
+
+    assert verdict.problems == ()
+    assert verdict.notes == (
+        "stacks that calls refer to and that are not here: 1",
+        "the recorder could not finish: no space left",
+        "lost while recording: 1 stack_ring_full",
+    )
+
+
+def test_the_exit_status_is_1_where_one_of_several_is_not_whole(tmp_path: Path) -> None:
+    for name, data in (("a.cap", capture()), ("b.cap", capture(end=False))):
+        (tmp_path / name).write_bytes(data)
+
+    result = run("--verify", tmp_path)
+
+    assert result.exit_code == 1
+    assert f"{tmp_path}/a.cap: whole: 1 calls" in result.stdout
+    assert f"{tmp_path}/b.cap: damaged: " in result.stdout
+    assert run("--verify", tmp_path / "a.cap").exit_code == 0
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.cap", "b.cap"]
+
+
+def test_info_says_what_a_capture_is_and_holds(tmp_path: Path) -> None:
+    path = tmp_path / "run.cap"
+    lost = {"call_ring_full": 4}
+    end = End(STARTED_NS + 1500 * MS, "signal", True, 6, 2, 1, lost)
+    rows = [Row(), Row(sequence=1, duration_ns=400 * MS)]
+    path.write_bytes(capture(rows, WHOLE, end=end, process_filters=(b"nova*",), limits={"connections": 16384}))
+
+    result = run("--info", path)
+
+    assert result.exit_code == 0
+    said = [" ".join(line.split()) for line in result.stdout.splitlines()]
+    assert said == [
+        str(path),
+        "host web-1, Linux 6.1.0-18-amd64 x86_64",
+        "boot 0f1f9a38-5a3c-4d0e-8f3b-3f5f0d3b1a11",
+        "recorder httprec 0.1.0, probes: fexit",
+        "started 2023-11-14T22:13:20.000000+00:00",
+        "ended 2023-11-14T22:13:21.500000+00:00, after 1.5 s, by signal",
+        "filters calls >= 100 ms of nova*",
+        "limits connections 16,384",
+        "calls 2, of them in flight at the end: 1",
+        "processes nova-api (2, slowest 400.00 ms)",
+        "roles client (2, slowest 400.00 ms)",
+        "kinds http (2, slowest 400.00 ms)",
+        "outcomes answered (2, slowest 400.00 ms)",
+        "peers 192.168.1.20:80 (2, slowest 400.00 ms)",
+        "stacks 1, of them with a copy of the stack: 0",
+        "lost lost calls: 4 (the recorder could not keep up, 2023-11-14T22:13:21 UTC): slow calls may be missing",
+        "modules 1, of 1 process maps",
+        f"module /opt/nova ({'01' * 20}): no symbols: binary not found here; carried: nothing",
+    ]
+
+
+def test_info_of_a_real_capture_names_what_it_carries() -> None:
+    said = run("--info", REAL).stdout
+
+    python = re.search(r"module +/usr/bin/python3.11 \((\w{40})\): symbols of .*\.dynsym.*; carried: (.*)\n", said)
+    assert python
+    assert ".eh_frame 402,496" in python[2]
+
+
+def test_a_capture_that_cannot_be_read_is_named_and_the_others_are_told(tmp_path: Path) -> None:
+    (tmp_path / "a.cap").write_text("no capture")
+    (tmp_path / "b.cap").write_bytes(capture())
+
+    result = run("--info", tmp_path)
+
+    assert result.exit_code == 1
+    assert "a.cap: not a capture" in result.stderr
+    assert f"{tmp_path}/b.cap" in result.stdout
