@@ -29,11 +29,17 @@ def folded(report: Report) -> Iterator[str]:
 
 def fold(process: bytes, trace: StackTrace) -> str:
     """One stack, outermost first."""
+    return ";".join([clean.frame(clean.comm(process)), *frames(trace)])
+
+
+def frames(trace: StackTrace) -> list[str]:
+    """The frames of a folded stack, outermost first, without the process; what has no frame (why there is none, or why
+    outer ones are missing) is in brackets."""
     if trace.missing is not None:
-        frames = [f"[no stack: {trace.missing.value}]"]
+        labels = [f"[no stack: {trace.missing.value}]"]
     else:
-        frames = [frame.label for frame in reversed(trace.frames)]
-        frames[:0] = ["[frames left out]"] if trace.left_out else []
+        labels = [frame.label for frame in reversed(trace.frames)]
+        labels[:0] = ["[frames left out]"] if trace.left_out else []
         if trace.incomplete not in (None, Incomplete.AS_RECORDED):
-            frames.insert(0, f"[incomplete: {trace.incomplete.value}]")
-    return ";".join(map(clean.frame, [clean.comm(process) or "[no name]", *frames]))
+            labels.insert(0, f"[incomplete: {trace.incomplete.value}]")
+    return list(map(clean.frame, labels))

@@ -59,12 +59,17 @@ class Report:
         return self.traces[int(self.trace_of[place])]
 
     def calls(self) -> Iterator[tuple[Call, int, int | None]]:
-        """Each call, the place of its stack trace and that of its receiving side, if there is one; the longest call
-        first, of equally long ones the earliest."""
-        calls = self.recording.calls
-        order = np.lexsort((calls["t0"], ~duration_ns(calls)))
+        """Each call, the place of its stack trace and that of its receiving side, if there is one, in the order of
+        `longest_first`."""
+        order = self.longest_first
         receiving = (None if place == NO_TRACE else place for place in self.receive_trace_of[order].tolist())
-        return zip(each(calls, order), self.trace_of[order].tolist(), receiving)
+        return zip(each(self.recording.calls, order), self.trace_of[order].tolist(), receiving)
+
+    @cached_property
+    def longest_first(self) -> npt.NDArray[np.intp]:
+        """The places of the kept calls, the longest call first, of equally long ones the earliest."""
+        calls = self.recording.calls
+        return np.lexsort((calls["t0"], ~duration_ns(calls)))
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import shlex
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from typing import IO
 
 from rich.console import Console
@@ -21,7 +21,8 @@ from httpcapture import Role
 from .cautions import Caution
 from .clean import comm, printable
 from .digest import Digest, Facts, digest_of
-from .report import Naming, Report
+from .report import Report
+from .summary import frames, lost, stack_traces, summary
 from .sums import PeerKey, Sums
 from .there import peer_text
 
@@ -55,11 +56,11 @@ def print_lines(out: Console, lines: Iterable[str]) -> None:
 def print_summary(out: Console, report: Report, capture: str) -> None:
     """Of one capture, everything but the cautions."""
     whole = digest_of(report, capture)
-    (facts,) = whole.captures
-    kept = f"{facts.kept:,} of {facts.recorded:,} calls kept"
-    _line(out, Text(f"{facts.file}: {kept} ({facts.selection})"))
-    _line(out, Text(_lost(facts.lost)))
-    _print_sums(out, whole)
+    kept, *others = summary(whole)
+    _line(out, Text(f"{whole.captures[0].file}: {kept}"))
+    for line in others:
+        _line(out, Text(line))
+    _print_tables(out, whole)
 
 
 def print_many(out: Console, whole: Digest) -> None:
@@ -71,29 +72,20 @@ def print_many(out: Console, whole: Digest) -> None:
         kept, recorded = sum(facts.kept for facts in captures), sum(facts.recorded for facts in captures)
         selections = " or ".join(dict.fromkeys(facts.selection for facts in captures))
         _line(out, Text(f"{host}: {kept:,} of {recorded:,} calls kept ({selections}), captures: {len(captures):,}"))
-    _line(out, Text(_lost(sum((Counter(facts.lost) for facts in whole.captures), Counter()))))
-    if len(by_host) == 1:
-        _print_sums(out, whole)
-        return
+    _line(out, Text(lost(sum((Counter(facts.lost) for facts in whole.captures), Counter()))))
     _print_naming(out, whole)
+    if len(by_host) == 1:
+        _print_tables(out, whole)
+        return
     for host in by_host:
         out.print()
         _line(out, Text(f"host {host}", "bold"))
         _print_tables(out, whole.of_host(host))
 
 
-def _lost(lost: Mapping[str, int]) -> str:
-    return "lost: " + (", ".join(f"{count:,} {cause}" for cause, count in lost.items()) or "nothing")
-
-
-def _print_sums(out: Console, whole: Digest) -> None:
-    _print_naming(out, whole)
-    _print_tables(out, whole)
-
-
 def _print_naming(out: Console, whole: Digest) -> None:
-    _line(out, Text(_stack_traces(whole.naming)))
-    _line(out, Text(_naming(whole.naming)))
+    _line(out, Text(stack_traces(whole.naming)))
+    _line(out, Text(frames(whole.naming)))
 
 
 def _print_tables(out: Console, whole: Digest) -> None:
@@ -110,24 +102,6 @@ def print_written(out: Console, traces: str, folded: str) -> None:
     out.print()
     _line(out, Text(f"wrote {printable(traces)} and {printable(folded)}"))
     _line(out, Text(f"next: flamegraph.pl --countname us {shlex.quote(folded)} > {shlex.quote(svg)}"))
-
-
-def _stack_traces(counts: Naming) -> str:
-    if not counts.traces:
-        return "stack traces: none"
-    whole = counts.traces - sum(counts.incomplete.values())
-    share = f"stack traces: {whole:,} of {counts.traces:,} whole"
-    reasons = ", ".join(f"{count:,} {reason.value}" for reason, count in counts.incomplete.most_common())
-    return f"{share}; others: {reasons}" if reasons else share
-
-
-def _naming(counts: Naming) -> str:
-    if not counts.frames:
-        return "frames: none"
-    unnamed = ", ".join(f"{count:,} {reason.value}" for reason, count in counts.unnamed.most_common())
-    share = f"frames: {counts.named / counts.frames:.0%} of {counts.frames:,} named"
-    guessed = f"; found without unwind information: {counts.guessed:,}" if counts.guessed else ""
-    return (f"{share}; without a name: {unnamed}" if unnamed else share) + guessed
 
 
 def _peers(whole: Digest) -> Table:

@@ -32,7 +32,7 @@ def text(report: Report, capture: str) -> Iterator[str]:
 
 def blocks(report: Report) -> Iterator[tuple[Call, str]]:
     """Each listed call and its lines."""
-    traces = ["\n".join(_trace(trace)) for trace in report.traces]
+    traces = ["\n".join(INDENT + line for line in trace_lines(trace)) for trace in report.traces]
     meta = report.recording.meta
     for call, place, receive_place in report.calls():
         received = ""
@@ -70,16 +70,17 @@ def _three_lines(call: Call, stack_number: int) -> str:
     )
 
 
-def _trace(trace: StackTrace) -> Iterator[str]:
+def trace_lines(trace: StackTrace) -> Iterator[str]:
+    """A line a frame, leaf first, and what is missing in brackets."""
     if trace.missing is not None:
-        yield f"{INDENT}[no stack: {trace.missing.value}]"
+        yield f"[no stack: {trace.missing.value}]"
     for frame in trace.frames:
-        yield INDENT + _frame(frame)
+        yield _frame(frame)
     if trace.left_out:
-        yield f"{INDENT}[{trace.left_out:,} more frames left out]"
+        yield f"[{trace.left_out:,} more frames left out]"
     if trace.incomplete is not None:
         size = f" after {trace.copied / 1024:.4g} KiB" if trace.incomplete is Incomplete.STACK_ENDED else ""
-        yield f"{INDENT}[{trace.incomplete.value}{size}]"
+        yield f"[{trace.incomplete.value}{size}]"
 
 
 def _frame(frame: Frame) -> str:
