@@ -12,7 +12,8 @@ unset PYTHONPATH PYTHONHOME
 
 python=/usr/bin/python3
 guest_packages=(qemu-system-x86 seabios e2fsprogs cpio)
-test_packages=(python3-bpfcc bpftool binutils gcc g++ libc6-dev gdb golang-go groff-base nodejs rustc zstd)
+test_packages=(python3-bpfcc bpftool binutils gcc g++ libc6-dev gdb golang-go groff-base nodejs rustc zstd
+    chromium chromium-driver)
 dependencies= # the environment of what pyproject.toml names
 installed=    # the environment of the wheel
 work=$(mktemp -d -t httprec-run.XXXXXX)
@@ -97,6 +98,7 @@ lint() {
     "$dependencies/bin/ruff" check
     "$dependencies/bin/ruff" format --check
     "$dependencies/bin/mypy"
+    for script in reporter/httpreport/page/*.js; do node --check "$script"; done
 }
 
 prepare() { # PACKAGE...: everything up to the installed wheel
@@ -124,7 +126,7 @@ test-kernels)
     "$installed/bin/python" -P -m pytest -m "" tests/vm/test_kernels.py
     ;;
 lint)
-    step "Debian packages" debian_packages
+    step "Debian packages" debian_packages nodejs
     step "Python packages of pyproject.toml" python_packages
     step "Lint and types" lint
     ;;

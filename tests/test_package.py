@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import hashlib
 import re
 import subprocess
 import sys
@@ -12,6 +13,13 @@ from pathlib import Path
 import pytest
 
 from source import PACKAGES, ROOT, modules
+
+VENDOR = ROOT / "reporter" / "httpreport" / "page" / "vendor"
+
+
+def vendored(pattern: str) -> list[str]:
+    """The files of the page's libraries, by their paths in the tree."""
+    return [str(path.relative_to(ROOT)) for path in VENDOR.glob(pattern)]
 
 
 @pytest.fixture(scope="module")
@@ -61,14 +69,21 @@ def test_bcc_is_no_requirement_since_the_index_has_another_package_of_that_name(
     assert "bcc" not in required
 
 
-def test_each_c_file_is_under_the_gpl_and_the_wheel_has_both_licences(installed: metadata.Distribution) -> None:
+def test_each_c_file_is_under_the_gpl_and_the_wheel_has_all_licences(installed: metadata.Distribution) -> None:
     for path in PACKAGES["httpbpf"].rglob("*.[ch]"):
         assert path.read_text().startswith("/* SPDX-License-Identifier: GPL-2.0-only */\n"), path
-    assert installed.metadata["License-Expression"] == "MIT AND GPL-2.0-only"
+    assert installed.metadata["License-Expression"] == "MIT AND GPL-2.0-only AND Apache-2.0 AND ISC"
     licences = {str(file).partition("licenses/")[2]: file for file in installed.files or () if "licenses/" in str(file)}
     assert {name: file.read_text() for name, file in licences.items()} == {
-        name: (ROOT / name).read_text() for name in ("LICENSE", "LICENSES/GPL-2.0-only.txt")
+        name: (ROOT / name).read_text() for name in ("LICENSE", "LICENSES/GPL-2.0-only.txt", *vendored("*.LICENSE"))
     }
+
+
+def test_the_libraries_of_the_page_are_as_they_were_published() -> None:
+    lines = (VENDOR / "SHA256SUMS").read_text().splitlines()
+    sums = {name: digest for digest, name in (line.split("  ") for line in lines)}
+    files = {Path(name).name: hashlib.sha256((ROOT / name).read_bytes()).hexdigest() for name in vendored("*.*")}
+    assert files == sums
 
 
 @pytest.mark.parametrize("package", PACKAGES)

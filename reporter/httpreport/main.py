@@ -26,6 +26,7 @@ from .fold import folded
 from .info import info
 from .json_report import document
 from .options import filter_options, filters_of
+from .page import page
 from .progress import Bar, Watched
 from .report import Report
 from .text import text
@@ -69,7 +70,15 @@ def milliseconds(context: click.Context, parameter: click.Parameter, value: floa
     "directory",
     metavar="DIR",
     type=click.Path(),
-    help=f"Where to write {STACK_TRACES} and {FOLDED}. Default: here, but no files with --json.",
+    help=f"Where to write {STACK_TRACES} and {FOLDED}. Default: here, but not with --html or --json.",
+)
+@click.option(
+    "--html",
+    "page_path",
+    metavar="FILE",
+    type=click.Path(),
+    help="Write a page to look at in a browser, one file that needs no network: flame graph, latency over time, "
+    "processes, peers, calls, and filters for all of them.",
 )
 @click.option("-f", "force", is_flag=True, help="Replace files that exist.")
 @click.option(
@@ -117,6 +126,7 @@ def main(  # noqa: PLR0917 (one an option)
     threshold: float | None,
     names: tuple[str, ...],
     directory: str | None,
+    page_path: str | None,
     force: bool,
     symfs: str | None,
     debuginfod: bool,
@@ -138,11 +148,14 @@ def main(  # noqa: PLR0917 (one an option)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # a locale may lack a letter of a name
-    if directory is None and not (as_json or tell_info or check):
+    if directory is None and not (as_json or page_path or tell_info or check):
         directory = "."
     try:
         if directory is not None:
             outputs.check(directory, (STACK_TRACES, FOLDED), force=force)
+        if page_path is not None:
+            folder, name = os.path.split(page_path)
+            outputs.check(folder or ".", [name], force=force, option="--html")
         servers = asked_servers(debuginfod, debuginfod_urls)
         request = Request(threshold, names, filters_of(**filters), symfs, tuple(servers))
         paths = many.captures_of(captures)
@@ -150,7 +163,9 @@ def main(  # noqa: PLR0917 (one an option)
             fine = [tell(path, request, tell_info=tell_info, check=check) for path in paths]
             raise SystemExit(0 if all(fine) else FAILED)
         if len(paths) == 1:
-            complete = report_one(paths[0], request, directory, as_json)
+            complete = report_one(paths[0], request, directory, page_path, as_json)
+        elif page_path is not None:
+            raise ReportError("--html is of one capture: give one file")
         else:
             complete = report_many(paths, request, directory, as_json, jobs or len(os.sched_getaffinity(0)))
     except (ReportError, CaptureError) as error:
@@ -159,11 +174,12 @@ def main(  # noqa: PLR0917 (one an option)
         raise SystemExit(INCOMPLETE)
 
 
-def report_one(capture: str, request: Request, directory: str | None, as_json: bool) -> bool:
+def report_one(capture: str, request: Request, directory: str | None, page_path: str | None, as_json: bool) -> bool:
     """Returns whether nothing was lost or cut off. Raises ReportError and CaptureError."""
     with Bar(printable(capture), size_of(capture)) as bar:
         report = read_report(capture, request, open_watched(capture, bar))
     written = [] if directory is None else write_files(report, capture, directory)
+    pages = [] if page_path is None else [outputs.write(*os.path.split(page_path), [page(report, capture)])]
     if as_json:
         terminal.print_cautions(terminal.console(sys.stderr), report.cautions)
         sys.stdout.writelines(document(report, capture))
@@ -171,7 +187,10 @@ def report_one(capture: str, request: Request, directory: str | None, as_json: b
         out = terminal.console(sys.stdout)
         terminal.print_cautions(out, report.cautions)
         terminal.print_summary(out, report, capture)
-        terminal.print_written(out, *written)
+        if written:
+            terminal.print_written(out, *written)
+        for path in pages:
+            terminal.print_page_written(out, path)
     return not incomplete(report.recording)
 
 

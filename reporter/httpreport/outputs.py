@@ -15,8 +15,9 @@ from contextlib import suppress
 from .errors import ReportError
 
 
-def check(directory: str, names: Iterable[str], *, force: bool) -> None:
-    """Find out before the work begins whether `write` can work. Makes the directory if it is missing.
+def check(directory: str, names: Iterable[str], *, force: bool, option: str = "-o") -> None:
+    """Find out before the work begins whether `write` can work. Makes the directory if it is missing. `option` is the
+    one that chose it.
 
     Raises ReportError.
     """
@@ -24,17 +25,19 @@ def check(directory: str, names: Iterable[str], *, force: bool) -> None:
         os.mkdir(directory)
     except FileExistsError:
         if not os.path.isdir(directory):
-            raise ReportError(f"{directory} is not a directory: choose another one with -o") from None
+            raise ReportError(f"{directory} is not a directory: choose another one with {option}") from None
     except OSError as error:
-        raise ReportError(f"cannot make the directory {directory}: {error.strerror}; choose another with -o") from None
+        raise ReportError(
+            f"cannot make the directory {directory}: {error.strerror}; choose another with {option}"
+        ) from None
     if not os.access(directory, os.W_OK | os.X_OK):
-        raise ReportError(f"cannot write in the directory {directory}: choose another one with -o")
+        raise ReportError(f"cannot write in the directory {directory}: choose another one with {option}")
     for name in names:
         path = os.path.join(directory, name)
         if os.path.lexists(path) and not force:
-            raise ReportError(f"{path} exists: use -f to replace it, or -o for another directory")
+            raise ReportError(f"{path} exists: use -f to replace it, or choose another place with {option}")
         if os.path.isdir(path) and not os.path.islink(path):
-            raise ReportError(f"{path} is a directory: choose another one with -o")
+            raise ReportError(f"{path} is a directory: choose another one with {option}")
 
 
 def write(directory: str, name: str, lines: Iterable[str]) -> str:

@@ -104,6 +104,11 @@ def print_written(out: Console, traces: str, folded: str) -> None:
     _line(out, Text(f"next: flamegraph.pl --countname us {shlex.quote(folded)} > {shlex.quote(svg)}"))
 
 
+def print_page_written(out: Console, path: str) -> None:
+    out.print()
+    _line(out, Text(f"wrote {printable(path)}: open it in a browser"))
+
+
 def _peers(whole: Digest) -> Table:
     """For each process and peer how long its calls took, those that took the most time first."""
     table = _table("calls", "p50", "p90", "p99", "max", "time", "share", last="process and peer (times in ms)")

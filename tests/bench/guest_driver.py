@@ -18,7 +18,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from httpbpf.program import KERNEL_TREE
+from httpbpf.sources import kernel_tree
 
 JOB, OUT, RUN = Path(__file__).parent, Path("/tmp/out"), Path("/tmp/run")
 PORT, CONNECTIONS, SECONDS, PAIRS = 8081, 16, 4, 5
@@ -136,9 +136,9 @@ def read_events(tool: Any, over: threading.Event) -> None:
 
 
 def main() -> None:
-    os.environ["BCC_KERNEL_SOURCE"] = str(KERNEL_TREE)
     seen: dict[str, object] = {"kernel": os.uname().release}
-    with nginx():
+    with nginx(), kernel_tree() as tree:
+        os.environ["BCC_KERNEL_SOURCE"] = str(tree)
         load()
         pairs: list[Mapping[str, object]] = []
         for number in range(PAIRS):

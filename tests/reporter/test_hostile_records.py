@@ -20,6 +20,7 @@ from httpreport import terminal
 from httpreport.binaries import Binaries
 from httpreport.fold import folded
 from httpreport.json_report import document
+from httpreport.page.data import page_data
 from httpreport.text import text
 
 CONTROL = re.compile("[\x00-\x09\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
@@ -116,5 +117,6 @@ def test_every_output_is_made(rows: list[Row], records: list[Module], end: bool,
     terminal.print_summary(console, report, "run.cap")
     parsed = "".join(document(report, "run.cap"))
     assert len(json.loads(parsed)["calls"]) == len(rows)
-    for written in (*text(report, "run.cap"), *folded(report), parsed, console.export_text()):
+    page = json.dumps(page_data(report, "run.cap"), default=vars, ensure_ascii=False)
+    for written in (*text(report, "run.cap"), *folded(report), parsed, page, console.export_text()):
         assert not CONTROL.search(written)

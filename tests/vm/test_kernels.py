@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,8 +16,7 @@ import numpy as np
 import pytest
 
 from httpcapture import Outcome, Role
-from httpreport.binaries import Binaries
-from httpreport.main import read_report
+from httpreport.digest import Request, read_report
 from httpreport.report import Report
 from vm import recorded
 
@@ -64,8 +62,7 @@ class Cell:
 
 def report(capture: Path) -> Report:
     """Frames are found and named by what the capture carries, since this machine has other builds."""
-    with closing(Binaries(None, None)) as binaries:
-        return read_report(str(capture), 0, (), binaries)
+    return read_report(str(capture), Request(milliseconds=0))
 
 
 def cells() -> list[Any]:

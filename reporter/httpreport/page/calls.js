@@ -1,0 +1,114 @@
+// The table of calls: sorted and searched here, each row opens to the call's stack trace.
+
+const ROWS_AT_A_TIME = 25;
+
+// The columns: `value` of a call is what it is sorted by, and shown unless `show` says otherwise.
+const COLUMNS = [
+  { title: "Duration", kind: "number", value: (call) => call.duration, show: (call) => milliseconds(call.duration) },
+  { title: "Started (UTC)", kind: "start", value: ({ row }) => row.start, show: ({ row }) => row.start.slice(11, 23) },
+  { title: "Process", kind: "name", value: (call) => call.process },
+  { title: "Role", kind: "role", value: (call) => call.role },
+  { title: "Peer", kind: "name", value: (call) => call.peer },
+  { title: "Request", kind: "request", value: (call) => call.request },
+  { title: "Outcome", kind: "outcome", value: (call) => call.row.outcome },
+];
+
+// A call in full, in words; `place` counts from the slowest call.
+function describeCall(page, calls, place) {
+  const row = Object.fromEntries(page.row_fields.map((name, i) => [name, page.rows[place][i]]));
+  const [process, thread, role, peer, trace] = page.groups[calls.group[place]];
+  const linesOf = (place) => page.traces[place]?.lines.map((line) => page.lines[line]) ?? [];
+  const lines = linesOf(trace), receiveLines = linesOf(row.receive_trace);
+  const request = [row.method, row.status || ""].filter(Boolean).join(" ") || row.kind;
+  const names = { process: page.names[process][0], thread: page.names[thread][0] };
+  const words = { ...names, role: page.roles[role], peer: page.peers[peer], request };
+  const searched = [...Object.values(words), row.outcome, row.kind, row.pid, row.source, row.destination, ...lines,
+    ...receiveLines];
+  return { place, row, lines, receiveLines, ...words, duration: calls.duration[place],
+    has: (term) => searched.join("\n").toLowerCase().includes(term) };
+}
+
+// Returns the function that shows a selection; `parts` are the elements of the page.
+function callsTable(parts, page, calls) {
+  const described = page.rows.map((_, place) => describeCall(page, calls, place));
+  let selected = null, sorted = { column: COLUMNS[0], down: true }, most = ROWS_AT_A_TIME;
+
+  const heads = COLUMNS.map((column) => make("th", { scope: "col", class: column.kind },
+    make("button", { type: "button", class: "link", onclick: () => sortBy(column) }, column.title)));
+  parts.head.append(...heads);
+
+  function sortBy(column) {
+    sorted = { column, down: sorted.column === column ? !sorted.down : column.kind === "number" };
+    show();
+  }
+
+  function show(selection = selected) {
+    if (selection !== selected) most = ROWS_AT_A_TIME;
+    selected = selection;
+    const term = parts.search.value.trim().toLowerCase();
+    const here = selection.places.subarray(0, d3.bisectLeft(selection.places, described.length));
+    const found = Array.from(here, (place) => described[place]).filter((call) => !term || call.has(term));
+    const { column, down } = sorted;
+    found.sort((a, b) => (down ? -1 : 1) * (d3.ascending(column.value(a), column.value(b)) || b.place - a.place));
+    heads.forEach((head, i) =>
+      head.setAttribute("aria-sort", COLUMNS[i] !== column ? "none" : down ? "descending" : "ascending"));
+    parts.body.replaceChildren(...found.slice(0, most).map(tableRow));
+    if (!found.length) {
+      parts.body.append(make("tr", {}, make("td", { class: "empty", colspan: COLUMNS.length }, "No call here.")));
+    }
+    parts.more.hidden = found.length <= most;
+    parts.more.textContent = `Show more of ${count(found.length, "call")}`;
+    parts.said.textContent = say(here.length, term && found.length);
+  }
+
+  function say(here, found) {
+    const passing = selected.places.length, left = passing - here;
+    const searched = found === "" ? "" : `, ${count(found, "call")} found`;
+    const missing = `The table has the ${count(described.length, "slowest call")} of the page; `
+      + `${whole.format(left)} that pass the filters are left out.`;
+    return `${count(passing, "call")}${searched}.${left ? ` ${missing}` : ""}`;
+  }
+
+  function tableRow(call) {
+    const row = make("tr");
+    const open = make("button", { type: "button", class: "link open", "aria-expanded": "false", onclick: toggle });
+    const cells = COLUMNS.map((column) => make("td", { class: column.kind }, (column.show ?? column.value)(call)));
+    open.append(...cells[0].childNodes);
+    cells[0].append(open);
+    row.append(...cells);
+    row.addEventListener("click", (event) => event.target.closest("button") || getSelection().toString() || toggle());
+
+    function toggle() {
+      const opened = open.getAttribute("aria-expanded") === "true";
+      open.setAttribute("aria-expanded", String(!opened));
+      if (opened) row.nextSibling.remove();
+      else row.after(make("tr", { class: "opened" },
+        make("td", { colspan: COLUMNS.length }, make("div", {}, ...details(call)))));
+    }
+    return row;
+  }
+
+  function details(call) {
+    const { row } = call;
+    const [request, response] = call.role === "server" ? ["Received", "Sent"] : ["Sent", "Received"];
+    const answer = `${row.response_end_known ? "" : "at least "}${milliseconds(row.response_ns)}`;
+    const facts = [
+      `PID ${row.pid}, TID ${row.tid}, thread ${call.thread}, ${call.role}, ${row.kind}, ${row.outcome}`,
+      `${row.source} to ${row.destination}, started ${row.start}`,
+      `${count(row.sent, "byte")} sent, ${count(row.received, "byte")} received`,
+      `${request}: ${milliseconds(row.request_ns)}, waited: ${milliseconds(row.wait_ns)}, `
+        + `${response.toLowerCase()}: ${row.outcome === "answered" ? answer : "nothing"}`,
+    ];
+    const stack = (title, lines) => [make("p", { class: "quiet" }, title),
+      make("ol", { class: "stack" }, ...lines.map((line) => make("li", {}, line)))];
+    return [
+      ...facts.map((fact) => make("p", { class: "name" }, fact)),
+      ...stack(`Stack trace, leaf first${row.stack_id ? ` (stack ${row.stack_id})` : ""}`, call.lines),
+      ...(call.receiveLines.length ? stack(`Receive stack trace (TID ${row.receive_tid})`, call.receiveLines) : []),
+    ];
+  }
+
+  parts.search.addEventListener("input", () => show());
+  parts.more.addEventListener("click", () => { most += ROWS_AT_A_TIME; show(); });
+  return show;
+}

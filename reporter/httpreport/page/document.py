@@ -1,0 +1,65 @@
+"""The HTML text of a page: page.html with everything that it needs put in, so that the file stands alone.
+
+Nothing that was recorded becomes markup or script. It is in the data only, a JSON text in which `<` is written as an
+escape, so no name can end the element; and the scripts make text nodes of it. The content security policy lets only the
+scripts run that are here, each named by its hash (CSP 3, 8.2), and nothing be fetched or sent.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import html
+import json
+import pkgutil
+import re
+from dataclasses import is_dataclass
+from typing import Any
+
+from ..report import Report
+from .data import Page, page_data
+
+LIBRARIES = ("d3", "d3-flame-graph")
+SCRIPTS = ("selection.js", "format.js", "latency.js", "groups.js", "flame.js", "calls.js", "main.js")
+
+
+def page(report: Report, capture: str) -> str:
+    """The page. `capture` is the name of the file that the report is about."""
+    return document(page_data(report, capture))
+
+
+def document(data: Page) -> str:
+    libraries = [_file(f"vendor/{name}.min.js") for name in LIBRARIES]
+    own = "\n".join(map(_file, SCRIPTS))
+    parts = {
+        "policy": _policy([*libraries, own]),
+        "title": html.escape(f"{data.file} - slow HTTP calls on {data.host}"),
+        "style": _file("page.css"),
+        "libraries": "\n".join(f"<script>{library}</script>" for library in libraries),
+        "licences": html.escape("\n\n".join(_file(f"vendor/{name}.LICENSE") for name in LIBRARIES)),
+        "data": _json(data),
+        "script": own,
+    }
+    return re.sub(r"{{(\w+)}}", lambda match: parts[match[1]], _file("page.html"))
+
+
+def _policy(scripts: list[str]) -> str:
+    hashes = (base64.b64encode(hashlib.sha256(script.encode()).digest()).decode() for script in scripts)
+    allowed = " ".join(f"'sha256-{each}'" for each in hashes)
+    return f"default-src 'none'; script-src {allowed}; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
+
+
+def _json(data: Page) -> str:
+    return json.dumps(data, default=_fields, separators=(",", ":")).replace("<", "\\u003c")
+
+
+def _fields(value: Any) -> dict[str, Any]:
+    if not is_dataclass(value):
+        raise TypeError(value)
+    return vars(value)
+
+
+def _file(name: str) -> str:
+    data = pkgutil.get_data(__package__, name)
+    assert data is not None  # the loader of a package on disk or in a zip file has it
+    return data.decode()

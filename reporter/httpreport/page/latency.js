@@ -1,0 +1,106 @@
+// The latency picture: a grid over time and duration (logarithmic), each cell as strong as it has calls.
+
+const CELL = 6, HEIGHT = 240, LINE = 18, MARGIN = { top: 8, right: 28, bottom: 24, left: 64 };
+const TALL = HEIGHT - MARGIN.bottom - CELL - MARGIN.top; // where cells begin
+const SHADES = 5; // from one call in a cell to the most that a cell has, in equal ratios
+
+// Draws into `box`, with a word on its shades in `said`; says in `line` what is under the pointer or, by the arrow
+// keys, in a column of the grid.
+function latencyPicture({ box, said, line }, page, calls, range) {
+  const span = page.last_ms - page.first_ms;
+  const format = d3.utcFormat(span < 5e3 ? "%H:%M:%S.%L" : span < 864e5 ? "%H:%M:%S" : "%m-%d %H:%M");
+  let columns = [], selected = null, width = 0, at = -1;
+
+  function show(selection, threshold) {
+    selected = { selection, threshold };
+    width = box.clientWidth;
+    const wide = width - MARGIN.left - MARGIN.right;
+    columns = grid(selection, (wide - CELL) / (page.moments - 1));
+    const most = d3.max(columns, (column) => d3.max(column?.cells ?? [], (cell) => cell?.count)) ?? 0;
+    const shades = shadePaths(most).map((path, shade) => draw("path", { d: path, class: `shade${shade}` }));
+    const x = d3.scaleUtc([page.first_ms, Math.max(page.last_ms, page.first_ms + 1)], [0, wide - CELL]);
+    const y = d3.scaleLog(range, [TALL, 0]).clamp(true);
+    const bottom = draw("g", { transform: `translate(${MARGIN.left} ${HEIGHT - MARGIN.bottom})`, class: "axis" });
+    const left = draw("g", { transform: `translate(${MARGIN.left - 4} ${MARGIN.top})`, class: "axis" });
+    d3.select(bottom).call(d3.axisBottom(x).ticks(width / 130).tickFormat(format));
+    d3.select(left).call(d3.axisLeft(y).tickValues(ticks(y)).tickFormat(roughly).tickSize(-wide));
+    const edge = MARGIN.top + y(Math.max(threshold, range[0])) + CELL; // below the cells of the shortest calls
+    const picture = draw("svg", { width, height: HEIGHT, role: "img", tabindex: 0, class: "latency",
+      "aria-label": `${count(selection.places.length, "call")} over time; the arrow keys read the picture`,
+      onpointermove: point, onpointerleave: () => read(-1), onkeydown: step, onblur: () => read(-1) });
+    const limit = draw("path", { d: `M${MARGIN.left} ${edge}h${wide}`, class: "threshold-line" });
+    picture.append(bottom, left, ...shades, limit, draw("path", { class: "reading" }));
+    box.replaceChildren(picture);
+    said.textContent = most > 1 ? `The stronger a mark, the more calls; the strongest has ${whole.format(most)}.` : "";
+    read(-1);
+  }
+
+  // Columns of cells, sparse; each cell has its count of calls and the longest and shortest of them.
+  function grid(selection, step) {
+    const found = [], ratio = Math.log(range[1] / range[0]);
+    for (const place of selection.places) {
+      const slowest = calls.duration[place], moment = calls.moment[place];
+      const left = Math.floor((moment * step) / CELL);
+      const top = Math.floor((Math.min(1, Math.log(range[1] / slowest) / ratio) * TALL) / CELL);
+      const column = (found[left] ??= { count: 0, slowest, moment, cells: [] });
+      const cell = (column.cells[top] ??= { count: 0, slowest, moment });
+      column.count++;
+      cell.count++;
+      cell.fastest = slowest; // until now: the longest call comes first
+    }
+    return found;
+  }
+
+  function shadePaths(most) {
+    const paths = new Array(SHADES).fill("");
+    columns.forEach((column, left) => column.cells.forEach((cell, top) => {
+      const shade = most > 1 ? Math.round((Math.log(cell.count) / Math.log(most)) * (SHADES - 1)) : SHADES - 1;
+      paths[shade] += `M${left * CELL + MARGIN.left} ${top * CELL + MARGIN.top}h${CELL}v${CELL}h${-CELL}z`;
+    }));
+    return paths;
+  }
+
+  // Powers of ten if there are several, else round durations, as many as have room.
+  function ticks(y) {
+    const powers = d3.range(3, 19).map((power) => 10 ** power).filter((ns) => ns >= range[0] && ns <= range[1]);
+    if (powers.length > 2) return powers;
+    let above = -Infinity;
+    return d3.ticks(...range, 8).reverse().filter((ns) => y(ns) - above >= LINE && (above = y(ns)) >= 0);
+  }
+
+  function say(found, durations) {
+    const keys = "Point at a mark, or read the columns with the arrow keys.";
+    const hint = columns.length ? keys : "No call passes the filters.";
+    const time = found && new Date(page.first_ms + (span * found.moment) / (page.moments - 1));
+    const clock = d3.utcFormat("%H:%M:%S.%L");
+    line.textContent = found ? `${clock(time)} UTC: ${count(found.count, "call")}, ${durations}` : hint;
+  }
+
+  function point(event) {
+    const bounds = box.firstChild.getBoundingClientRect();
+    const left = Math.floor((event.clientX - bounds.left - MARGIN.left) / CELL);
+    const cell = columns[left]?.cells[Math.floor((event.clientY - bounds.top - MARGIN.top) / CELL)];
+    say(cell, cell && [...new Set([cell.fastest, cell.slowest])].map(milliseconds).join(" to "));
+  }
+
+  function read(column) {
+    at = column;
+    const mark = `M${column * CELL + MARGIN.left} ${MARGIN.top}h${CELL}v${TALL + CELL}h${-CELL}z`;
+    box.querySelector(".reading")?.setAttribute("d", columns[column] ? mark : "");
+    say(columns[column], columns[column] && `the slowest ${milliseconds(columns[column].slowest)}`);
+  }
+
+  function step(event) {
+    const there = Object.keys(columns).map(Number);
+    const next = event.key === "ArrowRight" ? there.find((column) => column > at)
+      : event.key === "ArrowLeft" ? there.findLast((column) => column < at) : undefined;
+    if (next === undefined) return;
+    event.preventDefault();
+    read(next);
+  }
+
+  new ResizeObserver(() => {
+    if (selected && width !== box.clientWidth) show(selected.selection, selected.threshold);
+  }).observe(box);
+  return show;
+}

@@ -1,0 +1,115 @@
+// The page: the data is unpacked, the filters are wired, and whatever they change everything is shown anew.
+
+const NAMES_LISTED = 20, PEERS_OFFERED = 1000;
+
+const page = JSON.parse(byId("data").textContent);
+const calls = unpackCalls(page);
+const slowest = calls.duration[0] ?? page.floor_ns;
+const shortest = Math.max(1000, calls.duration.at(-1) ?? page.floor_ns); // a logarithm needs a positive one
+const range = [shortest, Math.max(slowest, shortest * 1.1)];
+
+const [slider, threshold, process, role, peer] = ["slider", "threshold", "process", "role", "peer"].map(byId);
+const LAST = Number(slider.max);
+const positions = d3.scaleLog(range, [0, LAST]).clamp(true);
+
+// The slider's ends are exact, the floor and the slowest call; between them it has three digits.
+function atPosition(position) {
+  if (position <= 0) return page.floor_ns;
+  return position >= LAST ? slowest : Math.min(slowest, Number(positions.invert(position).toPrecision(3)));
+}
+
+function moveSlider(ns) {
+  slider.value = ns <= page.floor_ns ? 0 : positions(Math.max(ns, shortest));
+  slider.setAttribute("aria-valuetext", `${ns / 1e6} milliseconds`);
+}
+
+function setThreshold(ns) {
+  threshold.value = ns / 1e6;
+  moveSlider(ns);
+}
+
+// As httpreport rounds -t.
+const typedNs = () => Math.round((Number(threshold.value) || 0) * 1e6);
+
+function choose(control, name) {
+  control.value = control.value === name ? "" : name;
+  showAll();
+}
+
+const showLatency = latencyPicture(
+  { box: byId("latency"), said: byId("latency-shades"), line: byId("latency-at") }, page, calls, range);
+const showProcesses = groupTable(
+  byId("by-process"), "Process", range, ([text]) => text, (name) => choose(process, asked(name)));
+const showPeers = groupTable(byId("by-peer"), "Peer", range, (name) => name, (name) => choose(peer, name));
+const showFlame = flameGraph({
+  box: byId("flame"),
+  at: byId("flame-at"),
+  search: byId("flame-search"),
+  reset: byId("flame-reset"),
+  found: byId("flame-found"),
+  legend: byId("modules"),
+  merges: document.getElementsByName("merge"),
+}, page, select(page, calls, { threshold: 0, process: "", role: "", peer: "" }));
+const showCalls = callsTable({
+  head: document.querySelector("#calls-table thead tr"),
+  body: document.querySelector("#calls-table tbody"),
+  search: byId("calls-search"),
+  more: byId("more"),
+  said: byId("calls-said"),
+}, page, calls);
+
+function showAll() {
+  const atLeastNs = Math.max(page.floor_ns, typedNs());
+  const filter = { threshold: atLeastNs, process: process.value, role: role.value, peer: peer.value.trim() };
+  const selected = select(page, calls, filter);
+  showTotals(selected);
+  showLatency(selected, filter.threshold);
+  showProcesses(apart(page, calls, selected, 0, page.names), selected.time);
+  showPeers(apart(page, calls, selected, 3, page.peers), selected.time);
+  showFlame(selected);
+  showCalls(selected);
+}
+
+function showTotals({ places, time }) {
+  byId("totals").replaceChildren(
+    make("data", { id: "total-calls", value: places.length }, whole.format(places.length)),
+    ` of ${count(page.recorded, "call")}, `,
+    make("data", { id: "total-time", value: time }, milliseconds(time)),
+    places.length ? `, the slowest ${milliseconds(calls.duration[places[0]])}` : "");
+  const names = page.names.slice(0, NAMES_LISTED).map(([text]) => text);
+  if (page.names.length > NAMES_LISTED) names.push("...");
+  const notes = [
+    typedNs() < page.floor_ns ? `Calls shorter than ${page.floor_ns / 1e6} ms are not in this page.` : "",
+    page.calls && !places.length ? `No call passes. Names here: ${names.join(", ")}.` : "",
+  ];
+  byId("note").textContent = notes.filter(Boolean).join(" ");
+}
+
+let waiting = 0;
+function soon() {
+  cancelAnimationFrame(waiting);
+  waiting = requestAnimationFrame(showAll);
+}
+
+slider.addEventListener("input", () => setThreshold(atPosition(Number(slider.value))));
+threshold.addEventListener("input", () => moveSlider(typedNs()));
+for (const control of [slider, threshold, process, role, peer]) control.addEventListener("input", soon);
+byId("filters").addEventListener("submit", (event) => event.preventDefault());
+byId("filters").addEventListener("reset", () => requestAnimationFrame(() => {
+  setThreshold(page.floor_ns);
+  showAll();
+}));
+
+const started = page.started.slice(0, 19).replace("T", " ");
+byId("host").textContent = page.host;
+byId("capture").textContent = `${page.file}, recorded by ${page.tool} from ${started} UTC, ${page.system}`;
+byId("warnings").append(...page.warnings.map((text) => make("li", {}, make("strong", {}, "Warning: "), text)));
+byId("warnings").hidden = !page.warnings.length;
+byId("facts").append(...page.facts.map((text) => make("li", {}, text)));
+byId("made").textContent = `Made by httpreport ${page.version}. One file: it fetches nothing and sends nothing.`;
+role.append(...page.roles.map((name) => make("option", { value: name }, name)));
+byId("processes").append(...page.names.map(([text]) => make("option", { value: asked(text) })));
+byId("peers").append(...page.peers.slice(0, PEERS_OFFERED).map((name) => make("option", { value: name })));
+setThreshold(page.floor_ns);
+showAll();
+document.documentElement.dataset.ready = "true";

@@ -1,0 +1,125 @@
+// Which calls pass the filters, and what they sum up to. Durations are ns; sums are exact up to 2**53 ns, 104 days.
+
+const COMM_BYTES = 15; // what the kernel keeps of a name, and -p compares
+
+// The numbers of a column (columns.py).
+function unpack(text, numbers) {
+  const bytes = atob(text);
+  let at = 0;
+  for (let i = 0; i < numbers.length; i++) {
+    let byte, value = 0, scale = 1;
+    do {
+      byte = bytes.charCodeAt(at++);
+      value += (byte & 127) * scale;
+      scale *= 128;
+    } while (byte & 128);
+    numbers[i] = value;
+  }
+  return numbers;
+}
+
+// Of each call, the longest first: the place of its group, its duration, and the step in which it started.
+function unpackCalls(page) {
+  const duration = unpack(page.columns.shorter, new Float64Array(page.calls));
+  for (let i = 1; i < duration.length; i++) duration[i] = duration[i - 1] - duration[i];
+  return {
+    group: unpack(page.columns.group, new Uint32Array(page.calls)),
+    duration,
+    moment: unpack(page.columns.start, new Uint16Array(page.calls)),
+  };
+}
+
+// A shell pattern as Python's fnmatchcase means it. One that is none (a range that runs backwards) matches nothing.
+function pattern(glob) {
+  let source = "";
+  for (let i = 0; i < glob.length; i++) {
+    const close = glob[i] === "[" ? glob.indexOf("]", i + (glob[i + 1] === "!" ? 3 : 2)) : -1;
+    if (glob[i] === "*") source += ".*";
+    else if (glob[i] === "?") source += ".";
+    else if (close > 0) {
+      const set = glob.slice(i + 1, close).replace(/[\\\]\[^]/g, "\\$&");
+      source += set[0] === "!" ? `[^${set.slice(1)}]` : `[${set}]`;
+      i = close;
+    } else source += glob[i].replace(/[\\^$.+(){}|\[\]\/]/, "\\$&");
+  }
+  try {
+    return new RegExp(`^(?:${source})$`, "s");
+  } catch {
+    return /(?!)/;
+  }
+}
+
+// Bytes, and the UTF-8 bytes of a text, as strings of one character a byte.
+const bytesOf = (hex) => hex.replace(/../g, (byte) => String.fromCharCode(parseInt(byte, 16)));
+const encoded = (text) => String.fromCharCode(...new TextEncoder().encode(text));
+
+// How -p asks for a name: what would be a pattern is in brackets. One that cannot be typed is asked for as it is shown.
+const asked = (text) => text.replace(/[*?[]/g, "[$&]");
+
+// Whether a name {0: text, 1: bytes} is what -p asks for: exactly, in the bytes that the kernel keeps, or by a shell
+// pattern.
+function nameMatcher(wanted) {
+  if (!wanted) return () => true;
+  const bytes = encoded(wanted);
+  const expression = pattern(/[*?[]/.test(wanted) ? bytes : bytes.slice(0, COMM_BYTES));
+  return ([text, hex]) => expression.test(bytesOf(hex)) || (bytesOf(hex) !== encoded(text) && asked(text) === wanted);
+}
+
+// A host stands for all its ports.
+function peerMatcher(wanted) {
+  const hostOf = (peer) => peer.replace(/^(?:\[(.*)\]|([^:]*)):\d+$/, "$1$2");
+  return (peer) => !wanted || peer === wanted || hostOf(peer) === wanted;
+}
+
+// How many of the calls, the longest first, take at least so long.
+function atLeast(durations, threshold) {
+  let from = 0, to = durations.length;
+  while (from < to) {
+    const middle = (from + to) >> 1;
+    if (durations[middle] >= threshold) from = middle + 1;
+    else to = middle;
+  }
+  return from;
+}
+
+// The calls that pass `filter` {threshold, process, role, peer}: their places, and count and time of each group.
+function select(page, calls, filter) {
+  const named = page.names.map(nameMatcher(filter.process)), peered = page.peers.map(peerMatcher(filter.peer));
+  const passes = page.groups.map(([process, thread, role, peer]) =>
+    (named[process] || named[thread]) && peered[peer] && (!filter.role || page.roles[role] === filter.role));
+  const slow = atLeast(calls.duration, filter.threshold);
+  const places = new Uint32Array(slow);
+  const counts = new Float64Array(page.groups.length), times = new Float64Array(page.groups.length);
+  let found = 0;
+  for (let i = 0; i < slow; i++) {
+    const group = calls.group[i];
+    if (!passes[group]) continue;
+    places[found++] = i;
+    counts[group]++;
+    times[group] += calls.duration[i];
+  }
+  return { places: places.subarray(0, found), counts, times, time: times.reduce((sum, time) => sum + time, 0) };
+}
+
+// The durations of the selected calls, the longest first, apart for each value of one field of their groups; the value
+// with the most time first.
+function apart(page, calls, selected, field, values) {
+  const keys = page.groups.map((group) => group[field]);
+  const sizes = new Uint32Array(values.length), times = new Float64Array(values.length);
+  page.groups.forEach((_, group) => {
+    sizes[keys[group]] += selected.counts[group];
+    times[keys[group]] += selected.times[group];
+  });
+  const parts = values.map((value, key) => ({ value, time: times[key], durations: new Float64Array(sizes[key]) }));
+  const next = new Uint32Array(values.length);
+  for (const place of selected.places) {
+    const key = keys[calls.group[place]];
+    parts[key].durations[next[key]++] = calls.duration[place];
+  }
+  return parts.filter((part) => part.durations.length).sort((a, b) => b.time - a.time);
+}
+
+// The shortest duration that at least this share of the calls do not exceed; the longest call is first.
+function quantile(durations, share) {
+  return durations[durations.length - Math.max(1, Math.ceil(share * durations.length))];
+}

@@ -1,0 +1,138 @@
+"""The page's data is the report's, however large; and nothing that was recorded becomes markup or script."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import re
+from html.parser import HTMLParser
+from typing import Any
+
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+from pages import peer_of
+from recordings import MS, TEXT, Row, capture, process, stack
+from reports import reported
+
+from httpcapture import Role
+from httpreport.json_report import document as json_document
+from httpreport.page import page
+from httpreport.page.columns import leb128
+from httpreport.page.data import MOMENTS, Page, page_data
+
+EVIL = "</script><!--<script><img src=x onerror=alert(1)>"
+EVIL_MAPS = b"%x-%x r-xp 00000000 fe:01 77 /%s\n" % (TEXT, TEXT + 0x1000, EVIL.encode())
+ROWS = [
+    Row(duration_ns=(100 + number % 7 * 40) * MS + number, start_ns=number * 9 * MS, sequence=number, process=name,
+        comm=comm, role=role, peer=f"10.0.0.{number % 3}", peer_port=8000 + number % 2, stack_status=number % 2)
+    for number, (name, comm, role) in enumerate(
+        [(b"nova-api", b"worker", Role.CLIENT), (b"nginx", b"nginx", Role.SERVER), (b"", b"\xff;x", Role.UNKNOWN)] * 7
+    )
+]  # fmt: skip
+
+
+def numbers(column: str) -> list[int]:
+    """A column decoded as DWARF 5, appendix C, does it."""
+    found, value, shift = [], 0, 0
+    for byte in base64.b64decode(column):
+        value |= (byte & 0x7F) << shift
+        shift += 7
+        if not byte & 0x80:
+            found.append(value)
+            value = shift = 0
+    return found
+
+
+def durations(data: Page) -> list[int]:
+    longest, *shorter = numbers(data.columns.shorter)
+    return [longest - sum(shorter[:place]) for place in range(data.calls)]
+
+
+def json_calls(data: bytes) -> list[dict[str, Any]]:
+    calls: list[dict[str, Any]] = json.loads("".join(json_document(reported(data), "run.cap")))["calls"]
+    return calls
+
+
+@given(st.lists(st.integers(0, (1 << 64) - 1)))
+def test_any_numbers_survive_a_column(values: list[int]) -> None:
+    assert numbers(base64.b64encode(leb128(np.array(values, np.uint64)).tobytes()).decode()) == values
+
+
+def test_every_call_is_there_with_its_duration_group_and_start() -> None:
+    recorded = capture(ROWS, [process(), stack(TEXT)])
+    data, expected = page_data(reported(recorded), "run.cap"), json_calls(recorded)
+
+    groups = [data.groups[group] for group in numbers(data.columns.group)]
+
+    assert durations(data) == [call["duration_ns"] for call in expected]
+    names = [
+        (data.names[group.process].text, data.names[group.thread].text, data.roles[group.role]) for group in groups
+    ]
+    assert names == [(call["process"] or "[no name]", call["comm"], call["role"]) for call in expected]
+    assert set(map(peer_of, expected)) == set(data.peers) == {data.peers[group.peer] for group in groups}
+    first, last = (pick(call["t0_ns"] for call in expected) for pick in (min, max))
+    starts = [(call["t0_ns"] - first) * (MOMENTS - 1) / (last - first) for call in expected]
+    assert np.abs(np.array(numbers(data.columns.start)) - starts).max() <= 1
+    assert round((data.last_ms - data.first_ms) * MS) == last - first
+    assert [row[:3] for row in data.rows] == [(call["start"], call["pid"], call["tid"]) for call in expected]
+
+
+def test_too_many_calls_are_cut_where_the_page_can_still_be_exact() -> None:
+    """Of equally long calls it has all or none."""
+    rows = [Row(duration_ns=length * MS, sequence=number) for number, length in enumerate((500, 400, 300, 300, 200))]
+    report = reported(capture(rows))
+
+    whole = page_data(report, "run.cap", most_calls=5)
+    cut = page_data(report, "run.cap", most_calls=3)
+
+    assert (whole.calls, whole.floor_ns, len(whole.warnings)) == (5, 0, len(report.cautions))
+    assert (cut.calls, cut.floor_ns, cut.recorded) == (2, 300 * MS + 1, 5)
+    assert durations(cut) == [500 * MS, 400 * MS]
+    assert cut.warnings[-1] == "3 of 5 calls are too many for one page: it has the slowest"
+    assert len(page_data(report, "run.cap", most_rows=2).rows) == 2
+
+
+def test_an_empty_capture_has_a_page() -> None:
+    data = page_data(reported(capture(rows=[])), "run.cap")
+
+    assert (data.calls, data.groups, data.rows, data.columns.shorter) == (0, [], [], "")
+    assert "the capture holds no call" in data.warnings
+
+
+class Elements(HTMLParser):
+    """The names of all elements, and the text of each script."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.names: list[str] = []
+        self.scripts: list[str] = []
+        self.policy = ""
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.names.append(tag)
+        if dict(attrs).get("http-equiv") == "Content-Security-Policy":
+            self.policy = dict(attrs)["content"] or ""
+
+    def handle_data(self, data: str) -> None:
+        if self.names and self.names[-1] == "script" and data.strip():
+            self.scripts.append(data)
+
+
+def test_recorded_text_adds_no_element_and_the_policy_names_each_script() -> None:
+    def made(text: str, maps: bytes) -> Elements:
+        row = Row(comm=text.encode()[:15], process=text.encode()[:15])
+        recorded = capture([row], [process(maps), stack(TEXT)], host=text, process_filters=(text.encode(),))
+        return Elements(page(reported(recorded), f"{text}.cap"))
+
+    plain, evil = made("plain", EVIL_MAPS.replace(EVIL.encode(), b"plain")), made(EVIL, EVIL_MAPS)
+
+    assert evil.names == plain.names
+    assert "img" not in evil.names
+    data, *scripts = evil.scripts
+    assert json.loads(data)["host"] == EVIL
+    allowed = [base64.b64encode(hashlib.sha256(script.encode()).digest()).decode() for script in scripts]
+    assert re.findall(r"'sha256-(.*?)'", evil.policy) == allowed
+    assert evil.policy.startswith("default-src 'none'; ")
