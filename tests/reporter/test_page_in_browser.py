@@ -1,0 +1,455 @@
+"""The page in a browser against what httpreport says on the command line of the same capture, -t and -p.
+
+Screenshots are left in the folder that the environment variable SCREENSHOTS names, else in pytest's own.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from browser import CHROMIUM, DRIVER, Browser
+from pages import (
+    CONTRAST,
+    EVIL,
+    command_line,
+    flame,
+    mixed_capture,
+    peer_of,
+    said,
+    shown_frames,
+    stacks,
+    summed,
+    totals,
+)
+from recordings import MS, TEXT, Row, capture, process, stack
+from selenium.webdriver.common.keys import Keys
+
+if not (shutil.which(CHROMIUM) and shutil.which(DRIVER)):
+    pytest.skip("chromium and chromium-driver are not installed", allow_module_level=True)
+
+REAL = Path(__file__).parent / "data" / "python_http.cap"
+
+
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[Browser]:
+    browser = Browser()
+    yield browser
+    browser.driver.quit()
+
+
+@pytest.fixture
+def browser(chromium: Browser) -> Iterator[Browser]:
+    """Whatever a test does, the page asks for nothing and reports no error."""
+    yield chromium
+    assert not chromium.messages()
+    assert {url.split("?")[0] for url in chromium.requests()} == {chromium.driver.current_url}
+
+
+@pytest.fixture(scope="module")
+def mixed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("mixed") / "run.cap"
+    path.write_bytes(mixed_capture())
+    return path
+
+
+@pytest.fixture(scope="module")
+def page_of_mixed(mixed: Path) -> Path:
+    command_line(mixed, "-t", "0", "--html", mixed.with_suffix(".html"))
+    return mixed.with_suffix(".html")
+
+
+@pytest.fixture
+def mixed_page(browser: Browser, page_of_mixed: Path) -> Browser:
+    browser.open(page_of_mixed)
+    return browser
+
+
+def test_the_threshold_means_what_t_means(browser: Browser, tmp_path: Path) -> None:
+    page = tmp_path / "report.html"
+    command_line(REAL, "--html", page)
+    browser.open(page)
+    durations = [call["duration_ns"] / MS for call in said(REAL)["calls"]]
+    counts = set()
+
+    for threshold in ("0", "300", str(durations[3]), f"{durations[3] + 1e-6:.6f}", "400"):
+        browser.enter("#threshold", threshold)
+        expected = said(REAL, "-t", threshold)
+        assert totals(browser) == summed(expected["calls"]), threshold
+        counts.add(len(expected["calls"]))
+
+    assert len(counts) > 4
+
+
+def test_the_slider_moves_the_threshold_from_the_floor_to_the_slowest_call(mixed_page: Browser, mixed: Path) -> None:
+    slowest = said(mixed, "-t", "0")["calls"][0]["duration_ns"]
+
+    seen = []
+    for keys in ([Keys.END], [Keys.PAGE_DOWN] * 2, [Keys.PAGE_DOWN], [Keys.HOME, Keys.PAGE_UP], [Keys.HOME]):
+        mixed_page.press("#slider", *keys)
+        threshold = str(mixed_page.find("#threshold").get_property("value"))
+        seen.append((totals(mixed_page), summed(said(mixed, "-t", threshold)["calls"])))
+
+    assert [shown for shown, _ in seen] == [expected for _, expected in seen]
+    assert (seen[0][0], seen[-1][0][0]) == ((1, slowest), 60)
+    assert len({shown for shown, _ in seen}) == len(seen)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "nova-api",
+        "pool-1",
+        "Nova-api",
+        "nova",
+        "fifteen-bytes-x-and-more",
+        "*api",
+        "*-*",
+        "?ova-api",
+        "[mn]ova*",
+        "[!n]*",
+        "[]]*",
+        "[!]n]*",
+        "a[[]1]",
+        "a[1]",
+        "[",
+        "*[0-9]*",
+        "[z-a]*",
+        "[^]*",
+        "[\\^]*",
+        "*\\",
+        "*</script>*",
+        ".*",
+        "nova.api",
+        "(nova|pool)*",
+    ],
+)
+def test_the_process_filter_means_what_p_means(mixed_page: Browser, mixed: Path, name: str) -> None:
+    mixed_page.enter("#process", name)
+
+    assert totals(mixed_page) == summed(said(mixed, "-t", "0", "-p", name)["calls"])
+
+
+def test_filters_act_together_and_on_everything(mixed_page: Browser, mixed: Path) -> None:
+    mixed_page.enter("#threshold", "300")
+    mixed_page.enter("#process", "*a*")
+    mixed_page.run(
+        "const role = arguments[0]; role.value = 'client'; role.dispatchEvent(new Event('input'))",
+        mixed_page.find("#role"),
+    )
+    mixed_page.enter("#peer", "10.0.0.2")
+
+    calls = [
+        call
+        for call in said(mixed, "-t", "300", "-p", "*a*")["calls"]
+        if call["role"] == "client" and call["destination"]["address"] == "10.0.0.2"
+    ]
+    assert 1 < len(calls) < 20
+    assert totals(mixed_page) == summed(calls)
+    for table, key in (("#by-process", lambda call: call["process"]), ("#by-peer", peer_of)):
+        shown = mixed_page.texts(f"{table} tbody .calls")
+        names = mixed_page.texts(f"{table} tbody th")
+        expected = [key(call) for call in calls]
+        assert {name: int(count) for name, count in zip(names, shown)} == {
+            name: expected.count(name) for name in expected
+        }
+    assert flame(mixed_page)["value"] == summed(calls)[1]
+    assert mixed_page.texts("#calls-table .open") == [f"{call['duration_ns'] / MS:,.2f} ms" for call in calls]
+    assert f"{len(calls)} call" in str(mixed_page.find("#latency svg").get_attribute("aria-label"))
+
+    mixed_page.click("#filters [type=reset]")
+    assert totals(mixed_page)[0] == 60
+
+
+def test_each_peer_is_a_filter_and_its_host_stands_for_all_ports(mixed_page: Browser, mixed: Path) -> None:
+    calls = said(mixed, "-t", "0")["calls"]
+    expected = [peer_of(call) for call in calls]
+
+    for peer in mixed_page.texts("#by-peer tbody th"):
+        mixed_page.enter("#peer", peer)
+        assert totals(mixed_page)[0] == sum(peer in (name, name.rpartition(":")[0].strip("[]")) for name in expected)
+    mixed_page.enter("#peer", "2001:db8::7")
+    assert totals(mixed_page)[0] == sum("2001:db8::7" in name for name in expected)
+
+
+def test_a_click_on_a_process_filters_for_it_and_another_one_for_all(mixed_page: Browser, mixed: Path) -> None:
+    """Also one whose name would be a pattern, and one whose name cannot be typed."""
+    calls = said(mixed, "-t", "0")["calls"]
+
+    for name in mixed_page.texts("#by-process tbody th"):
+        button = f"[title={json.dumps(f'Only {name}')}]"
+        mixed_page.click(f"#by-process {button}")
+        assert totals(mixed_page) == summed([call for call in calls if name in (call["process"], call["comm"])])
+        assert mixed_page.run("return document.activeElement.title") == f"Only {name}"
+        mixed_page.click(f"#by-process {button}")
+        assert totals(mixed_page)[0] == len(calls)
+
+
+def test_quantiles_are_durations_that_were_recorded(mixed_page: Browser, mixed: Path) -> None:
+    """By their definition: at least that share of the calls takes no longer, and no shorter one does."""
+    durations: dict[str, list[int]] = {}
+    for call in said(mixed, "-t", "0")["calls"]:
+        durations.setdefault(call["process"], []).append(call["duration_ns"])
+
+    for row in mixed_page.run(
+        "return [...document.querySelectorAll('#by-process tbody tr')].map((r) => r.innerText.split('\\t'))"
+    ):
+        of_process = durations[row[0]]
+        for text, percent in zip(row[3:6], (50, 90, 99)):
+            enough = [
+                ns for ns in of_process if 100 * sum(other <= ns for other in of_process) >= percent * len(of_process)
+            ]
+            assert text == f"{min(enough) / MS:,.2f} ms"
+
+
+@pytest.mark.parametrize("merge", ["root", "leaf"])
+def test_the_flame_graph_is_what_stacks_folded_says(
+    mixed_page: Browser, mixed: Path, tmp_path: Path, merge: str
+) -> None:
+    command_line(mixed, "-t", "250", "-o", tmp_path)
+    expected = {}
+    for line in (tmp_path / "stacks.folded").read_text().splitlines():
+        stack, weight = line.rsplit(" ", 1)
+        names = stack.split(";")
+        expected[tuple(names if merge == "root" else names[::-1])] = int(weight)
+
+    mixed_page.enter("#threshold", "250")
+    mixed_page.click(f"[name=merge][value={merge}]")
+    shown = {tuple(name.replace(";", ":") for name in path): weight for path, weight in stacks(flame(mixed_page))}
+
+    assert shown.keys() == expected.keys()
+    assert len(shown) == 10
+    for path, microseconds in expected.items():
+        assert 0 <= shown[path] - microseconds * 1000 < 60 * 1000  # each call is rounded down to a microsecond
+
+
+def test_a_frame_is_as_wide_as_its_share_of_the_time_and_says_its_name_at_once(mixed_page: Browser) -> None:
+    mixed_page.enter("#threshold", "250")
+
+    frames = mixed_page.run(
+        """return [...document.querySelectorAll("#flame .frame")].map((frame) => [frame.__data__.data,
+            Number(frame.querySelector("rect").getAttribute("width")), frame.querySelector("div").textContent])"""
+    )
+    per_ns = mixed_page.run("return document.getElementById('flame').clientWidth") / totals(mixed_page)[1]
+    assert len(frames) > 20
+    for data, width, label in frames:
+        assert width == pytest.approx(data["value"] * per_ns)
+        assert label == data["name"]
+
+
+def test_the_flame_graph_zooms_by_click_and_by_key_and_back(mixed_page: Browser) -> None:
+    whole = shown_frames(mixed_page)
+
+    mixed_page.click("#flame .frame[name='pool-1'], #flame .frame[name='a[1]']")
+    zoomed = shown_frames(mixed_page)
+    assert zoomed[0] == "a[1]"
+    assert set(zoomed) < set(whole)
+    mixed_page.enter("#threshold", "200")  # another threshold keeps the zoom
+    assert shown_frames(mixed_page)[0] == "a[1]"
+    mixed_page.click("#flame-reset")
+    mixed_page.enter("#threshold", "0")
+    assert sorted(shown_frames(mixed_page)) == sorted(whole)
+
+    mixed_page.press("#flame", Keys.HOME, Keys.ARROW_DOWN, Keys.ARROW_RIGHT)
+    name = str(mixed_page.find("#flame .current").get_attribute("name"))
+    assert mixed_page.texts("#flame-at")[0].startswith(f"{name}: ")
+    mixed_page.press("#flame", Keys.ENTER)
+    assert shown_frames(mixed_page)[0] == name
+    mixed_page.press("#flame", Keys.ESCAPE)
+    assert sorted(shown_frames(mixed_page)) == sorted(whole)
+
+
+def test_a_search_marks_frames_and_says_their_share_of_the_time(
+    mixed_page: Browser, mixed: Path, tmp_path: Path
+) -> None:
+    command_line(mixed, "-t", "0", "-o", tmp_path)
+    lines = [line.rsplit(" ", 1) for line in (tmp_path / "stacks.folded").read_text().splitlines()]
+    found = sum(int(weight) for path, weight in lines if "+0x80" in path)
+    share = 100 * found / sum(int(weight) for _, weight in lines)
+
+    mixed_page.enter("#flame-search", "+0X80")
+    marked = mixed_page.texts("#flame .frame:has([fill='var(--found)']) .d3-flame-graph-label")
+    assert 0 < share < 100
+    assert mixed_page.texts("#flame-found") == [f"{len(marked)} frames, {share:.1f}% of the time"]
+    assert all("+0x80" in name for name in marked)
+    mixed_page.enter("#flame-search", "")
+    assert mixed_page.texts("#flame-found") == [""]
+    assert not mixed_page.texts("#flame .frame:has([fill='var(--found)'])")
+
+
+def test_a_call_opens_to_the_stack_traces_that_the_text_has(mixed_page: Browser, mixed: Path, tmp_path: Path) -> None:
+    command_line(mixed, "-t", "0", "-o", tmp_path)
+    blocks = (tmp_path / "stack_traces.txt").read_text().split("\n\n")[1:26]
+    both_sides = [place for place, block in enumerate(blocks, 1) if "Receive stack trace" in block]
+    assert 1 <= len(both_sides) < len(blocks)
+
+    for place in (1, both_sides[0]):
+        opens = f"#calls-table tbody tr:nth-child({place}) .open"
+        block = blocks[place - 1].splitlines()
+        mixed_page.press(opens, Keys.ENTER)
+        assert mixed_page.texts(".opened .stack li") == [line.strip() for line in block if line.startswith("    ")]
+        assert mixed_page.texts(".opened p")[0].startswith(block[0].split(",")[0].replace("PID: ", "PID "))
+        mixed_page.press(opens, Keys.ENTER)
+        assert not mixed_page.texts(".opened")
+
+
+def test_calls_are_sorted_and_searched(mixed_page: Browser, mixed: Path) -> None:
+    calls = said(mixed, "-t", "0")["calls"]
+
+    mixed_page.click("#calls-table th.start button")
+    assert mixed_page.texts("#calls-table td.start") == sorted(call["start"][11:23] for call in calls)[:25]
+    mixed_page.click("#more")
+    assert len(mixed_page.texts("#calls-table td.start")) == 50
+    mixed_page.enter("#calls-search", "[2001:DB8::7]:8001")
+    found = [
+        call
+        for call in calls
+        if "2001:db8::7" in str(call) and 8001 in (call["source"]["port"], call["destination"]["port"])
+    ]
+    assert len(mixed_page.texts("#calls-table .open")) == len(found) > 1
+    mixed_page.enter("#calls-search", "no such call")
+    assert mixed_page.texts("#calls-table tbody") == ["No call here."]
+
+
+def test_the_table_says_how_many_calls_it_leaves_out(browser: Browser, tmp_path: Path) -> None:
+    rows = [
+        Row(duration_ns=(number + 1) * MS, sequence=number, process=b"ab"[number % 2 :][:1]) for number in range(5_300)
+    ]
+    (tmp_path / "run.cap").write_bytes(capture(rows))
+    command_line(tmp_path / "run.cap", "-t", "0", "--html", tmp_path / "report.html")
+
+    browser.open(tmp_path / "report.html")
+    browser.enter("#process", "a")
+
+    assert totals(browser)[0] == 2_650
+    assert browser.texts("#calls-said") == [
+        "2,650 calls. The table has the 5,000 slowest calls of the page; 150 that pass the filters are left out."
+    ]
+
+
+def test_hostile_names_are_text(mixed_page: Browser) -> None:
+    assert mixed_page.texts("#host") == [EVIL]
+    assert mixed_page.driver.title.endswith(f"slow HTTP calls on {EVIL}")
+    assert EVIL[:15] in mixed_page.texts("#by-process tbody th")
+    assert "\\x1b[31m\\xff;" in mixed_page.texts("#by-process tbody th")
+    mixed_page.click("#calls-table tr:nth-child(1) .open")
+    assert any(EVIL in line for line in mixed_page.texts(".stack li"))
+    assert not mixed_page.texts("img, iframe, object, link, script[src]")
+    assert any(text.startswith("Warning: lost calls: 4") for text in mixed_page.texts("#warnings li"))
+
+
+@pytest.mark.parametrize("width", [1280, 360])
+def test_names_of_any_length_and_direction_stay_in_their_place(browser: Browser, tmp_path: Path, width: int) -> None:
+    long = ("w" * 3000 + "\u202e\u2066\n;\x1b[2J" + "\u05d0" * 800).encode() + b"\xff"
+    maps = b"%x-%x r-xp 00000000 fe:01 77 /%s\n" % (TEXT, TEXT + 0x4000, long.replace(b"\n", b""))
+    row = Row(process="\u05d0\u05d1\u202e;\n".encode(), peer="2001:db8:ffff:ffff:ffff:ffff:ffff:ffff")
+    data = capture([row], [process(maps), stack(TEXT)], host=long.decode(errors="replace"), end=False)
+    (tmp_path / "run.cap").write_bytes(data)
+    command_line(tmp_path / "run.cap", "--html", tmp_path / "report.html")
+
+    browser.open(tmp_path / "report.html", width=width)
+    browser.click("#calls-table tr:nth-child(1) .open")
+
+    assert browser.run("return document.documentElement.scrollWidth") <= width
+    shown = str(browser.run("return document.body.innerText"))
+    assert not set(shown) & set("\u202e\u2066\x1b")
+    assert "\\u202e" in shown
+    assert browser.texts("#by-process tbody th") == ["\u05d0\u05d1\\u202e;\\x0a"]
+
+
+def test_the_policy_would_stop_what_slipped_through(chromium: Browser, page_of_mixed: Path) -> None:
+    chromium.open(page_of_mixed)
+    refused = chromium.driver.execute_async_script(
+        """const done = arguments[0], refused = [];
+        addEventListener("securitypolicyviolation", (event) => {
+          refused.push(event.effectiveDirective);
+          if (refused.length === 4) done(refused.sort());
+        });
+        document.body.insertAdjacentHTML("beforeend", "<img src='x.png'><p onclick='document.title = 1'>x</p>");
+        document.body.lastChild.click();
+        const script = document.createElement("script");
+        script.textContent = "document.title = 2";
+        document.body.append(script);
+        fetch("http://127.0.0.1:9/").catch(() => {});"""
+    )
+    assert refused == ["connect-src", "img-src", "script-src-attr", "script-src-elem"]
+    chromium.messages(), chromium.requests()
+
+
+def test_calls_of_no_time_are_told_from_no_calls(browser: Browser, tmp_path: Path) -> None:
+    """They end before they begin: damage."""
+    (tmp_path / "run.cap").write_bytes(capture([Row(duration_ns=-1)]))
+    command_line(tmp_path / "run.cap", "-t", "0", "--html", tmp_path / "report.html")
+
+    browser.open(tmp_path / "report.html")
+
+    assert totals(browser) == (1, 0)
+    assert browser.texts("#flame-at") == ["These calls took no time."]
+    assert browser.texts("#calls-table .open") == ["0.00 ms"]
+
+
+def test_no_calls_is_a_page_too(browser: Browser, tmp_path: Path) -> None:
+    (tmp_path / "run.cap").write_bytes(capture(rows=[]))
+    command_line(tmp_path / "run.cap", "--html", tmp_path / "report.html")
+
+    browser.open(tmp_path / "report.html")
+    browser.enter("#threshold", "300")
+    browser.enter("#flame-search", "send")
+    browser.press("#latency svg", Keys.ARROW_RIGHT)
+
+    assert totals(browser) == (0, 0)
+    assert browser.texts("#warnings li") == ["Warning: the capture holds no call"]
+    assert browser.texts(".empty") == ["No call passes the filters."] * 2 + ["No call here."]
+
+
+def test_a_filter_that_nothing_passes_names_what_there_is(mixed_page: Browser) -> None:
+    mixed_page.enter("#process", "nothing")
+
+    assert "nova-api" in mixed_page.texts("#note")[0]
+    assert not mixed_page.find("#flame").is_displayed()
+    mixed_page.enter("#process", "")
+    assert mixed_page.find("#flame").is_displayed()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [1280, 360])
+def test_it_is_readable_wide_and_narrow_light_and_dark(
+    browser: Browser, page_of_mixed: Path, tmp_path: Path, scheme: str, width: int
+) -> None:
+    browser.open(page_of_mixed, width=width, scheme=scheme)
+    browser.click("#calls-table tr:nth-child(1) .open")
+    browser.enter("#flame-search", "+0x80")
+
+    contrast, text = browser.run(CONTRAST)
+    assert contrast >= 4.5, text
+    assert browser.run("return document.documentElement.scrollWidth") <= width
+    folder = Path(os.environ.get("SCREENSHOTS", tmp_path))
+    folder.mkdir(exist_ok=True)
+    browser.screenshot(folder / f"{scheme}-{width}.png", "body")
+
+
+def test_everything_is_reached_by_the_tab_key_in_the_order_of_the_page(mixed_page: Browser) -> None:
+    reached = []
+    for _ in range(60):
+        mixed_page.run("return document.activeElement").send_keys(Keys.TAB)
+        reached.append(mixed_page.run("const e = document.activeElement; return e.id || e.closest('[id]')?.id"))
+    wanted = [
+        "slider",
+        "threshold",
+        "process",
+        "role",
+        "peer",
+        "filters",
+        "latency",
+        "by-process",
+        "by-peer",
+        "flame-search",
+        "flame",
+        "calls-search",
+        "calls-table",
+    ]
+    assert [place for place in dict.fromkeys(reached) if place in wanted] == wanted
