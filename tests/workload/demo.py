@@ -27,6 +27,7 @@ from workload.servers import HERE, missing
 SUITE = "bookworm"
 OUT = HERE.parent.parent / "build" / "demo"
 REPORT = ["-t", "300", "-p", "nova-api"]
+PAGE = ["--html", "report.html"]
 HTTPREPORT = "from httpreport.main import main; main(prog_name='httpreport')"
 GUEST_S = 300
 TRACE_LINES, FOLDED_LINES, COLUMNS = 32, 4, 118
@@ -43,6 +44,7 @@ def main() -> int:
         print(f"demo: {error}", file=sys.stderr)
         return 1
     print(f"\nAll of it is in {OUT}. It took {time.monotonic() - started:.0f} s.")
+    print(f"To look at it, open {OUT / PAGE[-1]} in a browser.")
     return 0
 
 
@@ -69,6 +71,8 @@ def demonstrate() -> None:
         head(OUT / "stack_traces.txt", TRACE_LINES)
     with step("The head of stacks.folded"):
         head(OUT / "stacks.folded", FOLDED_LINES)
+    with step(f"The page, with every call: httpreport run.cap {' '.join(PAGE)}"):
+        report(user, PAGE)
 
 
 @contextmanager
