@@ -110,6 +110,6 @@ def check(path: Path, progress: Progress) -> tuple[int, int]:
                 stacks.add(record.id)
         assert reader.cut_off
     rounds = progress.rounds
-    assert calls == list(range(1, len(calls) + 1))
+    assert sorted(calls) == list(range(1, len(calls) + 1))  # a batch may have them in another order
     assert len(calls) >= progress.calls_before(max(rounds - OPEN_ROUNDS, 0))
     return len(calls), progress.calls_before(rounds)
