@@ -235,9 +235,11 @@ def _remove_leftovers() -> None:
         with contextlib.suppress(OSError):
             with open(path) as file:
                 names = re.findall(r"^r\d*:(kprobes/r_tcp_\w+_bcc_(\d+)) ", file.read(), re.MULTILINE)
+            events = os.open(path, os.O_WRONLY | os.O_CLOEXEC)  # to truncate it would remove those of everybody
             for name in (name for name, pid in names if not os.path.exists(f"/proc/{pid}")):
-                with open(path, "a") as file:  # to truncate it would remove those of everybody
-                    file.write(f"-:{name}\n")
+                with contextlib.suppress(OSError):  # somebody uses it
+                    os.write(events, f"-:{name}\n".encode())
+            os.close(events)
             return
 
 
