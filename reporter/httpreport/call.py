@@ -111,6 +111,13 @@ def address_text(address: bytes) -> str:
 
 
 @lru_cache(maxsize=1 << 10)
+def endpoint(host: str, port: int) -> str:
+    """HOST:PORT; without a port (0), HOST."""
+    if not port:
+        return host
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
 def word(kind: type[enum.IntEnum], number: int) -> str:
     """An enumeration's value in words; a number that this version does not know as `unknown (7)`."""
     try:

@@ -8,7 +8,7 @@ import numpy as np
 
 from httpcapture import Outcome, Role
 
-from .call import address_text, word
+from .call import address_text, endpoint, word
 from .calls import ByName, duration_ns
 from .clean import comm
 from .numbering import Words, bytes_of, words_of
@@ -76,8 +76,5 @@ def _texts(what: str, values: Words) -> list[str]:
 
 
 def peer_text(address: bytes, port: int) -> str:
-    """HOST:PORT as --peer takes it; without a port, HOST."""
-    host = address_text(address)
-    if not port:
-        return host
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+    """As --peer takes it."""
+    return endpoint(address_text(address), port)

@@ -23,7 +23,7 @@ from httpcapture import Meta, Role
 
 from .. import __version__, fold
 from .. import call as words
-from ..call import Call, address_text, moment
+from ..call import Call, address_text, endpoint, moment
 from ..calls import LATEST_NS, Array, duration_ns
 from ..cautions import incomplete
 from ..clean import comm, printable
@@ -229,11 +229,7 @@ def _peers(calls: Array) -> tuple[list[str], Places]:
     addresses, address_of = np.unique(calls["peer_address"], return_inverse=True)
     ports = np.where(calls["role"] == Role.CLIENT, calls["peer_port"], 0)
     texts = list(map(address_text, addresses.tolist()))
-    return _distinct(address_of << 16 | ports, lambda peer: _endpoint(texts[peer >> 16], peer & 0xFFFF))
-
-
-def _endpoint(address: str, port: int) -> str:
-    return address if not port else f"[{address}]:{port}" if ":" in address else f"{address}:{port}"
+    return _distinct(address_of << 16 | ports, lambda peer: endpoint(texts[peer >> 16], peer & 0xFFFF))
 
 
 def _trace(trace: StackTrace, labels: _Table[Label], modules: _Table[str], lines: _Table[str]) -> Trace:
@@ -271,8 +267,8 @@ def _row(report: Report, call: Call, _: int, receive_trace: int | None) -> Row:
         status=call.status,
         outcome=words.outcome(call),
         kind=words.kind(call),
-        source=_endpoint(*call.source),
-        destination=_endpoint(*call.destination),
+        source=endpoint(*call.source),
+        destination=endpoint(*call.destination),
         request_ns=call.t1 - call.t0,
         wait_ns=call.t2 - call.t1,
         response_ns=call.t3 - call.t2,
