@@ -7,13 +7,14 @@ state 1 is the start; the table has 256 bytes of next states for each.
 
 from __future__ import annotations
 
+import fnmatch
 import re
 from collections.abc import Sequence
 from typing import NamedTuple
 
 MAX_STATES = 256
 _ANY = frozenset(range(256))
-_TOKEN = re.compile(rb"\*|\?|\[(!|(?!!))(\][^\]]*|[^\]]+)\]|.", re.DOTALL)
+_TOKEN = re.compile(rb"\*|\?|\[(?:!|(?!!))(?:\][^\]]*|[^\]]+)\]|.", re.DOTALL)
 
 
 class FilterError(ValueError):
@@ -37,17 +38,9 @@ def is_pattern(name: bytes) -> bool:
     return any(character in name for character in b"*?[")
 
 
-def _bracket(negated: bytes, body: bytes) -> frozenset[int]:
-    members: set[int] = set()
-    position = 0
-    while position < len(body):
-        if body[position + 1 : position + 2] == b"-" and position + 2 < len(body):
-            members.update(range(body[position], body[position + 2] + 1))
-            position += 3
-        else:
-            members.add(body[position])
-            position += 1
-    return _ANY - members if negated else frozenset(members)
+def _bracket(text: bytes) -> frozenset[int]:
+    """The bytes that `[...]` stands for: asked of fnmatch, which has its own way with ranges that are empty."""
+    return frozenset(byte for byte in _ANY if fnmatch.fnmatchcase(bytes([byte]), text))
 
 
 def _tokens(pattern: bytes) -> list[_Token]:
@@ -60,8 +53,8 @@ def _tokens(pattern: bytes) -> list[_Token]:
             tokens.append(_Token(True, _ANY))
         elif text == b"?":
             tokens.append(_Token(False, _ANY))
-        elif match.group(2) is not None:
-            tokens.append(_Token(False, _bracket(match.group(1), match.group(2))))
+        elif len(text) > 1:
+            tokens.append(_Token(False, _bracket(text)))
         else:
             tokens.append(_Token(False, frozenset(text)))
     return tokens

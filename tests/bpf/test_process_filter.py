@@ -53,6 +53,7 @@ NAMES = st.one_of(
 @example(b"[!]]", [b"]", b"a"])
 @example(b"[z-a]", [b"z", b"a", b"-", b""])
 @example(b"[!z-a]", [b"z", b"-", b""])
+@example(b"*[]-[!]]", [b"a]", b"!]", b"]"])
 @example(b"[a-c-e]", [b"a", b"b", b"-", b"d", b"e"])
 @example(b"a[b", [b"a[b", b"ab"])
 @example(b"*[!\x80-\xff]", [b"\x80", b"\x80a", b"a"])
