@@ -8,7 +8,8 @@ from __future__ import annotations
 import io
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import click
@@ -22,11 +23,12 @@ from .clean import printable
 from .debuginfod import Debuginfod
 from .digest import Request, read_report
 from .errors import ReportError
+from .exports.files import EXPORTS, Export, export_options
+from .exports.samples import Weight
 from .fold import folded
 from .info import info
 from .json_report import document
 from .options import filter_options, filters_of
-from .page import page
 from .progress import Bar, Watched
 from .report import Report
 from .text import text
@@ -35,6 +37,16 @@ STACK_TRACES = "stack_traces.txt"
 FOLDED = "stacks.folded"
 FAILED, INCOMPLETE = 1, 3
 MAX_MILLISECONDS = 1e12
+
+
+@dataclass(frozen=True)
+class Output:
+    """What to write where. Without a `directory` neither stack traces nor folded stacks."""
+
+    directory: str | None
+    exports: Mapping[Export, str]  # to which path
+    as_json: bool
+    weight: Weight
 
 
 def milliseconds(context: click.Context, parameter: click.Parameter, value: float | None) -> float | None:
@@ -70,16 +82,10 @@ def milliseconds(context: click.Context, parameter: click.Parameter, value: floa
     "directory",
     metavar="DIR",
     type=click.Path(),
-    help=f"Where to write {STACK_TRACES} and {FOLDED}. Default: here, but not with --html or --json.",
+    help=f"Where to write {STACK_TRACES} and {FOLDED}. Default: here, but not with --json or another output.",
 )
-@click.option(
-    "--html",
-    "page_path",
-    metavar="FILE",
-    type=click.Path(),
-    help="Write a page to look at in a browser, one file that needs no network: flame graph, latency over time, "
-    "processes, peers, calls, and filters for all of them.",
-)
+@export_options
+@click.option("--count", is_flag=True, help="Weigh stacks by the number of their calls instead of by their time.")
 @click.option("-f", "force", is_flag=True, help="Replace files that exist.")
 @click.option(
     "--symfs",
@@ -126,7 +132,7 @@ def main(  # noqa: PLR0917 (one an option)
     threshold: float | None,
     names: tuple[str, ...],
     directory: str | None,
-    page_path: str | None,
+    count: bool,
     force: bool,
     symfs: str | None,
     debuginfod: bool,
@@ -136,7 +142,7 @@ def main(  # noqa: PLR0917 (one an option)
     tell_info: bool,
     check: bool,
     strict: bool,
-    **filters: Any,
+    **more: Any,
 ) -> None:
     """Report the slow HTTP calls in each CAPTURE: a file made by httprec, a folder of such *.cap files, or - for
     standard input.
@@ -148,39 +154,43 @@ def main(  # noqa: PLR0917 (one an option)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # a locale may lack a letter of a name
-    if directory is None and not (as_json or page_path or tell_info or check):
+    asked = {export: more.pop(export.name) for export in EXPORTS}
+    exports = {export: path for export, path in asked.items() if path is not None}
+    if directory is None and not (as_json or exports or tell_info or check):
         directory = "."
+    output = Output(directory, exports, as_json, Weight.COUNT if count else Weight.TIME)
     try:
         if directory is not None:
             outputs.check(directory, (STACK_TRACES, FOLDED), force=force)
-        if page_path is not None:
-            folder, name = os.path.split(page_path)
-            outputs.check(folder or ".", [name], force=force, option="--html")
+        for export, path in exports.items():
+            folder, name = os.path.split(path)
+            outputs.check(folder or ".", [name], force=force, option=export.option)
         servers = asked_servers(debuginfod, debuginfod_urls)
-        request = Request(threshold, names, filters_of(**filters), symfs, tuple(servers))
+        request = Request(threshold, names, filters_of(**more), symfs, tuple(servers))
         paths = many.captures_of(captures)
         if tell_info or check:
             fine = [tell(path, request, tell_info=tell_info, check=check) for path in paths]
             raise SystemExit(0 if all(fine) else FAILED)
         if len(paths) == 1:
-            complete = report_one(paths[0], request, directory, page_path, as_json)
-        elif page_path is not None:
-            raise ReportError("--html is of one capture: give one file")
+            complete = report_one(paths[0], request, output)
+        elif exports:
+            raise ReportError(f"{next(iter(exports)).option} is of one capture: give one file")
         else:
-            complete = report_many(paths, request, directory, as_json, jobs or len(os.sched_getaffinity(0)))
+            complete = report_many(paths, request, output, jobs or len(os.sched_getaffinity(0)))
     except (ReportError, CaptureError) as error:
         raise SystemExit(failed(str(error))) from None
     if strict and not complete:
         raise SystemExit(INCOMPLETE)
 
 
-def report_one(capture: str, request: Request, directory: str | None, page_path: str | None, as_json: bool) -> bool:
+def report_one(capture: str, request: Request, output: Output) -> bool:
     """Returns whether nothing was lost or cut off. Raises ReportError and CaptureError."""
     with Bar(printable(capture), size_of(capture)) as bar:
         report = read_report(capture, request, open_watched(capture, bar))
-    written = [] if directory is None else write_files(report, capture, directory)
-    pages = [] if page_path is None else [outputs.write(*os.path.split(page_path), [page(report, capture)])]
-    if as_json:
+    written = [] if output.directory is None else write_files(report, capture, output.directory, output.weight)
+    for export, path in output.exports.items():
+        outputs.write_pieces(*os.path.split(path), export.pieces(report, capture, output.weight))
+    if output.as_json:
         terminal.print_cautions(terminal.console(sys.stderr), report.cautions)
         sys.stdout.writelines(document(report, capture))
     else:
@@ -188,39 +198,38 @@ def report_one(capture: str, request: Request, directory: str | None, page_path:
         terminal.print_cautions(out, report.cautions)
         terminal.print_summary(out, report, capture)
         if written:
-            terminal.print_written(out, *written)
-        for path in pages:
-            terminal.print_page_written(out, path)
+            terminal.print_written(out, *written, weight=output.weight)
+        terminal.print_exported(out, output.exports.values())
     return not incomplete(report.recording)
 
 
-def report_many(paths: Sequence[str], request: Request, directory: str | None, as_json: bool, jobs: int) -> bool:
+def report_many(paths: Sequence[str], request: Request, output: Output, jobs: int) -> bool:
     """Returns whether nothing was lost, cut off or unreadable. Raises ReportError."""
     if "-" in paths:
         raise ReportError("standard input cannot be one of several captures: write it to a file")
-    with many.scratch(directory) as folder, Bar(f"{len(paths):,} captures", sum(map(size_of, paths))) as bar:
+    with many.scratch(output.directory) as folder, Bar(f"{len(paths):,} captures", sum(map(size_of, paths))) as bar:
         parts = many.Parts(folder, paths)
         whole = many.digest_all(
             parts,
             request,
             jobs,
-            calls=directory is not None,
-            documents=as_json,
+            calls=output.directory is not None,
+            documents=output.as_json,
             done=lambda path: bar.advance(size_of(path)),
         )
         if not whole.captures:
             raise ReportError("; ".join(one.reason for one in whole.unreadable))
         written = []
-        if directory is not None:
-            written.append(outputs.write(directory, STACK_TRACES, many.text(whole, parts)))
-            written.append(outputs.write(directory, FOLDED, many.folded(whole)))
-        if as_json:
+        if output.directory is not None:
+            written.append(outputs.write(output.directory, STACK_TRACES, many.text(whole, parts)))
+            written.append(outputs.write(output.directory, FOLDED, many.folded(whole, output.weight)))
+        if output.as_json:
             sys.stdout.writelines(many.documents(whole, parts))
-    out = terminal.console(sys.stderr if as_json else sys.stdout)
+    out = terminal.console(sys.stderr if output.as_json else sys.stdout)
     terminal.print_warnings(out, many.warnings(whole))
-    if not as_json:
+    if not output.as_json:
         terminal.print_many(out, whole)
-        terminal.print_written(out, *written)
+        terminal.print_written(out, *written, weight=output.weight)
     return not many.incomplete(whole)
 
 
@@ -278,10 +287,10 @@ def asked_servers(from_environment: bool, urls: tuple[str, ...]) -> list[str]:
     return servers
 
 
-def write_files(report: Report, capture: str, directory: str) -> tuple[str, str]:
+def write_files(report: Report, capture: str, directory: str, weight: Weight) -> tuple[str, str]:
     """Write both files and return their paths. Raises ReportError."""
     traces = outputs.write(directory, STACK_TRACES, text(report, capture))
-    return traces, outputs.write(directory, FOLDED, folded(report))
+    return traces, outputs.write(directory, FOLDED, folded(report, weight))
 
 
 def failed(message: str) -> int:

@@ -23,6 +23,8 @@ from typing import Callable
 from . import clean
 from .digest import Digest, Request, digest
 from .errors import ReportError
+from .exports.samples import Weight
+from .fold import weight_of
 from .spool import merged
 from .text import MEANING
 
@@ -112,12 +114,12 @@ def hosts(whole: Digest) -> list[str]:
     return sorted({facts.host for facts in whole.captures})
 
 
-def folded(whole: Digest) -> Iterator[str]:
+def folded(whole: Digest, by: Weight = Weight.TIME) -> Iterator[str]:
     """The lines of stacks.folded."""
     several = len(hosts(whole)) > 1
     weights: Counter[str] = Counter()
     for key, sums in whole.stacks.items():
-        weights[f"{clean.frame(key.host)};{key.stack}" if several else key.stack] += sums.microseconds
+        weights[f"{clean.frame(key.host)};{key.stack}" if several else key.stack] += weight_of(sums, by)
     for stack, weight in sorted(weights.items(), key=lambda item: item[0].encode()):
         yield f"{stack} {weight}"
 

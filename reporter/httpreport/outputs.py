@@ -42,12 +42,17 @@ def check(directory: str, names: Iterable[str], *, force: bool, option: str = "-
 
 def write(directory: str, name: str, lines: Iterable[str]) -> str:
     """Write the lines to a file and return its path. Raises ReportError, with no file left behind."""
+    return write_pieces(directory, name, ((line + "\n").encode("utf-8", "backslashreplace") for line in lines))
+
+
+def write_pieces(directory: str, name: str, pieces: Iterable[bytes]) -> str:
+    """The same with what is to be written as it is."""
     path = os.path.join(directory, name)
     try:
         descriptor, temporary = tempfile.mkstemp(prefix=f".{name}.", dir=directory)
         try:
-            with open(descriptor, "w", encoding="utf-8", errors="backslashreplace", newline="\n") as file:
-                file.writelines(line + "\n" for line in lines)
+            with open(descriptor, "wb") as file:
+                file.writelines(pieces)
             os.replace(temporary, path)
         except BaseException:
             with suppress(OSError):

@@ -21,6 +21,7 @@ from httpcapture import Role
 from .cautions import Caution
 from .clean import comm, printable
 from .digest import Digest, Facts, digest_of
+from .exports.samples import Weight
 from .report import Report
 from .summary import frames, lost, stack_traces, summary
 from .sums import PeerKey, Sums
@@ -96,17 +97,18 @@ def _print_tables(out: Console, whole: Digest) -> None:
         out.print(_stacks(whole, "\N{FULL BLOCK}" if out.encoding.startswith("utf") else "#"))
 
 
-def print_written(out: Console, traces: str, folded: str) -> None:
+def print_written(out: Console, traces: str, folded: str, *, weight: Weight) -> None:
     """What was written, and what to type next."""
+    unit = "us" if weight is Weight.TIME else "calls"
     svg = folded.rsplit(".", 1)[0] + ".svg"
     out.print()
     _line(out, Text(f"wrote {printable(traces)} and {printable(folded)}"))
-    _line(out, Text(f"next: flamegraph.pl --countname us {shlex.quote(folded)} > {shlex.quote(svg)}"))
+    _line(out, Text(f"next: flamegraph.pl --countname {unit} {shlex.quote(folded)} > {shlex.quote(svg)}"))
 
 
-def print_page_written(out: Console, path: str) -> None:
-    out.print()
-    _line(out, Text(f"wrote {printable(path)}: open it in a browser"))
+def print_exported(out: Console, paths: Iterable[str]) -> None:
+    for path in paths:
+        _line(out, Text(f"wrote {printable(path)}"))
 
 
 def _peers(whole: Digest) -> Table:

@@ -69,6 +69,44 @@ def test_a_debuginfod_server_that_fails_is_a_warning(out: Path, tmp_path: Path) 
     assert run(run_cap, "-o", out, "-f", "--debuginfod-url", "ftp://x").exit_code == 1
 
 
+@pytest.mark.parametrize(
+    ("export", "begins"),
+    [
+        ("html", b"<!doctype html>"),
+        ("svg", b"<svg "),
+        ("speedscope", b'{"$schema"'),
+        ("pprof", b"\x1f\x8b"),
+        ("csv", b"start,pid,"),
+    ],
+)
+def test_an_output_for_another_tool_is_written_instead_of_the_files(
+    run_cap: Path, out: Path, export: str, begins: bytes
+) -> None:
+    out.mkdir()
+    path = out / f"run.{export}"
+
+    result = run(run_cap, f"--{export}", path)
+
+    assert result.exit_code == 0, result.output
+    assert os.listdir(out) == [path.name]
+    assert path.read_bytes().lower().startswith(begins.lower())
+    assert path.stat().st_mode & 0o777 == 0o600
+    assert f"wrote {path}" in result.stdout
+    refused = run(run_cap, f"--{export}", path)
+    assert refused.exit_code == 1
+    assert f"{path} exists: use -f to replace it" in refused.stderr
+    assert run(run_cap, run_cap.parent, f"--{export}", path, "-f").exit_code == 0  # twice the same is one
+    (out / "other.cap").write_bytes(run_cap.read_bytes())
+    assert f"--{export} is of one capture" in run(run_cap, out / "other.cap", f"--{export}", path, "-f").stderr
+
+
+def test_stacks_can_weigh_as_much_as_they_have_calls(run_cap: Path, out: Path) -> None:
+    result = run(run_cap, "-o", out, "--count")
+
+    assert (out / "stacks.folded").read_text() == "nova-api;lib nova.so+0x1000 2\n"
+    assert "next: flamegraph.pl --countname calls " in result.stdout
+
+
 def test_files_that_exist_are_kept_unless_forced(run_cap: Path, out: Path) -> None:
     run(run_cap, "-o", out)
     (out / "stacks.folded").write_text("mine")

@@ -21,13 +21,14 @@ import numpy.typing as npt
 
 from httpcapture import Meta, Role
 
-from .. import __version__, fold
+from .. import __version__
 from .. import call as words
 from ..call import Call, address_text, endpoint, moment
 from ..calls import LATEST_NS, Array, duration_ns
 from ..cautions import incomplete
-from ..clean import comm, printable
+from ..clean import comm, frame, printable
 from ..digest import digest_of
+from ..exports.samples import places
 from ..report import NO_TRACE, Report
 from ..summary import summary
 from ..text import trace_lines
@@ -233,12 +234,10 @@ def _peers(calls: Array) -> tuple[list[str], Places]:
 
 
 def _trace(trace: StackTrace, labels: _Table[Label], modules: _Table[str], lines: _Table[str]) -> Trace:
-    texts = fold.frames(trace)
-    paths = [frame.module for frame in reversed(trace.frames)]
-    paths[:0] = [None] * (len(texts) - len(paths))  # what is in brackets comes before
-    places = [modules.place(printable(os.path.basename(path)) if path else NO_MODULE) for path in paths]
+    shown = places(trace)
+    module_of = [modules.place(os.path.basename(place.module) if place.module else NO_MODULE) for place in shown]
     return Trace(
-        labels=[labels.place(Label(text, module)) for text, module in zip(texts, places)],
+        labels=[labels.place(Label(frame(place.label), module)) for place, module in zip(shown, module_of)],
         lines=[lines.place(line) for line in trace_lines(trace)],
     )
 

@@ -1,0 +1,49 @@
+"""Comma-separated values (RFC 4180): a line for each call, the longest first, with a header line.
+
+Text that a spreadsheet would take for a formula gets a `'` before it: whoever names a process does not choose what runs
+on the machine where the table is opened.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterable, Iterator
+
+from .. import call as words
+from ..call import Call, moment
+from ..clean import comm, printable
+from ..report import Report
+
+COLUMNS = (
+    *("start", "pid", "tid", "comm", "process", "role", "outcome", "kind", "method", "status"),
+    *("source_address", "source_port", "destination_address", "destination_port"),
+    *("duration_ns", "request_ns", "wait_ns", "response_ns", "sent", "received", "stack_id", "leaf"),
+)
+FORMULA = ("=", "+", "-", "@")
+
+
+def table(report: Report) -> Iterator[str]:
+    """The lines, without newlines."""
+    yield _line(COLUMNS)
+    for call, trace, _ in report.calls():
+        yield _line(map(_cell, _row(report, call, trace)))
+
+
+def _row(report: Report, call: Call, trace: int) -> Iterator[object]:
+    frames = report.traces[trace].frames
+    yield from (moment(report.recording.meta, call.t0), call.pid, call.tid, comm(call.comm), comm(call.process))
+    yield from (words.role(call), words.outcome(call), words.kind(call), call.method.decode(), call.status or "")
+    yield from (*call.source, *call.destination)
+    yield from (call.duration_ns, call.t1 - call.t0, call.t2 - call.t1, call.t3 - call.t2, call.sent, call.received)
+    yield from (report.stack_number(call) or "", printable(frames[0].label) if frames else "")
+
+
+def _line(values: Iterable[object]) -> str:
+    line = io.StringIO()
+    csv.writer(line, lineterminator="").writerow(values)
+    return line.getvalue()
+
+
+def _cell(value: object) -> object:
+    return f"'{value}" if isinstance(value, str) and value.startswith(FORMULA) else value
