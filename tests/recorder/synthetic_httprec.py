@@ -26,6 +26,9 @@ class FlowingTracer(SyntheticTracer):
     def __exit__(self, *exception: object) -> None:
         pass
 
+    def reads_maps(self) -> bool:
+        return True
+
     def start(self) -> None:
         threading.Thread(target=self._flow, daemon=True).start()
 
@@ -37,5 +40,5 @@ class FlowingTracer(SyntheticTracer):
 
 
 if __name__ == "__main__":
-    with mock.patch("httprec.main.Tracer", FlowingTracer), mock.patch("httprec.host.problems", list):
+    with mock.patch("httprec.main.Tracer", FlowingTracer), mock.patch("httprec.check.problems", list):
         main.main()
