@@ -71,6 +71,7 @@ struct stack_row {
 	u64 memory_address;    /* - user stack pointer: where the copy begins */
 	u32 memory_size;       /* bytes of the copy that follow the frames */
 	u32 registers_size;    /* bytes of registers: none without a copy */
+	u64 missing_pages;     /* - bit n: page n of the copy was not in memory, its bytes are 0 */
 	u8 registers[168];     /* - struct pt_regs of the user at the send or receive */
 	u64 frames[MAX_FRAMES];
 };

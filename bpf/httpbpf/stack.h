@@ -81,22 +81,29 @@ static __always_inline bool copy_registers(struct stack_row *row)
 	return read_registers(row, top) || read_registers(row, top - 16);
 }
 
-/* Page by page, since a read that meets an unmapped page fails as a whole: the stack ends there. */
+/*
+ * Page by page, since a read that meets a page that is not in memory fails as a whole. Such a page cannot be waited for: it
+ * is left as 0 (bpf_probe_read_user sees to that), and said. A large buffer on a stack is often one that was never used;
+ * above the stack's top there is nothing. So the copy ends with the last page that could be read.
+ */
 static __always_inline void copy_memory(struct stack_copy *copy)
 {
 	u64 from = ((struct pt_regs *)copy->row.registers)->sp, size = (~from & (PAGE_SIZE - 1)) + 1;
 
 	copy->row.memory_address = from;
 	copy->row.memory_size = 0;
+	copy->row.missing_pages = 0;
 	if (bpf_probe_read_user(copy->memory, size, (void *)from))
 		return;
+	copy->row.memory_size = size;
 #pragma unroll
 	for (int page = 1; page < STACK_PAGES; page++) {
 		if (bpf_probe_read_user(copy->memory + size, PAGE_SIZE, (void *)(from + size)))
-			break;
+			copy->row.missing_pages |= 1ULL << page;
+		else
+			copy->row.memory_size = size + PAGE_SIZE;
 		size += PAGE_SIZE;
 	}
-	copy->row.memory_size = size;
 }
 
 static __always_inline bool take_frames(void *ctx, struct process_key process, struct stack_row *row)

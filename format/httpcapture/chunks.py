@@ -147,6 +147,7 @@ STACK = Struct(
     registers=Bytes(MAX_REGISTERS, unit=8),
     memory_address=_u64,
     memory=Bytes(MAX_MEMORY),
+    missing_pages=_u64,
 )
 BATCH = Struct(Batch, rows=_u32, columns=ListOf(Bytes(MAX_CONTENT), MAX_NAMES))
 LOST = Struct(Lost, at_ns=_u64, counts=_counts)

@@ -124,6 +124,7 @@ class Stack:
     registers: bytes = b""  # the user's, as the kernel of Meta.arch lays them out (x86_64: struct pt_regs, 21 u64)
     memory_address: int = 0  # where `memory` was copied from: the stack pointer
     memory: bytes = b""  # the stack's bytes from there upwards, as far as they were copied
+    missing_pages: int = 0  # bit n: the n-th page that `memory` touches was not there, its bytes are 0
 
 
 @dataclass(frozen=True)

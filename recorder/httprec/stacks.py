@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator
 from httpbpf.layout import STACK_ROW, STACK_SIZE
 from httpcapture import Stack
 
-_HEAD = struct.Struct("<QQQIIQII")  # struct stack_row up to its registers, rows.h
+_HEAD = struct.Struct("<QQQIIQIIQ")  # struct stack_row up to its registers, rows.h
 _REGISTERS = _HEAD.size
 _FRAMES = STACK_ROW.size
 _MEMORY = STACK_SIZE
@@ -22,7 +22,9 @@ _MAX_KEPT = 32768  # twice what the kernel knows as sent (seen_stacks, maps.h); 
 
 def stack_record(row: bytes) -> Stack:
     """A row as it stands in the stack ring, in a connection or in a slot; what is not of this stack is left out."""
-    number, start_ns, taken_ns, pid, frames_size, address, memory_size, registers_size = _HEAD.unpack_from(row)
+    (number, start_ns, taken_ns, pid, frames_size, address, memory_size, registers_size, missing) = _HEAD.unpack_from(
+        row
+    )
     return Stack(
         id=number,
         pid=pid,
@@ -32,6 +34,7 @@ def stack_record(row: bytes) -> Stack:
         registers=row[_REGISTERS : _REGISTERS + registers_size],
         memory_address=address if memory_size else 0,
         memory=row[_MEMORY : _MEMORY + memory_size],
+        missing_pages=missing if memory_size else 0,
     )
 
 

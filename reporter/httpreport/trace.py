@@ -63,6 +63,7 @@ class Incomplete(enum.Enum):
 
     STACK_ENDED = "the stack copy ended"
     NOT_CODE = "the next address is in no executable mapping"
+    PAGE_MISSING = "a page of the stack was not in memory"
     NO_CFI = "a function without unwind information, and no frame pointer to follow"
     BAD_CFI = "bad unwind information"
     NOT_GROWING = "the next frame would not be above this one"

@@ -32,6 +32,7 @@ _PT_REGS_NAMES = (
 )
 _NOT_DWARF = {"orig_rax", "cs", "eflags", "ss"}
 _4_GIB = 1 << 32
+_NOWHERE = (1 << 64) - 1  # an address that is in no mapping
 
 
 CallFrames = Callable[[Mapping, Optional[int]], Optional[tuple[int, CallFrameInfo]]]
@@ -79,7 +80,7 @@ def walk(meta: Meta, stack: Stack, snapshots: Iterable[Snapshot]) -> tuple[Walk,
     """The walk, and the maps that its addresses are in; None where there are none. `snapshots` are the process's, the
     nearest in time first."""
     reason = _why_no_unwinding(meta, stack)
-    unwound = None if reason else _unwound(stack, snapshots)
+    unwound = None if reason else _unwound(meta, stack, snapshots)
     return unwound or _by_frame_pointers(stack, snapshots, reason or Incomplete.NO_MAPS)
 
 
@@ -94,8 +95,8 @@ def _why_no_unwinding(meta: Meta, stack: Stack) -> Incomplete | None:
     return None
 
 
-def _unwound(stack: Stack, snapshots: Iterable[Snapshot]) -> tuple[Walk, Snapshot] | None:
-    values, memory = _recorded_registers(stack), _from_stack_pointer(stack)
+def _unwound(meta: Meta, stack: Stack, snapshots: Iterable[Snapshot]) -> tuple[Walk, Snapshot] | None:
+    values, memory = _recorded_registers(stack), _from_stack_pointer(stack, meta.page_size)
     best: tuple[StackWalk, Snapshot] | None = None
     for one in _with_stack(snapshots, _stack_pointer(stack)):
         found = one.unwinder.unwind(values, memory)
@@ -106,9 +107,11 @@ def _unwound(stack: Stack, snapshots: Iterable[Snapshot]) -> tuple[Walk, Snapsho
     if best is None:
         return None
     found, one = best
-    incomplete = Incomplete.of(found.end)
+    incomplete, count = Incomplete.of(found.end), len(found.addresses)
+    if incomplete and incomplete is not Incomplete.STACK_ENDED and stack.missing_pages:
+        incomplete, count = Incomplete.PAGE_MISSING, count - (found.addresses[-1] == _NOWHERE)
     copied = len(stack.memory) if incomplete is Incomplete.STACK_ENDED else 0
-    return Walk(found.addresses, found.inside, found.found, incomplete, copied), one
+    return Walk(found.addresses[:count], found.inside[:count], found.found[:count], incomplete, copied), one
 
 
 def _recorded_registers(stack: Stack) -> Registers:
@@ -127,9 +130,19 @@ def _with_stack(snapshots: Iterable[Snapshot], stack_pointer: int) -> Iterable[S
     return [one for one in every if one.maps.find(stack_pointer)] or every
 
 
-def _from_stack_pointer(stack: Stack) -> bytes:
-    """The recorder copies from there; whatever else a capture says has no meaning."""
-    return stack.memory if stack.memory_address == _stack_pointer(stack) else b""
+def _from_stack_pointer(stack: Stack, page_size: int) -> bytes:
+    """The recorder copies from there; whatever else a capture says has no meaning. What was not in memory is made to
+    lead to _NOWHERE: as zeros it could pass for the end of the stack."""
+    if stack.memory_address != _stack_pointer(stack):
+        return b""
+    if not stack.missing_pages or not page_size:
+        return stack.memory
+    memory, before = bytearray(stack.memory), stack.memory_address % page_size
+    for page in range(stack.missing_pages.bit_length()):
+        if stack.missing_pages >> page & 1:
+            start, end = max(page * page_size - before, 0), min((page + 1) * page_size - before, len(memory))
+            memory[start:end] = b"\xff" * (end - start)
+    return bytes(memory)
 
 
 def _by_frame_pointers(stack: Stack, snapshots: Iterable[Snapshot], reason: Incomplete) -> tuple[Walk, Snapshot | None]:

@@ -119,7 +119,7 @@ def test_every_other_record_in_the_order_of_kinds(records: list[OneByOne]) -> No
     "record",
     [
         replace(STACK, frames=bytes(MAX_FRAMES), registers=b"\xff" * MAX_REGISTERS, memory=b"\xff" * MAX_MEMORY),
-        replace(STACK, memory_address=2**64 - 1),
+        replace(STACK, memory_address=2**64 - 1, missing_pages=2**64 - 1),
         replace(SECTION, size=2**64 - 1, start=2**64 - 1, data=b"\xff" * MAX_PART),
         replace(JIT_MAP, start=2**64 - 1, data=b"\xff" * MAX_PART),
     ],

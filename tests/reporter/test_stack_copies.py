@@ -41,6 +41,15 @@ __attribute__((noinline)) int deep(int depth) {
 int main(int argc, char **argv) { return deep(argc + 8); }
 """
 
+BUFFER = """
+#include <unistd.h>
+__attribute__((noinline)) static int leaf(char *bytes) { return read(0, bytes, 1); }
+__attribute__((noinline)) int below(char *bytes) { return leaf(bytes) + bytes[0]; }
+__attribute__((noinline)) int buffer(int size) { char bytes[24576]; return below(bytes) + bytes[size]; }
+int main(int argc, char **argv) { return buffer(argc) + 1; }
+"""
+PAGE = 4096
+
 SIGNAL = """
 #include <signal.h>
 #include <unistd.h>
@@ -321,6 +330,30 @@ def test_after_an_exec_the_maps_that_the_stack_is_in_count(tmp_path: Path, trace
 
     assert tuple(frame.address for frame in trace.frames) == after.expected == before.expected
     assert names(trace)[1:13] == ["leaf", *["deep"] * 10, "main"]
+
+
+def test_a_page_that_was_not_in_memory_adds_no_frame_and_is_said(tmp_path: Path, traced: Traced) -> None:
+    """Whichever page it is: the stack trace is whole or ends before it. One of a buffer is not needed."""
+    program = compiled(tmp_path, "buffer.c", BUFFER, ["-fno-optimize-sibling-calls"])
+    with blocked(program) as pid:
+        stack = taken(pid)
+    size, before = len(stack.stack.memory), stack.stack.memory_address % PAGE
+    whole = 0
+    for page in range(1, (before + size) // PAGE):
+        start = page * PAGE - before
+        memory = stack.stack.memory[:start] + bytes(PAGE) + stack.stack.memory[start + PAGE :]
+        missing = replace(stack, stack=replace(stack.stack, memory=memory, missing_pages=1 << page))
+
+        trace = traced(missing.capture())
+
+        found = tuple(frame.address for frame in trace.frames)
+        assert found[: len(stack.expected)] == stack.expected[: len(found)]
+        if found == stack.expected:
+            assert trace.incomplete is None
+            whole += 1
+        else:
+            assert trace.incomplete is Incomplete.PAGE_MISSING
+    assert whole >= 4
 
 
 def test_an_interrupted_function_is_looked_up_where_it_was(tmp_path: Path, traced: Traced) -> None:

@@ -2,6 +2,7 @@
  * asker PORT NAME [OTHER]: asks for /NAME on 127.0.0.1 as the letters on its standard input say, until that ends.
  *
  *   c  ask        t  ask from a thread, when the main thread has ended (read no more letters)
+ *   b  ask from a thread, below a buffer on its stack that was never used: its pages are not in memory
  *   d  ask through the library OTHER, loaded now
  *   e  become the program OTHER
  *   j  ask through code made at run time      J  the same, with a perf-PID.map that names the code
@@ -17,6 +18,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -84,6 +86,16 @@ static void *ask_when_the_main_thread_has_ended(void *nothing)
 	_exit(0);
 }
 
+static void *ask_below_a_buffer(void *nothing)
+{
+	char buffer[10240];
+
+	asm volatile("" : : "r"(buffer) : "memory");
+	outer(connected(), name);
+	asm volatile("" : : "r"(buffer) : "memory");
+	return nothing;
+}
+
 int main(int argc, char **argv)
 {
 	pthread_t thread;
@@ -99,6 +111,11 @@ int main(int argc, char **argv)
 		case 't':
 			pthread_create(&thread, 0, ask_when_the_main_thread_has_ended, 0);
 			pthread_exit(0);
+		case 'b':
+			prctl(PR_SET_THP_DISABLE, 1, 0, 0, 0); /* a huge page would bring the whole stack */
+			pthread_create(&thread, 0, ask_below_a_buffer, 0);
+			pthread_join(thread, 0);
+			break;
 		case 'd':
 			((int (*)(int, char *))dlsym(dlopen(argv[3], RTLD_NOW), "library_outer"))(connected(), name);
 			break;

@@ -27,7 +27,7 @@ PROGRAMS = Path(__file__).with_name("programs")
 PLACE = Path("/tmp/askers")
 SLOW_S = 0.3
 ENDS_S = 60  # whatever is waited for
-ASKS = "cdjJlt"  # of asker's letters
+ASKS = "bcdjJlt"  # of asker's letters
 
 Action = Callable[[Path, Sequence[int]], None]
 """What happens to a program's file; the pids are the recorders'."""
@@ -102,6 +102,7 @@ SCENARIOS = {
     "exec_static": Scenario("static", letters="cec", other="static_other_build", meanwhile=wait_until_seen),
     "leaves": Scenario(letters="l", meanwhile=wait_until_seen),
     "main_thread_ended": Scenario(letters="t"),
+    "unused_buffer": Scenario(letters="b"),
     **{name: Scenario(name) for name in ("no_pie", "static", "static_pie", "stripped", "no_build_id")},
     "jit": Scenario(letters="j"),
     "jit_map": Scenario(letters="J"),
