@@ -7,7 +7,6 @@ on the machine where the table is opened.
 from __future__ import annotations
 
 import csv
-import io
 from collections.abc import Iterable, Iterator
 
 from .. import call as words
@@ -39,10 +38,17 @@ def _row(report: Report, call: Call, trace: int) -> Iterator[object]:
     yield from (report.stack_number(call) or "", printable(frames[0].label) if frames else "")
 
 
+class _Kept(list[str]):
+    """What csv takes for a file."""
+
+    def write(self, text: str) -> None:
+        self.append(text)
+
+
 def _line(values: Iterable[object]) -> str:
-    line = io.StringIO()
-    csv.writer(line, lineterminator="").writerow(values)
-    return line.getvalue()
+    kept = _Kept()
+    csv.writer(kept, lineterminator="").writerow(values)
+    return "".join(kept)
 
 
 def _cell(value: object) -> object:
