@@ -24,6 +24,21 @@ SYSTEM_BINARIES = [
 # Where node's functions are: Debian's node has them in a library.
 NODE_BINARY = next(Path("/usr/lib/x86_64-linux-gnu").glob("libnode.so.*"), Path("/usr/bin/node"))
 
+# Blocks below a function that it makes at run time.
+JIT = """
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+static void block(void) { char byte; read(0, &byte, 1); }
+int main(void) {  /* push rbp; mov rbp, rsp; call rdi; pop rbp; ret */
+  static const unsigned char code[] = {0x55, 0x48, 0x89, 0xe5, 0xff, 0xd7, 0x5d, 0xc3};
+  void *at = mmap(0, 4096, PROT_READ | PROT_WRITE | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  memcpy(at, code, sizeof code);
+  ((void (*)(void (*)(void)))at)(block);
+  return 0;
+}
+"""
+
 
 def run(*command: str | Path) -> str:
     """The standard output of a command that must succeed."""

@@ -6,10 +6,7 @@ from __future__ import annotations
 import os
 import re
 import struct
-import subprocess
-import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -50,22 +47,6 @@ def parts(module: int, path: Path) -> Iterator[Section]:
         for start in range(0, place.size, MAX_PART):
             piece = data[place.offset + start : place.offset + min(start + MAX_PART, place.size)]
             yield Section(module, place.name, place.address, place.size, start, piece)
-
-
-@contextmanager
-def blocked(*command: str | Path) -> Iterator[int]:
-    """The pid of a program that has come to wait for its standard input."""
-    with subprocess.Popen(command, stdin=subprocess.PIPE) as running:
-        try:
-            for _ in range(500):
-                if Path(f"/proc/{running.pid}/syscall").read_text().startswith("0 "):
-                    break
-                time.sleep(0.01)
-            else:
-                raise AssertionError(f"{command} does not read its input")
-            yield running.pid
-        finally:
-            running.kill()
 
 
 @dataclass(frozen=True)

@@ -17,8 +17,9 @@ from pathlib import Path
 import pytest
 from compiled import compiled, run
 from debian import unpack_packages
-from live import Taken, blocked, build_id, own_cache, taken  # noqa: F401 (own_cache is a fixture)
+from live import Taken, build_id, own_cache, taken  # noqa: F401 (own_cache is a fixture)
 from reports import reported, text_lines
+from stacks import blocked
 
 from httpcapture import Module
 from httpreport import lines
@@ -57,7 +58,7 @@ def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def stack(program: Path) -> Taken:
-    with blocked(program) as pid:
+    with blocked([program]) as pid:
         return taken(pid)
 
 

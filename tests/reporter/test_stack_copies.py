@@ -12,11 +12,12 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from compiled import compiled
-from live import LIMITS, Taken, blocked, taken
+from compiled import JIT, compiled
+from live import LIMITS, Taken, taken
 from recordings import PROCESS_START_NS, STARTED_NS, Row, capture, process, stack
 from reports import reported, text_lines
 from rich.console import Console
+from stacks import blocked
 
 from httpcapture import JitMap, MappedModule, Module, Process, Record, Section
 from httpreport import terminal
@@ -62,20 +63,6 @@ int main(int argc, char **argv) {
 }
 """
 
-JIT = """
-#include <string.h>
-#include <sys/mman.h>
-#include <unistd.h>
-static void block(void) { char byte; read(0, &byte, 1); }
-int main(void) {  /* push rbp; mov rbp, rsp; call rdi; pop rbp; ret */
-  static const unsigned char code[] = {0x55, 0x48, 0x89, 0xe5, 0xff, 0xd7, 0x5d, 0xc3};
-  void *at = mmap(0, 4096, PROT_READ | PROT_WRITE | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-  memcpy(at, code, sizeof code);
-  ((void (*)(void (*)(void)))at)(block);
-  return 0;
-}
-"""
-
 CLONE3 = 0x1098E1  # in that libc: the new thread's part of clone3, which .dynsym does not have
 
 Traced = Callable[[bytes], StackTrace]
@@ -107,7 +94,7 @@ def deep(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def deep_stack(deep: Path) -> Taken:
-    with blocked(deep) as pid:
+    with blocked([deep]) as pid:
         return taken(pid)
 
 
@@ -172,7 +159,7 @@ def test_the_frames_are_those_of_gdb_and_have_their_names(deep_stack: Taken, tra
 @pytest.mark.parametrize("option", ["-no-pie", "-static", "-static-pie"])
 def test_programs_at_fixed_addresses_and_without_shared_libraries(tmp_path: Path, option: str, traced: Traced) -> None:
     program = compiled(tmp_path, "deep.c", DEEP, ["-fno-optimize-sibling-calls", "-fcf-protection", option])
-    with blocked(program) as pid:
+    with blocked([program]) as pid:
         one = taken(pid)
 
     trace = traced(one.capture())
@@ -259,7 +246,7 @@ def test_equal_copies_are_one_stack_trace(deep_stack: Taken, report_of: Callable
 def test_a_deleted_binary_is_named_by_what_the_capture_carries(tmp_path: Path, deep: Path, traced: Traced) -> None:
     gone = tmp_path / "gone"
     shutil.copy(deep, gone)
-    with blocked(gone) as pid:
+    with blocked([gone]) as pid:
         gone.unlink()
         one = taken(pid, {str(gone): deep})
 
@@ -314,9 +301,9 @@ def test_a_dlopen_after_the_first_maps(deep: Path, deep_stack: Taken, traced: Tr
 def test_after_an_exec_the_maps_that_the_stack_is_in_count(tmp_path: Path, traced: Traced) -> None:
     """Both programs have code at the same addresses, and the maps of the first one are nearer in time."""
     options = ["-static", "-fno-optimize-sibling-calls", "-fcf-protection"]
-    with blocked(compiled(tmp_path, "before.c", DEEP, [*options, "-Ddeep=former"])) as pid:
+    with blocked([compiled(tmp_path, "before.c", DEEP, [*options, "-Ddeep=former"])]) as pid:
         before = taken(pid)
-    with blocked(compiled(tmp_path, "after.c", DEEP, options)) as pid:
+    with blocked([compiled(tmp_path, "after.c", DEEP, options)]) as pid:
         after = taken(pid)
     (module,), place = before.modules, before.process.modules[0].address
     records = [
@@ -335,7 +322,7 @@ def test_after_an_exec_the_maps_that_the_stack_is_in_count(tmp_path: Path, trace
 def test_a_page_that_was_not_in_memory_adds_no_frame_and_is_said(tmp_path: Path, traced: Traced) -> None:
     """Whichever page it is: the stack trace is whole or ends before it. One of a buffer is not needed."""
     program = compiled(tmp_path, "buffer.c", BUFFER, ["-fno-optimize-sibling-calls"])
-    with blocked(program) as pid:
+    with blocked([program]) as pid:
         stack = taken(pid)
     size, before = len(stack.stack.memory), stack.stack.memory_address % PAGE
     whole = 0
@@ -359,7 +346,7 @@ def test_a_page_that_was_not_in_memory_adds_no_frame_and_is_said(tmp_path: Path,
 def test_an_interrupted_function_is_looked_up_where_it_was(tmp_path: Path, traced: Traced) -> None:
     """divide is hit at an instruction, not after a call: its frame is at the very address."""
     program = compiled(tmp_path, "signal.c", SIGNAL, ["-fcf-protection", "-fno-optimize-sibling-calls"])
-    with blocked(program) as pid:
+    with blocked([program]) as pid:
         one = taken(pid)
 
     trace = traced(one.capture())
@@ -378,7 +365,7 @@ def test_code_made_at_run_time_has_the_name_of_its_map_or_the_reason(
     tmp_path: Path, report_of: Callable[[bytes], Report]
 ) -> None:
     program = compiled(tmp_path, "jit.c", JIT, ["-fcf-protection"])
-    with blocked(program) as pid:
+    with blocked([program]) as pid:
         one = taken(pid)
     anonymous = next(line for line in one.process.maps.splitlines() if b" rwxp " in line)
     at = int(anonymous.split(b"-")[0], 16)

@@ -14,7 +14,7 @@ from itertools import takewhile
 from pathlib import Path
 
 import pytest
-from compiled import compiled, run
+from compiled import JIT, compiled, run
 from debian import unpack_packages
 from hypothesis import given
 from hypothesis import strategies as st
@@ -89,20 +89,6 @@ int main() {
   std::vector<int> numbers{1, 2, 3};
   std::function<void(int)> call = thrower;
   try { std::for_each(numbers.begin(), numbers.end(), call); } catch (const std::exception &) { return 1; }
-}
-"""
-
-JIT = """
-#include <string.h>
-#include <sys/mman.h>
-#include <unistd.h>
-static void block(void) { char byte; read(0, &byte, 1); }
-int main(void) {  /* push rbp; mov rbp, rsp; call rdi; pop rbp; ret */
-  static const unsigned char code[] = {0x55, 0x48, 0x89, 0xe5, 0xff, 0xd7, 0x5d, 0xc3};
-  void *at = mmap(0, 4096, PROT_READ | PROT_WRITE | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-  memcpy(at, code, sizeof code);
-  ((void (*)(void (*)(void)))at)(block);
-  return 0;
 }
 """
 
