@@ -13,8 +13,8 @@ from collections import Counter
 from collections.abc import Iterator
 
 from . import clean
-from .exports.samples import Weight, places
 from .report import Report
+from .samples import Weight, places
 from .sums import Sums
 from .trace import StackTrace
 

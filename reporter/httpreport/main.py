@@ -24,13 +24,13 @@ from .debuginfod import Debuginfod
 from .digest import Request, read_report
 from .errors import ReportError
 from .exports.files import EXPORTS, Export, export_options
-from .exports.samples import Weight
 from .fold import folded
 from .info import info
 from .json_report import document
 from .options import filter_options, filters_of
 from .progress import Bar, Watched
 from .report import Report
+from .samples import Weight
 from .text import text
 
 STACK_TRACES = "stack_traces.txt"

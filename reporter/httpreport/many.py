@@ -23,8 +23,8 @@ from typing import Callable
 from . import clean
 from .digest import Digest, Request, digest
 from .errors import ReportError
-from .exports.samples import Weight
 from .fold import weight_of
+from .samples import Weight
 from .spool import merged
 from .text import MEANING
 

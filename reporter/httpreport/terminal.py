@@ -21,8 +21,8 @@ from httpcapture import Role
 from .cautions import Caution
 from .clean import comm, printable
 from .digest import Digest, Facts, digest_of
-from .exports.samples import Weight
 from .report import Report
+from .samples import Weight
 from .summary import frames, lost, stack_traces, summary
 from .sums import PeerKey, Sums
 from .there import peer_text

@@ -18,12 +18,12 @@ from reports import reported
 
 from httpcapture import StackStatus
 from httpreport.exports.pprof import pprof
-from httpreport.exports.samples import Weight, samples
 from httpreport.exports.speedscope import speedscope
 from httpreport.exports.svg import MARGIN, WIDTH, svg
 from httpreport.exports.table import table
 from httpreport.fold import folded
 from httpreport.report import Report
+from httpreport.samples import Weight, samples
 
 DATA = Path(__file__).parent / "data"
 HOSTILE = [b"</title><x a='", b"a;b 7", b"\x1b[31m\n", b"=1+1", b"\xff\xfe&<>", "\u202eevil".encode(), b'a,b"c', b""]

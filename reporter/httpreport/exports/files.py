@@ -12,8 +12,8 @@ from .. import __version__
 from ..clean import printable
 from ..page import page
 from ..report import Report
+from ..samples import Weight, samples
 from .pprof import pprof
-from .samples import Weight, samples
 from .speedscope import speedscope
 from .svg import svg
 from .table import table

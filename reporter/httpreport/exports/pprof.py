@@ -13,7 +13,7 @@ from __future__ import annotations
 import gzip
 from collections.abc import Iterable, Sequence
 
-from .samples import Place, Sample
+from ..samples import Place, Sample
 
 _UNMAPPED = 0  # no mapping, in a Location
 

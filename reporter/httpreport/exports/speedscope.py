@@ -9,7 +9,7 @@ import json
 from collections.abc import Iterator, Sequence
 from typing import Any, Optional
 
-from .samples import Place, Sample, Weight
+from ..samples import Place, Sample, Weight
 
 SCHEMA = "https://www.speedscope.app/file-format-schema.json"
 _Key = tuple[str, Optional[str], Optional[int]]  # of a frame: name, file or module, line

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from xml.sax.saxutils import escape
 
-from .samples import Place, Sample, Weight
+from ..samples import Place, Sample, Weight
 
 WIDTH, ROW, MARGIN, TOP = 1200, 17, 10, 44  # pixels
 CHARACTER = 7.2  # of the 12 px font, pixels

@@ -28,8 +28,8 @@ from ..calls import LATEST_NS, Array, duration_ns
 from ..cautions import incomplete
 from ..clean import comm, frame, printable
 from ..digest import digest_of
-from ..exports.samples import places
 from ..report import NO_TRACE, Report
+from ..samples import places
 from ..summary import summary
 from ..text import trace_lines
 from ..trace import StackTrace

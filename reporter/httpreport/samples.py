@@ -6,10 +6,10 @@ import enum
 from collections.abc import Sequence
 from typing import NamedTuple, Optional
 
-from ..clean import comm, printable
-from ..report import Report
-from ..sums import Sums
-from ..trace import Frame, Incomplete, StackTrace
+from .clean import comm, printable
+from .report import Report
+from .sums import Sums
+from .trace import Frame, Incomplete, StackTrace
 
 
 class Place(NamedTuple):
