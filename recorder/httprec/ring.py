@@ -42,9 +42,9 @@ class Ring:
         start = self._position.value & (self._size - 1)
         waiting = (self._producer[0] - self._position.value) // stride
         span = self._data[start : start + waiting * stride]
-        lengths = span.cast("I")[:: stride // 4]
-        if lengths.tobytes() != _LENGTH.pack(row_size) * waiting:
-            waiting = next(i for i, length in enumerate(lengths) if length != row_size)
+        lengths = span.cast("I")[:: stride // 4].tobytes()  # once: the kernel finishes records meanwhile
+        if lengths != _LENGTH.pack(row_size) * waiting:
+            waiting = next(i for i, (length,) in enumerate(_LENGTH.iter_unpack(lengths)) if length != row_size)
         return span[: waiting * stride]
 
     def consume(self, size: int) -> None:

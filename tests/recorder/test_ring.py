@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import struct
+import sys
 from collections import deque
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 
 import pytest
 from hypothesis import given, settings
@@ -19,6 +22,17 @@ def kernel() -> Iterator[KernelRing]:
     producer = KernelRing(PAGE)
     yield producer
     producer.close()
+
+
+@contextmanager
+def threads_that_alternate() -> Iterator[None]:
+    """Every few instructions, where they would run for 5 ms."""
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        yield
+    finally:
+        sys.setswitchinterval(interval)
 
 
 def rows_of(span: memoryview, size: int) -> list[bytes]:
@@ -62,6 +76,21 @@ def test_rows_end_before_the_first_that_is_being_written(kernel: KernelRing) -> 
     assert position is not None
     kernel.commit(position, 40)
     assert rows_of(ring.rows(40), 40) == [b"b" * 40, b"c" * 40]
+
+
+def test_rows_may_be_finished_while_they_are_read() -> None:
+    kernel, rows, seen = KernelRing(64 * PAGE), [number.to_bytes(40, "little") for number in range(3000)], 0
+    ring = Ring(kernel.fd, kernel.size)
+    with threads_that_alternate(), ThreadPoolExecutor(1) as pool:
+        written = pool.submit(lambda: [kernel.output(row) for row in rows])
+        while seen < len(rows):
+            span = ring.rows(40)
+            found = rows_of(span, 40)
+            assert found == rows[seen : seen + len(found)]
+            seen += len(found)
+            ring.consume(len(span))
+    assert all(written.result())
+    kernel.close()
 
 
 def test_records_end_before_the_first_that_is_being_written(kernel: KernelRing) -> None:
