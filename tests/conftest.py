@@ -40,7 +40,7 @@ def pytest_make_collect_report() -> Generator[None, pytest.CollectReport, pytest
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """What `make test` took until now, since tests/run.sh began; only pytest's own last line follows."""
-    started = os.environ.get("HTTPREC_STARTED")
-    if started:
-        terminalreporter.write_line(f"make test: {time.time() - float(started):.0f} s in all")
+    """What a target of the Makefile took until now, since tests/run.sh began; only pytest's own last line follows."""
+    target, started = os.environ.get("HTTPREC_TARGET"), os.environ.get("HTTPREC_STARTED")
+    if target and started:
+        terminalreporter.write_line(f"make {target}: {time.time() - float(started):.0f} s in all")

@@ -17,8 +17,7 @@ test_packages=(python3-bpfcc bpftool binutils gcc g++ libc6-dev gdb golang-go gr
 dependencies= # the environment of what pyproject.toml names
 installed=    # the environment of the wheel
 work=$(mktemp -d -t httprec-run.XXXXXX)
-HTTPREC_STARTED=$EPOCHSECONDS
-export HTTPREC_STARTED
+export HTTPREC_TARGET=${1:-} HTTPREC_STARTED=$EPOCHSECONDS # tests/conftest.py says what it took
 trap 'rm -rf "$work"' EXIT
 
 step() { # TITLE COMMAND...
@@ -35,7 +34,7 @@ quietly() { # COMMAND...: what it printed is shown when it fails
     "$@" >"$work/log" 2>&1 || { cat "$work/log" >&2; return 1; }
 }
 
-say_total() { printf '== make %s: %s s in all\n' "$1" "$((EPOCHSECONDS - HTTPREC_STARTED))"; }
+say_total() { printf '== make %s: %s s in all\n' "$HTTPREC_TARGET" "$((EPOCHSECONDS - HTTPREC_STARTED))"; }
 
 debian_packages() { # NAME...
     local missing=() name
@@ -112,7 +111,7 @@ case ${1:-} in
 demo)
     prepare "${guest_packages[@]}" python3-bpfcc # with which the running kernel is tried first
     step "Demo" "$installed/bin/python" tests/workload
-    say_total demo
+    say_total
     ;;
 test)
     prepare "${guest_packages[@]}" "${test_packages[@]}"
@@ -135,17 +134,17 @@ bench)
     for bench in tests/bench/bench_*.py; do step "$bench" "$installed/bin/python" "$bench"; done | tee "$work/bench"
     echo "== What they show"
     sed -n 's/^>> /   /p' "$work/bench"
-    say_total bench
+    say_total
     ;;
 fuzz)
     prepare
     for fuzz in tests/fuzz/fuzz_*.py; do step "$fuzz, ${2:-60} s" "$installed/bin/python" "$fuzz" "${2:-60}"; done
-    say_total fuzz
+    say_total
     ;;
 soak)
     prepare "${guest_packages[@]}"
     step "Soak, ${2:-600} s" "$installed/bin/python" tests/vm soak "${2:-600}"
-    say_total soak
+    say_total
     ;;
 wheel)
     step "Debian packages" debian_packages
