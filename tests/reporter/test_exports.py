@@ -13,10 +13,12 @@ from pathlib import Path
 
 import jsonschema
 import pytest
+from firefox_profiler import tracks
 from recordings import MS, TEXT, Row, capture, process, stack
 from reports import reported
 
 from httpcapture import StackStatus
+from httpreport.exports.firefox import firefox
 from httpreport.exports.pprof import pprof
 from httpreport.exports.speedscope import speedscope
 from httpreport.exports.svg import MARGIN, WIDTH, svg
@@ -68,6 +70,33 @@ def test_speedscope_follows_its_own_schema_and_loses_nothing(report: Report, wei
     frames = document["shared"]["frames"]
     read = [[frames[number]["name"] for number in one] for each in document["profiles"] for one in each["samples"]]
     assert sorted(read) == sorted([place.label for place in sample.places] for sample in samples(report))
+
+
+@pytest.mark.parametrize("weight", Weight)
+def test_the_firefox_profiler_reads_back_every_stack_with_its_weight(
+    report: Report, weight: Weight, tmp_path: Path
+) -> None:
+    profile, made = tmp_path / "profile.json", samples(report)
+    profile.write_text("".join(firefox(made, weight, "run.cap", "httpreport", 10**18)))
+    expected: defaultdict[tuple[str, ...], float] = defaultdict(float)
+    for sample in made:
+        called = (sample.process or "[no name]", *(place.label for place in sample.places))
+        expected[called] += sample.weight(weight) / (1e6 if weight is Weight.TIME else 1)
+    read: defaultdict[tuple[str, ...], float] = defaultdict(float)
+    for name, weight_type, stacks in tracks(profile):
+        assert weight_type == ("tracing-ms" if weight is Weight.TIME else "samples")
+        for path, value in stacks:
+            found = (name, *path)
+            read[found] += value
+    assert read == pytest.approx(expected)
+    modules = {place.module for sample in made for place in sample.places} - {None}
+    assert {library["path"] for library in json.loads(profile.read_text())["libs"]} == modules
+
+
+def test_the_firefox_profiler_takes_a_profile_of_no_calls_too(tmp_path: Path) -> None:
+    profile = tmp_path / "profile.json"
+    profile.write_text("".join(firefox((), Weight.TIME, "run.cap", "httpreport", 10**18)))
+    assert tracks(profile) == [("[no calls]", "tracing-ms", [])]
 
 
 def test_pprof_reads_back_every_sample_with_its_stack(report: Report, tmp_path: Path) -> None:

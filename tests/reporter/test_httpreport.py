@@ -76,6 +76,7 @@ def test_a_debuginfod_server_that_fails_is_a_warning(out: Path, tmp_path: Path) 
         ("svg", b"<svg "),
         ("speedscope", b'{"$schema"'),
         ("pprof", b"\x1f\x8b"),
+        ("firefox", b'{"meta"'),
         ("csv", b"start,pid,"),
     ],
 )

@@ -13,6 +13,7 @@ from ..clean import printable
 from ..page import page
 from ..report import Report
 from ..samples import Weight, samples
+from .firefox import firefox
 from .pprof import pprof
 from .speedscope import speedscope
 from .svg import svg
@@ -58,6 +59,11 @@ def _pprof(report: Report, _: str, __: Weight) -> Iterable[bytes]:
     return [pprof(samples(report), recording.meta.started_realtime_ns)]
 
 
+def _firefox(report: Report, capture: str, weight: Weight) -> Iterable[bytes]:
+    started_ns = report.recording.meta.started_realtime_ns
+    return _text(firefox(samples(report), weight, _title(report, capture), f"httpreport {__version__}", started_ns))
+
+
 def _csv(report: Report, _: str, __: Weight) -> Iterable[bytes]:
     return _text(table(report), "\r\n")
 
@@ -72,6 +78,7 @@ EXPORTS = (
     Export("svg", "Write a flame graph as a static picture.", _svg),
     Export("speedscope", "Write the stacks for speedscope.", _speedscope),
     Export("pprof", "Write the stacks, by number of calls and by time, for pprof.", _pprof),
+    Export("firefox", "Write the stacks for the Firefox Profiler.", _firefox),
     Export("csv", "Write a table with a line for each call.", _csv),
 )
 
