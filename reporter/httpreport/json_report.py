@@ -1,34 +1,7 @@
-"""`httpreport --json`: one JSON document, stable: fields are only ever added while `version` stays 1.
+"""`httpreport --json`: one JSON document, as `report.schema.json` beside this file describes it, field by field.
 
-- `format` "httpreport", `version` 1.
-- `capture`: `file`, `host`, `kernel`, `arch`, `tool`, `started` (ISO 8601, UTC), `threshold_ns`,
-  `process_filters`.
-- `selection`: `threshold_ns` and `names`: what -t and -p asked for; `filters`: the other filters in words, "" without.
-- `warnings`: `cause` (threshold, filter, lost, cut_off, damage, nothing_kept, not_listed, binaries) and `text`.
-- `ledger`: `recorded` and `kept` calls, `lost` (a count by cause), `lost_between` (by cause, when its count was first
-  and last seen to rise, each within a second of it), `complete` (false: something was lost or cut off).
-- `frames`: how many `total` frames the calls have, how many are `named`, `unnamed` (a count by reason) and `guessed`
-  (found without unwind information).
-- `stack_traces`: how many in `total`, and how many of them may lack outer frames (`incomplete`, a count by reason).
-- `stacks`: stack traces. A call's `trace` is a place in this list. Each has `frames`, leaf first, and
-  `missing`: why there are none, or null; `incomplete`: why outer frames may be missing, or null; `left_out`: how many
-  frames are beyond the limit; `copied`: bytes of a stack copy that ended too early, else 0. A frame has `address`,
-  `module`, `file_offset`, `name`, `symbol_offset`, `file`, `line`, `unnamed`: why it has no name, `function_start`:
-  where its function begins in the module, given where it has no name, `inlined`: true for one that is part of the
-  next, and `found`: how (registers, cfi, interrupted, frame_pointer, stack_top), null where the whole stack trace is
-  by frame pointers. What is not known is null.
-- `calls`, the longest first: `pid`, `tid`, `receive_tid`, `comm`, `process`, `cgroup`, `role`, `outcome`,
-  `kind`, `method`, `status`, `source` and `destination` (`address`, `port`), `start` (ISO 8601, UTC), `t0_ns`
-  (CLOCK_MONOTONIC), `duration_ns` (t2 - t0), `request_ns` (t1 - t0), `wait_ns` (t2 - t1), `response_ns` (t3 -
-  t2; at least so much unless `response_end_known`), `sent` and `received` (bytes), `connection` and
-  `sequence`, `stack_id` (its number, as in the text) and `trace`; `receive_trace`: that of `receive_tid`, where it was
-  recorded and thread or stack trace are others than those of the side that sends, else null.
-
-Of several captures it is a document with `format` "httpreport captures", `version` 1, `unreadable` (a list of `file`
-and `reason`) and `reports`: the document of each other capture, in the order of the command line.
-
-Recorded texts are printable, as everywhere (`clean.py`). Written piece by piece, so memory does not grow with
-it.
+It is stable: fields are only ever added while `version` stays 1. Recorded texts are printable, as everywhere
+(`clean.py`). Written piece by piece, so memory does not grow with it.
 """
 
 from __future__ import annotations

@@ -136,7 +136,7 @@ def text(whole: Digest, parts: Parts) -> Iterator[str]:
 
 
 def documents(whole: Digest, parts: Parts) -> Iterator[str]:
-    """The JSON document in pieces: see json_report.py."""
+    """The JSON document in pieces: see report.schema.json."""
     unreadable = [{"file": one.file, "reason": one.reason} for one in whole.unreadable]
     yield f'{{\n"format": "httpreport captures",\n"version": 1,\n"unreadable": {json.dumps(unreadable)},\n"reports": ['
     separator = "\n"

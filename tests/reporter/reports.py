@@ -1,9 +1,14 @@
 """Reports for tests: a capture in memory, read and named by binaries that a test chooses (none, unless
-told)."""
+told); and the schema of reports as JSON."""
 
 from __future__ import annotations
 
 import io
+import json
+from importlib import resources
+from typing import Any
+
+from jsonschema import Draft202012Validator
 
 from httpcapture import Module, Reader
 from httpreport.binary import FindBinary
@@ -13,6 +18,9 @@ from httpreport.report import Report, make_report
 from httpreport.selection import Selection
 from httpreport.text import text
 from httpreport.trace import Unnamed
+
+SCHEMA: dict[str, Any] = json.loads((resources.files("httpreport") / "report.schema.json").read_text())
+VALIDATOR = Draft202012Validator(SCHEMA)
 
 
 def no_binary(module: Module, carried: Elf | None) -> Unnamed:

@@ -12,7 +12,7 @@ from pathlib import Path
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from recordings import PROCESS_START_NS, TEXT, Row, capture, completion, process, stack
-from reports import reported
+from reports import VALIDATOR, reported
 from rich.console import Console
 
 from httpcapture import PROGRAM_HEADERS, SECTION_HEADERS, End, JitMap, Lost, Module, Section
@@ -117,6 +117,7 @@ def test_every_output_is_made(rows: list[Row], records: list[Module], end: bool,
     terminal.print_summary(console, report, "run.cap")
     parsed = "".join(document(report, "run.cap"))
     assert len(json.loads(parsed)["calls"]) == len(rows)
+    VALIDATOR.validate(json.loads(parsed))
     page = json.dumps(page_data(report, "run.cap"), default=vars, ensure_ascii=False)
     for written in (*text(report, "run.cap"), *folded(report), parsed, page, console.export_text()):
         assert not CONTROL.search(written)

@@ -9,14 +9,12 @@ import socket
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
 from recordings import MS, PATH, STARTED_NS, TEXT, Row, capture, completion, process, stack
 
 from httpcapture import Lost, Module, Record
-from httpreport import json_report
 from httpreport.main import main
 
 CONTROL = re.compile(r"[\x00-\x09\x0b-\x1f\x7f-\x9f]")
@@ -266,12 +264,6 @@ def test_hostile_names_reach_no_output(tmp_path: Path, out: Path) -> None:
     assert "[/red]" in printed.stdout
 
 
-def keys(value: Any) -> set[str]:
-    if isinstance(value, dict):
-        return set(value).union(*map(keys, value.values()))
-    return set().union(*map(keys, value)) if isinstance(value, list) else set()
-
-
 def test_json_is_one_document_and_all_of_standard_output(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     data = capture(
@@ -307,19 +299,6 @@ def test_json_is_one_document_and_all_of_standard_output(tmp_path: Path, monkeyp
     assert (first["missing"], first["frames"]) == ("lost", [])
     assert (second["frames"][0]["module"], second["frames"][0]["file_offset"]) == (PATH.decode(), 0x1000)
     assert document["calls"][1]["destination"] == {"address": "192.168.1.20", "port": 80}
-
-
-def test_every_field_of_the_json_document_is_documented(run_cap: Path) -> None:
-    document = json.loads(run(run_cap, "--json").stdout)
-
-    documented = set(re.findall(r"`(\w+)`", json_report.__doc__ or ""))
-    assert keys(document) - {"no_module", "as_recorded"} <= documented
-
-
-def test_json_of_an_empty_capture(tmp_path: Path) -> None:
-    document = json.loads(run("-", "--json", data=capture(rows=[])).stdout)
-
-    assert (document["calls"], document["stacks"]) == ([], [])
 
 
 def test_no_colour_where_it_is_not_wanted_and_no_escape_where_there_is_no_terminal(run_cap: Path, out: Path) -> None:
