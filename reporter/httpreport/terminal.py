@@ -7,7 +7,9 @@ on a terminal, and not where NO_COLOR is set; elsewhere the same words, plain an
 
 from __future__ import annotations
 
+import os
 import shlex
+import string
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import IO
@@ -32,6 +34,7 @@ TOP = 10
 LEAVES = 3  # frames of a top stack that are shown
 BAR = 12  # columns of the longest bar
 QUANTILES = (0.5, 0.9, 0.99)
+_PLAIN = (string.ascii_letters + string.digits + "/._-").encode()  # to every shell
 
 
 def console(file: IO[str]) -> Console:
@@ -103,7 +106,15 @@ def print_written(out: Console, traces: str, folded: str, *, weight: Weight) -> 
     svg = folded.rsplit(".", 1)[0] + ".svg"
     out.print()
     _line(out, Text(f"wrote {printable(traces)} and {printable(folded)}"))
-    _line(out, Text(f"next: flamegraph.pl --countname {unit} {shlex.quote(folded)} > {shlex.quote(svg)}"))
+    _line(out, Text(f"next: flamegraph.pl --countname {unit} {_quoted(folded)} > {_quoted(svg)}"))
+
+
+def _quoted(path: str) -> str:
+    """For a shell; what cannot be printed as bash and zsh write it."""
+    if path.isprintable():
+        return shlex.quote(path)
+    plain = (chr(byte) if byte in _PLAIN else f"\\x{byte:02x}" for byte in os.fsencode(path))
+    return f"$'{''.join(plain)}'"
 
 
 def print_exported(out: Console, paths: Iterable[str]) -> None:

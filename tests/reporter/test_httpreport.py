@@ -12,13 +12,11 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
+from pseudo_terminal import on_terminal
 from recordings import MS, PATH, STARTED_NS, TEXT, Row, capture, completion, process, stack
 
 from httpcapture import Lost, Module, Record
 from httpreport.main import main
-
-CONTROL = re.compile(r"[\x00-\x09\x0b-\x1f\x7f-\x9f]")
-HOSTILE = b"\x1b]0;x[/red]\n\xe2\x80\xae"
 
 
 def run(*arguments: str | Path, data: bytes | None = None) -> Result:
@@ -247,23 +245,6 @@ def test_an_empty_capture(tmp_path: Path, out: Path) -> None:
     assert "0 of 0 calls kept" in result.stdout
 
 
-def test_hostile_names_reach_no_output(tmp_path: Path, out: Path) -> None:
-    path = tmp_path / "run.cap"
-    text = b"%x-%x r-xp 00000000 fe:01 77 /%s\n" % (TEXT, TEXT + 0x1000, HOSTILE.replace(b"\n", b"\x0b"))
-    row = Row(comm=HOSTILE[:15], process=HOSTILE[:15])
-    path.write_bytes(
-        capture([row], [process(text), stack(TEXT)], end=False, host=HOSTILE.decode(), process_filters=(HOSTILE,))
-    )
-
-    printed = run(path, "-o", out, "-p", "\x1b[1mnova\n")
-    as_json = run(path, "--json")
-
-    for written in (printed.output, as_json.output, *(file.read_text() for file in out.iterdir())):
-        assert not CONTROL.search(written)
-        assert "\u202e" not in written
-    assert "[/red]" in printed.stdout
-
-
 def test_json_is_one_document_and_all_of_standard_output(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     data = capture(
@@ -332,21 +313,6 @@ def test_a_locale_without_the_letters_of_a_name_is_no_obstacle(tmp_path: Path, o
 
     assert rb"caf\xe9" in summary.stdout
     assert (out / "stacks.folded").read_text(encoding="utf-8").startswith("caf\u00e9;")
-
-
-def on_terminal(program: list[str], environment: dict[str, str]) -> bytes:
-    """What a program writes to a terminal."""
-    master, slave = os.openpty()
-    subprocess.run(program, stdout=slave, stderr=slave, check=True, env={**os.environ, **environment})
-    os.close(slave)
-    written = b""
-    try:
-        while chunk := os.read(master, 65536):
-            written += chunk
-    except OSError:
-        pass  # EIO: nothing more to read
-    os.close(master)
-    return written
 
 
 def test_help_and_version() -> None:

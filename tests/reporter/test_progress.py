@@ -7,7 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from test_httpreport import on_terminal
+from pseudo_terminal import on_terminal
 
 CAPTURE = Path(__file__).parent / "data" / "python_http.cap"
 BAR = "\N{BOX DRAWINGS HEAVY HORIZONTAL}".encode()

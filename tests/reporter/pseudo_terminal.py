@@ -1,0 +1,22 @@
+"""Programs on a terminal."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Mapping, Sequence
+
+
+def on_terminal(program: Sequence[str], environment: Mapping[str, str]) -> bytes:
+    """What a program writes to a terminal."""
+    master, slave = os.openpty()
+    subprocess.run(program, stdout=slave, stderr=slave, check=True, env={**os.environ, **environment})
+    os.close(slave)
+    written = b""
+    try:
+        while chunk := os.read(master, 65536):
+            written += chunk
+    except OSError:
+        pass  # EIO: nothing more to read
+    os.close(master)
+    return written
