@@ -21,13 +21,15 @@ from typing import Any, NamedTuple
 from httpbpf.sources import kernel_tree
 
 JOB, OUT, RUN = Path(__file__).parent, Path("/tmp/out"), Path("/tmp/run")
-PORT, CONNECTIONS, SECONDS, PAIRS = 8081, 16, 4, 5
+PORT, CONNECTIONS, SECONDS, PAIRS = 8081, 16, 1, 5
 FILES = {f"/item{number}": number * number * 200 for number in range(1, 9)}  # bytes
 ALL_CALLS = ("-t", "0", "--stack", "fp")
 RECORDERS = {
+    "httprec, by default": (),
+    "httprec, by default, kprobes": ("--probes", "kprobe"),
+    "httprec --stack fp": ("--stack", "fp"),
     "httprec, all calls": ALL_CALLS,
     "httprec, all calls, kprobes": (*ALL_CALLS, "--probes", "kprobe"),
-    "httprec, slow calls with stack copies (defaults)": (),
 }
 
 
@@ -142,8 +144,11 @@ def main() -> None:
         load()
         pairs: list[Mapping[str, object]] = []
         for number in range(PAIRS):
-            without = load()._asdict()
-            pairs.append({"without": without, "with": with_httprec(OUT / f"all{number}.cap", ALL_CALLS)})
+            without = {"load": load()._asdict()}
+            default = with_httprec(OUT / f"slow{number}.cap", ())
+            pairs.append(
+                {"without": without, "default": default, "all": with_httprec(OUT / f"all{number}.cap", ALL_CALLS)}
+            )
         seen["pairs"] = pairs
         Path("/proc/sys/kernel/bpf_stats_enabled").write_text("1")
         seen["programs"] = {

@@ -24,7 +24,11 @@ QEMU = "qemu-system-x86_64"
 # la57 and avx make no difference that could be measured; they are off in the set that was seen to boot always.
 CPU = "max,-la57,-avx,-avx2,-cx16"
 # tcg: where hardware virtualisation is offered it may hang, and results should not depend on it.
-MACHINE = ["-accel", "tcg", "-cpu", CPU, "-nodefaults", "-no-reboot", "-net", "none", "-display", "none"]
+ORDINARY = ["-accel", "tcg", "-cpu", CPU]
+# One processor, whose instructions take a nanosecond each by all of the guest's clocks. More do not boot like this.
+# Without erms memory is copied eight bytes at a time: each step of a repeated instruction counts as one.
+COUNTING = ["-accel", "tcg,thread=single", "-icount", "shift=0,sleep=on", "-cpu", f"{CPU},-erms", "-smp", "1"]
+MACHINE = ["-nodefaults", "-no-reboot", "-net", "none", "-display", "none"]
 KERNEL_OPTIONS = "console=ttyS0 quiet panic=-1 mitigations=off nokaslr tsc=unstable cryptomgr.notests"
 RESULT_BYTES = 256 << 20
 LAST_LINES = 40
@@ -50,14 +54,17 @@ def run(
     kernel: str | None = None,
     memory_mib: int = 1536,
     cpus: int = 2,
+    counting: bool = False,
     timeout_s: float = 300,
     verbose: bool = False,
 ) -> Result:
     """Run run.sh of a copy of `job_dir` as root in a guest; put what it left in /tmp/out into `out_dir`.
 
     `suite` is where the guest's packages are from, `kernel` the suite of its kernel (default: the same).
-    `timeout_s` is counted from the guest's start, when it has been built. `verbose` copies the console to
-    standard error. All of the guest's /tmp, where the job and /tmp/out are, is memory.
+    `counting`: one processor, on which a nanosecond is an instruction, so that what is measured does not depend on
+    what else this machine does; it is five times slower. `timeout_s` is counted from the guest's start, when it has
+    been built. `verbose` copies the console to standard error. All of the guest's /tmp, where the job and /tmp/out
+    are, is memory.
 
     Raises GuestError when the job does not end in time, the guest breaks down, or /tmp/out exceeds
     RESULT_BYTES; ImageError or AptError when there is no guest to run it in.
@@ -72,7 +79,8 @@ def run(
             raise GuestError(f"the job cannot be packed: {packed.stderr.strip()}")
         with result.open("wb") as file:
             file.truncate(RESULT_BYTES)
-        command = [*_qemu(booted, job, result), "-m", str(memory_mib), "-smp", str(cpus)]
+        processors = COUNTING if counting else [*ORDINARY, "-smp", str(cpus)]
+        command = [*_qemu(booted, job, result), *processors, "-m", str(memory_mib)]
         console = _boot(command, timeout_s, verbose)
         return Result(_unpack(result, out_dir, console), console)
 

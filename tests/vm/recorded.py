@@ -30,11 +30,12 @@ def run(
     timeout_s: float,
     suite: str = "bookworm",
     kernel: str | None = None,
+    counting: bool = False,
     verbose: bool = False,
 ) -> str:
-    """Run `command` as root in a guest (`suite` and `kernel` as for guest.run), in a folder with `sources` (files, or
-    folders), and fetch its /tmp/out into `out`. The recorder is `python3 -m httprec` there. Gives the console, and
-    shows it meanwhile if `verbose`; raises GuestError also when the command fails.
+    """Run `command` as root in a guest (`suite`, `kernel` and `counting` as for guest.run), in a folder with `sources`
+    (files, or folders), and fetch its /tmp/out into `out`. The recorder is `python3 -m httprec` there. Gives the
+    console, and shows it meanwhile if `verbose`; raises GuestError also when the command fails.
     """
     with tempfile.TemporaryDirectory(prefix="httprec-job-") as folder:
         job = Path(folder)
@@ -46,7 +47,9 @@ def run(
             else:
                 shutil.copy(source, job)
         (job / "run.sh").write_text(SCRIPT.format(command=shlex.join(command)))
-        result = guest.run(job, out, suite=suite, kernel=kernel, timeout_s=timeout_s, verbose=verbose)
+        result = guest.run(
+            job, out, suite=suite, kernel=kernel, counting=counting, timeout_s=timeout_s, verbose=verbose
+        )
     if result.exit_code != 0:
         raise guest.GuestError(f"{shlex.join(command)} ended with status {result.exit_code}:\n{result.console}")
     return result.console
