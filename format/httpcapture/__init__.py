@@ -20,6 +20,7 @@ from .reader import Reader, open_capture
 from .records import (
     PROGRAM_HEADERS,
     SECTION_HEADERS,
+    UNWOUND_WHOLE,
     WHOLE_FILE,
     Calls,
     Completions,
@@ -55,6 +56,7 @@ __all__ = [
     "PROGRAM_HEADERS",
     "RING_HEADER",
     "SECTION_HEADERS",
+    "UNWOUND_WHOLE",
     "WHOLE_FILE",
     "Calls",
     "CaptureError",

@@ -95,6 +95,7 @@ META = Struct(
     completion_layout=_LAYOUT,
     run=_text,
     part=_u32,
+    redacted=_text,
 )
 MODULE = Struct(
     Module,
@@ -148,6 +149,10 @@ STACK = Struct(
     memory_address=_u64,
     memory=Bytes(MAX_MEMORY),
     missing_pages=_u64,
+    end=_text,
+    found=Bytes(MAX_FRAMES // 8),
+    copied=_u32,
+    maps=_u32,
 )
 BATCH = Struct(Batch, rows=_u32, columns=ListOf(Bytes(MAX_CONTENT), MAX_NAMES))
 LOST = Struct(Lost, at_ns=_u64, counts=_counts)

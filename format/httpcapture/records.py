@@ -90,6 +90,7 @@ class Meta:
     completion_layout: Layout
     run: str = ""  # the same in all parts of one recording, and in no other
     part: int = 1  # which of them this is
+    redacted: str = ""  # name and version of the program that took secrets out of the capture; empty: as recorded
 
 
 @dataclass(frozen=True)
@@ -114,7 +115,8 @@ class Completions:
 
 @dataclass(frozen=True)
 class Stack:
-    """A user stack as recorded, leaf first. Calls refer to it by `id`. Without `registers` only `frames` was taken."""
+    """A user stack as recorded, leaf first. Calls refer to it by `id`. Without `registers` only `frames` was taken;
+    with an `end` these are what was unwound of registers and memory, which were then left out."""
 
     id: int
     pid: int
@@ -125,6 +127,14 @@ class Stack:
     memory_address: int = 0  # where `memory` was copied from: the stack pointer
     memory: bytes = b""  # the stack's bytes from there upwards, as far as they were copied
     missing_pages: int = 0  # bit n: the n-th page that `memory` touches was not there, its bytes are 0
+    end: str = ""  # how far `frames` go: UNWOUND_WHOLE, or the name of the reason why outer ones may be missing
+    found: bytes = b""  # how each of `frames` was unwound, a byte each; empty: by frame pointers, as recorded
+    copied: int = 0  # bytes that `memory` had, where the frames end because it did
+    maps: int = 0  # that `frames` are in: those of the n-th Process record of this process; 0: there are none
+
+
+UNWOUND_WHOLE = "whole"
+"""`Stack.end` of a stack whose outermost frame was reached."""
 
 
 @dataclass(frozen=True)

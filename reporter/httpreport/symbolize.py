@@ -65,31 +65,36 @@ class Symbolizer:
 
     def stack_trace(self, stack: Stack) -> StackTrace:
         """The stack trace of a recorded stack."""
-        process = self._process(ProcessKey.of(self.recording.meta, stack.pid, stack.process_start_ns))
-        walked, where = walk(self.recording.meta, stack, self._snapshots(process, stack.taken_ns))
+        walked, where = self.walk(stack)
         if not walked.addresses:
             return StackTrace((), NoStack.EMPTY)
-        jit_map = process.jit_map(stack.taken_ns)
+        jit_map = self._process(stack).jit_map(stack.taken_ns)
         key = where, jit_map, walked
         if key not in self._traces:
             self._traces[key] = self._new_trace(walked, where, jit_map)
         return self._traces[key]
 
-    def _process(self, key: ProcessKey) -> _Process:
+    def walk(self, stack: Stack) -> tuple[Walk, Snapshot | None]:
+        """The frames of a recorded stack, and the maps that they are in."""
+        return walk(self.recording.meta, stack, self._snapshots(self._process(stack), stack.taken_ns))
+
+    def _process(self, stack: Stack) -> _Process:
+        key = ProcessKey.of(self.recording.meta, stack.pid, stack.process_start_ns)
         if key not in self._processes:
-            records = [record for record in self.recording.processes.get(key, ()) if record.maps]
+            records = self.recording.processes.get(key, ())
             self._processes[key] = _Process(records, dict(self.recording.jit_maps.get(key, {})))
         return self._processes[key]
 
     def _snapshots(self, process: _Process, taken_ns: int) -> Iterator[Snapshot]:
         """The nearest in time first."""
         records = process.records
-        nearest = sorted(range(len(records)), key=lambda place: abs(records[place].taken_ns - taken_ns))
+        with_maps = [place for place, record in enumerate(records) if record.maps]
+        nearest = sorted(with_maps, key=lambda place: abs(records[place].taken_ns - taken_ns))
         for place in nearest[:MAX_SNAPSHOTS]:
             if place not in process.snapshots:
                 modules = {mapped.address: mapped.module for mapped in records[place].modules}
                 parsed = maps.parse(records[place].maps)
-                process.snapshots[place] = Snapshot(parsed, modules, self._unwind_information)
+                process.snapshots[place] = Snapshot(place + 1, parsed, modules, self._unwind_information)
             yield process.snapshots[place]
 
     def _unwind_information(self, mapping: Mapping, module: int | None) -> tuple[int, CallFrameInfo] | None:

@@ -75,6 +75,7 @@ class Incomplete(enum.Enum):
     UNREADABLE = "frame pointers only, the stack could not be copied"
     NO_MAPS = "frame pointers only, the process's maps were not recorded"
     OTHER_PROCESSOR = "frame pointers only, this version does not unwind stacks of this processor"
+    UNKNOWN = "for a reason that this version does not know"
 
     @classmethod
     def of(cls, end: End) -> Incomplete | None:

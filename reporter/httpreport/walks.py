@@ -3,12 +3,14 @@ found them by frame pointer, and the result says which.
 
 A process may have several recorded maps. Those that the stack pointer is in are meant: after an exec the stack is
 elsewhere. Of several the nearest in time are taken, unless others let the walk go further.
+
+The stacks of a redacted capture were walked when they were recorded in it: what was found then is there (`Stack.end`).
 """
 
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from operator import attrgetter
@@ -16,11 +18,11 @@ from typing import Callable, Optional
 
 import numpy as np
 
-from httpcapture import Meta, Stack
+from httpcapture import UNWOUND_WHOLE, Meta, Stack
 
 from .maps import Mapping, Maps
 from .trace import Incomplete
-from .unwind import AddressSpace, CallFrameInfo, CodeRange, Found, Registers, StackWalk, Unwinder, registers
+from .unwind import AddressSpace, CallFrameInfo, CodeRange, Found, Registers, StackWalk, Unwinder, inside, registers
 
 MAX_FRAMES = 1024  # the kernel's default (kernel.perf_event_max_stack) is 127
 
@@ -43,6 +45,7 @@ CallFrames = Callable[[Mapping, Optional[int]], Optional[tuple[int, CallFrameInf
 class Snapshot:
     """A process's mappings at one moment, and the modules that they map, by the mapping's start."""
 
+    number: int  # of the recorded ones of its process, from 1
     maps: Maps
     modules: dict[int, int]
     call_frames: CallFrames
@@ -79,6 +82,8 @@ class Walk:
 def walk(meta: Meta, stack: Stack, snapshots: Iterable[Snapshot]) -> tuple[Walk, Snapshot | None]:
     """The walk, and the maps that its addresses are in; None where there are none. `snapshots` are the process's, the
     nearest in time first."""
+    if stack.end:
+        return _as_walked(stack, snapshots)
     reason = _why_no_unwinding(meta, stack)
     unwound = None if reason else _unwound(meta, stack, snapshots)
     return unwound or _by_frame_pointers(stack, snapshots, reason or Incomplete.NO_MAPS)
@@ -148,10 +153,41 @@ def _from_stack_pointer(stack: Stack, page_size: int) -> bytes:
 def _by_frame_pointers(stack: Stack, snapshots: Iterable[Snapshot], reason: Incomplete) -> tuple[Walk, Snapshot | None]:
     """The maps that hold most of the stack's addresses, of those the nearest in time: after an exec the later maps
     hold none of them, after a dlopen the earlier ones not all."""
-    addresses = np.frombuffer(stack.frames, "<u8", len(stack.frames) // 8).tolist()
+    addresses = _frames(stack)
     kept = tuple(addresses[:MAX_FRAMES])
     best = max(snapshots, key=lambda one: sum(map(one.maps.has_code, kept)), default=None)
-    inside = (*kept[:1], *(address - 1 for address in kept[1:]))
     if reason is Incomplete.NO_COPY and best and best.of_32_bit:
         reason = Incomplete.PROCESS_OF_32_BIT
-    return Walk(kept, inside, incomplete=reason, left_out=len(addresses) - len(kept)), best
+    return Walk(kept, _called_from(kept), incomplete=reason, left_out=len(addresses) - len(kept)), best
+
+
+def _as_walked(stack: Stack, snapshots: Iterable[Snapshot]) -> tuple[Walk, Snapshot | None]:
+    addresses = _frames(stack)
+    kept, found = tuple(addresses[:MAX_FRAMES]), _found(stack.found[:MAX_FRAMES])
+    found = found if len(found) == len(kept) else ()
+    where = next((one for one in snapshots if one.number == stack.maps), None)
+    places = inside(kept, found) if found else _called_from(kept)
+    return Walk(kept, places, found, incomplete_of(stack.end), stack.copied, len(addresses) - len(kept)), where
+
+
+def _found(numbers: bytes) -> tuple[Found, ...]:
+    """Empty if one of them is not known."""
+    try:
+        return tuple(map(Found, numbers))
+    except ValueError:
+        return ()
+
+
+def incomplete_of(end: str) -> Incomplete | None:
+    """Of a Stack's `end`."""
+    return None if end == UNWOUND_WHOLE else Incomplete.__members__.get(end.upper(), Incomplete.UNKNOWN)
+
+
+def _frames(stack: Stack) -> list[int]:
+    addresses: list[int] = np.frombuffer(stack.frames, "<u8", len(stack.frames) // 8).tolist()
+    return addresses
+
+
+def _called_from(addresses: Sequence[int]) -> tuple[int, ...]:
+    """`Walk.inside` of frames by frame pointers: all but the first are return addresses."""
+    return (*addresses[:1], *(address - 1 for address in addresses[1:]))

@@ -110,6 +110,10 @@ STACK = Stack(
     memory_address=0x7FFC_0000_1008,
     memory=bytes(range(200, 256)),
     missing_pages=2,
+    end="whole",
+    found=b"\0\1\4",
+    copied=56,
+    maps=1,
 )
 LOST = Lost(6_000_000_000, {"call_ring_full": 2})
 END = End(6_000_000_000, "signal", True, 3, 3, 0, {"call_ring_full": 2})

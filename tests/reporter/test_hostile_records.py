@@ -84,6 +84,14 @@ COPIES = st.builds(
     st.integers(0, 3),
     st.one_of(st.binary(max_size=99), st.just(struct.pack("<4Q", TEXT + 8, TEXT + 9, 0x10010, 0))),
 )
+WALKED = st.builds(
+    lambda addresses, id, end, found, maps: replace(stack(*addresses, id=id), end=end, found=found, maps=maps),
+    ADDRESSES,
+    st.integers(0, 3),
+    st.one_of(TEXTS, st.sampled_from(["whole", "no_maps", "stack_ended", "unknown"])),
+    st.one_of(st.binary(max_size=6), st.lists(st.integers(0, 4), max_size=6).map(bytes)),
+    st.one_of(U32, st.integers(0, 2)),
+)
 RECORDS = st.lists(
     st.one_of(
         st.builds(Module, st.integers(0, 3), PATHS, st.binary(max_size=20), U64, st.binary(max_size=32), TEXTS),
@@ -97,6 +105,7 @@ RECORDS = st.lists(
         SECTIONS,
         JIT_MAPS,
         COPIES,
+        WALKED,
         st.builds(Lost, U64, st.dictionaries(TEXTS, U64, max_size=3)),
     ),
     max_size=8,

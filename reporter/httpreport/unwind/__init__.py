@@ -12,7 +12,7 @@ from .architecture import Architecture, Registers
 from .eh_frame import CallFrameInfo
 from .step import End
 from .unwinder import Unwinder
-from .walk import AddressSpace, CodeRange, Found, StackWalk
+from .walk import AddressSpace, CodeRange, Found, StackWalk, inside
 from .x86_64 import X86_64, registers
 
 __all__ = [
@@ -26,5 +26,6 @@ __all__ = [
     "Registers",
     "StackWalk",
     "Unwinder",
+    "inside",
     "registers",
 ]

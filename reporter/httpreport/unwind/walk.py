@@ -57,10 +57,14 @@ class StackWalk:
 
     @property
     def inside(self) -> tuple[int, ...]:
-        """For each frame an address inside the instruction that it is at: a return address lies behind its call, and so
-        maybe behind its function."""
-        exact = (Found.REGISTERS, Found.INTERRUPTED)
-        return tuple(pc if found in exact else pc - 1 for pc, found in zip(self.addresses, self.found))
+        return inside(self.addresses, self.found)
+
+
+def inside(addresses: Iterable[int], found: Iterable[Found]) -> tuple[int, ...]:
+    """For each frame an address inside the instruction that it is at: a return address lies behind its call, and so
+    maybe behind its function."""
+    exact = (Found.REGISTERS, Found.INTERRUPTED)
+    return tuple(pc if how in exact else pc - 1 for pc, how in zip(addresses, found))
 
 
 class CodeRange(NamedTuple):
