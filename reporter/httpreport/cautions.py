@@ -28,6 +28,7 @@ class Cause(enum.Enum):
     NOTHING_KEPT = "nothing_kept"
     NOT_LISTED = "not_listed"
     BINARIES = "binaries"
+    REDACTED = "redacted"
 
 
 @dataclass(frozen=True)
@@ -39,13 +40,21 @@ class Caution:
 def cautions(recording: Recording, selection: Selection) -> list[Caution]:
     """Everything that the reader has to know before the first call."""
     return [
-        *_cut_off(recording),
-        *(Caution(Cause.LOST, line) for line in losses(recording.lost, times_of_losses(recording))),
-        *_impossible(recording),
+        *lacking(recording),
         *_threshold(recording, selection),
         *_filter(recording, selection),
         *_nothing_kept(recording, selection),
         *_notlisted(recording),
+        *_redacted(recording),
+    ]
+
+
+def lacking(recording: Recording) -> list[Caution]:
+    """What was lost, cut off or damaged."""
+    return [
+        *_cut_off(recording),
+        *(Caution(Cause.LOST, line) for line in losses(recording.lost, times_of_losses(recording))),
+        *_impossible(recording),
     ]
 
 
@@ -136,3 +145,9 @@ def _notlisted(recording: Recording) -> list[Caution]:
         "sums and stacks are of all of them; list others by a higher -t or a narrower -p"
     )
     return [Caution(Cause.NOT_LISTED, text)]
+
+
+def _redacted(recording: Recording) -> list[Caution]:
+    by = printable(recording.meta.redacted)
+    text = f"the capture was redacted by {by}: its host, addresses and folders are made up, other than the system's"
+    return [Caution(Cause.REDACTED, text)] if by else []

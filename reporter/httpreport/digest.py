@@ -140,11 +140,16 @@ def read_report(path: str, request: Request, reader: Reader | None = None) -> Re
             recording = load(opened, selection)
     except OSError as error:
         raise ReportError(f"cannot read {path}: {error.strerror or error}") from None
-    servers = Debuginfod(request.debuginfod_urls) if request.debuginfod_urls else None
-    with closing(Binaries(request.symfs, servers)) as binaries:
+    with closing(binaries_of(request)) as binaries:
         report = make_report(recording, selection, binaries.find)
         problems = [Caution(Cause.BINARIES, printable(problem)) for problem in binaries.problems]
     return replace(report, cautions=[*report.cautions, *problems])
+
+
+def binaries_of(request: Request) -> Binaries:
+    """Where to look for binaries; to be closed."""
+    servers = Debuginfod(request.debuginfod_urls) if request.debuginfod_urls else None
+    return Binaries(request.symfs, servers)
 
 
 def digest_of(report: Report, path: str) -> Digest:

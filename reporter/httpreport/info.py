@@ -6,46 +6,34 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import closing
 
-import numpy as np
-import numpy.typing as npt
-
 from httpcapture import Module, open_capture
 
 from .binaries import Binaries
 from .call import moment
-from .calls import ByName, add_up
+from .calls import add_up
 from .carried import Wholes, to_elf
 from .cautions import incomplete, listed, times_of_losses
 from .clean import printable
-from .debuginfod import Debuginfod
-from .digest import Request
+from .digest import Request, binaries_of
 from .errors import ReportError
 from .losses import losses
-from .recording import Recording, load
+from .recording import Nothing, Recording, load
 from .symbols import SymbolTable
 from .trace import Unnamed
 
-
-class _Nothing:
-    """Keeps no call, so that all are told by what is there."""
-
-    asked: Sequence[str] = ("processes", "roles", "kinds", "outcomes", "peers")
-
-    def mask(self, calls: ByName) -> npt.NDArray[np.bool_]:
-        return np.zeros(len(calls["t0"]), np.bool_)
+_ASKED = ("processes", "roles", "kinds", "outcomes", "peers")
 
 
 def info(path: str, request: Request) -> Iterator[str]:
     """The lines. Raises ReportError and CaptureError."""
     try:
         with open_capture(path, add_up) as reader:
-            recording = load(reader, _Nothing())
+            recording = load(reader, Nothing(_ASKED))
     except OSError as error:
         raise ReportError(f"cannot read {path}: {error.strerror or error}") from None
     yield f"{printable(path)}"
     yield from (f"  {name:12} {text}" for name, text in _facts(recording))
-    servers = Debuginfod(request.debuginfod_urls) if request.debuginfod_urls else None
-    with closing(Binaries(request.symfs, servers)) as binaries:
+    with closing(binaries_of(request)) as binaries:
         for module in recording.modules.values():
             yield f"  {'module':12} {_module(module, recording.carried.get(module.id, {}), binaries)}"
         yield from (f"  {'warning':12} {printable(problem)}" for problem in binaries.problems)
@@ -54,8 +42,11 @@ def info(path: str, request: Request) -> Iterator[str]:
 def _facts(recording: Recording) -> Iterator[tuple[str, str]]:
     meta, end = recording.meta, recording.end
     yield "host", f"{printable(meta.host)}, Linux {printable(meta.kernel)} {printable(meta.arch)}"
-    yield "boot", printable(meta.boot_id)
+    if meta.boot_id:
+        yield "boot", printable(meta.boot_id)
     yield "recorder", f"{printable(meta.tool)}, probes: {printable(meta.probes)}"
+    if meta.redacted:
+        yield "redacted", f"by {printable(meta.redacted)}"
     yield "started", moment(meta, meta.started_monotonic_ns)
     if end is not None:
         seconds = max(end.at_ns - meta.started_monotonic_ns, 0) / 1e9

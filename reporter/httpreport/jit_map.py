@@ -20,12 +20,8 @@ class JitMap:
     """The functions of one map, found by address. If its end is missing, so is the line that it was in."""
 
     def __init__(self, text: bytes, is_cut_off: bool = False) -> None:
-        lines = text.split(b"\n", MAX_LINES)
-        rest = lines.pop() if is_cut_off or len(lines) > MAX_LINES else b""
-        self.is_cut_off = is_cut_off or bool(rest)
-        matches = map(_LINE.fullmatch, lines)
-        functions = [(int(line[1], 16), int(line[2], 16), line[3]) for line in matches if line]
-        self._functions = _disjoint(functions)
+        found, self.is_cut_off = functions(text, is_cut_off)
+        self._functions = _disjoint(found)
         self._starts = [start for start, _, _, _ in self._functions]
 
     def find(self, address: int) -> tuple[bytes, int] | None:
@@ -38,6 +34,15 @@ class JitMap:
 
     def __len__(self) -> int:
         return len(self._functions)
+
+
+def functions(text: bytes, is_cut_off: bool) -> tuple[list[tuple[int, int, bytes]], bool]:
+    """Start, size and name of each function in the order of the text, and whether some are missing at its end."""
+    lines = text.split(b"\n", MAX_LINES)
+    rest = lines.pop() if is_cut_off or len(lines) > MAX_LINES else b""
+    matches = map(_LINE.fullmatch, lines)
+    found = [(int(line[1], 16), int(line[2], 16), line[3]) for line in matches if line]
+    return found, is_cut_off or bool(rest)
 
 
 _Piece = tuple[int, int, int, bytes]  # start and end of what is still the function's, its begin, its name

@@ -9,6 +9,7 @@ import io
 import os
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,10 +19,10 @@ from httpcapture import CaptureError, Reader
 
 from . import __version__, many, outputs, terminal, verify
 from .calls import add_up
-from .cautions import incomplete
+from .cautions import incomplete, lacking
 from .clean import printable
 from .debuginfod import Debuginfod
-from .digest import Request, read_report
+from .digest import Request, binaries_of, read_report
 from .errors import ReportError
 from .exports.files import EXPORTS, Export, export_options
 from .fold import folded
@@ -29,8 +30,11 @@ from .info import info
 from .json_report import document
 from .options import filter_options, filters_of
 from .progress import Bar, Watched
+from .recording import Nothing, load
+from .redact import Redaction
 from .report import Report
 from .samples import Weight
+from .selection import Filters
 from .text import text
 
 STACK_TRACES = "stack_traces.txt"
@@ -125,6 +129,14 @@ def milliseconds(context: click.Context, parameter: click.Parameter, value: floa
     is_flag=True,
     help="Check every checksum and count of each capture, and report nothing. Exit with status 1 if one is not whole.",
 )
+@click.option(
+    "--redact",
+    "redacted",
+    metavar="FILE",
+    type=click.Path(),
+    help="Write a capture that can be given away, and report nothing: stacks are unwound and their bytes left out, "
+    "host, IP addresses and folders are made up. - for standard output.",
+)
 @click.option("--strict", is_flag=True, help="Exit with status 3 if anything was lost, cut off or unreadable.")
 @click.version_option(__version__, "-V", "--version", message="httpreport %(version)s")
 def main(  # noqa: PLR0917 (one an option)
@@ -141,6 +153,7 @@ def main(  # noqa: PLR0917 (one an option)
     jobs: int | None,
     tell_info: bool,
     check: bool,
+    redacted: str | None,
     strict: bool,
     **more: Any,
 ) -> None:
@@ -156,22 +169,24 @@ def main(  # noqa: PLR0917 (one an option)
             stream.reconfigure(errors="backslashreplace")  # a locale may lack a letter of a name
     asked = {export: more.pop(export.name) for export in EXPORTS}
     exports = {export: path for export, path in asked.items() if path is not None}
-    if directory is None and not (as_json or exports or tell_info or check):
+    filters = filters_of(**more)
+    filtered = threshold is not None or names or filters != Filters()
+    if redacted is not None and (filtered or directory or exports or as_json or count or tell_info or check):
+        raise click.UsageError("--redact is of a whole capture and makes no report: leave out filters and outputs.")
+    if directory is None and not (as_json or exports or tell_info or check or redacted is not None):
         directory = "."
     output = Output(directory, exports, as_json, Weight.COUNT if count else Weight.TIME)
     try:
-        if directory is not None:
-            outputs.check(directory, (STACK_TRACES, FOLDED), force=force)
-        for export, path in exports.items():
-            folder, name = os.path.split(path)
-            outputs.check(folder or ".", [name], force=force, option=export.option)
+        check_outputs(output, force=force)
         servers = asked_servers(debuginfod, debuginfod_urls)
-        request = Request(threshold, names, filters_of(**more), symfs, tuple(servers))
+        request = Request(threshold, names, filters, symfs, tuple(servers))
         paths = many.captures_of(captures)
         if tell_info or check:
             fine = [tell(path, request, tell_info=tell_info, check=check) for path in paths]
             raise SystemExit(0 if all(fine) else FAILED)
-        if len(paths) == 1:
+        if redacted is not None:
+            complete = redact(paths, redacted, request, force=force)
+        elif len(paths) == 1:
             complete = report_one(paths[0], request, output)
         elif exports:
             raise ReportError(f"{next(iter(exports)).option} is of one capture: give one file")
@@ -181,6 +196,19 @@ def main(  # noqa: PLR0917 (one an option)
         raise SystemExit(failed(str(error))) from None
     if strict and not complete:
         raise SystemExit(INCOMPLETE)
+
+
+def check_outputs(output: Output, *, force: bool) -> None:
+    """Find out before the work begins whether they can be written. Raises ReportError."""
+    if output.directory is not None:
+        outputs.check(output.directory, (STACK_TRACES, FOLDED), force=force)
+    for export, path in output.exports.items():
+        check_file(path, export.option, force=force)
+
+
+def check_file(path: str, option: str, *, force: bool) -> None:
+    folder, name = os.path.split(path)
+    outputs.check(folder or ".", [name], force=force, option=option)
 
 
 def report_one(capture: str, request: Request, output: Output) -> bool:
@@ -201,6 +229,37 @@ def report_one(capture: str, request: Request, output: Output) -> bool:
             terminal.print_written(out, *written, weight=output.weight)
         terminal.print_exported(out, output.exports.values())
     return not incomplete(report.recording)
+
+
+def redact(captures: Sequence[str], path: str, request: Request, *, force: bool) -> bool:
+    """Write the redacted capture to `path` and say what was done. Returns whether nothing was lost or cut off. Raises
+    ReportError and CaptureError."""
+    capture, *others = captures
+    if others:
+        raise ReportError("--redact is of one capture: give one file")
+    if capture == "-" or (os.path.exists(capture) and not os.path.isfile(capture)):
+        raise ReportError("--redact reads a capture twice: give a file, no pipe")
+    if path != "-":
+        check_file(path, "--redact", force=force)
+    elif sys.stdout.isatty():
+        raise ReportError("--redact - would write the capture to the terminal: redirect it to a file or a pipe")
+    with Bar(printable(capture), 2 * size_of(capture)) as bar:
+        try:
+            with open_watched(capture, bar) as reader:
+                recording = load(reader, Nothing())
+        except OSError as error:
+            raise ReportError(f"cannot read {capture}: {error.strerror or error}") from None
+        with closing(binaries_of(request)) as binaries, open_watched(capture, bar) as again:
+            redaction = Redaction(recording, binaries.find)
+            pieces = redaction.pieces(again)
+            if path == "-":
+                sys.stdout.buffer.writelines(pieces)
+            else:
+                outputs.write_pieces(*os.path.split(path), pieces)
+    out = terminal.console(sys.stderr if path == "-" else sys.stdout)
+    terminal.print_warnings(out, [*(caution.text for caution in lacking(recording)), *binaries.problems])
+    terminal.print_lines(out, [f"{printable(capture)}: redacted: {printable(path)}", *redaction.lines()])
+    return not incomplete(recording)
 
 
 def report_many(paths: Sequence[str], request: Request, output: Output, jobs: int) -> bool:

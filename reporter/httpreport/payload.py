@@ -16,7 +16,8 @@ import numpy.typing as npt
 from .numbering import Words, words_of
 
 METHODS = (b"GET", b"HEAD", b"POST", b"PUT", b"DELETE", b"CONNECT", b"OPTIONS", b"TRACE", b"PATCH")
-ZERO = np.uint64(ord("0"))  # the first digit
+ZERO, BLANK = np.uint64(ord("0")), np.uint64(ord(" "))
+OTHER = ord("?")  # a head of no known kind, in a redacted capture
 TLS_FIRST_TYPE, TLS_LAST_TYPE = 20, 24  # change_cipher_spec to heartbeat
 TLS_MAJOR, TLS_LAST_MINOR = 3, 4
 
@@ -45,9 +46,7 @@ class Payloads(NamedTuple):
 def read(request_heads: Heads, response_heads: Heads) -> Payloads:
     """Read S8 heads of requests and S16 heads of responses."""
     (request,), (response, rest) = words_of(request_heads), words_of(response_heads)
-    number = np.zeros(len(request), np.intp)  # of the method, from 1
-    for place, name in enumerate(METHODS, 1):
-        number[_starts(request, name + b" ")] = place
+    number = _method(request)
     version = _starts(response, b"HTTP/1.")
     no_answer_read = (response | rest) == 0
     kind = np.full(len(request), Kind.TCP, np.uint8)
@@ -59,10 +58,46 @@ def read(request_heads: Heads, response_heads: Heads) -> Payloads:
     return Payloads(kind, np.array([b"", *METHODS], "S7")[number], _status(rest, version))
 
 
+def bare(request_heads: Heads, response_heads: Heads) -> tuple[Heads, Heads]:
+    """The heads with nothing in them but what `read` looks at, so that it says the same: a method or a status line's
+    version and status, or what marks TLS; of others OTHER stands for whatever they are."""
+    (request,), (response, rest) = words_of(request_heads), words_of(response_heads)
+    methods = np.array([0, *(int.from_bytes(name + b" ", "little") for name in METHODS)], np.uint64)
+    number, version = _method(request), _starts(response, b"HTTP/1.")
+    bare_request = np.where(number != 0, methods[number], _bare_head(request, request != 0))
+    bare_response = np.where(version, _bare_version(response), _bare_head(response, (response | rest) != 0))
+    bare_rest = np.where(_status(rest, version) != 0, rest & np.uint64(0xFFFFFFFF), np.uint64(0))
+    return _heads(bare_request), _heads(bare_response, bare_rest)
+
+
+def _bare_head(head: Words, some: Mask) -> Words:
+    other = np.where(some, np.uint64(OTHER), np.uint64(0))
+    return np.asarray(np.where(_is_tls(head), head & np.uint64(0xFFFFFF), other))
+
+
+def _bare_version(response: Words) -> Words:
+    """The eighth byte is the minor version."""
+    digit = _byte(response, 7) - ZERO <= 9
+    return np.where(digit, response, response & np.uint64((1 << 56) - 1))
+
+
+def _heads(*words: Words) -> Heads:
+    size = 8 * len(words)
+    return np.ascontiguousarray(np.stack(words, 1).astype("<u8")).view(f"S{size}").reshape(-1)
+
+
+def _method(request: Words) -> npt.NDArray[np.intp]:
+    """Its place in METHODS, from 1; 0 where there is none."""
+    number = np.zeros(len(request), np.intp)
+    for place, name in enumerate(METHODS, 1):
+        number[_starts(request, name + b" ")] = place
+    return number
+
+
 def _status(rest: Words, version: Mask) -> npt.NDArray[np.uint16]:
     """By the second word of a response's head: a blank and three digits."""
     digits = [_byte(rest, place) - ZERO for place in (1, 2, 3)]  # what is below "0" wraps around
-    stands = version & (_byte(rest, 0) == ord(" "))
+    stands = version & (_byte(rest, 0) == BLANK)
     for digit in digits:
         stands &= digit <= 9
     hundreds, tens, ones = digits

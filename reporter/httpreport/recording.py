@@ -60,6 +60,16 @@ class Filter(Protocol):
 
 
 @dataclass(frozen=True)
+class Nothing:
+    """Keeps no call, so that there is told of all of them what is `asked`."""
+
+    asked: Sequence[str] = ()
+
+    def mask(self, calls: ByName) -> npt.NDArray[np.bool_]:
+        return np.zeros(len(calls["t0"]), np.bool_)
+
+
+@dataclass(frozen=True)
 class ProcessKey:
     """A process by its pid and start. /proc tells the start in clock ticks, an event in nanoseconds: ticks
     here."""

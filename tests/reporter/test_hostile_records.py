@@ -11,8 +11,9 @@ from pathlib import Path
 
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from recordings import PROCESS_START_NS, TEXT, Row, capture, completion, process, stack
-from reports import VALIDATOR, reported
+from recordings import PROCESS_START_NS, STARTED_NS, TEXT, Row, capture, completion, process, stack
+from redactions import redacted, traces
+from reports import VALIDATOR, no_binary, reported
 from rich.console import Console
 
 from httpcapture import PROGRAM_HEADERS, SECTION_HEADERS, End, JitMap, Lost, Module, Section
@@ -21,6 +22,7 @@ from httpreport.binaries import Binaries
 from httpreport.fold import folded
 from httpreport.json_report import document
 from httpreport.page.data import page_data
+from httpreport.report import naming
 from httpreport.text import text
 
 CONTROL = re.compile("[\x00-\x09\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
@@ -99,7 +101,7 @@ RECORDS = st.lists(
             process,
             st.one_of(st.binary(max_size=99), MAPS),
             st.lists(st.tuples(U64, st.integers(0, 3)), max_size=3),
-            U64,
+            st.one_of(U64, st.just(STARTED_NS)),
         ),
         st.builds(lambda addresses, id, taken: stack(*addresses, id=id, taken_ns=taken), ADDRESSES, U32, U64),
         SECTIONS,
@@ -130,3 +132,17 @@ def test_every_output_is_made(rows: list[Row], records: list[Module], end: bool,
     page = json.dumps(page_data(report, "run.cap"), default=vars, ensure_ascii=False)
     for written in (*text(report, "run.cap"), *folded(report), parsed, page, console.export_text()):
         assert not CONTROL.search(written)
+
+
+@settings(suppress_health_check=[HealthCheck.too_slow])
+@given(st.lists(ROWS, max_size=6), RECORDS, ENDS, TEXTS)
+def test_whatever_is_redacted_is_a_capture_with_the_same_stack_traces(
+    rows: list[Row], records: list[Module], end: bool, host: str
+) -> None:
+    data = capture(rows, records, end=end, host=host)
+
+    report, of_redacted = reported(data), reported(redacted(data, no_binary))
+
+    assert traces(of_redacted) == traces(report)
+    assert naming(of_redacted) == naming(report)
+    assert of_redacted.recording.cut_off is None or not end

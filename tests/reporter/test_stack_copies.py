@@ -15,6 +15,7 @@ import pytest
 from compiled import JIT, compiled
 from live import LIMITS, Taken, taken
 from recordings import PROCESS_START_NS, STARTED_NS, Row, capture, process, stack
+from redactions import redacted, traces
 from reports import reported, text_lines
 from rich.console import Console
 from stacks import blocked
@@ -70,10 +71,17 @@ Traced = Callable[[bytes], StackTrace]
 
 @pytest.fixture
 def report_of(tmp_path: Path) -> Callable[[bytes], Report]:
-    """Reports on a machine that has no binaries at all."""
+    """Reports on a machine that has no binaries at all. A redacted capture has the same stack traces."""
     nothing = tmp_path / "no binaries"
     nothing.mkdir()
-    return lambda data: reported(data, find_binary=Binaries(root=str(nothing)).find)
+    find_binary = Binaries(root=str(nothing)).find
+
+    def report(data: bytes) -> Report:
+        made = reported(data, find_binary=find_binary)
+        assert traces(made) == traces(reported(redacted(data, find_binary), find_binary=find_binary))
+        return made
+
+    return report
 
 
 @pytest.fixture

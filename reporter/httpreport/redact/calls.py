@@ -1,0 +1,74 @@
+"""The rows of a redacted capture have the columns that this version knows, whatever else was recorded."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from httpcapture import Calls, Completions, Field, Layout, Meta
+
+from .. import payload
+from ..calls import COMPLETION, RECORDED
+from ..columns import Columns, types_of
+from .masks import Addresses, Numbers
+
+# As httprec has them (httpbpf/rows.h, httprec/host.py). It sorts rows by what comes up to the connection.
+_NAMES = sorted(RECORDED.names or (), key=lambda name: name != "process_start")
+_UNITS = {
+    **dict.fromkeys(("process_start", "t0", "t1", "t2", "t3"), "ns"),
+    **dict.fromkeys(("sent", "received"), "bytes"),
+}
+_CODINGS = {
+    **dict.fromkeys(("t0", "t1", "t2", "t3", "sequence"), "delta"),
+    **dict.fromkeys(("sent", "received"), "planes"),
+}
+
+CALL_ROW = np.dtype([(name, RECORDED[name]) for name in _NAMES], align=True)
+COMPLETION_ROW = np.dtype([(name, COMPLETION[name]) for name in COMPLETION.names or ()], align=True)
+
+
+def layout(row: np.dtype[np.void]) -> Layout:
+    """The layout of such rows as they are in memory."""
+    return Layout(row.itemsize, tuple(_field(row, name) for name in row.names or ()))
+
+
+def _field(row: np.dtype[np.void], name: str) -> Field:
+    assert row.fields is not None
+    kind, offset, *_ = row.fields[name]
+    text = f"bytes{kind.itemsize}" if kind.kind == "S" else f"u{8 * kind.itemsize}"
+    return Field(name, text, offset, _UNITS.get(name, ""), _CODINGS.get(name, ""))
+
+
+class Rows:
+    """Redacts batches of the capture that `meta` is of. Raises ReportError where a column is missing."""
+
+    def __init__(self, meta: Meta) -> None:
+        self.addresses, self.cgroups = Addresses(), Numbers()
+        self.heads = 0
+        """Requests and responses whose first bytes were recorded."""
+        self._meta = meta
+
+    def calls(self, batch: Calls) -> bytes:
+        """As CALL_ROW."""
+        rows = Columns(types_of(self._meta.call_layout, RECORDED), [batch], batch.rows).array(CALL_ROW)
+        for name in ("comm", "process"):
+            rows[name] = _up_to_nul(rows[name])
+        for name in ("local_address", "peer_address"):
+            rows[name] = self.addresses.masked(rows[name])
+        rows["cgroup"] = self.cgroups.masked(rows["cgroup"])
+        heads = rows["request_head"], rows["response_head"]
+        self.heads += sum(int(np.count_nonzero(head)) for head in heads)
+        rows["request_head"], rows["response_head"] = payload.bare(*heads)
+        return rows.tobytes()
+
+    def completions(self, batch: Completions) -> bytes:
+        """As COMPLETION_ROW."""
+        types = types_of(self._meta.completion_layout, COMPLETION)
+        return Columns(types, [batch], batch.rows).array(COMPLETION_ROW).tobytes()
+
+
+def _up_to_nul(names: npt.NDArray[np.bytes_]) -> npt.NDArray[np.bytes_]:
+    """Behind it may be what is left of an earlier name."""
+    letters = np.ascontiguousarray(names).view(np.uint8).reshape(len(names), names.dtype.itemsize)
+    letters[np.logical_or.accumulate(letters == 0, axis=1)] = 0
+    return letters.view(names.dtype).reshape(-1)

@@ -1,0 +1,116 @@
+"""`Redaction` writes the capture: what the first reading gave (`records.py`), then the calls and the ledger of a second
+reading, a batch at a time (`calls.py`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, Callable
+
+from httpcapture import (
+    Calls,
+    Completions,
+    CorruptRecord,
+    JitMap,
+    Lost,
+    Module,
+    Process,
+    Reader,
+    Record,
+    Section,
+    Stack,
+    Writer,
+)
+
+from ..binary import FindBinary
+from ..errors import ReportError
+from ..recording import Recording
+from ..symbolize import Symbolizer
+from .calls import Rows
+from .records import Records
+from .stacks import Stacks
+
+_WRITE: dict[type, Callable[[Writer, Any], None]] = {
+    Module: Writer.module,
+    Section: Writer.section,
+    Process: Writer.process,
+    JitMap: Writer.jit_map,
+    Stack: Writer.stack,
+}
+
+
+class Redaction:
+    """Of one capture. `find_binary` brings what that lacks to unwind its stacks."""
+
+    def __init__(self, recording: Recording, find_binary: FindBinary) -> None:
+        self._recording = recording
+        self._stacks = Stacks(recording, Symbolizer(recording, find_binary))
+        self._records = Records(recording, self._stacks)
+        self._rows = Rows(recording.meta)
+
+    def pieces(self, reader: Reader) -> Iterator[bytes]:
+        """What to write. `reader` reads the same capture once more. Raises ReportError and CaptureError."""
+        if reader.meta != self._recording.meta:
+            raise ReportError(f"{reader.name} changed while it was read: try again")
+        written = _Written()
+        writer = Writer(written, self._records.meta())
+        for record in self._records:
+            _WRITE[type(record)](writer, record)
+            yield from written.taken()
+        try:
+            for again in reader:
+                self._copy(writer, again)
+                yield from written.taken()
+        except CorruptRecord:
+            pass  # the recording ends there too
+        if self._recording.end is None or self._recording.cut_off is not None:
+            writer.flush()
+        else:
+            writer.end(self._records.end(self._recording.end))
+        yield from written.taken()
+
+    def _copy(self, writer: Writer, record: Record) -> None:
+        if isinstance(record, Calls):
+            writer.calls(self._rows.calls(record))
+        elif isinstance(record, Completions):
+            writer.completions(self._rows.completions(record))
+        elif isinstance(record, Lost):
+            writer.lost(record)
+
+    def lines(self) -> Iterator[str]:
+        """What was done, once the pieces are written."""
+        yield from (f"  removed   {what}" for what in self._removed())
+        yield from (f"  masked    {what}" for what in self._masked())
+        yield "  kept      names of processes, threads, functions and files, -p filters, build IDs"
+        yield "  kept      ports, pids, times, sizes, addresses of code, kernel, limits"
+
+    def _removed(self) -> Iterator[str]:
+        stacks, records, rows = self._stacks, self._records, self._rows
+        yield f"registers and stack bytes, of stacks: {stacks.copies:,} ({stacks.copied / 1024:,.1f} KiB)"
+        yield f"modules that no frame is in: {records.modules:,} of {len(self._recording.modules):,}"
+        yield f"mappings that no frame is in: {records.mappings:,}"
+        yield f"functions made at run time that no frame is in: {records.functions:,}"
+        yield f"first bytes but method, version, status and mark of TLS, of payloads: {rows.heads:,}"
+        yield "boot ID, ID of the recording, devices and inodes of files"
+
+    def _masked(self) -> Iterator[str]:
+        yield f"host: {self._records.host}"
+        yield f"IP addresses: {len(self._rows.addresses):,}; loopback stays"
+        yield f"folders: {len(self._records.paths):,}; those of the system, such as /usr/lib, stay"
+        yield f"cgroups: {len(self._rows.cgroups):,}"
+        yield f"frames that are in no mapping: {self._stacks.masked:,}"
+
+
+class _Written:
+    """What the writer gives, until it is taken."""
+
+    def __init__(self) -> None:
+        self._pieces: list[bytes] = []
+
+    def write(self, data: bytes | memoryview, /) -> int:
+        self._pieces.append(bytes(data))
+        return len(data)
+
+    def taken(self) -> list[bytes]:
+        pieces, self._pieces = self._pieces, []
+        return pieces

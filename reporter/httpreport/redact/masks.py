@@ -1,0 +1,121 @@
+"""A mask stands for a value that tells whose it is; equal values have equal masks.
+
+Masks are numbers in the order in which values come, so no value can be found by trying which one gives a mask, and they
+mean nothing beyond one capture.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from httpcapture import MAX_PATH, MAX_TEXT
+
+from ..errors import ReportError
+from ..numbering import Numbering, Words, words_of
+
+MASKED_FOLDER = b"/redacted/%d/"
+PSEUDO_PATHS = (b"[vdso]", b"[vsyscall]")  # of mappings; what a report knows them by
+
+# What a distribution's packages bring (Filesystem Hierarchy Standard 3.0); not /usr/local, /opt, /srv.
+_PUBLIC = re.compile(rb"(/usr)?/(bin|sbin|lib(32|64|x32|exec)?)(/(?!\.\.?(/|$))[\w.+-]+)*", re.ASCII)
+_PATH_IN_TEXT = re.compile(rb"(?<![\w.)\]>$-])/.*", re.ASCII | re.DOTALL)
+_PATH_IN_STRINGS = re.compile(rb"(?<![^\0:])/[^\0]*")
+
+# Of an address's two little-endian words; ::ffff:a.b.c.d has `a` as the fifth byte of the second.
+_MAPPED, _LOW_HALF, _HALF = np.uint64(0xFFFF0000), np.uint64(0xFFFFFFFF), np.uint64(32)
+_LOOPBACK_6 = np.uint64(1 << 56)
+_LOOPBACK_4, _FIRST_BYTE = np.uint64(127), np.uint64(0xFF)
+_DOCUMENTATION = np.uint64(int.from_bytes(bytes.fromhex("20010db800000000"), "little"))  # RFC 3849
+_TEN = np.uint64(10 << 24)  # RFC 1918; what is meant for documentation (RFC 5737) has only 768 addresses
+_MOST_OF_TEN = (1 << 24) - 2
+
+Column = npt.NDArray[Any]
+
+
+class Paths:
+    """The folders of paths."""
+
+    def __init__(self) -> None:
+        self._folders: dict[bytes, int] = {}
+
+    def __len__(self) -> int:
+        """Folders that were masked."""
+        return len(self._folders)
+
+    def masked(self, path: bytes) -> bytes:
+        """The path of a file; empty where it is none."""
+        if not path.startswith(b"/"):
+            return path if path in PSEUDO_PATHS else b""
+        return self._masked(path)[:MAX_PATH]
+
+    def _masked(self, path: bytes) -> bytes:
+        folder, _, name = path.rpartition(b"/")
+        if not folder or _PUBLIC.fullmatch(folder):
+            return path
+        return MASKED_FOLDER % self._folders.setdefault(folder, len(self._folders) + 1) + name
+
+    def within(self, text: bytes) -> bytes:
+        """A line of text: from the first `/` that may begin a path up to the last one all may be folders."""
+        return _PATH_IN_TEXT.sub(lambda path: self._masked(path[0]), text)
+
+    def text(self, text: str) -> str:
+        """The same of what a recorder says."""
+        return self.within(text.encode())[:MAX_TEXT].decode("utf-8", "ignore")
+
+
+def without_paths(strings: bytes) -> bytes:
+    """The strings of an ELF file, each ended by a NUL, with `x` for each byte of a path: all stay where they are."""
+    return _PATH_IN_STRINGS.sub(lambda path: b"x" * len(path[0]), strings)
+
+
+class Numbers:
+    """Values of so many words of 64 bits; what is all 0 is no value, and stays."""
+
+    def __init__(self, width: int = 1) -> None:
+        self._numbering = Numbering(width)
+
+    def __len__(self) -> int:
+        """Values that were masked."""
+        return len(self._numbering)
+
+    def masked(self, *words: Words) -> Words:
+        """Their numbers, from 1."""
+        some = np.flatnonzero(np.bitwise_or.reduce(words))
+        masks = np.zeros(len(words[0]), np.uint64)
+        masks[some] = self._numbering.number(*(word[some] for word in words)).astype(np.uint64) + np.uint64(1)
+        return masks
+
+
+class Addresses:
+    """IP addresses, 16 bytes each: a mask is of the same family, and loopback and unspecified addresses stay."""
+
+    def __init__(self) -> None:
+        self._ipv4, self._ipv6 = Numbers(), Numbers(2)
+
+    def __len__(self) -> int:
+        """Addresses that were masked."""
+        return len(self._ipv4) + len(self._ipv6)
+
+    def masked(self, column: Column) -> Column:
+        """Raises ReportError where there are more IPv4 addresses than masks for them."""
+        high, low = words_of(column.astype("S16", copy=False))
+        mapped = (high == 0) & (low & _LOW_HALF == _MAPPED)
+        ipv4 = low >> _HALF
+        keep = (high == 0) & ((low == 0) | (low == _LOOPBACK_6))
+        keep |= mapped & ((ipv4 == 0) | (ipv4 & _FIRST_BYTE == _LOOPBACK_4))
+        of_4, of_6 = np.flatnonzero(mapped & ~keep), np.flatnonzero(~mapped & ~keep)
+        masks = np.stack([high, low], 1)
+        masks[of_4, 1] = _MAPPED | _in_network_order(_TEN + self._ipv4.masked(ipv4[of_4]))
+        masks[of_6, 0] = _DOCUMENTATION
+        masks[of_6, 1] = _in_network_order(self._ipv6.masked(high[of_6], low[of_6]))
+        if len(self._ipv4) > _MOST_OF_TEN:
+            raise ReportError(f"more than {_MOST_OF_TEN:,} IPv4 addresses: there are no more masks for them")
+        return np.ascontiguousarray(masks.astype("<u8")).view("S16").reshape(-1)
+
+
+def _in_network_order(words: Words) -> Words:
+    return words.astype(">u8").view("<u8")

@@ -1,0 +1,158 @@
+"""The records of a redacted capture beside its calls, made field by field: what is not named here is not in it."""
+
+from __future__ import annotations
+
+import secrets
+from bisect import bisect_left
+from collections.abc import Iterator
+from dataclasses import replace
+
+from httpcapture import (
+    MAX_MAPS,
+    MAX_PART,
+    WHOLE_FILE,
+    End,
+    JitMap,
+    Meta,
+    Module,
+    Process,
+    Section,
+    Stack,
+)
+
+from .. import __version__, jit_map, maps
+from ..carried import Whole, Wholes
+from ..maps import Mapping
+from ..recording import ProcessKey, Recording
+from .calls import CALL_ROW, COMPLETION_ROW, layout
+from .masks import Paths, without_paths
+from .stacks import Stacks
+
+_VDSO = b"[vdso]"
+_STRINGS = (".strtab", ".dynstr")
+_SECOND_NS = 1_000_000_000
+
+
+class Records:
+    """The redacted records of a recording; iterating counts what was left out."""
+
+    def __init__(self, recording: Recording, stacks: Stacks) -> None:
+        self.host = f"host-{secrets.token_hex(3)}"
+        self.paths = Paths()
+        self.modules = self.mappings = self.functions = 0
+        """Those that no frame is in; of JIT maps the functions."""
+        self._recording = recording
+        self._stacks = stacks
+
+    def meta(self) -> Meta:
+        meta = self._recording.meta
+        return Meta(
+            tool=meta.tool,
+            host=self.host,
+            kernel=meta.kernel,
+            arch=meta.arch,
+            boot_id="",
+            started_monotonic_ns=meta.started_monotonic_ns,
+            started_realtime_ns=meta.started_realtime_ns,
+            threshold_ns=meta.threshold_ns,
+            process_filters=meta.process_filters,
+            probes=meta.probes,
+            clock_ticks=meta.clock_ticks,
+            page_size=meta.page_size,
+            limits=meta.limits,
+            call_layout=layout(CALL_ROW),
+            completion_layout=layout(COMPLETION_ROW),
+            redacted=f"httpreport {__version__}",
+        )
+
+    def __iter__(self) -> Iterator[Module | Section | Process | JitMap | Stack]:
+        """What is referred to comes first."""
+        yield from self._modules()
+        for key, processes in self._recording.processes.items():
+            yield from (self._process((key, number), process) for number, process in enumerate(processes, 1))
+        for key, texts in self._recording.jit_maps.items():
+            for taken_ns, text in texts.items():
+                yield from self._jit_map(key, taken_ns, text)
+        yield from self._stacks.redacted
+
+    def end(self, end: End) -> End:
+        return replace(end, reason=self.paths.text(end.reason))
+
+    def _modules(self) -> Iterator[Module | Section]:
+        written: dict[bytes, Wholes] = {}  # by build ID: what others of it without sections have
+        for module in self._recording.modules.values():
+            if module.id not in self._stacks.modules:
+                self.modules += 1
+                continue
+            yield Module(
+                id=module.id,
+                path=self.paths.masked(module.path),
+                build_id=module.build_id,
+                size=module.size,
+                first_page_sha256=module.first_page_sha256,
+                problem=self.paths.text(module.problem),
+                machine=module.machine,
+            )
+            wholes = self._recording.carried.get(module.id, {})
+            if not module.build_id or written.get(module.build_id) is not wholes:
+                yield from (part for name, whole in wholes.items() for part in self._sections(module, name, whole))
+                written.setdefault(module.build_id, wholes)
+
+    def _sections(self, module: Module, name: str, whole: Whole) -> Iterator[Section]:
+        """Its parts. Of a whole file none, unless it is the kernel's."""
+        data = bytes(whole.data) if name != WHOLE_FILE or module.path == _VDSO else b""
+        data = without_paths(data) if name in _STRINGS else data
+        size, problem = whole.size or 0, self.paths.text(whole.problem)
+        for start, part, why in _parts(data, problem):
+            yield Section(module.id, name, whole.address, size, start, part, why)
+
+    def _process(self, key: tuple[ProcessKey, int], process: Process) -> Process:
+        starts = self._stacks.mappings.get(key, set())
+        return Process(
+            pid=process.pid,
+            start_ns=process.start_ns,
+            taken_ns=process.taken_ns,
+            name=process.name,
+            executable=self.paths.masked(process.executable),
+            namespace_pid=process.namespace_pid,
+            maps=self._maps(process.maps, starts),
+            modules=[mapped for mapped in process.modules if mapped.address in starts],
+            problem=self.paths.text(process.problem),
+        )
+
+    def _maps(self, text: bytes, starts: set[int]) -> bytes:
+        """The mappings that start there, as /proc/PID/maps has them. If there are none, an empty line: without any text
+        the maps would not have been recorded."""
+        lines, room = [b"\n"] if text else [], MAX_MAPS - 1
+        for mapping in maps.parse(text):
+            if mapping.start in starts:
+                lines.append(self._line(mapping))
+                room -= len(lines[-1])
+            else:
+                self.mappings += 1
+        return b"".join(lines) if room >= 0 else b"\n"
+
+    def _line(self, mapping: Mapping) -> bytes:
+        mode, path = (b"x", self.paths.masked(mapping.path)) if mapping.executable else (b"-", b"")
+        return b"%x-%x r-%sp %08x 00:00 0 %s\n" % (mapping.start, mapping.end, mode, mapping.offset, path)
+
+    def _jit_map(self, key: ProcessKey, taken_ns: int, text: Whole) -> Iterator[JitMap]:
+        """Its parts."""
+        start_ns = -(-key.start_ticks * _SECOND_NS // max(self._recording.meta.clock_ticks, 1))
+        functions, cut_off = jit_map.functions(bytes(text.data), bool(text.missing))
+        addresses = sorted(self._stacks.without_file.get(key, ()))
+        lines = [
+            b"%x %x %s\n" % (start, size, self.paths.within(name))
+            for start, size, name in functions
+            if bisect_left(addresses, start) < bisect_left(addresses, start + size)
+        ]
+        self.functions += len(functions) - len(lines)
+        problem = self.paths.text(text.problem) or ("its end is missing" if cut_off else "")
+        for start, part, why in _parts(b"".join(lines), problem):
+            yield JitMap(key.pid, start_ns, taken_ns, start, part, why)
+
+
+def _parts(data: bytes, problem: str) -> Iterator[tuple[int, bytes, str]]:
+    """Where each part of `data` begins, what it is, and why what follows is missing; one at least."""
+    for start in range(0, max(len(data), 1), MAX_PART):
+        yield start, data[start : start + MAX_PART], problem if start + MAX_PART >= len(data) else ""

@@ -1,0 +1,80 @@
+"""Of a stack the addresses of its frames are left, and how far they go; of maps, modules and code made at run time what
+these are in.
+
+A frame that is in no mapping may be any word of the stack, so it is masked. It stays one that is in no mapping.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import replace
+
+import numpy as np
+
+from httpcapture import UNWOUND_WHOLE, Stack
+
+from ..recording import ProcessKey, Recording
+from ..symbolize import Symbolizer
+from ..walks import Snapshot
+
+NO_ADDRESS = 1 << 63  # user space ends below
+
+
+class Stacks:
+    """The redacted stacks of a recording, and what their frames are in."""
+
+    def __init__(self, recording: Recording, symbolizer: Symbolizer) -> None:
+        self.mappings: defaultdict[tuple[ProcessKey, int], set[int]] = defaultdict(set)
+        """Where the mappings begin, by process and which of its records."""
+        self.modules: set[int] = set()
+        """By id."""
+        self.without_file: defaultdict[ProcessKey, set[int]] = defaultdict(set)
+        """Addresses of code that no file holds."""
+        self.copied = 0
+        """Bytes of stacks and registers that are left out."""
+        self.copies = 0
+        """Stacks that had any."""
+        self._masks: dict[int, int] = {}
+        self._meta = recording.meta
+        self._symbolizer = symbolizer
+        self.redacted = [self._redacted(stack) for stack in recording.stacks.values()]
+
+    @property
+    def masked(self) -> int:
+        """Frames that are in no mapping, each value counted once."""
+        return len(self._masks)
+
+    def _redacted(self, stack: Stack) -> Stack:
+        walked, where = self._symbolizer.walk(stack)
+        process = ProcessKey.of(self._meta, stack.pid, stack.process_start_ns)
+        each = zip(walked.addresses, walked.inside)
+        frames = [self._frame(process, where, address, inside) for address, inside in each]
+        frames += [NO_ADDRESS] * walked.left_out
+        why = walked.incomplete.name.lower() if walked.incomplete else UNWOUND_WHOLE
+        self.copies += bool(stack.registers or stack.memory)
+        self.copied += len(stack.registers) + len(stack.memory)
+        return replace(
+            stack,
+            frames=np.array(frames, "<u8").tobytes(),
+            registers=b"",
+            memory_address=0,
+            memory=b"",
+            missing_pages=0,
+            end=why,
+            found=bytes(walked.found),
+            copied=walked.copied,
+            maps=where.number if where else 0,
+        )
+
+    def _frame(self, process: ProcessKey, where: Snapshot | None, address: int, inside: int) -> int:
+        """Its address, or a mask."""
+        mapping = where.maps.find(inside) if where else None
+        if where is None or mapping is None:
+            return NO_ADDRESS + self._masks.setdefault(address, len(self._masks) + 1)
+        self.mappings[process, where.number].add(mapping.start)
+        module = where.modules.get(mapping.start)
+        if module is not None:
+            self.modules.add(module)
+        elif not mapping.path.startswith(b"/"):
+            self.without_file[process].add(inside)
+        return address

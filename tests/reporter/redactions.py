@@ -1,0 +1,37 @@
+"""Redacted captures for tests, and what must be the same in the report of one."""
+
+from __future__ import annotations
+
+import io
+import os
+from dataclasses import replace
+
+from httpcapture import Reader
+from httpreport.binary import FindBinary
+from httpreport.recording import Nothing, load
+from httpreport.redact import Redaction
+from httpreport.report import Report
+from httpreport.trace import Frame, StackTrace, Unnamed
+
+IN_NO_MAPPING = (Unnamed.UNMAPPED, Unnamed.NO_MAPS)
+
+
+def redacted(data: bytes, find_binary: FindBinary) -> bytes:
+    """What --redact makes of a capture."""
+    redaction = Redaction(load(Reader(io.BytesIO(data)), Nothing()), find_binary)
+    return b"".join(redaction.pieces(Reader(io.BytesIO(data))))
+
+
+def traces(report: Report) -> list[StackTrace]:
+    """The stack traces of the listed calls, the longest first, as far as redaction keeps them."""
+    return [_bare(report.traces[place]) for _, place, _ in report.calls()]
+
+
+def _bare(trace: StackTrace) -> StackTrace:
+    return replace(trace, frames=tuple(map(_bare_frame, trace.frames)))
+
+
+def _bare_frame(frame: Frame) -> Frame:
+    """Without the folder, and without the address where it is in no mapping."""
+    module = None if frame.module is None else os.path.basename(frame.module)
+    return replace(frame, module=module, address=0 if frame.unnamed in IN_NO_MAPPING else frame.address)
