@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from httpcapture import Meta, Outcome, Role, StackStatus
 
-from .calls import Array
+from .calls import LATEST_NS, Array
 from .payload import Kind
 
 ROWS_AT_ONCE = 4096
@@ -136,6 +136,13 @@ def outcome(call: Call) -> str:
 
 def kind(call: Call) -> str:
     return word(Kind, call.kind)
+
+
+def since_1970_ns(meta: Meta, at_ns: int) -> int:
+    """A time on CLOCK_MONOTONIC (at most LATEST_NS) on the wall clock, by the pair of clocks in META; held within 146
+    years, so that it fits into 64 bits."""
+    offset = meta.started_realtime_ns - meta.started_monotonic_ns
+    return at_ns + max(-LATEST_NS, min(offset, LATEST_NS - 1))
 
 
 def moment(meta: Meta, at_ns: int) -> str:

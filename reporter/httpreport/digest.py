@@ -7,26 +7,29 @@ call goes to files of its own.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
 from httpcapture import CaptureError, Reader, open_capture
 
 from .binaries import Binaries
-from .call import moment
+from .call import Call, moment, since_1970_ns
 from .calls import add_up
 from .cautions import Cause, Caution, incomplete
-from .clean import printable
+from .clean import comm, printable
 from .debuginfod import Debuginfod
 from .errors import ReportError
-from .fold import fold
+from .exports import table
 from .json_report import document
 from .recording import load
 from .report import Naming, Report, make_report, naming
+from .samples import HostStack, Sample, places, samples
 from .selection import Filters, Selection
+from .slowest import Slowest, slowest_of
 from .spool import Spool
 from .sums import Latencies, PeerKey, Sums
 from .text import blocks
@@ -44,13 +47,7 @@ class Request:
     filters: Filters = field(default_factory=Filters)
     symfs: str | None = None
     debuginfod_urls: tuple[str, ...] = ()
-
-
-class HostStack(NamedTuple):
-    """A folded stack, its process first (`fold.fold`)."""
-
-    host: str
-    stack: str
+    slowest: bool = False  # whether the digest is to have the slowest calls
 
 
 class HostPeer(NamedTuple):
@@ -59,13 +56,26 @@ class HostPeer(NamedTuple):
 
 
 @dataclass(frozen=True)
+class CallByCall:
+    """New files for what is told of a capture call by call, each only if it is asked for."""
+
+    text: Path | None = None  # a spool of the blocks of stack_traces.txt, each with its host and file
+    table: Path | None = None  # a spool of the lines of --csv
+    document: Path | None = None  # the JSON document
+
+
+@dataclass(frozen=True)
 class Facts:
     """What is told of one capture by its name. All texts are safe to print."""
 
     file: str
     host: str
+    system: str
+    tool: str
     started: str  # ISO 8601, UTC
+    started_realtime_ns: int  # the same since 1970
     selection: str
+    threshold_ns: int  # of the selection
     recorded: int
     kept: int
     listed: int
@@ -91,6 +101,16 @@ class Digest:
     stacks: Mapping[HostStack, Sums] = field(default_factory=dict)
     peers: Mapping[HostPeer, Latencies] = field(default_factory=dict)
     naming: Naming = field(default_factory=Naming)
+    slowest: Slowest = field(default_factory=Slowest)  # only where they are asked for
+
+    @property
+    def hosts(self) -> list[str]:
+        return sorted({facts.host for facts in self.captures})
+
+    @cached_property
+    def samples(self) -> list[Sample]:
+        """What pictures are drawn from."""
+        return samples(self.stacks, with_host=len(self.hosts) > 1)
 
     def merge(self, other: Digest) -> Digest:
         """Of the captures of both. In which order digests are merged does not matter."""
@@ -100,10 +120,11 @@ class Digest:
             _added(self.stacks, other.stacks),
             _added(self.peers, other.peers),
             self.naming + other.naming,
+            self.slowest.merge(other.slowest),
         )
 
     def of_host(self, host: str) -> Digest:
-        """What is of one host, but not the naming, which is of all."""
+        """What is of one host, but not the naming and the slowest calls, which are of all."""
         return replace(
             self,
             captures=tuple(facts for facts in self.captures if facts.host == host),
@@ -112,23 +133,21 @@ class Digest:
         )
 
 
-def digest(path: str, request: Request, calls: Path | None = None, document_path: Path | None = None) -> Digest:
-    """The digest of the capture at `path`. What is wrong with that is part of the digest.
-
-    If asked for, new files get what is told call by call: `calls` a spool of the blocks of stack_traces.txt, each with
-    its host and file, and `document_path` the JSON document. Raises OSError where these cannot be written.
-    """
+def digest(path: str, request: Request, files: CallByCall) -> Digest:
+    """The digest of the capture at `path`. What is wrong with that is part of the digest. Raises OSError where `files`
+    cannot be written."""
     try:
         report = read_report(path, request)
     except (ReportError, CaptureError) as error:
         return Digest(unreadable=(Unreadable(printable(path), printable(str(error))),))
-    if calls is not None:
-        with Spool(calls) as spool:
-            _list_calls(report, path, spool)
-    if document_path is not None:
-        with open(document_path, "w", encoding="utf-8") as file:
+    if files.text is not None:
+        _spool(files.text, report, _blocks(report, path))
+    if files.table is not None:
+        _spool(files.table, report, table.lines(report, path))
+    if files.document is not None:
+        with open(files.document, "w", encoding="utf-8") as file:
             file.writelines(document(report, path))
-    return digest_of(report, path)
+    return digest_of(report, path, slowest=request.slowest)
 
 
 def read_report(path: str, request: Request, reader: Reader | None = None) -> Report:
@@ -152,13 +171,17 @@ def binaries_of(request: Request) -> Binaries:
     return Binaries(request.symfs, servers)
 
 
-def digest_of(report: Report, path: str) -> Digest:
+def digest_of(report: Report, path: str, *, slowest: bool = False) -> Digest:
     recording, host = report.recording, printable(report.recording.meta.host)
     facts = Facts(
         file=printable(path),
         host=host,
+        system=f"Linux {printable(recording.meta.kernel)} {printable(recording.meta.arch)}",
+        tool=printable(recording.meta.tool),
         started=moment(recording.meta, recording.meta.started_monotonic_ns),
+        started_realtime_ns=recording.meta.started_realtime_ns,
         selection=str(report.selection),
+        threshold_ns=report.selection.threshold_ns,
         recorded=recording.recorded,
         kept=recording.kept,
         listed=len(recording.calls),
@@ -167,18 +190,24 @@ def digest_of(report: Report, path: str) -> Digest:
         cautions=tuple(report.cautions),
     )
     stacks: dict[HostStack, Sums] = {}
+    places_of = list(map(places, report.traces))
     for key, sums in recording.by_stack.items():
-        stack = HostStack(host, fold(key.process, report.traces[report.trace_of_key[key]]))
+        stack = HostStack(host, comm(key.process), places_of[report.trace_of_key[key]])
         stacks[stack] = stacks.get(stack, Sums()) + sums
     peers = {HostPeer(host, key): latencies for key, latencies in recording.by_peer.items()}
-    return Digest((facts,), (), stacks, peers, naming(report))
+    return Digest((facts,), (), stacks, peers, naming(report), slowest_of(report, path) if slowest else Slowest())
 
 
-def _list_calls(report: Report, path: str, spool: Spool) -> None:
+def _blocks(report: Report, path: str) -> Iterator[tuple[Call, str]]:
+    after = f"\nHost: {printable(report.recording.meta.host)}, Capture: {printable(path)}"
+    return ((call, block + after) for call, block in blocks(report))
+
+
+def _spool(path: Path, report: Report, texts: Iterator[tuple[Call, str]]) -> None:
     meta = report.recording.meta
-    after = f"\nHost: {printable(meta.host)}, Capture: {printable(path)}"
-    for call, text in blocks(report):
-        spool.add(call.duration_ns, meta.started_realtime_ns + call.t0 - meta.started_monotonic_ns, text + after)
+    with Spool(path) as spool:
+        for call, text in texts:
+            spool.add(call.duration_ns, since_1970_ns(meta, call.t0), text)
 
 
 def _added(one: Mapping[Key, Value], other: Mapping[Key, Value]) -> dict[Key, Value]:

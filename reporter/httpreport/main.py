@@ -8,7 +8,7 @@ from __future__ import annotations
 import io
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from typing import Any
@@ -17,14 +17,15 @@ import click
 
 from httpcapture import CaptureError, Reader
 
-from . import __version__, many, outputs, terminal, verify
+from . import __version__, many, outputs, summary, terminal, verify
 from .calls import add_up
 from .cautions import incomplete, lacking
 from .clean import printable
 from .debuginfod import Debuginfod
-from .digest import Request, binaries_of, read_report
+from .digest import Digest, Request, binaries_of, digest_of, read_report
 from .errors import ReportError
-from .exports.files import EXPORTS, Export, export_options
+from .exports.files import EXPORTS, Drawn, Export, export_options
+from .exports.table import lines
 from .fold import folded
 from .info import info
 from .json_report import document
@@ -32,7 +33,6 @@ from .options import filter_options, filters_of
 from .progress import Bar, Watched
 from .recording import Nothing, load
 from .redact import Redaction
-from .report import Report
 from .samples import Weight
 from .selection import Filters
 from .text import text
@@ -51,6 +51,21 @@ class Output:
     exports: Mapping[Export, str]  # to which path
     as_json: bool
     weight: Weight
+
+    def has(self, export: str) -> bool:
+        return any(each.name == export for each in self.exports)
+
+    @property
+    def scratch(self) -> str | None:
+        """Where files for what is told call by call can wait; None: anywhere."""
+        folders = [os.path.dirname(path) or "." for path in self.exports.values()]
+        return next(iter(folders), None) if self.directory is None else self.directory
+
+    @property
+    def call_by_call(self) -> frozenset[str]:
+        """What many.Spools are wanted for it."""
+        wanted = {"text": self.directory is not None, "table": self.has("csv"), "document": self.as_json}
+        return frozenset(kind for kind, is_wanted in wanted.items() if is_wanted)
 
 
 def milliseconds(context: click.Context, parameter: click.Parameter, value: float | None) -> float | None:
@@ -179,7 +194,7 @@ def main(  # noqa: PLR0917 (one an option)
     try:
         check_outputs(output, force=force)
         servers = asked_servers(debuginfod, debuginfod_urls)
-        request = Request(threshold, names, filters, symfs, tuple(servers))
+        request = Request(threshold, names, filters, symfs, tuple(servers), output.has("html"))
         paths = many.captures_of(captures)
         if tell_info or check:
             fine = [tell(path, request, tell_info=tell_info, check=check) for path in paths]
@@ -188,8 +203,6 @@ def main(  # noqa: PLR0917 (one an option)
             complete = redact(paths, redacted, request, force=force)
         elif len(paths) == 1:
             complete = report_one(paths[0], request, output)
-        elif exports:
-            raise ReportError(f"{next(iter(exports)).option} is of one capture: give one file")
         else:
             complete = report_many(paths, request, output, jobs or len(os.sched_getaffinity(0)))
     except (ReportError, CaptureError) as error:
@@ -215,20 +228,12 @@ def report_one(capture: str, request: Request, output: Output) -> bool:
     """Returns whether nothing was lost or cut off. Raises ReportError and CaptureError."""
     with Bar(printable(capture), size_of(capture)) as bar:
         report = read_report(capture, request, open_watched(capture, bar))
-    written = [] if output.directory is None else write_files(report, capture, output.directory, output.weight)
-    for export, path in output.exports.items():
-        outputs.write_pieces(*os.path.split(path), export.pieces(report, capture, output.weight))
+    whole = digest_of(report, capture, slowest=request.slowest)
+    written = write_files(output, whole, text(report, capture))
+    write_exports(output, whole, (line for _, line in lines(report, capture)))
     if output.as_json:
-        terminal.print_cautions(terminal.console(sys.stderr), report.cautions)
         sys.stdout.writelines(document(report, capture))
-    else:
-        out = terminal.console(sys.stdout)
-        terminal.print_cautions(out, report.cautions)
-        terminal.print_summary(out, report, capture)
-        if written:
-            terminal.print_written(out, *written, weight=output.weight)
-        terminal.print_exported(out, output.exports.values())
-    return not incomplete(report.recording)
+    return print_report(output, whole, written)
 
 
 def redact(captures: Sequence[str], path: str, request: Request, *, force: bool) -> bool:
@@ -266,30 +271,43 @@ def report_many(paths: Sequence[str], request: Request, output: Output, jobs: in
     """Returns whether nothing was lost, cut off or unreadable. Raises ReportError."""
     if "-" in paths:
         raise ReportError("standard input cannot be one of several captures: write it to a file")
-    with many.scratch(output.directory) as folder, Bar(f"{len(paths):,} captures", sum(map(size_of, paths))) as bar:
-        parts = many.Parts(folder, paths)
-        whole = many.digest_all(
-            parts,
-            request,
-            jobs,
-            calls=output.directory is not None,
-            documents=output.as_json,
-            done=lambda path: bar.advance(size_of(path)),
-        )
+    with many.scratch(output.scratch) as folder, Bar(f"{len(paths):,} captures", sum(map(size_of, paths))) as bar:
+        spools = many.Spools(folder, paths, output.call_by_call)
+        whole = many.digest_all(spools, request, jobs, done=lambda path: bar.advance(size_of(path)))
         if not whole.captures:
             raise ReportError("; ".join(one.reason for one in whole.unreadable))
-        written = []
-        if output.directory is not None:
-            written.append(outputs.write(output.directory, STACK_TRACES, many.text(whole, parts)))
-            written.append(outputs.write(output.directory, FOLDED, many.folded(whole, output.weight)))
+        written = write_files(output, whole, many.text(whole, spools))
+        write_exports(output, whole, spools.lines())
         if output.as_json:
-            sys.stdout.writelines(many.documents(whole, parts))
+            sys.stdout.writelines(many.documents(whole, spools))
+    return print_report(output, whole, written)
+
+
+def write_files(output: Output, whole: Digest, pieces: Iterable[str]) -> Sequence[str]:
+    """Write stack traces (`pieces`) and folded stacks, if they are asked for, and return their paths. Raises
+    ReportError."""
+    if output.directory is None:
+        return []
+    traces = outputs.write(output.directory, STACK_TRACES, pieces)
+    return traces, outputs.write(output.directory, FOLDED, folded(whole.samples, output.weight))
+
+
+def write_exports(output: Output, whole: Digest, lines: Iterable[str]) -> None:
+    """`lines` are those of --csv. Raises ReportError."""
+    for export, path in output.exports.items():
+        outputs.write_pieces(*os.path.split(path), export.pieces(Drawn(whole, lines, output.weight)))
+
+
+def print_report(output: Output, whole: Digest, written: Sequence[str]) -> bool:
+    """With --json warnings only, since standard output has the document. Returns what `report_one` does."""
     out = terminal.console(sys.stderr if output.as_json else sys.stdout)
-    terminal.print_warnings(out, many.warnings(whole))
+    terminal.print_warnings(out, summary.warnings(whole))
     if not output.as_json:
-        terminal.print_many(out, whole)
-        terminal.print_written(out, *written, weight=output.weight)
-    return not many.incomplete(whole)
+        terminal.print_summary(out, whole)
+        if written:
+            terminal.print_written(out, *written, weight=output.weight)
+        terminal.print_exported(out, output.exports.values())
+    return not summary.incomplete(whole)
 
 
 def tell(path: str, request: Request, *, tell_info: bool, check: bool) -> bool:
@@ -344,12 +362,6 @@ def asked_servers(from_environment: bool, urls: tuple[str, ...]) -> list[str]:
     if servers:
         Debuginfod(servers)  # checks the URLs
     return servers
-
-
-def write_files(report: Report, capture: str, directory: str, weight: Weight) -> tuple[str, str]:
-    """Write both files and return their paths. Raises ReportError."""
-    traces = outputs.write(directory, STACK_TRACES, text(report, capture))
-    return traces, outputs.write(directory, FOLDED, folded(report, weight))
 
 
 def failed(message: str) -> int:

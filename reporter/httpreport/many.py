@@ -11,7 +11,6 @@ import json
 import multiprocessing
 import os
 import tempfile
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
@@ -20,12 +19,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Callable
 
-from . import clean
-from .digest import Digest, Request, digest
+from .digest import CallByCall, Digest, Request, digest
 from .errors import ReportError
-from .fold import weight_of
-from .samples import Weight
 from .spool import merged
+from .summary import origins, warnings
 from .text import MEANING
 
 SUFFIX = ".cap"
@@ -49,31 +46,36 @@ def captures_of(paths: Sequence[str]) -> list[str]:
 
 
 @dataclass(frozen=True)
-class Parts:
-    """Where the captures' parts of an output that tells call by call wait, by the captures' order."""
+class Spools:
+    """Where what is told call by call waits: a file for each capture, by their order, of each kind that is `wanted`
+    (names of fields of CallByCall)."""
 
     folder: Path
     captures: Sequence[str]
+    wanted: frozenset[str]
 
-    def calls(self, place: int) -> Path:
-        return self.folder / f"{place}.calls"
+    def of(self, place: int) -> CallByCall:
+        return CallByCall(**{kind: self._path(kind, place) for kind in self.wanted})
 
-    def document(self, place: int) -> Path:
-        return self.folder / f"{place}.json"
+    def written(self, kind: str) -> list[Path]:
+        """The files that there are: a capture that could not be read has none."""
+        paths = (self._path(kind, place) for place in range(len(self.captures)))
+        return [path for path in paths if path.exists()]
 
-    def written(self, part: Callable[[int], Path]) -> list[Path]:
-        """The parts that there are: a capture that could not be read has none."""
-        return [part(place) for place in range(len(self.captures)) if part(place).exists()]
+    def lines(self) -> Iterator[str]:
+        """Those of --csv, the longest call first."""
+        return merged(self.written("table"))
+
+    def _path(self, kind: str, place: int) -> Path:
+        return self.folder / f"{place}.{kind}"
 
 
-def digest_all(
-    parts: Parts, request: Request, jobs: int, *, calls: bool, documents: bool, done: Callable[[str], None]
-) -> Digest:
-    """The digest of all captures, `jobs` at a time (1: in this process), and their parts. Calls `done` with each
+def digest_all(spools: Spools, request: Request, jobs: int, *, done: Callable[[str], None]) -> Digest:
+    """The digest of all captures, `jobs` at a time (1: in this process); fills the spools. Calls `done` with each
     capture as it is finished. Raises ReportError."""
     whole = Digest()
     try:
-        for path, one in _digests(parts, request, jobs, calls, documents):
+        for path, one in _digests(spools, request, jobs):
             whole = whole.merge(one)
             done(path)
     except BrokenProcessPool:
@@ -83,11 +85,8 @@ def digest_all(
     return whole
 
 
-def _digests(parts: Parts, request: Request, jobs: int, calls: bool, documents: bool) -> Iterator[tuple[str, Digest]]:
-    work = [
-        (path, request, parts.calls(place) if calls else None, parts.document(place) if documents else None)
-        for place, path in enumerate(parts.captures)
-    ]
+def _digests(spools: Spools, request: Request, jobs: int) -> Iterator[tuple[str, Digest]]:
+    work = [(path, request, spools.of(place)) for place, path in enumerate(spools.captures)]
     if jobs == 1 or len(work) == 1:
         yield from ((arguments[0], digest(*arguments)) for arguments in work)
         return
@@ -101,61 +100,33 @@ def _digests(parts: Parts, request: Request, jobs: int, calls: bool, documents: 
 
 @contextmanager
 def scratch(directory: str | None) -> Iterator[Path]:
-    """A folder for the parts, on the file system of the output. Raises ReportError."""
+    """A folder for spools, on the file system of the output. Raises ReportError."""
     try:
         folder = tempfile.TemporaryDirectory(prefix=".httpreport.", dir=directory)
     except OSError as error:
-        raise ReportError(f"cannot make a folder for the captures' parts: {error.strerror or error}") from None
+        raise ReportError(f"cannot make a folder for what is told call by call: {error.strerror or error}") from None
     with folder as path:
         yield Path(path)
 
 
-def hosts(whole: Digest) -> list[str]:
-    return sorted({facts.host for facts in whole.captures})
-
-
-def folded(whole: Digest, by: Weight = Weight.TIME) -> Iterator[str]:
-    """The lines of stacks.folded."""
-    several = len(hosts(whole)) > 1
-    weights: Counter[str] = Counter()
-    for key, sums in whole.stacks.items():
-        weights[f"{clean.frame(key.host)};{key.stack}" if several else key.stack] += weight_of(sums, by)
-    for stack, weight in sorted(weights.items(), key=lambda item: item[0].encode()):
-        yield f"{stack} {weight}"
-
-
-def text(whole: Digest, parts: Parts) -> Iterator[str]:
+def text(whole: Digest, spools: Spools) -> Iterator[str]:
     """stack_traces.txt in pieces, none of which ends with a newline: the calls of all captures, the longest first."""
     yield from (f"Warning: {warning}" for warning in warnings(whole))
-    for facts in whole.captures:
-        kept = f"{facts.kept:,} of {facts.recorded:,} calls ({facts.selection})"
-        yield f"{facts.file}: recorded on {facts.host} from {facts.started}: {kept}"
+    for origin, facts in zip(origins(whole), whole.captures):
+        yield f"{origin}: {facts.kept:,} of {facts.recorded:,} calls ({facts.selection})"
     yield f"{sum(facts.listed for facts in whole.captures):,} calls, the longest first"
     yield MEANING
-    yield from ("\n" + block for block in merged(parts.written(parts.calls)))
+    yield from ("\n" + block for block in merged(spools.written("text")))
 
 
-def documents(whole: Digest, parts: Parts) -> Iterator[str]:
+def documents(whole: Digest, spools: Spools) -> Iterator[str]:
     """The JSON document in pieces: see report.schema.json."""
     unreadable = [{"file": one.file, "reason": one.reason} for one in whole.unreadable]
     yield f'{{\n"format": "httpreport captures",\n"version": 1,\n"unreadable": {json.dumps(unreadable)},\n"reports": ['
     separator = "\n"
-    for path in parts.written(parts.document):
+    for path in spools.written("document"):
         yield separator
         with open(path, encoding="utf-8") as file:
             yield from file
         separator = ","
     yield "]\n}\n"
-
-
-def warnings(whole: Digest) -> Iterator[str]:
-    """One line each, safe to print: what could not be read, and the cautions with their captures."""
-    for one in whole.unreadable:
-        yield f"left out: {one.reason}"
-    for facts in whole.captures:
-        yield from (f"{facts.file}: {caution.text}" for caution in facts.cautions)
-
-
-def incomplete(whole: Digest) -> bool:
-    """What --strict refuses: something was lost, cut off or could not be read."""
-    return bool(whole.unreadable) or not all(facts.complete for facts in whole.captures)

@@ -1,55 +1,72 @@
-"""A picture is drawn from samples: each distinct stack of a process once, with the time and the number of its calls."""
+"""A picture is drawn from samples: each distinct stack of a process once, with what its calls sum up to."""
 
 from __future__ import annotations
 
 import enum
-from collections.abc import Sequence
+from collections.abc import Mapping
+from functools import lru_cache
 from typing import NamedTuple, Optional
 
-from .clean import comm, printable
-from .report import Report
+from .clean import printable
 from .sums import Sums
 from .trace import Frame, Incomplete, StackTrace
 
 
 class Place(NamedTuple):
-    """What a viewer shows of a frame: printable, and the same for frames that are to be one box."""
+    """What a viewer shows of a frame: printable, and the same for frames that are to be one box, whatever the
+    process."""
 
     label: str
     module: Optional[str] = None
     file: Optional[str] = None
     line: Optional[int] = None
-    address: int = 0
+    file_offset: int = 0  # of the address, in the module's file
     inlined: bool = False
+
+
+class HostStack(NamedTuple):
+    """What calls of one host, one process name and one stack trace have in common; `places` are outermost first."""
+
+    host: str
+    process: str
+    places: tuple[Place, ...]
 
 
 class Weight(enum.Enum):
     """What the width of a box is."""
 
-    TIME = "time"  # nanoseconds
-    COUNT = "count"  # calls
+    TIME = "time"
+    COUNT = "count"
+
+    def of(self, sums: Sums) -> int:
+        """Nanoseconds, or calls."""
+        return sums.time_ns if self is Weight.TIME else sums.calls
+
+    def folded(self, sums: Sums) -> int:
+        """Whole microseconds, those of each call rounded down, or calls."""
+        return sums.microseconds if self is Weight.TIME else sums.calls
 
 
 class Sample(NamedTuple):
-    """`places` are outermost first."""
+    """`above` is what a picture has outside of the stack trace: the host where there are several, and the process."""
 
-    process: str
-    places: tuple[Place, ...]
-    time_ns: int
-    calls: int
+    above: tuple[str, ...]
+    stack: HostStack
+    sums: Sums
 
-    def weight(self, weight: Weight) -> int:
-        return self.time_ns if weight is Weight.TIME else self.calls
+    @property
+    def of(self) -> str:
+        """What is above, in one text."""
+        return ": ".join(name or "[no name]" for name in self.above)
 
 
-def samples(report: Report) -> Sequence[Sample]:
-    """The samples of the kept calls, the most time first."""
-    summed: dict[tuple[str, tuple[Place, ...]], Sums] = {}
-    for key, sums in report.recording.by_stack.items():
-        stack = comm(key.process), places(report.traces[report.trace_of_key[key]])
-        summed[stack] = summed.get(stack, Sums()) + sums
-    made = [Sample(*stack, sums.time_ns, sums.calls) for stack, sums in summed.items()]
-    return sorted(made, key=lambda sample: -sample.time_ns)
+def samples(stacks: Mapping[HostStack, Sums], *, with_host: bool = False) -> list[Sample]:
+    """The most time first."""
+    made = [
+        Sample((stack.host, stack.process) if with_host else (stack.process,), stack, sums)
+        for stack, sums in stacks.items()
+    ]
+    return sorted(made, key=lambda sample: (-sample.sums.time_ns, sample.above))
 
 
 def places(trace: StackTrace) -> tuple[Place, ...]:
@@ -64,7 +81,8 @@ def places(trace: StackTrace) -> tuple[Place, ...]:
     return (*outer, *map(_place, reversed(trace.frames)))
 
 
+@lru_cache(maxsize=1 << 16)
 def _place(frame: Frame) -> Place:
     module = None if frame.module is None else printable(frame.module)
     file = None if frame.file is None else printable(frame.file)
-    return Place(printable(frame.label), module, file, frame.line, frame.address, frame.inlined)
+    return Place(printable(frame.label), module, file, frame.line, frame.file_offset or 0, frame.inlined)

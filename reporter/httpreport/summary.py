@@ -1,21 +1,65 @@
-"""What every output says of a whole report, in the same words: what was kept, lost, unwound and named."""
+"""What every output says of a whole report, in the same words: what it is of, warnings, what was kept, lost, unwound
+and named. All of it is safe to print."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import os
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 
-from .digest import Digest
+from .digest import Digest, Facts
 from .report import Naming
+
+HOSTS_NAMED = 3
 
 
 def summary(whole: Digest) -> list[str]:
-    """Four lines of one capture's digest: calls kept, what was lost, stack traces, frames."""
-    (facts,) = whole.captures
-    kept = f"{facts.kept:,} of {facts.recorded:,} calls kept ({facts.selection})"
-    return [kept, lost(facts.lost), stack_traces(whole.naming), frames(whole.naming)]
+    """Four lines: calls kept, what was lost, stack traces, frames."""
+    return [kept(whole.captures), lost(whole.captures), stack_traces(whole.naming), frames(whole.naming)]
 
 
-def lost(causes: Mapping[str, int]) -> str:
+def name(whole: Digest) -> str:
+    """Of what was reported."""
+    captures = whole.captures
+    return os.path.basename(captures[0].file) if len(captures) == 1 else f"{len(captures):,} captures"
+
+
+def where(whole: Digest) -> str:
+    """The hosts, or how many there are."""
+    return ", ".join(whole.hosts) if len(whole.hosts) <= HOSTS_NAMED else f"{len(whole.hosts):,} hosts"
+
+
+def origins(whole: Digest) -> Iterator[str]:
+    """A line for each capture."""
+    for facts in whole.captures:
+        yield f"{facts.file}: recorded on {facts.host} ({facts.system}) by {facts.tool} from {facts.started}"
+
+
+def warnings(whole: Digest) -> Iterator[str]:
+    """One line each: what could not be read, and the cautions with their captures."""
+    for one in whole.unreadable:
+        yield f"left out: {one.reason}"
+    several = len(whole.captures) + len(whole.unreadable) > 1
+    for facts in whole.captures:
+        yield from (f"{facts.file}: {caution.text}" if several else caution.text for caution in facts.cautions)
+
+
+def incomplete(whole: Digest) -> bool:
+    """What --strict refuses: something was lost, cut off or could not be read."""
+    return bool(whole.unreadable) or not all(facts.complete for facts in whole.captures)
+
+
+def kept(captures: Sequence[Facts]) -> str:
+    of_all = f"{sum(facts.kept for facts in captures):,} of {sum(facts.recorded for facts in captures):,}"
+    return f"{of_all} calls kept ({selections(captures)})"
+
+
+def selections(captures: Iterable[Facts]) -> str:
+    return " or ".join(dict.fromkeys(facts.selection for facts in captures))
+
+
+def lost(captures: Iterable[Facts]) -> str:
+    causes: Counter[str] = sum((Counter(facts.lost) for facts in captures), Counter())
     return "lost: " + (", ".join(f"{count:,} {cause}" for cause, count in causes.items()) or "nothing")
 
 

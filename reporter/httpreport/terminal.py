@@ -10,8 +10,7 @@ from __future__ import annotations
 import os
 import shlex
 import string
-from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import IO
 
 from rich.console import Console
@@ -20,12 +19,11 @@ from rich.text import Text
 
 from httpcapture import Role
 
-from .cautions import Caution
 from .clean import comm, printable
-from .digest import Digest, Facts, digest_of
-from .report import Report
+from .digest import Digest
+from .fold import folded_sums
 from .samples import Weight
-from .summary import frames, lost, stack_traces, summary
+from .summary import kept, summary
 from .sums import PeerKey, Sums
 from .there import peer_text
 
@@ -43,10 +41,6 @@ def console(file: IO[str]) -> Console:
     return Console(file=file, width=width, highlight=False, markup=False, emoji=False)
 
 
-def print_cautions(out: Console, cautions: Sequence[Caution]) -> None:
-    print_warnings(out, (caution.text for caution in cautions))
-
-
 def print_warnings(out: Console, warnings: Iterable[str]) -> None:
     for warning in warnings:
         _line(out, Text.assemble(("warning: ", "bold yellow"), warning))
@@ -57,39 +51,27 @@ def print_lines(out: Console, lines: Iterable[str]) -> None:
         _line(out, Text(line))
 
 
-def print_summary(out: Console, report: Report, capture: str) -> None:
-    """Of one capture, everything but the cautions."""
-    whole = digest_of(report, capture)
-    kept, *others = summary(whole)
-    _line(out, Text(f"{whole.captures[0].file}: {kept}"))
-    for line in others:
-        _line(out, Text(line))
-    _print_tables(out, whole)
-
-
-def print_many(out: Console, whole: Digest) -> None:
-    """Of several captures, everything but the warnings: a part for each host where there are several."""
-    by_host: dict[str, list[Facts]] = {}
-    for facts in whole.captures:
-        by_host.setdefault(facts.host, []).append(facts)
-    for host, captures in by_host.items():
-        kept, recorded = sum(facts.kept for facts in captures), sum(facts.recorded for facts in captures)
-        selections = " or ".join(dict.fromkeys(facts.selection for facts in captures))
-        _line(out, Text(f"{host}: {kept:,} of {recorded:,} calls kept ({selections}), captures: {len(captures):,}"))
-    _line(out, Text(lost(sum((Counter(facts.lost) for facts in whole.captures), Counter()))))
-    _print_naming(out, whole)
-    if len(by_host) == 1:
+def print_summary(out: Console, whole: Digest) -> None:
+    """Everything but the warnings; a part for each host where there are several."""
+    _, *others = summary(whole)
+    print_lines(out, [*_kept(whole), *others])
+    if len(whole.hosts) == 1:
         _print_tables(out, whole)
         return
-    for host in by_host:
+    for host in whole.hosts:
         out.print()
         _line(out, Text(f"host {host}", "bold"))
         _print_tables(out, whole.of_host(host))
 
 
-def _print_naming(out: Console, whole: Digest) -> None:
-    _line(out, Text(stack_traces(whole.naming)))
-    _line(out, Text(frames(whole.naming)))
+def _kept(whole: Digest) -> Iterator[str]:
+    """A line for one capture, or for each host."""
+    if len(whole.captures) == 1:
+        yield f"{whole.captures[0].file}: {kept(whole.captures)}"
+        return
+    for host in whole.hosts:
+        captures = whole.of_host(host).captures
+        yield f"{host}: {kept(captures)}, captures: {len(captures):,}"
 
 
 def _print_tables(out: Console, whole: Digest) -> None:
@@ -139,9 +121,9 @@ def _peers(whole: Digest) -> Table:
 def _stacks(whole: Digest, block: str) -> Table:
     """Stacks of one process with the same names are one, whatever their addresses."""
     table = _table("time", "share", "calls", last="top stacks, leaf first")
-    stacks = sorted(whole.stacks.items(), key=lambda item: (-item[1].time_ns, item[0]))
+    stacks = sorted(folded_sums(whole.samples).items(), key=lambda item: (-item[1].time_ns, item[0]))
     time_ns = sum(sums.time_ns for _, sums in stacks)
-    for (_, stack), sums in stacks[:TOP]:
+    for stack, sums in stacks[:TOP]:
         bar = block * max(1, round(BAR * sums.time_ns / max(time_ns, 1)))
         name, *frames = stack.split(";")
         text = f"{bar:{BAR}} {name}: {_leaves(frames)}"

@@ -39,6 +39,7 @@ from made_calls import CALL_ROW, write_calls
 from httpcapture import Calls, Stack, open_capture
 from httpreport import outputs
 from httpreport.calls import add_up
+from httpreport.digest import digest_of
 from httpreport.fold import folded
 from httpreport.recording import load
 from httpreport.report import Report, make_report
@@ -70,7 +71,7 @@ def reported(capture: str, milliseconds: float) -> Report:
 
 def fold(capture: str, milliseconds: float) -> int:
     report = reported(capture, milliseconds)
-    assert sum(1 for _ in folded(report)) <= STACKS * 8
+    assert sum(1 for _ in folded(digest_of(report, capture).samples)) <= STACKS * 8
     return report.recording.recorded
 
 

@@ -12,7 +12,9 @@ from jsonschema import Draft202012Validator
 
 from httpcapture import Module, Reader
 from httpreport.binary import FindBinary
+from httpreport.digest import Digest, digest_of
 from httpreport.elf import Elf
+from httpreport.fold import folded
 from httpreport.recording import load
 from httpreport.report import Report, make_report
 from httpreport.selection import Selection
@@ -31,6 +33,16 @@ def reported(data: bytes, *names: str, milliseconds: float | None = 0, find_bina
     reader = Reader(io.BytesIO(data))
     selection = Selection.of(reader.meta, milliseconds, names)
     return make_report(load(reader, selection), selection, find_binary)
+
+
+def digested(report: Report, capture: str = "run.cap") -> Digest:
+    """With the slowest calls."""
+    return digest_of(report, capture, slowest=True)
+
+
+def folded_lines(report: Report) -> list[str]:
+    """The lines of stacks.folded."""
+    return list(folded(digested(report).samples))
 
 
 def text_lines(report: Report, capture: str) -> list[str]:

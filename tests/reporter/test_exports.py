@@ -15,17 +15,16 @@ import jsonschema
 import pytest
 from firefox_profiler import tracks
 from recordings import MS, TEXT, Row, capture, process, stack
-from reports import reported
+from reports import digested, folded_lines, reported
 
 from httpcapture import StackStatus
 from httpreport.exports.firefox import firefox
 from httpreport.exports.pprof import pprof
 from httpreport.exports.speedscope import speedscope
 from httpreport.exports.svg import MARGIN, WIDTH, svg
-from httpreport.exports.table import table
-from httpreport.fold import folded
+from httpreport.exports.table import lines, table
 from httpreport.report import Report
-from httpreport.samples import Weight, samples
+from httpreport.samples import Sample, Weight
 
 DATA = Path(__file__).parent / "data"
 HOSTILE = [b"</title><x a='", b"a;b 7", b"\x1b[31m\n", b"=1+1", b"\xff\xfe&<>", "\u202eevil".encode(), b'a,b"c', b""]
@@ -55,6 +54,10 @@ def report(request: pytest.FixtureRequest) -> Report:
     return value
 
 
+def samples_of(report: Report) -> list[Sample]:
+    return digested(report).samples
+
+
 def total_ns(report: Report) -> int:
     calls = report.recording.calls
     return int((calls["t2"] - calls["t0"]).sum())
@@ -62,26 +65,26 @@ def total_ns(report: Report) -> int:
 
 @pytest.mark.parametrize("weight", Weight)
 def test_speedscope_follows_its_own_schema_and_loses_nothing(report: Report, weight: Weight) -> None:
-    document = json.loads("".join(speedscope(samples(report), weight, "run.cap", "httpreport")))
+    document = json.loads("".join(speedscope(samples_of(report), weight, "run.cap", "httpreport")))
     jsonschema.validate(document, json.loads((DATA / "speedscope.schema.json").read_text()))
     expected = total_ns(report) if weight is Weight.TIME else len(report.recording.calls)
     assert sum(sum(profile["weights"]) for profile in document["profiles"]) == expected
     assert all(profile["endValue"] == sum(profile["weights"]) for profile in document["profiles"])
     frames = document["shared"]["frames"]
     read = [[frames[number]["name"] for number in one] for each in document["profiles"] for one in each["samples"]]
-    assert sorted(read) == sorted([place.label for place in sample.places] for sample in samples(report))
+    assert sorted(read) == sorted([place.label for place in sample.stack.places] for sample in samples_of(report))
 
 
 @pytest.mark.parametrize("weight", Weight)
 def test_the_firefox_profiler_reads_back_every_stack_with_its_weight(
     report: Report, weight: Weight, tmp_path: Path
 ) -> None:
-    profile, made = tmp_path / "profile.json", samples(report)
+    profile, made = tmp_path / "profile.json", samples_of(report)
     profile.write_text("".join(firefox(made, weight, "run.cap", "httpreport", 10**18)))
     expected: defaultdict[tuple[str, ...], float] = defaultdict(float)
     for sample in made:
-        called = (sample.process or "[no name]", *(place.label for place in sample.places))
-        expected[called] += sample.weight(weight) / (1e6 if weight is Weight.TIME else 1)
+        called = (sample.of, *(place.label for place in sample.stack.places))
+        expected[called] += weight.of(sample.sums) / (1e6 if weight is Weight.TIME else 1)
     read: defaultdict[tuple[str, ...], float] = defaultdict(float)
     for name, weight_type, stacks in tracks(profile):
         assert weight_type == ("tracing-ms" if weight is Weight.TIME else "samples")
@@ -89,7 +92,7 @@ def test_the_firefox_profiler_reads_back_every_stack_with_its_weight(
             found = (name, *path)
             read[found] += value
     assert read == pytest.approx(expected)
-    modules = {place.module for sample in made for place in sample.places} - {None}
+    modules = {place.module for sample in made for place in sample.stack.places} - {None}
     assert {library["path"] for library in json.loads(profile.read_text())["libs"]} == modules
 
 
@@ -100,7 +103,7 @@ def test_the_firefox_profiler_takes_a_profile_of_no_calls_too(tmp_path: Path) ->
 
 
 def test_pprof_reads_back_every_sample_with_its_stack(report: Report, tmp_path: Path) -> None:
-    (tmp_path / "run.pb.gz").write_bytes(pprof(samples(report), 1_700_000_000 * 10**9))
+    (tmp_path / "run.pb.gz").write_bytes(pprof(samples_of(report), 1_700_000_000 * 10**9))
     command = [shutil.which("go") or "go", "tool", "pprof", "-raw", "run.pb.gz"]
     raw = subprocess.run(command, cwd=tmp_path, check=True, capture_output=True, text=True).stdout
     part = re.search(r"calls/count time/nanoseconds\[dflt\]\n(.*)Locations\n(.*)Mappings\n", raw, re.DOTALL)
@@ -108,16 +111,16 @@ def test_pprof_reads_back_every_sample_with_its_stack(report: Report, tmp_path: 
     values = re.findall(r"^ +(\d+) +(\d+): ((?:\d+ )*)$", part[1], re.MULTILINE)
     assert sum(int(calls) for calls, _, _ in values) == len(report.recording.calls)
     assert sum(int(time) for _, time, _ in values) == total_ns(report)
-    assert len(values) == len(samples(report))
+    assert len(values) == len(samples_of(report))
     lines = Counter(len(locations.split()) for _, _, locations in values)
-    ours = Counter(sum(not place.inlined for place in sample.places) for sample in samples(report))
+    ours = Counter(sum(not place.inlined for place in sample.stack.places) for sample in samples_of(report))
     assert lines == ours
-    functions = {place.label.split()[0] for sample in samples(report) for place in sample.places}
+    functions = {place.label.split()[0] for sample in samples_of(report) for place in sample.stack.places}
     assert all(function in part[2] for function in functions)
 
 
 def test_the_svg_is_well_formed_and_its_boxes_are_as_wide_as_the_folded_stacks(report: Report) -> None:
-    image = ET.fromstring("\n".join(svg(samples(report), Weight.TIME, "run <1> & 2")))
+    image = ET.fromstring("\n".join(svg(samples_of(report), Weight.TIME, "run <1> & 2")))
     assert image.findtext(f"{SVG}title") == "run <1> & 2"
     widths: dict[str, float] = defaultdict(float)
     for box in image.findall(f"{SVG}g"):
@@ -125,11 +128,11 @@ def test_the_svg_is_well_formed_and_its_boxes_are_as_wide_as_the_folded_stacks(r
         assert rectangle is not None
         widths[(box.findtext(f"{SVG}title") or "").split("\n")[0]] += float(rectangle.attrib["width"])
     weights: Counter[str] = Counter()
-    for line in folded(report):
+    for line in folded_lines(report):
         names, _, weight = line.rpartition(" ")
         for name in names.split(";"):
             weights[name] += int(weight)
-    scale = (WIDTH - 2 * MARGIN) / sum(int(line.rpartition(" ")[2]) for line in folded(report))
+    scale = (WIDTH - 2 * MARGIN) / sum(int(line.rpartition(" ")[2]) for line in folded_lines(report))
     shared = set(weights) & set(widths)
     assert len(shared) >= len(weights) - len(HOSTILE)  # folding writes some of the hostile names otherwise
     for name in shared:
@@ -137,21 +140,21 @@ def test_the_svg_is_well_formed_and_its_boxes_are_as_wide_as_the_folded_stacks(r
 
 
 def test_an_svg_has_no_script_and_links_nowhere(hostile: Report) -> None:
-    image = ET.fromstring("\n".join(svg(samples(hostile), Weight.COUNT, "run.cap")))
+    image = ET.fromstring("\n".join(svg(samples_of(hostile), Weight.COUNT, "run.cap")))
     assert {element.tag.removeprefix(SVG) for element in image.iter()} == {"svg", "g", "title", "rect", "text"}
     assert not [name for element in image.iter() for name in element.attrib if name.startswith("on") or "href" in name]
 
 
 def test_an_svg_of_no_calls_is_a_picture_too() -> None:
-    image = ET.fromstring("\n".join(svg(samples(reported(capture([]))), Weight.TIME, "run.cap")))
+    image = ET.fromstring("\n".join(svg(digested(reported(capture([]))).samples, Weight.TIME, "run.cap")))
     assert len(image.findall(f"{SVG}g")) <= 1
 
 
 def test_a_line_of_the_table_for_each_call(report: Report) -> None:
-    lines = list(csv.DictReader(table(report)))
-    assert sum(int(line["duration_ns"]) for line in lines) == total_ns(report)
-    durations = [int(line["duration_ns"]) for line in lines]
+    rows = list(csv.DictReader(table(line for _, line in lines(report, "=run.cap"))))
+    assert sum(int(row["duration_ns"]) for row in rows) == total_ns(report)
+    durations = [int(row["duration_ns"]) for row in rows]
     assert durations == sorted(durations, reverse=True)
-    assert [int(line["pid"]) for line in lines] == [call.pid for call, _, _ in report.calls()]
-    assert not [value for line in lines for value in line.values() if value.startswith(("=", "+", "-", "@"))]
-    assert all(value.isprintable() for line in lines for value in line.values())
+    assert [int(row["pid"]) for row in rows] == [call.pid for call, _, _ in report.calls()]
+    assert not [value for row in rows for value in row.values() if value.startswith(("=", "+", "-", "@"))]
+    assert all(value.isprintable() for row in rows for value in row.values())

@@ -8,10 +8,13 @@ from collections import Counter
 from hypothesis import given
 from hypothesis import strategies as st
 from recordings import MS, TEXT, Row, capture, process, stack
-from reports import reported
+from reports import folded_lines, reported
 
 from httpcapture import StackStatus
-from httpreport.fold import fold, folded
+from httpreport.clean import comm
+from httpreport.fold import fold
+from httpreport.samples import HostStack, Sample, places
+from httpreport.sums import Sums
 from httpreport.trace import Frame, NoStack, StackTrace, Unnamed
 
 FLAMEGRAPH_LINE = re.compile(r"^(.*)\s+?(\d+(?:\.\d*)?)$")  # flamegraph.pl: "process and merge frames"
@@ -22,24 +25,29 @@ FRAMES = st.builds(Frame, st.integers(0, 1 << 48), name=st.one_of(NAMES.map(lamb
 TRACES = st.builds(StackTrace, st.lists(FRAMES, min_size=1, max_size=5).map(tuple))
 
 
+def line_of(process: bytes, trace: StackTrace) -> str:
+    stack = HostStack("web-1", comm(process), places(trace))
+    return fold(Sample((stack.process,), stack, Sums()))
+
+
 def test_the_outermost_frame_comes_first_behind_the_process() -> None:
     frames = [Frame(1, name="leaf"), Frame(2, "/lib/libx.so", 0x40), Frame(3, unnamed=Unnamed.UNMAPPED)]
 
-    assert fold(b"nova-api", StackTrace(tuple(frames))) == "nova-api;[outside any mapping];libx.so+0x40;leaf"
+    assert line_of(b"nova-api", StackTrace(tuple(frames))) == "nova-api;[outside any mapping];libx.so+0x40;leaf"
 
 
 def test_a_call_without_a_stack_says_why() -> None:
-    assert fold(b"nova-api", StackTrace((), NoStack.LOST)) == "nova-api;[no stack: lost]"
-    assert fold(b"", StackTrace((), NoStack.LOST)) == "[no name];[no stack: lost]"
+    assert line_of(b"nova-api", StackTrace((), NoStack.LOST)) == "nova-api;[no stack: lost]"
+    assert line_of(b"", StackTrace((), NoStack.LOST)) == "[no name];[no stack: lost]"
 
 
 def test_frames_left_out_are_said_where_they_were() -> None:
-    assert fold(b"a", StackTrace((Frame(1, name="leaf"),), left_out=3)) == "a;[frames left out];leaf"
+    assert line_of(b"a", StackTrace((Frame(1, name="leaf"),), left_out=3)) == "a;[frames left out];leaf"
 
 
 @given(NAMES, TRACES, st.integers(0, 1 << 40))
 def test_flamegraph_reads_back_every_frame_and_the_weight(name: bytes, trace: StackTrace, weight: int) -> None:
-    line = f"{fold(name, trace)} {weight}"
+    line = f"{line_of(name, trace)} {weight}"
 
     match, strict = FLAMEGRAPH_LINE.match(line), LINE.match(line)
     assert match
@@ -66,7 +74,7 @@ def test_flamegraph_reads_back_every_frame_and_the_weight(name: bytes, trace: St
 def test_the_weights_are_the_durations_and_every_stack_comes_once(rows: list[Row]) -> None:
     report = reported(capture(rows, [process(), stack(TEXT, id=1), stack(TEXT, TEXT + 9, id=2)]))
 
-    lines = list(folded(report))
+    lines = folded_lines(report)
 
     parts = [LINE.match(line) for line in lines]
     assert all(parts)
@@ -80,6 +88,6 @@ def test_the_weights_are_the_durations_and_every_stack_comes_once(rows: list[Row
 def test_equal_stacks_of_different_ids_are_one_line() -> None:
     rows = [Row(stack=1), Row(stack=2), Row(stack_status=StackStatus.FAULT)]
 
-    lines = list(folded(reported(capture(rows, [process(), stack(TEXT, id=1), stack(TEXT, id=2)]))))
+    lines = folded_lines(reported(capture(rows, [process(), stack(TEXT, id=1), stack(TEXT, id=2)])))
 
     assert lines == ["nova-api;[no stack: not readable] 250000", "nova-api;lib nova.so+0x1000 500000"]

@@ -13,16 +13,16 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from recordings import PROCESS_START_NS, STARTED_NS, TEXT, Row, capture, completion, process, stack
 from redactions import redacted, traces
-from reports import VALIDATOR, no_binary, reported
+from reports import VALIDATOR, digested, folded_lines, no_binary, reported
 from rich.console import Console
 
 from httpcapture import PROGRAM_HEADERS, SECTION_HEADERS, End, JitMap, Lost, Module, Section
 from httpreport import terminal
 from httpreport.binaries import Binaries
-from httpreport.fold import folded
 from httpreport.json_report import document
 from httpreport.page.data import page_data
 from httpreport.report import naming
+from httpreport.summary import warnings
 from httpreport.text import text
 
 CONTROL = re.compile("[\x00-\x09\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
@@ -124,13 +124,14 @@ def test_every_output_is_made(rows: list[Row], records: list[Module], end: bool,
     report = reported(data, find_binary=Binaries().find)
 
     console = Console(record=True, file=io.StringIO(), highlight=False, markup=False, width=100)
-    terminal.print_cautions(console, report.cautions)
-    terminal.print_summary(console, report, "run.cap")
+    whole = digested(report)
+    terminal.print_warnings(console, warnings(whole))
+    terminal.print_summary(console, whole)
     parsed = "".join(document(report, "run.cap"))
     assert len(json.loads(parsed)["calls"]) == len(rows)
     VALIDATOR.validate(json.loads(parsed))
-    page = json.dumps(page_data(report, "run.cap"), default=vars, ensure_ascii=False)
-    for written in (*text(report, "run.cap"), *folded(report), parsed, page, console.export_text()):
+    page = json.dumps(page_data(whole), default=vars, ensure_ascii=False)
+    for written in (*text(report, "run.cap"), *folded_lines(report), parsed, page, console.export_text()):
         assert not CONTROL.search(written)
 
 

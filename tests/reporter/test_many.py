@@ -3,10 +3,13 @@ processes."""
 
 from __future__ import annotations
 
+import csv
+import gzip
 import io
 import itertools
 import json
 import random
+import re
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from functools import reduce
@@ -17,7 +20,7 @@ from click.testing import CliRunner, Result
 from hypothesis import given
 from hypothesis import strategies as st
 from recordings import MS, TEXT, Row, capture, process, stack
-from reports import no_binary
+from reports import folded_lines, no_binary
 
 from httpcapture import Reader
 from httpreport import many, spool
@@ -70,8 +73,8 @@ def test_the_sums_are_those_of_the_captures_reported_one_by_one(captures: list[b
     expected: Counter[str] = Counter()
     for report in reports:
         host = f"{report.recording.meta.host};" if several else ""
-        expected.update({host + text: weight for text, weight in weights(folded(report)).items()})
-    assert weights(many.folded(whole)) == expected
+        expected.update({host + text: weight for text, weight in weights(folded_lines(report)).items()})
+    assert weights(folded(whole.samples)) == expected
     for name in ("kept", "recorded"):
         assert sum(getattr(facts, name) for facts in whole.captures) == sum(
             getattr(report.recording, name) for report in reports
@@ -145,6 +148,40 @@ def test_the_json_of_several_is_that_of_each(fleet: Path) -> None:
 
     assert [one["file"] for one in several["unreadable"]] == [f"{fleet}/notes.txt"]
     assert several["reports"] == [json.loads(run(fleet / f"{n}.cap", "--json").stdout) for n in range(3)]
+
+
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_each_output_of_several_has_what_it_has_of_each(fleet: Path, tmp_path: Path, jobs: int) -> None:
+    def written(*captures: Path) -> dict[str, bytes]:
+        paths = {name: tmp_path / f"run.{name}" for name in ("csv", "speedscope", "svg", "pprof")}
+        options = [part for name, path in paths.items() for part in (f"--{name}", path)]
+        result = run(*captures, *options, "-f", "--jobs", str(jobs))
+        assert result.exit_code == 0, result.output
+        assert set(map(str, tmp_path.iterdir())) == {str(fleet), *map(str, paths.values())}
+        return {name: path.read_bytes() for name, path in paths.items()}
+
+    each, whole = [written(fleet / f"{n}.cap") for n in range(3)], written(fleet)
+
+    head, *lines = whole["csv"].splitlines()
+    assert {one["csv"].splitlines()[0] for one in each} == {head}
+    assert sorted(lines) == sorted(line for one in each for line in one["csv"].splitlines()[1:])
+    rows = list(csv.DictReader(io.StringIO(whole["csv"].decode())))
+    assert [int(row["duration_ns"]) for row in rows] == [
+        ms * MS for ms in (402, 401, 400, 302, 301, 300, 202, 201, 200)
+    ]
+    assert (rows[0]["host"], rows[0]["capture"]) == ("web-1", f"{fleet}/2.cap")
+    profiles = json.loads(whole["speedscope"])["profiles"]
+    weights = [sum(json.loads(one["speedscope"])["profiles"][0]["weights"]) for one in each]
+    assert {one["name"]: sum(one["weights"]) for one in profiles} == {
+        "web-1: nova-api": weights[1] + weights[2],
+        "web-2: nova-api": weights[0],
+    }
+    boxes = re.findall(r"<g><title>([^<\n]*)", whole["svg"].decode())
+    assert boxes.count("web-1") == boxes.count("web-2") == 1
+    assert boxes.count("nova-api") == 2
+    assert b"web-" not in each[0]["svg"]
+    profile = gzip.decompress(whole["pprof"])
+    assert all(text in profile for text in (b"process", b"nova-api", b"host", b"web-1", b"web-2"))
 
 
 def test_standard_input_is_no_part_of_several(fleet: Path) -> None:

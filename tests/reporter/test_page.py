@@ -5,18 +5,24 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import random
 import re
+from functools import reduce
 from html.parser import HTMLParser
 from typing import Any
+from unittest import mock
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from pages import peer_of
 from recordings import MS, TEXT, Row, capture, process, stack
-from reports import reported
+from reports import digested, reported
 
 from httpcapture import Role
+from httpreport import slowest
+from httpreport.digest import Digest
 from httpreport.json_report import document as json_document
 from httpreport.page import page
 from httpreport.page.columns import leb128
@@ -46,8 +52,8 @@ def numbers(column: str) -> list[int]:
 
 
 def durations(data: Page) -> list[int]:
-    longest, *shorter = numbers(data.columns.shorter)
-    return [longest - sum(shorter[:place]) for place in range(data.calls)]
+    shorter = numbers(data.columns.shorter)
+    return [2 * shorter[0] - sum(shorter[: place + 1]) for place in range(data.calls)]
 
 
 def json_calls(data: bytes) -> list[dict[str, Any]]:
@@ -62,7 +68,7 @@ def test_any_numbers_survive_a_column(values: list[int]) -> None:
 
 def test_every_call_is_there_with_its_duration_group_and_start() -> None:
     recorded = capture(ROWS, [process(), stack(TEXT)])
-    data, expected = page_data(reported(recorded), "run.cap"), json_calls(recorded)
+    data, expected = page_data(digested(reported(recorded))), json_calls(recorded)
 
     groups = [data.groups[group] for group in numbers(data.columns.group)]
 
@@ -76,26 +82,69 @@ def test_every_call_is_there_with_its_duration_group_and_start() -> None:
     starts = [(call["t0_ns"] - first) * (MOMENTS - 1) / (last - first) for call in expected]
     assert np.abs(np.array(numbers(data.columns.start)) - starts).max() <= 1
     assert round((data.last_ms - data.first_ms) * MS) == last - first
-    assert [row[:3] for row in data.rows] == [(call["start"], call["pid"], call["tid"]) for call in expected]
+    assert [row[:3] for row in data.rows] == [[call["start"], call["pid"], call["tid"]] for call in expected]
 
 
-def test_too_many_calls_are_cut_where_the_page_can_still_be_exact() -> None:
+def test_too_many_calls_are_cut_where_the_page_can_still_be_exact(monkeypatch: pytest.MonkeyPatch) -> None:
     """Of equally long calls it has all or none."""
     rows = [Row(duration_ns=length * MS, sequence=number) for number, length in enumerate((500, 400, 300, 300, 200))]
     report = reported(capture(rows))
 
-    whole = page_data(report, "run.cap", most_calls=5)
-    cut = page_data(report, "run.cap", most_calls=3)
+    monkeypatch.setattr(slowest, "MOST_CALLS", 5)
+    whole = page_data(digested(report))
+    monkeypatch.setattr(slowest, "MOST_CALLS", 3)
+    cut = page_data(digested(report))
+    monkeypatch.setattr(slowest, "MOST_ROWS", 1)
 
     assert (whole.calls, whole.floor_ns, len(whole.warnings)) == (5, 0, len(report.cautions))
     assert (cut.calls, cut.floor_ns, cut.recorded) == (2, 300 * MS + 1, 5)
     assert durations(cut) == [500 * MS, 400 * MS]
     assert cut.warnings[-1] == "3 of 5 calls are too many for one page: it has the slowest"
-    assert len(page_data(report, "run.cap", most_rows=2).rows) == 2
+    assert len(page_data(digested(report)).rows) == 1
+
+
+LISTS = st.lists(st.integers(1, 6), max_size=8)
+
+
+@given(st.lists(LISTS, min_size=1, max_size=5), st.randoms(use_true_random=False))
+def test_the_slowest_calls_of_all_are_those_of_each_in_whatever_order_they_are_merged(
+    captures: list[list[int]], chance: random.Random
+) -> None:
+    reports = []
+    for place, lengths in enumerate(captures):
+        rows = [Row(duration_ns=n * MS, start_ns=place * 99 + at, pid=at, sequence=at) for at, n in enumerate(lengths)]
+        recorded = reported(capture(rows, [process(), stack(TEXT + place // 2)], host=f"web-{place % 2}"))
+        reports.append((recorded, f"{place}.cap"))
+    every = sorted(
+        ((n * MS, place, at) for place, one in enumerate(captures) for at, n in enumerate(one)), reverse=True
+    )
+    with mock.patch.multiple(slowest, MOST_CALLS=6, MOST_ROWS=3):
+        values = [digested(*one) for one in reports]
+        chance.shuffle(values)
+        middle = len(values) // 2
+        halves = (reduce(Digest.merge, half, Digest()) for half in (values[:middle], values[middle:]))
+        data = page_data(Digest.merge(*halves))
+
+    fitting = [length for length, *_ in every if len(every) <= 6 or length > every[6][0]]
+    assert durations(data) == fitting
+    assert data.floor_ns == (every[6][0] + 1 if len(every) > 6 else 0)
+    expected = sorted(
+        ((-n, place * 99 + at, f"web-{place % 2}", at, f"{place}.cap") for n, place, at in every if n in fitting)
+    )
+    groups = [data.groups[group] for group in numbers(data.columns.group)]
+    assert [data.hosts[group.host] for group in groups] == [host for *_, host, _, _ in expected]
+    place_of = {field: place for place, field in enumerate(data.row_fields)}
+    shown = [(row[place_of["pid"]], row[place_of["capture"]]) for row in data.rows]
+    assert shown == [(at, file) for *_, at, file in expected[:3]]
+    lines = [data.lines[data.traces[group.trace].lines[0]] for group in groups]
+    assert all(
+        line.startswith(f"lib nova.so+0x{0x1000 + int(call[-1][0]) // 2:x} ") for line, call in zip(lines, expected)
+    )
+    assert any("too many for one page" in text for text in data.warnings) == (len(fitting) < len(every))
 
 
 def test_an_empty_capture_has_a_page() -> None:
-    data = page_data(reported(capture(rows=[])), "run.cap")
+    data = page_data(digested(reported(capture(rows=[]))))
 
     assert (data.calls, data.groups, data.rows, data.columns.shorter) == (0, [], [], "")
     assert "the capture holds no call" in data.warnings
@@ -125,14 +174,14 @@ def test_recorded_text_adds_no_element_and_the_policy_names_each_script() -> Non
     def made(text: str, maps: bytes) -> Elements:
         row = Row(comm=text.encode()[:15], process=text.encode()[:15])
         recorded = capture([row], [process(maps), stack(TEXT)], host=text, process_filters=(text.encode(),))
-        return Elements(page(reported(recorded), f"{text}.cap"))
+        return Elements(page(digested(reported(recorded), f"{text}.cap")))
 
     plain, evil = made("plain", EVIL_MAPS.replace(EVIL.encode(), b"plain")), made(EVIL, EVIL_MAPS)
 
     assert evil.names == plain.names
     assert "img" not in evil.names
     data, *scripts = evil.scripts
-    assert json.loads(data)["host"] == EVIL
+    assert json.loads(data)["hosts"] == [EVIL]
     allowed = [base64.b64encode(hashlib.sha256(script.encode()).digest()).decode() for script in scripts]
     assert re.findall(r"'sha256-(.*?)'", evil.policy) == allowed
     assert evil.policy.startswith("default-src 'none'; ")

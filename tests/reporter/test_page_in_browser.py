@@ -332,7 +332,7 @@ def test_the_table_says_how_many_calls_it_leaves_out(browser: Browser, tmp_path:
 
 
 def test_hostile_names_are_text(mixed_page: Browser) -> None:
-    assert mixed_page.texts("#host") == [EVIL]
+    assert mixed_page.texts("#where") == [EVIL]
     assert mixed_page.driver.title.endswith(f"slow HTTP calls on {EVIL}")
     assert EVIL[:15] in mixed_page.texts("#by-process tbody th")
     assert "\\x1b[31m\\xff;" in mixed_page.texts("#by-process tbody th")

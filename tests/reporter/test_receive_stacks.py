@@ -8,10 +8,9 @@ from typing import Any
 
 import pytest
 from recordings import TEXT, Row, capture, process, stack
-from reports import reported, text_lines
+from reports import folded_lines, reported, text_lines
 
 from httpcapture import Stack, StackStatus
-from httpreport.fold import folded
 from httpreport.json_report import document
 from httpreport.report import naming
 from httpreport.symbolize import Symbolizer
@@ -81,7 +80,7 @@ def test_frames_are_counted_as_often_as_they_are_shown() -> None:
 
 def test_folded_stacks_are_those_of_the_side_that_sends() -> None:
     alone = replace(CALL, receive_stack_status=StackStatus.NOT_TAKEN)
-    assert list(folded(reported(capture_of(CALL)))) == list(folded(reported(capture_of(alone))))
+    assert folded_lines(reported(capture_of(CALL))) == folded_lines(reported(capture_of(alone)))
 
 
 def test_a_stack_is_unwound_once_whatever_its_sides(monkeypatch: pytest.MonkeyPatch) -> None:

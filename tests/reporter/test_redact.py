@@ -18,7 +18,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from recordings import MS, PROCESS_START_NS, STARTED_NS, TEXT, Row, capture, completion, packed_address, process, stack
 from redactions import redacted
-from reports import no_binary, reported, text_lines
+from reports import digested, folded_lines, no_binary, reported, text_lines
 
 from httpcapture import Calls, Completions, End, JitMap, Lost, Module, Reader, Record, Section, StackStatus
 from httpcapture.frames import FrameReader
@@ -26,8 +26,8 @@ from httpreport import __version__, payload
 from httpreport.cautions import Cause
 from httpreport.digest import digest_of
 from httpreport.errors import ReportError
-from httpreport.exports.files import EXPORTS
-from httpreport.fold import folded
+from httpreport.exports.files import EXPORTS, Drawn
+from httpreport.exports.table import lines
 from httpreport.json_report import document
 from httpreport.main import main
 from httpreport.recording import Nothing, load
@@ -163,9 +163,10 @@ def outputs(data: bytes) -> dict[str, list[bytes]]:
     report = replace(report, cautions=[caution for caution in report.cautions if caution.cause is not Cause.REDACTED])
     report = replace(report, recording=replace(report.recording, meta=replace(report.recording.meta, host="any")))
     report.recording.calls["cgroup"] = 0
-    made = {export.name: b"".join(export.pieces(report, "run.cap", Weight.TIME)).splitlines() for export in EXPORTS}
-    texts = {"text": text(report, "run.cap"), "folded": folded(report), "json": document(report, "run.cap")}
-    return {**made, **{name: "\n".join(lines).encode().splitlines() for name, lines in texts.items()}}
+    drawn = Drawn(digested(report), [line for _, line in lines(report, "run.cap")], Weight.TIME)
+    made = {export.name: b"".join(export.pieces(drawn)).splitlines() for export in EXPORTS}
+    texts = {"text": text(report, "run.cap"), "folded": folded_lines(report), "json": document(report, "run.cap")}
+    return {**made, **{name: "\n".join(pieces).encode().splitlines() for name, pieces in texts.items()}}
 
 
 def test_every_output_of_a_real_capture_is_the_same() -> None:

@@ -16,7 +16,7 @@ from compiled import JIT, compiled
 from live import LIMITS, Taken, taken
 from recordings import PROCESS_START_NS, STARTED_NS, Row, capture, process, stack
 from redactions import redacted, traces
-from reports import reported, text_lines
+from reports import digested, folded_lines, reported, text_lines
 from rich.console import Console
 from stacks import blocked
 
@@ -24,7 +24,6 @@ from httpcapture import JitMap, MappedModule, Module, Process, Record, Section
 from httpreport import terminal
 from httpreport.binaries import Binaries
 from httpreport.elf import read_elf
-from httpreport.fold import folded
 from httpreport.report import Report, naming
 from httpreport.symbols import read_symbols
 from httpreport.trace import Frame, Incomplete, NoStack, StackTrace, Unnamed
@@ -201,7 +200,7 @@ def test_a_copy_that_ends_says_after_how_much(deep_stack: Taken, report_of: Call
     assert tuple(frame.address for frame in trace.frames) == deep_stack.expected[: len(trace.frames)]
     assert trace.incomplete is Incomplete.STACK_ENDED
     assert "    [the stack copy ended after 0.5 KiB]" in text_lines(report, "run.cap")
-    assert next(folded(report)).startswith("nova-api;[incomplete: the stack copy ended];deep;")
+    assert folded_lines(report)[0].startswith("nova-api;[incomplete: the stack copy ended];deep;")
 
 
 def test_without_a_copy_frame_pointers_are_all_and_the_reason_is_said(deep_stack: Taken, traced: Traced) -> None:
@@ -236,7 +235,7 @@ def test_the_summary_counts_what_is_whole_and_why_the_others_are_not(
     report = report_of(capture(rows, deep_stack.records(short), limits=LIMITS))
 
     console = Console(record=True, file=io.StringIO(), width=200)
-    terminal.print_summary(console, report, "run.cap")
+    terminal.print_summary(console, digested(report))
 
     assert "stack traces: 1 of 3 whole; others: 2 the stack copy ended\n" in console.export_text()
 

@@ -10,12 +10,11 @@ from pathlib import Path
 
 import numpy as np
 from recordings import MS, PATH, STARTED_NS, TEXT, Row, capture, completion, process, stack
-from reports import reported, text_lines
+from reports import folded_lines, reported, text_lines
 
 from httpcapture import Lost, Module, Outcome, Record, Role, StackStatus
 from httpreport.binary import Binary
 from httpreport.elf import Elf, Segment
-from httpreport.fold import folded
 from httpreport.report import Report
 from httpreport.symbols import SYMBOL, SymbolTable
 
@@ -91,7 +90,7 @@ def test_stack_traces() -> None:
 
 
 def test_folded() -> None:
-    compare("stacks.folded", list(folded(one_of_everything())))
+    compare("stacks.folded", folded_lines(one_of_everything()))
 
 
 def test_the_block_of_the_specification_to_the_letter() -> None:

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable
 from typing import Any, Callable, NamedTuple, TypeVar
 
 import click
 
 from .. import __version__
-from ..clean import printable
+from ..digest import Digest
 from ..page import page
-from ..report import Report
-from ..samples import Weight, samples
+from ..samples import Weight
+from ..summary import name, selections
 from .firefox import firefox
 from .pprof import pprof
 from .speedscope import speedscope
@@ -22,12 +21,25 @@ from .table import table
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 
+class Drawn(NamedTuple):
+    """What an export is made from: the digest of all captures, the lines of their calls for --csv, the longest call
+    first, and what the width of a box is."""
+
+    whole: Digest
+    lines: Iterable[str]
+    weight: Weight
+
+    @property
+    def title(self) -> str:
+        return f"{name(self.whole)}: {selections(self.whole.captures)}"
+
+
 class Export(NamedTuple):
-    """`pieces` gets the report, the name of its capture and the weight, and gives what to write, piece by piece."""
+    """`pieces` gives what to write, piece by piece."""
 
     name: str
     help: str
-    pieces: Callable[[Report, str, Weight], Iterable[bytes]]
+    pieces: Callable[[Drawn], Iterable[bytes]]
 
     @property
     def option(self) -> str:
@@ -38,34 +50,33 @@ def _text(pieces: Iterable[str], end: str = "") -> Iterable[bytes]:
     return ((piece + end).encode("utf-8", "backslashreplace") for piece in pieces)
 
 
-def _title(report: Report, capture: str) -> str:
-    return f"{printable(os.path.basename(capture))}: {report.selection}"
+def _html(drawn: Drawn) -> Iterable[bytes]:
+    return _text([page(drawn.whole)], "\n")
 
 
-def _html(report: Report, capture: str, _: Weight) -> Iterable[bytes]:
-    return _text([page(report, capture)], "\n")
+def _svg(drawn: Drawn) -> Iterable[bytes]:
+    return _text(svg(drawn.whole.samples, drawn.weight, drawn.title), "\n")
 
 
-def _svg(report: Report, capture: str, weight: Weight) -> Iterable[bytes]:
-    return _text(svg(samples(report), weight, _title(report, capture)), "\n")
+def _speedscope(drawn: Drawn) -> Iterable[bytes]:
+    return _text(speedscope(drawn.whole.samples, drawn.weight, drawn.title, f"httpreport {__version__}"))
 
 
-def _speedscope(report: Report, capture: str, weight: Weight) -> Iterable[bytes]:
-    return _text(speedscope(samples(report), weight, _title(report, capture), f"httpreport {__version__}"))
+def _pprof(drawn: Drawn) -> Iterable[bytes]:
+    return [pprof(drawn.whole.samples, _started_ns(drawn))]
 
 
-def _pprof(report: Report, _: str, __: Weight) -> Iterable[bytes]:
-    recording = report.recording
-    return [pprof(samples(report), recording.meta.started_realtime_ns)]
+def _firefox(drawn: Drawn) -> Iterable[bytes]:
+    exporter = f"httpreport {__version__}"
+    return _text(firefox(drawn.whole.samples, drawn.weight, drawn.title, exporter, _started_ns(drawn)))
 
 
-def _firefox(report: Report, capture: str, weight: Weight) -> Iterable[bytes]:
-    started_ns = report.recording.meta.started_realtime_ns
-    return _text(firefox(samples(report), weight, _title(report, capture), f"httpreport {__version__}", started_ns))
+def _csv(drawn: Drawn) -> Iterable[bytes]:
+    return _text(table(drawn.lines), "\r\n")
 
 
-def _csv(report: Report, _: str, __: Weight) -> Iterable[bytes]:
-    return _text(table(report), "\r\n")
+def _started_ns(drawn: Drawn) -> int:
+    return min(facts.started_realtime_ns for facts in drawn.whole.captures)
 
 
 EXPORTS = (

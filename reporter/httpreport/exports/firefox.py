@@ -1,4 +1,4 @@
-"""The Firefox Profiler's processed profile: a track for each process, a sample for each of its stacks.
+"""The Firefox Profiler's processed profile: a track for each process of each host, a sample for each of its stacks.
 
 A sample weighs the time or the number of its calls, and begins where the one before ends: a track is as long as its
 calls took together, and does not tell when they were.
@@ -33,7 +33,7 @@ def firefox(
     tables = _Tables()
     by_process: dict[str, list[Sample]] = {} if samples else {"[no calls]": []}  # the profiler wants a track
     for sample in samples:
-        by_process.setdefault(sample.process or "[no name]", []).append(sample)
+        by_process.setdefault(sample.of, []).append(sample)
     threads = [_thread(process, of_process, weight, tables) for process, of_process in by_process.items()]
     shared = tables.columns()
     document = {
@@ -67,7 +67,7 @@ def _thread(process: str, samples: Sequence[Sample], weight: Weight, tables: _Ta
     """The profiler wants a thread of a process. One of a name stands for all processes of that name, so the name is its
     pid and tid as well, which may be texts. The last sample is empty: it tells where the one before ends."""
     scale = 1e6 if weight is Weight.TIME else 1
-    weights = [sample.weight(weight) / scale for sample in samples]
+    weights = [weight.of(sample.sums) / scale for sample in samples]
     return {
         "name": process,
         "processName": process,
@@ -81,7 +81,7 @@ def _thread(process: str, samples: Sequence[Sample], weight: Weight, tables: _Ta
         "unregisterTime": None,
         "pausedRanges": [],
         "samples": {
-            "stack": [*(tables.stack(sample.places) for sample in samples), None],
+            "stack": [*(tables.stack(sample.stack.places) for sample in samples), None],
             "time": [0, *accumulate(weights)],
             "weight": [*weights, 0],
             "weightType": _WEIGHT_TYPE[weight],

@@ -1,8 +1,8 @@
 """pprof's format: a gzip-compressed protocol buffer `perftools.profiles.Profile`.
 
-Two values a sample, `calls/count` and `time/nanoseconds` (the default), and the label `process`. What is written needs
-three parts of the wire format (varints, strings, messages), so it is done here: the protobuf library would want
-generated code that fits its own version.
+Two values a sample, `calls/count` and `time/nanoseconds` (the default), and the labels `process` and `host`. What is
+written needs three parts of the wire format (varints, strings, messages), so it is done here: the protobuf library
+would want generated code that fits its own version.
 
 Sources: https://github.com/google/pprof/blob/main/proto/profile.proto,
 https://protobuf.dev/programming-guides/encoding.
@@ -50,10 +50,14 @@ class _Profile:
         return self.strings.setdefault(text, len(self.strings))
 
     def sample(self, sample: Sample) -> bytes:
-        locations = [self._location(activation) for activation in _activations(sample.places)]
-        label = _message((1, self.string("process")), (2, self.string(sample.process)))
-        values = _packed([sample.calls, sample.time_ns])
-        return _message((1, _packed(reversed(locations))), (2, values), (3, label))
+        host, process, places = sample.stack
+        locations = [self._location(activation) for activation in _activations(places)]
+        values = _packed([sample.sums.calls, sample.sums.time_ns])
+        labels = ((3, self._label(*label)) for label in (("process", process), ("host", host)))
+        return _message((1, _packed(reversed(locations))), (2, values), *labels)
+
+    def _label(self, key: str, value: str) -> bytes:
+        return _message((1, self.string(key)), (2, self.string(value)))
 
     def _location(self, activation: tuple[Place, ...]) -> int:
         if activation not in self.locations:
@@ -63,7 +67,7 @@ class _Profile:
             number = len(self.locations) + 1
             self._ids[activation] = number
             self.locations[activation] = _message(
-                (1, number), (2, mapping), (3, outer.address), *((4, line) for line in lines)
+                (1, number), (2, mapping), (3, outer.file_offset), *((4, line) for line in lines)
             )
         return self._ids[activation]
 

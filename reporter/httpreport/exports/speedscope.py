@@ -1,4 +1,4 @@
-"""speedscope's own file format: a sampled profile for each process.
+"""speedscope's own file format: a sampled profile for each process of each host.
 
 Source: https://www.speedscope.app/file-format-schema.json.
 """
@@ -20,8 +20,8 @@ def speedscope(samples: Sequence[Sample], weight: Weight, title: str, exporter: 
     numbers: dict[_Key, int] = {}
     by_process: dict[str, list[Sample]] = {}
     for sample in samples:
-        by_process.setdefault(sample.process, []).append(sample)
-    profiles = [_profile(process, of_process, weight, numbers) for process, of_process in by_process.items()]
+        by_process.setdefault(sample.of, []).append(sample)
+    profiles = [_profile(name, those, weight, numbers) for name, those in by_process.items()]
     document = {
         "$schema": SCHEMA,
         "name": title,
@@ -32,12 +32,12 @@ def speedscope(samples: Sequence[Sample], weight: Weight, title: str, exporter: 
     yield from json.JSONEncoder().iterencode(document)
 
 
-def _profile(process: str, samples: Sequence[Sample], weight: Weight, numbers: dict[_Key, int]) -> dict[str, Any]:
-    weights = [sample.weight(weight) for sample in samples]
-    stacks = [[numbers.setdefault(_key(place), len(numbers)) for place in sample.places] for sample in samples]
+def _profile(name: str, samples: Sequence[Sample], weight: Weight, numbers: dict[_Key, int]) -> dict[str, Any]:
+    weights = [weight.of(sample.sums) for sample in samples]
+    stacks = [[numbers.setdefault(_key(place), len(numbers)) for place in sample.stack.places] for sample in samples]
     return {
         "type": "sampled",
-        "name": process,
+        "name": name,
         "unit": "nanoseconds" if weight is Weight.TIME else "none",
         "startValue": 0,
         "endValue": sum(weights),

@@ -1,8 +1,9 @@
 """A flame graph as one static SVG: no script, so it may be mailed, printed or put into a wiki.
 
-The outermost frame is at the bottom, above the process's name; a box is as wide as the time that calls waited in it and
-in what it called, or as their number. Boxes stand in the order of their names, as flamegraph.pl has them. A box's
-colour is that of its module, and its whole text is in the tooltip (`<title>`) that every browser shows.
+The outermost frame is at the bottom, above the process's name and, where there are several, the host's; a box is as
+wide as the time that calls waited in it and in what it called, or as their number. Boxes stand in the order of their
+names, as flamegraph.pl has them. A box's colour is that of its module, and its whole text is in the tooltip (`<title>`)
+that every browser shows.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from dataclasses import dataclass, field
 from xml.sax.saxutils import escape
 
 from ..samples import Place, Sample, Weight
+from ..sums import Sums
 
 WIDTH, ROW, MARGIN, TOP = 1200, 17, 10, 44  # pixels
 CHARACTER = 7.2  # of the 12 px font, pixels
@@ -30,16 +32,8 @@ _TEXT = '<text x="{x:.1f}" y="{y}">{text}</text></g>'
 @dataclass
 class _Node:
     place: Place
-    time_ns: int = 0
-    calls: int = 0
+    sums: Sums = field(default_factory=Sums)
     children: dict[str, _Node] = field(default_factory=dict)
-
-    def add(self, sample: Sample) -> None:
-        self.time_ns += sample.time_ns
-        self.calls += sample.calls
-
-    def weight(self, weight: Weight) -> int:
-        return self.time_ns if weight is Weight.TIME else self.calls
 
     def child(self, place: Place) -> _Node:
         return self.children.setdefault(place.label, _Node(place))
@@ -50,13 +44,13 @@ def svg(samples: Sequence[Sample], weight: Weight, title: str) -> Iterator[str]:
     root = _tree(samples)
     boxes = list(_boxes(root, weight))
     height = TOP + MARGIN + ROW * (1 + max(depth for _, depth, _ in boxes))
-    subtitle = f"{_milliseconds(root.time_ns)} in {root.calls:,} calls; a box is as wide as its {weight.value}"
+    subtitle = f"{_milliseconds(root.sums)} in {root.sums.calls:,} calls; a box is as wide as its {weight.value}"
     yield _HEAD.format(width=WIDTH, height=height, margin=MARGIN, title=escape(title), subtitle=escape(subtitle))
-    scale = (WIDTH - 2 * MARGIN) / max(root.weight(weight), 1)
+    scale = (WIDTH - 2 * MARGIN) / max(weight.of(root.sums), 1)
     for node, depth, start in boxes:
-        width = node.weight(weight) * scale
+        width = weight.of(node.sums) * scale
         if width >= NARROWEST:
-            yield _box(node, MARGIN + start * scale, height - MARGIN - (depth + 1) * ROW, width, root.time_ns)
+            yield _box(node, MARGIN + start * scale, height - MARGIN - (depth + 1) * ROW, width, root.sums)
     yield "</svg>"
 
 
@@ -64,10 +58,10 @@ def _tree(samples: Sequence[Sample]) -> _Node:
     root = _Node(Place("all"))
     for sample in samples:
         node = root
-        node.add(sample)
-        for place in (Place(sample.process), *sample.places):
+        node.sums += sample.sums
+        for place in (*map(Place, sample.above), *sample.stack.places):
             node = node.child(place)
-            node.add(sample)
+            node.sums += sample.sums
     return root
 
 
@@ -80,12 +74,13 @@ def _boxes(root: _Node, weight: Weight) -> Iterator[tuple[_Node, int, int]]:
         for label in sorted(node.children):
             child = node.children[label]
             waiting.append((child, depth + 1, start))
-            start += child.weight(weight)
+            start += weight.of(child.sums)
 
 
-def _box(node: _Node, x: float, y: int, width: float, whole_ns: int) -> str:
-    share = f"{_milliseconds(node.time_ns)}, {node.time_ns / max(whole_ns, 1):.1%}, {node.calls:,} calls"
-    title = "\n".join(filter(None, (node.place.label, node.place.module, share)))
+def _box(node: _Node, x: float, y: int, width: float, whole: Sums) -> str:
+    share = node.sums.time_ns / max(whole.time_ns, 1)
+    said = f"{_milliseconds(node.sums)}, {share:.1%}, {node.sums.calls:,} calls"
+    title = "\n".join(filter(None, (node.place.label, node.place.module, said)))
     fits = int((width - 6) / CHARACTER)
     label = node.place.label
     text = "" if fits < 3 else label if len(label) <= fits else label[: fits - 2] + ".."
@@ -101,5 +96,5 @@ def _colour(place: Place) -> str:
     return f"hsl({hue} 65% 78%)"
 
 
-def _milliseconds(time_ns: int) -> str:
-    return f"{time_ns / 1e6:,.2f} ms"
+def _milliseconds(sums: Sums) -> str:
+    return f"{sums.time_ns / 1e6:,.2f} ms"

@@ -1,4 +1,4 @@
-"""Comma-separated values (RFC 4180): a line for each call, the longest first, with a header line.
+"""Comma-separated values (RFC 4180): a header line, then a line for each call, the longest first.
 
 Text that a spreadsheet would take for a formula gets a `'` before it: whoever names a process does not choose what runs
 on the machine where the table is opened.
@@ -15,18 +15,24 @@ from ..clean import comm, printable
 from ..report import Report
 
 COLUMNS = (
-    *("start", "pid", "tid", "comm", "process", "role", "outcome", "kind", "method", "status"),
+    *("host", "capture", "start", "pid", "tid", "comm", "process", "role", "outcome", "kind", "method", "status"),
     *("source_address", "source_port", "destination_address", "destination_port"),
     *("duration_ns", "request_ns", "wait_ns", "response_ns", "sent", "received", "stack_id", "leaf"),
 )
 FORMULA = ("=", "+", "-", "@")
 
 
-def table(report: Report) -> Iterator[str]:
-    """The lines, without newlines."""
+def table(lines: Iterable[str]) -> Iterator[str]:
+    """All lines, without newlines; `lines` are those of the calls."""
     yield _line(COLUMNS)
+    yield from lines
+
+
+def lines(report: Report, capture: str) -> Iterator[tuple[Call, str]]:
+    """Each listed call and its line. `capture` is the name of the file that the report is about."""
+    of = (printable(report.recording.meta.host), printable(capture))
     for call, trace, _ in report.calls():
-        yield _line(map(_cell, _row(report, call, trace)))
+        yield call, _line(map(_cell, (*of, *_row(report, call, trace))))
 
 
 def _row(report: Report, call: Call, trace: int) -> Iterator[object]:

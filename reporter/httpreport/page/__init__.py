@@ -1,6 +1,6 @@
 """The page: one HTML file that shows a report and filters it again, without a network and without this program.
 
-`page` is what callers use. `data` turns a report into the values that the page needs, `columns` packs what there is of
+`page` is what callers use. `data` turns a digest into the values that the page needs, `columns` packs what there is of
 every call, `document` puts both into page.html, with page.css, the scripts (*.js) and the libraries in vendor/.
 """
 

@@ -2,10 +2,11 @@
 
 const ROWS_AT_A_TIME = 25;
 
-// The columns: `value` of a call is what it is sorted by, and shown unless `show` says otherwise.
-const COLUMNS = [
+// The columns, that of the host only where there are several: `value` of a call is what it is sorted by, and shown unless `show` says otherwise.
+const ALL_COLUMNS = [
   { title: "Duration", kind: "number", value: (call) => call.duration, show: (call) => milliseconds(call.duration) },
   { title: "Started (UTC)", kind: "start", value: ({ row }) => row.start, show: ({ row }) => row.start.slice(11, 23) },
+  { title: "Host", kind: "host name", value: (call) => call.host },
   { title: "Process", kind: "name", value: (call) => call.process },
   { title: "Role", kind: "role", value: (call) => call.role },
   { title: "Peer", kind: "name", value: (call) => call.peer },
@@ -16,12 +17,12 @@ const COLUMNS = [
 // A call in full, in words; `place` counts from the slowest call.
 function describeCall(page, calls, place) {
   const row = Object.fromEntries(page.row_fields.map((name, i) => [name, page.rows[place][i]]));
-  const [process, thread, role, peer, trace] = page.groups[calls.group[place]];
-  const linesOf = (place) => page.traces[place]?.lines.map((line) => page.lines[line]) ?? [];
+  const [process, thread, role, peer, trace, host] = page.groups[calls.group[place]];
+  const linesOf = (place) => page.traces[place]?.[1].map((line) => page.lines[line]) ?? [];
   const lines = linesOf(trace), receiveLines = linesOf(row.receive_trace);
   const request = [row.method, row.status || ""].filter(Boolean).join(" ") || row.kind;
   const names = { process: page.names[process][0], thread: page.names[thread][0] };
-  const words = { ...names, role: page.roles[role], peer: page.peers[peer], request };
+  const words = { ...names, role: page.roles[role], peer: page.peers[peer], request, host: page.hosts[host] };
   const searched = [...Object.values(words), row.outcome, row.kind, row.pid, row.source, row.destination, ...lines,
     ...receiveLines];
   return { place, row, lines, receiveLines, ...words, duration: calls.duration[place],
@@ -31,6 +32,7 @@ function describeCall(page, calls, place) {
 // Returns the function that shows a selection; `parts` are the elements of the page.
 function callsTable(parts, page, calls) {
   const described = page.rows.map((_, place) => describeCall(page, calls, place));
+  const COLUMNS = ALL_COLUMNS.filter(({ title }) => title !== "Host" || page.hosts.length > 1);
   let selected = null, sorted = { column: COLUMNS[0], down: true }, most = ROWS_AT_A_TIME;
 
   const heads = COLUMNS.map((column) => make("th", { scope: "col", class: column.kind },
@@ -95,6 +97,7 @@ function callsTable(parts, page, calls) {
     const facts = [
       `PID ${row.pid}, TID ${row.tid}, thread ${call.thread}, ${call.role}, ${row.kind}, ${row.outcome}`,
       `${row.source} to ${row.destination}, started ${row.start}`,
+      ...(page.origins.length > 1 ? [`Host ${call.host}, capture ${row.capture}`] : []),
       `${count(row.sent, "byte")} sent, ${count(row.received, "byte")} received`,
       `${request}: ${milliseconds(row.request_ns)}, waited: ${milliseconds(row.wait_ns)}, `
         + `${response.toLowerCase()}: ${row.outcome === "answered" ? answer : "nothing"}`,

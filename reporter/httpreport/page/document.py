@@ -16,16 +16,16 @@ import re
 from dataclasses import is_dataclass
 from typing import Any
 
-from ..report import Report
+from ..digest import Digest
 from .data import Page, page_data
 
 LIBRARIES = ("d3", "d3-flame-graph")
 SCRIPTS = ("selection.js", "format.js", "latency.js", "groups.js", "flame.js", "calls.js", "main.js")
 
 
-def page(report: Report, capture: str) -> str:
-    """The page. `capture` is the name of the file that the report is about."""
-    return document(page_data(report, capture))
+def page(whole: Digest) -> str:
+    """The page. The digest has to be one with the slowest calls."""
+    return document(page_data(whole))
 
 
 def document(data: Page) -> str:
@@ -33,7 +33,7 @@ def document(data: Page) -> str:
     own = "\n".join(map(_file, SCRIPTS))
     parts = {
         "policy": _policy([*libraries, own]),
-        "title": html.escape(f"{data.file} - slow HTTP calls on {data.host}"),
+        "title": html.escape(f"{data.name} - slow HTTP calls on {data.where}"),
         "style": _file("page.css"),
         "libraries": "\n".join(f"<script>{library}</script>" for library in libraries),
         "licences": html.escape("\n\n".join(_file(f"vendor/{name}.LICENSE") for name in LIBRARIES)),

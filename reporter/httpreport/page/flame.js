@@ -2,12 +2,12 @@
 
 const COLOURS = 7, ROW_HEIGHT = 20, NARROWEST = 0.75; // pixels: narrower frames are left out until they are zoomed
 
-// A tree of {name, module, value (ns), count, children} of all selected calls. From the root, the process is outermost;
-// from the leaf, callers hang below what they called.
+// A tree of {name, module, value (ns), count, children} of all selected calls. From the root, the process is outermost,
+// but for the host where there are several; from the leaf, callers hang below what they called.
 function flameTree(page, selected, fromLeaf) {
   const root = { name: "all", module: 0, value: 0, count: 0, below: new Map() };
-  for (const { process, trace, value, calls } of stacks(page, selected)) {
-    const path = [[page.names[process][0], 0], ...page.traces[trace].labels.map((label) => page.labels[label])];
+  for (const { above, trace, value, calls } of stacks(page, selected)) {
+    const path = [...above.map((name) => [name, 0]), ...page.traces[trace][0].map((label) => page.labels[label])];
     if (fromLeaf) path.reverse();
     let node = root;
     node.value += value;
@@ -21,13 +21,14 @@ function flameTree(page, selected, fromLeaf) {
   return root;
 }
 
-// The stack traces of each process, with the time and the count of their calls.
+// The stack traces of each process of each host, with the time and the count of their calls.
 function stacks(page, selected) {
   const found = new Map();
-  page.groups.forEach(([process, , , , trace], group) => {
+  page.groups.forEach(([process, , , , trace, host], group) => {
     if (!selected.counts[group]) return;
-    const key = process * page.traces.length + trace;
-    if (!found.has(key)) found.set(key, { process, trace, value: 0, calls: 0 });
+    const key = (host * page.names.length + process) * page.traces.length + trace;
+    const above = [...(page.hosts.length > 1 ? [page.hosts[host]] : []), page.names[process][0]];
+    if (!found.has(key)) found.set(key, { above, trace, value: 0, calls: 0 });
     found.get(key).value += selected.times[group];
     found.get(key).calls += selected.counts[group];
   });
@@ -46,7 +47,7 @@ const childrenOf = (node) => (node.children ??= [...node.below.values()].sort((a
 function moduleColours(page, everything) {
   const times = page.modules.map((name, module) => ({ name, module, time: 0 }));
   for (const { trace, value } of stacks(page, everything)) {
-    const modules = new Set(page.traces[trace].labels.map((label) => page.labels[label][1]));
+    const modules = new Set(page.traces[trace][0].map((label) => page.labels[label][1]));
     modules.forEach((module) => (times[module].time += value));
   }
   const ranked = times.filter(({ name }) => name).sort((a, b) => b.time - a.time);

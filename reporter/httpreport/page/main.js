@@ -3,12 +3,13 @@
 const NAMES_LISTED = 20, PEERS_OFFERED = 1000;
 
 const page = JSON.parse(byId("data").textContent);
-const calls = unpackCalls(page);
+const calls = unpackCalls(page), several = page.hosts.length > 1;
 const slowest = calls.duration[0] ?? page.floor_ns;
 const shortest = Math.max(1000, calls.duration.at(-1) ?? page.floor_ns); // a logarithm needs a positive one
 const range = [shortest, Math.max(slowest, shortest * 1.1)];
 
-const [slider, threshold, process, role, peer] = ["slider", "threshold", "process", "role", "peer"].map(byId);
+const [slider, threshold, host, process, role, peer] =
+  ["slider", "threshold", "host", "process", "role", "peer"].map(byId);
 const LAST = Number(slider.max);
 const positions = d3.scaleLog(range, [0, LAST]).clamp(true);
 
@@ -38,6 +39,7 @@ function choose(control, name) {
 
 const showLatency = latencyPicture(
   { box: byId("latency"), said: byId("latency-shades"), line: byId("latency-at") }, page, calls, range);
+const showHosts = groupTable(byId("by-host"), "Host", range, (name) => name, (name) => choose(host, name));
 const showProcesses = groupTable(
   byId("by-process"), "Process", range, ([text]) => text, (name) => choose(process, asked(name)));
 const showPeers = groupTable(byId("by-peer"), "Peer", range, (name) => name, (name) => choose(peer, name));
@@ -49,7 +51,7 @@ const showFlame = flameGraph({
   found: byId("flame-found"),
   legend: byId("modules"),
   merges: document.getElementsByName("merge"),
-}, page, select(page, calls, { threshold: 0, process: "", role: "", peer: "" }));
+}, page, select(page, calls, { threshold: 0, process: "", role: "", peer: "", host: "" }));
 const showCalls = callsTable({
   head: document.querySelector("#calls-table thead tr"),
   body: document.querySelector("#calls-table tbody"),
@@ -60,10 +62,13 @@ const showCalls = callsTable({
 
 function showAll() {
   const atLeastNs = Math.max(page.floor_ns, typedNs());
-  const filter = { threshold: atLeastNs, process: process.value, role: role.value, peer: peer.value.trim() };
+  const filter = {
+    threshold: atLeastNs, process: process.value, role: role.value, peer: peer.value.trim(), host: host.value,
+  };
   const selected = select(page, calls, filter);
   showTotals(selected);
   showLatency(selected, filter.threshold);
+  if (several) showHosts(apart(page, calls, selected, 5, page.hosts), selected.time);
   showProcesses(apart(page, calls, selected, 0, page.names), selected.time);
   showPeers(apart(page, calls, selected, 3, page.peers), selected.time);
   showFlame(selected);
@@ -93,20 +98,23 @@ function soon() {
 
 slider.addEventListener("input", () => setThreshold(atPosition(Number(slider.value))));
 threshold.addEventListener("input", () => moveSlider(typedNs()));
-for (const control of [slider, threshold, process, role, peer]) control.addEventListener("input", soon);
+for (const control of [slider, threshold, host, process, role, peer]) control.addEventListener("input", soon);
 byId("filters").addEventListener("submit", (event) => event.preventDefault());
 byId("filters").addEventListener("reset", () => requestAnimationFrame(() => {
   setThreshold(page.floor_ns);
   showAll();
 }));
 
-const started = page.started.slice(0, 19).replace("T", " ");
-byId("host").textContent = page.host;
-byId("capture").textContent = `${page.file}, recorded by ${page.tool} from ${started} UTC, ${page.system}`;
+byId("where").textContent = page.where;
+byId("origins").append(...page.origins.map((text) => make("li", {}, text)));
+byId("captures").open = byId("captures-said").hidden = page.origins.length === 1;
+byId("captures-said").textContent = page.name;
+for (const part of document.querySelectorAll(".of-host")) part.hidden = !several;
 byId("warnings").append(...page.warnings.map((text) => make("li", {}, make("strong", {}, "Warning: "), text)));
 byId("warnings").hidden = !page.warnings.length;
 byId("facts").append(...page.facts.map((text) => make("li", {}, text)));
 byId("made").textContent = `Made by httpreport ${page.version}. One file: it fetches nothing and sends nothing.`;
+host.append(...page.hosts.map((name) => make("option", { value: name }, name)));
 role.append(...page.roles.map((name) => make("option", { value: name }, name)));
 byId("processes").append(...page.names.map(([text]) => make("option", { value: asked(text) })));
 byId("peers").append(...page.peers.slice(0, PEERS_OFFERED).map((name) => make("option", { value: name })));

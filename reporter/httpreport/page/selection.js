@@ -82,11 +82,12 @@ function atLeast(durations, threshold) {
   return from;
 }
 
-// The calls that pass `filter` {threshold, process, role, peer}: their places, and count and time of each group.
+// The calls that pass `filter` {threshold, process, role, peer, host}: their places, and count and time of each group.
 function select(page, calls, filter) {
   const named = page.names.map(nameMatcher(filter.process)), peered = page.peers.map(peerMatcher(filter.peer));
-  const passes = page.groups.map(([process, thread, role, peer]) =>
-    (named[process] || named[thread]) && peered[peer] && (!filter.role || page.roles[role] === filter.role));
+  const passes = page.groups.map(([process, thread, role, peer, , host]) =>
+    (named[process] || named[thread]) && peered[peer] && (!filter.role || page.roles[role] === filter.role)
+    && (!filter.host || page.hosts[host] === filter.host));
   const slow = atLeast(calls.duration, filter.threshold);
   const places = new Uint32Array(slow);
   const counts = new Float64Array(page.groups.length), times = new Float64Array(page.groups.length);

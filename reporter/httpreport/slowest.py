@@ -1,0 +1,196 @@
+"""The slowest calls of any number of captures, as far as the page (page/) shows calls one by one: a value that merges.
+
+Of each call it has three numbers: its duration, its start and its `Group`, what it has in common with others. Of the
+very slowest it also has a `Row`. Beyond MOST_CALLS the slowest are kept, of equally slow ones all or none: whoever
+applies a threshold of at least `floor_ns` gets what all calls would have given. So it grows with distinct groups only.
+
+All text is printable (`clean.py`).
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import islice
+from typing import Any, NamedTuple, Optional
+
+import numpy as np
+import numpy.typing as npt
+
+from httpcapture import Role
+
+from . import call as words
+from .call import Call, address_text, endpoint, moment, since_1970_ns
+from .calls import Array, duration_ns
+from .clean import frame, printable
+from .report import Report
+from .samples import places
+from .text import trace_lines
+from .trace import StackTrace
+
+MOST_CALLS = 1_500_000
+MOST_ROWS = 5_000
+CALL = np.dtype([("duration", "<u8"), ("start", "<i8"), ("group", "<u4")])  # ns; ns since 1970; number of a Group
+
+Places = npt.NDArray[np.intp]
+
+
+class Label(NamedTuple):
+    """A frame as a flame graph shows it, and its module's name, empty where there is none."""
+
+    text: str
+    module: str
+
+
+class Trace(NamedTuple):
+    """A stack trace, as a flame graph has it and as lines."""
+
+    labels: tuple[Label, ...]  # outermost first
+    lines: tuple[str, ...]  # leaf first
+
+
+class Group(NamedTuple):
+    """What its calls have in common."""
+
+    host: str
+    process: bytes
+    thread: bytes
+    role: int
+    peer: str
+    trace: Trace
+
+
+class Row(NamedTuple):
+    """A call in full. Times are ns, `start` is ISO 8601 in UTC; `method` is empty and `status` is 0 where none was
+    seen."""
+
+    start: str
+    pid: int
+    tid: int
+    method: str
+    status: int
+    outcome: str
+    kind: str
+    source: str
+    destination: str
+    request_ns: int
+    wait_ns: int
+    response_ns: int
+    response_end_known: bool
+    sent: int
+    received: int
+    stack_id: int  # in `capture`; 0: none
+    capture: str
+    receive_tid: int
+    receive_trace: Optional[Trace]  # where the receiving side differs
+
+
+@dataclass(frozen=True)
+class Slowest:
+    """Calls in `calls` (dtype CALL) are sorted, the longest first, of equally long ones the earliest; `rows` are the
+    first of them."""
+
+    calls: Array = field(default_factory=lambda: np.empty(0, CALL))
+    groups: Mapping[Group, int] = field(default_factory=dict)
+    rows: tuple[Row, ...] = ()
+    floor_ns: int = 0  # shorter calls were left out
+
+    def merge(self, other: Slowest) -> Slowest:
+        """Of the captures of both."""
+        groups = dict(self.groups)
+        numbers = np.array([groups.setdefault(group, len(groups)) for group in other.groups], np.uint32)
+        calls = np.concatenate([self.calls, other.calls])
+        calls["group"][len(self.calls) :] = numbers[other.calls["group"]]
+        rows = (*self.rows, *other.rows)
+        row_of = np.full(len(calls), len(rows))
+        row_of[: len(self.rows)] = np.arange(len(self.rows))
+        row_of[len(self.calls) :][: len(other.rows)] = np.arange(len(self.rows), len(rows))
+        order = np.lexsort((calls["start"], ~calls["duration"]))
+        calls, floor_ns = _fitting(calls[order], max(self.floor_ns, other.floor_ns))
+        return Slowest(calls, groups, tuple(rows[row] for row in row_of[order[: min(MOST_ROWS, len(calls))]]), floor_ns)
+
+
+def slowest_of(report: Report, capture: str) -> Slowest:
+    """`capture` is the name of the file that the report is about."""
+    meta, order = report.recording.meta, report.longest_first[: MOST_CALLS + 1]
+    recorded = report.recording.calls[order]
+    calls = np.empty(len(order), CALL)
+    calls["duration"] = duration_ns(recorded)
+    calls["start"] = recorded["t0"].astype(np.int64) + since_1970_ns(meta, 0)
+    calls, floor_ns = _fitting(calls, 0)
+    recorded = recorded[: len(calls)]
+    traces = list(map(_trace, report.traces))
+    groups, calls["group"] = _groups(printable(meta.host), recorded, traces, report.trace_of[order[: len(calls)]])
+    return Slowest(calls, groups, tuple(islice(_rows(report, capture, traces), min(MOST_ROWS, len(calls)))), floor_ns)
+
+
+def _fitting(calls: Array, floor_ns: int) -> tuple[Array, int]:
+    """The calls that there is room for, the longest first, and the ns from which on every one is there."""
+    if len(calls) > MOST_CALLS:
+        floor_ns = max(floor_ns, int(calls["duration"][MOST_CALLS]) + 1)
+    return calls[: int(np.count_nonzero(calls["duration"] >= np.uint64(floor_ns)))], floor_ns
+
+
+def _groups(host: str, calls: Array, traces: Sequence[Trace], trace_of: Places) -> tuple[Mapping[Group, int], Places]:
+    """The distinct groups, and for each call the number of its group."""
+    names, named = _distinct(np.concatenate([calls["process"], calls["comm"]]))
+    peers, peer_of = _peers(calls)
+    keys = [named[: len(calls)], named[len(calls) :], calls["role"].astype(np.intp), peer_of, trace_of]
+    group_of = keys[0]
+    for key in keys[1:]:
+        group_of = np.unique(group_of * (key.max(initial=0) + 1) + key, return_inverse=True)[1]
+    examples = np.unique(group_of, return_index=True)[1]
+    groups = [
+        Group(host, names[process], names[thread], role, peers[peer], traces[trace])
+        for process, thread, role, peer, trace in zip(*(key[examples].tolist() for key in keys))
+    ]
+    return {group: number for number, group in enumerate(groups)}, group_of
+
+
+def _distinct(values: npt.NDArray[Any]) -> tuple[list[Any], Places]:
+    distinct, inverse = np.unique(values, return_inverse=True)
+    return distinct.tolist(), inverse
+
+
+def _peers(calls: Array) -> tuple[list[str], Places]:
+    """Who was on the other side. Only a client's peer has a port of its own; others have another one each time."""
+    addresses, address_of = _distinct(calls["peer_address"])
+    ports = np.where(calls["role"] == Role.CLIENT, calls["peer_port"], 0)
+    peers, peer_of = _distinct(address_of << 16 | ports)
+    return [endpoint(address_text(addresses[peer >> 16]), peer & 0xFFFF) for peer in peers], peer_of
+
+
+def _trace(trace: StackTrace) -> Trace:
+    shown = places(trace)
+    labels = (Label(frame(place.label), os.path.basename(place.module or "")) for place in shown)
+    return Trace(tuple(labels), tuple(trace_lines(trace)))
+
+
+def _rows(report: Report, capture: str, traces: Sequence[Trace]) -> Iterator[Row]:
+    for call, _, receive_trace in report.calls():
+        yield _row(report, call, printable(capture), None if receive_trace is None else traces[receive_trace])
+
+
+def _row(report: Report, call: Call, capture: str, receive_trace: Trace | None) -> Row:
+    return Row(
+        start=moment(report.recording.meta, call.t0),
+        pid=call.pid,
+        tid=call.tid,
+        method=call.method.decode(),
+        status=call.status,
+        outcome=words.outcome(call),
+        kind=words.kind(call),
+        source=endpoint(*call.source),
+        destination=endpoint(*call.destination),
+        request_ns=call.t1 - call.t0,
+        wait_ns=call.t2 - call.t1,
+        response_ns=call.t3 - call.t2,
+        response_end_known=call.t3_known,
+        sent=call.sent,
+        received=call.received,
+        stack_id=report.stack_number(call),
+        capture=capture,
+        receive_tid=call.receive_tid,
+        receive_trace=receive_trace,
+    )
