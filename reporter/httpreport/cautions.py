@@ -18,17 +18,18 @@ NAMES_LISTED = 20
 
 
 class Cause(enum.Enum):
-    """What a caution is about; the value is its name in JSON."""
+    """What a caution is about, in the order in which they are said; the value is its name in JSON."""
 
+    PART = "part"
+    CUT_OFF = "cut_off"
+    LOST = "lost"
+    DAMAGE = "damage"
     THRESHOLD = "threshold"
     FILTER = "filter"
-    LOST = "lost"
-    CUT_OFF = "cut_off"
-    DAMAGE = "damage"
     NOTHING_KEPT = "nothing_kept"
     NOT_LISTED = "not_listed"
-    BINARIES = "binaries"
     REDACTED = "redacted"
+    BINARIES = "binaries"
 
 
 @dataclass(frozen=True)
@@ -40,6 +41,7 @@ class Caution:
 def cautions(recording: Recording, selection: Selection) -> list[Caution]:
     """Everything that the reader has to know before the first call."""
     return [
+        *_part(recording),
         *lacking(recording),
         *_threshold(recording, selection),
         *_filter(recording, selection),
@@ -78,13 +80,39 @@ def _cut_off(recording: Recording) -> list[Caution]:
     return []
 
 
+def _part(recording: Recording) -> list[Caution]:
+    number = recording.meta.part
+    text = beyond(number, number, goes_on(recording))
+    return [Caution(Cause.PART, text)] if text else []
+
+
+def goes_on(recording: Recording) -> bool:
+    """Whether another part follows (format/FORMAT.md, Parts of a recording)."""
+    return recording.end is not None and recording.end.reason == "rotated"
+
+
+def beyond(first: int, last: int, another_follows: bool) -> str | None:
+    """That there are parts of a recording before the first or behind the last one that is here."""
+    others = [*(["earlier"] if first > 1 else []), *(["later"] if another_follows else [])]
+    if not others:
+        return None
+    return f"only {numbered(first, last)} of the recording: calls of {' and '.join(others)} parts are missing here"
+
+
+def numbered(first: int, last: int) -> str:
+    return f"part {first:,}" if first == last else f"parts {first:,} to {last:,}"
+
+
 def times_of_losses(recording: Recording) -> dict[str, str]:
-    """To the second, by cause: the recorder looks at its counters once a second."""
-    times = {}
-    for cause, span in recording.lost_between.items():
-        first, last = (moment(recording.meta, at_ns)[: len("2026-11-22T19:06:48")] for at_ns in span)
-        times[cause] = f"{first} UTC" if first == last else f"{first} to {last} UTC"
-    return times
+    """By cause."""
+    spans = recording.lost_between.items()
+    return {cause: to_the_second(*(moment(recording.meta, at_ns) for at_ns in span)) for cause, span in spans}
+
+
+def to_the_second(first: str, last: str) -> str:
+    """From one ISO 8601 time to another, both UTC: the recorder looks at its counters once a second."""
+    first, last = (time[: len("2026-11-22T19:06:48")] for time in (first, last))
+    return f"{first} UTC" if first == last else f"{first} to {last} UTC"
 
 
 def _impossible(recording: Recording) -> list[Caution]:

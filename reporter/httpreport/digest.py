@@ -19,7 +19,7 @@ from httpcapture import CaptureError, Reader, open_capture
 from .binaries import Binaries
 from .call import Call, moment, since_1970_ns
 from .calls import add_up
-from .cautions import Cause, Caution, incomplete
+from .cautions import Cause, Caution, goes_on, incomplete
 from .clean import comm, printable
 from .debuginfod import Debuginfod
 from .errors import ReportError
@@ -27,6 +27,7 @@ from .exports import table
 from .json_report import document
 from .recording import load
 from .report import Naming, Report, make_report, naming
+from .runs import Facts, Run, runs_of
 from .samples import HostStack, Sample, places, samples
 from .selection import Filters, Selection
 from .slowest import Slowest, slowest_of
@@ -65,26 +66,6 @@ class CallByCall:
 
 
 @dataclass(frozen=True)
-class Facts:
-    """What is told of one capture by its name. All texts are safe to print."""
-
-    file: str
-    host: str
-    system: str
-    tool: str
-    started: str  # ISO 8601, UTC
-    started_realtime_ns: int  # the same since 1970
-    selection: str
-    threshold_ns: int  # of the selection
-    recorded: int
-    kept: int
-    listed: int
-    lost: Mapping[str, int]
-    complete: bool  # nothing was lost or cut off
-    cautions: tuple[Caution, ...]
-
-
-@dataclass(frozen=True)
 class Unreadable:
     """A capture that could not be read."""
 
@@ -106,6 +87,10 @@ class Digest:
     @property
     def hosts(self) -> list[str]:
         return sorted({facts.host for facts in self.captures})
+
+    @cached_property
+    def runs(self) -> list[Run]:
+        return runs_of(self.captures)
 
     @cached_property
     def samples(self) -> list[Sample]:
@@ -172,20 +157,29 @@ def binaries_of(request: Request) -> Binaries:
 
 
 def digest_of(report: Report, path: str, *, slowest: bool = False) -> Digest:
-    recording, host = report.recording, printable(report.recording.meta.host)
+    recording, meta, end = report.recording, report.recording.meta, report.recording.end
+    host = printable(meta.host)
     facts = Facts(
         file=printable(path),
         host=host,
-        system=f"Linux {printable(recording.meta.kernel)} {printable(recording.meta.arch)}",
-        tool=printable(recording.meta.tool),
-        started=moment(recording.meta, recording.meta.started_monotonic_ns),
-        started_realtime_ns=recording.meta.started_realtime_ns,
+        system=f"Linux {printable(meta.kernel)} {printable(meta.arch)}",
+        tool=printable(meta.tool),
+        run=(host, printable(meta.boot_id), printable(meta.run)) if meta.run else (host, printable(path)),
+        part=meta.part,
+        goes_on=goes_on(recording),
+        started=moment(meta, meta.started_monotonic_ns),
+        started_realtime_ns=meta.started_realtime_ns,
+        ended=moment(meta, end.at_ns) if end else None,
         selection=str(report.selection),
         threshold_ns=report.selection.threshold_ns,
         recorded=recording.recorded,
         kept=recording.kept,
         listed=len(recording.calls),
         lost={printable(cause): count for cause, count in recording.lost.items() if count},
+        lost_between={
+            printable(cause): (moment(meta, first), moment(meta, last))
+            for cause, (first, last) in recording.lost_between.items()
+        },
         complete=not incomplete(recording),
         cautions=tuple(report.cautions),
     )

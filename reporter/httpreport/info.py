@@ -12,7 +12,7 @@ from .binaries import Binaries
 from .call import moment
 from .calls import add_up
 from .carried import Wholes, to_elf
-from .cautions import incomplete, listed, times_of_losses
+from .cautions import goes_on, incomplete, listed, times_of_losses
 from .clean import printable
 from .digest import Request, binaries_of
 from .errors import ReportError
@@ -47,6 +47,8 @@ def _facts(recording: Recording) -> Iterator[tuple[str, str]]:
     yield "recorder", f"{printable(meta.tool)}, probes: {printable(meta.probes)}"
     if meta.redacted:
         yield "redacted", f"by {printable(meta.redacted)}"
+    if meta.part > 1 or goes_on(recording):
+        yield "part", f"{meta.part:,} of a recording" + (", another one follows" if goes_on(recording) else "")
     yield "started", moment(meta, meta.started_monotonic_ns)
     if end is not None:
         seconds = max(end.at_ns - meta.started_monotonic_ns, 0) / 1e9

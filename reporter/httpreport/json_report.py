@@ -54,6 +54,8 @@ def _head(report: Report, capture: str) -> dict[str, Any]:
             "started": moment(meta, meta.started_monotonic_ns),
             "threshold_ns": meta.threshold_ns,
             "process_filters": list(map(printable, meta.process_filters)),
+            "run": printable(meta.run),
+            "part": meta.part,
         },
         "selection": {
             "threshold_ns": report.selection.threshold_ns,

@@ -22,7 +22,7 @@ from typing import Callable
 from .digest import CallByCall, Digest, Request, digest
 from .errors import ReportError
 from .spool import merged
-from .summary import origins, warnings
+from .summary import kept, origins, warnings
 from .text import MEANING
 
 SUFFIX = ".cap"
@@ -112,8 +112,7 @@ def scratch(directory: str | None) -> Iterator[Path]:
 def text(whole: Digest, spools: Spools) -> Iterator[str]:
     """stack_traces.txt in pieces, none of which ends with a newline: the calls of all captures, the longest first."""
     yield from (f"Warning: {warning}" for warning in warnings(whole))
-    for origin, facts in zip(origins(whole), whole.captures):
-        yield f"{origin}: {facts.kept:,} of {facts.recorded:,} calls ({facts.selection})"
+    yield from (f"{origin}: {kept(run.parts)}" for origin, run in zip(origins(whole), whole.runs))
     yield f"{sum(facts.listed for facts in whole.captures):,} calls, the longest first"
     yield MEANING
     yield from ("\n" + block for block in merged(spools.written("text")))

@@ -7,8 +7,9 @@ import os
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 
-from .digest import Digest, Facts
+from .digest import Digest
 from .report import Naming
+from .runs import Facts, Run
 
 HOSTS_NAMED = 3
 
@@ -20,8 +21,9 @@ def summary(whole: Digest) -> list[str]:
 
 def name(whole: Digest) -> str:
     """Of what was reported."""
-    captures = whole.captures
-    return os.path.basename(captures[0].file) if len(captures) == 1 else f"{len(captures):,} captures"
+    if len(whole.captures) == 1:
+        return os.path.basename(whole.captures[0].file)
+    return together(whole.runs)
 
 
 def where(whole: Digest) -> str:
@@ -29,24 +31,35 @@ def where(whole: Digest) -> str:
     return ", ".join(whole.hosts) if len(whole.hosts) <= HOSTS_NAMED else f"{len(whole.hosts):,} hosts"
 
 
+def together(runs: Sequence[Run]) -> str:
+    """What several captures are."""
+    captures = sum(len(run.parts) for run in runs)
+    if captures == len(runs):
+        return f"{captures:,} capture{'' if captures == 1 else 's'}"
+    return (
+        f"recording of {captures:,} parts" if len(runs) == 1 else f"{len(runs):,} recordings in {captures:,} captures"
+    )
+
+
 def origins(whole: Digest) -> Iterator[str]:
-    """A line for each capture."""
-    for facts in whole.captures:
-        yield f"{facts.file}: recorded on {facts.host} ({facts.system}) by {facts.tool} from {facts.started}"
+    """A line for each recording."""
+    for run in whole.runs:
+        first, parts = run.first, f"{together([run])}, " if len(run.parts) > 1 else ""
+        yield f"{run.file}: {parts}recorded on {first.host} ({first.system}) by {first.tool} from {first.started}"
 
 
 def warnings(whole: Digest) -> Iterator[str]:
-    """One line each: what could not be read, and the cautions with their captures."""
+    """One line each: what could not be read, and what else there is to know, of several captures with their names."""
     for one in whole.unreadable:
         yield f"left out: {one.reason}"
     several = len(whole.captures) + len(whole.unreadable) > 1
-    for facts in whole.captures:
-        yield from (f"{facts.file}: {caution.text}" if several else caution.text for caution in facts.cautions)
+    for run in whole.runs:
+        yield from (f"{file}: {text}" if several else text for file, text in run.warnings())
 
 
 def incomplete(whole: Digest) -> bool:
     """What --strict refuses: something was lost, cut off or could not be read."""
-    return bool(whole.unreadable) or not all(facts.complete for facts in whole.captures)
+    return bool(whole.unreadable) or not all(run.complete for run in whole.runs)
 
 
 def kept(captures: Sequence[Facts]) -> str:

@@ -23,7 +23,7 @@ from .clean import comm, printable
 from .digest import Digest
 from .fold import folded_sums
 from .samples import Weight
-from .summary import kept, summary
+from .summary import kept, summary, together
 from .sums import PeerKey, Sums
 from .there import peer_text
 
@@ -70,8 +70,8 @@ def _kept(whole: Digest) -> Iterator[str]:
         yield f"{whole.captures[0].file}: {kept(whole.captures)}"
         return
     for host in whole.hosts:
-        captures = whole.of_host(host).captures
-        yield f"{host}: {kept(captures)}, captures: {len(captures):,}"
+        of_host = whole.of_host(host)
+        yield f"{host}: {kept(of_host.captures)}, {together(of_host.runs)}"
 
 
 def _print_tables(out: Console, whole: Digest) -> None:

@@ -34,6 +34,7 @@ CAPTURES = {
     "filtered": capture(ROWS, STACKS, process_filters=[b"nova*"]),
     "with receive stacks": capture([RECEIVED, Row(sequence=1, stack_status=StackStatus.FAULT)], STACKS),
     "not all listed": capture(ROWS, STACKS),
+    "a part": capture(ROWS, STACKS, run="4f", part=2),
 }
 ASKED = {"filtered": ["-t", "1", "-p", "x"]}
 SHOWN: dict[str, Callable[[dict[str, Any]], object]] = {
@@ -45,6 +46,7 @@ SHOWN: dict[str, Callable[[dict[str, Any]], object]] = {
     "cut off": lambda report: causes(report) == ["cut_off"],
     "filtered": lambda report: causes(report) == ["threshold", "filter", "nothing_kept"],
     "with receive stacks": lambda report: [call["receive_trace"] for call in report["calls"]] == [1, None],
+    "a part": lambda report: causes(report) == ["part"] and report["capture"]["part"] == 2,
     "not all listed": lambda report: causes(report) == ["not_listed"] and len(report["calls"]) < len(ROWS),
 }
 """What a case is there for."""

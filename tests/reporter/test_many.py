@@ -14,15 +14,16 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from functools import reduce
 from pathlib import Path
+from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
 from hypothesis import given
 from hypothesis import strategies as st
-from recordings import MS, TEXT, Row, capture, process, stack
+from recordings import MS, STARTED_NS, TEXT, Row, capture, completion, process, stack
 from reports import folded_lines, no_binary
 
-from httpcapture import Reader
+from httpcapture import End, Lost, Reader, Record
 from httpreport import many, spool
 from httpreport.digest import Digest, digest_of
 from httpreport.fold import folded
@@ -122,7 +123,7 @@ def test_a_folder_is_one_report_by_host(fleet: Path, tmp_path: Path, jobs: int) 
     durations = [line.split(" ms")[0] for line in text.splitlines() if line.startswith("Duration: ") and " ms" in line]
     assert durations == [f"Duration: {ms}.00" for ms in (402, 401, 400, 302, 301, 300, 202, 201, 200)]
     assert text.count(f"\nHost: web-2, Capture: {fleet}/0.cap\n") == 3
-    assert "web-1: 6 of 6 calls kept (calls >= 100 ms), captures: 2\n" in result.stdout
+    assert "web-1: 6 of 6 calls kept (calls >= 100 ms), 2 captures\n" in result.stdout
     assert sorted(path.name for path in out.iterdir()) == ["stack_traces.txt", "stacks.folded"]
 
 
@@ -148,6 +149,120 @@ def test_the_json_of_several_is_that_of_each(fleet: Path) -> None:
 
     assert [one["file"] for one in several["unreadable"]] == [f"{fleet}/notes.txt"]
     assert several["reports"] == [json.loads(run(fleet / f"{n}.cap", "--json").stdout) for n in range(3)]
+
+
+HOUR_NS = 3_600_000_000_000
+
+
+@pytest.fixture
+def rotated(tmp_path: Path) -> Path:
+    """A recording of four parts, an hour each, of which the second and the last lost calls."""
+    folder = tmp_path / "rotated"
+    folder.mkdir()
+    for number in range(1, 5):
+        began, rows = STARTED_NS + (number - 1) * HOUR_NS, [Row(duration_ns=(100 * number + n) * MS) for n in range(3)]
+        lost = {"call_ring_full": number} if number % 2 == 0 else {}
+        end = End(began + HOUR_NS, "rotated" if number < 4 else "SIGINT", True, 3, 3, 0, lost)
+        realtime = 1_700_000_000 * 10**9 + (number - 1) * HOUR_NS
+        times: dict[str, Any] = {"started_monotonic_ns": began, "started_realtime_ns": realtime}
+        records: list[Record] = [process(), stack(TEXT), Lost(began + 60 * 1000 * MS, lost)]
+        data = capture(rows, records, end=end, run="4f", part=number, **times)
+        (folder / f"run.{number:05}.cap").write_bytes(data)
+    return folder
+
+
+def said_of(*captures: Path) -> tuple[list[str], list[str]]:
+    """The summary up to the tables, without warnings, and the warnings."""
+    folder = str(captures[0].parent if captures[0].is_file() else captures[0])
+    result = run(*captures, "--csv", f"{folder}/../run.csv", "-f")
+    assert result.exit_code == 0, result.output
+    lines = result.stdout.replace(f"{folder}/", "").split("\n\n")[0].splitlines()
+    warned = [line.removeprefix("warning: ") for line in lines if line.startswith("warning: ")]
+    return [line for line in lines if not line.startswith("warning: ")], warned
+
+
+def said_of_options(folder: Path, *options: str) -> list[str]:
+    """The warnings."""
+    lines = (
+        run(folder, *options, "--csv", folder.parent / "run.csv", "-f").stdout.replace(f"{folder}/", "").splitlines()
+    )
+    return [line.removeprefix("warning: ") for line in lines if line.startswith("warning: ")]
+
+
+def test_the_parts_of_a_recording_are_one(rotated: Path, tmp_path: Path) -> None:
+    summary, warned = said_of(rotated)
+    assert summary[:2] == [
+        "web-1: 12 of 12 calls kept (calls >= 100 ms), recording of 4 parts",
+        "lost: 6 call_ring_full",
+    ]
+    assert warned == [
+        "run.00001.cap to run.00004.cap: lost calls: 6 (the recorder could not keep up, "
+        "2023-11-14T23:14:20 to 2023-11-15T01:14:20 UTC): slow calls may be missing"
+    ]
+    assert run(rotated, "-o", tmp_path, "--html", tmp_path / "run.html").exit_code == 0
+    text = (tmp_path / "stack_traces.txt").read_text()
+    kept = "12 of 12 calls kept (calls >= 100 ms)"
+    assert "run.00004.cap: recording of 4 parts, recorded on web-1 (Linux 6.1.0-18-amd64 x86_64) by httprec" in text
+    assert f"{kept}\n12 calls, the longest first\n" in text
+    assert "<title>recording of 4 parts - slow HTTP calls on web-1</title>" in (tmp_path / "run.html").read_text()
+
+
+def test_parts_of_a_recording_that_are_not_here_are_said_with_what_follows(rotated: Path) -> None:
+    first, second, third, fourth = sorted(rotated.iterdir())
+
+    def missing(*captures: Path) -> list[str]:
+        return [line for line in said_of(*captures)[1] if "lost calls" not in line]
+
+    assert missing(first) == ["only part 1 of the recording: calls of later parts are missing here"]
+    assert missing(third) == ["only part 3 of the recording: calls of earlier and later parts are missing here"]
+    assert missing(fourth) == ["only part 4 of the recording: calls of earlier parts are missing here"]
+    assert missing(third, second) == [
+        "run.00002.cap to run.00003.cap: only parts 2 to 3 of the recording: calls of earlier and later parts are "
+        "missing here"
+    ]
+    assert missing(fourth, first) == [
+        "run.00001.cap to run.00004.cap: without parts 2 to 3 of the recording: calls of 2023-11-14T23:13:20 to "
+        "2023-11-15T01:13:20 UTC are missing in all figures"
+    ]
+    assert run(first, third, "-o", rotated, "--strict").exit_code == 3
+    again = rotated / "copy.cap"
+    again.write_bytes(third.read_bytes())
+    assert missing(*sorted(rotated.glob("*.cap"))) == [
+        "run.00001.cap to run.00004.cap: part 3 is here 2 times (copy.cap, run.00003.cap): "
+        "its calls are counted as often"
+    ]
+
+
+def test_what_all_parts_warn_of_is_said_once(rotated: Path) -> None:
+    assert [line for line in said_of_options(rotated, "-t", "50") if "threshold" in line] == [
+        "run.00001.cap to run.00004.cap: -t 50 is below the capture's threshold of 100 ms: "
+        "calls shorter than 100 ms were not recorded and are missing here"
+    ]
+    assert not [line for line in said_of_options(rotated, "-t", "300") if "no call passes" in line]
+    assert len([line for line in said_of_options(rotated, "-t", "3000") if "no call passes" in line]) == 4
+
+
+def test_recordings_of_one_host_are_told_apart(rotated: Path, fleet: Path) -> None:
+    summary, _ = said_of(rotated, fleet)
+    assert summary[:2] == [
+        "web-1: 18 of 18 calls kept (calls >= 100 ms), 3 recordings in 6 captures",
+        "web-2: 3 of 3 calls kept (calls >= 100 ms), 1 capture",
+    ]
+
+
+def test_a_response_that_goes_on_in_the_next_part_is_one_call(tmp_path: Path) -> None:
+    """It has a completion in both parts (FORMAT.md)."""
+    row = Row()
+    (tmp_path / "run.1.cap").write_bytes(capture([row], completions=[completion(row, 5 * MS, 112, 900)], run="4f"))
+    later = capture([], completions=[completion(row, 50 * MS, 112, 9000)], run="4f", part=2)
+    (tmp_path / "run.2.cap").write_bytes(later)
+
+    assert run(tmp_path, "-o", tmp_path).exit_code == 0
+
+    assert (tmp_path / "stacks.folded").read_text() == "nova-api;[no stack: missing in the capture] 250000\n"
+    text = (tmp_path / "stack_traces.txt").read_text()
+    assert text.count("Duration: 250.00 ms") == 1
+    assert "Received: 5.00 ms" in text
 
 
 @pytest.mark.parametrize("jobs", [1, 2])

@@ -29,6 +29,8 @@ from pages import (
 from recordings import MS, TEXT, Row, capture, process, stack
 from selenium.webdriver.common.keys import Keys
 
+from httpcapture import Record
+
 if not (shutil.which(CHROMIUM) and shutil.which(DRIVER)):
     pytest.skip("chromium and chromium-driver are not installed", allow_module_level=True)
 
@@ -361,6 +363,85 @@ def test_names_of_any_length_and_direction_stay_in_their_place(browser: Browser,
     assert browser.texts("#by-process tbody th") == ["\u05d0\u05d1\\u202e;\\x0a"]
 
 
+@pytest.fixture(scope="module")
+def fleet(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Captures of two hosts, one of them in two parts of which the first was cut off."""
+    folder = tmp_path_factory.mktemp("fleet")
+    for place, (host, part) in enumerate([("web-1", 1), ("web-1", 2), ("db-1 <b>", 1)]):
+        rows = [
+            Row(
+                duration_ns=(101 + place + 3 * number) * MS,
+                start_ns=number * 17 * MS,
+                sequence=number,
+                pid=1000 * place + number,
+                process=(b"nova-api", b"nginx", b"only-%d" % place)[number % 3],
+                peer=f"10.0.{place}.{number % 2}",
+                stack=256 + number % 2,
+            )
+            for number in range(20)
+        ]
+        records: list[Record] = [process(), stack(TEXT + 8), stack(TEXT + 8, TEXT + 16 * (place + 1), id=257)]
+        data = capture(rows, records, end=place != 0, host=host, run=f"run of {host}", part=part)
+        (folder / f"{place}.cap").write_bytes(data)
+    command_line(folder, "--html", folder / "report.html")
+    return folder
+
+
+@pytest.mark.parametrize(("host", "places"), [("", (0, 1, 2)), ("web-1", (0, 1)), ("db-1 <b>", (2,))])
+def test_the_page_of_several_captures_says_what_the_command_line_says(
+    browser: Browser, fleet: Path, tmp_path: Path, host: str, places: tuple[int, ...]
+) -> None:
+    browser.open(fleet / "report.html")
+    browser.enter("#threshold", "130")
+    browser.enter("#process", "n*")
+    browser.run("const [e, value] = arguments; e.value = value; e.dispatchEvent(new Event('input'))",
+                browser.find("#host"), host)  # fmt: skip
+
+    of_each = [said(fleet / f"{place}.cap", "-t", "130", "-p", "n*")["calls"] for place in places]
+    calls = sorted((call for each in of_each for call in each), key=lambda call: -call["duration_ns"])
+    assert totals(browser) == summed(calls)
+    assert browser.texts("#calls-table .open") == [f"{call['duration_ns'] / MS:,.2f} ms" for call in calls][:25]
+    names = [call["process"] for call in calls]
+    shown = dict(zip(browser.texts("#by-process tbody th"), map(int, browser.texts("#by-process tbody .calls"))))
+    assert shown == {name: names.count(name) for name in names}
+    captures = [fleet / f"{place}.cap" for place in places]
+    command_line(*captures, "-t", "130", "-p", "n*", "-o", tmp_path)
+    folded = [line.rsplit(" ", 1) for line in (tmp_path / "stacks.folded").read_text().splitlines()]
+    above = f"{host};" if host else ""  # the page has the host even where only one passes
+    expected = {above + path: int(weight) * 1000 for path, weight in folded}
+    assert {";".join(path): weight for path, weight in stacks(flame(browser))} == expected
+    assert len(expected) > 3
+
+
+def test_a_page_of_several_captures_names_them_and_their_losses(browser: Browser, fleet: Path) -> None:
+    browser.open(fleet / "report.html")
+
+    assert browser.texts("#where") == ["db-1 <b>, web-1"]
+    browser.click("#captures-said")
+    origins = browser.texts("#origins li")
+    assert [line.split(": ")[0] for line in origins] == [f"{fleet}/2.cap", f"{fleet}/0.cap to 1.cap"]
+    (warning,) = browser.texts("#warnings li")
+    assert warning.startswith(f"Warning: {fleet}/0.cap: the capture is cut off ")
+    hosts = dict(zip(browser.texts("#by-host tbody th"), browser.texts("#by-host tbody .calls")))
+    assert hosts == {"db-1 <b>": "20", "web-1": "40"}
+    browser.click("#by-host [title='Only web-1']")
+    assert totals(browser)[0] == 40
+    assert set(browser.texts("#calls-table td.host")) == {"web-1"}
+    browser.click("#calls-table tr:nth-child(1) .open")
+    assert f"Host web-1, capture {fleet}/1.cap" in browser.texts(".opened p")
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [1280, 360])
+def test_a_page_of_several_hosts_is_readable(
+    browser: Browser, fleet: Path, tmp_path: Path, scheme: str, width: int
+) -> None:
+    browser.open(fleet / "report.html", width=width, scheme=scheme)
+    browser.click("#captures-said")
+
+    look_at(browser, width, tmp_path, f"hosts-{scheme}-{width}.png")
+
+
 def test_the_policy_would_stop_what_slipped_through(chromium: Browser, page_of_mixed: Path) -> None:
     chromium.open(page_of_mixed)
     refused = chromium.driver.execute_async_script(
@@ -424,12 +505,16 @@ def test_it_is_readable_wide_and_narrow_light_and_dark(
     browser.click("#calls-table tr:nth-child(1) .open")
     browser.enter("#flame-search", "+0x80")
 
+    look_at(browser, width, tmp_path, f"{scheme}-{width}.png")
+
+
+def look_at(browser: Browser, width: int, tmp_path: Path, name: str) -> None:
     contrast, text = browser.run(CONTRAST)
     assert contrast >= 4.5, text
     assert browser.run("return document.documentElement.scrollWidth") <= width
     folder = Path(os.environ.get("SCREENSHOTS", tmp_path))
     folder.mkdir(exist_ok=True)
-    browser.screenshot(folder / f"{scheme}-{width}.png", "body")
+    browser.screenshot(folder / name, "body")
 
 
 def test_everything_is_reached_by_the_tab_key_in_the_order_of_the_page(mixed_page: Browser) -> None:

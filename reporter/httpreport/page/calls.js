@@ -97,7 +97,7 @@ function callsTable(parts, page, calls) {
     const facts = [
       `PID ${row.pid}, TID ${row.tid}, thread ${call.thread}, ${call.role}, ${row.kind}, ${row.outcome}`,
       `${row.source} to ${row.destination}, started ${row.start}`,
-      ...(page.origins.length > 1 ? [`Host ${call.host}, capture ${row.capture}`] : []),
+      `Host ${call.host}, capture ${row.capture}`,
       `${count(row.sent, "byte")} sent, ${count(row.received, "byte")} received`,
       `${request}: ${milliseconds(row.request_ns)}, waited: ${milliseconds(row.wait_ns)}, `
         + `${response.toLowerCase()}: ${row.outcome === "answered" ? answer : "nothing"}`,
