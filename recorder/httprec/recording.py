@@ -13,7 +13,6 @@ from __future__ import annotations
 import select
 import struct
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Callable
 
@@ -73,10 +72,10 @@ def _keys(span: memoryview) -> set[Key]:
 
 
 def _stack_ids(span: memoryview) -> set[int]:
-    """The stacks that a span of call rows names, and 0."""
+    """The stacks that a span of call rows names."""
     stride = HEADER + CALL_ROW.size
     words = span.cast("Q")
-    return {number for offset, _ in _SIDES for number in words[(HEADER + offset) // 8 :: stride // 8]}
+    return {number for offset, _ in _SIDES for number in words[(HEADER + offset) // 8 :: stride // 8]} - {0}
 
 
 class Recording:
@@ -125,8 +124,8 @@ class Recording:
         self._drain_processes(now_ns)
         span = self._tracer.calls.rows(CALL_ROW.size)
         named = _stack_ids(span) if self._rotates else set()
-        self._early = [stack for stack in self._drain_stacks(now_ns) if self._rotates and stack.id not in named]
-        for stack in self._stacks.missing(named):
+        drained = self._drain_stacks(named, now_ns)
+        for stack in self._stacks.missing(named - drained):
             self._record_stack(stack, now_ns)
         if span:
             for key in _keys(span):
@@ -148,11 +147,16 @@ class Recording:
             start_ns, pid = _PROCESS.unpack_from(row)
             self._processes.announce((pid, start_ns), now_ns)
 
-    def _drain_stacks(self, now_ns: int) -> Iterator[Stack]:
+    def _drain_stacks(self, named: set[int], now_ns: int) -> set[int]:
+        """The ids; where another part may begin, stacks that no call has `named` yet are held for that."""
+        ids, self._early = set(), []
         for row in self._tracer.stacks.records():
             stack = stack_record(row)
             self._record_stack(stack, now_ns)
-            yield stack
+            ids.add(stack.id)
+            if self._rotates and stack.id not in named:
+                self._early.append(stack)
+        return ids
 
     def _record_stack(self, stack: Stack, now_ns: int) -> None:
         key = (stack.pid, stack.process_start_ns)
@@ -181,6 +185,7 @@ class Recording:
         del counts["completions"]
         counts["process_gone"] = self._processes.gone
         counts["module_left_out"] = self._modules.left_out
+        counts["stack_not_repeated"] = self._stacks.forgotten
         lost = self._ledger.take(emitted, counts, now_ns)
         if lost:
             self._writer.lost(lost)

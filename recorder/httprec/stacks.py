@@ -1,6 +1,7 @@
 """Stack rows of the BPF program become Stack records; what is in the registers and bytes is the reporter's affair.
 
 The kernel sends equal frames of a process once. Every part of a recording needs those of its own calls: they are kept.
+The kernel may know frames as sent that are kept no more: then a call's stack is not in its part, and that is counted.
 """
 
 from __future__ import annotations
@@ -44,29 +45,47 @@ def unsent_id(row: bytes) -> int:
 
 
 class SharedStacks:
-    """Stacks that many calls have: those of frames only."""
+    """Stacks that many calls have: those of frames only. `forgotten` counts those that a part lacks, at most."""
 
     def __init__(self) -> None:
+        self.forgotten = 0
         self._kept: OrderedDict[int, Stack] = OrderedDict()  # the one used last at the end
         self._elsewhere: set[int] = set()  # of them, those that are in an earlier part only
+        self._settled: OrderedDict[int, None] = OrderedDict()  # others of this part: in it, or counted; the newest last
 
     def add(self, stack: Stack) -> None:
         """This stack is in the part that is being written."""
         if stack.registers:
+            self._settle(stack.id)
             return
         self._kept[stack.id] = stack
         self._kept.move_to_end(stack.id)
         self._elsewhere.discard(stack.id)
         if len(self._kept) > _MAX_KEPT:
-            self._elsewhere.discard(self._kept.popitem(last=False)[0])
+            self._forget(self._kept.popitem(last=False)[0])
 
     def begin_part(self) -> None:
         self._elsewhere = set(self._kept)
+        self._settled.clear()
 
     def missing(self, ids: Iterable[int]) -> Iterator[Stack]:
-        """The stacks with these ids that are known, but not in this part yet."""
+        """The stacks with these ids that are known, but not in this part yet; those that are not known are counted."""
         for number in ids:
             if number in self._kept:
                 self._kept.move_to_end(number)
-            if number in self._elsewhere:
-                yield self._kept[number]
+                if number in self._elsewhere:
+                    yield self._kept[number]
+            elif number not in self._settled:
+                self.forgotten += 1
+                self._settle(number)
+
+    def _forget(self, number: int) -> None:
+        if number in self._elsewhere:
+            self._elsewhere.remove(number)
+        else:
+            self._settle(number)
+
+    def _settle(self, number: int) -> None:
+        self._settled[number] = None
+        if len(self._settled) > _MAX_KEPT:
+            self._settled.popitem(last=False)

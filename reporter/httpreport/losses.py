@@ -29,6 +29,11 @@ MEANING = {  # cause: what was lost, why, and what follows
         "the capture's room for them was used up",
         "some stack traces are cut short or have no names, unless the same binaries are here",
     ),
+    "stack_not_repeated": (
+        "stacks",
+        "an earlier part has them, and the recorder had forgotten them",
+        "some calls have no stack trace",
+    ),
     "connection_map_full": ("connections", "too many were open", "their calls are missing"),
     "thread_map_full": ("sends and receives", "too many were under way", "calls may be missing or wrong"),
     "probe_missed": ("sends and receives", "the kernel skipped a probe", "calls may be missing or wrong"),

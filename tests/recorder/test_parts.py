@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import NamedTuple, Optional
+from unittest import mock
 
 import pytest
 from hypothesis import given, settings
@@ -17,7 +18,7 @@ from synthetic import PID, START, SyntheticTracer
 
 from httpbpf.program import Sizes
 from httpcapture import Calls, Completions, End, Meta, Module, Process, Record, Section, Stack, open_capture
-from httprec import host
+from httprec import host, stacks
 from httprec.errors import RecorderError
 from httprec.parts import Bounds, Parts, check_parts
 from httprec.recording import Recording, Totals
@@ -140,10 +141,10 @@ STEPS = st.one_of(
 )
 
 
-@settings(max_examples=60, deadline=None)
-@given(st.lists(st.lists(STEPS, max_size=6), min_size=1, max_size=8))
-def test_nothing_is_lost_between_parts_and_each_has_what_its_calls_name(
-    script: list[list[tuple[str, int, bool]]],
+@settings(max_examples=100, deadline=None)
+@given(st.lists(st.lists(STEPS, max_size=6), min_size=1, max_size=8), st.sampled_from([1, 2, 32768]))
+def test_nothing_is_lost_between_parts_and_each_has_what_its_calls_name_or_counts_it(
+    script: list[list[tuple[str, int, bool]]], remembered: int
 ) -> None:
     rounds: list[list[Step]] = [[] for _ in range(len(script) + 1)]
     expected: dict[int, int] = {}
@@ -160,15 +161,32 @@ def test_nothing_is_lost_between_parts_and_each_has_what_its_calls_name(
                 rounds[number + 1].insert(0, lambda tracer, c=connection, s=stack: tracer.send_call(c, s))  # type: ignore[misc]
             else:
                 rounds[number].append(call(connection, stack, copied=copied))
-    with TemporaryDirectory() as folder:
+    with TemporaryDirectory() as folder, mock.patch.object(stacks, "_MAX_KEPT", remembered):
         totals, _, _ = record(Path(folder), rounds)
         parts = parts_of(Path(folder))
     found = [pair for part in parts for pair in zip(part.column("connection"), part.column("stack"))]
     assert len(found) == totals.calls and dict(found) == expected and len(found) == len(expected)
     for part in parts:
-        assert set(part.column("stack")) - {0} <= part.stacks
+        missing, counted = set(part.column("stack")) - {0} - part.stacks, part.end.lost.get("stack_not_repeated", 0)
+        assert len(missing) <= counted
+        assert not counted or remembered < 32768
         assert set(part.column("pid")) <= {process.pid for process in part.processes}
         assert part.end.recorded == part.end.emitted == len(part.column("connection"))
+
+
+def test_a_stack_that_was_forgotten_is_counted_once_in_each_part_that_lacks_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Stack 1 goes out once, since the kernel does not forget it; 2, 3 and 4 are used later; 5 and 6 are copies."""
+    monkeypatch.setattr(stacks, "_MAX_KEPT", 3)
+    first = [call(number, number) for number in (1, 2, 3, 4)]
+    again = [call(5, 1), call(6, 4)]
+    copies = [call(7, 5, copied=True), call(8, 6, copied=True)]
+    totals, _, _ = record(tmp_path, [first, [call(9, 1), rotate], again, [*copies, call(10, 1), rotate], again])
+    parts = parts_of(tmp_path)
+    assert [part.stacks for part in parts] == [{1, 2, 3, 4}, {4, 5, 6}, {4}]
+    assert [part.end.lost.get("stack_not_repeated", 0) for part in parts] == [0, 1, 1]
+    assert totals.lost["stack_not_repeated"] == 2
 
 
 def test_what_was_lost_adds_up_over_all_parts(tmp_path: Path) -> None:
