@@ -51,6 +51,12 @@ def numbers(column: str) -> list[int]:
     return found
 
 
+def groups_of(data: Page) -> list[dict[str, int]]:
+    """Of each call."""
+    columns = {name: numbers(column) for name, column in data.groups._asdict().items()}
+    return [{name: column[group] for name, column in columns.items()} for group in numbers(data.columns.group)]
+
+
 def durations(data: Page) -> list[int]:
     shorter = numbers(data.columns.shorter)
     return [2 * shorter[0] - sum(shorter[: place + 1]) for place in range(data.calls)]
@@ -70,14 +76,15 @@ def test_every_call_is_there_with_its_duration_group_and_start() -> None:
     recorded = capture(ROWS, [process(), stack(TEXT)])
     data, expected = page_data(digested(reported(recorded))), json_calls(recorded)
 
-    groups = [data.groups[group] for group in numbers(data.columns.group)]
+    groups = groups_of(data)
 
     assert durations(data) == [call["duration_ns"] for call in expected]
     names = [
-        (data.names[group.process].text, data.names[group.thread].text, data.roles[group.role]) for group in groups
+        (data.names[group["process"]].text, data.names[group["thread"]].text, data.roles[group["role"]])
+        for group in groups
     ]
     assert names == [(call["process"] or "[no name]", call["comm"], call["role"]) for call in expected]
-    assert set(map(peer_of, expected)) == set(data.peers) == {data.peers[group.peer] for group in groups}
+    assert set(map(peer_of, expected)) == set(data.peers) == {data.peers[group["peer"]] for group in groups}
     first, last = (pick(call["t0_ns"] for call in expected) for pick in (min, max))
     starts = [(call["t0_ns"] - first) * (MOMENTS - 1) / (last - first) for call in expected]
     assert np.abs(np.array(numbers(data.columns.start)) - starts).max() <= 1
@@ -131,12 +138,12 @@ def test_the_slowest_calls_of_all_are_those_of_each_in_whatever_order_they_are_m
     expected = sorted(
         ((-n, place * 99 + at, f"web-{place % 2}", at, f"{place}.cap") for n, place, at in every if n in fitting)
     )
-    groups = [data.groups[group] for group in numbers(data.columns.group)]
-    assert [data.hosts[group.host] for group in groups] == [host for *_, host, _, _ in expected]
+    groups = groups_of(data)
+    assert [data.hosts[group["host"]] for group in groups] == [host for *_, host, _, _ in expected]
     place_of = {field: place for place, field in enumerate(data.row_fields)}
     shown = [(row[place_of["pid"]], row[place_of["capture"]]) for row in data.rows]
     assert shown == [(at, file) for *_, at, file in expected[:3]]
-    lines = [data.lines[data.traces[group.trace].lines[0]] for group in groups]
+    lines = [data.lines[data.traces[group["trace"]].lines[0]] for group in groups]
     assert all(
         line.startswith(f"lib nova.so+0x{0x1000 + int(call[-1][0]) // 2:x} ") for line, call in zip(lines, expected)
     )
@@ -146,7 +153,7 @@ def test_the_slowest_calls_of_all_are_those_of_each_in_whatever_order_they_are_m
 def test_an_empty_capture_has_a_page() -> None:
     data = page_data(digested(reported(capture(rows=[]))))
 
-    assert (data.calls, data.groups, data.rows, data.columns.shorter) == (0, [], [], "")
+    assert (data.calls, data.group_count, data.rows, data.columns.shorter) == (0, 0, [], "")
     assert "the capture holds no call" in data.warnings
 
 

@@ -42,15 +42,16 @@ class Name(NamedTuple):
     bytes: str
 
 
-class GroupPlaces(NamedTuple):
-    """What calls have in common: places in `Page.names`, `roles`, `peers`, `traces` and `hosts`."""
+class Groups(NamedTuple):
+    """What calls have in common: places in `Page.names`, `roles`, `peers`, `traces` and `hosts`, one number a group
+    (`columns.packed`)."""
 
-    process: int
-    thread: int
-    role: int
-    peer: int
-    trace: int
-    host: int
+    process: str
+    thread: str
+    role: str
+    peer: str
+    trace: str
+    host: str
 
 
 class TracePlaces(NamedTuple):
@@ -64,7 +65,7 @@ class TracePlaces(NamedTuple):
 class Columns:
     """One number a call, the longest call first (`columns.packed`)."""
 
-    group: str  # place in `Page.groups`
+    group: str  # its number
     shorter: str  # by so many ns than the call before; the first has its duration
     start: str  # in steps from the first start (0) to the last (MOMENTS - 1)
 
@@ -94,7 +95,8 @@ class Page:
     labels: Sequence[tuple[str, int]]  # a frame, and the place of its module in `modules`
     lines: Sequence[str]
     traces: Sequence[TracePlaces]
-    groups: Sequence[GroupPlaces]
+    group_count: int
+    groups: Groups
     columns: Columns
     row_fields: Sequence[str]
     rows: Sequence[Sequence[Any]]  # their receive_trace is a place in `traces`
@@ -107,7 +109,7 @@ def page_data(whole: Digest) -> Page:
     left_out = [f"{kept - len(calls):,} of {kept:,} calls are too many for one page: it has the slowest"]
     tables, numbers = _Tables(whole.hosts), list(slowest.groups)
     first, group_of = _by_first_call(calls["group"])
-    groups = [tables.group(numbers[number]) for number in calls["group"][first].tolist()]
+    groups = np.array([tables.group(numbers[number]) for number in calls["group"][first].tolist()], np.uint64)
     rows = [tables.row(row) for row in slowest.rows]
     traces = list(map(tables.trace, tables.traces))
     return Page(
@@ -132,7 +134,8 @@ def page_data(whole: Digest) -> Page:
         labels=[(label.text, tables.modules[label.module]) for label in tables.labels],
         lines=list(tables.lines),
         traces=traces,
-        groups=groups,
+        group_count=len(groups),
+        groups=Groups(*map(packed, groups.reshape(-1, len(Groups._fields)).T)),
         columns=_columns(calls, group_of),
         row_fields=Row._fields,
         rows=rows,
@@ -155,8 +158,9 @@ class _Tables:
         self.traces, self.labels, self.lines = _Table[Trace](), _Table[Label](), _Table[str]()
         self.modules = _Table[str]({NO_MODULE: 0})
 
-    def group(self, group: Group) -> GroupPlaces:
-        return GroupPlaces(
+    def group(self, group: Group) -> tuple[int, ...]:
+        """In the order of `Groups`."""
+        return (
             self.names.place(group.process),
             self.names.place(group.thread),
             self.roles.place(group.role),

@@ -2,7 +2,8 @@
 
 const NAMES_LISTED = 20, PEERS_OFFERED = 1000;
 
-const page = JSON.parse(byId("data").textContent);
+const data = JSON.parse(byId("data").textContent);
+const page = { ...data, groups: unpackGroups(data) };
 const calls = unpackCalls(page), several = page.hosts.length > 1;
 const slowest = calls.duration[0] ?? page.floor_ns;
 const shortest = Math.max(1000, calls.duration.at(-1) ?? page.floor_ns); // a logarithm needs a positive one

@@ -18,6 +18,12 @@ function unpack(text, numbers) {
   return numbers;
 }
 
+// The groups: for each the places of its process, thread, role, peer, trace and host.
+function unpackGroups({ groups, group_count }) {
+  const columns = groups.map((text) => unpack(text, new Uint32Array(group_count)));
+  return Array.from({ length: group_count }, (_, group) => columns.map((column) => column[group]));
+}
+
 // Of each call, the longest first: the place of its group, its duration, and the step in which it started.
 function unpackCalls(page) {
   const duration = unpack(page.columns.shorter, new Float64Array(page.calls));
