@@ -40,7 +40,11 @@ SHELL = {
     "verify.py": {"open"},
 }
 # Of those modules, what is computation only, and heads of longer names.
-PURE = {"io.BytesIO", "os.fsdecode", "os.fsencode", "os.path.basename"} | {"io", "os", "os.path"}
+PURE = {"io.BytesIO", "os.fsdecode", "os.fsencode", "os.path.basename", "os.path.commonprefix"} | {
+    "io",
+    "os",
+    "os.path",
+}
 
 ALL = pytest.mark.parametrize("package", PACKAGES)
 

@@ -7,6 +7,7 @@ import os
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 
+from .cautions import to_the_second
 from .digest import Digest
 from .report import Naming
 from .runs import Facts, Run
@@ -45,7 +46,8 @@ def origins(whole: Digest) -> Iterator[str]:
     """A line for each recording."""
     for run in whole.runs:
         first, parts = run.first, f"{together([run])}, " if len(run.parts) > 1 else ""
-        yield f"{run.file}: {parts}recorded on {first.host} ({first.system}) by {first.tool} from {first.started}"
+        said = f"{run.file}: {parts}recorded on {first.host} ({first.system}) by {first.tool} from "
+        yield said + to_the_second(first.started, first.started)
 
 
 def warnings(whole: Digest) -> Iterator[str]:

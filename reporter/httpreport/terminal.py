@@ -22,6 +22,7 @@ from httpcapture import Role
 from .clean import comm, printable
 from .digest import Digest
 from .fold import folded_sums
+from .runs import runs_of
 from .samples import Weight
 from .summary import kept, summary, together
 from .sums import PeerKey, Sums
@@ -70,8 +71,8 @@ def _kept(whole: Digest) -> Iterator[str]:
         yield f"{whole.captures[0].file}: {kept(whole.captures)}"
         return
     for host in whole.hosts:
-        of_host = whole.of_host(host)
-        yield f"{host}: {kept(of_host.captures)}, {together(of_host.runs)}"
+        captures = [facts for facts in whole.captures if facts.host == host]
+        yield f"{host}: {kept(captures)}, {together(runs_of(captures))}"
 
 
 def _print_tables(out: Console, whole: Digest) -> None:

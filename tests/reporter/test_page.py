@@ -150,6 +150,17 @@ def test_the_slowest_calls_of_all_are_those_of_each_in_whatever_order_they_are_m
     assert any("too many for one page" in text for text in data.warnings) == (len(fitting) < len(every))
 
 
+def test_a_page_tells_captures_apart_but_not_where_they_are() -> None:
+    files = ["/srv/of ann/a/run.cap", "/srv/of ann/b/run.cap"]
+    whole = reduce(Digest.merge, (digested(reported(capture([Row()], run=file)), file) for file in files))
+
+    data = page_data(whole)
+
+    assert [line.split(": ")[0] for line in data.origins] == ["a/run.cap", "b/run.cap"]
+    assert "of ann" not in json.dumps(data, default=vars)
+    assert "of ann" not in json.dumps(page_data(digested(reported(capture([Row()])), files[0])), default=vars)
+
+
 def test_an_empty_capture_has_a_page() -> None:
     data = page_data(digested(reported(capture(rows=[]))))
 

@@ -10,8 +10,9 @@ All text is printable (`clean.py`), but not yet escaped for HTML.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
@@ -104,6 +105,7 @@ class Page:
 
 def page_data(whole: Digest) -> Page:
     """The digest has to be one with the slowest calls."""
+    whole = _from_their_folder(whole)
     slowest, calls = whole.slowest, whole.slowest.calls
     kept = sum(facts.kept for facts in whole.captures)
     left_out = [f"{kept - len(calls):,} of {kept:,} calls are too many for one page: it has the slowest"]
@@ -140,6 +142,15 @@ def page_data(whole: Digest) -> Page:
         row_fields=Row._fields,
         rows=rows,
     )
+
+
+def _from_their_folder(whole: Digest) -> Digest:
+    """Captures are named from the folder that all are in: whoever gets the page need not know where that is."""
+    files = [facts.file for facts in whole.captures]
+    start = os.path.commonprefix(files).rfind("/") + 1  # noqa: RUF071 (folders may be relative, or none)
+    captures = tuple(replace(facts, file=facts.file[start:]) for facts in whole.captures)
+    rows = tuple(row._replace(capture=row.capture[start:]) for row in whole.slowest.rows)
+    return replace(whole, captures=captures, slowest=replace(whole.slowest, rows=rows))
 
 
 class _Table(dict[Value, int]):
