@@ -24,7 +24,7 @@ from .debuginfod import Debuginfod
 from .errors import ReportError
 from .fold import fold
 from .json_report import document
-from .recording import load
+from .recording import Recording, load
 from .report import Naming, Report, make_report, naming
 from .selection import Filters, Selection
 from .spool import Spool
@@ -72,6 +72,10 @@ class Facts:
     lost: Mapping[str, int]
     complete: bool  # nothing was lost or cut off
     cautions: tuple[Caution, ...]
+    threshold_ns: int  # the recorder's
+    floor_ns: int  # every call of at least this duration was recorded and asked for
+    names: tuple[str, ...]  # -p of the report, else the recorder's; empty: all processes
+    length_ns: int | None  # of the recording, as far as it was asked for; None where its end is missing
 
 
 @dataclass(frozen=True)
@@ -165,6 +169,10 @@ def digest_of(report: Report, path: str) -> Digest:
         lost={printable(cause): count for cause, count in recording.lost.items() if count},
         complete=not incomplete(recording),
         cautions=tuple(report.cautions),
+        threshold_ns=recording.meta.threshold_ns,
+        floor_ns=max(report.selection.threshold_ns, recording.meta.threshold_ns),
+        names=tuple(map(printable, report.selection.names or recording.meta.process_filters)),
+        length_ns=_length_ns(recording, report.selection),
     )
     stacks: dict[HostStack, Sums] = {}
     for key, sums in recording.by_stack.items():
@@ -172,6 +180,14 @@ def digest_of(report: Report, path: str) -> Digest:
         stacks[stack] = stacks.get(stack, Sums()) + sums
     peers = {HostPeer(host, key): latencies for key, latencies in recording.by_peer.items()}
     return Digest((facts,), (), stacks, peers, naming(report))
+
+
+def _length_ns(recording: Recording, selection: Selection) -> int | None:
+    if recording.end is None:
+        return None
+    first = max(recording.meta.started_monotonic_ns, selection.since_ns)
+    last = recording.end.at_ns if selection.until_ns is None else min(recording.end.at_ns, selection.until_ns)
+    return max(last - first, 0)
 
 
 def _list_calls(report: Report, path: str, spool: Spool) -> None:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
-from typing import Any, Callable, NamedTuple, TypeVar
+from typing import Any, Callable, NamedTuple, Optional, TypeVar
 
 import click
 
 from .. import __version__
 from ..clean import printable
+from ..compare.changes import Comparison
 from ..page import page
 from ..report import Report
 from ..samples import Weight, samples
@@ -23,11 +24,13 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 
 
 class Export(NamedTuple):
-    """`pieces` gets the report, the name of its capture and the weight, and gives what to write, piece by piece."""
+    """`pieces` gets the report, the name of its capture and the weight, and gives what to write, piece by piece;
+    `compared` does the same of a comparison, where there is a picture of one."""
 
     name: str
     help: str
     pieces: Callable[[Report, str, Weight], Iterable[bytes]]
+    compared: Optional[Callable[[Comparison, Weight], Iterable[bytes]]] = None
 
     @property
     def option(self) -> str:
