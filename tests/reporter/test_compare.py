@@ -7,7 +7,8 @@ import os
 import re
 import shutil
 import subprocess
-from collections import Counter
+import xml.etree.ElementTree as ET
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from fractions import Fraction
 from functools import reduce
@@ -28,6 +29,7 @@ from httpreport.digest import Digest, digest_of
 from httpreport.fold import folded as folded_alone
 from httpreport.main import main
 
+SVG = "{http://www.w3.org/2000/svg}"
 STACKS = {256: (TEXT + 8, TEXT + 64), 512: (TEXT + 8, TEXT + 128, TEXT + 64), 768: (TEXT + 256, TEXT + 64)}
 RECORDS: list[Record] = [process(), *(stack(*addresses, id=id) for id, addresses in STACKS.items())]
 
@@ -273,3 +275,39 @@ def test_hostile_names_stay_text(tmp_path: Path) -> None:
     assert len(lines) == len(names)
     assert all(re.fullmatch(r"[^;]+(;[^;]+)+ \d+ \d+", line) for line in lines)
     assert any(line.startswith("a:b_7;") for line in lines)
+
+
+@pytest.mark.parametrize("option", [[], ["--count"]])
+def test_a_box_of_the_picture_is_as_wide_as_after_and_as_red_or_blue_as_it_changed(
+    captures: tuple[Path, Path], tmp_path: Path, option: list[str]
+) -> None:
+    result = run(captures[1], "--baseline", captures[0], *option, "--svg", tmp_path / "diff.svg", "-o", tmp_path)
+    assert result.exit_code == 0, result.output
+    weights: dict[str, list[int]] = defaultdict(lambda: [0, 0])
+    for line in (tmp_path / "stacks.diff.folded").read_text().splitlines():
+        names, *both = line.rsplit(" ", 2)
+        for name in ("all", *names.split(";")):
+            weights[name] = [sum(pair) for pair in zip(weights[name], map(int, both))]
+
+    image = ET.fromstring((tmp_path / "diff.svg").read_text())
+    widths: dict[str, float] = defaultdict(float)
+    shades: dict[str, str] = {}
+    for box in image.findall(f"{SVG}g"):
+        rectangle, (name, times, _) = box.find(f"{SVG}rect"), (box.findtext(f"{SVG}title") or "").split("\n")
+        assert rectangle is not None
+        widths[name] += float(rectangle.attrib["width"])
+        shades[name] = rectangle.attrib["fill"]
+        if not option:
+            text = box.findtext(f"{SVG}text") or times
+            assert f"({text.split()[0]})" in times or text == times
+
+    assert {element.tag.removeprefix(SVG) for element in image.iter()} == {"svg", "g", "title", "rect", "text"}
+    assert widths.keys() == {name for name, (_, after) in weights.items() if after}
+    for name, width in widths.items():
+        assert width == pytest.approx(weights[name][1] * widths["all"] / weights["all"][1], abs=0.2)
+    hues = {
+        name: "red" if shade[1:3] > shade[5:7] else "blue" if shade[1:3] < shade[5:7] else ""
+        for name, shade in shades.items()
+    }
+    assert hues["new-agent"] == hues["lib nova.so+0x1100"] == "red"
+    assert (hues["nova-api"], hues["nginx"]) == (("blue" if option else "red"), "")

@@ -11,9 +11,11 @@ import click
 from .. import __version__
 from ..clean import printable
 from ..compare.changes import Comparison
+from ..compare.words import side_name
 from ..page import page
 from ..report import Report
 from ..samples import Weight, samples
+from .differential import differential
 from .firefox import firefox
 from .pprof import pprof
 from .speedscope import speedscope
@@ -53,6 +55,14 @@ def _svg(report: Report, capture: str, weight: Weight) -> Iterable[bytes]:
     return _text(svg(samples(report), weight, _title(report, capture)), "\n")
 
 
+def _compared_svg(comparison: Comparison, weight: Weight) -> Iterable[bytes]:
+    return _text(differential(comparison, weight, _compared_title(comparison)), "\n")
+
+
+def _compared_title(comparison: Comparison) -> str:
+    return " since ".join(os.path.basename(side_name(side)) for side in (comparison.after, comparison.before))
+
+
 def _speedscope(report: Report, capture: str, weight: Weight) -> Iterable[bytes]:
     return _text(speedscope(samples(report), weight, _title(report, capture), f"httpreport {__version__}"))
 
@@ -78,7 +88,7 @@ EXPORTS = (
         "processes, peers, calls, and filters for all of them.",
         _html,
     ),
-    Export("svg", "Write a flame graph as a static picture.", _svg),
+    Export("svg", "Write a flame graph as a static picture; with --baseline a differential one.", _svg, _compared_svg),
     Export("speedscope", "Write the stacks for speedscope.", _speedscope),
     Export("pprof", "Write the stacks, by number of calls and by time, for pprof.", _pprof),
     Export("firefox", "Write the stacks for the Firefox Profiler.", _firefox),
