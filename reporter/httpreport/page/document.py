@@ -20,7 +20,7 @@ from ..report import Report
 from .data import Page, page_data
 
 LIBRARIES = ("d3", "d3-flame-graph")
-SCRIPTS = ("selection.js", "format.js", "latency.js", "groups.js", "flame.js", "calls.js", "main.js")
+SCRIPTS = ("selection.js", "format.js", "latency.js", "groups.js", "chart.js", "flame.js", "calls.js", "main.js")
 
 
 def page(report: Report, capture: str) -> str:
