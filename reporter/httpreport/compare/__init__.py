@@ -1,7 +1,8 @@
 """`--baseline`: what changed from some captures to others.
 
 `changes` compares two digests, `cautions` says what a reader of that could believe wrongly, `words` says it in a few
-lines; `terminal`, `folded` and `document` write it down, as does exports/differential.py. `read` reads the captures.
+lines, `table` in a table; `terminal`, `folded` and `document` write it down, as do exports/differential.py and
+page/comparison.py. `read` reads the captures.
 """
 
 from __future__ import annotations

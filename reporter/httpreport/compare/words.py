@@ -14,6 +14,7 @@ from .changes import Comparison
 
 NAMES_LISTED = 10
 NEW, GONE = "new", "gone"
+SHADES = (0.05, 0.2, 0.5)  # from a change of so much on, as a part of the larger side, a picture has another shade
 
 
 def summary(comparison: Comparison) -> Iterator[str]:
@@ -31,6 +32,13 @@ def relative(before: float, after: float) -> str:
         return NEW if after else GONE if before else "0.0%"
     text = f"{(after - before) / before:+,.1%}"
     return text if text.strip("+-") != "0.0%" else "0.0%"
+
+
+def shade(before: int, after: int) -> int:
+    """How much it changed: the number of the shades that it reaches, negative where it became less."""
+    change = (after - before) / max(before, after, 1)
+    reached = sum(abs(change) >= least for least in SHADES)
+    return reached if change > 0 else -reached
 
 
 def per_second(amount: float, length_ns: int) -> float:

@@ -10,16 +10,20 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from ..compare.changes import Comparison, StackChange
-from ..compare.words import relative, times, total, unit, waited
+from ..compare.words import SHADES, relative, shade, times, total, unit, waited
 from ..samples import Weight
 from ..sums import Sums
 from .flame import Look, Tree, draw
 
-SAME = "#e8e8e8"
-MORE, LESS = (  # each black text can be read on; from a change of so much on, as a part of the larger side
-    ((0.5, "#ff8f85"), (0.2, "#ffb5ad"), (0.05, "#ffdad6")),
-    ((0.5, "#86b4ff"), (0.2, "#afcdff"), (0.05, "#d7e6ff")),
-)
+COLOURS = (
+    "#86b4ff",
+    "#afcdff",
+    "#d7e6ff",
+    "#e8e8e8",
+    "#ffdad6",
+    "#ffb5ad",
+    "#ff8f85",
+)  # black text is readable on each
 
 
 @dataclass
@@ -55,14 +59,8 @@ def _look(comparison: Comparison, both: _Both, weight: Weight) -> Look:
     before, after = comparison.scaled(_weight(both.before, weight)), _weight(both.after, weight)
     calls = f"{both.before.calls:,} calls before, {both.after.calls:,} after"
     tooltip = f"{both.label}\n{times(comparison, both.before, both.after)}\n{calls}"
-    return Look(after, f"{relative(before, after)} {both.label}", tooltip, _colour(before, after))
+    return Look(after, f"{relative(before, after)} {both.label}", tooltip, COLOURS[shade(before, after) + len(SHADES)])
 
 
 def _weight(sums: Sums, weight: Weight) -> int:
     return sums.time_ns if weight is Weight.TIME else sums.calls
-
-
-def _colour(before: int, after: int) -> str:
-    change = (after - before) / max(before, after, 1)
-    shades = MORE if change > 0 else LESS
-    return next((shade for least, shade in shades if abs(change) >= least), SAME)

@@ -12,7 +12,7 @@ from .. import __version__
 from ..clean import printable
 from ..compare.changes import Comparison
 from ..compare.words import side_name
-from ..page import page
+from ..page import comparison_page, page
 from ..report import Report
 from ..samples import Weight, samples
 from .differential import differential
@@ -51,6 +51,10 @@ def _html(report: Report, capture: str, _: Weight) -> Iterable[bytes]:
     return _text([page(report, capture)], "\n")
 
 
+def _compared_html(comparison: Comparison, _: Weight) -> Iterable[bytes]:
+    return _text([comparison_page(comparison)], "\n")
+
+
 def _svg(report: Report, capture: str, weight: Weight) -> Iterable[bytes]:
     return _text(svg(samples(report), weight, _title(report, capture)), "\n")
 
@@ -85,8 +89,9 @@ EXPORTS = (
     Export(
         "html",
         "Write a page to look at in a browser, one file that needs no network: flame graph, latency over time, "
-        "processes, peers, calls, and filters for all of them.",
+        "processes, peers, calls, and filters for all of them; with --baseline one of what changed.",
         _html,
+        _compared_html,
     ),
     Export("svg", "Write a flame graph as a static picture; with --baseline a differential one.", _svg, _compared_svg),
     Export("speedscope", "Write the stacks for speedscope.", _speedscope),
