@@ -1,20 +1,7 @@
-"""`httpreport --baseline --json`: one JSON document, stable: fields are only ever added while `version` stays 1.
+"""`httpreport --baseline --json`: one JSON document, as `report.schema.json` describes it, field by field.
 
-- `format` "httpreport comparison", `version` 1.
-- `before`, `after`: of each side `captures` (each with `file`, `host`, `started`, `selection`, `recorded`, `kept`,
-  `lost` (a count by cause), `complete`, `threshold_ns` (the recorder's), `floor_ns` (every call of at least this
-  duration was recorded and asked for), `length_ns` (of the recording as far as it was asked for,
-  null where its end is missing) and `warnings`), and `unreadable` (a list of `file` and `reason`).
-- `length_ns`: of all captures of a side together, `before` and `after`; null where one is not known. Then nothing is
-  scaled.
-- `warnings` about the comparison: `cause` (thresholds, filters, length, hosts, stacks) and `text`.
-- `peers`, `stacks`: what took the most time more comes first, what took the most time less last. Each has `added_ns`
-  (time after, less the time before, that scaled to the length of the recordings after), and `before` and `after`:
-  `calls`, `time_ns` and `slowest_ns` as they were recorded, not scaled; null where there was no call. A peer has
-  `process`, `role`, `address` and `port` (0 unless it is a client's peer), and on both sides `p50_ns`, `p90_ns` and
-  `p99_ns`, at most 0.4 % off. A stack has `frames`: the process, then its frames, outermost first, as folded.
-
-Recorded texts are printable, as everywhere (`clean.py`).
+It is stable: fields are only ever added while `version` stays 1. Recorded texts are printable, as everywhere
+(`clean.py`).
 """
 
 from __future__ import annotations
