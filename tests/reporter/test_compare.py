@@ -260,23 +260,6 @@ def test_what_has_no_comparison_says_so(captures: tuple[Path, Path], tmp_path: P
         assert (refused.exit_code, refused.stdout, (tmp_path / "out").exists()) == (2, "", False)
 
 
-def test_hostile_names_stay_text(tmp_path: Path) -> None:
-    names = [b"</title><x a='", b"a;b 7", b"\x1b[31m\n", b"\xff\xfe&<>", "\u202eevil".encode(), b""]
-    paths = tmp_path / "old.cap", tmp_path / "new.cap"
-    for path, there in zip(paths, (names[:4], names[2:])):
-        path.write_bytes(lasting(10_000 * MS, [row for name in there for row in calls(2, 200, process=name)]))
-
-    said = run(paths[1], "--baseline", paths[0], "-o", tmp_path).stdout
-    document = run(paths[1], "--baseline", paths[0], "--json").stdout
-
-    assert all(line.isprintable() for line in (*said.splitlines(), *document.splitlines()))
-    assert {"a;b 7", "\\x1b[31m\\x0a", "\\xff\\xfe&<>"} <= {peer["process"] for peer in json.loads(document)["peers"]}
-    lines = (tmp_path / "stacks.diff.folded").read_text().splitlines()
-    assert len(lines) == len(names)
-    assert all(re.fullmatch(r"[^;]+(;[^;]+)+ \d+ \d+", line) for line in lines)
-    assert any(line.startswith("a:b_7;") for line in lines)
-
-
 @pytest.mark.parametrize("option", [[], ["--count"]])
 def test_a_box_of_the_picture_is_as_wide_as_after_and_as_red_or_blue_as_it_changed(
     captures: tuple[Path, Path], tmp_path: Path, option: list[str]
