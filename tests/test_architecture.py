@@ -35,6 +35,7 @@ SHELL = {
     "many.py": FILES | {"multiprocessing", "open"},
     "outputs.py": FILES | BUILTINS,
     "progress.py": {"io", "time"},
+    "read.py": {"os", "pathlib"},
     "seek_table.py": {"os"},
     "spool.py": {"open", "os", "pathlib"},
     "verify.py": {"open"},

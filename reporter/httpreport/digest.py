@@ -25,7 +25,7 @@ from .debuginfod import Debuginfod
 from .errors import ReportError
 from .exports import table
 from .json_report import document
-from .recording import load
+from .recording import Recording, load
 from .report import Naming, Report, make_report, naming
 from .runs import Facts, Run, runs_of
 from .samples import HostStack, Sample, places, samples
@@ -171,7 +171,7 @@ def digest_of(report: Report, path: str, *, slowest: bool = False) -> Digest:
         started_realtime_ns=meta.started_realtime_ns,
         ended=moment(meta, end.at_ns) if end else None,
         selection=str(report.selection),
-        threshold_ns=report.selection.threshold_ns,
+        asked_ns=report.selection.threshold_ns,
         recorded=recording.recorded,
         kept=recording.kept,
         listed=len(recording.calls),
@@ -182,6 +182,10 @@ def digest_of(report: Report, path: str, *, slowest: bool = False) -> Digest:
         },
         complete=not incomplete(recording),
         cautions=tuple(report.cautions),
+        threshold_ns=recording.meta.threshold_ns,
+        floor_ns=max(report.selection.threshold_ns, recording.meta.threshold_ns),
+        names=tuple(map(printable, report.selection.names or recording.meta.process_filters)),
+        length_ns=_length_ns(recording, report.selection),
     )
     stacks: dict[HostStack, Sums] = {}
     places_of = list(map(places, report.traces))
@@ -190,6 +194,14 @@ def digest_of(report: Report, path: str, *, slowest: bool = False) -> Digest:
         stacks[stack] = stacks.get(stack, Sums()) + sums
     peers = {HostPeer(host, key): latencies for key, latencies in recording.by_peer.items()}
     return Digest((facts,), (), stacks, peers, naming(report), slowest_of(report, path) if slowest else Slowest())
+
+
+def _length_ns(recording: Recording, selection: Selection) -> int | None:
+    if recording.end is None:
+        return None
+    first = max(recording.meta.started_monotonic_ns, selection.since_ns)
+    last = recording.end.at_ns if selection.until_ns is None else min(recording.end.at_ns, selection.until_ns)
+    return max(last - first, 0)
 
 
 def _blocks(report: Report, path: str) -> Iterator[tuple[Call, str]]:

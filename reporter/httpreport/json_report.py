@@ -25,13 +25,14 @@ def document(report: Report, capture: str) -> Iterator[str]:
     yield "{\n"
     for name, value in _head(report, capture).items():
         yield f"{json.dumps(name)}: {json.dumps(value)},\n"
-    yield from _list("stacks", map(_trace, report.traces))
+    yield from json_list("stacks", map(_trace, report.traces))
     yield ",\n"
-    yield from _list("calls", (_call(report, *call_and_places) for call_and_places in report.calls()))
+    yield from json_list("calls", (_call(report, *call_and_places) for call_and_places in report.calls()))
     yield "\n}\n"
 
 
-def _list(name: str, values: Iterable[dict[str, Any]]) -> Iterator[str]:
+def json_list(name: str, values: Iterable[dict[str, Any]]) -> Iterator[str]:
+    """A field of a document, in pieces."""
     yield f"{json.dumps(name)}: ["
     separator = "\n"
     for value in values:

@@ -17,7 +17,7 @@ import click
 
 from httpcapture import CaptureError, Reader
 
-from . import __version__, many, outputs, summary, terminal, verify
+from . import __version__, compare, many, outputs, summary, terminal, verify
 from .calls import add_up
 from .cautions import incomplete, lacking
 from .clean import printable
@@ -39,15 +39,17 @@ from .text import text
 
 STACK_TRACES = "stack_traces.txt"
 FOLDED = "stacks.folded"
+DIFF = "stacks.diff.folded"
 FAILED, INCOMPLETE = 1, 3
 MAX_MILLISECONDS = 1e12
 
 
 @dataclass(frozen=True)
 class Output:
-    """What to write where. Without a `directory` neither stack traces nor folded stacks."""
+    """What to write where: `files` into `directory`, none without one."""
 
     directory: str | None
+    files: Sequence[str]
     exports: Mapping[Export, str]  # to which path
     as_json: bool
     weight: Weight
@@ -96,6 +98,16 @@ def milliseconds(context: click.Context, parameter: click.Parameter, value: floa
     "with *, ? or [ a shell pattern. May be given more than once.",
 )
 @filter_options
+@click.option(
+    "--baseline",
+    "baselines",
+    multiple=True,
+    metavar="CAPTURE",
+    type=click.Path(),
+    help="Say what changed since this capture, or folder of captures: the same filters are applied to both. Writes "
+    f"{DIFF}, for flamegraph.pl, instead of the two files. May be given more than "
+    "once.",
+)
 @click.option(
     "-o",
     "directory",
@@ -158,6 +170,7 @@ def main(  # noqa: PLR0917 (one an option)
     captures: tuple[str, ...],
     threshold: float | None,
     names: tuple[str, ...],
+    baselines: tuple[str, ...],
     directory: str | None,
     count: bool,
     force: bool,
@@ -188,9 +201,12 @@ def main(  # noqa: PLR0917 (one an option)
     filtered = threshold is not None or names or filters != Filters()
     if redacted is not None and (filtered or directory or exports or as_json or count or tell_info or check):
         raise click.UsageError("--redact is of a whole capture and makes no report: leave out filters and outputs.")
+    if baselines and (tell_info or check or redacted is not None):
+        raise click.UsageError("--baseline is for a report: leave out --info, --verify and --redact.")
     if directory is None and not (as_json or exports or tell_info or check or redacted is not None):
         directory = "."
-    output = Output(directory, exports, as_json, Weight.COUNT if count else Weight.TIME)
+    files = (DIFF,) if baselines else (STACK_TRACES, FOLDED)
+    output = Output(directory, files, exports, as_json, Weight.COUNT if count else Weight.TIME)
     try:
         check_outputs(output, force=force)
         servers = asked_servers(debuginfod, debuginfod_urls)
@@ -199,12 +215,15 @@ def main(  # noqa: PLR0917 (one an option)
         if tell_info or check:
             fine = [tell(path, request, tell_info=tell_info, check=check) for path in paths]
             raise SystemExit(0 if all(fine) else FAILED)
+        jobs = jobs or len(os.sched_getaffinity(0))
         if redacted is not None:
             complete = redact(paths, redacted, request, force=force)
+        elif baselines:
+            complete = report_changes(many.captures_of(baselines), paths, request, output, jobs)
         elif len(paths) == 1:
             complete = report_one(paths[0], request, output)
         else:
-            complete = report_many(paths, request, output, jobs or len(os.sched_getaffinity(0)))
+            complete = report_many(paths, request, output, jobs)
     except (ReportError, CaptureError) as error:
         raise SystemExit(failed(str(error))) from None
     if strict and not complete:
@@ -214,7 +233,7 @@ def main(  # noqa: PLR0917 (one an option)
 def check_outputs(output: Output, *, force: bool) -> None:
     """Find out before the work begins whether they can be written. Raises ReportError."""
     if output.directory is not None:
-        outputs.check(output.directory, (STACK_TRACES, FOLDED), force=force)
+        outputs.check(output.directory, output.files, force=force)
     for export, path in output.exports.items():
         check_file(path, export.option, force=force)
 
@@ -308,6 +327,32 @@ def print_report(output: Output, whole: Digest, written: Sequence[str]) -> bool:
             terminal.print_written(out, *written, weight=output.weight)
         terminal.print_exported(out, output.exports.values())
     return not summary.incomplete(whole)
+
+
+def report_changes(baselines: Sequence[str], paths: Sequence[str], request: Request, output: Output, jobs: int) -> bool:
+    """Returns whether nothing was lost, cut off or unreadable on either side. Raises ReportError."""
+    for export in output.exports:
+        if export.compared is None:
+            raise ReportError(f"{export.option} is of one capture: leave out --baseline")
+    with Bar(f"{len(baselines) + len(paths):,} captures", sum(map(size_of, (*baselines, *paths)))) as bar:
+        comparison = compare.read_both(baselines, paths, request, jobs, lambda path: bar.advance(size_of(path)))
+    written = []
+    if output.directory is not None:
+        written.append(outputs.write(output.directory, DIFF, compare.folded(comparison, output.weight)))
+    for export, path in output.exports.items():
+        if export.compared is not None:
+            written.append(outputs.write_pieces(*os.path.split(path), export.compared(comparison, output.weight)))
+    out = terminal.console(sys.stderr if output.as_json else sys.stdout)
+    terminal.print_warnings(out, compare.warnings(comparison))
+    if output.as_json:
+        sys.stdout.writelines(compare.document(comparison))
+    else:
+        compare.print_comparison(out, comparison)
+        out.print()
+        terminal.print_exported(out, written)
+        if output.directory is not None:
+            terminal.print_next(out, written[0], output.weight)
+    return not (summary.incomplete(comparison.before) or summary.incomplete(comparison.after))
 
 
 def tell(path: str, request: Request, *, tell_info: bool, check: bool) -> bool:

@@ -31,7 +31,7 @@ class Facts:
     started_realtime_ns: int  # the same since 1970
     ended: str | None  # ISO 8601, UTC; None where END is missing
     selection: str
-    threshold_ns: int  # of the selection
+    asked_ns: int  # the threshold of the selection
     recorded: int
     kept: int
     listed: int
@@ -39,6 +39,10 @@ class Facts:
     lost_between: Mapping[str, tuple[str, str]]  # by cause: ISO 8601, UTC
     complete: bool  # nothing was lost or cut off
     cautions: tuple[Caution, ...]
+    threshold_ns: int  # the recorder's
+    floor_ns: int  # every call of at least this duration was recorded and asked for
+    names: tuple[str, ...]  # -p of the report, else the recorder's; empty: all processes
+    length_ns: int | None  # of the recording, as far as it was asked for; None where its end is missing
 
 
 @dataclass(frozen=True)

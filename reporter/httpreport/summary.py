@@ -50,13 +50,14 @@ def origins(whole: Digest) -> Iterator[str]:
         yield said + to_the_second(first.started, first.started)
 
 
-def warnings(whole: Digest) -> Iterator[str]:
-    """One line each: what could not be read, and what else there is to know, of several captures with their names."""
+def warnings(whole: Digest, *, named: bool = False) -> Iterator[str]:
+    """One line each: what could not be read, and what else there is to know; of several captures, or if asked for, with
+    their names."""
     for one in whole.unreadable:
         yield f"left out: {one.reason}"
-    several = len(whole.captures) + len(whole.unreadable) > 1
+    named = named or len(whole.captures) + len(whole.unreadable) > 1
     for run in whole.runs:
-        yield from (f"{file}: {text}" if several else text for file, text in run.warnings())
+        yield from (f"{file}: {text}" if named else text for file, text in run.warnings())
 
 
 def incomplete(whole: Digest) -> bool:

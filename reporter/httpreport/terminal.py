@@ -85,10 +85,15 @@ def _print_tables(out: Console, whole: Digest) -> None:
 
 def print_written(out: Console, traces: str, folded: str, *, weight: Weight) -> None:
     """What was written, and what to type next."""
-    unit = "us" if weight is Weight.TIME else "calls"
-    svg = folded.rsplit(".", 1)[0] + ".svg"
     out.print()
     _line(out, Text(f"wrote {printable(traces)} and {printable(folded)}"))
+    print_next(out, folded, weight)
+
+
+def print_next(out: Console, folded: str, weight: Weight) -> None:
+    """What to type to see folded stacks."""
+    unit = "us" if weight is Weight.TIME else "calls"
+    svg = folded.rsplit(".", 1)[0] + ".svg"
     _line(out, Text(f"next: flamegraph.pl --countname {unit} {_quoted(folded)} > {_quoted(svg)}"))
 
 
@@ -107,27 +112,27 @@ def print_exported(out: Console, paths: Iterable[str]) -> None:
 
 def _peers(whole: Digest) -> Table:
     """For each process and peer how long its calls took, those that took the most time first."""
-    table = _table("calls", "p50", "p90", "p99", "max", "time", "share", last="process and peer (times in ms)")
+    table = new_table("calls", "p50", "p90", "p99", "max", "time", "share", last="process and peer (times in ms)")
     peers = sorted(whole.peers.items(), key=lambda item: (-item[1].sums.time_ns, item[0]))
     time_ns = sum(latencies.sums.time_ns for _, latencies in peers)
     for (_, peer), latencies in peers[:TOP]:
         sums = latencies.sums
         quantiles = (latencies.quantile_ns(share) for share in QUANTILES)
-        times = map(_plain_ms, (*quantiles, sums.slowest_ns, sums.time_ns))
-        table.add_row(f"{sums.calls:,}", *times, _share(sums, time_ns), Text(_peer(peer)))
+        times = map(plain_ms, (*quantiles, sums.slowest_ns, sums.time_ns))
+        table.add_row(f"{sums.calls:,}", *times, _share(sums, time_ns), Text(peer_name(peer)))
     _add_rest(table, [latencies.sums for _, latencies in peers[TOP:]], 5, time_ns, "others")
     return table
 
 
 def _stacks(whole: Digest, block: str) -> Table:
     """Stacks of one process with the same names are one, whatever their addresses."""
-    table = _table("time", "share", "calls", last="top stacks, leaf first")
+    table = new_table("time", "share", "calls", last="top stacks, leaf first")
     stacks = sorted(folded_sums(whole.samples).items(), key=lambda item: (-item[1].time_ns, item[0]))
     time_ns = sum(sums.time_ns for _, sums in stacks)
     for stack, sums in stacks[:TOP]:
         bar = block * max(1, round(BAR * sums.time_ns / max(time_ns, 1)))
         name, *frames = stack.split(";")
-        text = f"{bar:{BAR}} {name}: {_leaves(frames)}"
+        text = f"{bar:{BAR}} {name}: {leaves_of(frames)}"
         table.add_row(_ms(sums.time_ns), _share(sums, time_ns), f"{sums.calls:,}", Text(text))
     return table
 
@@ -137,11 +142,11 @@ def _add_rest(table: Table, rest: Sequence[Sums], columns: int, time_ns: int, wh
     if rest:
         sums = sum(rest, Sums())
         skipped = ("",) * (columns - 2)
-        times = (_plain_ms(sums.slowest_ns), _plain_ms(sums.time_ns))
+        times = (plain_ms(sums.slowest_ns), plain_ms(sums.time_ns))
         table.add_row(f"{sums.calls:,}", *skipped, *times, _share(sums, time_ns), Text(f"{len(rest):,} {what}"))
 
 
-def _table(*numbers: str, last: str) -> Table:
+def new_table(*numbers: str, last: str) -> Table:
     table = Table(box=None, pad_edge=False, header_style="bold")
     for number in numbers:
         table.add_column(number, justify="right", no_wrap=True)
@@ -149,7 +154,7 @@ def _table(*numbers: str, last: str) -> Table:
     return table
 
 
-def _peer(key: PeerKey) -> str:
+def peer_name(key: PeerKey) -> str:
     """A process and whom it called, or who called it."""
     how = "to" if key.role == Role.CLIENT else "from" if key.role == Role.SERVER else "with"
     return f"{comm(key.process)} {how} {peer_text(key.address, key.port)}"
@@ -159,12 +164,12 @@ def _share(sums: Sums, time_ns: int) -> str:
     return f"{sums.time_ns / max(time_ns, 1):.1%}"
 
 
-def _leaves(frames: Sequence[str]) -> str:
+def leaves_of(frames: Sequence[str]) -> str:
     leaves = [*reversed(frames)][:LEAVES]
     return " < ".join(leaves) + (" < ..." if len(frames) > LEAVES else "")
 
 
-def _plain_ms(nanoseconds: int) -> str:
+def plain_ms(nanoseconds: int) -> str:
     return f"{nanoseconds / 1e6:,.2f}"
 
 

@@ -19,9 +19,10 @@ from reports import digested, folded_lines, reported
 
 from httpcapture import StackStatus
 from httpreport.exports.firefox import firefox
+from httpreport.exports.flame import MARGIN, WIDTH
 from httpreport.exports.pprof import pprof
 from httpreport.exports.speedscope import speedscope
-from httpreport.exports.svg import MARGIN, WIDTH, svg
+from httpreport.exports.svg import svg
 from httpreport.exports.table import lines, table
 from httpreport.report import Report
 from httpreport.samples import Sample, Weight

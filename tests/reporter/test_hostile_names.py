@@ -41,9 +41,9 @@ IN_BROWSER = pytest.mark.skipif(
 
 
 class Output(NamedTuple):
-    """`arguments` ask for it, "{}" in them a folder; `file` in there is read, PRINTED what went to standard output.
-    `read` gives all texts that a reader of the format finds; each name is one of them, where the format has `fields`,
-    else a part of one, as `shown`."""
+    """`arguments` ask for it, "{}" in them a folder, "{capture}" the capture; `file` in there is read, PRINTED what
+    went to standard output. `read` gives all texts that a reader of the format finds; each name is one of them, where
+    the format has `fields`, else a part of one, as `shown`."""
 
     arguments: Sequence[str]
     file: str
@@ -116,6 +116,7 @@ def in_utf8(shown: str) -> str:
 
 
 PRINTED = "printed"
+COMPARED = ["--baseline", "{capture}"]
 OUTPUTS = {
     "summary": Output(["-o", "{}"], PRINTED, lines, False),
     "stack traces": Output(["-o", "{}"], "stack_traces.txt", lines, False),
@@ -128,6 +129,10 @@ OUTPUTS = {
     "pprof": Output(["--pprof", "{}/x"], "x", in_pprof, False),
     "firefox": Output(["--firefox", "{}/x"], "x", in_firefox),
     "csv": Output(["--csv", "{}/x"], "x", in_csv, True, cell),
+    "comparison": Output(["-o", "{}", *COMPARED], PRINTED, lines, False),
+    "comparison's folded stacks": Output(["-o", "{}", *COMPARED], "stacks.diff.folded", lines, False, frame),
+    "comparison's json": Output(["--json", *COMPARED], PRINTED, in_report),
+    "comparison's svg": Output(["--svg", "{}/x", *COMPARED], "x", in_svg, True, frame),
 }
 
 
@@ -150,7 +155,9 @@ def wide(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def written(output: Output, folder: Path, *paths: Path) -> Path:
     """The file with an output of captures, whose binaries are beside the first."""
-    arguments = [argument.replace("{}", str(folder)) for argument in output.arguments]
+    arguments = [
+        argument.replace("{}", str(folder)).replace("{capture}", str(paths[-1])) for argument in output.arguments
+    ]
     folder.mkdir()
     result = CliRunner().invoke(main, [*map(str, paths), *arguments, "--jobs", "1", "--symfs", str(paths[0].parent)])
     assert result.exit_code == 0, result.output
@@ -278,9 +285,12 @@ def test_what_to_type_next_means_the_same_folder_and_has_no_escape(captures: dic
 
 
 @IN_BROWSER
-@pytest.mark.parametrize("what", ["html", "svg"])
-def test_a_hostile_name_is_text_in_a_browser(what: str, captures: dict[str, Path], tmp_path: Path) -> None:
-    path = written(Output([f"--{what}", f"{{}}/x.{what}"], f"x.{what}", lines), tmp_path / "out", captures["hostile"])
+@pytest.mark.parametrize(("what", "more"), [("html", []), ("svg", []), ("html", COMPARED)])
+def test_a_hostile_name_is_text_in_a_browser(
+    what: str, more: list[str], captures: dict[str, Path], tmp_path: Path
+) -> None:
+    output = Output([f"--{what}", f"{{}}/x.{what}", *more], f"x.{what}", lines)
+    path = written(output, tmp_path / "out", captures["hostile"])
     assert not hidden("\n".join(lines(path)))
     browser = Browser()
     try:

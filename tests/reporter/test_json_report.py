@@ -17,6 +17,7 @@ from reports import SCHEMA, VALIDATOR
 from httpcapture import Lost, Outcome, Record, Role, StackStatus
 from httpreport import kept
 from httpreport.cautions import Cause
+from httpreport.compare import cautions
 from httpreport.main import main
 from httpreport.payload import Kind
 from httpreport.trace import Incomplete, NoStack, Unnamed
@@ -88,6 +89,24 @@ def test_a_report_of_several_captures_is_too(tmp_path: Path) -> None:
     assert [one["file"] for one in document["unreadable"]] == [str(tmp_path / "text.cap")]
 
 
+def test_a_comparison_is_too(tmp_path: Path) -> None:
+    for number, data in enumerate(CAPTURES.values()):
+        (tmp_path / f"{number}.cap").write_bytes(data)
+    (tmp_path / "text.cap").write_text("no capture")
+
+    for before, after in (
+        ("0.cap", "2.cap"),
+        ("2.cap", "0.cap"),
+        ("1.cap", "3.cap"),
+        ("", "4.cap"),
+        ("2.cap", "2.cap"),
+    ):
+        document = document_of(str(tmp_path / after), "--baseline", str(tmp_path / before), "--jobs", "1")
+        assert document["format"] == "httpreport comparison"
+        assert [one["file"] for one in document["after"]["captures"]] == [str(tmp_path / after)]
+        assert len(document["before"]["unreadable"]) == (before == "")
+
+
 def objects(schema: Any) -> Iterator[dict[str, Any]]:
     """Every part of a schema that names properties."""
     if isinstance(schema, dict):
@@ -119,12 +138,14 @@ def test_a_reason_is_described_as_it_is_said_elsewhere(kind: type[enum.Enum], pl
 
 
 def test_the_schema_knows_every_word_of_an_enumeration() -> None:
-    report, call = SCHEMA["$defs"]["report"]["properties"], SCHEMA["$defs"]["call"]["properties"]
+    call, warning = SCHEMA["$defs"]["call"]["properties"], SCHEMA["$defs"]["warnings"]["items"]["properties"]
+    compared = SCHEMA["$defs"]["comparison"]["properties"]["warnings"]["items"]["properties"]
     missing, found = (
         SCHEMA["$defs"][one]["properties"][name] for one, name in (("stack", "missing"), ("frame", "found"))
     )
     assert words(missing) == {reason.name.lower(): reason.value for reason in NoStack}
-    assert {*words(report["warnings"]["items"]["properties"]["cause"])} == {cause.value for cause in Cause}
+    assert {*words(warning["cause"])} == {cause.value for cause in Cause}
+    assert {*words(compared["cause"])} == {cause.value for cause in cautions.Cause}
     named = {"role": Role, "outcome": Outcome, "kind": Kind}
     for name, kind in named.items():
         assert {*words(call[name])} == {one.name.lower() for one in kind}

@@ -7,12 +7,10 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from browser import CHROMIUM, DRIVER, Browser
+from browser import Browser
 from pages import (
     CONTRAST,
     EVIL,
@@ -31,25 +29,8 @@ from selenium.webdriver.common.keys import Keys
 
 from httpcapture import Record
 
-if not (shutil.which(CHROMIUM) and shutil.which(DRIVER)):
-    pytest.skip("chromium and chromium-driver are not installed", allow_module_level=True)
-
+pytest_plugins = "browser_fixtures"
 REAL = Path(__file__).parent / "data" / "python_http.cap"
-
-
-@pytest.fixture(scope="module")
-def chromium() -> Iterator[Browser]:
-    browser = Browser()
-    yield browser
-    browser.driver.quit()
-
-
-@pytest.fixture
-def browser(chromium: Browser) -> Iterator[Browser]:
-    """Whatever a test does, the page asks for nothing and reports no error."""
-    yield chromium
-    assert not chromium.messages()
-    assert {url.split("?")[0] for url in chromium.requests()} == {chromium.driver.current_url}
 
 
 @pytest.fixture(scope="module")

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
-from typing import Any, Callable, NamedTuple, TypeVar
+from typing import Any, Callable, NamedTuple, Optional, TypeVar
 
 import click
 
 from .. import __version__
+from ..compare.changes import Comparison
+from ..compare.words import side_name
 from ..digest import Digest
-from ..page import page
+from ..page import comparison_page, page
 from ..samples import Weight
 from ..summary import name, selections
+from .differential import differential
 from .firefox import firefox
 from .pprof import pprof
 from .speedscope import speedscope
@@ -35,11 +39,13 @@ class Drawn(NamedTuple):
 
 
 class Export(NamedTuple):
-    """`pieces` gives what to write, piece by piece."""
+    """`pieces` gives what to write, piece by piece; `compared` does the same of a comparison, where there is a picture
+    of one."""
 
     name: str
     help: str
     pieces: Callable[[Drawn], Iterable[bytes]]
+    compared: Optional[Callable[[Comparison, Weight], Iterable[bytes]]] = None
 
     @property
     def option(self) -> str:
@@ -56,6 +62,18 @@ def _html(drawn: Drawn) -> Iterable[bytes]:
 
 def _svg(drawn: Drawn) -> Iterable[bytes]:
     return _text(svg(drawn.whole.samples, drawn.weight, drawn.title), "\n")
+
+
+def _compared_html(comparison: Comparison, _: Weight) -> Iterable[bytes]:
+    return _text([comparison_page(comparison)], "\n")
+
+
+def _compared_svg(comparison: Comparison, weight: Weight) -> Iterable[bytes]:
+    return _text(differential(comparison, weight, _compared_title(comparison)), "\n")
+
+
+def _compared_title(comparison: Comparison) -> str:
+    return " since ".join(os.path.basename(side_name(side)) for side in (comparison.after, comparison.before))
 
 
 def _speedscope(drawn: Drawn) -> Iterable[bytes]:
@@ -83,10 +101,11 @@ EXPORTS = (
     Export(
         "html",
         "Write a page to look at in a browser, one file that needs no network: flame graph, latency over time, "
-        "processes, peers, calls, and filters for all of them.",
+        "processes, peers, calls, and filters for all of them; with --baseline one of what changed.",
         _html,
+        _compared_html,
     ),
-    Export("svg", "Write a flame graph as a static picture.", _svg),
+    Export("svg", "Write a flame graph as a static picture; with --baseline a differential one.", _svg, _compared_svg),
     Export("speedscope", "Write the stacks for speedscope.", _speedscope),
     Export("pprof", "Write the stacks, by number of calls and by time, for pprof.", _pprof),
     Export("firefox", "Write the stacks for the Firefox Profiler.", _firefox),

@@ -1,11 +1,12 @@
 """The page: one HTML file that shows a report and filters it again, without a network and without this program.
 
-`page` is what callers use. `data` turns a digest into the values that the page needs, `columns` packs what there is of
-every call, `document` puts both into page.html, with page.css, the scripts (*.js) and the libraries in vendor/.
+`page` and, for --baseline, `comparison_page` are what callers use. `data` turns a digest into the values that the page
+needs, `columns` packs what there is of every call, `comparison` turns a comparison into values; `document` puts them
+into page.html or comparison.html, with page.css, the scripts (*.js) and the libraries in vendor/.
 """
 
 from __future__ import annotations
 
-from .document import page
+from .document import comparison_page, page
 
-__all__ = ["page"]
+__all__ = ["comparison_page", "page"]

@@ -123,7 +123,7 @@ def page_data(whole: Digest) -> Page:
         facts=summary(whole),
         warnings=[*warnings(whole), *(left_out if len(calls) < kept else [])],
         complete=not incomplete(whole),
-        floor_ns=max(slowest.floor_ns, min(facts.threshold_ns for facts in whole.captures)),
+        floor_ns=max(slowest.floor_ns, min(facts.asked_ns for facts in whole.captures)),
         recorded=sum(facts.recorded for facts in whole.captures),
         calls=len(calls),
         first_ms=int(calls["start"].min(initial=np.iinfo(np.int64).max)) / 1e6,

@@ -1,4 +1,5 @@
-"""The HTML text of a page: page.html with everything that it needs put in, so that the file stands alone.
+"""The HTML text of a page: page.html or comparison.html with everything that it needs put in, so that the file stands
+alone.
 
 Nothing that was recorded becomes markup or script. It is in the data only, a JSON text in which `<` is written as an
 escape, so no name can end the element; and the scripts make text nodes of it. The content security policy lets only the
@@ -13,14 +14,18 @@ import html
 import json
 import pkgutil
 import re
+from collections.abc import Sequence
 from dataclasses import is_dataclass
 from typing import Any
 
+from ..compare.changes import Comparison
 from ..digest import Digest
+from .comparison import comparison_data
 from .data import Page, page_data
 
 LIBRARIES = ("d3", "d3-flame-graph")
-SCRIPTS = ("selection.js", "format.js", "latency.js", "groups.js", "flame.js", "calls.js", "main.js")
+SCRIPTS = ("selection.js", "format.js", "latency.js", "groups.js", "chart.js", "flame.js", "calls.js", "main.js")
+COMPARISON_SCRIPTS = ("format.js", "chart.js", "changes.js", "comparison.js")
 
 
 def page(whole: Digest) -> str:
@@ -28,19 +33,28 @@ def page(whole: Digest) -> str:
     return document(page_data(whole))
 
 
+def comparison_page(comparison: Comparison) -> str:
+    data = comparison_data(comparison)
+    return _assembled("comparison.html", f"{data.after} since {data.before} - what changed", COMPARISON_SCRIPTS, data)
+
+
 def document(data: Page) -> str:
+    return _assembled("page.html", f"{data.name} - slow HTTP calls on {data.where}", SCRIPTS, data)
+
+
+def _assembled(template: str, title: str, scripts: Sequence[str], data: object) -> str:
     libraries = [_file(f"vendor/{name}.min.js") for name in LIBRARIES]
-    own = "\n".join(map(_file, SCRIPTS))
+    own = "\n".join(map(_file, scripts))
     parts = {
         "policy": _policy([*libraries, own]),
-        "title": html.escape(f"{data.name} - slow HTTP calls on {data.where}"),
+        "title": html.escape(title),
         "style": _file("page.css"),
         "libraries": "\n".join(f"<script>{library}</script>" for library in libraries),
         "licences": html.escape("\n\n".join(_file(f"vendor/{name}.LICENSE") for name in LIBRARIES)),
         "data": _json(data),
         "script": own,
     }
-    return re.sub(r"{{(\w+)}}", lambda match: parts[match[1]], _file("page.html"))
+    return re.sub(r"{{(\w+)}}", lambda match: parts[match[1]], _file(template))
 
 
 def _policy(scripts: list[str]) -> str:
@@ -49,7 +63,7 @@ def _policy(scripts: list[str]) -> str:
     return f"default-src 'none'; script-src {allowed}; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
 
 
-def _json(data: Page) -> str:
+def _json(data: object) -> str:
     return json.dumps(data, default=_fields, separators=(",", ":")).replace("<", "\\u003c")
 
 

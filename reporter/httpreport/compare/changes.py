@@ -1,0 +1,134 @@
+"""What changed from one set of captures to another, as a pure function over their digests.
+
+Peers match by the name of the process, role and address; stacks by the process and the names of their frames, as they
+are folded. So a stack matches that of another build as long as its frames have names; a frame without one is
+`module+0xSTART`, which another build has elsewhere. The hosts of a side are taken together.
+
+Recordings of different lengths are made comparable: what was before is scaled to as many seconds of recording as there
+are after. A share of a nanosecond or of a call is cut off, as difffolded.pl -n does it. Quantiles need no scale.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple, TypeVar, Union
+
+from ..digest import Digest
+from ..fold import folded_sums
+from ..samples import samples
+from ..sums import Latencies, PeerKey, Sums
+
+Value = TypeVar("Value", Sums, Latencies)
+
+
+class PeerChange(NamedTuple):
+    """A process and a peer; without calls on a side where it was not seen."""
+
+    peer: PeerKey
+    before: Latencies
+    after: Latencies
+
+    @property
+    def sums(self) -> tuple[Sums, Sums]:
+        return self.before.sums, self.after.sums
+
+
+class StackChange(NamedTuple):
+    """A folded stack, its process first; without calls on a side where it was not seen."""
+
+    stack: str
+    before: Sums
+    after: Sums
+
+    @property
+    def sums(self) -> tuple[Sums, Sums]:
+        return self.before, self.after
+
+
+Change = TypeVar("Change", bound=Union[PeerChange, StackChange])
+
+
+@dataclass(frozen=True)
+class Lengths:
+    """ns of recording of both sides, of all captures together."""
+
+    before_ns: int
+    after_ns: int
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """`peers` and `stacks` have what took the most time more (after, scaled) first, and what took the most time less
+    last."""
+
+    before: Digest
+    after: Digest
+    lengths: Lengths | None  # None where one is not known: nothing is scaled then
+    peers: Sequence[PeerChange]
+    stacks: Sequence[StackChange]
+
+    def scaled(self, before: int) -> int:
+        """What would have been before in a recording as long as the one after."""
+        return _scaled(before, self.lengths)
+
+    def added_ns(self, change: PeerChange | StackChange) -> int:
+        """How much more time was waited, scaled; negative where it was less."""
+        return _added_ns(change, self.lengths)
+
+    def largest(self, changes: Sequence[Change], most: int) -> list[Change]:
+        """Those that changed most, in their order."""
+        ranked = sorted(range(len(changes)), key=lambda place: -abs(self.added_ns(changes[place])))
+        return [changes[place] for place in sorted(ranked[:most])]
+
+
+def compare(before: Digest, after: Digest) -> Comparison:
+    lengths = _lengths(before, after)
+    peers = _matched(_latencies_by_peer(before), _latencies_by_peer(after), Latencies(Sums(), {}))
+    stacks = _matched(_sums_by_stack(before), _sums_by_stack(after), Sums())
+    return Comparison(
+        before,
+        after,
+        lengths,
+        _most_added_first((PeerChange(*each) for each in peers), lengths),
+        _most_added_first((StackChange(*each) for each in stacks), lengths),
+    )
+
+
+def _lengths(before: Digest, after: Digest) -> Lengths | None:
+    known = [[facts.length_ns or 0 for facts in digest.captures] for digest in (before, after)]
+    return Lengths(*map(sum, known)) if all(length for side in known for length in side) and all(known) else None
+
+
+def _latencies_by_peer(digest: Digest) -> Mapping[PeerKey, Latencies]:
+    by_peer: dict[PeerKey, Latencies] = {}
+    for (_, peer), latencies in digest.peers.items():
+        by_peer[peer] = by_peer[peer] + latencies if peer in by_peer else latencies
+    return by_peer
+
+
+def _sums_by_stack(digest: Digest) -> Mapping[str, Sums]:
+    return folded_sums(samples(digest.stacks))
+
+
+Key = TypeVar("Key", bound=Union[PeerKey, str])
+
+
+def _matched(
+    before: Mapping[Key, Value], after: Mapping[Key, Value], nothing: Value
+) -> Iterable[tuple[Key, Value, Value]]:
+    for key in sorted({*before, *after}):
+        yield key, before.get(key, nothing), after.get(key, nothing)
+
+
+def _most_added_first(changes: Iterable[Change], lengths: Lengths | None) -> Sequence[Change]:
+    return sorted(changes, key=lambda change: -_added_ns(change, lengths))
+
+
+def _added_ns(change: PeerChange | StackChange, lengths: Lengths | None) -> int:
+    before, after = change.sums
+    return after.time_ns - _scaled(before.time_ns, lengths)
+
+
+def _scaled(before: int, lengths: Lengths | None) -> int:
+    return before * lengths.after_ns // lengths.before_ns if lengths else before

@@ -1,0 +1,48 @@
+"""Reads the captures of both sides of a comparison, with the same filters."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+from typing import Callable
+
+from httpcapture import CaptureError, open_capture
+
+from .. import many
+from ..digest import Digest, Request
+from ..errors import ReportError
+from .changes import Comparison, compare
+
+
+def read_both(
+    before: Sequence[str], after: Sequence[str], request: Request, jobs: int, done: Callable[[str], None]
+) -> Comparison:
+    """What changed between the captures at the paths. Without a threshold it is the largest of the captures' own: below
+    it one of them may lack calls. Calls `done` with each capture as it is finished.
+
+    Raises ReportError, also where no capture of a side can be read.
+    """
+    if "-" in (*before, *after):
+        raise ReportError("standard input cannot be compared: write it to a file")
+    if request.milliseconds is None:
+        largest = max(_thresholds_ns((*before, *after)), default=0)
+        request = replace(request, milliseconds=largest / 1e6)
+    return compare(*(_read(paths, request, jobs, done) for paths in (before, after)))
+
+
+def _thresholds_ns(paths: Sequence[str]) -> Iterator[int]:
+    """Those of the captures that can be read; why others cannot is said when they are read."""
+    for path in filter(os.path.isfile, paths):  # a pipe can be read once only
+        with suppress(OSError, CaptureError), open_capture(path) as reader:
+            yield reader.meta.threshold_ns
+
+
+def _read(paths: Sequence[str], request: Request, jobs: int, done: Callable[[str], None]) -> Digest:
+    spools = many.Spools(Path(), paths, frozenset())  # none is written
+    side = many.digest_all(spools, request, jobs, done=done)
+    if not side.captures:
+        raise ReportError("; ".join(one.reason for one in side.unreadable))
+    return side

@@ -1,0 +1,26 @@
+"""The browser of a test, for all tests of pages: `pytest_plugins = "browser_fixtures"`."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+
+import pytest
+from browser import CHROMIUM, DRIVER, Browser
+
+
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[Browser]:
+    if not (shutil.which(CHROMIUM) and shutil.which(DRIVER)):
+        pytest.skip("chromium and chromium-driver are not installed")
+    browser = Browser()
+    yield browser
+    browser.driver.quit()
+
+
+@pytest.fixture
+def browser(chromium: Browser) -> Iterator[Browser]:
+    """Whatever a test does, the page asks for nothing and reports no error."""
+    yield chromium
+    assert not chromium.messages()
+    assert {url.split("?")[0] for url in chromium.requests()} == {chromium.driver.current_url}
