@@ -124,6 +124,7 @@ class Processes:
             return _Known(gone, [], now_ns)
 
     def _read_process(self, pid: int, start_ns: int, now_ns: int) -> _Known:
+        _name(pid, start_ns)  # it costs a tenth to know that a process is gone, as most are in a storm of short ones
         thread, maps = _thread_and_maps(pid)
         problem = ""
         if len(maps) > MAX_MAPS:
@@ -134,11 +135,13 @@ class Processes:
         for low, high, inode, path in code:
             if (inode != b"0" or path == VDSO) and len(modules) < MAX_MODULES:
                 modules += self._mapped_module(thread, int(low, 16), int(high, 16), path)
-        name = _name(pid, start_ns)
-        if not maps:
-            return _Known(Process(pid, start_ns, now_ns, name, b"", 0, b"", (), "has no user space"), [], now_ns)
-        executable = os.readlink(f"/proc/{thread}/exe".encode())[:MAX_PATH]
-        namespace_pid = _namespace_pid(_read(f"/proc/{thread}/status", 65536))
+        executable, namespace_pid = b"", 0
+        if maps:
+            executable = os.readlink(f"/proc/{thread}/exe".encode())[:MAX_PATH]
+            namespace_pid = _namespace_pid(_read(f"/proc/{thread}/status", 65536))
+        else:
+            problem = "has no user space"
+        name = _name(pid, start_ns)  # at last: if it is the same process still, all of this was read of it
         record = Process(pid, start_ns, now_ns, name, executable, namespace_pid, maps, tuple(modules), problem)
         return _Known(record, code, now_ns)
 
