@@ -2,7 +2,9 @@
 
 A short process is gone by the time that its slow call is known to be slow, so the kernel announces every process that
 begins a call; only those with a recorded call get into the capture. When a stack is younger than its process's maps,
-they are read again: the process may have loaded something since (dlopen), or have become another program (exec).
+they are read again: the process may have loaded something since (dlopen), or have become another program (exec). Large
+maps are read again more seldom, so that a process costs no more than a hundredth of a core, however often its maps
+change: what was mapped only between two readings is not in the capture.
 
 Processes that were used last are known; one that is forgotten is read again if it is still there.
 """
@@ -23,6 +25,7 @@ from .modules import VDSO, Modules
 
 _MAX_KNOWN = 4096
 _MAX_KNOWN_BYTES = 64 << 20  # of maps; what is made of them takes as much again
+_REST_NS = 10_000  # at least, before maps are read again, for each byte of them: 5,000 mappings every 2.5 s
 _EXECUTABLE = re.compile(rb"^([0-9a-f]+)-([0-9a-f]+) ..x. [0-9a-f]+ [0-9a-f]+:[0-9a-f]+ ([0-9]+) *(.*)$", re.MULTILINE)
 _OF_THE_KERNEL = (VDSO, b"[vsyscall]")
 _CLOCK_TICKS = os.sysconf("SC_CLK_TCK")
@@ -57,6 +60,7 @@ class Processes:
         self._part = 1
         self._known: OrderedDict[Key, _Known] = OrderedDict()  # the one used last at the end
         self._size = 0  # of their maps
+        self._unchecked: set[Key] = set()  # of them, those with a stack that is younger than their maps
         self.recorded = 0  # processes with a recorded call
         self.gone = 0  # of them, those whose maps could not be read in time
 
@@ -82,12 +86,24 @@ class Processes:
             self.gone += known.record.problem == _GONE
         self._write(key, known)
 
-    def check_stack(self, key: Key, taken_ns: int, now_ns: int) -> None:
-        """Reads the maps of a recorded process again when a stack is younger than they are. `now_ns` is of a round of
-        the recording, so that is once a round at most."""
+    def check_stack(self, key: Key, taken_ns: int) -> None:
+        """A stack of a recorded process was taken: if it is younger than the process's maps, these are to be read
+        again by `check_maps`."""
         known = self._known[key]
-        if known.record.problem or taken_ns <= known.checked_ns:
-            return
+        if not known.record.problem and taken_ns > known.checked_ns:
+            self._unchecked.add(key)
+
+    def check_maps(self, now_ns: int, *, last: bool = False) -> None:
+        """Reads maps again where they were not read just now, or where this is the `last` time."""
+        for key in list(self._unchecked):
+            known = self._known.get(key)
+            if known and not last and now_ns < known.checked_ns + _REST_NS * len(known.record.maps):
+                continue
+            self._unchecked.remove(key)
+            if known:
+                self._check(key, known, now_ns)
+
+    def _check(self, key: Key, known: _Known, now_ns: int) -> None:
         self._keep(key, known._replace(checked_ns=now_ns))
         if _has_other_code(key[0], known):
             newer = self._look(key, now_ns)

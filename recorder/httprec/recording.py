@@ -127,6 +127,7 @@ class Recording:
         drained = self._drain_stacks(named, now_ns)
         for stack in self._stacks.missing(named - drained):
             self._record_stack(stack, now_ns)
+        self._processes.check_maps(now_ns)
         if span:
             for key in _keys(span):
                 self._processes.record(key, now_ns)
@@ -161,7 +162,7 @@ class Recording:
     def _record_stack(self, stack: Stack, now_ns: int) -> None:
         key = (stack.pid, stack.process_start_ns)
         self._processes.record(key, now_ns)
-        self._processes.check_stack(key, stack.taken_ns, now_ns)
+        self._processes.check_stack(key, stack.taken_ns)
         self._writer.stack(stack)
         if self._rotates:
             self._stacks.add(stack)
@@ -195,6 +196,7 @@ class Recording:
         now_ns = time.monotonic_ns()
         for connection in self._tracer.open_connections():
             self._finish_response(connection)
+        self._processes.check_maps(now_ns, last=True)
         self._processes.write_jit_maps(now_ns)
         self._write_ledger(now_ns)
         self._writer = self._parts.rotate(self._ledger.end_part(now_ns))
@@ -211,6 +213,7 @@ class Recording:
         for connection in self._tracer.open_connections():
             self._finish_request(connection, now_ns)
             self._finish_response(connection)
+        self._processes.check_maps(now_ns, last=True)
         self._processes.write_jit_maps(now_ns)
         self._write_ledger(now_ns)
         self._writer.end(self._ledger.end(reason, now_ns))

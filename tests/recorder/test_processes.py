@@ -20,6 +20,7 @@ from httprec.modules import Modules
 from httprec.processes import Key, Processes
 
 TICK_NS = 1_000_000_000 // os.sysconf("SC_CLK_TCK")
+LATER = 1_000_000_000_000  # ns: long enough after 0 to read any maps again
 GONE = "ended before its maps were read"
 # Does what it is told, a line of Python at a time.
 CHILD = "import sys\nfor line in sys.stdin: exec(line); print('done', flush=True)"
@@ -190,7 +191,8 @@ def test_a_process_goes_on_when_its_main_thread_has_ended(
     assert maps.read_bytes() == b""
     thread = next(task for task in Path(f"/proc/{child.pid}/task").iterdir() if task.name != str(child.pid))
     processes.record(key, 5)
-    processes.check_stack(key, 6, 7)
+    processes.check_stack(key, 6)
+    processes.check_maps(LATER)
     (process,), modules = written.processes(), written.modules()
     assert (process.pid, process.start_ns, process.problem) == (*key, "")
     assert process.maps == (thread / "maps").read_bytes() != b""
@@ -268,17 +270,37 @@ def test_maps_are_read_again_for_a_stack_that_is_younger(
     before = written.processes()[0]
     tell(child, f"import ctypes; ctypes.CDLL({str(loaded)!r})")
     assert str(loaded).encode() not in before.maps
-    processes.check_stack(key, 0, 10)
+    processes.check_stack(key, 0)
+    processes.check_maps(LATER)
     assert written.processes() == [before]  # the stack was taken before
-    processes.check_stack(key, 1, 20)
+    processes.check_stack(key, 1)
+    processes.check_maps(LATER + 20)
     _, after = written.processes()
-    assert after.taken_ns == 20 and after.problem == ""
+    assert after.taken_ns == LATER + 20 and after.problem == ""
     assert after.maps == Path(f"/proc/{child.pid}/maps").read_bytes()
     module = next(each for each in written.modules().values() if each.path == str(loaded).encode())
     assert module.build_id.hex() == build_id(loaded)
     assert module.id in {mapped.module for mapped in after.modules}
-    processes.check_stack(key, 25, 30)
+    processes.check_stack(key, LATER + 25)
+    processes.check_maps(2 * LATER)
     assert len(written.processes()) == 2 and processes.recorded == 1
+
+
+def test_maps_that_change_at_every_stack_are_read_again_the_more_seldom_the_larger_they_are(
+    written: Written, processes: Processes, child: subprocess.Popen[str]
+) -> None:
+    key, rounds, round_ns = key_of(child.pid), 50, 100_000_000
+    tell(child, "import mmap; keep = [mmap.mmap(-1, 4096, prot=1 + i % 2 * 4) for i in range(600)]")
+    processes.record(key, 0)
+    for number in range(1, rounds):
+        tell(child, "keep.append(mmap.mmap(-1, 4096, prot=7)); keep.append(mmap.mmap(-1, 4096, prot=1))")
+        processes.check_stack(key, number * round_ns)
+        processes.check_maps(number * round_ns)
+    sizes = [len(process.maps) for process in written.processes()]
+    assert 5 < len(sizes) < rounds / 2
+    assert sum(sizes[1:-1]) <= 100_000 * rounds * round_ns / 1e9
+    processes.check_maps(rounds * round_ns, last=True)
+    assert written.processes()[-1].maps == Path(f"/proc/{child.pid}/maps").read_bytes()
 
 
 def test_maps_are_not_written_again_for_new_memory_without_code(
@@ -288,7 +310,8 @@ def test_maps_are_not_written_again_for_new_memory_without_code(
     processes.record(key, 0)
     tell(child, "memory = bytearray(64 << 20)")
     assert Path(f"/proc/{child.pid}/maps").read_bytes() != written.processes()[0].maps
-    processes.check_stack(key, 1, 2)
+    processes.check_stack(key, 1)
+    processes.check_maps(LATER)
     assert len(written.processes()) == 1
 
 
@@ -297,7 +320,8 @@ def test_what_was_known_stays_when_the_process_has_ended_since(written: Written,
         tell(child, "pass")
         key = key_of(child.pid)
         processes.record(key, 0)
-    processes.check_stack(key, 1, 2)
+    processes.check_stack(key, 1)
+    processes.check_maps(LATER)
     assert len(written.processes()) == 1 and written.processes()[0].problem == ""
     assert processes.gone == 0
 
@@ -311,7 +335,8 @@ def test_exec_makes_another_program_of_the_same_process(
     print("import os; os.execv('/bin/sleep', ['sleep', '60'])", file=child.stdin, flush=True)
     until("sleep", child.pid)
     assert key_of(child.pid) == key
-    processes.check_stack(key, 1, 2)
+    processes.check_stack(key, 1)
+    processes.check_maps(LATER)
     before, after = written.processes()
     assert (after.pid, after.start_ns) == (before.pid, before.start_ns) == key
     assert (after.name, after.executable) == (b"sleep", os.path.realpath("/bin/sleep").encode())
