@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* The probes: one function for each kernel function, then thin wrappers for fentry/fexit or kprobe/kretprobe. */
+/* The probes: one function for each kernel function, then thin wrappers for fentry/fexit, kprobe/kretprobe or tracepoints. */
 
 static __always_inline int send_enters(void *ctx, u64 sock, struct user_buffer buffer)
 {
@@ -108,28 +108,34 @@ static __always_inline void receive_end_of_file(struct connection *c)
 		c->state.peer_closed = 1;
 }
 
+static __always_inline int receive(void *ctx, struct transfer *transfer, int received, u64 now)
+{
+	struct connection *c;
+
+	if (received > 0) {
+		receive_bytes(ctx, transfer, received, now);
+		return 0;
+	}
+	c = connections.lookup(&transfer->sock);
+	if (!c)
+		return 0;
+	if (received < 0)
+		fail_transfer(c, received);
+	else if (transfer->size)
+		receive_end_of_file(c);
+	return 0;
+}
+
 static __always_inline int receive_returns(void *ctx, int received)
 {
 	u64 id = bpf_get_current_pid_tgid(), now = bpf_ktime_get_ns();
 	struct transfer *found = transfers.lookup(&id), transfer;
-	struct connection *c;
 
 	if (!found)
 		return 0;
 	transfer = *found;
 	transfers.delete(&id);
-	if (received > 0) {
-		receive_bytes(ctx, &transfer, received, now);
-		return 0;
-	}
-	c = connections.lookup(&transfer.sock);
-	if (!c)
-		return 0;
-	if (received < 0)
-		fail_transfer(c, received);
-	else if (transfer.size)
-		receive_end_of_file(c);
-	return 0;
+	return receive(ctx, &transfer, received, now);
 }
 
 static __always_inline void forget(u64 sock, struct connection *c)
@@ -190,6 +196,10 @@ RAW_TRACEPOINT_PROBE(inet_sock_set_state)
 		begin_connection(sock, RECEIVING);
 	else if (to == TCP_CLOSE)
 		end_connection(sock);
+#ifdef USE_TRACEPOINTS
+	else if (begins_to_close(sock, to))
+		close_enters(sock);
+#endif
 	return 0;
 }
 
@@ -240,7 +250,7 @@ AT_EXIT(tcp_sendpage)
 }
 #endif
 
-#else
+#elif defined(USE_KPROBES)
 
 int enter_tcp_sendmsg(struct pt_regs *ctx)
 {
@@ -278,6 +288,52 @@ int enter_tcp_sendpage(struct pt_regs *ctx)
 int return_tcp_sendpage(struct pt_regs *ctx)
 {
 	return send_returns(PT_REGS_RC(ctx));
+}
+
+#else
+
+RAW_TRACEPOINT_PROBE(tcp_sendmsg_locked) /* before each segment of a send */
+{
+	u64 id = bpf_get_current_pid_tgid(), sock = ctx->args[0];
+	struct transfer *found = transfers.lookup(&id);
+
+	if (found && found->sock == sock)
+		return 0;
+	return send_enters(ctx, sock, first_buffer(ctx->args[1]));
+}
+
+RAW_TRACEPOINT_PROBE(sock_send_length)
+{
+	u64 id = bpf_get_current_pid_tgid(), sock = ctx->args[0];
+	struct transfer *found = transfers.lookup(&id);
+	int sent = ctx->args[1];
+	struct connection *c;
+
+	if (found && found->sock == sock)
+		return send_returns(sent);
+	c = connections.lookup(&sock);
+	if (c && sent < 0) /* it failed before it could begin */
+		fail_transfer(c, sent);
+	return 0;
+}
+
+RAW_TRACEPOINT_PROBE(sock_recv_length)
+{
+	struct transfer transfer = { .sock = ctx->args[0] };
+	u32 flags = ctx->args[2];
+	struct system_call call;
+
+	if (!is_running() || is_ignored() || (flags & (MSG_PEEK | MSG_ERRQUEUE)) || !is_tcp(transfer.sock))
+		return 0;
+	call = system_call();
+	transfer.buffer = received_into(&call);
+	transfer.size = call.number == RECVFROM ? call.third : 1;
+	return receive(ctx, &transfer, (int)ctx->args[1], bpf_ktime_get_ns());
+}
+
+RAW_TRACEPOINT_PROBE(tcp_destroy_sock)
+{
+	return close_enters(ctx->args[0]);
 }
 
 #endif

@@ -11,7 +11,9 @@ from .btf import Btf, BtfError, first_of
 from .layout import MAX_FRAMES
 from .sources import read
 
-_FILES = ("rows.h", "kernel.h", "maps.h", "stack.h", "output.h", "pairing.h", "probes.c")
+_FILES = ("rows.h", "kernel.h", "maps.h", "stack.h", "output.h", "pairing.h", "tracepoints.h", "probes.c")
+_USE = {"fexit": "USE_FEXIT", "kprobe": "USE_KPROBES", "tracepoint": "USE_TRACEPOINTS"}
+_OF_TRACEPOINTS = ("sk_protocol", "sk_type", "sk_shutdown")  # of struct sock
 _THREAD_SIZE = 16384  # of a kernel stack on x86-64 (arch/x86/include/asm/page_64_types.h, without KASAN)
 
 
@@ -84,8 +86,8 @@ def _prototypes(btf: Btf) -> dict[str, int]:
     return constants
 
 
-def build(btf: Btf, sizes: Sizes, *, threshold_ns: int, filter_processes: bool, fexit: bool) -> Program:
-    """Raises BtfError where the kernel lacks something that the program cannot do without."""
+def build(btf: Btf, sizes: Sizes, *, threshold_ns: int, filter_processes: bool, probes: str) -> Program:
+    """`probes`: fexit, kprobe or tracepoint. Raises BtfError where the kernel lacks what it cannot do without."""
     prototypes = _prototypes(btf)
     constants = {
         "MAX_FRAMES": MAX_FRAMES,
@@ -103,8 +105,11 @@ def build(btf: Btf, sizes: Sizes, *, threshold_ns: int, filter_processes: bool, 
         **_offsets(btf),
         **prototypes,
     }
+    if probes == "tracepoint":
+        sock = btf.members("sock")
+        constants.update((f"SOCK__{name.upper()}", first_of(sock, [name])) for name in _OF_TRACEPOINTS)
     cflags = [f"-D{name}={value}" for name, value in constants.items()]
-    cflags += ["-DFILTER_PROCESSES"] * filter_processes + ["-DUSE_FEXIT"] * fexit
+    cflags += ["-DFILTER_PROCESSES"] * filter_processes + [f"-D{_USE[probes]}"]
     functions = ["tcp_sendmsg", "tcp_recvmsg"] + ["tcp_sendpage"] * ("TCP_SENDPAGE_ARGUMENTS" in prototypes)
     text = "#include <uapi/linux/ptrace.h>\n" + "\n".join(map(read, _FILES))
     return Program(text, cflags, functions)

@@ -65,20 +65,25 @@ static __always_inline void release_slots(struct connection *c)
 		release_slot(receiving_side(c));
 }
 
-static __always_inline bool read_registers(struct stack_row *row, u64 address)
+static __always_inline bool are_registers(u64 address)
 {
-	struct pt_regs *registers = (struct pt_regs *)row->registers;
-
-	bpf_probe_read_kernel(registers, sizeof(*registers), (void *)address);
-	return (u16)registers->cs == USER_CS && (u16)registers->ss == USER_SS;
+	return read_u16(address + __builtin_offsetof(struct pt_regs, cs)) == USER_CS &&
+	       read_u16(address + __builtin_offsetof(struct pt_regs, ss)) == USER_SS;
 }
 
 /* A system call saves the user's registers at the top of the kernel stack; 16 bytes lower where the kernel knows FRED. */
-static __always_inline bool copy_registers(struct stack_row *row)
+static __always_inline u64 user_registers(void)
 {
 	u64 top = read_u64(bpf_get_current_task() + TASK_STRUCT__STACK) + THREAD_SIZE - sizeof(struct pt_regs);
 
-	return read_registers(row, top) || read_registers(row, top - 16);
+	return are_registers(top) ? top : are_registers(top - 16) ? top - 16 : 0;
+}
+
+static __always_inline bool copy_registers(struct stack_row *row)
+{
+	u64 registers = user_registers();
+
+	return registers && !bpf_probe_read_kernel(row->registers, sizeof(row->registers), (void *)registers);
 }
 
 /*

@@ -82,7 +82,7 @@ class Meta:
     started_realtime_ns: int
     threshold_ns: int  # shorter calls were not recorded
     process_filters: Sequence[bytes]  # the -p patterns; empty: all processes
-    probes: str  # "fexit" or "kprobe"
+    probes: str  # "fexit", "kprobe" or "tracepoint"
     clock_ticks: int  # sysconf(SC_CLK_TCK)
     page_size: int
     limits: Mapping[str, int]  # sizes of rings and maps, by name

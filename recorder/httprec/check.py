@@ -85,7 +85,7 @@ def _bcc() -> str:
 
 
 def _functions_and_members() -> str:
-    program = build(load(), Sizes(), threshold_ns=0, filter_processes=True, fexit=True)
+    program = build(load(), Sizes(), threshold_ns=0, filter_processes=True, probes="fexit")
     return f"{', '.join(program.functions)}, and all {len(program.cflags)} constants of the program"
 
 

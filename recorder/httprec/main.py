@@ -18,7 +18,7 @@ from .errors import RecorderError
 from .output import STDOUT
 from .parts import Bounds, Parts, check_parts
 from .recording import Recording, Totals
-from .tracer import Options, Tracer
+from .tracer import PROBES, Options, Tracer
 
 _COMM_BYTES = 15  # what the kernel keeps of a name: TASK_COMM_LEN less the final 0
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -102,6 +102,8 @@ def _record(
     with Tracer(tracing) as tracer, Parts(output, bounds, meta, overwrite=replace, say=_say) as parts:
         if verbose:
             _say(f"Probes: {tracer.probes}; not recorded: {', '.join(f'pid {pid}' for pid in tracing.ignored_pids)}")
+        if tracing.probes == "auto" and tracer.probes == "tracepoint":
+            _say("this kernel lets nobody probe its functions: its tracepoints are used, which show a little less")
         privileges.drop(tracer.reads_maps, privileges.TO_ROTATE if bounds.rotates else ())
         is_over = _end_conditions(duration_s, parts.is_full)
         started = time.monotonic()
@@ -146,7 +148,7 @@ def _record(
 @click.option("-v", "verbose", is_flag=True, help="Say how the kernel is probed.")
 @click.option(
     "--probes",
-    type=click.Choice(["auto", "fexit", "kprobe"]),
+    type=click.Choice(["auto", *PROBES]),
     default="auto",
     show_default=True,
     help="How to attach to the kernel.",

@@ -28,7 +28,7 @@ from .ring import Ring
 
 KPROBE_EVENTS = ("/sys/kernel/tracing/kprobe_events", "/sys/kernel/debug/tracing/kprobe_events")
 _KPROBE_PROFILES = ("/sys/kernel/tracing/kprobe_profile", "/sys/kernel/debug/tracing/kprobe_profile")
-PROBES = ("fexit", "kprobe")  # the better first
+PROBES = ("fexit", "kprobe", "tracepoint")  # the better first
 _BLOCKED_READERS = 4096  # at once; the most there can be (KRETPROBE_MAXACTIVE_MAX). The default is a few per CPU
 _MEMBARRIER_GLOBAL = 1
 _SYS_MEMBARRIER = {"x86_64": 324, "aarch64": 283}
@@ -41,7 +41,7 @@ class Options:
     threshold_ns: int
     process_filters: Sequence[bytes]
     ignored_pids: Sequence[int]
-    probes: str  # auto, fexit or kprobe
+    probes: str  # auto, or one of PROBES
     sizes: Sizes
 
 
@@ -79,6 +79,9 @@ def _refusal(probes: str, error: str, said: str) -> str:
     """Why BCC could not attach, as far as it can be known."""
     if probes == "kprobe" and not any(os.path.exists(path) for path in KPROBE_EVENTS):
         return "the kernel was built without CONFIG_KPROBES, or tracefs is not mounted"
+    lacking = re.search(r"bpf_attach_raw_tracepoint \((\w+)\): No such file", said)
+    if lacking:
+        return f"the kernel has no tracepoint {lacking[1]}; Linux 6.16 has all"
     if "Operation not permitted" in said:
         return "not permitted; the kernel is locked down, or CAP_BPF and CAP_PERFMON are missing in this container"
     lines = [line.strip() for line in said.splitlines() if line.strip()]
@@ -129,7 +132,7 @@ class Tracer:
                     options.sizes,
                     threshold_ns=options.threshold_ns,
                     filter_processes=self._filter is not None,
-                    fexit=probes == "fexit",
+                    probes=probes,
                 )
             except BtfError as error:
                 raise RecorderError(str(error)) from error

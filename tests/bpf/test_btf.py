@@ -88,7 +88,7 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> bytes:
 
 def test_everything_that_the_program_asks_of_this_kernel_is_as_bpftool_says(kernel_types: Types) -> None:
     btf = Asking(Path(VMLINUX).read_bytes())
-    build(btf, Sizes(), threshold_ns=0, filter_processes=True, fexit=True)
+    build(btf, Sizes(), threshold_ns=0, filter_processes=True, probes="fexit")
     methods = {method for method, _ in btf.asked}
     assert methods == {"members", "enumerators", "parameters", "has_function"}
     for method, name in btf.asked:

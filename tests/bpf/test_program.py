@@ -21,6 +21,7 @@ COMPILER = Path(__file__).with_name("compile_programs.py")
 SIZES = Sizes(connections=64, threads=64, stack_slots=8)
 FEW_PAGES = SIZES._replace(stack_pages=0)
 BOTH_SIDES = SIZES._replace(receive_stacks=1)
+TRACEPOINTS = ("tcp_sendmsg_locked", "sock_send_length", "sock_recv_length", "tcp_destroy_sock")
 HEADERS = ("/lib/modules", "/usr/src", "/usr/include")  # wherever a compiler could find some
 
 
@@ -94,12 +95,17 @@ class Case(NamedTuple):
     kernel: Callable[[], Kernel] = Kernel
     sizes: Sizes = SIZES
     filter_processes: bool = False
-    fexit: bool = False
+    probes: str = "kprobe"
     load: bool = False  # into the running kernel
 
     def program(self) -> Program:
-        options = {"filter_processes": self.filter_processes, "fexit": self.fexit}
-        return build(self.kernel(), self.sizes, threshold_ns=100_000_000, **options)
+        return build(
+            self.kernel(),
+            self.sizes,
+            threshold_ns=100_000_000,
+            filter_processes=self.filter_processes,
+            probes=self.probes,
+        )
 
 
 CASES = {
@@ -108,13 +114,17 @@ CASES = {
     "kprobe, no stack copies": Case(sizes=FEW_PAGES, filter_processes=True, load=True),
     "kprobe, both sides": Case(sizes=BOTH_SIDES, filter_processes=True, load=True),
     "kprobe, both sides, no stack copies": Case(sizes=FEW_PAGES._replace(receive_stacks=1), load=True),
-    "fexit": Case(fexit=True),
-    "fexit, both sides": Case(sizes=BOTH_SIDES, fexit=True),
+    "fexit": Case(probes="fexit"),
+    "fexit, both sides": Case(sizes=BOTH_SIDES, probes="fexit"),
     "5.10 kprobe": Case(linux_5_10, filter_processes=True),
-    "5.10 fexit": Case(linux_5_10, fexit=True),
+    "5.10 fexit": Case(linux_5_10, probes="fexit"),
     "5.10 kprobe, both sides": Case(linux_5_10, sizes=BOTH_SIDES),
-    "6.1 fexit, filtered": Case(linux_6_1, filter_processes=True, fexit=True),
+    "6.1 fexit, filtered": Case(linux_6_1, filter_processes=True, probes="fexit"),
     "7.2 kprobe": Case(linux_7_2),
+    "tracepoint": Case(probes="tracepoint", load=True),
+    "tracepoint, filtered": Case(filter_processes=True, probes="tracepoint", load=True),
+    "tracepoint, both sides": Case(sizes=BOTH_SIDES, probes="tracepoint", load=True),
+    "tracepoint, no stack copies": Case(sizes=FEW_PAGES, probes="tracepoint", load=True),
     "without IPv6": Case(without_ipv6),
 }
 
@@ -151,7 +161,9 @@ def compiled() -> dict[str, Compiled]:
 @pytest.mark.parametrize("name", CASES)
 def test_compiles_without_any_kernel_header(compiled: dict[str, Compiled], name: str) -> None:
     functions, program = set(compiled[name].functions), CASES[name].program()
-    if CASES[name].fexit:
+    if CASES[name].probes == "tracepoint":
+        wanted = {f"raw_tracepoint__{event}" for event in TRACEPOINTS}
+    elif CASES[name].probes == "fexit":
         wanted = {f"{kind}__{function}" for kind in ("kfunc", "kretfunc") for function in program.functions}
         wanted.add("kfunc__tcp_close")
     else:
@@ -200,23 +212,23 @@ def constants(program: Program) -> dict[str, str]:
     ("kernel", "arguments", "flags"), [(linux_5_10, "6", "4"), (linux_6_1, "5", "3"), (linux_7_2, "4", "3")]
 )
 def test_flags_are_where_the_kernel_has_them(kernel: Callable[[], Kernel], arguments: str, flags: str) -> None:
-    found = constants(build(kernel(), SIZES, threshold_ns=0, filter_processes=False, fexit=True))
+    found = constants(build(kernel(), SIZES, threshold_ns=0, filter_processes=False, probes="fexit"))
     assert (found["TCP_RECVMSG_ARGUMENTS"], found["TCP_RECVMSG_FLAGS"]) == (arguments, flags)
 
 
 def test_sendpage_is_probed_where_the_kernel_has_it() -> None:
-    old = build(linux_5_10(), SIZES, threshold_ns=0, filter_processes=False, fexit=False)
-    new = build(linux_7_2(), SIZES, threshold_ns=0, filter_processes=False, fexit=False)
+    old = build(linux_5_10(), SIZES, threshold_ns=0, filter_processes=False, probes="kprobe")
+    new = build(linux_7_2(), SIZES, threshold_ns=0, filter_processes=False, probes="kprobe")
     assert old.functions == ["tcp_sendmsg", "tcp_recvmsg", "tcp_sendpage"]
     assert new.functions == ["tcp_sendmsg", "tcp_recvmsg"]
 
 
 def test_options_reach_the_program() -> None:
-    program = build(Kernel(), SIZES, threshold_ns=250, filter_processes=True, fexit=True)
+    program = build(Kernel(), SIZES, threshold_ns=250, filter_processes=True, probes="fexit")
     found = constants(program)
     assert found["THRESHOLD_NS"] == "250" and found["MAX_CONNECTIONS"] == "64"
     assert {"-DFILTER_PROCESSES", "-DUSE_FEXIT"} <= set(program.cflags)
-    plain = build(Kernel(), SIZES, threshold_ns=250, filter_processes=False, fexit=False)
+    plain = build(Kernel(), SIZES, threshold_ns=250, filter_processes=False, probes="kprobe")
     assert not {"-DFILTER_PROCESSES", "-DUSE_FEXIT"} & set(plain.cflags)
 
 
@@ -233,10 +245,10 @@ def test_options_reach_the_program() -> None:
 )
 def test_a_kernel_that_lacks_something_is_told_what(kernel: Callable[[], Kernel], named: str) -> None:
     with pytest.raises(BtfError, match=named):
-        build(kernel(), SIZES, threshold_ns=0, filter_processes=False, fexit=False)
+        build(kernel(), SIZES, threshold_ns=0, filter_processes=False, probes="kprobe")
 
 
 def test_the_program_includes_nothing_of_the_kernel() -> None:
-    text = build(Kernel(), SIZES, threshold_ns=0, filter_processes=False, fexit=False).text
+    text = build(Kernel(), SIZES, threshold_ns=0, filter_processes=False, probes="kprobe").text
     assert [line for line in text.splitlines() if line.startswith("#include")] == ["#include <uapi/linux/ptrace.h>"]
     assert (KERNEL_TREE / "include/uapi/linux/ptrace.h").is_file()

@@ -434,8 +434,10 @@ class Pair:
 RECORDERS = {
     "fexit": ["--probes", "fexit", "--recv-stack", "--stack-slots", "8"],
     "kprobe": ["--probes", "kprobe", "--recv-stack", "--stack-slots", "8"],
+    "tracepoint": ["--probes", "tracepoint", "--recv-stack", "--stack-slots", "8"],
     "named": ["--stack", "fp", "--recv-stack", "-p", "abcdefghijklmno", "-p", "k?ep[!b-z]liv*", "-p", "in_fl?ght*"],
 }
+EVERYWHERE = ("fexit", "kprobe", "named")  # tracepoints that show enough came with Linux 6.16
 
 
 def main(recorders: Sequence[str], scenarios: Sequence[str]) -> int:
@@ -467,4 +469,4 @@ if __name__ == "__main__":
         client_main(sys.argv[2], int(sys.argv[3]))
     else:
         chosen = [names.split(",") for names in sys.argv[1:]]
-        sys.exit(main(*(chosen or (list(RECORDERS), list(SCENARIOS)))))
+        sys.exit(main(*(chosen or (EVERYWHERE, list(SCENARIOS)))))

@@ -1,4 +1,4 @@
-"""The same calls on every kernel, by fexit and by kprobes, with the BCC and the Python of every Debian.
+"""The same calls on every kernel, by fexit, by kprobes and by tracepoints, with the BCC and the Python of every Debian.
 
 A cell is a guest: the packages of one suite on the kernel of one. `make test` boots those IN_EVERY_TEST, and
 `make test-kernels` all.
@@ -24,8 +24,13 @@ SUITES = ("bullseye", "bookworm", "trixie")
 KERNELS = {"bullseye": "5.10.", "bookworm": "6.1.", "trixie": "6.12.", "sid": ""}  # sid: whatever it is today
 IN_EVERY_TEST = {("bullseye", "bullseye"), ("trixie", "trixie")}  # other tests have bookworm on bookworm
 OLD_BCC = "bullseye"  # its libbpf reads the type information of its own kernel only, without which there is no fexit
+WITH_TRACEPOINTS = {"sid"}  # of Linux 6.16 and later
 # What a kernel counts although nothing is missing, and what it does not show. Why is in README.md, "Kernels".
-COUNTED = {("bullseye", "kprobe"): {"probe_perhaps_missed"}, ("sid", "fexit"): {"probe_missed"}}
+COUNTED = {
+    ("bullseye", "kprobe"): {"probe_perhaps_missed"},
+    ("sid", "fexit"): {"probe_missed"},
+    ("sid", "tracepoint"): {"probe_missed"},
+}
 SLOW_NS = 300_000_000
 SENT, RECEIVED = 35, 43
 
@@ -81,7 +86,8 @@ def cells() -> list[Any]:
 def cell(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Cell:
     suite, kernel = request.param
     out = tmp_path_factory.mktemp(f"{suite}-{kernel}")
-    probes = ("kprobe",) if suite == OLD_BCC != kernel else ("fexit", "kprobe")
+    probes = ["kprobe"] if suite == OLD_BCC != kernel else ["fexit", "kprobe"]
+    probes += ["tracepoint"] * (kernel in WITH_TRACEPOINTS)
     command = ["python3", "outcomes_driver.py", ",".join(probes), ",".join(EXPECTED)]
     sources = [Path(__file__).with_name("outcomes_driver.py"), recorded.TESTS / "workload"]
     recorded.run(command, sources, out, timeout_s=300, suite=suite, kernel=kernel)
