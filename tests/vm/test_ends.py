@@ -41,7 +41,7 @@ def ends(tmp_path_factory: pytest.TempPathFactory) -> Ends:
     out = tmp_path_factory.mktemp("ends")
     sources = [Path(__file__).with_name(name) for name in ("ends_driver.py", "hidden_client.py")]
     sources += [recorded.TESTS / "workload", make(tmp_path_factory.mktemp("pyz") / "httprec.pyz")]
-    recorded.run(["python3", "ends_driver.py", str(KILLS)], sources, out, timeout_s=300 + 15 * KILLS)
+    recorded.run(["python3", "ends_driver.py", str(KILLS)], sources, out, timeout_s=300 + 40 * KILLS)
     return Ends(out, json.loads((out / "ends.json").read_text()))
 
 
