@@ -165,6 +165,7 @@ END = Struct(
     recorded=_u64,
     in_flight=_u64,
     lost=_counts,
+    slept_ns=_u64,
 )
 
 

@@ -225,6 +225,7 @@ class End:
     recorded: int  # calls in this file
     in_flight: int  # of those, calls written from the connection map at the end
     lost: Mapping[str, int] = field(default_factory=dict)
+    slept_ns: int = 0  # that the host was suspended since META, which no other time contains
 
 
 Record = Union[Meta, Calls, Completions, Stack, Process, Module, Section, JitMap, Lost, End]

@@ -31,6 +31,11 @@ def ignored_pids() -> list[int]:
     return pids
 
 
+def slept_ns() -> int:
+    """How long the host has been suspended since it started, less what lies between the readings of two clocks."""
+    return max(time.clock_gettime_ns(time.CLOCK_BOOTTIME) - time.monotonic_ns() for _ in range(5))
+
+
 def _layout(row: Row) -> Layout:
     return Layout(row.size, tuple(Field(*field, _CODINGS.get(field.name, "")) for field in row.fields))
 

@@ -17,8 +17,9 @@ from dataclasses import dataclass, replace
 from typing import Callable
 
 from httpbpf.layout import CALL_ROW, COMPLETION_ROW, CONNECTION_STATE, ENUMS, STACK_SIZE, Row
-from httpcapture import RING_HEADER, Outcome, Stack, StackStatus
+from httpcapture import RING_HEADER, End, Outcome, Stack, StackStatus
 
+from . import host
 from .ledger import Ledger
 from .live import Live
 from .modules import Modules
@@ -30,6 +31,7 @@ from .tracer import Tracer
 
 _ROUND_MS = 100
 _LEDGER_NS = 1_000_000_000
+_LEAST_SLEEP_NS = 1_000_000  # less is what lies between the readings of two clocks
 _PROCESS = struct.Struct("<QI")
 _CONNECTION_STATE = struct.Struct("<QBBBBBBBBII")
 _COMPLETION = struct.Struct("<QQQQII")
@@ -100,6 +102,7 @@ class Recording:
         self._early: list[Stack] = []  # drained before their calls, where another part may begin
         self._ledger = Ledger()
         self._ledger_ns = 0
+        self._slept_before_ns = host.slept_ns()  # at the start of this part
         self._poll = select.epoll()
         self._poll.register(tracer.wake_fd, select.EPOLLIN)
 
@@ -199,7 +202,8 @@ class Recording:
         self._processes.check_maps(now_ns, last=True)
         self._processes.write_jit_maps(now_ns)
         self._write_ledger(now_ns)
-        self._writer = self._parts.rotate(self._ledger.end_part(now_ns))
+        self._writer = self._parts.rotate(self._with_sleep(self._ledger.end_part(now_ns)))
+        self._slept_before_ns = host.slept_ns()
         self._processes.begin_part(self._writer)
         self._stacks.begin_part()
         self._live = Live()
@@ -216,8 +220,12 @@ class Recording:
         self._processes.check_maps(now_ns, last=True)
         self._processes.write_jit_maps(now_ns)
         self._write_ledger(now_ns)
-        self._writer.end(self._ledger.end(reason, now_ns))
+        self._writer.end(self._with_sleep(self._ledger.end(reason, now_ns)))
         return Totals(self._ledger.all_recorded, self._ledger.all_lost, self._processes.recorded)
+
+    def _with_sleep(self, end: End) -> End:
+        slept_ns = host.slept_ns() - self._slept_before_ns
+        return replace(end, slept_ns=slept_ns if slept_ns >= _LEAST_SLEEP_NS else 0)
 
     def _finish_request(self, connection: bytes, now_ns: int) -> None:
         """A slow call that has no response yet."""

@@ -24,6 +24,7 @@ class Cause(enum.Enum):
     CUT_OFF = "cut_off"
     LOST = "lost"
     DAMAGE = "damage"
+    SLEPT = "slept"
     THRESHOLD = "threshold"
     FILTER = "filter"
     NOTHING_KEPT = "nothing_kept"
@@ -43,6 +44,7 @@ def cautions(recording: Recording, selection: Selection) -> list[Caution]:
     return [
         *_part(recording),
         *lacking(recording),
+        *_slept(recording),
         *_threshold(recording, selection),
         *_filter(recording, selection),
         *_nothing_kept(recording, selection),
@@ -120,6 +122,16 @@ def _impossible(recording: Recording) -> list[Caution]:
         return []
     text = f"calls that end before they begin: {recording.impossible:,} (damage): they are shown with 0 ms"
     return [Caution(Cause.DAMAGE, text)]
+
+
+def _slept(recording: Recording) -> list[Caution]:
+    if recording.end is None or not recording.end.slept_ns:
+        return []
+    text = (
+        f"the host was suspended for {recording.end.slept_ns / 1e9:.1f} s during this recording: durations are "
+        "without that, and times of day after it are too early by it"
+    )
+    return [Caution(Cause.SLEPT, text)]
 
 
 def _threshold(recording: Recording, selection: Selection) -> list[Caution]:

@@ -58,7 +58,7 @@ OBJECTS: list[tuple[int, list[object], Record]] = [
         Stack(1, 2, 3, 4, bytes(8), bytes(168), 5, b"stack", 6, "why", b"\1", 7, 8),
     ),
     (LOST, [1, {"a": 2}], Lost(1, {"a": 2})),
-    (END, [1, "why", False, 2, 3, 4, {"a": 5}], EndRecord(1, "why", False, 2, 3, 4, {"a": 5})),
+    (END, [1, "why", False, 2, 3, 4, {"a": 5}, 6], EndRecord(1, "why", False, 2, 3, 4, {"a": 5}, 6)),
 ]
 
 

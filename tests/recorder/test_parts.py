@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import stat
+import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -132,6 +133,23 @@ def test_each_part_is_a_whole_capture_of_the_same_run(tmp_path: Path) -> None:
     assert parts[0].meta.started_monotonic_ns < parts[1].meta.started_monotonic_ns <= parts[1].end.at_ns
     for path in tmp_path.iterdir():
         assert stat.S_IMODE(path.stat().st_mode) == 0o600
+
+
+def test_each_part_says_how_long_the_host_slept_meanwhile(tmp_path: Path) -> None:
+    """CLOCK_BOOTTIME goes on while the host sleeps, all other times do not."""
+    asleep_ns, clock = 7_000_000_000, time.clock_gettime_ns
+
+    def sleep(nanoseconds: int) -> Step:
+        def step(_: SyntheticTracer) -> None:
+            nonlocal asleep_ns
+            asleep_ns += nanoseconds
+
+        return step
+
+    with mock.patch("time.clock_gettime_ns", lambda number: clock(number) + asleep_ns):
+        record(tmp_path, [[call(1), sleep(5_000_000_000), rotate], [call(2), rotate], [sleep(250_000_000)]])
+    slept = [part.end.slept_ns for part in parts_of(tmp_path)]
+    assert slept[1] == 0 and [round(ns, -7) for ns in slept] == [5_000_000_000, 0, 250_000_000]
 
 
 STEPS = st.one_of(

@@ -145,3 +145,11 @@ def test_a_filter_that_matches_nothing_lists_the_processes_that_are_there() -> N
 
 def test_an_empty_capture_says_so() -> None:
     assert cautioned(capture(rows=[]))[1] == [(Cause.NOTHING_KEPT, "the capture holds no call")]
+
+
+def test_a_host_that_slept_is_said_and_nothing_is_missing_for_it() -> None:
+    end = End(STARTED_NS, "signal", True, 1, 1, 0, {}, slept_ns=3_600_500_000_000)
+    recording, said = cautioned(capture(rows=[Row()], end=end))
+    ((cause, text),) = said
+    assert cause is Cause.SLEPT and text.startswith("the host was suspended for 3600.5 s during this recording: ")
+    assert not incomplete(recording)
