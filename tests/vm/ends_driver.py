@@ -26,6 +26,7 @@ OUT = Path("/tmp/out")
 ZIPAPP = [str(Path(__file__).with_name("httprec.pyz"))]
 USER = 1000
 SLOW = 0.3
+SLEEPS_S = 5
 DETACHED_S = 30  # at most, after a kill: the kernel does it when it comes to it
 
 
@@ -163,6 +164,21 @@ def end_by_full_disk() -> dict[str, Any]:
     return {"exit_code": code, "attached_afterwards": attached()}
 
 
+def sleep_meanwhile() -> dict[str, Any]:
+    """The guest is suspended to memory, with a call under way, until its clock wakes it."""
+    process = start("slept", "-o", str(OUT / "slept.cap"), "-q")
+    time.sleep(1)
+    alarm = Path("/sys/class/rtc/rtc0/wakealarm")
+    alarm.write_text(f"+{SLEEPS_S}")
+    before, before_ns = time.clock_gettime_ns(time.CLOCK_BOOTTIME), time.monotonic_ns()
+    Path("/sys/power/state").write_text("mem")
+    after, after_ns = time.clock_gettime_ns(time.CLOCK_BOOTTIME), time.monotonic_ns()
+    time.sleep(1)
+    process.send_signal(signal.SIGTERM)
+    slept_ns = after - before - (after_ns - before_ns)
+    return {"exit_code": process.wait(), "slept_ns": slept_ns, "before_ns": before_ns, "after_ns": after_ns}
+
+
 def ended(*options: str, user: int = 0, command: Sequence[str] = recorder.COMMAND) -> dict[str, Any]:
     result = subprocess.run(
         [*command, *options],
@@ -197,6 +213,7 @@ def main() -> None:
         "duration": end_by_duration_through_a_socket(),
         "kills": [end_by_kill(number) for number in range(int(sys.argv[1]))],
         "full": end_by_full_disk(),
+        "slept": sleep_meanwhile(),
     }
     hidden.kill()
     (OUT / "ends.json").write_text(json.dumps(seen))

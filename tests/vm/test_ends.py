@@ -19,6 +19,8 @@ from vm import recorded
 
 SECOND = 1_000_000_000
 KILLS = int(os.environ.get("HTTPREC_KILLS", "3"))
+GUEST_S = 300 + 40 * KILLS
+pytestmark = pytest.mark.timeout(GUEST_S + 60)
 
 
 @dataclass(frozen=True)
@@ -41,7 +43,7 @@ def ends(tmp_path_factory: pytest.TempPathFactory) -> Ends:
     out = tmp_path_factory.mktemp("ends")
     sources = [Path(__file__).with_name(name) for name in ("ends_driver.py", "hidden_client.py")]
     sources += [recorded.TESTS / "workload", make(tmp_path_factory.mktemp("pyz") / "httprec.pyz")]
-    recorded.run(["python3", "ends_driver.py", str(KILLS)], sources, out, timeout_s=300 + 40 * KILLS)
+    recorded.run(["python3", "ends_driver.py", str(KILLS)], sources, out, timeout_s=GUEST_S)
     return Ends(out, json.loads((out / "ends.json").read_text()))
 
 
@@ -95,6 +97,19 @@ def test_a_capture_can_go_to_standard_output_without_recording_itself(ends: Ends
     assert recording.cut_off is None
     assert ends.seen["duration"]["recorder_pid"] not in recording.calls["pid"]
     assert ends.seen["driver_pid"] in recording.calls["pid"]
+
+
+def test_a_recording_goes_on_after_a_suspend_whose_length_it_tells_and_no_call_contains(ends: Ends) -> None:
+    recording, seen = ends.recording("slept.cap"), ends.seen["slept"]
+    assert seen["exit_code"] == 0 and recording.cut_off is None
+    assert recording.end is not None and recording.end.clean
+    assert recording.end.recorded == len(recording.calls) == recording.end.emitted
+    assert seen["slept_ns"] > 2 * SECOND
+    assert abs(recording.end.slept_ns - seen["slept_ns"]) < SECOND / 2
+    calls = recording.calls
+    meanwhile = calls[(calls["t0"] <= seen["after_ns"]) & (calls["t2"] >= seen["before_ns"])]
+    assert len(meanwhile) and (meanwhile["t2"] - meanwhile["t0"]).max() < seen["slept_ns"]
+    assert (calls["t0"] > seen["after_ns"]).any()
 
 
 @pytest.mark.parametrize("number", range(KILLS))
