@@ -147,7 +147,7 @@ class Symbolizer:
         key = where, jit_map, address, inside, found
         if key not in self._frames:
             frames = self._new_frames(where, jit_map, address, inside)
-            self._frames[key] = [replace(frame, found=found) for frame in frames]
+            self._frames[key] = frames if found is None else [replace(frame, found=found) for frame in frames]
         return self._frames[key]
 
     def _new_frames(self, where: Snapshot, jit_map: JitMap | None, address: int, inside: int) -> list[Frame]:
@@ -157,10 +157,11 @@ class Symbolizer:
         module = where.modules.get(mapping.start)
         if module is None and not mapping.path.startswith(b"/"):
             return [_without_file(mapping, jit_map, address, inside)]
-        frame = Frame(address, printable(mapping.path), mapping.file_offset(address))
+        path, offset = printable(mapping.path), mapping.file_offset(address)
         binary = self._binary(module) if module is not None else Unnamed.NO_MODULE
         if isinstance(binary, Unnamed):
-            return [replace(frame, unnamed=binary)]
+            return [Frame(address, path, offset, unnamed=binary)]
+        frame = Frame(address, path, offset)
         bias = binary.elf.load_bias(mapping.start, mapping.offset)
         if bias is None:
             return [replace(frame, unnamed=Unnamed.NO_SYMBOL)]
