@@ -7,13 +7,17 @@ little later in the file, must have come.
 
 from __future__ import annotations
 
+from operator import itemgetter
+from typing import Any, Callable
+
 import numpy as np
+import numpy.typing as npt
 
 from .calls import CALL, COMPLETION, Array, complete, duration_ns, numbered_alike
 from .columns import Columns
 from .numbering import UNKNOWN
 
-MAX_LISTED = 2_000_000  # calls; up to twice as many are held for a time, in 0.8 GB
+MAX_LISTED = 2_000_000  # calls; up to a quarter more are held for a time, in 0.5 GB
 RECENT = 1 << 20  # completions that wait for their calls
 
 
@@ -36,7 +40,7 @@ class Listed:
         rows = calls.array(CALL)
         np.clip(rows["t1"], rows["t0"], rows["t2"], out=rows["t1"])
         self._calls.add(rows)
-        if self._calls.count > 2 * MAX_LISTED:
+        if self._calls.count > MAX_LISTED + MAX_LISTED // 4:
             self._leave_out()
 
     def complete(self, batches: Columns) -> None:
@@ -54,25 +58,26 @@ class Listed:
 
     def _leave_out(self) -> None:
         """Keep the longest calls, of equally long ones the earliest."""
-        calls = self._calls.taken()
-        durations = duration_ns(calls)
-        shortest = np.partition(durations, len(calls) - MAX_LISTED)[len(calls) - MAX_LISTED]
+        durations = self._calls.of_each(duration_ns)
+        shortest = np.partition(durations, len(durations) - MAX_LISTED)[len(durations) - MAX_LISTED]
         listed = durations > shortest
         equal = np.flatnonzero(durations == shortest)
-        earliest = np.argsort(calls["t0"][equal], kind="stable")
+        earliest = np.argsort(self._calls.of_each(itemgetter("t0"))[equal], kind="stable")
         listed[equal[earliest[: MAX_LISTED - int(np.count_nonzero(listed))]]] = True
         self._shortest_ns = int(shortest)
-        self._calls.add(calls[listed])
+        self._calls.keep(listed)
 
     def _forget(self) -> None:
-        calls, completions = self._calls.taken(), self._completions.taken()
-        wanted, offered, distinct = numbered_alike(calls, completions)
+        completions = self._completions.taken()
+        keys = np.empty(self._calls.count, [(name, CALL[name]) for name in ("connection", "sequence")])
+        for name in ("connection", "sequence"):
+            keys[name] = self._calls.of_each(itemgetter(name))
+        wanted, offered, distinct = numbered_alike(keys, completions)
         asked_for = np.zeros(distinct + 1, np.bool_)
         asked_for[wanted] = True
         asked_for[UNKNOWN] = False
         needed = asked_for[offered]
         needed[-RECENT:] = True
-        self._calls.add(calls)
         self._completions.add(completions[needed])
         self._room = 2 * max(self._completions.count, RECENT)
 
@@ -83,6 +88,7 @@ class _Rows:
     def __init__(self, dtype: np.dtype[np.void]) -> None:
         self.count = 0
         self._dtype = dtype
+        self._plain = np.dtype((np.void, dtype.itemsize))  # whole rows are copied faster than fields
         self._blocks: list[Array] = []
 
     @property
@@ -93,14 +99,27 @@ class _Rows:
         self._blocks.append(rows)
         self.count += len(rows)
 
+    def of_each(self, field: Callable[[Array], npt.NDArray[Any]]) -> npt.NDArray[Any]:
+        """What this tells of each row."""
+        return np.concatenate([field(block) for block in (np.empty(0, self._dtype), *self._blocks)])
+
+    def keep(self, kept: npt.NDArray[np.bool_]) -> None:
+        """Only these rows. Block by block: nothing is there twice."""
+        first = 0
+        for number, block in enumerate(self._blocks):
+            last = first + len(block)
+            self._blocks[number] = block.view(self._plain)[kept[first:last]].view(self._dtype)
+            first = last
+        self.count = int(np.count_nonzero(kept))
+
     def taken(self) -> Array:
         """All of them as one array; they are the caller's then. Blocks go as they are copied: little is there twice."""
         rows, at = np.empty(self.count, self._dtype), 0
-        plain = rows.view(np.dtype((np.void, self._dtype.itemsize)))  # whole rows are copied faster than fields
+        plain = rows.view(self._plain)
         self._blocks.reverse()
         while self._blocks:
             block = self._blocks.pop()
-            plain[at : at + len(block)] = block.view(plain.dtype)
+            plain[at : at + len(block)] = block.view(self._plain)
             at += len(block)
         self.count = 0
         return rows
