@@ -5,35 +5,38 @@
  * only.
  */
 
-/* One call. Times are CLOCK_MONOTONIC. */
+/*
+ * One call. Times are CLOCK_MONOTONIC. What the calls of a connection have in common comes first, in whole words of 8
+ * bytes: the recorder sorts by it, and writes it once for all of them.
+ */
 struct call_row {
 	u64 process_start;     /* ns start of the process since boot */
 	u64 connection;        /* - when its socket was first seen (ns << 8 | cpu): unique in a capture */
+	u64 cgroup;            /* - cgroup v2 id */
+	u8 process[16];        /* - name of the thread group leader of the thread that sends */
+	u8 local_address[16];  /* - IPv6, or IPv4 as ::ffff:a.b.c.d */
+	u8 peer_address[16];   /* - the same */
+	u32 pid;               /* - thread group id of the thread that sends */
+	u16 local_port;        /* - host byte order */
+	u16 peer_port;         /* - host byte order */
 	u64 t0;                /* ns request: first send, or first receive return */
 	u64 t1;                /* ns request: last send return, or last receive return */
 	u64 t2;                /* ns response: first receive return, or first send; the end where none came */
 	u64 sent;              /* bytes sent by the process up to t2 */
 	u64 received;          /* bytes received by the process up to t2 */
-	u64 cgroup;            /* - cgroup v2 id */
 	u64 stack;             /* - id of a stack row, 0 for none */
+	u64 receive_stack;     /* - id of the stack row of the first receive, 0 for none */
 	u8 comm[16];           /* - name of the thread that sends */
-	u8 process[16];        /* - name of its thread group leader */
-	u8 local_address[16];  /* - IPv6, or IPv4 as ::ffff:a.b.c.d */
-	u8 peer_address[16];   /* - the same */
 	u8 request_head[8];    /* - first bytes of the request, 0 where not read */
 	u8 response_head[16];  /* - first bytes of the response, 0 where not read */
 	u32 sequence;          /* - rises with every call on the connection */
-	u32 pid;               /* - thread group id of the thread that sends */
-	u32 tid;               /* - its thread id */
+	u32 tid;               /* - the thread that sends */
 	u32 receive_tid;       /* - thread id on the receiving side */
-	u16 local_port;        /* - host byte order */
-	u16 peer_port;         /* - host byte order */
 	u8 role;               /* - enum role */
 	u8 role_source;        /* - enum role_source */
 	u8 outcome;            /* - enum outcome */
 	u8 stack_status;       /* - enum stack_status */
-	u64 receive_stack;     /* - id of the stack row of the first receive, 0 for none */
-	u8 receive_stack_status; /* - enum stack_status */
+	u8 receive_stack_status; /* - the same of receive_stack */
 };
 
 /* The end of a response that went on after t2. */

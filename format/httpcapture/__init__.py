@@ -15,6 +15,7 @@ from .chunks import (
     MAX_REGISTERS,
     MAX_TEXT,
 )
+from .codings import DELTA, PLANES
 from .errors import CaptureError, CorruptRecord, NotACapture, UnsupportedVersion
 from .reader import Reader, open_capture
 from .records import (
@@ -22,6 +23,7 @@ from .records import (
     SECTION_HEADERS,
     UNWOUND_WHOLE,
     WHOLE_FILE,
+    BatchColumns,
     Calls,
     Completions,
     End,
@@ -44,6 +46,7 @@ from .records import (
 from .writer import RING_HEADER, Writer
 
 __all__ = [
+    "DELTA",
     "MAX_FRAMES",
     "MAX_MAPS",
     "MAX_MEMORY",
@@ -53,11 +56,13 @@ __all__ = [
     "MAX_PATH",
     "MAX_REGISTERS",
     "MAX_TEXT",
+    "PLANES",
     "PROGRAM_HEADERS",
     "RING_HEADER",
     "SECTION_HEADERS",
     "UNWOUND_WHOLE",
     "WHOLE_FILE",
+    "BatchColumns",
     "Calls",
     "CaptureError",
     "Completions",

@@ -12,9 +12,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from .codec import Bool, Bytes, ListOf, MapOf, Source, Struct, Text, UInt, packed
-from .columns import Batch, check_layout
+from .columns import Batch
 from .errors import Malformed
 from .frames import MAX_CONTENT
+from .layout import check_layout
 from .records import End, Field, JitMap, Layout, Lost, MappedModule, Meta, Module, Process, Section, Stack
 
 MAX_MAPS = 6 << 20  # bytes of /proc/PID/maps
@@ -154,7 +155,7 @@ STACK = Struct(
     copied=_u32,
     maps=_u32,
 )
-BATCH = Struct(Batch, rows=_u32, columns=ListOf(Bytes(MAX_CONTENT), MAX_NAMES))
+BATCH = Struct(Batch, rows=_u32, columns=ListOf(Bytes(MAX_CONTENT), MAX_NAMES + 1), groups=_u32)
 LOST = Struct(Lost, at_ns=_u64, counts=_counts)
 END = Struct(
     End,

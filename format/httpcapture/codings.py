@@ -3,22 +3,36 @@
 Nearly all that a call takes in the file are its times, which grow, and whose differences have few bytes. So:
 
 - `planes`: first the lowest byte of every row, then the second one of every row, and so on;
-- `delta`: each value less the one before it, modulo 2^bits, and of that the planes.
+- `delta`: each value less the one before it, modulo 2^bits, and of that the planes;
+- `group`: one value for a group of rows that agree, which is what columns.py writes.
 
-Both work on whole columns by what CPython does in C: slices with a step, and arithmetic on the column as one long
-number. Only `add_up`, which undoes a delta, looks at each value; a reader that has numpy is given a faster one.
+The first two work on whole columns by what CPython does in C: slices with a step, and arithmetic on the column as one
+long number. Only `add_up`, which undoes a delta, looks at each value. A reader with numpy is given a faster `decode`.
 """
 
 from __future__ import annotations
 
 from array import array
+from collections.abc import Sequence
 from itertools import accumulate
-from typing import Callable, Literal, Union
+from typing import Callable, Literal
 
-PLANES, DELTA = "planes", "delta"
-CODINGS = frozenset(["", PLANES, DELTA])  # as it is, or one of these two
-AddUp = Callable[[Union[bytes, bytearray], int], bytes]
+PLANES, DELTA, GROUP = "planes", "delta", "group"
+CODINGS = frozenset(["", PLANES, DELTA, GROUP])  # as it is, or one of these
+Decode = Callable[[str, bytes, int, int], Sequence[memoryview]]
 CASTS: dict[int, Literal["B", "H", "I", "Q"]] = {1: "B", 2: "H", 4: "I", 8: "Q"}
+
+
+def decode(coding: str, data: bytes, width: int, fields: int) -> list[memoryview]:
+    """The values of each of the fields that share a column, of `width` bytes each."""
+    if coding in (PLANES, DELTA):
+        data = from_planes(data, width * fields)
+    if coding == DELTA:
+        data = add_up(data, width)
+    if fields == 1:
+        return [memoryview(data)]
+    values = array(CASTS[width], data)
+    return [memoryview(values[part::fields]).cast("B") for part in range(fields)]
 
 
 def to_planes(column: bytes | bytearray, width: int) -> bytes:
@@ -26,12 +40,14 @@ def to_planes(column: bytes | bytearray, width: int) -> bytes:
     return b"".join([column[place::width] for place in range(width)])
 
 
-def from_planes(planes: bytes | bytearray, width: int) -> bytearray:
+def from_planes(planes: bytes, width: int) -> bytes:
     rows = len(planes) // width
-    column = bytearray(len(planes))
+    column, zeros = bytearray(len(planes)), bytes(rows)
     for place in range(width):
-        column[place::width] = planes[place * rows : (place + 1) * rows]
-    return column
+        plane = planes[place * rows : (place + 1) * rows]
+        if plane != zeros:  # the high bytes of small numbers are
+            column[place::width] = plane
+    return bytes(column)
 
 
 def to_differences(column: bytes | bytearray, width: int) -> bytes:
@@ -47,7 +63,7 @@ def to_differences(column: bytes | bytearray, width: int) -> bytes:
     return (((values | highest) - (before ^ before & highest)) ^ apart).to_bytes(len(column), "little")
 
 
-def add_up(column: bytes | bytearray, width: int) -> bytes:
+def add_up(column: bytes, width: int) -> bytes:
     """The values whose differences these are: the sum of the first 1, 2, 3, ... of them, modulo 2^(8 * width)."""
     mask, code = (1 << 8 * width) - 1, CASTS[width]
     return array(code, [value & mask for value in accumulate(memoryview(column).cast(code))]).tobytes()

@@ -54,9 +54,9 @@ class SeekTable:
         return skippable_frame(bytes(self._entries) + footer, _SEEK_TABLE_MAGIC)
 
 
-def compressor(level: int) -> zstandard.ZstdCompressor:
-    """Compresses one chunk to one frame with content size and checksum."""
-    return zstandard.ZstdCompressor(level=level, write_checksum=True, write_content_size=True)
+def compressor(level: int, *, checksum: bool = True) -> zstandard.ZstdCompressor:
+    """Compresses one chunk to one frame with content size and checksum; or a column in a chunk, without checksum."""
+    return zstandard.ZstdCompressor(level=level, write_checksum=checksum, write_content_size=True)
 
 
 class FrameReader:

@@ -10,14 +10,15 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from functools import partial
 from types import TracebackType
 from typing import Any, BinaryIO
 
 from . import chunks
+from .batch import MAX_ROWS_SIZE, BatchReader
 from .chunks import Kind
 from .codec import Codec, Source
-from .codings import AddUp, add_up
-from .columns import named_columns
+from .codings import Decode, decode
 from .errors import CorruptRecord, Malformed
 from .frames import CutOff, FrameReader
 from .header import read_header
@@ -35,11 +36,11 @@ _CODECS: dict[int, Codec[Any]] = {
 _KINDS = frozenset(int(kind) for kind in Kind)
 
 
-def open_capture(path: str | os.PathLike[str], add_up: AddUp = add_up) -> Reader:
+def open_capture(path: str | os.PathLike[str], decode: Decode = decode) -> Reader:
     """Opens the capture at `path` for a Reader; use it in a `with` statement. Raises OSError and CaptureError."""
     stream = open(path, "rb")  # noqa: SIM115 (Reader closes it)
     try:
-        return Reader(stream, os.fspath(path), add_up)
+        return Reader(stream, os.fspath(path), decode)
     except BaseException:
         stream.close()
         raise
@@ -50,17 +51,21 @@ class Reader:
 
     `meta` is there at once, and is also the first record. Once all records were read, `cut_off` says in words
     what is missing at the end; None when the capture is whole. Raises CaptureError, with `name` in its
-    message. As a context manager it closes the stream. `add_up(column, width)` undoes the differences of a column:
-    with numpy, cumsum does it in a tenth of the time.
+    message. As a context manager it closes the stream. `decode` undoes the codings of columns: with numpy it is
+    faster than codings.decode.
     """
 
-    def __init__(self, stream: BinaryIO, name: str = "capture", add_up: AddUp = add_up) -> None:
+    def __init__(self, stream: BinaryIO, name: str = "capture", decode: Decode = decode) -> None:
         self.name = name
         self.cut_off: str | None = None
-        self._stream, self._add_up = stream, add_up
+        self._stream = stream
         self._frames = FrameReader(stream)
         read_header(self._frames, name)
         self.meta = self._read_meta()
+        self._batch_readers = {
+            int(Kind.CALLS): BatchReader(self.meta.call_layout, decode),
+            int(Kind.COMPLETIONS): BatchReader(self.meta.completion_layout, decode),
+        }
         self._records = self._read_records()
 
     def __iter__(self) -> Iterator[Record]:
@@ -116,20 +121,23 @@ class Reader:
             raise Malformed("a second META")
         if head.kind not in _KINDS:
             return  # a kind of a later minor version
+        records = self._batches(head.kind, source) if head.kind in self._batch_readers else None
         for _ in range(head.count):
-            yield self._record(head.kind, source)
+            yield next(records) if records else _CODECS[head.kind].read(source)
         if not source.at_end():
             raise Malformed("bytes after the chunk's last record")
 
-    def _record(self, kind: int, source: Source) -> Record:
-        if kind == Kind.CALLS:
+    def _batches(self, kind: int, source: Source) -> Iterator[Calls | Completions]:
+        """The batches of one chunk, which are not more than a chunk could hold if none was packed."""
+        reader, damaged = self._batch_readers[kind], partial(CorruptRecord, self.name, self._frames.start)
+        size = 0
+        while True:
             batch = chunks.BATCH.read(source)
-            return Calls(batch.rows, named_columns(self.meta.call_layout, batch, self._add_up))
-        if kind == Kind.COMPLETIONS:
-            batch = chunks.BATCH.read(source)
-            return Completions(batch.rows, named_columns(self.meta.completion_layout, batch, self._add_up))
-        record: Record = _CODECS[kind].read(source)
-        return record
+            size += batch.rows * reader.layout.size
+            if size > MAX_ROWS_SIZE:
+                raise Malformed(f"{size} bytes of rows in one chunk")
+            columns = reader.columns(batch, damaged)
+            yield Calls(batch.rows, columns) if kind == Kind.CALLS else Completions(batch.rows, columns)
 
     def _damaged(self, reason: str) -> CorruptRecord:
         return CorruptRecord(self.name, self._frames.start, reason)

@@ -8,7 +8,8 @@ from a process (comms, paths, maps) are bytes, as the kernel gave them.
 from __future__ import annotations
 
 import enum
-from collections.abc import Mapping, Sequence
+from abc import abstractmethod
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from typing import Union
 
@@ -93,15 +94,33 @@ class Meta:
     redacted: str = ""  # name and version of the program that took secrets out of the capture; empty: as recorded
 
 
+class BatchColumns(Mapping[str, memoryview]):
+    """The columns of a batch by field name: little-endian values, one a row, one after the other and without gaps, as
+    numpy.frombuffer takes them. Each is unpacked when it is asked for, and CorruptRecord raised where it is damaged.
+
+    What is `grouped` is also there with one value a group of rows that follow one another."""
+
+    @property
+    @abstractmethod
+    def grouped(self) -> Set[str]:
+        """Names of columns."""
+
+    @property
+    @abstractmethod
+    def group_sizes(self) -> memoryview:
+        """How many rows each group has, a u32 each; in all they are the rows of the batch."""
+
+    @abstractmethod
+    def stored(self, name: str) -> memoryview:
+        """The values of a column as they are kept: one a group where it is `grouped`, else one a row."""
+
+
 @dataclass(frozen=True)
 class Calls:
-    """A batch of `rows` calls, one column a field of `Meta.call_layout`, ordered by process and connection.
-
-    A column holds `rows` little-endian values one after the other, without gaps: numpy.frombuffer takes it as it is.
-    """
+    """A batch of `rows` calls, one column a field of `Meta.call_layout`, ordered by process and connection."""
 
     rows: int
-    columns: Mapping[str, memoryview]
+    columns: BatchColumns
 
 
 @dataclass(frozen=True)
@@ -110,7 +129,7 @@ class Completions:
     final byte counts. A call without one had t3 = t2, unless the ledger says that completions were lost."""
 
     rows: int
-    columns: Mapping[str, memoryview]
+    columns: BatchColumns
 
 
 @dataclass(frozen=True)

@@ -13,15 +13,16 @@ from typing import Protocol, TypeVar
 from . import chunks, frames
 from .chunks import Kind
 from .codec import Codec, packed
-from .columns import WORD, Buffer, Columns
+from .columns import Buffer, Columns
 from .header import header as file_header
+from .layout import WORD
 from .records import End, JitMap, Lost, Meta, Module, Process, Section, Stack
 
 T = TypeVar("T")
 
 RING_HEADER = 8  # bytes before each record of a BPF ring buffer: u32 length, u32 page offset
 LEVEL = 3
-CHUNK_BYTES = 1 << 20
+CHUNK_BYTES = 2 << 20
 CHUNK_NS = 1_000_000_000
 _MAX_CHUNK_BYTES = frames.MAX_CONTENT // 2
 
@@ -92,7 +93,9 @@ class Writer:
         self._seek_table = frames.SeekTable()
         self._chunk_bytes, self._chunk_ns = chunk_bytes, chunk_ns
         self._records = {kind: _PackedRecords() for kind in Kind}
-        self._rows = {Kind.CALLS: _Rows(meta.call_layout), Kind.COMPLETIONS: _Rows(meta.completion_layout)}
+        compress = frames.compressor(level, checksum=False).compress
+        layouts = {Kind.CALLS: meta.call_layout, Kind.COMPLETIONS: meta.completion_layout}
+        self._rows = {kind: _Rows(layout, compress) for kind, layout in layouts.items()}
         self._open: dict[Kind, OpenChunk] = {**self._records, **self._rows}
         self._now_ns = meta.started_monotonic_ns
         self._oldest_ns: int | None = None  # when the oldest open chunk was opened

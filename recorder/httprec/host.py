@@ -16,6 +16,8 @@ from .check import read_text
 _CODINGS = {
     **dict.fromkeys(("t0", "t1", "t2", "t3", "sequence"), "delta"),
     **dict.fromkeys(("sent", "received"), "planes"),
+    **dict.fromkeys(("process_start", "connection", "cgroup", "process", "pid"), "group"),
+    **dict.fromkeys(("local_address", "peer_address", "local_port", "peer_port"), "group"),
 }
 
 

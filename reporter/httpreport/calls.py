@@ -82,11 +82,6 @@ class ByName(Protocol):
     def __getitem__(self, name: str, /) -> Any: ...
 
 
-def add_up(column: bytes | bytearray, width: int) -> bytes:
-    """httpcapture's `add_up`: the sums of the first 1, 2, 3, ... values of `width` bytes, modulo 2^(8 * width)."""
-    return np.cumsum(np.frombuffer(column, f"<u{width}"), dtype=f"<u{width}").tobytes()
-
-
 def complete(calls: Array, completions: Array, *, all_known: bool) -> None:
     """Give calls (CALL) their t3: join each with its COMPLETION by (connection, sequence), of several the one with
     the latest t3. A call without one had t3 = t2; that is certain only if `all_known`, that is, no completion

@@ -1,5 +1,5 @@
-"""Batches of the capture become columns, each joined when it is asked for: what no filter and no sum looks at is never
-touched.
+"""Batches of the capture become columns, each unpacked and joined when it is asked for: what no filter and no sum looks
+at is never touched.
 
 A batch is about a thousand calls, too few to be worth numpy's cost of a call, so several of them are one `Columns`.
 """
@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from functools import cached_property
 from typing import Any, Union
 
 import numpy as np
 import numpy.typing as npt
 
-from httpcapture import Calls, Completions, Layout
+from httpcapture import BatchColumns, Calls, Completions, Layout
 
 from . import payload
 from .calls import ADDED, CALL, LATEST_NS, Array
@@ -67,20 +68,27 @@ class Columns:
         whole._columns = {name: np.concatenate([part[name] for part in parts]) for name in whole._types}
         return whole
 
+    def whole(self) -> Columns:
+        """All rows, once nothing of them has to be unpacked any more."""
+        for name in self._types:
+            self[name]
+        return self
+
     def at(self, places: npt.NDArray[np.intp]) -> Columns:
-        """Only the rows at these places, which ascend. Of few rows the columns are not joined."""
+        """Only the rows at these places, which ascend. For few rows the columns are not joined, and only those of the
+        batches that they are in are unpacked."""
         taken = Columns(self._types, (), len(places))
         few = len(places) * FEW < self.rows
         starts = np.cumsum([0, *(batch.rows for batch in self._batches)])
         bounds = np.searchsorted(places, starts).tolist()
         pieces = [
-            (batch, places[first:last] - start)
+            _Piece(batch.columns, places[first:last] - start)
             for batch, start, first, last in zip(self._batches, starts.tolist(), bounds, bounds[1:])
             if first < last
         ]
         for name, (recorded, wanted) in self._types.items():
             if few and pieces and name not in self._columns:
-                parts = [np.frombuffer(batch.columns[name], recorded)[within] for batch, within in pieces]
+                parts = [piece.values(name, recorded) for piece in pieces]
                 taken._columns[name] = np.concatenate(parts).astype(wanted, copy=False)
             else:
                 taken._columns[name] = self[name][places]
@@ -109,10 +117,36 @@ class Columns:
         return count
 
     def _joined(self, name: str) -> Column:
-        parts = [batch.columns[name] for batch in self._batches]
         recorded, wanted = self._types[name]
-        column = np.frombuffer(parts[0] if len(parts) == 1 else b"".join(parts), recorded, self.rows)
+        parts = [np.frombuffer(batch.columns.stored(name), recorded) for batch in self._batches]
+        column = parts[0] if len(parts) == 1 else np.concatenate(parts)
+        if name in self._batches[0].columns.grouped:
+            column = np.repeat(column, self._group_sizes)
         return column.astype(wanted, copy=False)
+
+    @cached_property
+    def _group_sizes(self) -> npt.NDArray[np.uint32]:
+        return np.concatenate([_sizes(batch.columns) for batch in self._batches])
+
+
+class _Piece:
+    """Some rows of one batch."""
+
+    def __init__(self, columns: BatchColumns, places: npt.NDArray[np.intp]) -> None:
+        self._columns, self._places = columns, places
+
+    def values(self, name: str, recorded: np.dtype[np.generic]) -> Column:
+        places = self._groups if name in self._columns.grouped else self._places
+        return np.asarray(np.frombuffer(self._columns.stored(name), recorded)[places])
+
+    @cached_property
+    def _groups(self) -> npt.NDArray[np.intp]:
+        """That the rows are in."""
+        return np.searchsorted(np.cumsum(_sizes(self._columns)), self._places, "right")
+
+
+def _sizes(columns: BatchColumns) -> npt.NDArray[np.uint32]:
+    return np.frombuffer(columns.group_sizes, "<u4")
 
 
 def _known_type(name: str, type_name: str | None, wanted: np.dtype[np.void]) -> np.dtype[np.generic]:

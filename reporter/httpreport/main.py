@@ -18,10 +18,10 @@ import click
 from httpcapture import CaptureError, Reader
 
 from . import __version__, compare, many, outputs, summary, terminal, verify
-from .calls import add_up
 from .cautions import incomplete, lacking
 from .clean import printable
 from .debuginfod import Debuginfod
+from .decode import decode
 from .digest import Digest, Request, binaries_of, digest_of, read_report
 from .errors import ReportError
 from .exports.files import EXPORTS, Drawn, Export, export_options
@@ -376,13 +376,13 @@ def tell(path: str, request: Request, *, tell_info: bool, check: bool) -> bool:
 def open_watched(capture: str, bar: Bar) -> Reader:
     """Raises ReportError and CaptureError."""
     if capture == "-":
-        return Reader(sys.stdin.buffer, "standard input", add_up)
+        return Reader(sys.stdin.buffer, "standard input", decode)
     try:
         file = Watched(open(capture, "rb", buffering=0), bar)  # noqa: SIM115 (the reader closes it)
     except OSError as error:
         raise ReportError(f"cannot read {capture}: {error.strerror or error}") from None
     try:
-        return Reader(file, capture, add_up)
+        return Reader(file, capture, decode)
     except OSError as error:
         file.close()
         raise ReportError(f"cannot read {capture}: {error.strerror or error}") from None

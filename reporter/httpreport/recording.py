@@ -113,8 +113,11 @@ def load(reader: Reader, keep: Filter) -> Recording:
     loader = _Loader(reader.meta, keep)
     damage = None
     try:
-        for record in reader:
-            loader.add(record)
+        try:
+            for record in reader:
+                loader.add(record)
+        finally:
+            loader.add_waiting()
     except CorruptRecord as error:
         damage = str(error)
     return loader.recording(damage or reader.cut_off)
@@ -130,7 +133,7 @@ class _Loader:
         self.recorded = 0
         self.kept = 0
         self.impossible = 0
-        self.waiting: list[Calls] = []  # batches
+        self.waiting: list[Calls] = []  # batches of calls
         self.waiting_rows = 0
         self.kept_parts: list[Columns] = []  # that wait to be summed
         self.listed = Listed()
@@ -182,7 +185,6 @@ class _Loader:
             self.end = record
 
     def recording(self, cut_off: str | None) -> Recording:
-        self._add_calls()
         self._sum()
         return Recording(
             meta=self.meta,
@@ -223,26 +225,35 @@ class _Loader:
             self.waiting.append(batch)
             self.waiting_rows += batch.rows
         if self.waiting_rows >= ROWS_AT_ONCE:
-            self._add_calls()
+            self.add_waiting()
 
-    def _add_calls(self) -> None:
-        """Those that wait."""
-        if not self.waiting_rows:
+    def add_waiting(self) -> None:
+        """The batches that wait. Of damaged ones, which is seen only now, those before the first."""
+        batches, self.waiting, self.waiting_rows = self.waiting, [], 0
+        try:
+            self._add_calls(batches)
+        except CorruptRecord:
+            for batch in batches:
+                self._add_calls([batch])
+
+    def _add_calls(self, batches: Sequence[Calls]) -> None:
+        """Nothing of them is counted before all that is needed of them was read."""
+        if not batches:
             return
-        calls = Columns(self.call_types, self.waiting, self.waiting_rows)
-        self.waiting, self.waiting_rows = [], 0
-        self.recorded += calls.rows
-        self.impossible += calls.make_possible()
-        self._keep(calls, np.flatnonzero(self.keep.mask(calls)))
-        if not self.kept:
+        calls = Columns(self.call_types, batches, sum(batch.rows for batch in batches))
+        impossible = calls.make_possible()
+        places = np.flatnonzero(self.keep.mask(calls))
+        if len(places):
+            self._keep(calls.whole() if len(places) == calls.rows else calls.at(places))
+        elif not self.kept:
             self.there.add(calls)
+        self.recorded += calls.rows
+        self.impossible += impossible
         self._hold(0)
 
-    def _keep(self, calls: Columns, places: npt.NDArray[np.intp]) -> None:
-        if not len(places):
-            return
-        self.kept += len(places)
-        self.kept_parts.append(calls if len(places) == calls.rows else calls.at(places))
+    def _keep(self, calls: Columns) -> None:
+        self.kept += calls.rows
+        self.kept_parts.append(calls)
         if len(self.kept_parts) == PARTS_AT_ONCE or sum(part.rows for part in self.kept_parts) >= ROWS_AT_ONCE:
             self._sum()
 

@@ -40,12 +40,13 @@ class There:
 
     def add(self, calls: ByName) -> None:
         """At least one call."""
+        words = {what: _words(what, calls) for what in self._sums}
         earliest, latest = int(calls["t0"].min()), int(calls["t0"].max())
         self.first_ns = min(self.first_ns, earliest) if self._any else earliest
         self.last_ns = max(self.last_ns, latest)
         self._any = True
         for what, sums in self._sums.items():
-            sums.add(duration_ns(calls), *_words(what, calls))
+            sums.add(duration_ns(calls), *words[what])
 
     def values(self) -> Mapping[str, Mapping[str, Sums]]:
         """By what was asked about and by the value as text, safe to print."""

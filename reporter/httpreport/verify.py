@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from httpcapture import (
+    BatchColumns,
     Calls,
     CaptureError,
     Completions,
@@ -29,10 +30,11 @@ from httpcapture import (
 )
 
 from . import seek_table
-from .calls import RECORDED, add_up
+from .calls import RECORDED
 from .carried import NOT_FOLLOWING, Wholes, add_part
 from .clean import printable
 from .columns import Columns, types_of
+from .decode import decode
 from .errors import ReportError
 from .numbering import Numbering
 
@@ -62,7 +64,7 @@ def verify(path: str) -> Verdict:
     checks = _Checks()
     problems: list[str] = []
     try:
-        with open_capture(path, add_up) as reader:
+        with open_capture(path, decode) as reader:
             checks.read(reader)
             problems += [reader.cut_off] if reader.cut_off else []
         with open(path, "rb") as file:
@@ -83,6 +85,14 @@ def lines(verdict: Verdict) -> Iterator[str]:
     yield from (f"  note: {note}" for note in verdict.notes)
 
 
+def _unpack(columns: BatchColumns) -> None:
+    """Raise CorruptRecord where a column is damaged."""
+    for name in columns:
+        columns.stored(name)
+    if columns.grouped:
+        len(columns.group_sizes)
+
+
 class _Checks:
     """What can be told wrong once all records were seen."""
 
@@ -100,6 +110,8 @@ class _Checks:
         types = None
         for record in reader:
             self._count(record)
+            if isinstance(record, (Calls, Completions)):
+                _unpack(record.columns)
             if isinstance(record, Calls):
                 types = types or types_of(reader.meta.call_layout, RECORDED)
                 columns = Columns(types, [record], record.rows)

@@ -44,11 +44,11 @@ from httpcapture import (
     StackStatus,
     Writer,
 )
-from httpreport.calls import add_up
+from httpreport.decode import decode
 
-ROW = struct.Struct("<9Q16s16s16s16s8s16s4I2H4B")
+ROW = struct.Struct("<3Q16s16s16sI2H7Q16s8s16s3I5B7x")
 LEVELS = (1, 3, 6, 9)
-CHUNKS = (64 << 10, 256 << 10, 1 << 20)
+CHUNKS = (64 << 10, 256 << 10, 1 << 20, 2 << 20)
 SPAN = 1000  # rows that a drain of the ring finds
 THREADS = 32
 STACK_SIZES = (4 << 10, 8 << 10, 16 << 10)
@@ -113,28 +113,30 @@ def row(draw: random.Random, connection: Connection, t0: int, t2: int, stack: in
     return ROW.pack(
         3_000_000_000 + connection.pid,
         connection.id,
+        4000 + connection.pid,
+        connection.process,
+        connection.local,
+        connection.peer,
+        connection.pid,
+        *connection.ports,
         t0,
         min(t0 + draw.randrange(2_000, 90_000), t2),
         t2,
         int(draw.lognormvariate(6, 0.4)),
         int(draw.lognormvariate(8, 1.5)),
-        4000 + connection.pid,
         stack,
+        0,
         connection.comm,
-        connection.process,
-        connection.local,
-        connection.peer,
         draw.choice((b"GET /api", b"GET /v2/", b"POST /ap")),
         draw.choice((b"HTTP/1.1 200 OK\r", b"HTTP/1.1 200 OK\r", b"HTTP/1.1 404 Not")),
         connection.sequence,
-        connection.pid,
         connection.tid,
         connection.tid,
-        *connection.ports,
         Role.CLIENT if connection.is_client else Role.SERVER,
         RoleSource.CONNECTION,
         Outcome.ANSWERED,
         StackStatus.RECORDED,
+        StackStatus.NOT_TAKEN,
     )
 
 
@@ -212,7 +214,14 @@ def write(load: bytes, level: int, chunk_bytes: int, stacks: Sequence[Stack] = (
 
 
 def count_calls(capture: bytes) -> int:
-    return sum(record.rows for record in Reader(io.BytesIO(capture), add_up=add_up) if isinstance(record, Calls))
+    """With all their columns unpacked."""
+    count = 0
+    for record in Reader(io.BytesIO(capture), decode=decode):
+        if isinstance(record, Calls):
+            count += record.rows
+            for name in record.columns:
+                record.columns.stored(name)
+    return count
 
 
 def timed(work: Callable[..., T], *arguments: object) -> tuple[float, T]:

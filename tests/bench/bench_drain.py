@@ -107,8 +107,7 @@ def load_program() -> Any:
     load = keep_alive_load(READY)
     for number in range(READY):
         start = number * (HEADER + CALL_LAYOUT.size) + HEADER
-        row = load[start : start + CALL_LAYOUT.size].ljust(CALL_ROW.size, b"\0")  # no receive stack
-        ready[ctypes.c_int(number)] = row_type.from_buffer_copy(row)
+        ready[ctypes.c_int(number)] = row_type.from_buffer_copy(load, start)
     return program
 
 

@@ -38,7 +38,7 @@ from made_calls import CALL_ROW, write_calls
 
 from httpcapture import Calls, Stack, open_capture
 from httpreport import outputs
-from httpreport.calls import add_up
+from httpreport.decode import decode as by_numpy
 from httpreport.digest import digest_of
 from httpreport.fold import folded
 from httpreport.recording import load
@@ -59,12 +59,12 @@ Work = Callable[[], int]  # returns how many calls it did
 
 
 def decode(capture: str) -> int:
-    with open_capture(capture, add_up) as reader:
+    with open_capture(capture, by_numpy) as reader:
         return sum(record.rows for record in reader if isinstance(record, Calls))
 
 
 def reported(capture: str, milliseconds: float) -> Report:
-    with open_capture(capture, add_up) as reader:
+    with open_capture(capture, by_numpy) as reader:
         selection = Selection.of(reader.meta, milliseconds, ())
         return make_report(load(reader, selection), selection, lambda module, carried: Unnamed.NOT_FOUND)
 
@@ -84,7 +84,7 @@ def write_text(capture: str) -> int:
 
 def some_calls(capture: str) -> Iterator[tuple[Any, ...]]:
     """The first PEER_CALLS calls, each as its fields in the order of FIELDS."""
-    with open_capture(capture, add_up) as reader:
+    with open_capture(capture, by_numpy) as reader:
         batches = (record for record in reader if isinstance(record, Calls))
         yield from islice((call for batch in batches for call in rows(batch)), PEER_CALLS)
 
@@ -113,7 +113,7 @@ def read_rows(path: str) -> int:
 
 def write_script(capture: str, path: str) -> None:
     """As `perf script` prints an event with its stack, of an executable without symbols."""
-    with open_capture(capture, add_up) as reader:
+    with open_capture(capture, by_numpy) as reader:
         frames = {record.id: script_frames(record) for record in reader if isinstance(record, Stack)}
     with open(path, "w") as file:
         for row in some_calls(capture):

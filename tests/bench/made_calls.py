@@ -36,7 +36,9 @@ Rows = npt.NDArray[np.void]
 
 
 def _dtype(layout: Layout) -> np.dtype[np.void]:
-    return np.dtype([(field.name, _type(field)) for field in layout.fields])
+    names, types = [field.name for field in layout.fields], [_type(field) for field in layout.fields]
+    offsets = [field.offset for field in layout.fields]
+    return np.dtype({"names": names, "formats": types, "offsets": offsets, "itemsize": layout.size})
 
 
 def _type(field: Field) -> str:
@@ -116,6 +118,7 @@ def _connections(draw: np.random.Generator) -> Rows:
     rows["outcome"] = Outcome.ANSWERED
     rows["stack"] = process  # until a call has its own
     rows["stack_status"] = StackStatus.RECORDED
+    rows["receive_stack_status"] = StackStatus.NOT_TAKEN
     return rows
 
 

@@ -31,38 +31,40 @@ def layout(*fields: str) -> Layout:
         kind, name, *more = field.split()
         placed.append(Field(name, kind, offset, *(word.replace("-", "") for word in more)))
         offset += int(kind[5:]) if kind.startswith("bytes") else int(kind[1:]) // 8
-    return Layout(offset, tuple(placed))
+    return Layout(offset + -offset % 8, tuple(placed))
 
 
 CALL_LAYOUT = layout(
-    "u64 process_start ns",
-    "u64 connection",
+    "u64 process_start ns group",
+    "u64 connection - group",
+    "u64 cgroup - group",
+    "bytes16 process - group",
+    "bytes16 local_address - group",
+    "bytes16 peer_address - group",
+    "u32 pid - group",
+    "u16 local_port - group",
+    "u16 peer_port - group",
     "u64 t0 ns delta",
     "u64 t1 ns delta",
     "u64 t2 ns delta",
     "u64 sent bytes planes",
     "u64 received bytes planes",
-    "u64 cgroup",
     "u64 stack",
+    "u64 receive_stack",
     "bytes16 comm",
-    "bytes16 process",
-    "bytes16 local_address",
-    "bytes16 peer_address",
     "bytes8 request_head",
     "bytes16 response_head",
     "u32 sequence - delta",
-    "u32 pid",
     "u32 tid",
     "u32 receive_tid",
-    "u16 local_port",
-    "u16 peer_port",
     "u8 role",
     "u8 role_source",
     "u8 outcome",
     "u8 stack_status",
+    "u8 receive_stack_status",
 )
 COMPLETION_LAYOUT = layout(
-    "u64 connection",
+    "u64 connection - group",
     "u64 t3 ns delta",
     "u64 sent bytes planes",
     "u64 received bytes planes",

@@ -96,7 +96,7 @@ def test_unknown_columns_are_offered_by_name_and_unknown_types_and_codings_left_
     assert isinstance(rows, list)
     rows.append(["fraction", "f16", 0, "share"])
     columns = [b"\1\0\0\0\2\0\0\0", b"bluegrey", bytes(16), bytes(32), b"coded", b"anyhow", b"anything"]
-    records, _ = read_all(capture(chunk(CALLS, [2, columns, *APPENDED]), meta=meta_object(call_layout=newer)))
+    records, _ = read_all(capture(chunk(CALLS, [2, columns, 0, *APPENDED]), meta=meta_object(call_layout=newer)))
     calls = records[1]
     assert isinstance(calls, Calls)
     assert calls.rows == 2

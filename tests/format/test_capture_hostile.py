@@ -33,11 +33,11 @@ from capture_bytes import (
 )
 from capture_samples import CALL_LAYOUT
 
-from httpcapture import CorruptRecord, Reader
+from httpcapture import Calls, Completions, CorruptRecord, Reader
 
 MiB = 1 << 20
 CONTENT = 8 * MiB
-COLUMNS = len(CALL_LAYOUT.fields) - 2  # t0, t1 and t2 share one
+COLUMNS = 1 + len(CALL_LAYOUT.fields) - 2  # the sizes of groups come first; t0, t1 and t2 share one
 U32_MAX = b"\xff\xff\xff\xff"
 
 
@@ -47,6 +47,14 @@ def head(kind: int, count: int = 1) -> bytes:
 
 def nested(levels: int, width: bytes, fill: bytes = b"") -> bytes:
     return width * levels + fill
+
+
+def one_call(bad: bytes, place: int) -> bytes:
+    """A chunk of one call, one of whose columns is this."""
+    widths = [4, 8, 8, 8, 16, 16, 16, 4, 2, 2, 24, *[8] * 4, 16, 8, 16, 4, 4, 4, *[1] * 5]
+    columns = [b"\1".ljust(width, b"\0") for width in widths]
+    columns[place] = bad
+    return head(CALLS) + objects([1, columns, 1])
 
 
 def raw_block_frame(size: int, block: bytes, descriptor: int = 0xE4, window: bytes = b"") -> bytes:
@@ -98,11 +106,23 @@ CONTENTS = {
     "8 M empty lists for a number": head(LOST) + b"\x92" + LIST_OF_EMPTY,
     "8 M empty lists for a list of pairs": head(PROCESS) + b"\x99" + PROCESS_START + LIST_OF_EMPTY,
     "8 M empty lists as columns": head(CALLS) + b"\x92\x01" + LIST_OF_EMPTY,
-    "2**32 rows": head(CALLS) + objects([2**32 - 1, [b""] * COLUMNS]),
-    "rows that take 9 MiB": head(CALLS) + objects([9 * MiB // 184, [b""] * COLUMNS]),
+    "2**32 rows": head(CALLS) + objects([2**32 - 1, [b""] * COLUMNS, 1]),
+    "rows that take 9 MiB": head(CALLS) + objects([9 * MiB // 200, [b""] * COLUMNS, 1]),
+    "batches that take 9 MiB": head(CALLS, 9) + objects([MiB // 200, [b""] * COLUMNS, 1]) * 9,
     "too few columns": head(CALLS) + objects([0, []]),
-    "a column for each field": head(CALLS) + objects([0, [b""] * len(CALL_LAYOUT.fields)]),
-    "a short column": head(CALLS) + objects([1, [b""] * COLUMNS]),
+    "a column for each field": head(CALLS) + objects([0, [b""] * (1 + len(CALL_LAYOUT.fields))]),
+    "more groups than rows": head(CALLS) + objects([1, [b""] * COLUMNS, 2]),
+    "rows without groups": head(CALLS) + objects([1, [b""] * COLUMNS]),
+    "groups without rows": head(CALLS) + objects([0, [b""] * COLUMNS, 1]),
+    "a short column": one_call(b"", 11),
+    "a long column": one_call(bytes(9), 11),
+    "a column of 200 MB in a few KB": one_call(ZEROS[:8], 10),
+    "a packed column that declares more": one_call(zstandard.compress(bytes(25)), 10),
+    "a packed column that declares nothing": one_call(streamed(bytes(24)), 10),
+    "a packed column that holds less": one_call(raw_block_frame(24, b"x" * 2), 10),
+    "a column that is no zstd frame": one_call(b"no frame", 10),
+    "a group of 2**32 rows": one_call(U32_MAX, 0),
+    "a group of no rows": one_call(bytes(4), 0),
     "a text for a number": head(LOST) + objects(["1", {}]),
     "a float for a number": head(LOST) + objects([1.0, {}]),
     "true for a number": head(LOST) + objects([True, {}]),
@@ -153,15 +173,18 @@ LAYOUTS = {
     "a field of two fields": [8, [["a", "u8"]]],
     "differences of bytes": [8, [["a", "bytes8", 0, "", "delta"]]],
     "a coding in bytes": [8, [["a", "u8", 0, "", b"delta"]]],
+    "fields on top of each other": [8, [["a", "u64", 0, ""], ["b", "u8", 0, ""]]],
 }
 
 
 def refusal(data: bytes) -> CorruptRecord:
-    """The error that reading raises; tracemalloc watches what Python and msgpack allocate for it."""
+    """The error that reading all raises; tracemalloc watches what Python and msgpack allocate for it."""
     tracemalloc.start()
     try:
         with pytest.raises(CorruptRecord) as raised:
-            list(Reader(io.BytesIO(data), "run.cap"))
+            for record in Reader(io.BytesIO(data), "run.cap"):
+                if isinstance(record, (Calls, Completions)):
+                    dict(record.columns)
         _, peak = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
@@ -191,7 +214,7 @@ def test_a_hostile_layout(layout: object) -> None:
 def test_rows_without_known_columns_are_bounded_too() -> None:
     """Nothing else would hold a reader back from making room for them."""
     meta = meta_object(call_layout=[8, [["share", "f64", 0, ""]]])
-    assert "4294967295 rows" in refusal(capture(chunk(CALLS, [2**32 - 1, [b""]]), meta=meta)).reason
+    assert "34359738360 bytes of rows" in refusal(capture(chunk(CALLS, [2**32 - 1, [b""]]), meta=meta)).reason
 
 
 def test_a_meta_of_another_kind_of_content() -> None:

@@ -12,7 +12,7 @@ import pytest
 from worked_example import example_capture, example_records, hex_dump, parse_dump
 
 import httpcapture
-from httpcapture import Calls, Completions, Reader, chunks, columns, frames, header
+from httpcapture import Calls, Completions, Reader, batch, chunks, frames, header, layout
 from httpcapture.codec import Bool, Bytes, ListOf, MapOf, Struct, Text, UInt
 
 FORMAT = Path(__file__).parents[2] / "format" / "FORMAT.md"
@@ -53,13 +53,14 @@ def test_the_worked_example_is_what_the_reader_reads() -> None:
     assert isinstance(calls, Calls)
     assert isinstance(completions, Completions)
     assert reader.cut_off is None
-    assert list(calls.columns["t0"].cast("Q")) == [5_100_000_000, 5_200_000_000]
-    assert list(calls.columns["t2"].cast("Q")) == [5_350_000_000, 5_410_000_000]
-    assert bytes(calls.columns["comm"]) == b"nova-apiworker\0\0"
-    assert list(calls.columns["pid"].cast("I")) == [4242, 4242]
-    assert list(calls.columns["local_port"].cast("H")) == [40001, 40002]
-    assert list(calls.columns["role"]) == [1, 1]
-    assert list(calls.columns["outcome"]) == [0, 1]
+    assert list(calls.columns["connection"].cast("Q")) == [77, 77, 78]
+    assert list(calls.columns["t0"].cast("Q")) == [5_100_000_000, 5_380_000_000, 5_200_000_000]
+    assert list(calls.columns["t2"].cast("Q")) == [5_350_000_000, 5_620_000_000, 5_410_000_000]
+    assert bytes(calls.columns["comm"]) == b"nova-apinova-apiworker\0\0"
+    assert list(calls.columns["pid"].cast("I")) == [4242, 4242, 4242]
+    assert list(calls.columns["local_port"].cast("H")) == [40001, 40001, 40002]
+    assert list(calls.columns["role"]) == [1, 1, 1]
+    assert list(calls.columns["outcome"]) == [0, 0, 1]
     assert list(completions.columns["t3"].cast("Q")) == [5_360_000_000]
 
 
@@ -116,7 +117,7 @@ def test_the_kinds_are_the_codes() -> None:
 def test_the_version_and_the_limits_are_the_codes() -> None:
     text = FORMAT.read_text()
     assert text.startswith(f"# The capture file, version {header.MAJOR}.{header.MINOR}\n")
-    assert frames.MAX_CONTENT == columns.MAX_ROWS_SIZE == 8_388_608
-    assert columns.MAX_ROW == 4096
+    assert frames.MAX_CONTENT == batch.MAX_ROWS_SIZE == 8_388_608
+    assert layout.MAX_ROW == 4096
     for name in ("PATH", "TEXT", "NAMES", "MAPS", "MODULES", "FRAMES", "REGISTERS", "MEMORY", "PART"):
         assert f"{getattr(httpcapture, f'MAX_{name}'):,}" in text

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from httpcapture import Calls, Writer, codings
 from httpcapture.codings import from_planes, to_differences, to_planes
-from httpreport import calls as in_numpy
+from httpreport import decode as by_numpy
 
 
 @st.composite
@@ -35,10 +35,17 @@ def test_differences_are_those_of_each_value_to_the_one_before(column: tuple[byt
 
 
 @given(columns())
-def test_differences_add_up_to_the_column_with_numpy_and_without(column: tuple[bytes, int]) -> None:
+def test_differences_add_up_to_the_column(column: tuple[bytes, int]) -> None:
     data, width = column
-    for add_up in (codings.add_up, in_numpy.add_up):
-        assert add_up(to_differences(data, width), width) == data
+    assert codings.add_up(to_differences(data, width), width) == data
+
+
+@given(columns(), st.integers(1, 3), st.sampled_from(["", "group", "planes", "delta"]))
+def test_numpy_decodes_to_the_same(column: tuple[bytes, int], fields: int, coding: str) -> None:
+    data, width = column
+    data = data[: len(data) // (width * fields) * width * fields]
+    fields = fields if coding == "delta" else 1
+    assert by_numpy.decode(coding, data, width, fields) == codings.decode(coding, data, width, fields)
 
 
 @given(st.integers(1, 40), st.binary(max_size=400))
@@ -60,13 +67,13 @@ def calls_of(rows: Sequence[Sequence[int]], *fields: str) -> dict[str, list[int]
     return {name: list(column.cast("Q")) for name, column in calls.columns.items()}
 
 
-@pytest.mark.parametrize("coding", ["", "planes", "delta"])
+@pytest.mark.parametrize("coding", ["-", "planes", "delta"])
 def test_calls_of_a_connection_are_together_and_in_their_order(coding: str) -> None:
     rows = [(2, 7, 50), (1, 9, 40), (2, 7, 30), (1, 8, 20), (2, 6, 10), (1, 9, 0)]
-    fields = ("u64 process_start", "u64 connection", f"u64 t0 ns {coding or '-'}")
+    fields = ("u64 process_start - group", "u64 connection - group", f"u64 t0 ns {coding}")
     wanted = [(1, 8, 20), (1, 9, 40), (1, 9, 0), (2, 6, 10), (2, 7, 50), (2, 7, 30)]
     assert [*zip(*calls_of(rows, *fields).values())] == wanted
 
 
-def test_rows_without_a_connection_keep_their_order() -> None:
+def test_rows_without_groups_keep_their_order() -> None:
     assert calls_of([(3,), (1,), (2,)], "u64 t0 ns delta") == {"t0": [3, 1, 2]}

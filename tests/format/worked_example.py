@@ -17,6 +17,7 @@ from capture_samples import layout
 
 from httpcapture import (
     End,
+    Field,
     JitMap,
     Lost,
     MappedModule,
@@ -46,8 +47,8 @@ META = Meta(
     page_size=4096,
     limits={"call_ring": 1 << 24},
     call_layout=layout(
-        *("u64 t0 ns delta", "u64 t2 ns delta", "bytes8 comm", "u32 pid", "u16 local_port - planes"),
-        *("u8 role", "u8 outcome"),
+        *("u64 connection - group", "u64 t0 ns delta", "u64 t2 ns delta", "bytes8 comm", "u32 pid"),
+        *("u16 local_port - planes", "u8 role", "u8 outcome"),
     ),
     completion_layout=layout("u64 t3 ns"),
     run="5f3a9c0e",
@@ -87,20 +88,21 @@ STACK = Stack(
     memory=struct.pack("<2Q", 5, 0x402000),
 )
 CALLS = [
-    struct.pack("<QQ8sIHBB", 5_100_000_000, 5_350_000_000, b"nova-api", 4242, 40001, 1, 0),
-    struct.pack("<QQ8sIHBB", 5_200_000_000, 5_410_000_000, b"worker", 4242, 40002, 1, 1),
+    struct.pack("<QQQ8sIHBB", 77, 5_100_000_000, 5_350_000_000, b"nova-api", 4242, 40001, 1, 0),
+    struct.pack("<QQQ8sIHBB", 78, 5_200_000_000, 5_410_000_000, b"worker", 4242, 40002, 1, 1),
+    struct.pack("<QQQ8sIHBB", 77, 5_380_000_000, 5_620_000_000, b"nova-api", 4242, 40001, 1, 0),
 ]
 COMPLETION = struct.pack("<Q", 5_360_000_000)
 LOST = Lost(at_ns=6_000_000_000, counts={"call_ring_full": 0})
 END = End(
-    at_ns=6_000_000_000, reason="signal", clean=True, emitted=2, recorded=2, in_flight=0, lost={"call_ring_full": 0}
+    at_ns=6_000_000_000, reason="signal", clean=True, emitted=3, recorded=3, in_flight=0, lost={"call_ring_full": 0}
 )
 
 _FIELDS: dict[int, Sequence[str]] = {
     number: [field.name for field in dataclasses.fields(cls)]
     for number, cls in {1: Meta, 2: Module, 3: Process, 4: Stack, 7: Lost, 8: End, 9: Section, 10: JitMap}.items()
 }
-_FIELDS[5] = _FIELDS[6] = ["rows", "columns"]
+_FIELDS[5] = _FIELDS[6] = ["rows", "columns", "groups"]
 _NAMES = ["", "META", "MODULE", "PROCESS", "STACKS", "CALLS", "COMPLETIONS", "LOST", "END", "SECTION", "JIT_MAP"]
 _PT_REGS = "r15 r14 r13 r12 bp bx r11 r10 r9 r8 ax cx dx si di orig_ax ip cs flags sp ss"
 _RAW_LAST = 1  # a block header's low three bits: last block, raw
@@ -213,16 +215,19 @@ def _registers(data: bytes) -> Iterator[tuple[bytes, str]]:
 
 def _columns(data: bytes, kind: int) -> Iterator[tuple[bytes, str]]:
     is_calls = kind == _NAMES.index("CALLS")
-    layout, rows = (META.call_layout, len(CALLS)) if is_calls else (META.completion_layout, 1)
+    layout, rows, groups = (META.call_layout, 3, 2) if is_calls else (META.completion_layout, 1, 0)
     shared = itertools.groupby(layout.fields, lambda field: field.coding == "delta" or field.name)
     columns = [list(fields) for _, fields in shared]  # the example's delta fields are of one type
+    if groups:
+        columns.insert(0, [Field("rows of each group", "u32", 0, coding="planes")])
     yield data[:1], f"columns: array of {len(columns)}"
     start = 1
-    for fields in columns:
+    for number, fields in enumerate(columns):
         size = _size(data, start)
         column = msgpack.unpackb(data[start : start + size])
         coding, kind_of_value = fields[0].coding, fields[0].type
-        values = _values(column, coding, rows, rows * len(fields))
+        count = groups if coding == "group" or (groups and not number) else rows
+        values = _values(column, coding, count, count * len(fields))
         numbers = [int.from_bytes(value, "little") for value in values]
         if coding == "delta":
             numbers = [total % (1 << 64) for total in itertools.accumulate(numbers)]
@@ -234,7 +239,7 @@ def _columns(data: bytes, kind: int) -> Iterator[tuple[bytes, str]]:
 
 def _values(column: bytes, coding: str, rows: int, count: int) -> list[bytes]:
     """The values as they are in the file, but for planes, which are put back into rows."""
-    if coding:
+    if coding in ("planes", "delta"):
         column = bytes(column[place * rows + row] for row in range(rows) for place in range(len(column) // rows))
     width = len(column) // count
     return [column[at : at + width] for at in range(0, len(column), width)]

@@ -83,14 +83,16 @@ def test_the_capture_says_where_and_when_it_was_made() -> None:
     assert [field.name for field in meta.call_layout.fields] == [field.name for field in CALL_ROW.fields]
 
 
-def test_times_and_sizes_are_coded_and_calls_sorted_by_process_and_connection() -> None:
+def test_times_and_sizes_are_coded_and_calls_grouped_by_connection() -> None:
     """What the size of a capture rests on (FORMAT.md, Sizes and speeds)."""
     meta = host.meta(0, [], "kprobe", Sizes())
-    for layout, coded in ((meta.call_layout, ["t0", "t1", "t2"]), (meta.completion_layout, ["t3"])):
-        codings = {field.name: field.coding for field in layout.fields if field.coding}
-        assert codings == {
-            **dict.fromkeys([*coded, "sequence"], "delta"),
-            **dict.fromkeys(["sent", "received"], "planes"),
-        }
-    assert [field.name for field in meta.call_layout.fields[:2]] == ["process_start", "connection"]
-    assert meta.completion_layout.fields[0].name == "connection"
+    calls = {field.name: field.coding for field in meta.call_layout.fields if field.coding}
+    common = ["process_start", "connection", "cgroup", "process", "local_address", "peer_address", "pid"]
+    assert calls == {
+        **dict.fromkeys([*common, "local_port", "peer_port"], "group"),
+        **dict.fromkeys(["t0", "t1", "t2", "sequence"], "delta"),
+        **dict.fromkeys(["sent", "received"], "planes"),
+    }
+    assert [*calls][:2] == ["process_start", "connection"]  # by which groups are sorted
+    completions = {field.name: field.coding for field in meta.completion_layout.fields}
+    assert completions["connection"] == "group" and completions["t3"] == "delta"

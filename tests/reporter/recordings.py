@@ -34,10 +34,10 @@ MAPS = b"%x-%x r-xp 00001000 fe:01 77    %s\n" % (TEXT, TEXT + 0x2000, PATH)
 
 
 def layout(size: int, fields: str) -> Layout:
-    """A layout from "name type" pairs in order, padded to `size`."""
+    """A layout from "name type" pairs in order, padded to `size`; rows of a connection are a group."""
     offset, placed = 0, []
     for name, kind in zip(*[iter(fields.split())] * 2):
-        placed.append(Field(name, kind, offset))
+        placed.append(Field(name, kind, offset, coding="group" if name == "connection" else ""))
         offset += int(kind[5:]) if kind.startswith("bytes") else int(kind[1:]) // 8
     assert size - 8 < offset <= size
     return Layout(size, placed)

@@ -112,6 +112,7 @@ def secret_capture(end: End | bool = True) -> bytes:
         Row(
             local="192.168.77.77",
             peer=peer,
+            connection=1 + number,
             sequence=number,
             comm=b"nova\0secret",
             request_head=b"GET /sec",

@@ -130,11 +130,12 @@ def test_a_peers_address_is_as_recorded() -> None:
 def test_few_or_many_calls_of_several_batches_are_kept(milliseconds: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(recording, "ROWS_AT_ONCE", 4000)
     monkeypatch.setattr(recording, "PARTS_AT_ONCE", 2)
-    rows = [Row(duration_ns=(n * 7919 % 5000) * MS, sequence=n, pid=n) for n in range(20_000)]
+    rows = [Row((n * 7919 % 5000) * MS, connection=n // 400, sequence=n, pid=n) for n in range(20_000)]
 
     found = load(Reader(io.BytesIO(capture(rows))), Selection(milliseconds * MS))
 
     kept = [row for row in rows if row.duration_ns >= milliseconds * MS]
     assert found.calls["sequence"].tolist() == [row.sequence for row in kept]
     assert found.calls["pid"].tolist() == [row.pid for row in kept]
+    assert found.calls["connection"].tolist() == [row.connection for row in kept]
     assert sum(sums.time_ns for sums in found.by_stack.values()) == sum(row.duration_ns for row in kept)

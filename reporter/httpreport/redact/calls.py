@@ -12,8 +12,12 @@ from ..calls import COMPLETION, RECORDED
 from ..columns import Columns, types_of
 from .masks import Addresses, Numbers
 
-# As httprec has them (httpbpf/rows.h, httprec/host.py). It sorts rows by what comes up to the connection.
-_NAMES = sorted(RECORDED.names or (), key=lambda name: name != "process_start")
+# As httprec has them (httpbpf/rows.h, httprec/host.py): what calls of a connection have in common comes first.
+_COMMON = (
+    *("process_start", "connection", "cgroup", "process", "local_address", "peer_address", "pid"),
+    *("local_port", "peer_port"),
+)
+_NAMES = (*_COMMON, *(name for name in RECORDED.names or () if name not in _COMMON))
 _UNITS = {
     **dict.fromkeys(("process_start", "t0", "t1", "t2", "t3"), "ns"),
     **dict.fromkeys(("sent", "received"), "bytes"),
@@ -21,6 +25,7 @@ _UNITS = {
 _CODINGS = {
     **dict.fromkeys(("t0", "t1", "t2", "t3", "sequence"), "delta"),
     **dict.fromkeys(("sent", "received"), "planes"),
+    **dict.fromkeys(_COMMON, "group"),
 }
 
 CALL_ROW = np.dtype([(name, RECORDED[name]) for name in _NAMES], align=True)

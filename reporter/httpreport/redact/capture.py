@@ -57,16 +57,17 @@ class Redaction:
         for record in self._records:
             _WRITE[type(record)](writer, record)
             yield from written.taken()
+        end = self._recording.end if self._recording.cut_off is None else None
         try:
             for again in reader:
                 self._copy(writer, again)
                 yield from written.taken()
         except CorruptRecord:
-            pass  # the recording ends there too
-        if self._recording.end is None or self._recording.cut_off is not None:
+            end = None  # the recording ends there too, or did not need the column that is damaged
+        if end is None:
             writer.flush()
         else:
-            writer.end(self._records.end(self._recording.end))
+            writer.end(self._records.end(end))
         yield from written.taken()
 
     def _copy(self, writer: Writer, record: Record) -> None:

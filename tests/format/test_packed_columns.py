@@ -1,0 +1,88 @@
+"""A large batch has its columns packed one by one, and what calls have in common once a group; it reads the same."""
+
+from __future__ import annotations
+
+import io
+import struct
+from collections.abc import Sequence
+from dataclasses import replace
+
+import msgpack
+import pytest
+from capture_bytes import CALLS, frame
+from capture_samples import META, layout
+
+from httpcapture import Calls, CorruptRecord, Reader, Writer
+from httpcapture.frames import FrameReader
+
+LAYOUT = layout("u64 connection - group", "u32 pid - group", "u32 port - group", "u64 t0 ns delta", "u64 size - planes")
+ROWS = [(n % 7, 300 + n % 7, 80, 1_000_000 + n * n, n * 31 % 977) for n in range(4000)]
+TIMES = 4  # the place of their column in a batch
+
+
+def written(rows: Sequence[tuple[int, ...]]) -> bytes:
+    """A batch."""
+    stream = io.BytesIO()
+    writer = Writer(stream, replace(META, call_layout=LAYOUT))
+    writer.calls(b"".join(struct.pack("<QIIQQ", *row) for row in rows))
+    writer.flush()
+    return stream.getvalue()
+
+
+def batch(capture: bytes) -> tuple[int, list[int | list[bytes]]]:
+    """Where the chunk of calls begins, and its batch as msgpack has it."""
+    frames = FrameReader(io.BytesIO(capture))
+    for content in frames:
+        head, *batches = msgpack.Unpacker(io.BytesIO(content))
+        if head[0] == CALLS:
+            return frames.start, batches[0]
+    raise AssertionError("no calls")
+
+
+def calls_of(capture: bytes) -> Calls:
+    (calls,) = [record for record in Reader(io.BytesIO(capture), "run.cap") if isinstance(record, Calls)]
+    return calls
+
+
+def lengths(rows: Sequence[tuple[int, ...]]) -> list[tuple[int, int]]:
+    """Of each column: as it stands in the file, and unpacked."""
+    capture = written(rows)
+    _, (_, columns, groups) = batch(capture)
+    assert isinstance(columns, list) and isinstance(groups, int)
+    whole = [4 * groups, 8 * groups, 4 * groups, 4 * groups, 8 * len(rows), 8 * len(rows)]
+    return list(zip(map(len, columns), whole))
+
+
+def test_a_packed_batch_reads_as_its_rows() -> None:
+    columns = calls_of(written(ROWS)).columns
+    wanted = sorted(ROWS, key=lambda row: row[0])  # sorted() keeps the order within a connection
+    found = [columns[field.name].cast("I" if field.type == "u32" else "Q") for field in LAYOUT.fields]
+    assert list(zip(*found)) == wanted
+    assert columns.grouped == {"connection", "pid", "port"}
+    assert list(columns.stored("pid").cast("I")) == [300, 301, 302, 303, 304, 305, 306]
+    assert list(columns.group_sizes.cast("I")) == [572, 572, 572, 571, 571, 571, 571]
+
+
+def test_columns_are_packed_where_that_makes_them_much_shorter() -> None:
+    packed = [stored < whole for stored, whole in lengths(ROWS)]
+    assert packed == [False] * 4 + [True] * 2
+
+
+@pytest.mark.parametrize(
+    "rows", [ROWS[:400], [(n, *row[1:]) for n, row in enumerate(ROWS)]], ids=["small", "ungrouped"]
+)
+def test_columns_that_are_packed_better_together_stand_as_they_are(rows: Sequence[tuple[int, ...]]) -> None:
+    assert all(stored == whole for stored, whole in lengths(rows))
+
+
+def test_a_damaged_column_is_found_by_who_asks_for_it() -> None:
+    capture = written(ROWS)
+    start, (rows, columns, groups) = batch(capture)
+    assert isinstance(columns, list)
+    columns[TIMES] = columns[TIMES][:20] + bytes(byte ^ 0x55 for byte in columns[TIMES][20:])
+    chunk = frame(msgpack.packb([CALLS, 1]) + msgpack.packb([rows, columns, groups]))
+    calls = calls_of(capture[:start] + chunk)
+    assert calls.columns["size"] == calls_of(capture).columns["size"]
+    with pytest.raises(CorruptRecord, match=f"^run.cap: damaged at byte {start}: column t0: zstd: ") as raised:
+        calls.columns["t0"]
+    assert raised.value.position == start
