@@ -25,13 +25,14 @@ NETWORK = {"http", "socket", "ssl", "urllib"}
 OTHER = {"multiprocessing", "threading", "time"}
 BUILTINS = {"input", "open", "print"}
 SHELL = {
+    "actions.py": FILES | BUILTINS,
     "binaries.py": FILES | BUILTINS,
     "cache.py": FILES | BUILTINS,
     "debuginfod.py": NETWORK | {"time"},
     "digest.py": {"open", "pathlib"},
     "line_worker.py": {"print"},
     "lines.py": {"os", "subprocess", "time"},
-    "main.py": FILES | BUILTINS,
+    "main.py": {"io", "os"},
     "many.py": FILES | {"multiprocessing", "open"},
     "outputs.py": FILES | BUILTINS,
     "progress.py": {"io", "time"},

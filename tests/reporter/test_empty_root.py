@@ -12,7 +12,7 @@ from live import own_cache  # noqa: F401 (a fixture)
 from stacks import DATA, kept_module
 
 from httpcapture import Module, open_capture
-from httpreport.main import FOLDED, STACK_TRACES
+from httpreport.actions import FOLDED, STACK_TRACES
 
 CAPTURE = DATA / "python_http.cap"
 

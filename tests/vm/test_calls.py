@@ -13,8 +13,9 @@ import pytest
 from click.testing import CliRunner
 
 from httpcapture import Outcome, Role, Stack, open_capture
+from httpreport.actions import FOLDED
 from httpreport.call import Call, each
-from httpreport.main import FOLDED, main
+from httpreport.main import main
 from httpreport.payload import Kind
 from httpreport.recording import Recording, load
 from httpreport.selection import Selection
