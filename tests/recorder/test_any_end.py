@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 import shutil
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, NamedTuple, Optional, Union
 
@@ -139,11 +140,21 @@ def test_a_folder_that_is_removed_ends_it(tmp_path: Path) -> None:
 
 
 def test_a_folder_that_takes_no_more_files_ends_it_after_a_whole_part(tmp_path: Path) -> None:
-    path = tmp_path / "run.cap"
-    with httprec("-o", str(path), "--rotate-time", "1") as process:
+    with httprec("-o", str(tmp_path / "run.cap"), "--rotate-time", "1") as process:
         wait_for_calls(tmp_path / "run.00001.cap", process)
-        (tmp_path / "run.00002.cap").mkdir()
+        *parts, taken = take_the_next_parts_name(tmp_path)
         line = failed(process)
-    assert line.startswith(f"httprec: {tmp_path}/run.00002.cap exists: ")
-    found = read(tmp_path / "run.00001.cap")
+    assert line.startswith(f"httprec: {taken} exists: ")
+    found = read(parts[-1])
     assert found.cut_off is None and found.end is not None and found.end.recorded == found.calls > 0
+
+
+def take_the_next_parts_name(folder: Path) -> list[Path]:
+    """The parts that are there, and the one that is not: a folder has its name."""
+    parts: list[Path] = []
+    for number in itertools.count(1):
+        parts.append(folder / f"run.{number:05}.cap")
+        with suppress(FileExistsError):
+            parts[-1].mkdir()
+            return parts
+    raise AssertionError
