@@ -130,7 +130,7 @@ lint)
     step "Lint and types" lint
     ;;
 bench)
-    prepare "${guest_packages[@]}" "${test_packages[@]}" libdw1 libpython3.11 linux-perf llvm # what is measured, and against what
+    prepare "${guest_packages[@]}" "${test_packages[@]}" libdw1 libpython3.11 linux-perf llvm nginx-light # what is measured, and against what
     for bench in tests/bench/bench_*.py; do step "$bench" "$installed/bin/python" "$bench"; done | tee "$work/bench"
     echo "== What they show"
     sed -n 's/^>> /   /p' "$work/bench"

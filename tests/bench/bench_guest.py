@@ -1,6 +1,7 @@
-"""What a recording costs the host, in the guest: nginx under a keep-alive load, with httprec, without, and with others.
+"""What a recording costs the host: nginx under a keep-alive load, with httprec, without, and with other tools; in the
+guest, and here where the kernel takes probes.
 
-    PYTHONPATH=recorder:bpf:format:reporter python tests/bench/bench_guest.py
+    sudo PYTHONPATH=recorder:bpf:format:reporter python tests/bench/bench_guest.py
 
 The guest's one processor takes a nanosecond for each instruction, so all times here are instructions. They do not
 depend on what else this machine does; memory is copied eight bytes an instruction. The clients run in the guest, and
@@ -13,6 +14,7 @@ and nginx's.
 from __future__ import annotations
 
 import json
+import shutil
 import statistics
 import subprocess
 import sys
@@ -30,18 +32,36 @@ from vm import recorded
 
 HERE = Path(__file__).resolve().parent
 GUEST_S = 900
+SECONDS_HERE = 5
 PLAIN, TCPTOP = "kprobes and kretprobes, an event each", "as BCC's tcptop"
 SENT_ALONG = ("guest_driver.py", "other_tools.c", "nginx.conf")
 
 
-def run_in_guest(out: Path) -> Mapping[str, Any]:
-    with tempfile.TemporaryDirectory() as folder:
-        binary = Path(folder) / "keep_alive"
-        subprocess.run(["gcc", "-O2", "-static", "-pthread", "-o", binary, HERE / "keep_alive.c"], check=True)
-        sources = [binary, *(HERE / name for name in SENT_ALONG)]
-        recorded.run(["python3", "guest_driver.py"], sources, out, timeout_s=GUEST_S, counting=True)
+def in_guest(job: Path, out: Path) -> Mapping[str, Any]:
+    command = ["python3", "guest_driver.py", "/tmp/out", "1", "pairs", "programs"]
+    recorded.run(command, job.iterdir(), out, timeout_s=GUEST_S, counting=True)
+    return measured(out)
+
+
+def here(job: Path, out: Path) -> Mapping[str, Any] | None:
+    """None where the running kernel takes no probes."""
+    if subprocess.run([sys.executable, "-m", "httprec", "--check"], check=False, stdout=subprocess.DEVNULL).returncode:
+        return None
+    subprocess.run([sys.executable, job / "guest_driver.py", out, str(SECONDS_HERE), "pairs"], check=True)
+    return measured(out)
+
+
+def measured(out: Path) -> Mapping[str, Any]:
     seen: Mapping[str, Any] = json.loads((out / "bench.json").read_text())
     return seen
+
+
+def make_job(folder: Path) -> None:
+    subprocess.run(
+        ["gcc", "-O2", "-static", "-pthread", "-o", folder / "keep_alive", HERE / "keep_alive.c"], check=True
+    )
+    for name in SENT_ALONG:
+        shutil.copy(HERE / name, folder)
 
 
 def bytes_a_call(capture: Path) -> tuple[int, float]:
@@ -57,7 +77,9 @@ def bytes_a_call(capture: Path) -> tuple[int, float]:
     return calls, taken / calls
 
 
-def print_pairs(pairs: Sequence[Mapping[str, Any]], sizes: Sequence[tuple[int, float]]) -> None:
+def print_pairs(where: str, seen: Mapping[str, Any], out: Path) -> None:
+    pairs = seen["pairs"]
+    sizes = [bytes_a_call(out / f"all{number}.cap") for number in range(len(pairs))]
     print("             requests/s  ratio    p50 us  ratio    p99 us  ratio  processor   memory  bytes a call")
     for pair, (_, size) in zip(pairs, sizes):
         for name, run in pair.items():
@@ -68,6 +90,11 @@ def print_pairs(pairs: Sequence[Mapping[str, Any]], sizes: Sequence[tuple[int, f
             if name != "without":
                 line += f" {run['cpu_s']:8.2f} s {run['rss_kib'] >> 10:4} MiB"
             print(line + (f" {size:13.1f}" if name == "all" else ""))
+    for name, what in (("default", "by default, no call is slow"), ("all", "all calls are recorded")):
+        of = {column: of_without(pairs, name, column) for column in ("per_second", "p99")}
+        print(f">> nginx {where}, {what}: requests a second {of['per_second']} of without, p99 {of['p99']}")
+    print(f">> memory of httprec {where}: {max(pair['all']['rss_kib'] for pair in pairs) >> 10} MiB")
+    print(f">> bytes a call of a keep-alive load {where}: {max(sizes)[1]:.1f}, of {max(sizes)[0]} calls")
 
 
 def of_without(pairs: Sequence[Mapping[str, Any]], name: str, column: str) -> str:
@@ -75,23 +102,31 @@ def of_without(pairs: Sequence[Mapping[str, Any]], name: str, column: str) -> st
     return f"{statistics.median(ratios):.2f} ({ratios[0]:.2f} to {ratios[-1]:.2f})"
 
 
-def main() -> None:
-    with tempfile.TemporaryDirectory() as folder:
-        seen = run_in_guest(Path(folder))
-        sizes = [bytes_a_call(Path(folder) / f"all{number}.cap") for number in range(len(seen["pairs"]))]
-    print(f"Linux {seen['kernel']}; 16 kept-alive connections to nginx; times are instructions")
-    print_pairs(seen["pairs"], sizes)
+def print_programs(programs: Mapping[str, Any]) -> None:
     print("BPF program time for each pair of a send and a receive")
-    each = {name: run["program_ns"] / run["load"]["requests"] / 2 for name, run in seen["programs"].items()}
+    each = {name: run["program_ns"] / run["load"]["requests"] / 2 for name, run in programs.items()}
     for name, nanoseconds in each.items():
         print(f"{name:50} {nanoseconds:8.0f} instructions  ratio {nanoseconds / each[PLAIN]:5.2f}")
-    for name, what in (("default", "by default, no call is slow"), ("all", "all calls are recorded")):
-        of = {column: of_without(seen["pairs"], name, column) for column in ("per_second", "p99")}
-        print(f">> nginx, {what}: requests a second {of['per_second']} of without, p99 {of['p99']}")
-    print(f">> memory of httprec: {max(pair['all']['rss_kib'] for pair in seen['pairs']) >> 10} MiB")
-    print(f">> bytes a call of a keep-alive load: {max(sizes)[1]:.1f}, of {max(sizes)[0]} calls")
     for name in ("httprec, by default", "httprec, all calls", TCPTOP):
         print(f">> BPF program time a pair, {name}: {each[name] / each[PLAIN]:.2f} of {PLAIN}")
+
+
+def main() -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        job, *outs = (Path(folder, name) for name in ("job", "guest", "here"))
+        for path in (job, *outs):
+            path.mkdir()
+        make_job(job)
+        seen = in_guest(job, outs[0])
+        print(f"Linux {seen['kernel']} in the guest; 16 kept-alive connections to nginx; times are instructions")
+        print_pairs("in the guest", seen, outs[0])
+        print_programs(seen["programs"])
+        found = here(job, outs[1])
+        if found:
+            print(f"Linux {found['kernel']}, here")
+            print_pairs("here", found, outs[1])
+        else:
+            print("here: not measured, the running kernel takes no probes")
 
 
 if __name__ == "__main__":

@@ -1,6 +1,8 @@
-"""Runs in the guest as root: nginx under a keep-alive load, without a recorder, with httprec, with other tools.
+"""Runs as root, in the guest or here: nginx under a keep-alive load, without a recorder, with httprec, and other tools.
 
-What it measured (/tmp/out/bench.json) and one capture go to the host.
+    python3 guest_driver.py OUT SECONDS pairs|programs...
+
+What it measured (OUT/bench.json) and the captures are for bench_guest.py. `programs` wants kprobes.
 """
 
 from __future__ import annotations
@@ -12,6 +14,7 @@ import re
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Iterable, Iterator, Mapping
@@ -20,8 +23,8 @@ from typing import Any, NamedTuple
 
 from httpbpf.sources import kernel_tree
 
-JOB, OUT, RUN = Path(__file__).parent, Path("/tmp/out"), Path("/tmp/run")
-PORT, CONNECTIONS, SECONDS, PAIRS = 8081, 16, 1, 5
+JOB, OUT, SECONDS = Path(__file__).parent, Path(sys.argv[1]), sys.argv[2]
+PORT, CONNECTIONS, PAIRS = 8081, 16, 5
 FILES = {f"/item{number}": number * number * 200 for number in range(1, 9)}  # bytes
 ALL_CALLS = ("-t", "0", "--stack", "fp")
 RECORDERS = {
@@ -43,17 +46,23 @@ class Load(NamedTuple):
 
 
 def load() -> Load:
-    command = [str(JOB / "keep_alive"), str(PORT), str(CONNECTIONS), str(SECONDS), *FILES, "/missing"]
+    command = [str(JOB / "keep_alive"), str(PORT), str(CONNECTIONS), SECONDS, *FILES, "/missing"]
     words = subprocess.run(command, check=True, capture_output=True, text=True).stdout.split()
     return Load(int(words[0]), *map(float, words[1:]))
 
 
 @contextlib.contextmanager
 def nginx() -> Iterator[None]:
-    RUN.mkdir()
-    for name, size in FILES.items():
-        (RUN / name[1:]).write_bytes(b"x" * size)
-    server = subprocess.Popen(["nginx", "-p", RUN, "-c", JOB / "nginx.conf", "-e", RUN / "nginx.error.log"])
+    with tempfile.TemporaryDirectory() as folder:
+        for name, size in FILES.items():
+            (Path(folder) / name[1:]).write_bytes(b"x" * size)
+        with served(folder):
+            yield
+
+
+@contextlib.contextmanager
+def served(folder: str) -> Iterator[None]:
+    server = subprocess.Popen(["nginx", "-p", folder, "-c", JOB / "nginx.conf", "-e", f"{folder}/nginx.error.log"])
     try:
         one = [str(JOB / "keep_alive"), str(PORT), "1", "0", "/item1"]
         while subprocess.run(one, check=False, capture_output=True).returncode:
@@ -137,25 +146,30 @@ def read_events(tool: Any, over: threading.Event) -> None:
         tool.perf_buffer_poll(timeout=100)
 
 
+def pair(number: int) -> Mapping[str, object]:
+    return {
+        "without": {"load": load()._asdict()},
+        "default": with_httprec(OUT / f"slow{number}.cap", ()),
+        "all": with_httprec(OUT / f"all{number}.cap", ALL_CALLS),
+    }
+
+
+def programs() -> Mapping[str, object]:
+    Path("/proc/sys/kernel/bpf_stats_enabled").write_text("1")
+    return {
+        **{name: with_httprec(OUT / "other.cap", options) for name, options in RECORDERS.items()},
+        "kprobes and kretprobes, an event each": with_other_tool(["-DPLAIN"]),
+        "as BCC's tcptop": with_other_tool([]),
+    }
+
+
 def main() -> None:
     seen: dict[str, object] = {"kernel": os.uname().release}
     with nginx(), kernel_tree() as tree:
         os.environ["BCC_KERNEL_SOURCE"] = str(tree)
         load()
-        pairs: list[Mapping[str, object]] = []
-        for number in range(PAIRS):
-            without = {"load": load()._asdict()}
-            default = with_httprec(OUT / f"slow{number}.cap", ())
-            pairs.append(
-                {"without": without, "default": default, "all": with_httprec(OUT / f"all{number}.cap", ALL_CALLS)}
-            )
-        seen["pairs"] = pairs
-        Path("/proc/sys/kernel/bpf_stats_enabled").write_text("1")
-        seen["programs"] = {
-            **{name: with_httprec(OUT / "other.cap", options) for name, options in RECORDERS.items()},
-            "kprobes and kretprobes, an event each": with_other_tool(["-DPLAIN"]),
-            "as BCC's tcptop": with_other_tool([]),
-        }
+        seen["pairs"] = [pair(number) for number in range(PAIRS)] if "pairs" in sys.argv else []
+        seen["programs"] = programs() if "programs" in sys.argv else {}
     (OUT / "bench.json").write_text(json.dumps(seen))
 
 
