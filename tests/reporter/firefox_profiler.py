@@ -7,6 +7,7 @@ gives a busy machine no more than half a second to start it.
 
 from __future__ import annotations
 
+import gzip
 import json
 import os
 import shutil
@@ -18,7 +19,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-PROGRAM = Path(__file__).parent / "data" / "profiler-cli" / "profiler-cli.js"
+PROGRAM = Path(__file__).parent / "data" / "profiler-cli" / "profiler-cli.js.gz"
 
 
 class Track(NamedTuple):
@@ -32,7 +33,9 @@ class Track(NamedTuple):
 def tracks(profile: Path) -> list[Track]:
     """Those of a profile, in its order."""
     with tempfile.TemporaryDirectory() as folder:  # its path is short, as that of a socket has to be
-        command = [shutil.which("node") or "node", str(PROGRAM), "--daemon", str(profile), "--session", "test"]
+        program = Path(folder) / PROGRAM.stem
+        program.write_bytes(gzip.decompress(PROGRAM.read_bytes()))
+        command = [shutil.which("node") or "node", str(program), "--daemon", str(profile), "--session", "test"]
         environment = {**os.environ, "PROFILER_CLI_SESSION_DIR": folder}
         with subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL) as server:
             try:
