@@ -26,6 +26,7 @@ _SEEKABLE_FOOTER_MAGIC = 0x8F92EAB1
 
 _U32 = struct.Struct("<I")
 _CHECKSUM_SIZE = 4
+_BLOCK_HEADER_SIZE = 3
 _SHORTEST_HEADER = 5  # magic and descriptor: enough to know the header's size
 _BLOCK_RLE, _BLOCK_RESERVED = 1, 3
 
@@ -108,32 +109,32 @@ class FrameReader:
     def _zstd_frame(self, magic: bytes) -> tuple[bytes, int]:
         """One whole frame, still compressed, and the size that it declares."""
         start = magic + self._read(_SHORTEST_HEADER - len(magic))
-        frame = bytearray(start)
-        frame += self._read(zstandard.frame_header_size(start) - len(start))
-        parameters = zstandard.get_frame_parameters(bytes(frame))
+        start += self._read(zstandard.frame_header_size(start) - len(start))
+        parameters = zstandard.get_frame_parameters(start)
         size = parameters.content_size
         if size == zstandard.CONTENTSIZE_UNKNOWN or not 0 < size <= MAX_CONTENT:
             raise Malformed(f"the frame's declared size must be 1 to {MAX_CONTENT} bytes")
         if parameters.window_size > MAX_CONTENT or parameters.dict_id or not parameters.has_checksum:
             raise Malformed("the frame needs a checksum, no dictionary, and a window of at most 8 MiB")
-        longest = size + (size >> 8) + 1024  # ZSTD_COMPRESSBOUND and some room
-        last = False
-        while not last:
-            last = self._block(frame)
-            if len(frame) > longest:
-                raise Malformed(f"more than {longest} bytes for a content of {size}")
-        frame += self._read(_CHECKSUM_SIZE)
-        return bytes(frame), size
+        return b"".join([start, *self._blocks(size)]), size
 
-    def _block(self, frame: bytearray) -> bool:
-        """Appends the next block to `frame`; true for the last one."""
-        header = self._read(3)
-        number = int.from_bytes(header, "little")
-        last, kind, size = number & 1, number >> 1 & 3, number >> 3
-        if kind == _BLOCK_RESERVED or size > _BLOCK_MAX:
-            raise Malformed("a block of a kind or size that zstd does not have")
-        frame += header + self._read(1 if kind == _BLOCK_RLE else size)
-        return bool(last)
+    def _blocks(self, size: int) -> Iterator[bytes]:
+        """The blocks of a frame of `size` bytes, each read together with the next one's header, and the checksum."""
+        longest = size + (size >> 8) + 1024  # ZSTD_COMPRESSBOUND and some room
+        header, left, last = self._read(_BLOCK_HEADER_SIZE), longest, False
+        yield header
+        while not last:
+            number = int.from_bytes(header, "little")
+            last, kind, block_size = bool(number & 1), number >> 1 & 3, number >> 3
+            if kind == _BLOCK_RESERVED or block_size > _BLOCK_MAX:
+                raise Malformed("a block of a kind or size that zstd does not have")
+            stored = 1 if kind == _BLOCK_RLE else block_size
+            left -= _BLOCK_HEADER_SIZE + stored
+            if left < 0:
+                raise Malformed(f"more than {longest} bytes for a content of {size}")
+            block = self._read(stored + (_CHECKSUM_SIZE if last else _BLOCK_HEADER_SIZE))
+            yield block
+            header = block[stored:]
 
     def _skip(self, size: int) -> None:
         while size:
