@@ -7,7 +7,7 @@ and (module, offset) is looked at once; equal stacks give the very same stack tr
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from httpcapture import Process, Stack
 
@@ -147,7 +147,7 @@ class Symbolizer:
         key = where, jit_map, address, inside, found
         if key not in self._frames:
             frames = self._new_frames(where, jit_map, address, inside)
-            self._frames[key] = frames if found is None else [replace(frame, found=found) for frame in frames]
+            self._frames[key] = frames if found is None else [frame._replace(found=found) for frame in frames]
         return self._frames[key]
 
     def _new_frames(self, where: Snapshot, jit_map: JitMap | None, address: int, inside: int) -> list[Frame]:
@@ -164,7 +164,7 @@ class Symbolizer:
         frame = Frame(address, path, offset)
         bias = binary.elf.load_bias(mapping.start, mapping.offset)
         if bias is None:
-            return [replace(frame, unnamed=Unnamed.NO_SYMBOL)]
+            return [frame._replace(unnamed=Unnamed.NO_SYMBOL)]
         return _with_lines(_named(frame, binary, bias, inside), binary, inside - bias)
 
 
@@ -184,8 +184,8 @@ def _named(frame: Frame, binary: Binary, bias: int, inside: int) -> Frame:
     symbol = binary.symbol(inside - bias)
     if symbol is not None:
         offset = symbol.offset + frame.address - inside
-        return replace(frame, name=demangle(symbol.name), symbol_offset=offset)
-    return replace(frame, unnamed=binary.unnamed, function_start=binary.function_start(inside - bias))
+        return frame._replace(name=demangle(symbol.name), symbol_offset=offset)
+    return frame._replace(unnamed=binary.unnamed, function_start=binary.function_start(inside - bias))
 
 
 def _within_greenlet(trace: StackTrace) -> StackTrace:
@@ -205,13 +205,12 @@ def _within_greenlet(trace: StackTrace) -> StackTrace:
 def _with_lines(frame: Frame, binary: Binary, address: int) -> list[Frame]:
     """The frame with its line, after the frames of what was inlined there."""
     *inlined, last = binary.locations(address) or (Location("", None, 0),)
-    frame = replace(frame, file=last.file, line=last.line or None)
+    frame = frame._replace(file=last.file, line=last.line or None)
     if frame.name is None and last.line:  # without a line it may be no more than the nearest symbol
-        frame = replace(frame, name=demangle(last.function), unnamed=None, function_start=None)
+        frame = frame._replace(name=demangle(last.function), unnamed=None, function_start=None)
     return [
         *(
-            replace(
-                frame,
+            frame._replace(
                 name=demangle(each.function),
                 file=each.file,
                 line=each.line or None,

@@ -6,6 +6,7 @@ from __future__ import annotations
 import enum
 import os
 from dataclasses import dataclass
+from typing import NamedTuple, Optional
 
 from httpcapture import StackStatus
 
@@ -83,20 +84,19 @@ class Incomplete(enum.Enum):
         return cls.__members__.get(end.name)
 
 
-@dataclass(frozen=True)
-class Frame:
+class Frame(NamedTuple):
     """One function activation. `symbol_offset` counts from the symbol's start, `file_offset` from the file's."""
 
     address: int
-    module: str | None = None  # path, as the process saw it
-    file_offset: int | None = None
-    name: str | None = None
-    symbol_offset: int | None = None
-    file: str | None = None
-    line: int | None = None
-    unnamed: Unnamed | None = None
-    function_start: int | None = None  # address in the module; known where it has no name but unwind information
-    found: Found | None = None  # how the unwinder found it; None in a stack trace by frame pointers only
+    module: Optional[str] = None  # path, as the process saw it
+    file_offset: Optional[int] = None
+    name: Optional[str] = None
+    symbol_offset: Optional[int] = None
+    file: Optional[str] = None
+    line: Optional[int] = None
+    unnamed: Optional[Unnamed] = None
+    function_start: Optional[int] = None  # address in the module; known where it has no name but unwind information
+    found: Optional[Found] = None  # how the unwinder found it; None in a stack trace by frame pointers only
     inlined: bool = False  # into the frame that follows: no activation of its own on the stack
 
     @property

@@ -34,4 +34,4 @@ def _bare(trace: StackTrace) -> StackTrace:
 def _bare_frame(frame: Frame) -> Frame:
     """Without the folder, and without the address where it is in no mapping."""
     module = None if frame.module is None else os.path.basename(frame.module)
-    return replace(frame, module=module, address=0 if frame.unnamed in IN_NO_MAPPING else frame.address)
+    return frame._replace(module=module, address=0 if frame.unnamed in IN_NO_MAPPING else frame.address)
