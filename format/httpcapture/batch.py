@@ -8,17 +8,16 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence, Set
 from functools import cached_property
 from operator import mul
-from typing import Callable
+from typing import Callable, NamedTuple
 
 import zstandard
 
 from . import codings
-from .codings import Decode
 from .columns import SIZES_WIDTH, Batch
 from .errors import Malformed
 from .frames import MAX_CONTENT
 from .layout import StoredColumn, has_groups, stored_columns
-from .records import BatchColumns, Layout
+from .records import BatchColumns, CodedColumn, Layout
 
 MAX_ROWS_SIZE = 8 << 20  # bytes in all batches of a chunk, as rows
 
@@ -26,24 +25,19 @@ MAX_ROWS_SIZE = 8 << 20  # bytes in all batches of a chunk, as rows
 class BatchReader:
     """Makes of batches of one layout what can be asked for columns."""
 
-    def __init__(self, layout: Layout, decode: Decode) -> None:
+    def __init__(self, layout: Layout) -> None:
         self.layout = layout
         self.first = int(has_groups(layout))  # columns before those of the fields
-        self.stored = stored_columns(layout)
-        self.place = {
-            field.name: (number, part)
-            for number, column in enumerate(self.stored)
-            for part, field in enumerate(column.fields)
-            if column.width is not None
-        }
-        self.grouped = frozenset(column.fields[0].name for column in self.stored if column.of_groups)
-        self.decode = decode
+        stored = [_Stored.of(place, column) for place, column in enumerate(stored_columns(layout), self.first)]
+        self.count = self.first + len(stored)
+        self.stored = {name: column for column in stored if column.width for name in column.fields}
+        self.grouped = frozenset(name for name, column in self.stored.items() if column.of_groups)
         self._decompressor = zstandard.ZstdDecompressor(max_window_size=MAX_CONTENT)
 
     def columns(self, batch: Batch, damaged: Callable[[str], Exception]) -> PackedColumns:
         """Raises Malformed; what is found later is raised as the exception that `damaged` makes of a reason."""
-        if len(batch.columns) != self.first + len(self.stored):
-            raise Malformed(f"{len(batch.columns)} columns, the layout has {self.first + len(self.stored)}")
+        if len(batch.columns) != self.count:
+            raise Malformed(f"{len(batch.columns)} columns, the layout has {self.count}")
         if batch.groups > batch.rows or bool(batch.groups) != bool(self.first and batch.rows):
             raise Malformed(f"{batch.groups} groups of {batch.rows} rows")
         return PackedColumns(self, batch, damaged)
@@ -63,15 +57,34 @@ class BatchReader:
         return content
 
 
+class _Stored(NamedTuple):
+    """A column of a batch."""
+
+    place: int
+    fields: tuple[str, ...]
+    width: int  # bytes of one value; 0 where the type or coding is of a later version of the format
+    coding: str
+    of_groups: bool
+
+    @classmethod
+    def of(cls, place: int, column: StoredColumn) -> _Stored:
+        fields = tuple(field.name for field in column.fields)
+        return cls(place, fields, column.width or 0, column.coding, column.of_groups)
+
+
 class PackedColumns(BatchColumns):
     """The columns of one batch. Raises what `damaged` makes of a reason."""
 
     def __init__(self, reader: BatchReader, batch: Batch, damaged: Callable[[str], Exception]) -> None:
         self._reader, self._batch, self._damaged = reader, batch, damaged
-        self._read: dict[int, Sequence[memoryview]] = {}
+        self._coded: dict[int, CodedColumn] = {}  # by place
+        self._decoded: dict[Sequence[str], Sequence[memoryview]] = {}  # by fields
 
     def __getitem__(self, name: str) -> memoryview:
-        values = self.stored(name)
+        column = self.coded(name)
+        if column.fields not in self._decoded:
+            self._decoded[column.fields] = codings.decode(column)
+        values = self._decoded[column.fields][column.fields.index(name)]
         if name not in self.grouped or not values:
             return values
         size = len(values) // self._batch.groups
@@ -79,20 +92,23 @@ class PackedColumns(BatchColumns):
         return memoryview(b"".join(map(mul, each, self.group_sizes.cast("I"))))
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self._reader.place)
+        return iter(self._reader.stored)
 
     def __len__(self) -> int:
-        return len(self._reader.place)
+        return len(self._reader.stored)
 
     @property
     def grouped(self) -> Set[str]:
         return self._reader.grouped
 
-    def stored(self, name: str) -> memoryview:
-        number, part = self._reader.place[name]
-        if number not in self._read:
-            self._read[number] = self._values(self._reader.stored[number], self._reader.first + number)
-        return self._read[number][part]
+    def coded(self, name: str) -> CodedColumn:
+        stored = self._reader.stored[name]
+        coded = self._coded.get(stored.place)
+        if coded is None:
+            values = self._batch.groups if stored.of_groups else self._batch.rows
+            data = self._unpacked(stored.fields[0], stored.place, values * len(stored.fields) * stored.width)
+            coded = self._coded[stored.place] = CodedColumn(stored.fields, stored.width, stored.coding, data)
+        return coded
 
     @cached_property
     def group_sizes(self) -> memoryview:
@@ -101,12 +117,6 @@ class PackedColumns(BatchColumns):
         if sum(sizes.cast("I")) != self._batch.rows:
             raise self._damaged(f"the groups of {self._batch.rows} rows have {sum(sizes.cast('I'))}")
         return sizes
-
-    def _values(self, column: StoredColumn, place: int) -> Sequence[memoryview]:
-        count = self._batch.groups if column.of_groups else self._batch.rows
-        size = column.width or 0
-        data = self._unpacked(column.fields[0].name, place, count * size * len(column.fields))
-        return self._reader.decode(column.coding, data, size, len(column.fields))
 
     def _unpacked(self, name: str, place: int, size: int) -> bytes:
         try:

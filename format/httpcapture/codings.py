@@ -7,27 +7,28 @@ Nearly all that a call takes in the file are its times, which grow, and whose di
 - `group`: one value for a group of rows that agree, which is what columns.py writes.
 
 The first two work on whole columns by what CPython does in C: slices with a step, and arithmetic on the column as one
-long number. Only `add_up`, which undoes a delta, looks at each value. A reader with numpy is given a faster `decode`.
+long number. Only `add_up`, which undoes a delta, looks at each value. With numpy both are undone faster.
 """
 
 from __future__ import annotations
 
 from array import array
-from collections.abc import Sequence
 from itertools import accumulate
-from typing import Callable, Literal
+from typing import Literal
+
+from .records import CodedColumn
 
 PLANES, DELTA, GROUP = "planes", "delta", "group"
 CODINGS = frozenset(["", PLANES, DELTA, GROUP])  # as it is, or one of these
-Decode = Callable[[str, bytes, int, int], Sequence[memoryview]]
 CASTS: dict[int, Literal["B", "H", "I", "Q"]] = {1: "B", 2: "H", 4: "I", 8: "Q"}
 
 
-def decode(coding: str, data: bytes, width: int, fields: int) -> list[memoryview]:
-    """The values of each of the fields that share a column, of `width` bytes each."""
-    if coding in (PLANES, DELTA):
+def decode(column: CodedColumn) -> list[memoryview]:
+    """The values of each of the fields that share the column."""
+    data, width, fields = column.data, column.width, len(column.fields)
+    if column.coding in (PLANES, DELTA):
         data = from_planes(data, width * fields)
-    if coding == DELTA:
+    if column.coding == DELTA:
         data = add_up(data, width)
     if fields == 1:
         return [memoryview(data)]

@@ -18,7 +18,6 @@ from . import chunks
 from .batch import MAX_ROWS_SIZE, BatchReader
 from .chunks import Kind
 from .codec import Codec, Source
-from .codings import Decode, decode
 from .errors import CorruptRecord, Malformed
 from .frames import CutOff, FrameReader
 from .header import read_header
@@ -36,11 +35,11 @@ _CODECS: dict[int, Codec[Any]] = {
 _KINDS = frozenset(int(kind) for kind in Kind)
 
 
-def open_capture(path: str | os.PathLike[str], decode: Decode = decode) -> Reader:
+def open_capture(path: str | os.PathLike[str]) -> Reader:
     """Opens the capture at `path` for a Reader; use it in a `with` statement. Raises OSError and CaptureError."""
     stream = open(path, "rb")  # noqa: SIM115 (Reader closes it)
     try:
-        return Reader(stream, os.fspath(path), decode)
+        return Reader(stream, os.fspath(path))
     except BaseException:
         stream.close()
         raise
@@ -51,11 +50,10 @@ class Reader:
 
     `meta` is there at once, and is also the first record. Once all records were read, `cut_off` says in words
     what is missing at the end; None when the capture is whole. Raises CaptureError, with `name` in its
-    message. As a context manager it closes the stream. `decode` undoes the codings of columns: with numpy it is
-    faster than codings.decode.
+    message. As a context manager it closes the stream.
     """
 
-    def __init__(self, stream: BinaryIO, name: str = "capture", decode: Decode = decode) -> None:
+    def __init__(self, stream: BinaryIO, name: str = "capture") -> None:
         self.name = name
         self.cut_off: str | None = None
         self._stream = stream
@@ -63,8 +61,8 @@ class Reader:
         read_header(self._frames, name)
         self.meta = self._read_meta()
         self._batch_readers = {
-            int(Kind.CALLS): BatchReader(self.meta.call_layout, decode),
-            int(Kind.COMPLETIONS): BatchReader(self.meta.completion_layout, decode),
+            int(Kind.CALLS): BatchReader(self.meta.call_layout),
+            int(Kind.COMPLETIONS): BatchReader(self.meta.completion_layout),
         }
         self._records = self._read_records()
 

@@ -11,7 +11,7 @@ import enum
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, field
-from typing import Union
+from typing import NamedTuple, Union
 
 
 class Role(enum.IntEnum):
@@ -53,7 +53,7 @@ class StackStatus(enum.IntEnum):
 @dataclass(frozen=True)
 class Field:
     """One field of a row: `type` is u8, u16, u32, u64 or bytesN (N bytes), `offset` its place in the row in bytes,
-    `coding` how its column stands in the file: as it is, "planes" or "delta" (codings.py)."""
+    `coding` how its column stands in the file: as it is, "planes", "delta" or "group" (codings.py)."""
 
     name: str
     type: str
@@ -94,11 +94,21 @@ class Meta:
     redacted: str = ""  # name and version of the program that took secrets out of the capture; empty: as recorded
 
 
+class CodedColumn(NamedTuple):
+    """A column of a batch as its coding has it, which `codings.decode` undoes: of one field, or of several whose values
+    alternate, of `width` bytes each; one value a row, or a group of rows."""
+
+    fields: tuple[str, ...]  # their names
+    width: int
+    coding: str
+    data: bytes
+
+
 class BatchColumns(Mapping[str, memoryview]):
     """The columns of a batch by field name: little-endian values, one a row, one after the other and without gaps, as
     numpy.frombuffer takes them. Each is unpacked when it is asked for, and CorruptRecord raised where it is damaged.
 
-    What is `grouped` is also there with one value a group of rows that follow one another."""
+    What is `grouped` is kept with one value a group of rows that follow one another."""
 
     @property
     @abstractmethod
@@ -111,8 +121,8 @@ class BatchColumns(Mapping[str, memoryview]):
         """How many rows each group has, a u32 each; in all they are the rows of the batch."""
 
     @abstractmethod
-    def stored(self, name: str) -> memoryview:
-        """The values of a column as they are kept: one a group where it is `grouped`, else one a row."""
+    def coded(self, name: str) -> CodedColumn:
+        """The column that has the values of a field, one a group where it is `grouped`; for who decodes it faster."""
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,6 @@ from httpcapture import CaptureError, Reader
 from . import compare, many, outputs, summary, terminal, verify
 from .cautions import incomplete, lacking
 from .clean import printable
-from .decode import decode
 from .digest import Digest, Request, binaries_of, digest_of, read_report
 from .errors import ReportError
 from .exports.files import Drawn, Export
@@ -207,13 +206,13 @@ def tell(path: str, request: Request, *, tell_info: bool, check: bool) -> bool:
 def open_watched(capture: str, bar: Bar) -> Reader:
     """Raises ReportError and CaptureError."""
     if capture == "-":
-        return Reader(sys.stdin.buffer, "standard input", decode)
+        return Reader(sys.stdin.buffer, "standard input")
     try:
         file = Watched(open(capture, "rb", buffering=0), bar)  # noqa: SIM115 (the reader closes it)
     except OSError as error:
         raise ReportError(f"cannot read {capture}: {error.strerror or error}") from None
     try:
-        return Reader(file, capture, decode)
+        return Reader(file, capture)
     except OSError as error:
         file.close()
         raise ReportError(f"cannot read {capture}: {error.strerror or error}") from None

@@ -1,8 +1,8 @@
 """Calls are one numpy array, so that a million of them are filtered, joined and summed without a loop.
 
 A capture's columns (`columns.py`) have the fields of RECORDED; those calls that are kept become rows of CALL, and are
-joined with their completions (`complete`). From there on t0 <= t1 <= t2 <= t3 holds for every call, whatever the file
-said.
+joined with their completions (`completions.py`). From there on t0 <= t1 <= t2 <= t3 holds for every call, whatever the
+file said.
 """
 
 from __future__ import annotations
@@ -12,9 +12,7 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from httpcapture import Outcome, StackStatus
-
-from .numbering import UNKNOWN, Numbering, Numbers, words_of
+from httpcapture import StackStatus
 
 LATEST_NS = 1 << 62  # 146 years after boot: a time beyond it is damage
 
@@ -80,43 +78,6 @@ class ByName(Protocol):
     """Calls by the name of a field: an array of them, or columns."""
 
     def __getitem__(self, name: str, /) -> Any: ...
-
-
-def complete(calls: Array, completions: Array, *, all_known: bool) -> None:
-    """Give calls (CALL) their t3: join each with its COMPLETION by (connection, sequence), of several the one with
-    the latest t3. A call without one had t3 = t2; that is certain only if `all_known`, that is, no completion
-    was lost."""
-    outcome = calls["outcome"]
-    calls["t3"] = calls["t2"]
-    ended = (outcome == Outcome.EOF) | (outcome == Outcome.RESET) | (outcome == Outcome.CLOSED)
-    calls["t3_known"] = ended | (all_known & (outcome == Outcome.ANSWERED))
-    wanted, offered, distinct = numbered_alike(calls, completions)
-    useful = np.flatnonzero(offered != UNKNOWN)
-    by_end = useful[np.argsort(completions["t3"][useful], kind="stable")]
-    latest = np.full(distinct, UNKNOWN)
-    latest[offered[by_end]] = by_end
-    places = np.flatnonzero((wanted != UNKNOWN) & (outcome == Outcome.ANSWERED))
-    chosen = latest[wanted[places]]
-    places, completion = places[chosen != UNKNOWN], completions[chosen[chosen != UNKNOWN]]
-    possible = (completion["t3"] >= calls["t2"][places]) & (completion["t3"] <= LATEST_NS)
-    places, completion = places[possible], completion[possible]
-    for name in ("t3", "sent", "received"):
-        calls[name][places] = completion[name]
-    calls["t3_known"][places] = True
-
-
-def numbered_alike(calls: Array, completions: Array) -> tuple[Numbers, Numbers, int]:
-    """Numbers that are equal where a call and a completion belong together, and how many there are. The fewer of both
-    are all numbered, of the others only those that belong to one of them."""
-    keys = Numbering(2)
-    if len(calls) < len(completions):
-        return keys.number(*_key(calls)), keys.find(*_key(completions)), len(keys)
-    offered = keys.number(*_key(completions))
-    return keys.find(*_key(calls)), offered, len(keys)
-
-
-def _key(rows: Array) -> list[Integers]:
-    return [*words_of(rows["connection"]), *words_of(rows["sequence"])]
 
 
 def duration_ns(calls: ByName) -> Integers:

@@ -18,6 +18,7 @@ from httpcapture import BatchColumns, Calls, Completions, Layout
 
 from . import payload
 from .calls import ADDED, CALL, LATEST_NS, Array
+from .decode import decode, decode_rows
 from .errors import ReportError
 
 Batch = Union[Calls, Completions]
@@ -56,7 +57,7 @@ class Columns:
             elif name in ADDED and name not in self._types:
                 self._columns[name] = np.full(self.rows, ADDED[name], CALL[name])
             else:
-                self._columns[name] = self._joined(name)
+                self._columns.update(self._joined(name))
         return self._columns[name]
 
     @classmethod
@@ -68,15 +69,24 @@ class Columns:
         whole._columns = {name: np.concatenate([part[name] for part in parts]) for name in whole._types}
         return whole
 
+    def unpack(self) -> None:
+        """Raise CorruptRecord where a column is damaged; none is from then on."""
+        for batch in self._batches:
+            for name in self._types:
+                batch.columns.coded(name)
+            if batch.columns.grouped:
+                len(batch.columns.group_sizes)
+
     def whole(self) -> Columns:
-        """All rows, once nothing of them has to be unpacked any more."""
+        """All rows, without the batches that they were in."""
         for name in self._types:
             self[name]
+        self._batches = ()
         return self
 
     def at(self, places: npt.NDArray[np.intp]) -> Columns:
-        """Only the rows at these places, which ascend. For few rows the columns are not joined, and only those of the
-        batches that they are in are unpacked."""
+        """Only the rows at these places, which ascend, as a whole. For few rows the columns are not joined, and only
+        those of the batches that they are in are unpacked."""
         taken = Columns(self._types, (), len(places))
         few = len(places) * FEW < self.rows
         starts = np.cumsum([0, *(batch.rows for batch in self._batches)])
@@ -89,7 +99,7 @@ class Columns:
         for name, (recorded, wanted) in self._types.items():
             if few and pieces and name not in self._columns:
                 parts = [piece.values(name, recorded) for piece in pieces]
-                taken._columns[name] = np.concatenate(parts).astype(wanted, copy=False)
+                taken._columns[name] = _one(parts).astype(wanted, copy=False)
             else:
                 taken._columns[name] = self[name][places]
         return taken
@@ -97,14 +107,17 @@ class Columns:
     def array(self, dtype: np.dtype[np.void]) -> Array:
         """The rows as one array; fields that no column has are 0."""
         array = np.zeros(self.rows, dtype)
+        self.fill(array)
+        return array
+
+    def fill(self, array: Array) -> None:
+        """Give the rows of an array those fields that a column has."""
         known = {*self._types, *payload.Payloads._fields, *ADDED}
-        names = [name for name in dtype.names or () if name in known]
-        columns = [(name, self[name]) for name in names]
+        columns = [(name, self[name]) for name in array.dtype.names or () if name in known]
         for first in range(0, len(array), ROWS_AT_ONCE):
             part = slice(first, first + ROWS_AT_ONCE)
             for name, column in columns:
                 array[name][part] = column[part]
-        return array
 
     def make_possible(self) -> int:
         """Hold t0 <= t1 <= t2, and count the calls whose t0 or t2 cannot be: their duration becomes 0."""
@@ -116,13 +129,20 @@ class Columns:
             self._columns["t2"] = np.where(impossible, self["t0"], t2)
         return count
 
-    def _joined(self, name: str) -> Column:
-        recorded, wanted = self._types[name]
-        parts = [np.frombuffer(batch.columns.stored(name), recorded) for batch in self._batches]
-        column = parts[0] if len(parts) == 1 else np.concatenate(parts)
+    def _joined(self, name: str) -> dict[str, Column]:
+        """The column of this name, and those that are decoded with it."""
+        coded = [batch.columns.coded(name) for batch in self._batches]
+        decoded = zip(*(decode(column, self._types[name][0]) for column in coded))
+        return {
+            field: self._of_each(field, parts) for field, parts in zip(coded[0].fields, decoded) if field in self._types
+        }
+
+    def _of_each(self, name: str, parts: Sequence[Column]) -> Column:
+        """The values of a column as they are kept become one a row."""
+        column = _one(parts)
         if name in self._batches[0].columns.grouped:
             column = np.repeat(column, self._group_sizes)
-        return column.astype(wanted, copy=False)
+        return column.astype(self._types[name][1], copy=False)
 
     @cached_property
     def _group_sizes(self) -> npt.NDArray[np.uint32]:
@@ -137,12 +157,16 @@ class _Piece:
 
     def values(self, name: str, recorded: np.dtype[np.generic]) -> Column:
         places = self._groups if name in self._columns.grouped else self._places
-        return np.asarray(np.frombuffer(self._columns.stored(name), recorded)[places])
+        return decode_rows(self._columns.coded(name), recorded, places)
 
     @cached_property
     def _groups(self) -> npt.NDArray[np.intp]:
         """That the rows are in."""
         return np.searchsorted(np.cumsum(_sizes(self._columns)), self._places, "right")
+
+
+def _one(parts: Sequence[Column]) -> Column:
+    return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
 
 def _sizes(columns: BatchColumns) -> npt.NDArray[np.uint32]:

@@ -1,4 +1,4 @@
-"""httpcapture's `decode` by numpy: the same values in half the time."""
+"""httpcapture's `codings.decode` by numpy: the same values in half the time, those of a few rows in less."""
 
 from __future__ import annotations
 
@@ -9,36 +9,42 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from httpcapture import DELTA, PLANES
+from httpcapture import DELTA, PLANES, CodedColumn
+
+Values = npt.NDArray[Any]
+Type = np.dtype[Any]  # of the values, which stand in the file as they are in memory
 
 
-def decode(coding: str, data: bytes, width: int, fields: int) -> list[memoryview]:
-    """The values of each of the fields that share a column, of `width` bytes each."""
-    if coding not in (PLANES, DELTA):
-        return [memoryview(data)]
-    columns = [_from_planes(part, width) for part in _parts(data, fields)]
-    if coding == DELTA:
-        columns = _summed([column.reshape(-1).view(f"<u{width}") for column in columns])
-    return [column.reshape(-1).view("u1").data for column in columns]
+def decode(column: CodedColumn, dtype: Type) -> list[Values]:
+    """The values of each of the fields that share the column."""
+    if column.coding not in (PLANES, DELTA):
+        return [np.frombuffer(column.data, dtype)]
+    fields = len(column.fields)
+    size = len(column.data) // fields
+    values = [_from_planes(column.data[part * size : (part + 1) * size], dtype) for part in range(fields)]
+    return values if column.coding == PLANES else _summed(values)
 
 
-def _parts(data: bytes, count: int) -> list[bytes]:
-    size = len(data) // count
-    return [data[start : start + size] for start in range(0, len(data), size or 1)] or [b""] * count
+def decode_rows(column: CodedColumn, dtype: Type, rows: npt.NDArray[np.intp]) -> Values:
+    """The values of these rows of a column of one field. Only of "delta" all values have to be decoded for that."""
+    if column.coding == PLANES:
+        planes = np.frombuffer(column.data, np.uint8).reshape(dtype.itemsize, -1)
+        return np.ravel(planes[:, rows], order="F").view(dtype)
+    (values,) = decode(column, dtype)
+    return np.asarray(values[rows])
 
 
-def _from_planes(planes: bytes, width: int) -> npt.NDArray[np.uint8]:
-    """Shape (rows, width)."""
-    count = len(planes) // width
-    rows, zeros = np.zeros((count, width), np.uint8), bytes(count)
-    for place in range(width):
+def _from_planes(planes: bytes, dtype: Type) -> Values:
+    count = len(planes) // dtype.itemsize
+    rows, zeros = np.zeros((count, dtype.itemsize), np.uint8), bytes(count)
+    for place in range(dtype.itemsize):
         plane = planes[place * count : (place + 1) * count]
         if plane != zeros:  # the high bytes of small numbers are
             rows[:, place] = np.frombuffer(plane, np.uint8)
-    return rows
+    return rows.reshape(-1).view(dtype)
 
 
-def _summed(differences: list[npt.NDArray[Any]]) -> list[npt.NDArray[Any]]:
+def _summed(differences: list[Values]) -> list[Values]:
     """Of fields whose values alternate: the sums within each row, added to the last value of the row before it."""
     within = list(accumulate(differences, add))
     last = np.cumsum(within[-1], dtype=within[-1].dtype)

@@ -21,7 +21,6 @@ from .call import Call, moment, since_1970_ns
 from .cautions import Cause, Caution, goes_on, incomplete
 from .clean import comm, printable
 from .debuginfod import Debuginfod
-from .decode import decode
 from .errors import ReportError
 from .exports import table
 from .json_report import document
@@ -139,7 +138,7 @@ def read_report(path: str, request: Request, reader: Reader | None = None) -> Re
     """The report of one capture; `reader` where it is open already, which is closed then. Raises ReportError and
     CaptureError."""
     try:
-        with reader or open_capture(path, decode) as opened:
+        with reader or open_capture(path) as opened:
             selection = Selection.of(opened.meta, request.milliseconds, request.names, request.filters)
             recording = load(opened, selection)
     except OSError as error:

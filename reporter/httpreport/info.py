@@ -13,7 +13,6 @@ from .call import moment
 from .carried import Wholes, to_elf
 from .cautions import goes_on, incomplete, listed, times_of_losses
 from .clean import printable
-from .decode import decode
 from .digest import Request, binaries_of
 from .errors import ReportError
 from .losses import losses
@@ -27,7 +26,7 @@ _ASKED = ("processes", "roles", "kinds", "outcomes", "peers")
 def info(path: str, request: Request) -> Iterator[str]:
     """The lines. Raises ReportError and CaptureError."""
     try:
-        with open_capture(path, decode) as reader:
+        with open_capture(path) as reader:
             recording = load(reader, Nothing(_ASKED))
     except OSError as error:
         raise ReportError(f"cannot read {path}: {error.strerror or error}") from None

@@ -42,8 +42,8 @@ from .losses import completions_lost
 from .sums import Latencies, PeerKey, StackKey, Summing, Sums
 from .there import There
 
-ROWS_AT_ONCE = 1 << 15  # calls that are filtered, and that are summed; their columns stay in a processor's cache
-PARTS_AT_ONCE = 16  # of what was filtered; fewer calls than kept.RECENT
+ROWS_AT_ONCE = 1 << 13  # calls that are filtered, and that are summed; their columns stay in a processor's cache
+PARTS_AT_ONCE = 64  # of what was filtered; fewer calls than completions.RECENT
 MAX_HELD_BYTES = 4 << 30  # of all that is kept
 RECORD_OVERHEAD = 1 << 10  # bytes; more than a small record's objects take beside its bytes
 
@@ -161,7 +161,7 @@ class _Loader:
         if isinstance(record, Calls):
             self._add_batch(record)
         elif isinstance(record, Completions):
-            self.listed.complete(Columns(self.completion_types, [record], record.rows))
+            self.listed.complete(record, self.completion_types)
             self._hold(0)
         elif isinstance(record, Stack):
             self._add_stack(record)
@@ -243,8 +243,11 @@ class _Loader:
         calls = Columns(self.call_types, batches, sum(batch.rows for batch in batches))
         impossible = calls.make_possible()
         places = np.flatnonzero(self.keep.mask(calls))
-        if len(places):
-            self._keep(calls.whole() if len(places) == calls.rows else calls.at(places))
+        if len(places) == calls.rows:
+            calls.unpack()
+            self._keep(calls)
+        elif len(places):
+            self._keep(calls.at(places))
         elif not self.kept:
             self.there.add(calls)
         self.recorded += calls.rows

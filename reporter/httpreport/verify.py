@@ -34,7 +34,6 @@ from .calls import RECORDED
 from .carried import NOT_FOLLOWING, Wholes, add_part
 from .clean import printable
 from .columns import Columns, types_of
-from .decode import decode
 from .errors import ReportError
 from .numbering import Numbering
 
@@ -64,7 +63,7 @@ def verify(path: str) -> Verdict:
     checks = _Checks()
     problems: list[str] = []
     try:
-        with open_capture(path, decode) as reader:
+        with open_capture(path) as reader:
             checks.read(reader)
             problems += [reader.cut_off] if reader.cut_off else []
         with open(path, "rb") as file:
@@ -88,7 +87,7 @@ def lines(verdict: Verdict) -> Iterator[str]:
 def _unpack(columns: BatchColumns) -> None:
     """Raise CorruptRecord where a column is damaged."""
     for name in columns:
-        columns.stored(name)
+        columns.coded(name)
     if columns.grouped:
         len(columns.group_sizes)
 

@@ -32,6 +32,7 @@ from typing import TypeVar
 sys.path.insert(0, str(Path(__file__).parents[1] / "format"))
 
 from capture_samples import CALL_LAYOUT, END, META
+from made_calls import CALL_ROW
 
 from httpcapture import (
     RING_HEADER,
@@ -216,11 +217,11 @@ def write(load: bytes, level: int, chunk_bytes: int, stacks: Sequence[Stack] = (
 def count_calls(capture: bytes) -> int:
     """With all their columns unpacked."""
     count = 0
-    for record in Reader(io.BytesIO(capture), decode=decode):
+    for record in Reader(io.BytesIO(capture)):
         if isinstance(record, Calls):
             count += record.rows
             for name in record.columns:
-                record.columns.stored(name)
+                decode(record.columns.coded(name), CALL_ROW[name])
     return count
 
 

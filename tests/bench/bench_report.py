@@ -74,17 +74,17 @@ def beginning(capture: str, parts: int) -> str:
 def unpack(capture: str, names: Sequence[str]) -> int:
     """These columns."""
     calls = 0
-    with open_capture(capture, decode) as reader:
+    with open_capture(capture) as reader:
         for record in reader:
             if isinstance(record, Calls):
                 calls += record.rows
                 for name in names:
-                    record.columns.stored(name)
+                    decode(record.columns.coded(name), CALL_ROW[name])
     return calls
 
 
 def reported(capture: str, milliseconds: float) -> Report:
-    with open_capture(capture, decode) as reader:
+    with open_capture(capture) as reader:
         selection = Selection.of(reader.meta, milliseconds, ())
         return make_report(load(reader, selection), selection, lambda module, carried: Unnamed.NOT_FOUND)
 
@@ -104,7 +104,7 @@ def write_text(capture: str, milliseconds: float) -> int:
 
 def some_calls(capture: str) -> Iterator[tuple[Any, ...]]:
     """The first PEER_CALLS calls, each as its fields in the order of FIELDS."""
-    with open_capture(capture, decode) as reader:
+    with open_capture(capture) as reader:
         batches = (record for record in reader if isinstance(record, Calls))
         yield from islice((call for batch in batches for call in rows(batch)), PEER_CALLS)
 

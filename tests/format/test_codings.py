@@ -7,12 +7,13 @@ import struct
 from collections.abc import Sequence
 from dataclasses import replace
 
+import numpy as np
 import pytest
 from capture_samples import END, META, layout, read_all
 from hypothesis import given
 from hypothesis import strategies as st
 
-from httpcapture import Calls, Writer, codings
+from httpcapture import Calls, CodedColumn, Writer, codings
 from httpcapture.codings import from_planes, to_differences, to_planes
 from httpreport import decode as by_numpy
 
@@ -44,8 +45,18 @@ def test_differences_add_up_to_the_column(column: tuple[bytes, int]) -> None:
 def test_numpy_decodes_to_the_same(column: tuple[bytes, int], fields: int, coding: str) -> None:
     data, width = column
     data = data[: len(data) // (width * fields) * width * fields]
-    fields = fields if coding == "delta" else 1
-    assert by_numpy.decode(coding, data, width, fields) == codings.decode(coding, data, width, fields)
+    coded = CodedColumn(tuple("abc"[: fields if coding == "delta" else 1]), width, coding, data)
+    assert [values.tobytes() for values in by_numpy.decode(coded, np.dtype(f"<u{width}"))] == codings.decode(coded)
+
+
+@given(columns(), st.sampled_from(["", "group", "planes", "delta"]), st.data())
+def test_numpy_decodes_some_rows_to_the_same(column: tuple[bytes, int], coding: str, draw: st.DataObject) -> None:
+    data, width = column
+    rows = [row for row in range(len(data) // width) if draw.draw(st.booleans())]
+    coded = CodedColumn(("a",), width, coding, data)
+    (all_values,) = codings.decode(coded)
+    wanted = b"".join(all_values[row * width : (row + 1) * width] for row in rows)
+    assert by_numpy.decode_rows(coded, np.dtype(f"<u{width}"), np.array(rows, np.intp)).tobytes() == wanted
 
 
 @given(st.integers(1, 40), st.binary(max_size=400))

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from recordings import META, MS, Row, capture, completion, packed_address
 
 from httpcapture import Reader, Role, Writer
-from httpreport import kept, recording
+from httpreport import completions, kept, recording
 from httpreport.recording import Recording, load
 from httpreport.selection import Selection
 from httpreport.sums import Latencies, PeerKey, StackKey, Sums
@@ -91,7 +91,7 @@ def test_batches_that_are_read_together_or_apart_are_the_same(monkeypatch: pytes
 
 def test_beyond_the_limit_the_longest_calls_are_listed_and_all_are_summed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(kept, "MAX_LISTED", 100)
-    monkeypatch.setattr(kept, "RECENT", 20)
+    monkeypatch.setattr(completions, "RECENT", 20)
     monkeypatch.setattr(recording, "ROWS_AT_ONCE", 50)
     rows = [Row(duration_ns=(n * 7919 % 5000) * MS, sequence=n) for n in range(5000)]
     ends = [completion(row, MS, 1, 2) for row in rows]
@@ -105,7 +105,7 @@ def test_beyond_the_limit_the_longest_calls_are_listed_and_all_are_summed(monkey
 
 
 def test_a_completion_may_come_a_little_before_its_call(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(kept, "RECENT", 20)
+    monkeypatch.setattr(completions, "RECENT", 20)
     others = [completion(Row(connection=2, sequence=n), MS, 1, 2) for n in range(30)]
     stream = io.BytesIO()
     writer = Writer(stream, META)
