@@ -68,6 +68,11 @@ def test_columns_are_packed_where_that_makes_them_much_shorter() -> None:
     assert packed == [False] * 4 + [True] * 2
 
 
+def test_a_long_column_is_packed_even_if_little_is_left_of_it() -> None:
+    stored, whole = lengths([(*row[:4], 7) for row in ROWS])[-1]
+    assert stored < 64 < whole
+
+
 @pytest.mark.parametrize(
     "rows", [ROWS[:400], [(n, *row[1:]) for n, row in enumerate(ROWS)]], ids=["small", "ungrouped"]
 )
