@@ -101,6 +101,13 @@ class PackedColumns(BatchColumns):
     def grouped(self) -> Set[str]:
         return self._reader.grouped
 
+    @property
+    def packed_size(self) -> int:
+        return sum(map(len, self._batch.columns))
+
+    def packed(self) -> PackedColumns:
+        return PackedColumns(self._reader, self._batch, self._damaged)
+
     def coded(self, name: str) -> CodedColumn:
         stored = self._reader.stored[name]
         coded = self._coded.get(stored.place)

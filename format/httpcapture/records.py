@@ -120,6 +120,15 @@ class BatchColumns(Mapping[str, memoryview]):
     def group_sizes(self) -> memoryview:
         """How many rows each group has, a u32 each; in all they are the rows of the batch."""
 
+    @property
+    @abstractmethod
+    def packed_size(self) -> int:
+        """Bytes that they take in the file's chunk, and in memory until they are unpacked."""
+
+    @abstractmethod
+    def packed(self) -> BatchColumns:
+        """The same, with nothing unpacked: to be kept for later."""
+
     @abstractmethod
     def coded(self, name: str) -> CodedColumn:
         """The column that has the values of a field, one a group where it is `grouped`; for who decodes it faster."""

@@ -177,7 +177,7 @@ def listed(values: Mapping[str, Sums]) -> str:
 
 
 def _notlisted(recording: Recording) -> list[Caution]:
-    listed = len(recording.calls)
+    listed = len(recording.listed)
     if listed == recording.kept:
         return []
     text = (

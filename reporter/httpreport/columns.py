@@ -7,7 +7,8 @@ A batch is about a thousand calls, too few to be worth numpy's cost of a call, s
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
+from dataclasses import replace
 from functools import cached_property
 from typing import Any, Union
 
@@ -23,6 +24,7 @@ from .errors import ReportError
 
 Batch = Union[Calls, Completions]
 Column = npt.NDArray[Any]
+Places = npt.NDArray[np.intp]
 Types = Mapping[str, tuple["np.dtype[np.generic]", "np.dtype[np.generic]"]]  # recorded, wanted
 
 
@@ -69,6 +71,19 @@ class Columns:
         whole._columns = {name: np.concatenate([part[name] for part in parts]) for name in whole._types}
         return whole
 
+    @property
+    def packed_size(self) -> int:
+        """Bytes in memory of the batches, where they are packed."""
+        return sum(batch.columns.packed_size for batch in self._batches)
+
+    def packed(self) -> Columns:
+        """The same, with nothing unpacked that was packed: to be kept for later. `make_possible` has to come again."""
+        if not self._batches:
+            return self
+        return Columns(
+            self._types, [replace(batch, columns=batch.columns.packed()) for batch in self._batches], self.rows
+        )
+
     def unpack(self) -> None:
         """Raise CorruptRecord where a column is damaged; none is from then on."""
         for batch in self._batches:
@@ -77,14 +92,7 @@ class Columns:
             if batch.columns.grouped:
                 len(batch.columns.group_sizes)
 
-    def whole(self) -> Columns:
-        """All rows, without the batches that they were in."""
-        for name in self._types:
-            self[name]
-        self._batches = ()
-        return self
-
-    def at(self, places: npt.NDArray[np.intp]) -> Columns:
+    def at(self, places: Places) -> Columns:
         """Only the rows at these places, which ascend, as a whole. For few rows the columns are not joined, and only
         those of the batches that they are in are unpacked."""
         taken = Columns(self._types, (), len(places))
@@ -101,8 +109,25 @@ class Columns:
                 parts = [piece.values(name, recorded) for piece in pieces]
                 taken._columns[name] = _one(parts).astype(wanted, copy=False)
             else:
-                taken._columns[name] = self[name][places]
+                taken._columns[name] = self.some(name, places)
         return taken
+
+    def some(self, name: str, places: Places) -> Column:
+        """The values of the rows at these places, which ascend."""
+        if name in self._columns or name not in self._grouped:
+            return self[name][places]
+        groups = np.searchsorted(np.cumsum(self._group_sizes), places, "right")
+        return self._kept(name)[groups]
+
+    def runs(self, *names: str) -> tuple[Places, Places]:
+        """Where runs of rows that agree in these columns begin, and for each row which run it is in."""
+        begins = np.zeros(self.rows, np.bool_)
+        begins[:1] = True
+        if not self._grouped.isdisjoint(names):
+            begins[(np.cumsum(self._group_sizes) - self._group_sizes)[self._group_sizes > 0]] = True
+        for column in (self[name] for name in names if name not in self._grouped):
+            begins[1:] |= column[1:] != column[:-1]
+        return np.flatnonzero(begins), np.cumsum(begins) - 1
 
     def array(self, dtype: np.dtype[np.void]) -> Array:
         """The rows as one array; fields that no column has are 0."""
@@ -131,28 +156,34 @@ class Columns:
 
     def _joined(self, name: str) -> dict[str, Column]:
         """The column of this name, and those that are decoded with it."""
+        if name in self._grouped:
+            return {name: np.repeat(self._kept(name), self._group_sizes)}
         coded = [batch.columns.coded(name) for batch in self._batches]
         decoded = zip(*(decode(column, self._types[name][0]) for column in coded))
-        return {
-            field: self._of_each(field, parts) for field, parts in zip(coded[0].fields, decoded) if field in self._types
-        }
+        named = zip(coded[0].fields, decoded)
+        return {field: self._as_wanted(field, parts) for field, parts in named if field in self._types}
 
-    def _of_each(self, name: str, parts: Sequence[Column]) -> Column:
-        """The values of a column as they are kept become one a row."""
-        column = _one(parts)
-        if name in self._batches[0].columns.grouped:
-            column = np.repeat(column, self._group_sizes)
-        return column.astype(self._types[name][1], copy=False)
+    def _kept(self, name: str) -> Column:
+        """One value a group."""
+        parts = [decode(batch.columns.coded(name), self._types[name][0])[0] for batch in self._batches]
+        return self._as_wanted(name, parts)
+
+    def _as_wanted(self, name: str, parts: Sequence[Column]) -> Column:
+        return _one(parts).astype(self._types[name][1], copy=False)
+
+    @property
+    def _grouped(self) -> Set[str]:
+        return self._batches[0].columns.grouped if self._batches else frozenset()
 
     @cached_property
-    def _group_sizes(self) -> npt.NDArray[np.uint32]:
-        return np.concatenate([_sizes(batch.columns) for batch in self._batches])
+    def _group_sizes(self) -> npt.NDArray[np.int64]:
+        return np.concatenate([_sizes(batch.columns) for batch in self._batches]).astype(np.int64)
 
 
 class _Piece:
     """Some rows of one batch."""
 
-    def __init__(self, columns: BatchColumns, places: npt.NDArray[np.intp]) -> None:
+    def __init__(self, columns: BatchColumns, places: Places) -> None:
         self._columns, self._places = columns, places
 
     def values(self, name: str, recorded: np.dtype[np.generic]) -> Column:
@@ -160,7 +191,7 @@ class _Piece:
         return decode_rows(self._columns.coded(name), recorded, places)
 
     @cached_property
-    def _groups(self) -> npt.NDArray[np.intp]:
+    def _groups(self) -> Places:
         """That the rows are in."""
         return np.searchsorted(np.cumsum(_sizes(self._columns)), self._places, "right")
 

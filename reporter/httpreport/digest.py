@@ -173,7 +173,7 @@ def digest_of(report: Report, path: str, *, slowest: bool = False) -> Digest:
         asked_ns=report.selection.threshold_ns,
         recorded=recording.recorded,
         kept=recording.kept,
-        listed=len(recording.calls),
+        listed=len(recording.listed),
         lost={printable(cause): count for cause, count in recording.lost.items() if count},
         lost_between={
             printable(cause): (moment(meta, first), moment(meta, last))

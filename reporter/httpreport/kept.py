@@ -1,20 +1,25 @@
 """The calls that can be listed one by one: all that the filter keeps, and where they are too many the longest.
 
-Sums are made of all of them (`sums.py`); what is listed takes 212 bytes a call, so there is a limit.
+Sums are made of all of them (`sums.py`); what is listed takes 212 bytes a call, so there is a limit. Most of those that
+are listed for a time are not among the longest at the end, so calls stay packed as they were in the file, ten times
+shorter, as long as so many of their batch are listed that this is shorter indeed.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
+
 import numpy as np
+import numpy.typing as npt
 
 from httpcapture import Completions
 
-from .calls import CALL, Array, Integers, duration_ns
-from .columns import Columns, Types
+from .calls import CALL, RECORDED, Array, Integers, duration_ns
+from .columns import Column, Columns, Places, Types
 from .completions import Waiting
 
-MAX_LISTED = 2_000_000  # calls; up to a quarter more are held for a time, in 0.5 GB
-PART_OVERHEAD = 4 << 10  # bytes that the arrays of some calls take beside their values, about
+MAX_LISTED = 2_000_000  # calls; for a time up to half more
+PART_OVERHEAD = 4 << 10  # bytes that the arrays of a part take beside their values, about
 
 
 class Listed:
@@ -22,55 +27,107 @@ class Listed:
 
     def __init__(self) -> None:
         self._shortest_ns = 0  # that is still taken
-        self._parts: list[Columns] = []  # of the calls, in their order
-        self._count = 0
+        self._parts: list[_Part] = []  # in the order of the file
+        self._count = self._size = 0  # of what is listed, and bytes of the parts
         self._completions = Waiting()
+        self._rows: Array | None = None
+
+    def __len__(self) -> int:
+        return self._count
 
     @property
     def nbytes(self) -> int:
-        return self._count * CALL.itemsize + len(self._parts) * PART_OVERHEAD + self._completions.nbytes
+        return self._size + self._completions.nbytes
 
     def add(self, calls: Columns) -> None:
-        if self._shortest_ns:
-            calls = calls.at(np.flatnonzero(duration_ns(calls) >= np.uint64(self._shortest_ns)))
-        self._parts.append(calls.whole())
-        self._count += calls.rows
-        if self._count > MAX_LISTED + MAX_LISTED // 4:
+        part = _Part.of(calls, self._shortest_ns)
+        self._parts.append(part)
+        self._count += len(part.places)
+        self._size += part.nbytes
+        if self._count > MAX_LISTED + MAX_LISTED // 2:
             self._leave_out()
 
     def complete(self, batch: Completions, types: Types) -> None:
         """Raises CorruptRecord where a column is damaged."""
         self._completions.add(batch, types)
         if self._completions.many_are_old:
-            self._completions.forget({name: self._of_all(name) for name in ("connection", "sequence")})
+            self._completions.forget({name: self.values(name) for name in ("connection", "sequence")})
 
-    def calls(self, *, all_known: bool) -> Array:
-        """Those listed, in the order of the file, with their completions. They are the caller's then."""
+    def end(self) -> None:
+        """Once all calls are there."""
         if self._count > MAX_LISTED:
             self._leave_out()
-        calls, first = np.zeros(self._count, CALL), 0
-        self._parts.reverse()
-        while self._parts:  # these go as they are copied: little is there twice
-            part = self._parts.pop()
-            part.fill(calls[first : first + part.rows])
-            first += part.rows
-        np.clip(calls["t1"], calls["t0"], calls["t2"], out=calls["t1"])
-        self._completions.join(calls, all_known=all_known)
-        return calls
+
+    def values(self, name: str) -> Column:
+        """A column of RECORDED, but not of times, of those that are listed, in the order of the file."""
+        if self._rows is not None:
+            return self._rows[name]
+        return np.concatenate([np.zeros(0, RECORDED[name]), *(part.values(name) for part in self._parts)])
+
+    def rows(self, *, all_known: bool) -> Array:
+        """Those that are listed, in the order of the file, with their completions (CALL). `all_known`: no completion
+        was lost."""
+        if self._rows is None:
+            self._rows, first = np.empty(self._count, CALL), 0
+            self._parts.reverse()
+            while self._parts:  # these go as they are copied: little is there twice
+                part = self._parts.pop().listed()
+                part.fill(self._rows[first : first + part.rows])
+                first += part.rows
+            np.clip(self._rows["t1"], self._rows["t0"], self._rows["t2"], out=self._rows["t1"])
+            self._completions.join(self._rows, all_known=all_known)
+        return self._rows
 
     def _leave_out(self) -> None:
         """Keep the longest calls, of equally long ones the earliest."""
-        durations = np.concatenate([duration_ns(part) for part in self._parts])
+        durations = np.concatenate([part.durations for part in self._parts])
         shortest = np.partition(durations, len(durations) - MAX_LISTED)[len(durations) - MAX_LISTED]
         listed = durations > shortest
         equal = np.flatnonzero(durations == shortest)
-        earliest = np.argsort(self._of_all("t0")[equal], kind="stable")
+        earliest = np.argsort(np.concatenate([part.began for part in self._parts])[equal], kind="stable")
         listed[equal[earliest[: MAX_LISTED - int(np.count_nonzero(listed))]]] = True
-        first = 0
-        for number, part in enumerate(self._parts):
-            self._parts[number] = part.at(np.flatnonzero(listed[first : first + part.rows]))
-            first += part.rows
+        ends = np.cumsum([len(part.places) for part in self._parts])
+        parts = [part.only(those) for part, those in zip(self._parts, np.split(listed, ends))]
+        self._parts = [part for part in parts if len(part.places)]
+        self._size = sum(part.nbytes for part in self._parts)
         self._shortest_ns, self._count = int(shortest), MAX_LISTED
 
-    def _of_all(self, name: str) -> Integers:
-        return np.concatenate([np.zeros(0, np.uint64), *(part[name] for part in self._parts)])
+
+@dataclass(frozen=True)
+class _Part:
+    """Some calls, those of them that are listed."""
+
+    calls: Columns
+    places: Places
+    durations: Integers  # of those that are listed
+    began: Integers  # their t0
+
+    @classmethod
+    def of(cls, calls: Columns, shortest_ns: int) -> _Part:
+        """Those that took at least so long."""
+        durations = duration_ns(calls)
+        places = np.flatnonzero(durations >= np.uint64(shortest_ns))
+        return cls(calls, places, durations[places], calls["t0"][places])._small()
+
+    @property
+    def nbytes(self) -> int:
+        calls = self.calls.packed_size or self.calls.rows * CALL.itemsize
+        return calls + 3 * self.places.nbytes + PART_OVERHEAD
+
+    def only(self, listed: npt.NDArray[np.bool_]) -> _Part:
+        """Of those that are listed these."""
+        return _Part(self.calls, self.places[listed], self.durations[listed], self.began[listed])._small()
+
+    def listed(self) -> Columns:
+        self.calls.make_possible()  # again, if they were packed
+        return self.calls.at(self.places)
+
+    def values(self, name: str) -> Column:
+        """Of those that are listed; what is unpacked for that does not stay."""
+        return self.calls.packed().some(name, self.places)
+
+    def _small(self) -> _Part:
+        """The same in little memory."""
+        if 0 < self.calls.packed_size < len(self.places) * CALL.itemsize:
+            return replace(self, calls=self.calls.packed())
+        return replace(self, calls=self.listed(), places=np.arange(len(self.places)))

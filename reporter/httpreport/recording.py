@@ -1,5 +1,4 @@
-"""A `Recording` is what a capture holds, as far as a filter keeps it: calls as one array, the rest by its
-key.
+"""A `Recording` is what a capture holds, as far as a filter keeps it: calls and their sums, the rest by its key.
 
 `load` reads a capture once, front to back, some batches of calls at a time (`columns.py`). Those that the filter lets
 through are summed (`sums.py`) and listed (`kept.py`), so memory grows with what is kept, not with what was recorded,
@@ -84,10 +83,10 @@ class ProcessKey:
 
 @dataclass(frozen=True)
 class Recording:
-    """What was read. `calls` (dtype CALL) are those kept, in the order of the file; beyond MAX_LISTED the longest."""
+    """What was read."""
 
     meta: Meta
-    calls: Array
+    listed: Listed
     by_stack: Mapping[StackKey, Sums]  # of all that are kept
     by_peer: Mapping[PeerKey, Latencies]  # the same
     recorded: int  # calls in the capture
@@ -103,6 +102,12 @@ class Recording:
     lost_between: Mapping[str, tuple[int, int]]  # when a count was first and last seen to rise, within a second of it
     end: End | None
     cut_off: str | None  # what is missing at the end of the file, or None
+
+    @cached_property
+    def calls(self) -> Array:
+        """The calls that are kept (CALL), in the order of the file; beyond MAX_LISTED the longest. They are unpacked
+        when they are asked for."""
+        return self.listed.rows(all_known=self.cut_off is None and not completions_lost(self.lost))
 
 
 def load(reader: Reader, keep: Filter) -> Recording:
@@ -186,9 +191,10 @@ class _Loader:
 
     def recording(self, cut_off: str | None) -> Recording:
         self._sum()
+        self.listed.end()
         return Recording(
             meta=self.meta,
-            calls=self.listed.calls(all_known=cut_off is None and not completions_lost(self.lost)),
+            listed=self.listed,
             by_stack=self.summing.by_stack(),
             by_peer=self.summing.by_peer(),
             recorded=self.recorded,

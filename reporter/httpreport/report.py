@@ -18,7 +18,7 @@ from httpcapture import StackStatus
 
 from .binary import FindBinary
 from .call import Call, each
-from .calls import Array, duration_ns
+from .calls import duration_ns
 from .cautions import Caution, cautions
 from .numbering import Numbering, words_of
 from .recording import Recording
@@ -32,17 +32,31 @@ NO_TRACE = -1  # in place of the place of a stack trace
 
 @dataclass(frozen=True)
 class Report:
-    """The listed calls are `recording.calls`; `trace_of[i]` is the place of call i's stack trace in `traces`, and
-    `receive_trace_of[i]` that of its receiving side where thread or stack trace differ, else NO_TRACE. Sums are of all
-    calls that are kept: `trace_of_key` tells the place for each key of `recording.by_stack`."""
+    """The listed calls are `recording.calls`. Sums are of all that are kept: `trace_of_key` tells the place of a stack
+    trace in `traces` for each key of `recording.by_stack`, `trace_of_stack` for a StackStatus and the id of a stack."""
 
     recording: Recording
     selection: Selection
     cautions: Sequence[Caution]
     traces: Sequence[StackTrace]
-    trace_of: npt.NDArray[np.intp]
-    receive_trace_of: npt.NDArray[np.intp]
+    trace_of_stack: Mapping[tuple[int, int], int]
     trace_of_key: Mapping[StackKey, int]
+
+    @cached_property
+    def trace_of(self) -> npt.NDArray[np.intp]:
+        """For each of the listed calls the place of its stack trace."""
+        return _stacks_of(self.recording, "stack").places(self.trace_of_stack)
+
+    @cached_property
+    def receive_trace_of(self) -> npt.NDArray[np.intp]:
+        """For each of the listed calls the place of the stack trace of its receiving side where that, or the thread,
+        is another one, else NO_TRACE."""
+        listed, places = self.recording.listed, np.full(len(self.recording.listed), NO_TRACE)
+        taken = _received(self.recording)
+        if len(taken):
+            places[taken] = _stacks_of(self.recording, "receive_stack", taken).places(self.trace_of_stack)
+            places[(places == self.trace_of) & (listed.values("receive_tid") == listed.values("tid"))] = NO_TRACE
+        return places
 
     @cached_property
     def stack_numbers(self) -> Mapping[int, int]:
@@ -98,20 +112,15 @@ class Naming:
 def make_report(recording: Recording, selection: Selection, find_binary: FindBinary) -> Report:
     """Name every distinct stack of the kept calls."""
     symbolizer = Symbolizer(recording, find_binary)
-    calls = recording.calls
-    taken = np.flatnonzero(calls["receive_stack_status"] != StackStatus.NOT_TAKEN)
-    sent, received = _stacks_of(calls, "stack"), _stacks_of(calls[taken], "receive_stack")
+    received = _stacks_of(recording, "receive_stack", _received(recording))
     keys = {(key.stack_status, key.stack) for key in recording.by_stack}
     places: dict[StackTrace, int] = {}  # equal stack traces are one
     place_of = {
         key: places.setdefault(_trace(symbolizer, *key), len(places)) for key in sorted(keys.union(received.distinct))
     }
-    trace_of, receive_trace_of = sent.places(place_of), np.full(len(calls), NO_TRACE)
-    receive_trace_of[taken] = received.places(place_of)
-    receive_trace_of[(receive_trace_of == trace_of) & (calls["receive_tid"] == calls["tid"])] = NO_TRACE
     trace_of_key = {key: place_of[key.stack_status, key.stack] for key in recording.by_stack}
     said = cautions(recording, selection)
-    return Report(recording, selection, said, list(places), trace_of, receive_trace_of, trace_of_key)
+    return Report(recording, selection, said, list(places), place_of, trace_of_key)
 
 
 def _trace(symbolizer: Symbolizer, stack_status: int, id: int) -> StackTrace:
@@ -133,10 +142,16 @@ class _Stacks:
         return np.array([place_of[key] for key in self.distinct], np.intp)[self.of_call]
 
 
-def _stacks_of(calls: Array, side: str) -> _Stacks:
-    """Of the side `stack` or `receive_stack`."""
-    numbering, status = Numbering(2), calls[f"{side}_status"]
-    ids = np.where(status == StackStatus.RECORDED, calls[side], 0)
+def _received(recording: Recording) -> npt.NDArray[np.intp]:
+    """The listed calls of which a stack of the receiving side was asked for."""
+    return np.flatnonzero(recording.listed.values("receive_stack_status") != StackStatus.NOT_TAKEN)
+
+
+def _stacks_of(recording: Recording, side: str, calls: npt.NDArray[np.intp] | None = None) -> _Stacks:
+    """Of the side `stack` or `receive_stack` of some of the listed calls, or all."""
+    chosen = slice(None) if calls is None else calls
+    numbering, status = Numbering(2), recording.listed.values(f"{side}_status")[chosen]
+    ids = np.where(status == StackStatus.RECORDED, recording.listed.values(side)[chosen], 0)
     numbers = numbering.number(*words_of(status), ids)
     return _Stacks([(int(one), int(id)) for one, id in zip(*numbering.values.tolist())], numbers)
 

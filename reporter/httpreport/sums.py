@@ -17,8 +17,10 @@ import numpy as np
 
 from httpcapture import Role, StackStatus
 
-from .calls import ByName, Integers, duration_ns
+from .calls import Integers, duration_ns
+from .columns import Columns
 from .numbering import Numbering, Numbers, Words, bytes_of, words_of
+from .tally import Tally
 
 _BIN_BITS = 7  # of a double's fraction (IEEE 754 binary64: 52 bits, 1023 is the exponent of 1)
 _FIRST_BIN = 1023 << _BIN_BITS
@@ -85,6 +87,15 @@ class PeerKey(NamedTuple):
     port: int
 
 
+class Durations:
+    """Of some calls, in what is summed of them."""
+
+    def __init__(self, durations: Integers) -> None:
+        self.ns = durations
+        microseconds = durations // np.uint64(1000)
+        self.halves = [durations & _LOW, durations >> _HALF, microseconds & _LOW, microseconds >> _HALF]
+
+
 class SumsByValue:
     """Sums of durations for each value of so many words. Halves of 32 bits are summed apart: no sum wraps around."""
 
@@ -97,21 +108,22 @@ class SumsByValue:
 
     @property
     def values(self) -> Words:
-        """The distinct values: shape (width, count)."""
+        """The distinct values, by number: shape (width, count)."""
         return self._numbering.values
 
-    def add(self, durations: Integers, *words: Words) -> Numbers:
-        """Returns each value's number."""
-        numbers = self._numbering.number(*words)
+    def number(self, *words: Words) -> Numbers:
+        """The number of each value, given as one array for each of its words."""
+        return self._numbering.number(*words)
+
+    def add(self, durations: Durations, numbers: Numbers) -> None:
+        """Durations, and the number of each one's value."""
         self._columns = _with_room(self._columns, len(self))
-        calls, slowest, *halves = self._columns
+        calls, slowest, *sums = self._columns
         np.add.at(calls, numbers, np.ones(len(numbers), np.uint64))
-        np.maximum.at(slowest, numbers, durations)
-        micros = durations // np.uint64(1000)
-        for sums, half in zip(halves, (durations & _LOW, durations >> _HALF, micros & _LOW, micros >> _HALF)):
+        np.maximum.at(slowest, numbers, durations.ns)
+        for sum, half in zip(sums, durations.halves):
             if half.any():
-                np.add.at(sums, numbers, half)
-        return numbers
+                np.add.at(sum, numbers, half)
 
     def sums(self) -> Iterator[Sums]:
         """Those of each value."""
@@ -126,26 +138,27 @@ class Summing:
         self._processes = Numbering(2)
         self._stacks = SumsByValue(2)
         self._peers = SumsByValue(3)
-        self._bins, self._bin_counts = Numbering(1), np.zeros((1, 0), np.uint64)
+        self._bins = Tally()
 
     @property
     def nbytes(self) -> int:
         """What by_stack and by_peer will take, about."""
         return 512 * (len(self._stacks) + len(self._peers)) + 128 * len(self._bins)
 
-    def add(self, calls: ByName) -> None:
+    def add(self, calls: Columns) -> None:
         """At least one call."""
-        durations = duration_ns(calls)
-        process = self._processes.number(*words_of(calls["process"])).astype(np.uint64)
+        durations = Durations(duration_ns(calls))
+        first, run = calls.runs("process", "role", "peer_address", "peer_port")  # far fewer than calls
+        process = self._processes.number(*words_of(calls.some("process", first))).astype(np.uint64)
+        role = calls.some("role", first).astype(np.uint64)
+        port = np.where(role == Role.CLIENT, calls.some("peer_port", first), 0).astype(np.uint64)
+        kind = process << np.uint64(32) | role << np.uint64(16) | port
+        peer = self._peers.number(kind, *words_of(calls.some("peer_address", first)))[run]
+        self._peers.add(durations, peer)
         status = calls["stack_status"]
         stack = np.where(status == StackStatus.RECORDED, calls["stack"], 0)
-        self._stacks.add(durations, process << np.uint64(8) | status, stack)
-        port = np.where(calls["role"] == Role.CLIENT, calls["peer_port"], 0).astype(np.uint64)
-        kind = process << np.uint64(32) | calls["role"].astype(np.uint64) << np.uint64(16) | port
-        peer = self._peers.add(durations, kind, *words_of(calls["peer_address"])).astype(np.uint64)
-        bins = self._bins.number(peer << _BIN_WIDTH | _bin(durations))
-        self._bin_counts = _with_room(self._bin_counts, len(self._bins))
-        np.add.at(self._bin_counts[0], bins, np.ones(len(bins), np.uint64))
+        self._stacks.add(durations, self._stacks.number((process << np.uint64(8))[run] | status, stack))
+        self._bins.add(peer.astype(np.uint64) << _BIN_WIDTH | _bin(durations.ns))
 
     def by_stack(self) -> Mapping[StackKey, Sums]:
         names, (kinds, stacks) = self._names(), self._stacks.values.tolist()
@@ -154,7 +167,7 @@ class Summing:
 
     def by_peer(self) -> Mapping[PeerKey, Latencies]:
         bins: list[dict[int, int]] = [{} for _ in range(len(self._peers))]
-        for key, count in zip(self._bins.values[0].tolist(), self._bin_counts[0].tolist()):
+        for key, count in zip(*(column.tolist() for column in self._bins.counts())):
             peer, number = divmod(key, 1 << int(_BIN_WIDTH))
             bins[peer][number] = count
         names, kinds = self._names(), self._peers.values[0].tolist()

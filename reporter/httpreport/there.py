@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-import numpy as np
-
 from httpcapture import Outcome, Role
 
 from .call import address_text, endpoint, word
-from .calls import ByName, duration_ns
+from .calls import duration_ns
 from .clean import comm
+from .columns import Columns, Places
 from .numbering import Words, bytes_of, words_of
 from .payload import Kind
-from .sums import Sums, SumsByValue
+from .sums import Durations, Sums, SumsByValue
 
 COLUMNS = {
     "processes": ("process",),
@@ -25,43 +24,42 @@ COLUMNS = {
 }
 """What can be asked about, and the columns that tell it."""
 
+_WORDS = {"processes": 2, "peers": 3}  # of 64 bits that a value takes; others one
+
 
 class There:
     """Gathers what there is of each of the things `asked` about (keys of COLUMNS), as calls come."""
 
     def __init__(self, asked: Sequence[str]) -> None:
         self.first_ns = self.last_ns = 0  # t0 of the earliest and the latest call
-        self._sums = {what: SumsByValue(len(_words(what, _NO_CALLS))) for what in asked}
+        self._sums = {what: SumsByValue(_WORDS.get(what, 1)) for what in asked}
         self._any = False
 
     def __len__(self) -> int:
         """Distinct values."""
         return sum(map(len, self._sums.values()))
 
-    def add(self, calls: ByName) -> None:
+    def add(self, calls: Columns) -> None:
         """At least one call."""
-        words = {what: _words(what, calls) for what in self._sums}
+        values = {what: _values(what, calls) for what in self._sums}
         earliest, latest = int(calls["t0"].min()), int(calls["t0"].max())
         self.first_ns = min(self.first_ns, earliest) if self._any else earliest
         self.last_ns = max(self.last_ns, latest)
         self._any = True
-        for what, sums in self._sums.items():
-            sums.add(duration_ns(calls), *words[what])
+        durations = Durations(duration_ns(calls))
+        for what, (words, run) in values.items():
+            sums = self._sums[what]
+            sums.add(durations, sums.number(*words)[run])
 
     def values(self) -> Mapping[str, Mapping[str, Sums]]:
         """By what was asked about and by the value as text, safe to print."""
         return {what: dict(zip(_texts(what, sums.values), sums.sums())) for what, sums in self._sums.items()}
 
 
-_NO_CALLS = {
-    "process": np.zeros(0, "S16"),
-    "peer_address": np.zeros(0, "S16"),
-    **{name: np.zeros(0, np.uint64) for name in ("pid", "role", "peer_port", "kind", "outcome")},
-}
-
-
-def _words(what: str, calls: ByName) -> list[Words]:
-    return [word for name in COLUMNS[what] for word in words_of(calls[name])]
+def _values(what: str, calls: Columns) -> tuple[list[Words], Places]:
+    """Those of runs of calls that have the same, and for each call which run it is in."""
+    first, run = calls.runs(*COLUMNS[what])
+    return [word for name in COLUMNS[what] for word in words_of(calls.some(name, first))], run
 
 
 def _texts(what: str, values: Words) -> list[str]:
