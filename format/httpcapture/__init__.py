@@ -15,7 +15,7 @@ from .chunks import (
     MAX_REGISTERS,
     MAX_TEXT,
 )
-from .codings import DELTA, PLANES
+from .codings import CODINGS, DELTA, PLANES
 from .errors import CaptureError, CorruptRecord, NotACapture, UnsupportedVersion
 from .reader import Reader, open_capture
 from .records import (
@@ -47,6 +47,7 @@ from .records import (
 from .writer import RING_HEADER, Writer
 
 __all__ = [
+    "CODINGS",
     "DELTA",
     "MAX_FRAMES",
     "MAX_MAPS",

@@ -15,10 +15,11 @@ from typing import Any, Union
 import numpy as np
 import numpy.typing as npt
 
-from httpcapture import BatchColumns, Calls, Completions, Layout
+from httpcapture import CODINGS, BatchColumns, Calls, Completions, Field, Layout
 
 from . import payload
 from .calls import ADDED, CALL, LATEST_NS, Array
+from .clean import printable
 from .decode import decode, decode_rows
 from .errors import ReportError
 
@@ -32,11 +33,11 @@ def types_of(layout: Layout, wanted: np.dtype[np.void]) -> Types:
     """The type of each column of `wanted` (RECORDED or COMPLETION) in a capture with this layout; others, and those of
     ADDED that it lacks, are left out.
 
-    Raises ReportError where a field is missing or wider than in `wanted`.
+    Raises ReportError where a field is missing, wider than in `wanted`, or of a coding that is not known.
     """
-    types = {field.name: field.type for field in layout.fields}
-    names = [name for name in wanted.names or () if name in types or name not in ADDED]
-    return {name: (_known_type(name, types.get(name), wanted[name]), wanted[name]) for name in names}
+    fields = {field.name: field for field in layout.fields}
+    names = [name for name in wanted.names or () if name in fields or name not in ADDED]
+    return {name: (_known_type(name, fields.get(name), wanted[name]), wanted[name]) for name in names}
 
 
 FEW = 16  # one row in so many
@@ -188,7 +189,7 @@ class _Piece:
 
     def values(self, name: str, recorded: np.dtype[np.generic]) -> Column:
         places = self._groups if name in self._columns.grouped else self._places
-        return decode_rows(self._columns.coded(name), recorded, places)
+        return decode_rows(self._columns.coded(name), name, recorded, places)
 
     @cached_property
     def _groups(self) -> Places:
@@ -204,14 +205,17 @@ def _sizes(columns: BatchColumns) -> npt.NDArray[np.uint32]:
     return np.frombuffer(columns.group_sizes, "<u4")
 
 
-def _known_type(name: str, type_name: str | None, wanted: np.dtype[np.void]) -> np.dtype[np.generic]:
+def _known_type(name: str, field: Field | None, wanted: np.dtype[np.void]) -> np.dtype[np.generic]:
     """The column type of a Field: u8 to u64 count bits, bytesN bytes."""
-    unsigned = re.fullmatch(r"u(8|16|32|64)", type_name or "")
-    blob = re.fullmatch(r"bytes([0-9]+)", type_name or "")
-    if not (unsigned or blob):
+    unsigned = re.fullmatch(r"u(8|16|32|64)", field.type) if field else None
+    blob = re.fullmatch(r"bytes([0-9]+)", field.type) if field else None
+    if not field or not (unsigned or blob):
         raise ReportError(f"the capture has no field '{name}', which this httpreport needs: use a newer httpreport")
+    if field.coding not in CODINGS:
+        what = f"the capture's field '{name}' is coded in a way that this httpreport does not know"
+        raise ReportError(f"{what} ({printable(field.coding)}): use a newer httpreport")
     found = np.dtype(f"<u{int(unsigned[1]) // 8}") if unsigned else np.dtype(f"S{blob[1] if blob else 0}")
     if not np.can_cast(found, wanted, "safe"):
-        what = f"the capture's field '{name}' is {type_name}, wider than this httpreport knows"
+        what = f"the capture's field '{name}' is {field.type}, wider than this httpreport knows"
         raise ReportError(f"{what}: use a newer httpreport")
     return found

@@ -25,12 +25,12 @@ def decode(column: CodedColumn, dtype: Type) -> list[Values]:
     return values if column.coding == PLANES else _summed(values)
 
 
-def decode_rows(column: CodedColumn, dtype: Type, rows: npt.NDArray[np.intp]) -> Values:
-    """The values of these rows of a column of one field. Only of "delta" all values have to be decoded for that."""
+def decode_rows(column: CodedColumn, field: str, dtype: Type, rows: npt.NDArray[np.intp]) -> Values:
+    """The values of a field in these rows. Only of "delta" all values have to be decoded for that."""
     if column.coding == PLANES:
         planes = np.frombuffer(column.data, np.uint8).reshape(dtype.itemsize, -1)
         return np.ravel(planes[:, rows], order="F").view(dtype)
-    (values,) = decode(column, dtype)
+    values = decode(column, dtype)[column.fields.index(field)]
     return np.asarray(values[rows])
 
 

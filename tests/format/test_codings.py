@@ -41,22 +41,31 @@ def test_differences_add_up_to_the_column(column: tuple[bytes, int]) -> None:
     assert codings.add_up(to_differences(data, width), width) == data
 
 
+def coded_column(column: tuple[bytes, int], fields: int, coding: str) -> CodedColumn:
+    """Of whole rows; only "delta" has several fields in a column."""
+    (data, width), names = column, tuple("abc"[: fields if coding == "delta" else 1])
+    return CodedColumn(names, width, coding, data[: len(data) // (width * len(names)) * width * len(names)])
+
+
 @given(columns(), st.integers(1, 3), st.sampled_from(["", "group", "planes", "delta"]))
 def test_numpy_decodes_to_the_same(column: tuple[bytes, int], fields: int, coding: str) -> None:
-    data, width = column
-    data = data[: len(data) // (width * fields) * width * fields]
-    coded = CodedColumn(tuple("abc"[: fields if coding == "delta" else 1]), width, coding, data)
-    assert [values.tobytes() for values in by_numpy.decode(coded, np.dtype(f"<u{width}"))] == codings.decode(coded)
+    coded = coded_column(column, fields, coding)
+    assert [values.tobytes() for values in by_numpy.decode(coded, np.dtype(f"<u{coded.width}"))] == codings.decode(
+        coded
+    )
 
 
-@given(columns(), st.sampled_from(["", "group", "planes", "delta"]), st.data())
-def test_numpy_decodes_some_rows_to_the_same(column: tuple[bytes, int], coding: str, draw: st.DataObject) -> None:
-    data, width = column
-    rows = [row for row in range(len(data) // width) if draw.draw(st.booleans())]
-    coded = CodedColumn(("a",), width, coding, data)
-    (all_values,) = codings.decode(coded)
-    wanted = b"".join(all_values[row * width : (row + 1) * width] for row in rows)
-    assert by_numpy.decode_rows(coded, np.dtype(f"<u{width}"), np.array(rows, np.intp)).tobytes() == wanted
+@given(columns(), st.integers(1, 3), st.sampled_from(["", "group", "planes", "delta"]), st.data())
+def test_numpy_decodes_some_rows_to_the_same(
+    column: tuple[bytes, int], fields: int, coding: str, draw: st.DataObject
+) -> None:
+    coded = coded_column(column, fields, coding)
+    width = coded.width
+    rows = [row for row in range(len(coded.data) // (width * len(coded.fields))) if draw.draw(st.booleans())]
+    for field, values in zip(coded.fields, codings.decode(coded)):
+        wanted = b"".join(values[row * width : (row + 1) * width] for row in rows)
+        found = by_numpy.decode_rows(coded, field, np.dtype(f"<u{width}"), np.array(rows, np.intp))
+        assert found.tobytes() == wanted
 
 
 @given(st.integers(1, 40), st.binary(max_size=400))

@@ -24,7 +24,8 @@ from recordings import (
 
 from httpcapture import Field, Layout, Lost, Outcome, Reader, StackStatus
 from httpreport.call import Call, address_text
-from httpreport.calls import CALL, total
+from httpreport.calls import CALL, RECORDED, total
+from httpreport.columns import types_of
 from httpreport.errors import ReportError
 from httpreport.recording import Recording, load
 from httpreport.selection import Selection
@@ -127,6 +128,15 @@ def test_a_field_that_is_missing_or_too_wide_is_named() -> None:
         loaded(capture(call_layout=missing))
     with pytest.raises(ReportError, match=r"'sequence' is u64.*newer httpreport"):
         loaded(capture(completions=[bytes(48)], completion_layout=Layout(48, fields)))
+
+
+def test_a_field_that_is_coded_in_a_later_way_is_named() -> None:
+    fields = [
+        replace(field, coding="later\n" if field.name == "sent" else field.coding) for field in CALL_LAYOUT.fields
+    ]
+
+    with pytest.raises(ReportError, match=r"'sent' is coded in a way.*later\\x0a.*newer httpreport"):
+        types_of(Layout(CALL_LAYOUT.size, fields), RECORDED)
 
 
 def test_a_field_that_is_new_does_not_matter() -> None:

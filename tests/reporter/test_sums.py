@@ -5,15 +5,19 @@ from __future__ import annotations
 import io
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from recordings import META, MS, Row, capture, completion, packed_address
+from recordings import META, MS, STARTED_NS, Row, capture, completion, packed_address
 
-from httpcapture import Reader, Role, Writer
+from httpcapture import Calls, End, Reader, Role, Writer
 from httpreport import completions, kept, recording
-from httpreport.recording import Recording, load
+from httpreport.calls import RECORDED
+from httpreport.columns import Columns, types_of
+from httpreport.recording import Nothing, Recording, load
+from httpreport.redact.calls import CALL_ROW, layout
 from httpreport.selection import Selection
 from httpreport.sums import Latencies, PeerKey, StackKey, Sums
 
@@ -77,6 +81,31 @@ def test_the_sums_of_two_captures_are_those_of_one_with_the_calls_of_both(first:
         assert one.by_peer.get(peer, nothing) + other.by_peer.get(peer, nothing) == both.by_peer[peer]
 
 
+def in_groups(data: bytes) -> bytes:
+    """The same calls in httprec's layout, in which those of a connection are a group."""
+    stream = io.BytesIO()
+    writer = Writer(stream, replace(META, call_layout=layout(CALL_ROW)))
+    for record in Reader(io.BytesIO(data)):
+        if isinstance(record, Calls):
+            columns = Columns(types_of(META.call_layout, RECORDED), [record], record.rows)
+            writer.calls(columns.array(CALL_ROW).tobytes())
+    writer.end(End(STARTED_NS, "signal", True, 0, 0, 0))
+    return stream.getvalue()
+
+
+@given(st.lists(ROWS, max_size=20))
+def test_the_sums_of_calls_in_groups_are_the_same(rows: list[Row]) -> None:
+    one_by_one = capture([replace(row, connection=row.peer_port) for row in rows])
+    grouped = in_groups(one_by_one)
+    for keep in (Selection(0), Nothing(["processes", "pids", "roles", "peers", "kinds", "outcomes"])):
+        found, wanted = (load(Reader(io.BytesIO(data)), keep) for data in (grouped, one_by_one))
+
+        assert found.by_stack == wanted.by_stack
+        assert found.by_peer == wanted.by_peer
+        assert found.there.values() == wanted.there.values()
+        assert sorted(found.calls.tolist()) == sorted(wanted.calls.tolist())
+
+
 def test_batches_that_are_read_together_or_apart_are_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
     rows = [Row(duration_ns=n * MS, sequence=n, process=b"p%d" % (n % 7), stack=n % 5) for n in range(5000)]
     together = loaded(rows)
@@ -126,16 +155,22 @@ def test_a_peers_address_is_as_recorded() -> None:
     assert key == PeerKey(b"nova-api", Role.SERVER, packed_address("2001:db8::").rstrip(b"\0"), 0)
 
 
+@pytest.mark.parametrize("coding", ["", "planes", "delta"])
 @pytest.mark.parametrize("milliseconds", [0, 1, 2500, 4500, 4990, 4999, 5000])
-def test_few_or_many_calls_of_several_batches_are_kept(milliseconds: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_few_or_many_calls_of_several_batches_are_kept(
+    milliseconds: int, coding: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(recording, "ROWS_AT_ONCE", 4000)
     monkeypatch.setattr(recording, "PARTS_AT_ONCE", 2)
-    rows = [Row((n * 7919 % 5000) * MS, connection=n // 400, sequence=n, pid=n) for n in range(20_000)]
+    rows = [Row((n * 7919 % 5000) * MS, connection=n // 400, sequence=n, pid=n, sent=7 * n) for n in range(20_000)]
+    coded = [replace(field, coding=field.coding or coding * (field.type == "u64")) for field in META.call_layout.fields]
+    call_layout = replace(META.call_layout, fields=coded)
 
-    found = load(Reader(io.BytesIO(capture(rows))), Selection(milliseconds * MS))
+    found = load(Reader(io.BytesIO(capture(rows, call_layout=call_layout))), Selection(milliseconds * MS))
 
     kept = [row for row in rows if row.duration_ns >= milliseconds * MS]
     assert found.calls["sequence"].tolist() == [row.sequence for row in kept]
     assert found.calls["pid"].tolist() == [row.pid for row in kept]
+    assert found.calls["sent"].tolist() == [row.sent for row in kept]
     assert found.calls["connection"].tolist() == [row.connection for row in kept]
     assert sum(sums.time_ns for sums in found.by_stack.values()) == sum(row.duration_ns for row in kept)
