@@ -56,9 +56,10 @@ def write_calls(stream: BinaryIO, calls: int, stacks: int, *, host: str = "web-1
         writer.process(
             Process(_pid(number), PROCESS_START_NS, 1, b"service-%d" % number, b"/usr/bin/service", 1, MAPS, ())
         )
-    for id in range(1, stacks + 1):
-        writer.stack(_stack(draw, id))
-    for rows, completions in _spans(draw, calls, stacks):
+    ids = draw.integers(1, 1 << 63, stacks, np.uint64)  # as long as the hashes that the kernel makes of frames
+    for number, id in enumerate(ids.tolist()):
+        writer.stack(_stack(draw, number, id))
+    for rows, completions in _spans(draw, calls, ids):
         writer.calls(rows.tobytes())
         writer.completions(completions.tobytes())
     writer.end(replace(END, emitted=calls, recorded=calls, in_flight=0, lost={}))
@@ -68,12 +69,12 @@ def _pid(process: int) -> int:
     return 1000 + 37 * process
 
 
-def _stack(draw: np.random.Generator, id: int) -> Stack:
+def _stack(draw: np.random.Generator, number: int, id: int) -> Stack:
     addresses = TEXT_START + draw.integers(0, 4096, FRAMES) * (TEXT_SIZE >> 12)
-    return Stack(id, _pid(id % PROCESSES), PROCESS_START_NS, 2, struct.pack(f"<{FRAMES}Q", *addresses.tolist()))
+    return Stack(id, _pid(number % PROCESSES), PROCESS_START_NS, 2, struct.pack(f"<{FRAMES}Q", *addresses.tolist()))
 
 
-def _spans(draw: np.random.Generator, calls: int, stacks: int) -> Iterator[tuple[Rows, Rows]]:
+def _spans(draw: np.random.Generator, calls: int, ids: npt.NDArray[np.uint64]) -> Iterator[tuple[Rows, Rows]]:
     connections = _connections(draw)
     sequences = np.zeros(CONNECTIONS, np.uint32)
     now = META.started_monotonic_ns
@@ -88,8 +89,8 @@ def _spans(draw: np.random.Generator, calls: int, stacks: int) -> Iterator[tuple
         rows["t1"] = rows["t0"] + np.minimum(draw.integers(2_000, 90_000, count), duration)
         rows["sent"] = draw.lognormal(6, 0.4, count).astype(np.uint64)
         rows["received"] = draw.lognormal(8, 1.5, count).astype(np.uint64)
-        nth = (stacks / PROCESSES * draw.power(0.3, count)).astype(np.uint64)
-        rows["stack"] = np.minimum(nth * PROCESSES + rows["stack"], stacks - 1) + 1
+        nth = (len(ids) / PROCESSES * draw.power(0.3, count)).astype(np.uint64)
+        rows["stack"] = ids[np.minimum(nth * PROCESSES + rows["stack"], len(ids) - 1)]
         rows["request_head"] = np.array([b"GET /api", b"GET /v2/", b"POST /ap"])[draw.integers(0, 3, count)]
         rows["response_head"] = np.array([b"HTTP/1.1 200 OK\r", b"HTTP/1.1 404 Not"])[draw.integers(0, 9, count) // 8]
         rows["sequence"] = sequences[number] + _earlier_of_the_same(number)
