@@ -85,6 +85,17 @@ def duration_ns(calls: ByName) -> Integers:
     return np.asarray(calls["t2"] - calls["t0"], np.uint64)
 
 
+def longest_first(durations: Integers, began: npt.NDArray[Any]) -> npt.NDArray[np.intp]:
+    """The places of calls, the longest first, of equally long ones the earliest. Fast where they are sorted in parts,
+    since a stable sort merges those."""
+    order = np.argsort(~durations, kind="stable")
+    sorted_durations = durations[order]
+    same = np.flatnonzero(sorted_durations[1:] == sorted_durations[:-1])
+    tied = np.union1d(same, same + 1)
+    order[tied] = order[tied][np.lexsort((began[order[tied]], ~sorted_durations[tied]))]
+    return order
+
+
 def total(values: Integers) -> int:
     """The exact sum, however large: the halves of up to 2**32 values are summed apart."""
     return (int((values >> np.uint64(32)).sum()) << 32) + int((values & np.uint64(0xFFFFFFFF)).sum())

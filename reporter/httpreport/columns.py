@@ -18,7 +18,7 @@ import numpy.typing as npt
 from httpcapture import CODINGS, BatchColumns, Calls, Completions, Field, Layout
 
 from . import payload
-from .calls import ADDED, CALL, LATEST_NS, Array
+from .calls import ADDED, CALL, LATEST_NS, RECORDED, Array
 from .clean import printable
 from .decode import decode, decode_rows
 from .errors import ReportError
@@ -62,6 +62,13 @@ class Columns:
             else:
                 self._columns.update(self._joined(name))
         return self._columns[name]
+
+    @classmethod
+    def of(cls, calls: Array) -> Columns:
+        """Of rows, which stay where they are."""
+        columns = cls({name: (RECORDED[name], RECORDED[name]) for name in RECORDED.names or ()}, (), len(calls))
+        columns._columns = {name: calls[name] for name in calls.dtype.names or ()}
+        return columns
 
     @classmethod
     def together(cls, parts: Sequence[Columns]) -> Columns:

@@ -20,6 +20,7 @@ from .completions import Waiting
 
 MAX_LISTED = 2_000_000  # calls; for a time up to half more
 PART_OVERHEAD = 4 << 10  # bytes that the arrays of a part take beside their values, about
+_NONE = np.zeros(0, np.uint64)
 
 
 class Listed:
@@ -30,7 +31,6 @@ class Listed:
         self._parts: list[_Part] = []  # in the order of the file
         self._count = self._size = 0  # of what is listed, and bytes of the parts
         self._completions = Waiting()
-        self._rows: Array | None = None
 
     def __len__(self) -> int:
         return self._count
@@ -58,33 +58,56 @@ class Listed:
         if self._count > MAX_LISTED:
             self._leave_out()
 
+    @property
+    def durations(self) -> Integers:
+        """Of those that are listed, in the order of the file; as everywhere here."""
+        return np.concatenate([_NONE, *(part.durations for part in self._parts)])
+
+    @property
+    def began(self) -> Integers:
+        """Their t0."""
+        return np.concatenate([_NONE, *(part.began for part in self._parts)])
+
     def values(self, name: str) -> Column:
-        """A column of RECORDED, but not of times, of those that are listed, in the order of the file."""
-        if self._rows is not None:
-            return self._rows[name]
+        """A column of RECORDED, but not of times."""
         return np.concatenate([np.zeros(0, RECORDED[name]), *(part.values(name) for part in self._parts)])
 
     def rows(self, *, all_known: bool) -> Array:
-        """Those that are listed, in the order of the file, with their completions (CALL). `all_known`: no completion
-        was lost."""
-        if self._rows is None:
-            self._rows, first = np.empty(self._count, CALL), 0
-            self._parts.reverse()
-            while self._parts:  # these go as they are copied: little is there twice
-                part = self._parts.pop().listed()
-                part.fill(self._rows[first : first + part.rows])
-                first += part.rows
-            np.clip(self._rows["t1"], self._rows["t0"], self._rows["t2"], out=self._rows["t1"])
-            self._completions.join(self._rows, all_known=all_known)
-        return self._rows
+        """All, with their completions (CALL), which are held instead of what is packed from then on. `all_known`: no
+        completion was lost."""
+        rows, first = np.empty(self._count, CALL), 0
+        self._parts.reverse()
+        while self._parts:  # they go as they are copied: little is there twice
+            part = self._parts.pop()
+            last = first + len(part.places)
+            part.rows(np.arange(len(part.places))).fill(rows[first:last])
+            first = last
+        self._complete(rows, all_known=all_known)
+        self._parts = [_Part.of(Columns.of(rows), 0)]
+        return rows
+
+    def some_rows(self, places: Places, *, all_known: bool) -> Array:
+        """As `rows`, but only those at these places, which ascend."""
+        rows = np.empty(len(places), CALL)
+        starts = np.cumsum([0, *(len(part.places) for part in self._parts)])
+        bounds = np.searchsorted(places, starts).tolist()
+        for part, start, first, last in zip(self._parts, starts.tolist(), bounds, bounds[1:]):
+            if first < last:
+                part.rows(places[first:last] - start).fill(rows[first:last])
+        self._complete(rows, all_known=all_known)
+        return rows
+
+    def _complete(self, rows: Array, *, all_known: bool) -> None:
+        np.clip(rows["t1"], rows["t0"], rows["t2"], out=rows["t1"])
+        self._completions.join(rows, all_known=all_known)
 
     def _leave_out(self) -> None:
         """Keep the longest calls, of equally long ones the earliest."""
-        durations = np.concatenate([part.durations for part in self._parts])
+        durations = self.durations
         shortest = np.partition(durations, len(durations) - MAX_LISTED)[len(durations) - MAX_LISTED]
         listed = durations > shortest
         equal = np.flatnonzero(durations == shortest)
-        earliest = np.argsort(np.concatenate([part.began for part in self._parts])[equal], kind="stable")
+        earliest = np.argsort(self.began[equal], kind="stable")
         listed[equal[earliest[: MAX_LISTED - int(np.count_nonzero(listed))]]] = True
         ends = np.cumsum([len(part.places) for part in self._parts])
         parts = [part.only(those) for part, those in zip(self._parts, np.split(listed, ends))]
@@ -118,16 +141,21 @@ class _Part:
         """Of those that are listed these."""
         return _Part(self.calls, self.places[listed], self.durations[listed], self.began[listed])._small()
 
-    def listed(self) -> Columns:
-        self.calls.make_possible()  # again, if they were packed
-        return self.calls.at(self.places)
+    def rows(self, listed: Places) -> Columns:
+        """Those of the listed ones; what is unpacked for that does not stay, as with `values`."""
+        calls = self.calls.packed()
+        calls.make_possible()
+        return calls.at(self.places[listed])
 
     def values(self, name: str) -> Column:
-        """Of those that are listed; what is unpacked for that does not stay."""
+        """Of those that are listed."""
         return self.calls.packed().some(name, self.places)
 
     def _small(self) -> _Part:
         """The same in little memory."""
+        if len(self.places) == self.calls.rows and not self.calls.packed_size:
+            return self
         if 0 < self.calls.packed_size < len(self.places) * CALL.itemsize:
             return replace(self, calls=self.calls.packed())
-        return replace(self, calls=self.listed(), places=np.arange(len(self.places)))
+        places = np.arange(len(self.places))
+        return replace(self, calls=self.rows(places), places=places)

@@ -34,7 +34,7 @@ from httpcapture import (
 
 from .calls import COMPLETION, RECORDED, Array, ByName
 from .carried import Whole, Wholes, add_part, add_text, share
-from .columns import Columns, Types, types_of
+from .columns import Columns, Places, Types, types_of
 from .errors import ReportError
 from .kept import Listed
 from .losses import completions_lost
@@ -107,7 +107,16 @@ class Recording:
     def calls(self) -> Array:
         """The calls that are kept (CALL), in the order of the file; beyond MAX_LISTED the longest. They are unpacked
         when they are asked for."""
-        return self.listed.rows(all_known=self.cut_off is None and not completions_lost(self.lost))
+        return self.listed.rows(all_known=self._all_known)
+
+    def some_calls(self, places: Places) -> Array:
+        """Of `calls` those at these places, which ascend; the others stay packed."""
+        return self.listed.some_rows(places, all_known=self._all_known)
+
+    @property
+    def _all_known(self) -> bool:
+        """Whether no completion was lost."""
+        return self.cut_off is None and not completions_lost(self.lost)
 
 
 def load(reader: Reader, keep: Filter) -> Recording:

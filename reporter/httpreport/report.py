@@ -18,7 +18,7 @@ from httpcapture import StackStatus
 
 from .binary import FindBinary
 from .call import Call, each
-from .calls import duration_ns
+from .calls import longest_first
 from .cautions import Caution, cautions
 from .numbering import Numbering, words_of
 from .recording import Recording
@@ -72,18 +72,19 @@ class Report:
         """The stack trace of one of the listed calls."""
         return self.traces[int(self.trace_of[place])]
 
-    def calls(self) -> Iterator[tuple[Call, int, int | None]]:
-        """Each call, the place of its stack trace and that of its receiving side, if there is one, in the order of
-        `longest_first`."""
-        order = self.longest_first
+    def calls(self, most: int | None = None) -> Iterator[tuple[Call, int, int | None]]:
+        """Each call, or so many, the place of its stack trace and that of its receiving side, if there is one, in the
+        order of `longest_first`."""
+        order = self.longest_first[:most]
+        places = np.sort(order)
+        calls = self.recording.calls if most is None else self.recording.some_calls(places)
         receiving = (None if place == NO_TRACE else place for place in self.receive_trace_of[order].tolist())
-        return zip(each(self.recording.calls, order), self.trace_of[order].tolist(), receiving)
+        return zip(each(calls, np.searchsorted(places, order)), self.trace_of[order].tolist(), receiving)
 
     @cached_property
     def longest_first(self) -> npt.NDArray[np.intp]:
-        """The places of the kept calls, the longest call first, of equally long ones the earliest."""
-        calls = self.recording.calls
-        return np.lexsort((calls["t0"], ~duration_ns(calls)))
+        """The places of the listed calls, the longest call first, of equally long ones the earliest."""
+        return longest_first(self.recording.listed.durations, self.recording.listed.began)
 
 
 @dataclass(frozen=True)

@@ -13,8 +13,7 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
-from itertools import islice
-from typing import Any, NamedTuple, Optional
+from typing import NamedTuple, Optional
 
 import numpy as np
 import numpy.typing as npt
@@ -23,8 +22,9 @@ from httpcapture import Role
 
 from . import call as words
 from .call import Call, address_text, endpoint, moment, since_1970_ns
-from .calls import Array, duration_ns
+from .calls import Array, longest_first
 from .clean import frame, printable
+from .numbering import Numbering, Numbers, bytes_of, words_of
 from .report import Report
 from .samples import Place, places
 from .text import trace_lines
@@ -107,33 +107,21 @@ class Slowest:
         row_of = np.full(len(calls), len(rows))
         row_of[: len(self.rows)] = np.arange(len(self.rows))
         row_of[len(self.calls) :][: len(other.rows)] = np.arange(len(self.rows), len(rows))
-        order = _longest_first(calls)
+        order = longest_first(calls["duration"], calls["start"])
         calls, floor_ns = _fitting(calls[order], max(self.floor_ns, other.floor_ns))
         return Slowest(calls, groups, tuple(rows[row] for row in row_of[order[: min(MOST_ROWS, len(calls))]]), floor_ns)
 
 
 def slowest_of(report: Report, capture: str) -> Slowest:
     """`capture` is the name of the file that the report is about."""
-    meta, order = report.recording.meta, report.longest_first[: MOST_CALLS + 1]
-    recorded = report.recording.calls[order]
+    meta, listed, order = report.recording.meta, report.recording.listed, report.longest_first[: MOST_CALLS + 1]
     calls = np.empty(len(order), CALL)
-    calls["duration"] = duration_ns(recorded)
-    calls["start"] = recorded["t0"].astype(np.int64) + since_1970_ns(meta, 0)
+    calls["duration"] = listed.durations[order]
+    calls["start"] = listed.began[order].astype(np.int64) + since_1970_ns(meta, 0)
     calls, floor_ns = _fitting(calls, 0)
-    recorded = recorded[: len(calls)]
     traces = list(map(_trace, report.traces))
-    groups, calls["group"] = _groups(printable(meta.host), recorded, traces, report.trace_of[order[: len(calls)]])
-    return Slowest(calls, groups, tuple(islice(_rows(report, capture, traces), min(MOST_ROWS, len(calls)))), floor_ns)
-
-
-def _longest_first(calls: Array) -> Places:
-    """The order; fast where the calls are sorted in parts, since a stable sort merges those."""
-    order = np.argsort(~calls["duration"], kind="stable")
-    durations = calls["duration"][order]
-    same = np.flatnonzero(durations[1:] == durations[:-1])
-    tied = np.union1d(same, same + 1)
-    order[tied] = order[tied][np.lexsort((calls["start"][order[tied]], ~durations[tied]))]
-    return order
+    groups, calls["group"] = _groups(report, order[: len(calls)], traces)
+    return Slowest(calls, groups, tuple(_rows(report, capture, traces, min(MOST_ROWS, len(calls)))), floor_ns)
 
 
 def _fitting(calls: Array, floor_ns: int) -> tuple[Array, int]:
@@ -143,33 +131,26 @@ def _fitting(calls: Array, floor_ns: int) -> tuple[Array, int]:
     return calls[: int(np.count_nonzero(calls["duration"] >= np.uint64(floor_ns)))], floor_ns
 
 
-def _groups(host: str, calls: Array, traces: Sequence[Trace], trace_of: Places) -> tuple[Mapping[Group, int], Places]:
-    """The distinct groups, and for each call the number of its group."""
-    names, named = _distinct(np.concatenate([calls["process"], calls["comm"]]))
-    peers, peer_of = _peers(calls)
-    keys = [named[: len(calls)], named[len(calls) :], calls["role"].astype(np.intp), peer_of, trace_of]
-    group_of = keys[0]
-    for key in keys[1:]:
-        group_of = np.unique(group_of * (key.max(initial=0) + 1) + key, return_inverse=True)[1]
-    examples = np.unique(group_of, return_index=True)[1]
+def _groups(report: Report, order: Places, traces: Sequence[Trace]) -> tuple[Mapping[Group, int], Numbers]:
+    """The distinct groups of the listed calls at these places, and for each call the number of its group."""
+    names = ("process", "comm", "peer_address", "role", "peer_port")
+    process, thread, address, role, port = (report.recording.listed.values(name)[order] for name in names)
+    port = np.where(role == Role.CLIENT, port, 0)  # others have another one each time
+    distinct = Numbering(9)
+    columns = (process, thread, address, role, port, report.trace_of[order])
+    numbers = distinct.number(*(word for column in columns for word in words_of(column)))
+    values = distinct.values
+    texts = zip(*(bytes_of(values[first : first + 2]) for first in (0, 2, 4)))
     groups = [
-        Group(host, names[process], names[thread], role, peers[peer], traces[trace])
-        for process, thread, role, peer, trace in zip(*(key[examples].tolist() for key in keys))
+        Group(printable(report.recording.meta.host), process, thread, role, _peer(address, port), traces[trace])
+        for (process, thread, address), (role, port, trace) in zip(texts, values[6:].T.tolist())
     ]
-    return {group: number for number, group in enumerate(groups)}, group_of
+    return {group: number for number, group in enumerate(groups)}, numbers
 
 
-def _distinct(values: npt.NDArray[Any]) -> tuple[list[Any], Places]:
-    distinct, inverse = np.unique(values, return_inverse=True)
-    return distinct.tolist(), inverse
-
-
-def _peers(calls: Array) -> tuple[list[str], Places]:
-    """Who was on the other side. Only a client's peer has a port of its own; others have another one each time."""
-    addresses, address_of = _distinct(calls["peer_address"])
-    ports = np.where(calls["role"] == Role.CLIENT, calls["peer_port"], 0)
-    peers, peer_of = _distinct(address_of << 16 | ports)
-    return [endpoint(address_text(addresses[peer >> 16]), peer & 0xFFFF) for peer in peers], peer_of
+def _peer(address: bytes, port: int) -> str:
+    """Who was on the other side."""
+    return endpoint(address_text(address), port)
 
 
 def _trace(trace: StackTrace) -> Trace:
@@ -181,8 +162,8 @@ def _label(place: Place) -> Label:
     return Label(frame(place.label), os.path.basename(place.module or ""))
 
 
-def _rows(report: Report, capture: str, traces: Sequence[Trace]) -> Iterator[Row]:
-    for call, _, receive_trace in report.calls():
+def _rows(report: Report, capture: str, traces: Sequence[Trace], most: int) -> Iterator[Row]:
+    for call, _, receive_trace in report.calls(most):
         yield _row(report, call, printable(capture), None if receive_trace is None else traces[receive_trace])
 
 

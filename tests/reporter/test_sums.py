@@ -7,6 +7,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import replace
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -131,6 +132,22 @@ def test_beyond_the_limit_the_longest_calls_are_listed_and_all_are_summed(monkey
     assert found.calls["sequence"].tolist() == [row.sequence for row in longest]
     assert (found.calls["t3"] - found.calls["t2"]).tolist() == [MS] * 100
     assert (found.kept, sum(sums.calls for sums in found.by_stack.values())) == (5000, 5000)
+
+
+@pytest.mark.parametrize("most", [7, 200])
+def test_some_calls_are_those_of_all_whenever_they_are_asked_for(most: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(kept, "MAX_LISTED", 150)
+    monkeypatch.setattr(recording, "ROWS_AT_ONCE", 50)
+    rows = [Row(duration_ns=(n * 7919 % 300) * MS, sequence=n, connection=n // 9) for n in range(300)]
+    found = loaded(rows, [completion(row, MS, n, 2) for n, row in enumerate(rows)])
+    places = np.arange(len(found.listed))[3::2][:most]
+
+    before, all_calls, after = found.some_calls(places), found.calls, found.some_calls(places)
+
+    assert len(all_calls) == 150
+    assert before.tolist() == all_calls[places].tolist() == after.tolist()
+    assert found.listed.values("pid").tolist() == all_calls["pid"].tolist()
+    assert found.listed.durations.tolist() == (all_calls["t2"] - all_calls["t0"]).tolist()
 
 
 def test_a_completion_may_come_a_little_before_its_call(monkeypatch: pytest.MonkeyPatch) -> None:
