@@ -8,7 +8,9 @@ come a little later in the file, must have come.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -26,13 +28,13 @@ class Waiting:
 
     def __init__(self) -> None:
         self._types: Types = {}
-        self._batches: list[Completions] = []
-        self._rows = 0  # of them
+        self._batches: deque[Completions] = deque()  # packed
+        self._rows = self._size = 0  # of them
         self._wanted: list[Columns] = []  # of those that are old
 
     @property
     def nbytes(self) -> int:
-        return COMPLETION.itemsize * (self._rows + sum(wanted.rows for wanted in self._wanted))
+        return self._size + COMPLETION.itemsize * sum(wanted.rows for wanted in self._wanted)
 
     @property
     def many_are_old(self) -> bool:
@@ -42,19 +44,20 @@ class Waiting:
         """Raises CorruptRecord where a column is damaged."""
         self._types = types
         Columns(types, [batch], batch.rows).unpack()
-        self._batches.append(batch)
+        self._batches.append(replace(batch, columns=batch.columns.packed()))
         self._rows += batch.rows
+        self._size += batch.columns.packed_size
 
     def forget(self, calls: ByName) -> None:
         """Those that are old and that none of these calls wants."""
-        old = 0
-        while self._rows - self._batches[old].rows >= RECENT:
-            self._rows -= self._batches[old].rows
-            old += 1
+        old: list[Completions] = []
+        while self._rows - self._batches[0].rows >= RECENT:
+            old.append(self._batches.popleft())
+            self._rows -= old[-1].rows
+            self._size -= old[-1].columns.packed_size
         if not old:
             return
-        completions = self._columns(self._batches[:old])
-        del self._batches[:old]
+        completions = self._columns(old)
         wanted, offered, distinct = _numbered_alike(calls, completions)
         asked_for = np.zeros(distinct + 1, np.bool_)
         asked_for[wanted] = True
@@ -68,7 +71,7 @@ class Waiting:
         calls["t3"] = calls["t2"]
         ended = (outcome == Outcome.EOF) | (outcome == Outcome.RESET) | (outcome == Outcome.CLOSED)
         calls["t3_known"] = ended | (all_known & (outcome == Outcome.ANSWERED))
-        for completions in (*self._wanted, self._columns(self._batches)):
+        for completions in (*self._wanted, self._columns(list(self._batches))):
             if completions.rows and len(calls):
                 _join(calls, completions)
 
