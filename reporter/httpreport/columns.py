@@ -113,7 +113,9 @@ class Columns:
             if first < last
         ]
         for name, (recorded, wanted) in self._types.items():
-            if few and pieces and name not in self._columns:
+            if not taken.rows:
+                taken._columns[name] = np.zeros(0, wanted)
+            elif few and pieces and name not in self._columns:
                 parts = [piece.values(name, recorded) for piece in pieces]
                 taken._columns[name] = _one(parts).astype(wanted, copy=False)
             else:

@@ -7,6 +7,7 @@ shorter, as long as so many of their batch are listed that this is shorter indee
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -20,6 +21,8 @@ from .completions import Waiting
 
 MAX_LISTED = 2_000_000  # calls; for a time up to half more
 PART_OVERHEAD = 4 << 10  # bytes that the arrays of a part take beside their values, about
+LITTLE = 1 << 10  # calls in a part
+TOGETHER = 16  # little parts that become one
 _NONE = np.zeros(0, np.uint64)
 
 
@@ -42,6 +45,8 @@ class Listed:
     def add(self, calls: Columns) -> None:
         part = _Part.of(calls, self._shortest_ns)
         self._parts.append(part)
+        if len(self._parts) % TOGETHER == 0:
+            self._parts[-TOGETHER:] = _together(self._parts[-TOGETHER:])
         self._count += len(part.places)
         self._size += part.nbytes
         if self._count > MAX_LISTED + MAX_LISTED // 2:
@@ -110,8 +115,9 @@ class Listed:
         earliest = np.argsort(self.began[equal], kind="stable")
         listed[equal[earliest[: MAX_LISTED - int(np.count_nonzero(listed))]]] = True
         ends = np.cumsum([len(part.places) for part in self._parts])
-        parts = [part.only(those) for part, those in zip(self._parts, np.split(listed, ends))]
-        self._parts = [part for part in parts if len(part.places)]
+        for number, those in enumerate(np.split(listed, ends[:-1])):  # one by one: little is there twice
+            self._parts[number] = self._parts[number].only(those)
+        self._parts = list(_together(self._parts))
         self._size = sum(part.nbytes for part in self._parts)
         self._shortest_ns, self._count = int(shortest), MAX_LISTED
 
@@ -131,6 +137,17 @@ class _Part:
         durations = duration_ns(calls)
         places = np.flatnonzero(durations >= np.uint64(shortest_ns))
         return cls(calls, places, durations[places], calls["t0"][places])._small()
+
+    @classmethod
+    def one(cls, parts: Sequence[_Part]) -> _Part:
+        """Of parts that are not packed, of which all calls are listed."""
+        calls = Columns.together([part.calls for part in parts])
+        durations, began = zip(*((part.durations, part.began) for part in parts))
+        return cls(calls, np.arange(calls.rows), np.concatenate(durations), np.concatenate(began))
+
+    @property
+    def is_little(self) -> bool:
+        return self.calls.rows < LITTLE and not self.calls.packed_size
 
     @property
     def nbytes(self) -> int:
@@ -157,5 +174,20 @@ class _Part:
             return self
         if 0 < self.calls.packed_size < len(self.places) * CALL.itemsize:
             return replace(self, calls=self.calls.packed())
-        places = np.arange(len(self.places))
-        return replace(self, calls=self.rows(places), places=places)
+        self.calls.make_possible()  # again, if they were packed
+        return replace(self, calls=self.calls.at(self.places), places=np.arange(len(self.places)))
+
+
+def _together(parts: Sequence[_Part]) -> Iterator[_Part]:
+    """Little ones that follow one another become one: so many arrays would take more than the calls in them."""
+    little: list[_Part] = []
+    for part in parts:
+        if little and not (part.is_little and len(little) < TOGETHER):
+            yield _Part.one(little)
+            little = []
+        if part.is_little:
+            little.append(part)
+        else:
+            yield part
+    if little:
+        yield _Part.one(little)
