@@ -89,8 +89,9 @@ def _join(calls: Array, completions: Columns) -> None:
     latest[offered[by_end]] = by_end
     places = np.flatnonzero((wanted != UNKNOWN) & (calls["outcome"] == Outcome.ANSWERED))
     chosen = latest[wanted[places]]
+    places, chosen = places[chosen != UNKNOWN], chosen[chosen != UNKNOWN]
     t3 = completions["t3"][chosen]
-    possible = (chosen != UNKNOWN) & (t3 >= calls["t3"][places]) & (t3 <= LATEST_NS)
+    possible = (t3 >= calls["t3"][places]) & (t3 <= LATEST_NS)
     places, chosen = places[possible], chosen[possible]
     for name in ("t3", "sent", "received"):
         calls[name][places] = completions[name][chosen]

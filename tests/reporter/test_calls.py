@@ -73,6 +73,14 @@ def test_completions_are_joined_as_a_dictionary_would(found: list[tuple[int, int
         assert (call.t3 - call.t2, call.sent, call.received) == joined
 
 
+def test_completions_of_other_calls_change_nothing() -> None:
+    others = [completion(Row(connection=2, sequence=n), MS, 1, 1) for n in range(3)]
+
+    (call,) = loaded(capture([Row()], completions=others)).calls
+
+    assert (call["t3"] - call["t2"], call["sent"], call["received"]) == (0, Row.sent, Row.received)
+
+
 def test_without_a_completion_the_end_is_known_unless_completions_were_lost_or_cut_off() -> None:
     lost = [Lost(1, {"completion_ring_full": 1})]
 
