@@ -17,6 +17,7 @@ import sys
 import time
 import traceback
 from collections import Counter
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "format"))
@@ -116,23 +117,24 @@ def check_bounds(record: Record) -> None:
         assert 0 <= record.start < 1 << 64
 
 
-def main() -> int:
+def fuzz(captures: Sequence[bytes], check: Callable[[bytes], str]) -> int:
+    """Give mutations of these to `check` as the command line says; returns the exit status."""
     seconds = float(sys.argv[1])
     seed = int(sys.argv[2]) if len(sys.argv) > 2 else 1
-    resource.setrlimit(resource.RLIMIT_AS, (MAX_ADDRESS_SPACE, MAX_ADDRESS_SPACE))
-    mutator = Mutator(write_capture(), random.Random(seed))
+    draw = random.Random(seed)
+    mutators = [Mutator(capture, draw) for capture in captures]
     outcomes: Counter[str] = Counter()
     slowest = 0.0
     until = time.monotonic() + seconds
     while time.monotonic() < until:
-        data = mutator.next()
+        data = draw.choice(mutators).next()
         start = time.process_time()
         try:
             outcomes[check(data)] += 1
             slowest = max(slowest, time.process_time() - start)
             assert slowest < MAX_SECONDS, f"{slowest:.1f} s for one input"
         except Exception:
-            kept = Path(f"fuzz_capture-{seed}-{sum(outcomes.values())}.cap")
+            kept = Path(f"{Path(sys.argv[0]).stem}-{seed}-{sum(outcomes.values())}.cap")
             kept.write_bytes(data)
             traceback.print_exc()
             print(f"kept the input in {kept}")
@@ -142,4 +144,5 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    resource.setrlimit(resource.RLIMIT_AS, (MAX_ADDRESS_SPACE, MAX_ADDRESS_SPACE))
+    sys.exit(fuzz([write_capture()], check))

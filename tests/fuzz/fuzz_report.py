@@ -1,0 +1,65 @@
+"""Mutated captures through httpreport: a report, or an error that says why not; nothing else, in bounded time.
+
+    PYTHONPATH=format:reporter python tests/fuzz/fuzz_report.py SECONDS [SEED]
+
+Of each input all calls are reported, or the slow ones of them, in the ways that look at every call.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "bench"))
+sys.path.insert(0, str(Path(__file__).parents[1] / "format"))
+
+from capture_samples import write_capture
+from fuzz_capture import fuzz
+from made_calls import write_calls
+
+from httpcapture import CaptureError, Reader
+from httpreport.digest import digest_of
+from httpreport.errors import ReportError
+from httpreport.json_report import document
+from httpreport.recording import Nothing, load
+from httpreport.report import make_report
+from httpreport.selection import Selection
+from httpreport.text import text
+from httpreport.there import COLUMNS
+from httpreport.trace import Unnamed
+
+MILLISECONDS = (0, 20, 300)  # all calls, many of them, few
+CALLS = (40, 1500)  # in a chunk that is packed as a whole, and in one whose columns are
+
+
+def check(data: bytes) -> str:
+    """Reports an input and returns how that ended. Whatever it raises is a finding."""
+    try:
+        load(Reader(io.BytesIO(data), "input"), Nothing([*COLUMNS])).there.values()
+        ends = {report(data, milliseconds) for milliseconds in MILLISECONDS}
+    except (CaptureError, ReportError) as error:
+        assert str(error).isprintable()
+        return type(error).__name__
+    return "cut off" if "cut off" in ends else "whole"
+
+
+def report(data: bytes, milliseconds: int) -> str:
+    selection = Selection(milliseconds * 1_000_000)
+    recording = load(Reader(io.BytesIO(data), "input"), selection)
+    made = make_report(recording, selection, lambda module, carried: Unnamed.NOT_FOUND)
+    assert sum(sums.calls for sums in digest_of(made, "input", slowest=True).stacks.values()) == recording.kept
+    assert all(line.isprintable() for block in text(made, "input") for line in block.split("\n"))
+    assert len(json.loads("".join(document(made, "input")))["calls"]) == len(recording.listed) == recording.kept
+    return "cut off" if recording.cut_off else "whole"
+
+
+def made_up(calls: int) -> bytes:
+    stream = io.BytesIO()
+    write_calls(stream, calls, stacks=10)
+    return stream.getvalue()
+
+
+if __name__ == "__main__":
+    sys.exit(fuzz([write_capture(), *map(made_up, CALLS)], check))
