@@ -24,8 +24,8 @@ KEY = "connection"  # groups are sorted by their bytes up to the end of this fie
 SIZES_WIDTH = 4  # bytes of the number that says how many rows a group has
 APART = 64 << 10  # bytes of rows: in smaller batches columns are packed better together, by the chunk's own frame
 ROWS_A_GROUP = 2  # the same in batches with fewer rows a group: much stands in several of their columns
-LITTLE = 64  # bytes: and what a frame of its own would make so small, if it is
-SHORT = 4 << 10  # bytes at most; of a longer one the chunk's frame would burden readers that do not need it
+LITTLE = 64  # bytes: and short columns of which a frame of their own would leave no more
+SHORT = 4 << 10  # bytes: longer ones are packed anyhow, or a reader would unpack them with the chunk, needed or not
 
 Buffer = Union[bytes, bytearray, memoryview]
 

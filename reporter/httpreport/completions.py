@@ -2,7 +2,7 @@
 (connection, sequence).
 
 They are the same for all filters, so there may be far more of them than of calls: of those that no listed call wants
-nothing but the key is ever looked at, and they are thrown away as soon as they are so old that their calls, which may
+nothing but the key is decoded, and they are thrown away as soon as they are so old that their calls, which may
 come a little later in the file, must have come.
 """
 
