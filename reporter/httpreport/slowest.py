@@ -145,7 +145,9 @@ def _groups(report: Report, order: Places, traces: Sequence[Trace]) -> tuple[Map
         Group(printable(report.recording.meta.host), process, thread, role, _peer(address, port), traces[trace])
         for (process, thread, address), (role, port, trace) in zip(texts, values[6:].T.tolist())
     ]
-    return {group: number for number, group in enumerate(groups)}, numbers
+    number_of: dict[Group, int] = {}  # some have one text, though their stack traces differ in an address
+    numbers_of_groups = np.array([number_of.setdefault(group, len(number_of)) for group in groups], np.intp)
+    return number_of, numbers_of_groups[numbers]
 
 
 def _peer(address: bytes, port: int) -> str:

@@ -17,10 +17,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from pages import peer_of
-from recordings import MS, TEXT, Row, capture, process, stack
+from recordings import MS, PROCESS_START_NS, STARTED_NS, TEXT, Row, capture, process, stack
 from reports import digested, reported
 
-from httpcapture import Role
+from httpcapture import JitMap, Role
 from httpreport import slowest
 from httpreport.digest import Digest
 from httpreport.json_report import document as json_document
@@ -70,6 +70,19 @@ def json_calls(data: bytes) -> list[dict[str, Any]]:
 @given(st.lists(st.integers(0, (1 << 64) - 1)))
 def test_any_numbers_survive_a_column(values: list[int]) -> None:
     assert numbers(base64.b64encode(leb128(np.array(values, np.uint64)).tobytes()).decode()) == values
+
+
+def test_stack_traces_that_read_the_same_are_one_group() -> None:
+    code = b"7e0000000000-7e0000001000 rwxp 00000000 00:00 0 \n"
+    names = JitMap(12345, PROCESS_START_NS, STARTED_NS, 0, b"7e0000000000 1000 foo\n")
+    stacks = [stack(0x7E00_0000_0010, id=1), stack(0x7E00_0000_0020, id=2)]
+    rows = [Row(stack=1), Row(stack=2, sequence=1), Row(stack=1, sequence=2)]
+
+    digest = digested(reported(capture(rows, [process(code), names, *stacks])))
+
+    assert len(digest.slowest.groups) == 1
+    assert digest.slowest.calls["group"].tolist() == [0, 0, 0]
+    assert Digest().merge(digest).slowest.calls["group"].tolist() == [0, 0, 0]
 
 
 def test_every_call_is_there_with_its_duration_group_and_start() -> None:
