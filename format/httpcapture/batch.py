@@ -20,6 +20,7 @@ from .layout import StoredColumn, has_groups, stored_columns
 from .records import BatchColumns, CodedColumn, Layout
 
 MAX_ROWS_SIZE = 8 << 20  # bytes in all batches of a chunk, as rows
+BATCH_OVERHEAD, COLUMN_OVERHEAD = 1 << 10, 48  # bytes that the objects of a batch take, about
 
 
 class BatchReader:
@@ -103,7 +104,7 @@ class PackedColumns(BatchColumns):
 
     @property
     def packed_size(self) -> int:
-        return sum(map(len, self._batch.columns))
+        return sum(map(len, self._batch.columns)) + len(self._batch.columns) * COLUMN_OVERHEAD + BATCH_OVERHEAD
 
     def packed(self) -> PackedColumns:
         return PackedColumns(self._reader, self._batch, self._damaged)

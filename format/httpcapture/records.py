@@ -123,7 +123,7 @@ class BatchColumns(Mapping[str, memoryview]):
     @property
     @abstractmethod
     def packed_size(self) -> int:
-        """Bytes that they take in the file's chunk, and in memory until they are unpacked."""
+        """Bytes that they take in memory as long as nothing is unpacked."""
 
     @abstractmethod
     def packed(self) -> BatchColumns:

@@ -181,9 +181,10 @@ class Columns:
     def _as_wanted(self, name: str, parts: Sequence[Column]) -> Column:
         return _one(parts).astype(self._types[name][1], copy=False)
 
-    @property
+    @cached_property
     def _grouped(self) -> Set[str]:
-        return self._batches[0].columns.grouped if self._batches else frozenset()
+        """The columns of which there is one value a group."""
+        return self._batches[0].columns.grouped & self._types.keys() if self._batches else frozenset()
 
     @cached_property
     def _group_sizes(self) -> npt.NDArray[np.int64]:
@@ -217,7 +218,7 @@ def _sizes(columns: BatchColumns) -> npt.NDArray[np.uint32]:
 def _known_type(name: str, field: Field | None, wanted: np.dtype[np.void]) -> np.dtype[np.generic]:
     """The column type of a Field: u8 to u64 count bits, bytesN bytes."""
     unsigned = re.fullmatch(r"u(8|16|32|64)", field.type) if field else None
-    blob = re.fullmatch(r"bytes([0-9]+)", field.type) if field else None
+    blob = re.fullmatch(r"bytes([1-9][0-9]{0,3})", field.type, re.ASCII) if field else None
     if not field or not (unsigned or blob):
         raise ReportError(f"the capture has no field '{name}', which this httpreport needs: use a newer httpreport")
     if field.coding not in CODINGS:

@@ -10,17 +10,17 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import replace
 
 import numpy as np
 
 from httpcapture import Completions, Outcome
 
 from .calls import COMPLETION, LATEST_NS, Array, ByName, Integers
-from .columns import Columns, Types
+from .columns import Column, Columns, Places, Types
 from .numbering import UNKNOWN, Numbering, Numbers, words_of
 
 RECENT = 1 << 20  # completions whose calls may still come
+TOGETHER = 64  # batches that are short become one
 
 
 class Waiting:
@@ -28,8 +28,9 @@ class Waiting:
 
     def __init__(self) -> None:
         self._types: Types = {}
-        self._batches: deque[Completions] = deque()  # packed
-        self._rows = self._size = 0  # of them
+        self._parts: deque[Columns] = deque()
+        self._rows = self._size = 0  # of the parts
+        self._short: list[Completions] = []  # batches that are no part yet
         self._wanted: list[Columns] = []  # of those that are old
 
     @property
@@ -43,26 +44,28 @@ class Waiting:
     def add(self, batch: Completions, types: Types) -> None:
         """Raises CorruptRecord where a column is damaged."""
         self._types = types
-        Columns(types, [batch], batch.rows).unpack()
-        self._batches.append(replace(batch, columns=batch.columns.packed()))
-        self._rows += batch.rows
-        self._size += batch.columns.packed_size
+        part = Columns(types, [batch], batch.rows)
+        part.unpack()
+        if part.packed_size < batch.rows * COMPLETION.itemsize:
+            self._append(part.packed())
+        elif batch.rows:
+            self._short.append(batch)
+            if len(self._short) == TOGETHER:
+                self._gather()
 
     def forget(self, calls: ByName) -> None:
         """Those that are old and that none of these calls wants."""
-        old: list[Completions] = []
-        while self._rows - self._batches[0].rows >= RECENT:
-            old.append(self._batches.popleft())
+        old: list[Columns] = []
+        while self._rows - self._parts[0].rows >= RECENT:
+            old.append(self._parts.popleft())
             self._rows -= old[-1].rows
-            self._size -= old[-1].columns.packed_size
-        if not old:
-            return
-        completions = self._columns(old)
-        wanted, offered, distinct = _numbered_alike(calls, completions)
-        asked_for = np.zeros(distinct + 1, np.bool_)
-        asked_for[wanted] = True
-        asked_for[UNKNOWN] = False
-        self._wanted.append(completions.at(np.flatnonzero(asked_for[offered])))
+            self._size -= _size(old[-1])
+        if old:
+            wanted, offered, distinct = _numbered_alike(calls, _keys(old))
+            asked_for = np.zeros(distinct + 1, np.bool_)
+            asked_for[wanted] = True
+            asked_for[UNKNOWN] = False
+            self._wanted.append(_some(old, np.flatnonzero(asked_for[offered])))
 
     def join(self, calls: Array, *, all_known: bool) -> None:
         """Give calls (CALL) their t3, of several completions the latest. A call without one had t3 = t2; that is
@@ -71,28 +74,54 @@ class Waiting:
         calls["t3"] = calls["t2"]
         ended = (outcome == Outcome.EOF) | (outcome == Outcome.RESET) | (outcome == Outcome.CLOSED)
         calls["t3_known"] = ended | (all_known & (outcome == Outcome.ANSWERED))
-        for completions in (*self._wanted, self._columns(list(self._batches))):
-            if completions.rows and len(calls):
-                _join(calls, completions)
+        self._gather()
+        parts = [*self._wanted, *self._parts]
+        if parts and len(calls):
+            _join(calls, parts)
 
-    def _columns(self, batches: Sequence[Completions]) -> Columns:
-        return Columns(self._types, batches, sum(batch.rows for batch in batches))
+    def _append(self, part: Columns) -> None:
+        self._parts.append(part)
+        self._rows += part.rows
+        self._size += _size(part)
+
+    def _gather(self) -> None:
+        if self._short:
+            rows = sum(batch.rows for batch in self._short)
+            self._append(Columns(self._types, self._short, rows).at(np.arange(rows)))
+            self._short = []
 
 
-def _join(calls: Array, completions: Columns) -> None:
-    """Of completions that come later in the file."""
-    wanted, offered, distinct = _numbered_alike(calls, completions)
+def _size(part: Columns) -> int:
+    """Bytes in memory."""
+    return part.packed_size or part.rows * COMPLETION.itemsize
+
+
+def _keys(parts: Sequence[Columns]) -> dict[str, Column]:
+    return {name: np.concatenate([part.packed()[name] for part in parts]) for name in ("connection", "sequence")}
+
+
+def _some(parts: Sequence[Columns], places: Places) -> Columns:
+    """The rows at these places, which ascend, of at least one part."""
+    starts = np.cumsum([0, *(part.rows for part in parts)])
+    bounds = np.searchsorted(places, starts).tolist()
+    ranges = zip(parts, starts.tolist(), bounds, bounds[1:])
+    some = [part.packed().at(places[first:last] - start) for part, start, first, last in ranges if first < last]
+    return Columns.together(some or [parts[0].at(places)])
+
+
+def _join(calls: Array, parts: Sequence[Columns]) -> None:
+    wanted, offered, distinct = _numbered_alike(calls, _keys(parts))
     useful = np.flatnonzero(offered != UNKNOWN)
-    offered, completions = offered[useful], completions.at(useful)
-    by_end = np.argsort(completions["t3"], kind="stable")
+    completions = _some(parts, useful)
+    possible = np.flatnonzero(completions["t3"] <= LATEST_NS)
+    by_end = possible[np.argsort(completions["t3"][possible], kind="stable")]
     latest = np.full(distinct, UNKNOWN)
-    latest[offered[by_end]] = by_end
+    latest[offered[useful][by_end]] = by_end
     places = np.flatnonzero((wanted != UNKNOWN) & (calls["outcome"] == Outcome.ANSWERED))
     chosen = latest[wanted[places]]
     places, chosen = places[chosen != UNKNOWN], chosen[chosen != UNKNOWN]
-    t3 = completions["t3"][chosen]
-    possible = (t3 >= calls["t3"][places]) & (t3 <= LATEST_NS)
-    places, chosen = places[possible], chosen[possible]
+    later = completions["t3"][chosen] >= calls["t2"][places]
+    places, chosen = places[later], chosen[later]
     for name in ("t3", "sent", "received"):
         calls[name][places] = completions[name][chosen]
     calls["t3_known"][places] = True

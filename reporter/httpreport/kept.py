@@ -45,10 +45,12 @@ class Listed:
     def add(self, calls: Columns) -> None:
         part = _Part.of(calls, self._shortest_ns)
         self._parts.append(part)
-        if len(self._parts) % TOGETHER == 0:
-            self._parts[-TOGETHER:] = _together(self._parts[-TOGETHER:])
         self._count += len(part.places)
         self._size += part.nbytes
+        if len(self._parts) % TOGETHER == 0:
+            last = self._parts[-TOGETHER:]
+            self._parts[-TOGETHER:] = together = list(_together(last))
+            self._size += sum(part.nbytes for part in together) - sum(part.nbytes for part in last)
         if self._count > MAX_LISTED + MAX_LISTED // 2:
             self._leave_out()
 

@@ -42,7 +42,7 @@ from .sums import Latencies, PeerKey, StackKey, Summing, Sums
 from .there import There
 
 ROWS_AT_ONCE = 1 << 13  # calls that are filtered, and that are summed; their columns stay in a processor's cache
-PARTS_AT_ONCE = 64  # of what was filtered; fewer calls than completions.RECENT
+RECORDED_AT_ONCE = 1 << 19  # calls of which those kept are summed at the latest: far fewer than completions.RECENT
 MAX_HELD_BYTES = 4 << 30  # of all that is kept
 RECORD_OVERHEAD = 1 << 10  # bytes; more than a small record's objects take beside its bytes
 
@@ -144,7 +144,7 @@ class _Loader:
         self.meta = meta
         self.keep = keep
         self.held = 0
-        self.recorded = 0
+        self.recorded = self.summed = 0  # summed: of those recorded
         self.kept = 0
         self.impossible = 0
         self.waiting: list[Calls] = []  # batches of calls
@@ -260,23 +260,22 @@ class _Loader:
         places = np.flatnonzero(self.keep.mask(calls))
         if len(places) == calls.rows:
             calls.unpack()
-            self._keep(calls)
+            self.kept_parts.append(calls)
         elif len(places):
-            self._keep(calls.at(places))
+            self.kept_parts.append(calls.at(places))
         elif not self.kept:
             self.there.add(calls)
+        self.kept += len(places)
         self.recorded += calls.rows
         self.impossible += impossible
-        self._hold(0)
-
-    def _keep(self, calls: Columns) -> None:
-        self.kept += calls.rows
-        self.kept_parts.append(calls)
-        if len(self.kept_parts) == PARTS_AT_ONCE or sum(part.rows for part in self.kept_parts) >= ROWS_AT_ONCE:
+        kept = sum(part.rows for part in self.kept_parts)
+        if kept >= ROWS_AT_ONCE or self.recorded - self.summed >= RECORDED_AT_ONCE:
             self._sum()
+        self._hold(0)
 
     def _sum(self) -> None:
         """Sum and list those that wait for it."""
+        self.summed = self.recorded
         if self.kept_parts:
             kept = Columns.together(self.kept_parts)
             self.kept_parts = []

@@ -73,6 +73,15 @@ def test_completions_are_joined_as_a_dictionary_would(found: list[tuple[int, int
         assert (call.t3 - call.t2, call.sent, call.received) == joined
 
 
+def test_a_completion_whose_time_cannot_be_does_not_hide_another() -> None:
+    row = Row()
+    later = ((1 << 64) - 1 - STARTED_NS - row.duration_ns, 3, 3)
+
+    (call,) = loaded(capture([row], completions=[completion(row, MS, 1, 2), completion(row, *later)])).calls
+
+    assert (call["t3"] - call["t2"], call["sent"], call["received"]) == (MS, 1, 2)
+
+
 def test_completions_of_other_calls_change_nothing() -> None:
     others = [completion(Row(connection=2, sequence=n), MS, 1, 1) for n in range(3)]
 
@@ -132,6 +141,10 @@ def test_a_field_that_is_missing_or_too_wide_is_named() -> None:
         for field in COMPLETION_LAYOUT.fields
     ]
 
+    for odd in ("bytes0", "bytes016", "bytes99999999999999", "bytes16x"):
+        fields_of_call = [replace(field, type=odd) if field.name == "comm" else field for field in CALL_LAYOUT.fields]
+        with pytest.raises(ReportError, match=r"'comm'.*newer httpreport"):
+            types_of(Layout(CALL_LAYOUT.size, fields_of_call), RECORDED)
     with pytest.raises(ReportError, match=r"'outcome'.*newer httpreport"):
         loaded(capture(call_layout=missing))
     with pytest.raises(ReportError, match=r"'sequence' is u64.*newer httpreport"):

@@ -13,7 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from recordings import META, MS, STARTED_NS, Row, capture, completion, packed_address
 
-from httpcapture import Calls, End, Reader, Role, Writer
+from httpcapture import Calls, End, Layout, Reader, Role, Writer
+from httpcapture.batch import MAX_ROWS_SIZE
 from httpreport import completions, kept, recording
 from httpreport.calls import RECORDED
 from httpreport.columns import Columns, types_of
@@ -107,6 +108,21 @@ def test_the_sums_of_calls_in_groups_are_the_same(rows: list[Row]) -> None:
         assert sorted(found.calls.tolist()) == sorted(wanted.calls.tolist())
 
 
+def test_a_grouped_field_of_the_name_of_something_that_is_told_is_left_alone() -> None:
+    row = np.dtype([("kind", "<u8"), *((name, CALL_ROW[name]) for name in CALL_ROW.names or ())], align=True)
+    kinds, *others = layout(row).fields
+    rows = np.zeros(3, row)
+    rows["kind"], rows["response_head"] = 7, [b"HTTP/1.1 200 OK", b"\x16\x03\x03", b"HTTP/1.1 200 OK"]
+    stream = io.BytesIO()
+    writer = Writer(stream, replace(META, call_layout=Layout(row.itemsize, [replace(kinds, coding="group"), *others])))
+    writer.calls(rows.tobytes())
+    writer.flush()
+
+    there = load(Reader(io.BytesIO(stream.getvalue())), Nothing(["kinds"])).there
+
+    assert {kind: sums.calls for kind, sums in there.values()["kinds"].items()} == {"http": 2, "tls": 1}
+
+
 def test_batches_that_are_read_together_or_apart_are_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
     rows = [Row(duration_ns=n * MS, sequence=n, process=b"p%d" % (n % 7), stack=n % 5) for n in range(5000)]
     together = loaded(rows)
@@ -132,6 +148,25 @@ def test_beyond_the_limit_the_longest_calls_are_listed_and_all_are_summed(monkey
     assert found.calls["sequence"].tolist() == [row.sequence for row in longest]
     assert (found.calls["t3"] - found.calls["t2"]).tolist() == [MS] * 100
     assert (found.kept, sum(sums.calls for sums in found.by_stack.values())) == (5000, 5000)
+
+
+def test_completions_wait_for_the_few_calls_that_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert recording.RECORDED_AT_ONCE + 2 * MAX_ROWS_SIZE // META.call_layout.size < completions.RECENT
+    monkeypatch.setattr(completions, "RECENT", 60)
+    monkeypatch.setattr(completions, "TOGETHER", 2)
+    monkeypatch.setattr(recording, "RECORDED_AT_ONCE", 40)
+    monkeypatch.setattr(recording, "ROWS_AT_ONCE", 8)
+    stream = io.BytesIO()
+    writer = Writer(stream, META)
+    for number in range(100):
+        rows = [Row((300 if n == 0 else 3) * MS, connection=number, sequence=n) for n in range(10)]
+        writer.calls(b"".join(row.packed() for row in rows))
+        writer.completions(b"".join(completion(row, 7 * MS, 1, 2) for row in rows))
+        writer.flush()
+
+    calls = load(Reader(io.BytesIO(stream.getvalue())), Selection(300 * MS)).calls
+
+    assert (calls["t3"] - calls["t2"]).tolist() == [7 * MS] * 100
 
 
 @pytest.mark.parametrize("most", [7, 200])
@@ -178,7 +213,7 @@ def test_few_or_many_calls_of_several_batches_are_kept(
     milliseconds: int, coding: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(recording, "ROWS_AT_ONCE", 4000)
-    monkeypatch.setattr(recording, "PARTS_AT_ONCE", 2)
+    monkeypatch.setattr(recording, "RECORDED_AT_ONCE", 8000)
     rows = [Row((n * 7919 % 5000) * MS, connection=n // 400, sequence=n, pid=n, sent=7 * n) for n in range(20_000)]
     coded = [replace(field, coding=field.coding or coding * (field.type == "u64")) for field in META.call_layout.fields]
     call_layout = replace(META.call_layout, fields=coded)
