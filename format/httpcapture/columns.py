@@ -25,7 +25,7 @@ SIZES_WIDTH = 4  # bytes of the number that says how many rows a group has
 APART = 64 << 10  # bytes of rows: in smaller batches columns are packed better together, by the chunk's own frame
 ROWS_A_GROUP = 2  # the same in batches with fewer rows a group: much stands in several of their columns
 LITTLE = 64  # bytes: and short columns of which a frame of their own would leave no more
-SHORT = 4 << 10  # bytes: longer ones are packed anyhow, or a reader would unpack them with the chunk, needed or not
+SHORT = 16 << 10  # bytes: longer ones are packed anyhow, or a reader would unpack them with the chunk, needed or not
 
 Buffer = Union[bytes, bytearray, memoryview]
 

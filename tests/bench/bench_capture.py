@@ -220,8 +220,9 @@ def count_calls(capture: bytes) -> int:
     for record in Reader(io.BytesIO(capture)):
         if isinstance(record, Calls):
             count += record.rows
-            for name in record.columns:
-                decode(record.columns.coded(name), CALL_ROW[name])
+            columns = {column.fields: column for column in map(record.columns.coded, record.columns)}  # some share one
+            for fields, column in columns.items():
+                decode(column, CALL_ROW[fields[0]])
     return count
 
 

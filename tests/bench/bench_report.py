@@ -78,8 +78,9 @@ def unpack(capture: str, names: Sequence[str]) -> int:
         for record in reader:
             if isinstance(record, Calls):
                 calls += record.rows
-                for name in names:
-                    decode(record.columns.coded(name), CALL_ROW[name])
+                columns = {column.fields: column for column in map(record.columns.coded, names)}  # some share one
+                for fields, column in columns.items():
+                    decode(column, CALL_ROW[fields[0]])
     return calls
 
 
