@@ -7,7 +7,7 @@ A batch is about a thousand calls, too few to be worth numpy's cost of a call, s
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import replace
 from functools import cached_property
 from typing import Any, Union
@@ -105,17 +105,12 @@ class Columns:
         those of the batches that they are in are unpacked."""
         taken = Columns(self._types, (), len(places))
         few = len(places) * FEW < self.rows
-        starts = np.cumsum([0, *(batch.rows for batch in self._batches)])
-        bounds = np.searchsorted(places, starts).tolist()
-        pieces = [
-            _Piece(batch.columns, places[first:last] - start)
-            for batch, start, first, last in zip(self._batches, starts.tolist(), bounds, bounds[1:])
-            if first < last
-        ]
+        shares = shared(places, [batch.rows for batch in self._batches]) if few else ()
+        pieces = [_Piece(self._batches[number].columns, its_places) for number, _, its_places in shares]
         for name, (recorded, wanted) in self._types.items():
             if not taken.rows:
                 taken._columns[name] = np.zeros(0, wanted)
-            elif few and pieces and name not in self._columns:
+            elif pieces and name not in self._columns:
                 parts = [piece.values(name, recorded) for piece in pieces]
                 taken._columns[name] = _one(parts).astype(wanted, copy=False)
             else:
@@ -205,6 +200,16 @@ class _Piece:
     def _groups(self) -> Places:
         """That the rows are in."""
         return np.searchsorted(np.cumsum(_sizes(self._columns)), self._places, "right")
+
+
+def shared(places: Places, sizes: Sequence[int]) -> Iterator[tuple[int, slice, Places]]:
+    """Which of the places, which ascend, are in which of several parts of these sizes: for each part with any its
+    number, which of the places they are, and where in the part."""
+    starts = np.cumsum([0, *sizes])
+    bounds = np.searchsorted(places, starts).tolist()
+    for number, (start, first, last) in enumerate(zip(starts.tolist(), bounds, bounds[1:])):
+        if first < last:
+            yield number, slice(first, last), places[first:last] - start
 
 
 def _one(parts: Sequence[Column]) -> Column:

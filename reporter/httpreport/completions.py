@@ -16,7 +16,7 @@ import numpy as np
 from httpcapture import Completions, Outcome
 
 from .calls import COMPLETION, LATEST_NS, Array, ByName, Integers
-from .columns import Column, Columns, Places, Types
+from .columns import Column, Columns, Places, Types, shared
 from .numbering import UNKNOWN, Numbering, Numbers, words_of
 
 RECENT = 1 << 20  # completions whose calls may still come
@@ -102,10 +102,8 @@ def _keys(parts: Sequence[Columns]) -> dict[str, Column]:
 
 def _some(parts: Sequence[Columns], places: Places) -> Columns:
     """The rows at these places, which ascend, of at least one part."""
-    starts = np.cumsum([0, *(part.rows for part in parts)])
-    bounds = np.searchsorted(places, starts).tolist()
-    ranges = zip(parts, starts.tolist(), bounds, bounds[1:])
-    some = [part.packed().at(places[first:last] - start) for part, start, first, last in ranges if first < last]
+    shares = shared(places, [part.rows for part in parts])
+    some = [parts[number].packed().at(its_places) for number, _, its_places in shares]
     return Columns.together(some or [parts[0].at(places)])
 
 

@@ -16,7 +16,7 @@ import numpy.typing as npt
 from httpcapture import Completions
 
 from .calls import CALL, RECORDED, Array, Integers, duration_ns
-from .columns import Column, Columns, Places, Types
+from .columns import Column, Columns, Places, Types, shared
 from .completions import Waiting
 
 MAX_LISTED = 2_000_000  # calls; for a time up to half more
@@ -96,11 +96,8 @@ class Listed:
     def some_rows(self, places: Places, *, all_known: bool) -> Array:
         """As `rows`, but only those at these places, which ascend."""
         rows = np.empty(len(places), CALL)
-        starts = np.cumsum([0, *(len(part.places) for part in self._parts)])
-        bounds = np.searchsorted(places, starts).tolist()
-        for part, start, first, last in zip(self._parts, starts.tolist(), bounds, bounds[1:]):
-            if first < last:
-                part.rows(places[first:last] - start).fill(rows[first:last])
+        for number, those, its_places in shared(places, [len(part.places) for part in self._parts]):
+            self._parts[number].rows(its_places).fill(rows[those])
         self._complete(rows, all_known=all_known)
         return rows
 

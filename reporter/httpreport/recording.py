@@ -30,6 +30,7 @@ from httpcapture import (
     Record,
     Section,
     Stack,
+    StackStatus,
 )
 
 from .calls import COMPLETION, RECORDED, Array, ByName
@@ -112,6 +113,11 @@ class Recording:
     def some_calls(self, places: Places) -> Array:
         """Of `calls` those at these places, which ascend; the others stay packed."""
         return self.listed.some_rows(places, all_known=self._all_known)
+
+    @cached_property
+    def received(self) -> Places:
+        """The listed calls of which a stack of the receiving side was asked for."""
+        return np.flatnonzero(self.listed.values("receive_stack_status") != StackStatus.NOT_TAKEN)
 
     @property
     def _all_known(self) -> bool:

@@ -52,7 +52,7 @@ class Report:
         """For each of the listed calls the place of the stack trace of its receiving side where that, or the thread,
         is another one, else NO_TRACE."""
         listed, places = self.recording.listed, np.full(len(self.recording.listed), NO_TRACE)
-        taken = _received(self.recording)
+        taken = self.recording.received
         if len(taken):
             places[taken] = _stacks_of(self.recording, "receive_stack", taken).places(self.trace_of_stack)
             places[(places == self.trace_of) & (listed.values("receive_tid") == listed.values("tid"))] = NO_TRACE
@@ -113,12 +113,10 @@ class Naming:
 def make_report(recording: Recording, selection: Selection, find_binary: FindBinary) -> Report:
     """Name every distinct stack of the kept calls."""
     symbolizer = Symbolizer(recording, find_binary)
-    received = _stacks_of(recording, "receive_stack", _received(recording))
+    received = _stacks_of(recording, "receive_stack", recording.received).distinct if len(recording.received) else []
     keys = {(key.stack_status, key.stack) for key in recording.by_stack}
     places: dict[StackTrace, int] = {}  # equal stack traces are one
-    place_of = {
-        key: places.setdefault(_trace(symbolizer, *key), len(places)) for key in sorted(keys.union(received.distinct))
-    }
+    place_of = {key: places.setdefault(_trace(symbolizer, *key), len(places)) for key in sorted(keys.union(received))}
     trace_of_key = {key: place_of[key.stack_status, key.stack] for key in recording.by_stack}
     said = cautions(recording, selection)
     return Report(recording, selection, said, list(places), place_of, trace_of_key)
@@ -141,11 +139,6 @@ class _Stacks:
     def places(self, place_of: Mapping[tuple[int, int], int]) -> npt.NDArray[np.intp]:
         """For each call the place of its stack trace."""
         return np.array([place_of[key] for key in self.distinct], np.intp)[self.of_call]
-
-
-def _received(recording: Recording) -> npt.NDArray[np.intp]:
-    """The listed calls of which a stack of the receiving side was asked for."""
-    return np.flatnonzero(recording.listed.values("receive_stack_status") != StackStatus.NOT_TAKEN)
 
 
 def _stacks_of(recording: Recording, side: str, calls: npt.NDArray[np.intp] | None = None) -> _Stacks:
