@@ -69,7 +69,11 @@ def kept_by_the_kernel(pid: int) -> int:
     """Bytes of all maps of a recorder (bpf_map_show_fdinfo)."""
     maps = {}  # by id, since a map has several descriptors
     for path in Path(f"/proc/{pid}/fdinfo").iterdir():
-        fields = dict(line.split(":\t", 1) for line in path.read_text().splitlines() if ":\t" in line)
+        try:
+            text = path.read_text()
+        except FileNotFoundError:  # closed since: a module, a part; a recorder keeps its maps
+            continue
+        fields = dict(line.split(":\t", 1) for line in text.splitlines() if ":\t" in line)
         if "map_type" in fields:
             is_ring = int(fields["map_type"]) == RING_BUFFER  # its pages are counted from 6.4 on only
             maps[fields["map_id"]] = int(fields["max_entries" if is_ring else "memlock"])
