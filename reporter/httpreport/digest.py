@@ -26,7 +26,7 @@ from .exports import table
 from .json_report import document
 from .recording import Recording, load
 from .report import Naming, Report, make_report, naming
-from .runs import Facts, Run, runs_of
+from .runs import Facts, Run, recording_of, runs_of
 from .samples import HostStack, Sample, places, samples
 from .selection import Filters, Selection
 from .slowest import Slowest, slowest_of
@@ -163,7 +163,7 @@ def digest_of(report: Report, path: str, *, slowest: bool = False) -> Digest:
         host=host,
         system=f"Linux {printable(meta.kernel)} {printable(meta.arch)}",
         tool=printable(meta.tool),
-        run=(host, printable(meta.boot_id), printable(meta.run)) if meta.run else (host, printable(path)),
+        run=recording_of(meta, path),
         part=meta.part,
         goes_on=goes_on(recording),
         started=moment(meta, meta.started_monotonic_ns),

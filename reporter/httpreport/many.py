@@ -11,16 +11,19 @@ import json
 import multiprocessing
 import os
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
-from dataclasses import dataclass
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Callable
 
+from httpcapture import CaptureError, Meta, open_capture
+
 from .digest import CallByCall, Digest, Request, digest
 from .errors import ReportError
+from .runs import recording_of
 from .spool import merged
 from .summary import kept, origins, warnings
 from .text import MEANING
@@ -86,7 +89,8 @@ def digest_all(spools: Spools, request: Request, jobs: int, *, done: Callable[[s
 
 
 def _digests(spools: Spools, request: Request, jobs: int) -> Iterator[tuple[str, Digest]]:
-    work = [(path, request, spools.of(place)) for place, path in enumerate(spools.captures)]
+    requests = _requests(spools.captures, request)
+    work = [(path, requests[path], spools.of(place)) for place, path in enumerate(spools.captures)]
     if jobs == 1 or len(work) == 1:
         yield from ((arguments[0], digest(*arguments)) for arguments in work)
         return
@@ -96,6 +100,25 @@ def _digests(spools: Spools, request: Request, jobs: int) -> Iterator[tuple[str,
         for future in as_completed(waiting):
             yield waiting.pop(future), future.result()
             del future
+
+
+def _requests(paths: Sequence[str], request: Request) -> Mapping[str, Request]:
+    """By path: --since and --until count from the first part of a recording that is here, in all of them."""
+    if not (request.filters.since or request.filters.until):
+        return dict.fromkeys(paths, request)
+    last_to_first = sorted(metas_of(paths).items(), key=lambda item: -item[1].part)
+    firsts = {recording_of(meta, path): meta for path, meta in last_to_first}
+    of_parts = {path: request.filters.fixed(firsts[recording_of(meta, path)]) for path, meta in last_to_first}
+    return {path: replace(request, filters=of_parts.get(path, request.filters)) for path in paths}
+
+
+def metas_of(paths: Sequence[str]) -> dict[str, Meta]:
+    """Those of the captures that can be read, by path; why others cannot is said when they are read."""
+    metas = {}
+    for path in filter(os.path.isfile, paths):  # a pipe can be read once only
+        with suppress(OSError, CaptureError), open_capture(path) as reader:
+            metas[path] = reader.meta
+    return metas
 
 
 @contextmanager

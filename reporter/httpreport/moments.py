@@ -1,14 +1,14 @@
 """A `Moment` is a time on the command line: on the wall clock, or from a capture's start.
 
-+30s  +5m  +1.5h  +250ms      from the start of the capture
++30s  +5m  +1.5h  +250ms      from the start of the capture, of parts of a recording from that of the first
 2026-11-22T19:06:48           wall clock, in UTC unless a zone is given (Z, +01:00); seconds may have a fraction
-19:06:48                      the same on the day on which the capture began, in UTC; 19:06 too
+19:06:48                      the same on the day of that start, in UTC; 19:06 too
 """
 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta, timezone
 
 from httpcapture import Meta
@@ -34,6 +34,10 @@ class Moment:
             return meta.started_monotonic_ns + self.ns
         midnight = meta.started_realtime_ns // _DAY_NS * _DAY_NS if self.since == "midnight" else 0
         return midnight + self.ns - meta.started_realtime_ns + meta.started_monotonic_ns
+
+    def fixed(self, meta: Meta) -> Moment:
+        """The same moment since 1970: for other parts of the recording of which the capture is the first."""
+        return replace(self, ns=self.on(meta) - meta.started_monotonic_ns + meta.started_realtime_ns, since="epoch")
 
 
 def parse(text: str) -> Moment:

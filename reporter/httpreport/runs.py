@@ -12,7 +12,10 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
+from httpcapture import Meta
+
 from .cautions import Cause, Caution, beyond, numbered, to_the_second
+from .clean import printable
 from .losses import losses
 
 
@@ -24,7 +27,7 @@ class Facts:
     host: str
     system: str
     tool: str
-    run: tuple[str, ...]  # what is the same in all parts of a recording
+    run: tuple[str, ...]  # that of recording_of
     part: int
     goes_on: bool  # in another part
     started: str  # ISO 8601, UTC
@@ -43,6 +46,12 @@ class Facts:
     floor_ns: int  # every call of at least this duration was recorded and asked for
     names: tuple[str, ...]  # -p of the report, else the recorder's; empty: all processes
     length_ns: int | None  # of the recording, as far as it was asked for; None where its end is missing
+
+
+def recording_of(meta: Meta, path: str) -> tuple[str, ...]:
+    """What is the same in all parts of a recording, and in no other. All texts are safe to print."""
+    host = printable(meta.host)
+    return (host, printable(meta.boot_id), printable(meta.run)) if meta.run else (host, printable(path))
 
 
 @dataclass(frozen=True)

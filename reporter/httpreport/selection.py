@@ -11,7 +11,7 @@ import fnmatch
 import os
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from ipaddress import ip_address
 from typing import Any
 
@@ -67,6 +67,11 @@ class Filters:
     outcomes: tuple[Outcome, ...] = ()
     since: Moment | None = None  # calls that began then or later
     until: Moment | None = None  # calls that began before
+
+    def fixed(self, meta: Meta) -> Filters:
+        """With times that mean the same in all parts of the recording of which the capture is the first."""
+        since, until = (moment and moment.fixed(meta) for moment in (self.since, self.until))
+        return replace(self, since=since, until=until)
 
     def __str__(self) -> str:
         numbers: Iterable[tuple[str, tuple[Any, ...]]] = (("pid", self.pids), ("peer", self.peers))

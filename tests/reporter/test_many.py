@@ -160,10 +160,11 @@ def rotated(tmp_path: Path) -> Path:
     folder = tmp_path / "rotated"
     folder.mkdir()
     for number in range(1, 5):
-        began, rows = STARTED_NS + (number - 1) * HOUR_NS, [Row(duration_ns=(100 * number + n) * MS) for n in range(3)]
+        after = (number - 1) * HOUR_NS
+        began, rows = STARTED_NS + after, [Row(start_ns=after, duration_ns=(100 * number + n) * MS) for n in range(3)]
         lost = {"call_ring_full": number} if number % 2 == 0 else {}
         end = End(began + HOUR_NS, "rotated" if number < 4 else "SIGINT", True, 3, 3, 0, lost)
-        realtime = 1_700_000_000 * 10**9 + (number - 1) * HOUR_NS
+        realtime = 1_700_000_000 * 10**9 + after
         times: dict[str, Any] = {"started_monotonic_ns": began, "started_realtime_ns": realtime}
         records: list[Record] = [process(), stack(TEXT), Lost(began + 60 * 1000 * MS, lost)]
         data = capture(rows, records, end=end, run="4f", part=number, **times)
@@ -240,6 +241,32 @@ def test_what_all_parts_warn_of_is_said_once(rotated: Path) -> None:
     ]
     assert not [line for line in said_of_options(rotated, "-t", "300") if "no call passes" in line]
     assert len([line for line in said_of_options(rotated, "-t", "3000") if "no call passes" in line]) == 4
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        (["--since", "+1h"], 9),
+        (["--since", "+30m", "--until", "+90m"], 3),
+        (["--until", "+1s"], 3),
+        (["--since", "23:00"], 9),  # of the day before: the third part began at 00:13:20
+        (["--until", "23:59"], 6),
+        (["--since", "2023-11-15T00:00"], 6),
+    ],
+)
+def test_a_time_counts_from_the_first_part_of_a_recording(rotated: Path, options: list[str], expected: int) -> None:
+    """The parts begin at 22:13:20 and each an hour later, with all their calls."""
+    summary = run(rotated, *options, "--csv", rotated.parent / "run.csv").stdout
+    assert f"web-1: {expected} of 12 calls kept" in summary
+
+
+def test_a_time_counts_from_the_first_part_that_is_here_and_from_each_recording(rotated: Path, fleet: Path) -> None:
+    (rotated / "run.00001.cap").unlink()
+    until = ["--until", "+1s"]
+    assert "web-1: 3 of 9 calls kept" in run(rotated, *until, "--csv", rotated.parent / "run.csv").stdout
+    summary = run(rotated, fleet, *until, "--csv", rotated.parent / "both.csv").stdout
+    assert "web-1: 9 of 15 calls kept" in summary
+    assert "web-2: 3 of 3 calls kept" in summary
 
 
 def test_recordings_of_one_host_are_told_apart(rotated: Path, fleet: Path) -> None:

@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterator, Sequence
-from contextlib import suppress
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Callable
-
-from httpcapture import CaptureError, open_capture
 
 from .. import many
 from ..digest import Digest, Request
@@ -28,16 +24,9 @@ def read_both(
     if "-" in (*before, *after):
         raise ReportError("standard input cannot be compared: write it to a file")
     if request.milliseconds is None:
-        largest = max(_thresholds_ns((*before, *after)), default=0)
+        largest = max((meta.threshold_ns for meta in many.metas_of((*before, *after)).values()), default=0)
         request = replace(request, milliseconds=largest / 1e6)
     return compare(*(_read(paths, request, jobs, done) for paths in (before, after)))
-
-
-def _thresholds_ns(paths: Sequence[str]) -> Iterator[int]:
-    """Those of the captures that can be read; why others cannot is said when they are read."""
-    for path in filter(os.path.isfile, paths):  # a pipe can be read once only
-        with suppress(OSError, CaptureError), open_capture(path) as reader:
-            yield reader.meta.threshold_ns
 
 
 def _read(paths: Sequence[str], request: Request, jobs: int, done: Callable[[str], None]) -> Digest:
