@@ -44,9 +44,11 @@ from .records import (
     Stack,
     StackStatus,
 )
+from .stacks import ALL_IDS, Stacks
 from .writer import RING_HEADER, Writer
 
 __all__ = [
+    "ALL_IDS",
     "CODINGS",
     "DELTA",
     "MAX_FRAMES",
@@ -88,6 +90,7 @@ __all__ = [
     "Section",
     "Stack",
     "StackStatus",
+    "Stacks",
     "UnsupportedVersion",
     "Writer",
     "open_capture",

@@ -15,7 +15,7 @@ import zstandard
 from . import codings
 from .columns import SIZES_WIDTH, Batch
 from .errors import Malformed
-from .frames import MAX_CONTENT
+from .frames import decompressor
 from .layout import StoredColumn, has_groups, stored_columns
 from .records import BatchColumns, CodedColumn, Layout
 
@@ -33,7 +33,7 @@ class BatchReader:
         self.count = self.first + len(stored)
         self.stored = {name: column for column in stored if column.width for name in column.fields}
         self.grouped = frozenset(name for name, column in self.stored.items() if column.of_groups)
-        self._decompressor = zstandard.ZstdDecompressor(max_window_size=MAX_CONTENT)
+        self._decompressor = decompressor()
 
     def columns(self, batch: Batch, damaged: Callable[[str], Exception]) -> PackedColumns:
         """Raises Malformed; what is found later is raised as the exception that `damaged` makes of a reason."""

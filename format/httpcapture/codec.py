@@ -9,9 +9,9 @@ byte each in the file and 64 in memory.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+import io
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import islice
 from typing import Any, Callable, Generic, Protocol, TypeVar
 
 import msgpack
@@ -21,6 +21,7 @@ from .errors import Malformed
 T = TypeVar("T")
 
 _MAX_LENGTH = 1 << 16  # elements of an array or map that msgpack may build at all; types have lower limits
+_PIECE = 64 << 10  # bytes that msgpack copies at once: they stay in the processor's cache
 _CONTAINERS = frozenset([*range(0x80, 0xA0), *range(0xDC, 0xE0)])  # first bytes of maps and arrays
 
 
@@ -32,6 +33,8 @@ class Source:
     def __init__(self, content: bytes) -> None:
         self._content = content
         self._unpacker = msgpack.Unpacker(
+            io.BytesIO(content),
+            read_size=min(len(content), _PIECE),
             max_buffer_size=len(content),
             max_str_len=len(content),
             max_bin_len=len(content),
@@ -39,7 +42,6 @@ class Source:
             max_map_len=_MAX_LENGTH,
             max_ext_len=len(content),
         )
-        self._unpacker.feed(content)
 
     def array(self) -> int:
         """The number of elements of the array that comes next; they follow as objects of their own."""
@@ -51,13 +53,15 @@ class Source:
 
     def scalar(self) -> object:
         """The next object, which is no array and no map."""
-        if not self.at_end() and self._content[self._unpacker.tell()] in _CONTAINERS:
+        at = self._unpacker.tell()
+        if at < len(self._content) and self._content[at] in _CONTAINERS:
             raise Malformed("an array or map where a single value belongs")
         return self._next(self._unpacker.unpack)
 
-    def skip(self) -> None:
-        """Steps over the next object, whatever it is."""
-        self._next(self._unpacker.skip)
+    def skip(self, count: int) -> None:
+        """Steps over the next objects, whatever they are."""
+        skip = self._unpacker.skip
+        self._next(lambda: [skip() for _ in range(count)])
 
     def at_end(self) -> bool:
         return bool(self._unpacker.tell() >= len(self._content))
@@ -209,13 +213,13 @@ class Struct(Generic[T]):
         fields = dataclasses.fields(cls)  # type: ignore[arg-type]  # T is always one of our dataclasses
         if list(codecs) != [field.name for field in fields]:
             raise TypeError(f"the codec of {cls.__name__} must name its fields in their order")
-        self.cls, self.fields = cls, codecs
+        self.cls, self.fields, self._codecs = cls, codecs, tuple(codecs.items())
         self.required = sum(
             field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING for field in fields
         )
 
     def pack(self, value: T) -> object:
-        return [self._pack_field(value, name, codec) for name, codec in self.fields.items()]
+        return [self._pack_field(value, name, codec) for name, codec in self._codecs]
 
     def _pack_field(self, value: T, name: str, codec: Codec[Any]) -> object:
         try:
@@ -224,18 +228,35 @@ class Struct(Generic[T]):
             raise ValueError(f"{self.cls.__name__}.{name}: {error}") from None
 
     def read(self, source: Source) -> T:
+        return self._read_rest(source, self._read_length(source), [])
+
+    def read_wanted(self, source: Source, wanted: Container[Any]) -> tuple[Any, T | None]:
+        """The first field of the value that comes next, and the value if that field is wanted; else the rest is stepped
+        over.
+        """
+        length, first = self._read_length(source), self._read_field(source, *self._codecs[0])
+        if first in wanted:
+            return first, self._read_rest(source, length, [first])
+        source.skip(length - 1)
+        return first, None
+
+    def _read_length(self, source: Source) -> int:
         length = source.array()
         if length < self.required:
             raise Malformed(f"{self.cls.__name__}: {length} fields, {self.required} are required")
-        values = {}
-        for name, codec in islice(self.fields.items(), length):
-            try:
-                values[name] = codec.read(source)
-            except Malformed as error:
-                raise Malformed(f"{self.cls.__name__}.{name}: {error}") from None
-        for _ in range(length - len(values)):
-            source.skip()
-        return self.cls(**values)
+        return length
+
+    def _read_rest(self, source: Source, length: int, values: list[Any]) -> T:
+        """The value whose first fields have these values."""
+        values += [self._read_field(source, *codec) for codec in self._codecs[len(values) : length]]
+        source.skip(length - len(values))
+        return self.cls(*values)
+
+    def _read_field(self, source: Source, name: str, codec: Codec[Any]) -> Any:
+        try:
+            return codec.read(source)
+        except Malformed as error:
+            raise Malformed(f"{self.cls.__name__}.{name}: {error}") from None
 
 
 def packed(values: list[object]) -> bytes:

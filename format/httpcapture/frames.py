@@ -60,17 +60,23 @@ def compressor(level: int, *, checksum: bool = True) -> zstandard.ZstdCompressor
     return zstandard.ZstdCompressor(level=level, write_checksum=checksum, write_content_size=True)
 
 
+def decompressor() -> zstandard.ZstdDecompressor:
+    """Decompresses frames whose sizes were checked."""
+    return zstandard.ZstdDecompressor(max_window_size=MAX_CONTENT)
+
+
 class FrameReader:
     """The chunks of `stream`, one after the other; frames that zstd skips are stepped over.
 
     `start` is the offset of the frame that was read last or is being read, `position` the number of bytes
-    read.
+    read, `frame` the chunk that was read last, still compressed.
     """
 
     def __init__(self, stream: BinaryIO) -> None:
         self._stream = stream
-        self._decompressor = zstandard.ZstdDecompressor(max_window_size=MAX_CONTENT)
+        self._decompressor = decompressor()
         self.start = self.position = 0
+        self.frame = b""
 
     def __iter__(self) -> Iterator[bytes]:
         """Yields contents until the stream ends between two frames; raises CutOff and Malformed otherwise."""
@@ -98,8 +104,8 @@ class FrameReader:
 
     def _content(self, magic: bytes) -> bytes:
         try:
-            frame, size = self._zstd_frame(magic)
-            content = self._decompressor.decompress(frame)
+            self.frame, size = self._zstd_frame(magic)
+            content = self._decompressor.decompress(self.frame)
         except zstandard.ZstdError as error:
             raise Malformed(f"zstd: {error}") from None
         if len(content) != size:

@@ -12,7 +12,7 @@ import os
 from collections.abc import Iterator
 from functools import partial
 from types import TracebackType
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, Union
 
 from . import chunks
 from .batch import MAX_ROWS_SIZE, BatchReader
@@ -22,13 +22,13 @@ from .errors import CorruptRecord, Malformed
 from .frames import CutOff, FrameReader
 from .header import read_header
 from .records import Calls, Completions, End, Meta, Record
+from .stacks import Stacks
 
 _CODECS: dict[int, Codec[Any]] = {
     Kind.MODULE: chunks.MODULE,
     Kind.SECTION: chunks.SECTION,
     Kind.PROCESS: chunks.PROCESS,
     Kind.JIT_MAP: chunks.JIT_MAP,
-    Kind.STACKS: chunks.STACK,
     Kind.LOST: chunks.LOST,
     Kind.END: chunks.END,
 }
@@ -67,6 +67,14 @@ class Reader:
         self._records = self._read_records()
 
     def __iter__(self) -> Iterator[Record]:
+        for record in self._records:
+            if isinstance(record, Stacks):
+                yield from record
+            else:
+                yield record
+
+    def packed(self) -> Iterator[Union[Record, Stacks]]:
+        """The same for who wants few of the stacks: those of a chunk together, and still packed."""
         return self._records
 
     def __enter__(self) -> Reader:
@@ -92,7 +100,7 @@ class Reader:
         except Malformed as error:
             raise self._damaged(str(error)) from None
 
-    def _read_records(self) -> Iterator[Record]:
+    def _read_records(self) -> Iterator[Union[Record, Stacks]]:
         yield self.meta
         ended = False
         try:
@@ -112,13 +120,16 @@ class Reader:
             raise self._damaged(str(error)) from None
         self.cut_off = None if ended else missing
 
-    def _decode(self, content: bytes) -> Iterator[Record]:
+    def _decode(self, content: bytes) -> Iterator[Union[Record, Stacks]]:
         source = Source(content)
         head = chunks.HEAD.read(source)
         if head.kind == Kind.META:
             raise Malformed("a second META")
         if head.kind not in _KINDS:
             return  # a kind of a later minor version
+        if head.kind == Kind.STACKS:
+            yield Stacks(self._frames.frame, partial(CorruptRecord, self.name, self._frames.start))
+            return
         records = self._batches(head.kind, source) if head.kind in self._batch_readers else None
         for _ in range(head.count):
             yield next(records) if records else _CODECS[head.kind].read(source)

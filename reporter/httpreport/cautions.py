@@ -59,13 +59,15 @@ def lacking(recording: Recording) -> list[Caution]:
         *_cut_off(recording),
         *(Caution(Cause.LOST, line) for line in losses(recording.lost, times_of_losses(recording))),
         *_impossible(recording),
+        *_damaged_stacks(recording),
     ]
 
 
 def incomplete(recording: Recording) -> bool:
     """Whether something was lost or cut off: what --strict refuses."""
     unclean = recording.end is None or not recording.end.clean
-    return unclean or recording.cut_off is not None or bool(recording.impossible) or any(recording.lost.values())
+    damaged = recording.cut_off is not None or recording.stacks.damage is not None or bool(recording.impossible)
+    return unclean or damaged or any(recording.lost.values())
 
 
 def _cut_off(recording: Recording) -> list[Caution]:
@@ -121,6 +123,13 @@ def _impossible(recording: Recording) -> list[Caution]:
     if not recording.impossible:
         return []
     text = f"calls that end before they begin: {recording.impossible:,} (damage): they are shown with 0 ms"
+    return [Caution(Cause.DAMAGE, text)]
+
+
+def _damaged_stacks(recording: Recording) -> list[Caution]:
+    if recording.stacks.damage is None:
+        return []
+    text = f"stacks that cannot be read ({printable(recording.stacks.damage)}): some calls have no stack trace"
     return [Caution(Cause.DAMAGE, text)]
 
 

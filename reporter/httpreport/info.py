@@ -73,9 +73,8 @@ def _facts(recording: Recording) -> Iterator[tuple[str, str]]:
 
 
 def _stacks(recording: Recording) -> str:
-    stacks = recording.stacks.values()
-    copies = sum(1 for stack in stacks if stack.memory)
-    return f"{len(stacks):,}, of them with a copy of the stack: {copies:,}"
+    copies = [bool(stack.memory) for stack in recording.stacks]
+    return f"{len(copies):,}, of them with a copy of the stack: {sum(copies):,}"
 
 
 def _module(module: Module, wholes: Wholes, binaries: Binaries) -> str:

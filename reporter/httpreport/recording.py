@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Protocol
 
@@ -29,7 +29,7 @@ from httpcapture import (
     Reader,
     Record,
     Section,
-    Stack,
+    Stacks,
     StackStatus,
 )
 
@@ -39,6 +39,7 @@ from .columns import Columns, Places, Types, types_of
 from .errors import ReportError
 from .kept import Listed
 from .losses import completions_lost
+from .stacks import RecordedStacks
 from .sums import Latencies, PeerKey, StackKey, Summing, Sums
 from .there import There
 
@@ -94,7 +95,7 @@ class Recording:
     kept: int  # of them, those that the filter keeps
     impossible: int  # calls whose times cannot be; their duration is set to 0
     there: There  # what calls there are, only where none is kept
-    stacks: Mapping[int, Stack]  # by id, in the order of the file
+    stacks: RecordedStacks
     processes: Mapping[ProcessKey, Sequence[Process]]
     modules: Mapping[int, Module]  # by id
     carried: Mapping[int, Wholes]  # what the capture holds of a module, by its id
@@ -134,7 +135,7 @@ def load(reader: Reader, keep: Filter) -> Recording:
     damage = None
     try:
         try:
-            for record in reader:
+            for record in reader.packed():
                 loader.add(record)
         finally:
             loader.add_waiting()
@@ -159,12 +160,11 @@ class _Loader:
         self.listed = Listed()
         self.summing = Summing()
         self.there = There(keep.asked)  # filled as long as nothing is kept
-        self.stacks: dict[int, Stack] = {}
+        self.stacks = RecordedStacks()
         self.processes: dict[ProcessKey, list[Process]] = {}
         self.modules: dict[int, Module] = {}
         self.carried: dict[int, Wholes] = {}
         self.jit_maps: dict[ProcessKey, dict[int, Whole]] = {}
-        self.copies: dict[bytes, bytes] = {}
         self.lost: Counter[str] = Counter()
         self.lost_between: dict[str, tuple[int, int]] = {}
         self.end: End | None = None
@@ -177,14 +177,15 @@ class _Loader:
     def completion_types(self) -> Types:
         return types_of(self.meta.completion_layout, COMPLETION)
 
-    def add(self, record: Record) -> None:
+    def add(self, record: Record | Stacks) -> None:
         if isinstance(record, Calls):
             self._add_batch(record)
         elif isinstance(record, Completions):
             self.listed.complete(record, self.completion_types)
             self._hold(0)
-        elif isinstance(record, Stack):
-            self._add_stack(record)
+        elif isinstance(record, Stacks):
+            self._hold(len(record.frame) + RECORD_OVERHEAD)
+            self.stacks.add(record)
         elif isinstance(record, Process):
             self._hold(len(record.maps) + (1 + len(record.modules)) * RECORD_OVERHEAD)
             self.processes.setdefault(ProcessKey.of(self.meta, record.pid, record.start_ns), []).append(record)
@@ -232,14 +233,6 @@ class _Loader:
             if count > self.lost[cause]:
                 self.lost[cause] = count
                 self.lost_between[cause] = (self.lost_between.get(cause, (at_ns, 0))[0], at_ns)
-
-    def _add_stack(self, stack: Stack) -> None:
-        """Copies that are equal are held once."""
-        self._hold(len(stack.frames) + len(stack.registers) + RECORD_OVERHEAD)
-        if stack.memory not in self.copies:
-            self._hold(len(stack.memory) + RECORD_OVERHEAD)
-        memory = self.copies.setdefault(stack.memory, stack.memory)
-        self.stacks.setdefault(stack.id, replace(stack, memory=memory))
 
     def _add_batch(self, batch: Calls) -> None:
         if batch.rows:

@@ -33,7 +33,8 @@ NO_TRACE = -1  # in place of the place of a stack trace
 @dataclass(frozen=True)
 class Report:
     """The listed calls are `recording.calls`. Sums are of all that are kept: `trace_of_key` tells the place of a stack
-    trace in `traces` for each key of `recording.by_stack`, `trace_of_stack` for a StackStatus and the id of a stack."""
+    trace in `traces` for each key of `recording.by_stack`, `trace_of_stack` for a StackStatus and the id of a stack.
+    `stack_numbers` are the places of these stacks in the capture, by id."""
 
     recording: Recording
     selection: Selection
@@ -41,6 +42,7 @@ class Report:
     traces: Sequence[StackTrace]
     trace_of_stack: Mapping[tuple[int, int], int]
     trace_of_key: Mapping[StackKey, int]
+    stack_numbers: Mapping[int, int]
 
     @cached_property
     def trace_of(self) -> npt.NDArray[np.intp]:
@@ -57,12 +59,6 @@ class Report:
             places[taken] = _stacks_of(self.recording, "receive_stack", taken).places(self.trace_of_stack)
             places[(places == self.trace_of) & (listed.values("receive_tid") == listed.values("tid"))] = NO_TRACE
         return places
-
-    @cached_property
-    def stack_numbers(self) -> Mapping[int, int]:
-        """The number that a report shows for a stack's id: its place in the capture, from 1, as the recorder
-        prints it live."""
-        return {id: number for number, id in enumerate(self.recording.stacks, 1)}
 
     def stack_number(self, call: Call) -> int:
         """The number of a call's stack, 0 where it has none."""
@@ -114,19 +110,21 @@ def make_report(recording: Recording, selection: Selection, find_binary: FindBin
     """Name every distinct stack of the kept calls."""
     symbolizer = Symbolizer(recording, find_binary)
     received = _stacks_of(recording, "receive_stack", recording.received).distinct if len(recording.received) else []
-    keys = {(key.stack_status, key.stack) for key in recording.by_stack}
+    keys = {(key.stack_status, key.stack) for key in recording.by_stack}.union(received)
+    recorded, numbers = dict[int, StackTrace](), dict[int, int]()
+    for number, stack in recording.stacks.some({id for status, id in keys if status == StackStatus.RECORDED}):
+        recorded[stack.id], numbers[stack.id] = symbolizer.stack_trace(stack), number
     places: dict[StackTrace, int] = {}  # equal stack traces are one
-    place_of = {key: places.setdefault(_trace(symbolizer, *key), len(places)) for key in sorted(keys.union(received))}
+    place_of = {key: places.setdefault(_trace(recorded, *key), len(places)) for key in sorted(keys)}
     trace_of_key = {key: place_of[key.stack_status, key.stack] for key in recording.by_stack}
     said = cautions(recording, selection)
-    return Report(recording, selection, said, list(places), place_of, trace_of_key)
+    return Report(recording, selection, said, list(places), place_of, trace_of_key, numbers)
 
 
-def _trace(symbolizer: Symbolizer, stack_status: int, id: int) -> StackTrace:
+def _trace(recorded: Mapping[int, StackTrace], stack_status: int, id: int) -> StackTrace:
     if stack_status != StackStatus.RECORDED:
         return StackTrace((), NoStack.of(stack_status))
-    stack = symbolizer.recording.stacks.get(id)
-    return symbolizer.stack_trace(stack) if stack else StackTrace((), NoStack.MISSING)
+    return recorded.get(id) or StackTrace((), NoStack.MISSING)
 
 
 @dataclass(frozen=True)

@@ -29,9 +29,9 @@ def objects(*values: object) -> bytes:
     return b"".join(msgpack.packb(value) for value in values)
 
 
-def chunk(kind: int, *records: object) -> bytes:
-    """A chunk of records given as what msgpack packs."""
-    return frame(objects([kind, len(records)], *records))
+def chunk(kind: int, *records: object, count: int | None = None) -> bytes:
+    """A chunk of records given as what msgpack packs; it says that there are `count`, or as many as there are."""
+    return frame(objects([kind, len(records) if count is None else count], *records))
 
 
 def layout_object(layout: Layout) -> list[object]:

@@ -247,7 +247,6 @@ def test_equal_copies_are_one_stack_trace(deep_stack: Taken, report_of: Callable
     report = report_of(capture(rows, deep_stack.records(*stacks), limits=LIMITS))
 
     assert len(report.traces) == 1
-    assert len({id(one.memory) for one in report.recording.stacks.values()}) == 1
 
 
 def test_a_deleted_binary_is_named_by_what_the_capture_carries(tmp_path: Path, deep: Path, traced: Traced) -> None:

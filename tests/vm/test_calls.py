@@ -216,7 +216,8 @@ def likeness(call: Call) -> Call:
 
 def stack(recording: Recording, call: Call) -> Stack:
     """A call's stack without its number and time."""
-    return replace(recording.stacks[call.stack], id=0, taken_ns=0)
+    ((_, found),) = recording.stacks.some([call.stack])
+    return replace(found, id=0, taken_ns=0)
 
 
 def report(capture: Path, directory: Path, *options: str) -> list[str]:

@@ -88,7 +88,7 @@ def test_every_part_belongs_to_the_user_behind_sudo(seen: Seen) -> None:
 
 def test_each_part_has_what_its_calls_name(seen: Seen) -> None:
     for part in seen.parts():
-        assert set(part.calls["stack"].tolist()) - {0} <= part.stacks.keys()
+        assert set(part.calls["stack"].tolist()) - {0} <= {stack.id for stack in part.stacks}
         keys = zip(part.calls["pid"].tolist(), part.calls["process_start"].tolist())
         for key in {ProcessKey.of(part.meta, pid, start) for pid, start in keys}:
             assert all(mapped.module in part.modules for mapped in part.processes[key][0].modules)

@@ -37,7 +37,7 @@ class Stacks:
         self._masks: dict[int, int] = {}
         self._meta = recording.meta
         self._symbolizer = symbolizer
-        self.redacted = [self._redacted(stack) for stack in recording.stacks.values()]
+        self.redacted = [self._redacted(stack) for stack in recording.stacks]
 
     @property
     def masked(self) -> int:

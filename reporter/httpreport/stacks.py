@@ -1,0 +1,54 @@
+"""The stacks of a recording stay packed as in the file: copies take much room, and the calls that are kept need few.
+
+They are unpacked one after the other when they are asked for, so of their copies one is in memory at a time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+
+from httpcapture import ALL_IDS, CorruptRecord, Stack, Stacks
+
+from .errors import ReportError
+
+MAX_STACKS = 1 << 25  # in one capture; 3 GiB of ids
+
+
+class RecordedStacks:
+    """Of one recording, in the order of the file; of several with one id the first counts.
+
+    `damage` says what is wrong where one could not be unpacked: it is missing then, and those behind it in its chunk.
+    """
+
+    def __init__(self) -> None:
+        self.nbytes = 0  # that they take, packed
+        self.damage: str | None = None
+        self._chunks: list[Stacks] = []
+
+    def add(self, chunk: Stacks) -> None:
+        self.nbytes += len(chunk.frame)
+        self._chunks.append(chunk)
+
+    def __iter__(self) -> Iterator[Stack]:
+        """Raises ReportError as `some`."""
+        return (stack for _, stack in self.some(ALL_IDS))
+
+    def some(self, wanted: Collection[int]) -> Iterator[tuple[int, Stack]]:
+        """Those with ids that are `wanted`, and their places in the capture, from 1, as the recorder prints them live.
+        Raises ReportError where the capture has more than MAX_STACKS."""
+        seen = set[int]()
+        for id, stack in self._unpacked(wanted):
+            if id in seen:
+                continue
+            seen.add(id)
+            if len(seen) > MAX_STACKS:
+                raise ReportError(f"the capture holds more than {MAX_STACKS:,} stacks: report on parts of a recording")
+            if stack is not None:
+                yield len(seen), stack
+
+    def _unpacked(self, wanted: Collection[int]) -> Iterator[tuple[int, Stack | None]]:
+        for chunk in self._chunks if wanted else ():
+            try:
+                yield from chunk.some(wanted)
+            except CorruptRecord as error:
+                self.damage = self.damage or str(error)

@@ -1,0 +1,107 @@
+"""Stacks that no kept call names stay packed, and of the copies one is in memory at a time."""
+
+from __future__ import annotations
+
+import io
+import re
+import tracemalloc
+from dataclasses import replace
+
+import msgpack
+import pytest
+import zstandard
+from recordings import META, MS, STARTED_NS, TEXT, Row, capture, process, stack
+from reports import folded_lines, no_binary, reported
+
+from httpcapture import End, Reader, Record, Writer
+from httpcapture.chunks import Kind
+from httpcapture.frames import FrameReader
+from httpreport import stacks
+from httpreport.cautions import incomplete
+from httpreport.errors import ReportError
+from httpreport.recording import Recording, load
+from httpreport.report import make_report
+from httpreport.selection import Selection
+
+COPY = 60 << 10
+COPIES = 2000  # more than 100 MiB
+
+
+def copies(count: int) -> list[Record]:
+    """Stacks with copies that are no two alike, and pack well."""
+    registers = bytes(168)
+    one = replace(stack(TEXT), registers=registers, memory_address=0x7FFC_0000_0000)
+    memories = (number.to_bytes(8, "little") * (COPY // 8) for number in range(1, count + 1))
+    return [replace(one, id=number, memory=memory) for number, memory in enumerate(memories, 1)]
+
+
+def read(data: bytes, milliseconds: int) -> Recording:
+    return load(Reader(io.BytesIO(data), "run.cap"), Selection(milliseconds * MS))
+
+
+@pytest.mark.parametrize("kept", [0, 5, COPIES])
+def test_copies_of_stacks_are_not_held(kept: int) -> None:
+    rows = [Row(stack=number, sequence=number, duration_ns=number * MS) for number in range(1, COPIES + 1)]
+    data = capture(rows, [process(), *copies(COPIES)], threshold_ns=0)
+    assert len(data) < COPIES * COPY / 50
+    tracemalloc.start()
+    try:
+        recording = read(data, COPIES - kept + 1)
+        report = make_report(recording, Selection((COPIES - kept + 1) * MS), no_binary)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert recording.kept == kept == len(report.stack_numbers)
+    assert peak < COPIES * COPY / 4
+
+
+def test_a_stack_has_the_number_of_its_place_in_the_capture() -> None:
+    """As the recorder prints it live. Of two with one id the first counts."""
+    ids = [70, 90, 70, 80, 60]
+    records = [stack(TEXT, id=id, taken_ns=STARTED_NS + place) for place, id in enumerate(ids)]
+    report = reported(capture([Row(stack=80), Row(stack=60, sequence=1), Row(stack=50, sequence=2)], records))
+    assert report.stack_numbers == {80: 3, 60: 4}
+    found = [(one.id, one.taken_ns - STARTED_NS) for one in report.recording.stacks]
+    assert found == [(70, 0), (90, 1), (80, 3), (60, 4)]
+
+
+def with_a_damaged_stack(data: bytes) -> bytes:
+    """Of the first chunk of stacks the second has a number for its frames. All checksums are right."""
+    frames = FrameReader(io.BytesIO(data))
+    for content in frames:
+        head, *records = msgpack.Unpacker(io.BytesIO(content))
+        if head[0] == Kind.STACKS:
+            break
+    records[1][4] = 7
+    chunk = zstandard.ZstdCompressor(write_checksum=True).compress(b"".join(map(msgpack.packb, [head, *records])))
+    return data[: frames.start] + chunk + data[frames.position :]
+
+
+def test_a_damaged_stack_loses_no_call_and_no_stack_of_another_chunk() -> None:
+    stream = io.BytesIO()
+    writer = Writer(stream, META)
+    for ids in ((1, 2, 3), (4, 5)):
+        writer.process(process())
+        for id in ids:
+            writer.stack(stack(TEXT, id=id))
+        rows = [Row(stack=id, sequence=id) for id in ids]
+        writer.calls(b"".join(row.packed() for row in rows))
+        writer.flush()
+    writer.end(End(STARTED_NS, "signal", True, 5, 5, 0))
+
+    report = reported(with_a_damaged_stack(stream.getvalue()), milliseconds=None)
+
+    missing, others = folded_lines(report)
+    assert missing == "nova-api;[no stack: missing in the capture] 500000"
+    assert others.endswith(" 750000")
+    (caution,) = report.cautions
+    assert re.match(r"stacks that cannot be read \(capture: damaged at byte \d+: Stack\.frames: int", caution.text)
+    assert caution.text.endswith("): some calls have no stack trace")
+    assert incomplete(report.recording)
+
+
+def test_more_stacks_than_can_be_told_apart(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stacks, "MAX_STACKS", 9)
+    data = capture([Row(stack=number, sequence=number) for number in range(1, 11)], copies(10))
+    with pytest.raises(ReportError, match="the capture holds more than 9 stacks"):
+        make_report(read(data, 0), Selection(0), no_binary)
