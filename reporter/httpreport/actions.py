@@ -23,7 +23,7 @@ from .exports.table import lines
 from .fold import folded
 from .info import info
 from .json_report import document
-from .progress import Bar, Watched
+from .progress import Bar, Watched, counted
 from .recording import Nothing, load
 from .redact import Redaction
 from .samples import Weight
@@ -76,12 +76,12 @@ def check_file(path: str, option: str, *, force: bool) -> None:
 def report_one(capture: str, request: Request, output: Output) -> bool:
     """Returns whether nothing was lost or cut off. Raises ReportError and CaptureError."""
     with Bar(printable(capture), size_of(capture)) as bar:
-        report = read_report(capture, request, open_watched(capture, bar))
+        report = read_report(capture, request, open_watched(capture, bar), bar)
     whole = digest_of(report, capture, slowest=request.slowest)
     written = write_files(output, whole, text(report, capture))
     write_exports(output, whole, (line for _, line in lines(report, capture)))
     if output.as_json:
-        sys.stdout.writelines(document(report, capture))
+        print_json(whole, document(report, capture))
     return print_report(output, whole, written)
 
 
@@ -128,7 +128,7 @@ def report_many(paths: Sequence[str], request: Request, output: Output, jobs: in
         written = write_files(output, whole, many.text(whole, spools))
         write_exports(output, whole, spools.lines())
         if output.as_json:
-            sys.stdout.writelines(many.documents(whole, spools))
+            print_json(whole, many.documents(whole, spools))
     return print_report(output, whole, written)
 
 
@@ -137,14 +137,24 @@ def write_files(output: Output, whole: Digest, pieces: Iterable[str]) -> Sequenc
     ReportError."""
     if output.directory is None:
         return []
-    traces = outputs.write(output.directory, STACK_TRACES, pieces)
+    traces = outputs.write(output.directory, STACK_TRACES, counted(STACK_TRACES, _listed(whole), pieces))
     return traces, outputs.write(output.directory, FOLDED, folded(whole.samples, output.weight))
+
+
+def _listed(whole: Digest) -> int:
+    return sum(facts.listed for facts in whole.captures)
 
 
 def write_exports(output: Output, whole: Digest, lines: Iterable[str]) -> None:
     """`lines` are those of --csv. Raises ReportError."""
+    lines = counted("--csv", _listed(whole), lines)
     for export, path in output.exports.items():
         outputs.write_pieces(*os.path.split(path), export.pieces(Drawn(whole, lines, output.weight)))
+
+
+def print_json(whole: Digest, pieces: Iterable[str]) -> None:
+    """With a bar, unless both would be on one terminal."""
+    sys.stdout.writelines(pieces if sys.stdout.isatty() else counted("--json", _listed(whole), pieces))
 
 
 def print_report(output: Output, whole: Digest, written: Sequence[str]) -> bool:

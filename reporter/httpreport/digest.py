@@ -24,6 +24,7 @@ from .debuginfod import Debuginfod
 from .errors import ReportError
 from .exports import table
 from .json_report import document
+from .progress import Bar
 from .recording import Recording, load
 from .report import Naming, Report, make_report, naming
 from .runs import Facts, Run, recording_of, runs_of
@@ -134,15 +135,18 @@ def digest(path: str, request: Request, files: CallByCall) -> Digest:
     return digest_of(report, path, slowest=request.slowest)
 
 
-def read_report(path: str, request: Request, reader: Reader | None = None) -> Report:
-    """The report of one capture; `reader` where it is open already, which is closed then. Raises ReportError and
-    CaptureError."""
+def read_report(path: str, request: Request, reader: Reader | None = None, bar: Bar | None = None) -> Report:
+    """The report of one capture; `reader` where it is open already, which is closed then. The bar hears of what is read
+    again. Raises ReportError and CaptureError."""
     try:
         with reader or open_capture(path) as opened:
             selection = Selection.of(opened.meta, request.milliseconds, request.names, request.filters)
             recording = load(opened, selection)
     except OSError as error:
         raise ReportError(f"cannot read {path}: {error.strerror or error}") from None
+    if bar is not None and recording.kept:
+        bar.expect(recording.stacks.nbytes)
+        recording.stacks.on_read = bar.advance
     with closing(binaries_of(request)) as binaries:
         report = make_report(recording, selection, binaries.find)
         problems = [Caution(Cause.BINARIES, printable(problem)) for problem in binaries.problems]

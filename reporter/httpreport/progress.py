@@ -1,19 +1,21 @@
-"""How far the reading is, on standard error, if that is a terminal and the work takes over a second; else nothing."""
+"""How far the work is, on standard error, if that is a terminal and the work takes over a second; else nothing."""
 
 from __future__ import annotations
 
 import io
 import sys
 import time
+from collections.abc import Iterable, Iterator
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 QUIET_S = 1.0
+PIECES = 1000  # are written between two looks at the clock
 
 
 class Bar:
-    """Bytes read of `total`; use it in a `with` statement. It is gone at the end."""
+    """Bytes read of `total`, or what else is counted; use it in a `with` statement. It is gone at the end."""
 
     def __init__(self, what: str, total: int) -> None:
         self._what, self._total = what, total
@@ -29,6 +31,10 @@ class Bar:
         if self._shown is not None:
             self._shown.stop()
 
+    def expect(self, size: int) -> None:
+        """So much is to be done beside the total."""
+        self._total += size
+
     def advance(self, size: int) -> None:
         self._done += size
         if self._shown is None and sys.stderr.isatty() and time.monotonic() - self._started > QUIET_S:
@@ -37,7 +43,7 @@ class Bar:
             self._shown.add_task("", total=self._total)
             self._shown.start()
         if self._shown is not None:
-            self._shown.update(self._shown.task_ids[0], completed=self._done)
+            self._shown.update(self._shown.task_ids[0], completed=self._done, total=self._total)
 
 
 class Watched(io.BufferedReader):
@@ -51,3 +57,12 @@ class Watched(io.BufferedReader):
         data = super().read(size)
         self._bar.advance(len(data))
         return data
+
+
+def counted(what: str, total: int, pieces: Iterable[str]) -> Iterator[str]:
+    """The pieces, about as many as `total`, with a bar that tells how many were taken."""
+    with Bar(what, total) as bar:
+        for number, piece in enumerate(pieces, 1):
+            yield piece
+            if not number % PIECES:
+                bar.advance(PIECES)

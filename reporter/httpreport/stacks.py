@@ -6,6 +6,7 @@ They are unpacked one after the other when they are asked for, so of their copie
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator
+from typing import Callable
 
 from httpcapture import ALL_IDS, CorruptRecord, Stack, Stacks
 
@@ -23,6 +24,8 @@ class RecordedStacks:
     def __init__(self) -> None:
         self.nbytes = 0  # that they take, packed
         self.damage: str | None = None
+        self.on_read: Callable[[int], None] = lambda size: None
+        """Called with the bytes of each chunk that was unpacked."""
         self._chunks: list[Stacks] = []
 
     def add(self, chunk: Stacks) -> None:
@@ -52,3 +55,4 @@ class RecordedStacks:
                 yield from chunk.some(wanted)
             except CorruptRecord as error:
                 self.damage = self.damage or str(error)
+            self.on_read(len(chunk.frame))

@@ -10,13 +10,14 @@ from collections.abc import Mapping, Sequence
 def on_terminal(program: Sequence[str], environment: Mapping[str, str]) -> bytes:
     """What a program writes to a terminal."""
     master, slave = os.openpty()
-    subprocess.run(program, stdout=slave, stderr=slave, check=True, env={**os.environ, **environment})
-    os.close(slave)
-    written = b""
-    try:
-        while chunk := os.read(master, 65536):
-            written += chunk
-    except OSError:
-        pass  # EIO: nothing more to read
-    os.close(master)
+    with subprocess.Popen(program, stdout=slave, stderr=slave, env={**os.environ, **environment}) as process:
+        os.close(slave)
+        written = b""
+        try:
+            while chunk := os.read(master, 65536):
+                written += chunk
+        except OSError:
+            pass  # EIO: nothing more to read
+        os.close(master)
+    assert process.returncode == 0, written
     return written

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import subprocess
 import sys
@@ -13,28 +14,41 @@ CAPTURE = Path(__file__).parent / "data" / "python_http.cap"
 BAR = "\N{BOX DRAWINGS HEAVY HORIZONTAL}".encode()
 
 
-def program(quiet_s: float, out: Path) -> list[str]:
-    """httpreport, with another second."""
-    run = f"from httpreport import main, progress; progress.QUIET_S = {quiet_s}; main.main()"
-    return [sys.executable, "-c", run, str(CAPTURE), "-f", "-o", str(out)]
+TERMINAL = {"TERM": "xterm-256color", "PYTHONIOENCODING": "utf-8"}
+
+
+def program(quiet_s: float, out: Path, *options: str) -> list[str]:
+    """httpreport, with another second, and a look at the clock for each call that is written."""
+    run = f"from httpreport import main, progress; progress.QUIET_S = {quiet_s}; progress.PIECES = 1; main.main()"
+    return [sys.executable, "-c", run, str(CAPTURE), "-f", "-o", str(out), *options]
 
 
 def test_work_that_takes_longer_shows_a_bar_and_takes_it_away(tmp_path: Path) -> None:
-    shown = on_terminal(program(-1, tmp_path), {"TERM": "xterm-256color", "PYTHONIOENCODING": "utf-8"})
+    shown = on_terminal(program(-1, tmp_path), TERMINAL)
 
     assert BAR in shown
     assert str(CAPTURE).encode() in shown
     assert b"\x1b[2K" in shown  # the line is erased
 
 
+def test_what_is_written_call_by_call_has_a_bar_too(tmp_path: Path) -> None:
+    shown = on_terminal(program(-1, tmp_path, "--csv", str(tmp_path / "run.csv")), TERMINAL)
+    for what in (b"stack_traces.txt ", b"--csv "):
+        assert re.search(re.escape(what) + rb"(\x1b\[[0-9;]*m)*" + BAR, shown), what
+
+
+def test_a_document_on_the_terminal_has_none_in_it(tmp_path: Path) -> None:
+    shown = on_terminal(program(-1, tmp_path, "--json"), TERMINAL)
+    document, _ = json.JSONDecoder().raw_decode(shown[shown.index(b"{\r\n") :].decode())
+    assert document["calls"]
+
+
 def test_short_work_shows_none(tmp_path: Path) -> None:
-    assert BAR not in on_terminal(program(3600, tmp_path), {"TERM": "xterm-256color", "PYTHONIOENCODING": "utf-8"})
+    assert BAR not in on_terminal(program(3600, tmp_path), TERMINAL)
 
 
 def test_where_no_colour_is_wanted_the_bar_has_none(tmp_path: Path) -> None:
-    environment = {"TERM": "xterm-256color", "PYTHONIOENCODING": "utf-8", "NO_COLOR": "1"}
-
-    shown = on_terminal(program(-1, tmp_path), environment)
+    shown = on_terminal(program(-1, tmp_path), {**TERMINAL, "NO_COLOR": "1"})
 
     assert BAR in shown
     assert not re.search(rb"\x1b\[[0-9;]*(3[0-7]|38;)", shown)
