@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from httpbpf.layout import COUNTERS
+from httpreport.losses import MEANING
 from source import ROOT, modules
 
 README = (ROOT / "README.md").read_text()
@@ -74,6 +75,16 @@ def test_every_cause_of_a_loss_is_explained_and_no_other() -> None:
     causes = {cause for path in modules("httprec") for cause in re.findall(counted_by_the_recorder, path.read_text())}
     causes |= set(COUNTERS) - {"calls", "completions"}  # what was emitted
     assert set(first_cells(section("What can be lost"))) == causes
+
+
+def test_a_report_names_the_same_options_against_a_loss() -> None:
+    rows = dict(re.findall(r"^\| `(\w+)` \| (.*) \|$", section("What can be lost"), re.MULTILINE))
+    options = {cause: set(re.findall(r"`(-[a-z-]+)", text)) for cause, text in rows.items()}
+    said = {cause: set(re.findall(r"(?<!\w)-[a-z-]+", loss.remedy)) for cause, loss in MEANING.items()}
+    assert said == options
+    assert set().union(*options.values()) <= {
+        option for cell in first_cells(section("Options of httprec")) for option in re.findall(r"-[a-z-]+", cell)
+    }
 
 
 def test_the_readme_names_every_target_of_the_makefile_and_what_ci_runs() -> None:

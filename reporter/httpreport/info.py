@@ -65,7 +65,7 @@ def _facts(recording: Recording) -> Iterator[tuple[str, str]]:
         yield what, listed(values)
     yield "stacks", _stacks(recording)
     yield (
-        "lost",
+        "losses",
         "; ".join(losses(recording.lost, times_of_losses(recording)))
         or ("nothing" if not incomplete(recording) else "not known"),
     )

@@ -6,41 +6,62 @@ The recorder counts under names of its own; a name that is not in the table is s
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import NamedTuple
 
 from .clean import printable
 
-MEANING = {  # cause: what was lost, why, and what follows
-    "call_ring_full": ("calls", "the recorder could not keep up", "slow calls may be missing"),
-    "completion_ring_full": (
-        "response ends",
-        "the recorder could not keep up",
-        "some responses went on for longer than is shown",
+
+class Loss(NamedTuple):
+    """What was lost, why, what follows, and what to record with next time; empty where nothing helps."""
+
+    what: str
+    why: str
+    consequence: str
+    remedy: str = ""
+
+
+_BUSY = "the recorder could not keep up"
+_MISSED = "calls may be missing or wrong"
+
+MEANING = {  # by the name of the counter
+    "call_ring_full": Loss("calls", _BUSY, "slow calls may be missing", "raise -t or --call-ring, or give -p"),
+    "completion_ring_full": Loss(
+        "response ends", _BUSY, "some responses went on for longer than is shown", "raise -t or --call-ring, or give -p"
     ),
-    "stack_ring_full": ("stacks", "the recorder could not keep up", "some calls have no stack trace"),
-    "process_ring_full": ("processes", "the recorder could not keep up", "some stack traces have no names"),
-    "process_gone": ("processes", "ended before their maps were read", "some stack traces have no names"),
-    "stack_slots_used_up": (
+    "stack_ring_full": Loss(
+        "stacks",
+        _BUSY,
+        "some calls have no stack trace",
+        "raise -t or --stack-ring, give -p, or copy less: a lower --stack-size, or --stack fp",
+    ),
+    "process_ring_full": Loss("processes", _BUSY, "some stack traces have no names", "give -p"),
+    "process_gone": Loss("processes", "ended before their maps were read", "some stack traces have no names"),
+    "stack_slots_used_up": Loss(
         "stack copies",
         "too many calls were waiting",
         "some stack traces are by frame pointers only",
+        "raise --stack-slots, or leave out --recv-stack",
     ),
-    "module_left_out": (
+    "module_left_out": Loss(
         "parts of binaries",
         "the capture's room for them was used up",
         "some stack traces are cut short or have no names, unless the same binaries are here",
+        "raise --modules-size",
     ),
-    "stack_not_repeated": (
+    "stack_not_repeated": Loss(
         "stacks",
         "an earlier part has them, and the recorder had forgotten them",
         "some calls have no stack trace",
+        "make parts longer",
     ),
-    "connection_map_full": ("connections", "too many were open", "their calls are missing"),
-    "thread_map_full": ("sends and receives", "too many were under way", "calls may be missing or wrong"),
-    "probe_missed": ("sends and receives", "the kernel skipped a probe", "calls may be missing or wrong"),
-    "probe_perhaps_missed": (
+    "connection_map_full": Loss("connections", "too many were open", "their calls are missing", "raise --connections"),
+    "thread_map_full": Loss("sends and receives", "too many were under way", _MISSED, "raise --threads"),
+    "probe_missed": Loss("sends and receives", "the kernel skipped a probe", _MISSED, "try other --probes"),
+    "probe_perhaps_missed": Loss(
         "sends and receives",
         "at most: this kernel also counts page faults in a probe",
-        "calls may be missing or wrong",
+        _MISSED,
+        "use --probes fexit, whose count is exact",
     ),
 }
 UNKNOWN_CONSEQUENCE = "what follows is not known to this version of httpreport"
@@ -53,8 +74,9 @@ def losses(counts: Mapping[str, int], seen: Mapping[str, str]) -> list[str]:
 
 
 def _line(cause: str, count: int, seen: str) -> str:
-    what, why, consequence = MEANING.get(cause, ("events", printable(cause), UNKNOWN_CONSEQUENCE))
-    return f"lost {what}: {count:,} ({why}, {seen}): {consequence}"
+    loss = MEANING.get(cause, Loss("events", printable(cause), UNKNOWN_CONSEQUENCE))
+    next_time = f". Next time {loss.remedy}" if loss.remedy else ""
+    return f"lost {loss.what}: {count:,} ({loss.why}, {seen}): {loss.consequence}{next_time}"
 
 
 def completions_lost(counts: Mapping[str, int]) -> bool:

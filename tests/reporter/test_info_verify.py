@@ -138,7 +138,8 @@ def test_info_says_what_a_capture_is_and_holds(tmp_path: Path) -> None:
         "outcomes answered (2, slowest 400.00 ms)",
         "peers 192.168.1.20:80 (2, slowest 400.00 ms)",
         "stacks 1, of them with a copy of the stack: 0",
-        "lost lost calls: 4 (the recorder could not keep up, 2023-11-14T22:13:21 UTC): slow calls may be missing",
+        "losses lost calls: 4 (the recorder could not keep up, 2023-11-14T22:13:21 UTC): slow calls may be missing. "
+        "Next time raise -t or --call-ring, or give -p",
         "modules 1, of 1 process maps",
         f"module /opt/nova ({'01' * 20}): no symbols: binary not found here; carried: nothing",
     ]

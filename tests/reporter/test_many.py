@@ -198,7 +198,8 @@ def test_the_parts_of_a_recording_are_one(rotated: Path, tmp_path: Path) -> None
     ]
     assert warned == [
         "run.00001.cap to run.00004.cap: lost calls: 6 (the recorder could not keep up, "
-        "2023-11-14T23:14:20 to 2023-11-15T01:14:20 UTC): slow calls may be missing"
+        "2023-11-14T23:14:20 to 2023-11-15T01:14:20 UTC): slow calls may be missing. "
+        "Next time raise -t or --call-ring, or give -p"
     ]
     assert run(rotated, "-o", tmp_path, "--html", tmp_path / "run.html").exit_code == 0
     text = (tmp_path / "stack_traces.txt").read_text()
