@@ -7,7 +7,8 @@ one, as the recorder would with -t 0. Every way works in a process of its own, o
 memory count, with Python's and numpy's own 50 MiB: other programs use this machine too. A report keeps the calls of at
 least so many milliseconds, sums them by stack, names the stacks and folds them. "Unpacked" is what cannot be left out:
 of nearly every batch some call is kept with -t 100, so all its columns are unpacked, by zstd for the most part. Half
-and a quarter of the bytes are the same capture, cut off.
+and a quarter of the bytes are the same capture, cut off. With stack copies there are at most COPY_CALLS calls: a
+recorder that copies the stack of every call of a busy host loses most of the copies, and gets one call in COPY_EVERY.
 
 Peers, with as many calls or events and as many stacks, at most PEER_CALLS because they take so much longer:
 
@@ -48,6 +49,7 @@ from httpreport.text import text
 from httpreport.trace import Unnamed
 
 STACKS = 1000
+COPY_CALLS, COPY_EVERY = 1_000_000, 8
 PEER_CALLS = 1_000_000
 RUNS, ENOUGH_S = 3, 4.0  # the best of so many runs, fewer of what takes long
 
@@ -57,9 +59,9 @@ T0, T2, PROCESS, STACK = map(FIELDS.index, ("t0", "t2", "process", "stack"))
 Work = Callable[[], int]  # returns how many calls it did
 
 
-def make(capture: str, calls: int) -> int:
+def make(capture: str, calls: int, copy_every: int = 0) -> int:
     with open(capture, "wb") as file:
-        write_calls(file, calls, STACKS)
+        write_calls(file, calls, STACKS, copy_every=copy_every)
     return calls
 
 
@@ -92,7 +94,7 @@ def reported(capture: str, milliseconds: float) -> Report:
 
 def fold(capture: str, milliseconds: float) -> int:
     report = reported(capture, milliseconds)
-    assert 0 < sum(1 for _ in folded(digest_of(report, capture).samples)) <= STACKS
+    assert 0 < sum(1 for _ in folded(digest_of(report, capture).samples)) < 2 * STACKS
     return report.recording.recorded
 
 
@@ -208,6 +210,10 @@ def main() -> None:
         table.show("unpacked: all columns", partial(unpack, capture, FIELDS))
         half = table.show("-t 100, half of the bytes", partial(fold, beginning(capture, 2), 100))
         quarter = table.show("-t 100, a quarter of the bytes", partial(fold, beginning(capture, 4), 100))
+        copies = f"{folder}/copies.cap"
+        measured(partial(make, copies, min(calls, COPY_CALLS), COPY_EVERY))
+        table.show(f"-t 300, a stack copy for 1 in {COPY_EVERY}", partial(fold, copies, 300))
+        table.show(f"-t 40, a stack copy for 1 in {COPY_EVERY}", partial(fold, copies, 40))
         measured(partial(write_rows, capture, f"{folder}/rows"))
         by_row = table.show("msgpack rows in Python, -t 100", partial(read_rows, f"{folder}/rows", 100))
         problem = record_events(f"{folder}/perf.data", min(calls, PEER_CALLS))

@@ -26,6 +26,7 @@ from capture_samples import CALL_LAYOUT, COMPLETION_LAYOUT, END, META
 from httpcapture import Field, Layout, Outcome, Process, Role, RoleSource, Stack, StackStatus, Writer
 
 PROCESSES, CONNECTIONS, FRAMES = 8, 512, 24
+COPY, OWN_WORDS, REGISTERS = 12 << 10, 16, 21  # bytes; words of 8 bytes
 PROCESS_START_NS = 3_000_000_000
 TEXT_START, TEXT_SIZE = 0x7F00_0000_1000, 1 << 20
 MAPS = b"%x-%x r-xp 00001000 fe:01 77 /usr/bin/service\n" % (TEXT_START, TEXT_START + TEXT_SIZE)
@@ -48,8 +49,11 @@ def _type(field: Field) -> str:
 CALL_ROW, COMPLETION_ROW = _dtype(CALL_LAYOUT), _dtype(COMPLETION_LAYOUT)
 
 
-def write_calls(stream: BinaryIO, calls: int, stacks: int, *, host: str = "web-1", seed: int = 23) -> None:
-    """Write a whole capture with so many calls and distinct stacks."""
+def write_calls(
+    stream: BinaryIO, calls: int, stacks: int, *, copy_every: int = 0, host: str = "web-1", seed: int = 23
+) -> None:
+    """Write a whole capture with so many calls and distinct stacks. With `copy_every` every so manieth call has a copy
+    of the stack instead, and no two of these are alike."""
     draw = np.random.default_rng(seed)
     writer = Writer(stream, replace(META, host=host, threshold_ns=0, process_filters=()))
     for number in range(PROCESSES):
@@ -60,6 +64,8 @@ def write_calls(stream: BinaryIO, calls: int, stacks: int, *, host: str = "web-1
     for number, id in enumerate(ids.tolist()):
         writer.stack(_stack(draw, number, id))
     for rows, completions in _spans(draw, calls, ids):
+        for stack in _copies(draw, rows[::copy_every]) if copy_every else ():
+            writer.stack(stack)
         writer.calls(rows.tobytes())
         writer.completions(completions.tobytes())
     writer.end(replace(END, emitted=calls, recorded=calls, in_flight=0, lost={}))
@@ -72,6 +78,18 @@ def _pid(process: int) -> int:
 def _stack(draw: np.random.Generator, number: int, id: int) -> Stack:
     addresses = TEXT_START + draw.integers(0, 4096, FRAMES) * (TEXT_SIZE >> 12)
     return Stack(id, _pid(number % PROCESSES), PROCESS_START_NS, 2, struct.pack(f"<{FRAMES}Q", *addresses.tolist()))
+
+
+def _copies(draw: np.random.Generator, rows: Rows) -> Iterator[Stack]:
+    """Give each call a stack of its own: registers, and COPY bytes of which four fifths are zeros and some its own.
+    There is nothing to unwind: it has one frame, in a process one of FRAMES."""
+    rows["stack"] = draw.integers(1, 1 << 63, len(rows), np.uint64)
+    common = draw.integers(0, 1 << 63, COPY // 8) * (draw.random(COPY // 8) < 0.2)
+    for row in rows[["stack", "pid", "t0"]].tolist():
+        memory, (id, pid, taken_ns) = common.copy(), row
+        memory[:: COPY // 8 // OWN_WORDS] = draw.integers(0, 1 << 63, OWN_WORDS)
+        registers = struct.pack("<Q", TEXT_START + id % FRAMES) * REGISTERS
+        yield Stack(id, pid, PROCESS_START_NS, taken_ns, b"", registers, 0x7FFC_0000_0000, memory.tobytes())
 
 
 def _spans(draw: np.random.Generator, calls: int, ids: npt.NDArray[np.uint64]) -> Iterator[tuple[Rows, Rows]]:
