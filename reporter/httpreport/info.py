@@ -3,6 +3,7 @@ lacks."""
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import closing
 
@@ -73,8 +74,8 @@ def _facts(recording: Recording) -> Iterator[tuple[str, str]]:
 
 
 def _stacks(recording: Recording) -> str:
-    copies = [bool(stack.memory) for stack in recording.stacks]
-    return f"{len(copies):,}, of them with a copy of the stack: {sum(copies):,}"
+    counts = Counter(bool(stack.memory) for stack in recording.stacks)
+    return f"{sum(counts.values()):,}, of them with a copy of the stack: {counts[True]:,}"
 
 
 def _module(module: Module, wholes: Wholes, binaries: Binaries) -> str:

@@ -12,7 +12,7 @@ from httpcapture import ALL_IDS, CorruptRecord, Stack, Stacks
 
 from .errors import ReportError
 
-MAX_STACKS = 1 << 25  # in one capture; 3 GiB of ids
+MAX_STACKS = 1 << 25  # in one capture: 3 GiB of ids, and minutes to step over them
 
 
 class RecordedStacks:
@@ -40,14 +40,13 @@ class RecordedStacks:
         """Those with ids that are `wanted`, and their places in the capture, from 1, as the recorder prints them live.
         Raises ReportError where the capture has more than MAX_STACKS."""
         seen = set[int]()
-        for id, stack in self._unpacked(wanted):
-            if id in seen:
-                continue
-            seen.add(id)
-            if len(seen) > MAX_STACKS:
-                raise ReportError(f"the capture holds more than {MAX_STACKS:,} stacks: report on parts of a recording")
-            if stack is not None:
-                yield len(seen), stack
+        for count, (id, stack) in enumerate(self._unpacked(wanted), 1):
+            if count > MAX_STACKS:
+                raise ReportError(f"the capture holds more than {MAX_STACKS:,} stacks: record it in parts")
+            if id not in seen:
+                seen.add(id)
+                if stack is not None:
+                    yield len(seen), stack
 
     def _unpacked(self, wanted: Collection[int]) -> Iterator[tuple[int, Stack | None]]:
         for chunk in self._chunks if wanted else ():

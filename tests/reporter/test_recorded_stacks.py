@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import re
 import tracemalloc
+from collections.abc import Sequence
 from dataclasses import replace
 
 import msgpack
@@ -16,10 +17,11 @@ from reports import folded_lines, no_binary, reported
 from httpcapture import End, Reader, Record, Writer
 from httpcapture.chunks import Kind
 from httpcapture.frames import FrameReader
-from httpreport import stacks
+from httpreport import redact, stacks
 from httpreport.cautions import incomplete
 from httpreport.errors import ReportError
 from httpreport.recording import Recording, load
+from httpreport.redact import Redaction
 from httpreport.report import make_report
 from httpreport.selection import Selection
 
@@ -100,8 +102,18 @@ def test_a_damaged_stack_loses_no_call_and_no_stack_of_another_chunk() -> None:
     assert incomplete(report.recording)
 
 
-def test_more_stacks_than_can_be_told_apart(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("ids", [range(1, 11), [1] * 10])
+def test_more_stacks_than_can_be_read(ids: Sequence[int], monkeypatch: pytest.MonkeyPatch) -> None:
+    data = capture([Row(stack=1)], [stack(TEXT, id=id) for id in ids])
+    make_report(read(data, 0), Selection(0), no_binary)
     monkeypatch.setattr(stacks, "MAX_STACKS", 9)
-    data = capture([Row(stack=number, sequence=number) for number in range(1, 11)], copies(10))
     with pytest.raises(ReportError, match="the capture holds more than 9 stacks"):
         make_report(read(data, 0), Selection(0), no_binary)
+
+
+def test_more_stacks_than_can_be_redacted(monkeypatch: pytest.MonkeyPatch) -> None:
+    data = capture([Row(stack=1)], [stack(TEXT, id=id) for id in range(1, 11)])
+    Redaction(read(data, 0), no_binary)
+    monkeypatch.setattr(redact.stacks, "MAX_STACKS", 9)
+    with pytest.raises(ReportError, match="the capture holds more than 9 stacks"):
+        Redaction(read(data, 0), no_binary)

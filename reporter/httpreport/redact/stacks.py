@@ -13,11 +13,13 @@ import numpy as np
 
 from httpcapture import UNWOUND_WHOLE, Stack
 
+from ..errors import ReportError
 from ..recording import ProcessKey, Recording
 from ..symbolize import Symbolizer
 from ..walks import Snapshot
 
 NO_ADDRESS = 1 << 63  # user space ends below
+MAX_STACKS = 1 << 22  # that are in memory until the modules are written that they are in: up to 4 GiB
 
 
 class Stacks:
@@ -37,7 +39,11 @@ class Stacks:
         self._masks: dict[int, int] = {}
         self._meta = recording.meta
         self._symbolizer = symbolizer
-        self.redacted = [self._redacted(stack) for stack in recording.stacks]
+        self.redacted: list[Stack] = []
+        for stack in recording.stacks:
+            if len(self.redacted) == MAX_STACKS:
+                raise ReportError(f"the capture holds more than {MAX_STACKS:,} stacks: record it in parts")
+            self.redacted.append(self._redacted(stack))
 
     @property
     def masked(self) -> int:
