@@ -60,8 +60,11 @@ class Source:
 
     def skip(self, count: int) -> None:
         """Steps over the next objects, whatever they are."""
-        skip = self._unpacker.skip
-        self._next(lambda: [skip() for _ in range(count)])
+        self._next(lambda: self._skip(count))
+
+    def _skip(self, count: int) -> None:
+        for _ in range(count):
+            self._unpacker.skip()
 
     def at_end(self) -> bool:
         return bool(self._unpacker.tell() >= len(self._content))
@@ -70,7 +73,7 @@ class Source:
     def _next(read: Callable[[], Any]) -> Any:
         try:
             return read()
-        except msgpack.OutOfData:
+        except (msgpack.OutOfData, msgpack.BufferFull):  # the latter where nothing more fits than there is
             raise Malformed("a record ends early") from None
         except (ValueError, msgpack.UnpackException) as error:
             raise Malformed(f"msgpack: {error}") from None

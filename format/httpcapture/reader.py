@@ -3,7 +3,7 @@ damage.
 
 A capture that was cut off is no error: a recorder may be killed and a copy may stop. What is missing is then
 told by `Reader.cut_off`. Damage is an error, and nothing after it is read: where the next chunk begins can no
-longer be trusted.
+longer be trusted. What is still packed (columns, `Reader.packed`) is found damaged when it is unpacked.
 """
 
 from __future__ import annotations

@@ -120,9 +120,10 @@ def report_many(paths: Sequence[str], request: Request, output: Output, jobs: in
     """Returns whether nothing was lost, cut off or unreadable. Raises ReportError."""
     if "-" in paths:
         raise ReportError("standard input cannot be one of several captures: write it to a file")
-    with many.scratch(output.scratch) as folder, Bar(f"{len(paths):,} captures", sum(map(size_of, paths))) as bar:
+    with many.scratch(output.scratch) as folder:
         spools = many.Spools(folder, paths, output.call_by_call)
-        whole = many.digest_all(spools, request, jobs, done=lambda path: bar.advance(size_of(path)))
+        with Bar(f"{len(paths):,} captures", sum(map(size_of, paths))) as bar:
+            whole = many.digest_all(spools, request, jobs, done=lambda path: bar.advance(size_of(path)))
         if not whole.captures:
             raise ReportError("; ".join(one.reason for one in whole.unreadable))
         written = write_files(output, whole, many.text(whole, spools))

@@ -22,22 +22,27 @@ _DAY_NS = 24 * _UNITS["h"]
 
 @dataclass(frozen=True)
 class Moment:
-    """`ns` from the start of the capture, since 1970, or since midnight (UTC) of the day on which the capture began."""
+    """`ns` from the start of the capture, since 1970, since midnight (UTC) of the day on which the capture began, or on
+    CLOCK_MONOTONIC of its host."""
 
     text: str  # as it was given
     ns: int
-    since: str  # "start", "epoch" or "midnight"
+    since: str  # "start", "epoch", "midnight" or "boot"
 
     def on(self, meta: Meta) -> int:
         """The moment on CLOCK_MONOTONIC of a capture's host, by the pair of clocks in META; may be negative."""
+        if self.since == "boot":
+            return self.ns
         if self.since == "start":
             return meta.started_monotonic_ns + self.ns
         midnight = meta.started_realtime_ns // _DAY_NS * _DAY_NS if self.since == "midnight" else 0
         return midnight + self.ns - meta.started_realtime_ns + meta.started_monotonic_ns
 
     def fixed(self, meta: Meta) -> Moment:
-        """The same moment since 1970: for other parts of the recording of which the capture is the first."""
-        return replace(self, ns=self.on(meta) - meta.started_monotonic_ns + meta.started_realtime_ns, since="epoch")
+        """The same moment in all parts of the recording of which the capture is the first."""
+        if self.since == "midnight":
+            return replace(self, ns=meta.started_realtime_ns // _DAY_NS * _DAY_NS + self.ns, since="epoch")
+        return replace(self, ns=self.on(meta), since="boot") if self.since == "start" else self
 
 
 def parse(text: str) -> Moment:

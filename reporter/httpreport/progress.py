@@ -38,9 +38,9 @@ class Bar:
     def advance(self, size: int) -> None:
         self._done += size
         if self._shown is None and sys.stderr.isatty() and time.monotonic() - self._started > QUIET_S:
-            columns = (TextColumn(self._what, markup=False), BarColumn(), TimeRemainingColumn())
+            columns = (TextColumn("{task.description}", markup=False), BarColumn(), TimeRemainingColumn())
             self._shown = Progress(*columns, console=self._console, transient=True)
-            self._shown.add_task("", total=self._total)
+            self._shown.add_task(self._what, total=self._total)
             self._shown.start()
         if self._shown is not None:
             self._shown.update(self._shown.task_ids[0], completed=self._done, total=self._total)

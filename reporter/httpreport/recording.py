@@ -288,5 +288,5 @@ class _Loader:
         if self.held + self.listed.nbytes + sums > MAX_HELD_BYTES:
             raise ReportError(
                 f"the calls and stacks to keep take more than {MAX_HELD_BYTES >> 30} GiB of memory: "
-                "keep fewer by a higher -t or a narrower -p"
+                "keep fewer by a higher -t or a narrower -p, or record in parts"
             )

@@ -37,8 +37,8 @@ class RecordedStacks:
         return (stack for _, stack in self.some(ALL_IDS))
 
     def some(self, wanted: Collection[int]) -> Iterator[tuple[int, Stack]]:
-        """Those with ids that are `wanted`, and their places in the capture, from 1, as the recorder prints them live.
-        Raises ReportError where the capture has more than MAX_STACKS."""
+        """Those with ids that are `wanted`, and their places in the capture, from 1, as the recorder prints them live
+        (behind damage they are too low). Raises ReportError where the capture has more than MAX_STACKS."""
         seen = set[int]()
         for count, (id, stack) in enumerate(self._unpacked(wanted), 1):
             if count > MAX_STACKS:

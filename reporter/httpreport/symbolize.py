@@ -17,6 +17,7 @@ from .carried import Whole, to_elf
 from .clean import printable
 from .demangle import demangle
 from .elf import Elf
+from .errors import ReportError
 from .jit_map import JitMap
 from .maps import Mapping
 from .recording import ProcessKey, Recording
@@ -24,6 +25,7 @@ from .trace import Frame, Incomplete, NoStack, StackTrace, Unnamed
 from .unwind import X86_64, CallFrameInfo, Found
 from .walks import Snapshot, Walk, walk
 
+MAX_FRAMES = 1 << 23  # of all stack traces of a recording: up to 4 GiB
 MAX_SNAPSHOTS = 8  # maps of one process that are tried for a stack
 JIT = "[JIT]"  # the module of code that a perf-PID.map names
 GREENLET_START = "greenlet::UserGreenlet::g_initialstub(void*)"  # greenlet 2.0 and later
@@ -61,6 +63,7 @@ class Symbolizer:
         self._call_frames: dict[int, tuple[Elf, CallFrameInfo] | None] = {}
         self._binaries: dict[int, Binary | Unnamed] = {}
         self._traces: dict[tuple[Snapshot | None, JitMap | None, Walk], StackTrace] = {}
+        self._held_frames = 0
         self._frames: dict[tuple[Snapshot, JitMap | None, int, int, Found | None], list[Frame]] = {}
 
     def stack_trace(self, stack: Stack) -> StackTrace:
@@ -71,6 +74,12 @@ class Symbolizer:
         jit_map = self._process(stack).jit_map(stack.taken_ns)
         key = where, jit_map, walked
         if key not in self._traces:
+            self._held_frames += len(walked.addresses)
+            if self._held_frames > MAX_FRAMES:
+                raise ReportError(
+                    f"the distinct stack traces have more than {MAX_FRAMES:,} frames: "
+                    "keep fewer calls by a higher -t or a narrower -p"
+                )
             self._traces[key] = self._new_trace(walked, where, jit_map)
         return self._traces[key]
 

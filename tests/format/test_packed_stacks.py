@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import tracemalloc
 from dataclasses import replace
 
 import pytest
@@ -77,6 +78,20 @@ def test_a_damaged_stack_is_found_where_it_is_read(bad: list[object], read: str,
             continue
         with pytest.raises(CorruptRecord, match=rf"run\.cap: damaged at byte \d+: {said}"):
             next(stacks)
+
+
+def test_what_a_later_version_appends_is_stepped_over_and_takes_no_memory() -> None:
+    many = [*OLD, b"", 0, b"", 0, "", b"", 0, 0, *[None] * 2_000_000]
+    data = capture(chunk(STACKS, many, OLD))
+    (stacks,) = packed(data)
+    for ids in (ALL_IDS, range(0)):
+        tracemalloc.start()
+        try:
+            assert [id for id, _ in stacks.some(ids)] == [3, 3]
+            _, peak = tracemalloc.get_traced_memory()
+        finally:
+            tracemalloc.stop()
+        assert peak < 6 << 20  # the chunk's content, its copy for msgpack, and little else
 
 
 @pytest.mark.parametrize("wanted", [ALL_IDS, []])

@@ -261,6 +261,20 @@ def test_a_time_counts_from_the_first_part_of_a_recording(rotated: Path, options
     assert f"web-1: {expected} of 12 calls kept" in summary
 
 
+def test_a_time_that_counts_from_the_start_does_not_follow_the_wall_clock(tmp_path: Path) -> None:
+    """Of two parts; between them the host's clock was set by two hours, or the host slept."""
+    for number, realtime in ((1, 1_700_000_000 * 10**9), (2, 1_700_000_000 * 10**9 + 3 * HOUR_NS)):
+        after = (number - 1) * HOUR_NS
+        times: dict[str, Any] = {"started_monotonic_ns": STARTED_NS + after, "started_realtime_ns": realtime}
+        (tmp_path / f"run.{number}.cap").write_bytes(capture([Row(start_ns=after)], run="4f", part=number, **times))
+
+    def kept(*options: str) -> str:
+        return run(tmp_path, *options, "--csv", tmp_path / "run.csv", "-f").stdout.split(" calls kept")[0][-6:]
+
+    assert (kept("--since", "+59m"), kept("--since", "+61m"), kept("--until", "+61m")) == ("1 of 2", "0 of 2", "2 of 2")
+    assert (kept("--since", "2023-11-15T01:13"), kept("--until", "2023-11-15T01:13")) == ("1 of 2", "1 of 2")
+
+
 def test_a_time_counts_from_the_first_part_that_is_here_and_from_each_recording(rotated: Path, fleet: Path) -> None:
     (rotated / "run.00001.cap").unlink()
     until = ["--until", "+1s"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -35,6 +36,19 @@ def test_what_is_written_call_by_call_has_a_bar_too(tmp_path: Path) -> None:
     shown = on_terminal(program(-1, tmp_path, "--csv", str(tmp_path / "run.csv")), TERMINAL)
     for what in (b"stack_traces.txt ", b"--csv "):
         assert re.search(re.escape(what) + rb"(\x1b\[[0-9;]*m)*" + BAR, shown), what
+
+
+def test_one_bar_at_a_time(tmp_path: Path) -> None:
+    """Of several captures; their names may be a pattern of a format."""
+    again = tmp_path / "{0}.cap"
+    shutil.copy(CAPTURE, again)
+    shown = on_terminal(program(-1, tmp_path, str(again)), TERMINAL)
+    reading, writing = (
+        [one.start() for one in re.finditer(what, shown)] for what in (b"2 captures ", rb"\.txt .*" + BAR)
+    )
+    assert reading
+    assert max(reading) < min(writing)
+    assert b"{0}.cap" in on_terminal([*program(-1, tmp_path)[:3], str(again), "-f", "-o", str(tmp_path)], TERMINAL)
 
 
 def test_a_document_on_the_terminal_has_none_in_it(tmp_path: Path) -> None:

@@ -6,21 +6,23 @@ import io
 import re
 import tracemalloc
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import replace
 
 import msgpack
 import pytest
 import zstandard
 from recordings import META, MS, STARTED_NS, TEXT, Row, capture, process, stack
+from redactions import redacted
 from reports import folded_lines, no_binary, reported
 
 from httpcapture import End, Reader, Record, Writer
 from httpcapture.chunks import Kind
 from httpcapture.frames import FrameReader
-from httpreport import redact, stacks
+from httpreport import redact, stacks, symbolize
 from httpreport.cautions import incomplete
 from httpreport.errors import ReportError
-from httpreport.recording import Recording, load
+from httpreport.recording import RECORD_OVERHEAD, Recording, load
 from httpreport.redact import Redaction
 from httpreport.report import make_report
 from httpreport.selection import Selection
@@ -79,7 +81,8 @@ def with_a_damaged_stack(data: bytes) -> bytes:
     return data[: frames.start] + chunk + data[frames.position :]
 
 
-def test_a_damaged_stack_loses_no_call_and_no_stack_of_another_chunk() -> None:
+def with_damage() -> bytes:
+    """Five calls with stacks in two chunks, one of which is damaged."""
     stream = io.BytesIO()
     writer = Writer(stream, META)
     for ids in ((1, 2, 3), (4, 5)):
@@ -90,8 +93,11 @@ def test_a_damaged_stack_loses_no_call_and_no_stack_of_another_chunk() -> None:
         writer.calls(b"".join(row.packed() for row in rows))
         writer.flush()
     writer.end(End(STARTED_NS, "signal", True, 5, 5, 0))
+    return with_a_damaged_stack(stream.getvalue())
 
-    report = reported(with_a_damaged_stack(stream.getvalue()), milliseconds=None)
+
+def test_a_damaged_stack_loses_no_call_and_no_stack_of_another_chunk() -> None:
+    report = reported(with_damage(), milliseconds=None)
 
     missing, others = folded_lines(report)
     assert missing == "nova-api;[no stack: missing in the capture] 500000"
@@ -100,6 +106,12 @@ def test_a_damaged_stack_loses_no_call_and_no_stack_of_another_chunk() -> None:
     assert re.match(r"stacks that cannot be read \(capture: damaged at byte \d+: Stack\.frames: int", caution.text)
     assert caution.text.endswith("): some calls have no stack trace")
     assert incomplete(report.recording)
+
+
+def test_a_damaged_stack_loses_no_call_when_the_capture_is_redacted() -> None:
+    found = load(Reader(io.BytesIO(redacted(with_damage(), no_binary))), Selection(0))
+    assert (found.kept, found.cut_off) == (5, None)
+    assert [one.id for one in found.stacks] == [1, 4, 5]
 
 
 @pytest.mark.parametrize("ids", [range(1, 11), [1] * 10])
@@ -111,9 +123,20 @@ def test_more_stacks_than_can_be_read(ids: Sequence[int], monkeypatch: pytest.Mo
         make_report(read(data, 0), Selection(0), no_binary)
 
 
-def test_more_stacks_than_can_be_redacted(monkeypatch: pytest.MonkeyPatch) -> None:
-    data = capture([Row(stack=1)], [stack(TEXT, id=id) for id in range(1, 11)])
-    Redaction(read(data, 0), no_binary)
-    monkeypatch.setattr(redact.stacks, "MAX_STACKS", 9)
-    with pytest.raises(ReportError, match="the capture holds more than 9 stacks"):
-        Redaction(read(data, 0), no_binary)
+def test_more_frames_than_can_be_redacted(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(redact.stacks, "MAX_HELD_BYTES", 10 * (4096 + RECORD_OVERHEAD))
+    for count, enough in ((10, True), (11, False)):
+        data = capture([Row(stack=1)], [stack(*range(512), id=id) for id in range(1, count + 1)])
+        with nullcontext() if enough else pytest.raises(ReportError, match="its stacks take more than 0 GiB"):
+            Redaction(read(data, 0), no_binary)
+
+
+def test_more_frames_than_can_be_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those of equal stack traces count once."""
+    monkeypatch.setattr(symbolize, "MAX_FRAMES", 100)
+    addresses = [range(10 * number, 10 * number + 10) for number in range(11)]
+    for chosen, enough in ((addresses[:10] * 2, True), (addresses, False)):
+        records = [stack(*some, id=id) for id, some in enumerate(chosen, 1)]
+        data = capture([Row(stack=one.id, sequence=one.id) for one in records], records)
+        with nullcontext() if enough else pytest.raises(ReportError, match="more than 100 frames"):
+            make_report(read(data, 0), Selection(0), no_binary)

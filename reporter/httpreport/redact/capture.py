@@ -19,6 +19,7 @@ from httpcapture import (
     Record,
     Section,
     Stack,
+    Stacks,
     Writer,
 )
 
@@ -28,7 +29,7 @@ from ..recording import Recording
 from ..symbolize import Symbolizer
 from .calls import Rows
 from .records import Records
-from .stacks import Stacks
+from .stacks import RedactedStacks
 
 _WRITE: dict[type, Callable[[Writer, Any], None]] = {
     Module: Writer.module,
@@ -44,7 +45,7 @@ class Redaction:
 
     def __init__(self, recording: Recording, find_binary: FindBinary) -> None:
         self._recording = recording
-        self._stacks = Stacks(recording, Symbolizer(recording, find_binary))
+        self._stacks = RedactedStacks(recording, Symbolizer(recording, find_binary))
         self._records = Records(recording, self._stacks)
         self._rows = Rows(recording.meta)
 
@@ -59,7 +60,7 @@ class Redaction:
             yield from written.taken()
         end = self._recording.end if self._recording.cut_off is None else None
         try:
-            for again in reader:
+            for again in reader.packed():
                 self._copy(writer, again)
                 yield from written.taken()
         except CorruptRecord:
@@ -70,7 +71,7 @@ class Redaction:
             writer.end(self._records.end(end))
         yield from written.taken()
 
-    def _copy(self, writer: Writer, record: Record) -> None:
+    def _copy(self, writer: Writer, record: Record | Stacks) -> None:
         if isinstance(record, Calls):
             writer.calls(self._rows.calls(record))
         elif isinstance(record, Completions):

@@ -26,7 +26,7 @@ from ..maps import Mapping
 from ..recording import ProcessKey, Recording
 from .calls import CALL_ROW, COMPLETION_ROW, layout
 from .masks import Paths, without_paths
-from .stacks import Stacks
+from .stacks import RedactedStacks
 
 _VDSO = b"[vdso]"
 _STRINGS = (".strtab", ".dynstr")
@@ -36,7 +36,7 @@ _SECOND_NS = 1_000_000_000
 class Records:
     """The redacted records of a recording; iterating counts what was left out."""
 
-    def __init__(self, recording: Recording, stacks: Stacks) -> None:
+    def __init__(self, recording: Recording, stacks: RedactedStacks) -> None:
         self.host = f"host-{secrets.token_hex(3)}"
         self.paths = Paths()
         self.modules = self.mappings = self.functions = 0

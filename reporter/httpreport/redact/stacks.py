@@ -14,15 +14,15 @@ import numpy as np
 from httpcapture import UNWOUND_WHOLE, Stack
 
 from ..errors import ReportError
-from ..recording import ProcessKey, Recording
+from ..recording import RECORD_OVERHEAD, ProcessKey, Recording
 from ..symbolize import Symbolizer
 from ..walks import Snapshot
 
 NO_ADDRESS = 1 << 63  # user space ends below
-MAX_STACKS = 1 << 22  # that are in memory until the modules are written that they are in: up to 4 GiB
+MAX_HELD_BYTES = 4 << 30  # of stacks, until the modules are written that they are in
 
 
-class Stacks:
+class RedactedStacks:
     """The redacted stacks of a recording, and what their frames are in."""
 
     def __init__(self, recording: Recording, symbolizer: Symbolizer) -> None:
@@ -35,15 +35,17 @@ class Stacks:
         self.copied = 0
         """Bytes of stacks and registers that are left out."""
         self.copies = 0
-        """Stacks that had any."""
+        """RedactedStacks that had any."""
         self._masks: dict[int, int] = {}
         self._meta = recording.meta
         self._symbolizer = symbolizer
         self.redacted: list[Stack] = []
+        held = 0
         for stack in recording.stacks:
-            if len(self.redacted) == MAX_STACKS:
-                raise ReportError(f"the capture holds more than {MAX_STACKS:,} stacks: record it in parts")
             self.redacted.append(self._redacted(stack))
+            held += len(self.redacted[-1].frames) + RECORD_OVERHEAD
+            if held > MAX_HELD_BYTES:
+                raise ReportError(f"its stacks take more than {MAX_HELD_BYTES >> 30} GiB of memory: record in parts")
 
     @property
     def masked(self) -> int:
