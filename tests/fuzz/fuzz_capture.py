@@ -38,6 +38,7 @@ from httpcapture import (
     Record,
     Section,
     Stack,
+    Stacks,
 )
 from httpcapture.frames import FrameReader
 
@@ -95,6 +96,8 @@ def check(data: bytes) -> str:
         reader = Reader(io.BytesIO(data), "input")
         for record in reader:
             check_bounds(record)
+        for packed in Reader(io.BytesIO(data), "input").packed():
+            assert not isinstance(packed, Stacks) or not any(stack for _, stack in packed.some(()))
     except CaptureError as error:
         assert str(error).startswith("input: ")
         assert len(str(error)) < 1000
