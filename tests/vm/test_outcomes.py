@@ -158,12 +158,13 @@ def test_a_call_that_waits_when_the_recording_ends_is_in_flight(seen: Seen, prob
     assert client["outcome"] == Outcome.IN_FLIGHT
     assert client["t2"] == end.at_ns
     assert 0 <= int(client["t0"]) - seen.scenarios["in_flight"]["calls"][0][0] < SLACK_NS
-    assert client["stack"] in {stack.id for stack in seen.captures[probes].stacks}
+    stacks = {stack.id for stack in seen.captures[probes].stacks}
+    assert client["stack"] in stacks
     server = seen.only(probes, "in_flight", "server")
     assert (server["outcome"], server["stack_status"]) == (Outcome.IN_FLIGHT, StackStatus.NOT_TAKEN)
     assert client["receive_stack_status"] == StackStatus.NOT_TAKEN
     assert server["receive_stack_status"] == StackStatus.RECORDED
-    assert server["receive_stack"] in seen.captures[probes].stacks
+    assert server["receive_stack"] in stacks
     assert_whole(seen.traces(probes, "in_flight", "server")[1], "recv", MAIN)
     assert end.in_flight == 3  # these two, and the server of `closed`, which never answers either
 
