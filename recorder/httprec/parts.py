@@ -102,10 +102,11 @@ class Parts:
 
     @property
     def next_command(self) -> str:
-        """What to do with what is written."""
-        earlier = len(self._kept) - 1
-        others = f", and so for each of {earlier} earlier parts" if earlier else ""
-        return f"httpreport {'FILE' if self._output == STDOUT else self.path}{others}"
+        """What to do with what is written, all parts together."""
+        if self._output == STDOUT:
+            return "httpreport FILE"
+        stem, extension = os.path.splitext(self._output)
+        return f"httpreport {self.path if len(self._kept) == 1 else f'{stem}.*{extension}'}"
 
     def check(self) -> None:
         """Raises RecorderError when nobody will find what is written."""
