@@ -53,7 +53,9 @@ def test_sigterm_ends_it_cleanly(ends: Ends) -> None:
     assert recording.end is not None
     assert (recording.end.reason, recording.end.clean) == ("SIGTERM", True)
     assert len(recording.calls) == recording.end.recorded > 0
-    assert f"{recording.end.recorded} calls, 0 lost" in ends.printed("sigterm")
+    assert not recorded.lost(recording.lost)
+    lost = ", ".join(f"{cause} {count}" for cause, count in recording.lost.items() if count)
+    assert f"{recording.end.recorded} calls, {f'lost: {lost}' if lost else '0 lost'}" in ends.printed("sigterm")
     assert "Next: httpreport /tmp/out/shared/sigterm.cap" in ends.printed("sigterm")
 
 

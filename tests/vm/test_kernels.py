@@ -132,5 +132,4 @@ def test_nothing_is_lost_and_the_ledger_adds_up(cell: Cell) -> None:
         recording = found.recording
         assert recording.end is not None
         assert recording.end.emitted == recording.end.recorded == len(recording.calls)
-        lost = {cause for cause, count in recording.lost.items() if count}
-        assert lost <= COUNTED.get((cell.kernel, probes), set()), probes
+        assert recorded.lost(recording.lost).keys() <= COUNTED.get((cell.kernel, probes), set()), probes

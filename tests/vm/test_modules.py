@@ -218,6 +218,6 @@ def test_another_build_at_the_path_gives_no_name(
 
 
 def test_nothing_is_lost(guest: Guest, recording: Recording) -> None:
-    assert not any(recording.lost.values())
+    assert not recorded.lost(recording.lost)
     assert {process.problem for records in recording.processes.values() for process in records} == {""}
     assert recording.meta.probes in ("fexit", "kprobe")

@@ -248,7 +248,7 @@ def test_nothing_is_lost_and_the_ledger_adds_up(seen: Seen) -> None:
     for recording in seen.captures.values():
         assert recording.end is not None
         assert recording.cut_off is None
-        assert not any(recording.lost.values())
+        assert not recorded.lost(recording.lost)
         assert recording.end.emitted == recording.end.recorded == len(recording.calls)
 
 
