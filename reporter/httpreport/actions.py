@@ -138,24 +138,20 @@ def write_files(output: Output, whole: Digest, pieces: Iterable[str]) -> Sequenc
     ReportError."""
     if output.directory is None:
         return []
-    traces = outputs.write(output.directory, STACK_TRACES, counted(STACK_TRACES, _listed(whole), pieces))
+    traces = outputs.write(output.directory, STACK_TRACES, counted(STACK_TRACES, whole.listed, pieces))
     return traces, outputs.write(output.directory, FOLDED, folded(whole.samples, output.weight))
-
-
-def _listed(whole: Digest) -> int:
-    return sum(facts.listed for facts in whole.captures)
 
 
 def write_exports(output: Output, whole: Digest, lines: Iterable[str]) -> None:
     """`lines` are those of --csv. Raises ReportError."""
-    lines = counted("--csv", _listed(whole), lines)
+    lines = counted("--csv", whole.listed, lines)
     for export, path in output.exports.items():
         outputs.write_pieces(*os.path.split(path), export.pieces(Drawn(whole, lines, output.weight)))
 
 
 def print_json(whole: Digest, pieces: Iterable[str]) -> None:
     """With a bar, unless both would be on one terminal."""
-    sys.stdout.writelines(pieces if sys.stdout.isatty() else counted("--json", _listed(whole), pieces))
+    sys.stdout.writelines(pieces if sys.stdout.isatty() else counted("--json", whole.listed, pieces))
 
 
 def print_report(output: Output, whole: Digest, written: Sequence[str]) -> bool:

@@ -88,6 +88,11 @@ class Digest:
     def hosts(self) -> list[str]:
         return sorted({facts.host for facts in self.captures})
 
+    @property
+    def listed(self) -> int:
+        """Calls that are told one by one."""
+        return sum(facts.listed for facts in self.captures)
+
     @cached_property
     def runs(self) -> list[Run]:
         return runs_of(self.captures)

@@ -21,13 +21,12 @@ class Loss(NamedTuple):
 
 
 _BUSY = "the recorder could not keep up"
+_FEWER = "raise -t or --call-ring, or give -p"
 _MISSED = "calls may be missing or wrong"
 
 MEANING = {  # by the name of the counter
-    "call_ring_full": Loss("calls", _BUSY, "slow calls may be missing", "raise -t or --call-ring, or give -p"),
-    "completion_ring_full": Loss(
-        "response ends", _BUSY, "some responses went on for longer than is shown", "raise -t or --call-ring, or give -p"
-    ),
+    "call_ring_full": Loss("calls", _BUSY, "slow calls may be missing", _FEWER),
+    "completion_ring_full": Loss("response ends", _BUSY, "some responses went on for longer than is shown", _FEWER),
     "stack_ring_full": Loss(
         "stacks",
         _BUSY,

@@ -136,7 +136,7 @@ def text(whole: Digest, spools: Spools) -> Iterator[str]:
     """stack_traces.txt in pieces, none of which ends with a newline: the calls of all captures, the longest first."""
     yield from (f"Warning: {warning}" for warning in warnings(whole))
     yield from (f"{origin}: {kept(run.parts)}" for origin, run in zip(origins(whole), whole.runs))
-    yield f"{sum(facts.listed for facts in whole.captures):,} calls, the longest first"
+    yield f"{whole.listed:,} calls, the longest first"
     yield MEANING
     yield from ("\n" + block for block in merged(spools.written("text")))
 

@@ -35,14 +35,17 @@ class Moment:
             return self.ns
         if self.since == "start":
             return meta.started_monotonic_ns + self.ns
-        midnight = meta.started_realtime_ns // _DAY_NS * _DAY_NS if self.since == "midnight" else 0
-        return midnight + self.ns - meta.started_realtime_ns + meta.started_monotonic_ns
+        return self._since_1970_ns(meta) - meta.started_realtime_ns + meta.started_monotonic_ns
 
     def fixed(self, meta: Meta) -> Moment:
         """The same moment in all parts of the recording of which the capture is the first."""
-        if self.since == "midnight":
-            return replace(self, ns=meta.started_realtime_ns // _DAY_NS * _DAY_NS + self.ns, since="epoch")
-        return replace(self, ns=self.on(meta), since="boot") if self.since == "start" else self
+        if self.since in ("start", "boot"):
+            return replace(self, ns=self.on(meta), since="boot")
+        return replace(self, ns=self._since_1970_ns(meta), since="epoch")
+
+    def _since_1970_ns(self, meta: Meta) -> int:
+        midnight = meta.started_realtime_ns // _DAY_NS * _DAY_NS if self.since == "midnight" else 0
+        return midnight + self.ns
 
 
 def parse(text: str) -> Moment:

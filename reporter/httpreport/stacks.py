@@ -22,15 +22,18 @@ class RecordedStacks:
     """
 
     def __init__(self) -> None:
-        self.nbytes = 0  # that they take, packed
         self.damage: str | None = None
         self.on_read: Callable[[int], None] = lambda size: None
         """Called with the bytes of each chunk that was unpacked."""
         self._chunks: list[Stacks] = []
 
     def add(self, chunk: Stacks) -> None:
-        self.nbytes += len(chunk.frame)
         self._chunks.append(chunk)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes that they take, packed."""
+        return sum(len(chunk.frame) for chunk in self._chunks)
 
     def __iter__(self) -> Iterator[Stack]:
         """Raises ReportError as `some`."""

@@ -32,7 +32,7 @@ from typing import TypeVar
 sys.path.insert(0, str(Path(__file__).parents[1] / "format"))
 
 from capture_samples import CALL_LAYOUT, END, META
-from made_calls import CALL_ROW
+from made_calls import decode_some
 
 from httpcapture import (
     RING_HEADER,
@@ -45,7 +45,6 @@ from httpcapture import (
     StackStatus,
     Writer,
 )
-from httpreport.decode import decode
 
 ROW = struct.Struct("<3Q16s16s16sI2H7Q16s8s16s3I5B7x")
 LEVELS = (1, 3, 6, 9)
@@ -220,9 +219,7 @@ def count_calls(capture: bytes) -> int:
     for record in Reader(io.BytesIO(capture)):
         if isinstance(record, Calls):
             count += record.rows
-            columns = {column.fields: column for column in map(record.columns.coded, record.columns)}  # some share one
-            for fields, column in columns.items():
-                decode(column, CALL_ROW[fields[0]])
+            decode_some(record.columns, record.columns)
     return count
 
 

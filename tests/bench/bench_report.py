@@ -35,11 +35,10 @@ from typing import Any
 import msgpack
 import numpy as np
 import zstandard
-from made_calls import CALL_ROW, write_calls
+from made_calls import CALL_ROW, FRAMES, PROCESSES, decode_some, write_calls
 
 from httpcapture import Calls, open_capture
 from httpreport import outputs
-from httpreport.decode import decode
 from httpreport.digest import digest_of
 from httpreport.fold import folded
 from httpreport.recording import load
@@ -49,7 +48,7 @@ from httpreport.text import text
 from httpreport.trace import Unnamed
 
 STACKS = 1000
-COPY_CALLS, COPY_EVERY = 1_000_000, 8
+COPY_CALLS, COPY_EVERY, OF_COPIES = 1_000_000, 8, PROCESSES * FRAMES
 PEER_CALLS = 1_000_000
 RUNS, ENOUGH_S = 3, 4.0  # the best of so many runs, fewer of what takes long
 
@@ -80,9 +79,7 @@ def unpack(capture: str, names: Sequence[str]) -> int:
         for record in reader:
             if isinstance(record, Calls):
                 calls += record.rows
-                columns = {column.fields: column for column in map(record.columns.coded, names)}  # some share one
-                for fields, column in columns.items():
-                    decode(column, CALL_ROW[fields[0]])
+                decode_some(record.columns, names)
     return calls
 
 
@@ -92,9 +89,9 @@ def reported(capture: str, milliseconds: float) -> Report:
         return make_report(load(reader, selection), selection, lambda module, carried: Unnamed.NOT_FOUND)
 
 
-def fold(capture: str, milliseconds: float) -> int:
+def fold(capture: str, milliseconds: float, stacks: int = STACKS) -> int:
     report = reported(capture, milliseconds)
-    assert 0 < sum(1 for _ in folded(digest_of(report, capture).samples)) < 2 * STACKS
+    assert 0 < sum(1 for _ in folded(digest_of(report, capture).samples)) <= stacks
     return report.recording.recorded
 
 
@@ -212,8 +209,8 @@ def main() -> None:
         quarter = table.show("-t 100, a quarter of the bytes", partial(fold, beginning(capture, 4), 100))
         copies = f"{folder}/copies.cap"
         measured(partial(make, copies, min(calls, COPY_CALLS), COPY_EVERY))
-        table.show(f"-t 300, a stack copy for 1 in {COPY_EVERY}", partial(fold, copies, 300))
-        table.show(f"-t 40, a stack copy for 1 in {COPY_EVERY}", partial(fold, copies, 40))
+        table.show(f"-t 300, a stack copy for 1 in {COPY_EVERY}", partial(fold, copies, 300, STACKS + OF_COPIES))
+        table.show(f"-t 40, a stack copy for 1 in {COPY_EVERY}", partial(fold, copies, 40, STACKS + OF_COPIES))
         measured(partial(write_rows, capture, f"{folder}/rows"))
         by_row = table.show("msgpack rows in Python, -t 100", partial(read_rows, f"{folder}/rows", 100))
         problem = record_events(f"{folder}/perf.data", min(calls, PEER_CALLS))

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import struct
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import BinaryIO
@@ -23,7 +23,8 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "format"))
 
 from capture_samples import CALL_LAYOUT, COMPLETION_LAYOUT, END, META
 
-from httpcapture import Field, Layout, Outcome, Process, Role, RoleSource, Stack, StackStatus, Writer
+from httpcapture import BatchColumns, Field, Layout, Outcome, Process, Role, RoleSource, Stack, StackStatus, Writer
+from httpreport.decode import decode
 
 PROCESSES, CONNECTIONS, FRAMES = 8, 512, 24
 COPY, OWN_WORDS, REGISTERS = 12 << 10, 16, 21  # bytes; words of 8 bytes
@@ -47,6 +48,13 @@ def _type(field: Field) -> str:
 
 
 CALL_ROW, COMPLETION_ROW = _dtype(CALL_LAYOUT), _dtype(COMPLETION_LAYOUT)
+
+
+def decode_some(columns: BatchColumns, names: Iterable[str]) -> None:
+    """Unpack and decode these columns of calls, one that several fields share once."""
+    coded = {column.fields: column for column in map(columns.coded, names)}
+    for fields, column in coded.items():
+        decode(column, CALL_ROW[fields[0]])
 
 
 def write_calls(

@@ -14,12 +14,11 @@ import numpy as np
 from httpcapture import UNWOUND_WHOLE, Stack
 
 from ..errors import ReportError
-from ..recording import RECORD_OVERHEAD, ProcessKey, Recording
+from ..recording import MAX_HELD_BYTES, RECORD_OVERHEAD, ProcessKey, Recording
 from ..symbolize import Symbolizer
 from ..walks import Snapshot
 
 NO_ADDRESS = 1 << 63  # user space ends below
-MAX_HELD_BYTES = 4 << 30  # of stacks, until the modules are written that they are in
 
 
 class RedactedStacks:
@@ -35,11 +34,11 @@ class RedactedStacks:
         self.copied = 0
         """Bytes of stacks and registers that are left out."""
         self.copies = 0
-        """RedactedStacks that had any."""
+        """Stacks that had any."""
         self._masks: dict[int, int] = {}
         self._meta = recording.meta
         self._symbolizer = symbolizer
-        self.redacted: list[Stack] = []
+        self.redacted: list[Stack] = []  # held until the modules are written that they are in
         held = 0
         for stack in recording.stacks:
             self.redacted.append(self._redacted(stack))
