@@ -33,6 +33,7 @@ _CODECS: dict[int, Codec[Any]] = {
     Kind.END: chunks.END,
 }
 _KINDS = frozenset(int(kind) for kind in Kind)
+_TRAILING = "bytes after the chunk's last record"
 
 
 def open_capture(path: str | os.PathLike[str]) -> Reader:
@@ -94,7 +95,10 @@ class Reader:
             head = chunks.HEAD.read(source)
             if (head.kind, head.count) != (Kind.META, 1):
                 raise Malformed("the first chunk is not META")
-            return chunks.META.read(source)
+            meta = chunks.META.read(source)
+            if not source.at_end():
+                raise Malformed(_TRAILING)
+            return meta
         except (StopIteration, CutOff):
             raise self._damaged("the file ends here, before META: nothing was recorded or copied") from None
         except Malformed as error:
@@ -134,7 +138,7 @@ class Reader:
         for _ in range(head.count):
             yield next(records) if records else _CODECS[head.kind].read(source)
         if not source.at_end():
-            raise Malformed("bytes after the chunk's last record")
+            raise Malformed(_TRAILING)
 
     def _batches(self, kind: int, source: Source) -> Iterator[Calls | Completions]:
         """The batches of one chunk, which are not more than a chunk could hold if none was packed."""

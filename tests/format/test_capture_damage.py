@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from capture_bytes import END as END_KIND
 from capture_bytes import LOST as LOST_KIND
-from capture_bytes import capture, chunk, frame, header, meta_object, objects
+from capture_bytes import META_KIND, capture, chunk, frame, header, meta_object, objects
 from capture_samples import META, read_all, write_capture
 
 from httpcapture import (
@@ -140,6 +140,7 @@ def test_a_version_that_cannot_be_read_is_named(version: tuple[int, int, int]) -
     ("data", "reason"),
     [
         (header() + chunk(LOST_KIND, [1, {}]), "not META"),
+        (header() + frame(objects([META_KIND, 1], meta_object(), 0)), "bytes after the chunk's last record"),
         (capture(chunk(1, meta_object())), "a second META"),
         (capture(chunk(END_KIND, END_OBJECT), chunk(LOST_KIND, [1, {}])), "a record after END"),
         (capture(chunk(END_KIND, END_OBJECT, END_OBJECT)), "a record after END"),
