@@ -33,7 +33,7 @@ def types_of(layout: Layout, wanted: np.dtype[np.void]) -> Types:
     """The type of each column of `wanted` (RECORDED or COMPLETION) in a capture with this layout; others, and those of
     ADDED that it lacks, are left out.
 
-    Raises ReportError where a field is missing, wider than in `wanted`, or of a coding that is not known.
+    Raises ReportError where a field is missing, of another kind or wider than in `wanted`, or of an unknown coding.
     """
     fields = {field.name: field for field in layout.fields}
     names = [name for name in wanted.names or () if name in fields or name not in ADDED]
@@ -230,7 +230,7 @@ def _known_type(name: str, field: Field | None, wanted: np.dtype[np.void]) -> np
         what = f"the capture's field '{name}' is coded in a way that this httpreport does not know"
         raise ReportError(f"{what} ({printable(field.coding)}): use a newer httpreport")
     found = np.dtype(f"<u{int(unsigned[1]) // 8}") if unsigned else np.dtype(f"S{blob[1] if blob else 0}")
-    if not np.can_cast(found, wanted, "safe"):
-        what = f"the capture's field '{name}' is {field.type}, wider than this httpreport knows"
+    if found.kind != wanted.kind or not np.can_cast(found, wanted, "safe"):
+        what = f"the capture's field '{name}' is {field.type}, which this httpreport cannot read"
         raise ReportError(f"{what}: use a newer httpreport")
     return found

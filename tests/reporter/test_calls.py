@@ -151,6 +151,14 @@ def test_a_field_that_is_missing_or_too_wide_is_named() -> None:
         loaded(capture(completions=[bytes(48)], completion_layout=Layout(48, fields)))
 
 
+@pytest.mark.parametrize(("name", "kind"), [("comm", "u32"), ("request_head", "u8"), ("pid", "bytes4")])
+def test_a_number_is_no_text_and_a_text_no_number(name: str, kind: str) -> None:
+    fields = [replace(field, type=kind) if field.name == name else field for field in CALL_LAYOUT.fields]
+
+    with pytest.raises(ReportError, match=rf"'{name}' is {kind}, .*newer httpreport"):
+        types_of(Layout(CALL_LAYOUT.size, fields), RECORDED)
+
+
 def test_a_field_that_is_coded_in_a_later_way_is_named() -> None:
     fields = [
         replace(field, coding="later\n" if field.name == "sent" else field.coding) for field in CALL_LAYOUT.fields
