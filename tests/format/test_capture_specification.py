@@ -1,22 +1,18 @@
-"""FORMAT.md says what the code does: its tables, its limits, and its worked example to the byte."""
+"""FORMAT.md says what the code does: its tables and its limits. Its example has a file of its own."""
 
 from __future__ import annotations
 
-import io
-import os
 import re
 from pathlib import Path
 from typing import Any
 
 import pytest
-from worked_example import example_capture, example_records, hex_dump, parse_dump
 
 import httpcapture
-from httpcapture import Calls, Completions, Reader, batch, chunks, frames, header, layout
+from httpcapture import batch, chunks, frames, header, layout
 from httpcapture.codec import Bool, Bytes, ListOf, MapOf, Struct, Text, UInt
 
 FORMAT = Path(__file__).parents[2] / "format" / "FORMAT.md"
-EXAMPLE = re.compile(r"(<!-- worked example -->\n```\n)(.*?)(```\n<!-- end of worked example -->)", re.DOTALL)
 KINDS: dict[str, Struct[Any]] = {
     "META": chunks.META,
     "MODULE": chunks.MODULE,
@@ -28,40 +24,6 @@ KINDS: dict[str, Struct[Any]] = {
     "LOST": chunks.LOST,
     "END": chunks.END,
 }
-
-
-def documented_example() -> str:
-    found = EXAMPLE.search(FORMAT.read_text())
-    assert found
-    return found[2].rstrip("\n")
-
-
-def test_the_worked_example_is_what_the_writer_writes() -> None:
-    dump = hex_dump(example_capture())
-    if os.environ.get("BLESS"):
-        text = FORMAT.read_text()
-        FORMAT.write_text(EXAMPLE.sub(lambda found: found[1] + dump + "\n" + found[3], text))
-    assert documented_example() == dump
-    assert parse_dump(documented_example()) == example_capture()
-
-
-def test_the_worked_example_is_what_the_reader_reads() -> None:
-    reader = Reader(io.BytesIO(parse_dump(documented_example())))
-    records = list(reader)
-    calls, completions = records[7:9]
-    assert records[:7] + records[9:] == example_records()
-    assert isinstance(calls, Calls)
-    assert isinstance(completions, Completions)
-    assert reader.cut_off is None
-    assert list(calls.columns["connection"].cast("Q")) == [77, 77, 78]
-    assert list(calls.columns["t0"].cast("Q")) == [5_100_000_000, 5_380_000_000, 5_200_000_000]
-    assert list(calls.columns["t2"].cast("Q")) == [5_350_000_000, 5_620_000_000, 5_410_000_000]
-    assert bytes(calls.columns["comm"]) == b"nova-apinova-apiworker\0\0"
-    assert list(calls.columns["pid"].cast("I")) == [4242, 4242, 4242]
-    assert list(calls.columns["local_port"].cast("H")) == [40001, 40001, 40002]
-    assert list(calls.columns["role"]) == [1, 1, 1]
-    assert list(calls.columns["outcome"]) == [0, 0, 1]
-    assert list(completions.columns["t3"].cast("Q")) == [5_360_000_000]
 
 
 def tables(title: str) -> list[list[list[str]]]:

@@ -1,6 +1,7 @@
 """A complete tiny capture and its annotated hex dump, as FORMAT.md shows it.
 
 The dump knows zstd's frames and msgpack's first bytes, not httpcapture: it is a second reading of the specification.
+httprec packs columns of large batches only; here one of a batch of three calls is packed, so that it can be shown.
 """
 
 from __future__ import annotations
@@ -10,10 +11,12 @@ import io
 import itertools
 import struct
 from collections.abc import Iterator, Sequence
+from ipaddress import IPv6Address
+from unittest import mock
 
 import msgpack
 import zstandard
-from capture_samples import layout
+from capture_samples import CALL_LAYOUT, COMPLETION_LAYOUT
 
 from httpcapture import (
     End,
@@ -23,10 +26,14 @@ from httpcapture import (
     MappedModule,
     Meta,
     Module,
+    Outcome,
     Process,
     Record,
+    Role,
+    RoleSource,
     Section,
     Stack,
+    StackStatus,
     Writer,
 )
 
@@ -45,12 +52,9 @@ META = Meta(
     probes="fexit",
     clock_ticks=100,
     page_size=4096,
-    limits={"call_ring": 1 << 24},
-    call_layout=layout(
-        *("u64 connection - group", "u64 t0 ns delta", "u64 t2 ns delta", "bytes8 comm", "u32 pid"),
-        *("u16 local_port - planes", "u8 role", "u8 outcome"),
-    ),
-    completion_layout=layout("u64 t3 ns"),
+    limits={"stack_pages": 4, "receive_stacks": 0},
+    call_layout=CALL_LAYOUT,
+    completion_layout=COMPLETION_LAYOUT,
     run="5f3a9c0e",
 )
 MODULE = Module(
@@ -78,25 +82,82 @@ STACK = Stack(
     pid=4242,
     process_start_ns=3_000_000_000,
     taken_ns=5_100_000_000,
-    frames=struct.pack("<2Q", 0x401234, 0x402000),
+    frames=struct.pack("<2Q", 0x401234, 0x402345),
     registers=struct.pack(
         "<21Q",
         *(0, 0, 0, 0x402000, 0x7FFC_0000_1020, 0x7FFC_0000_1010, 0x246, 0, 0, 0),
         *((1 << 64) - 38, 0x401234, 96, 0x404000, 5, 44, 0x401234, 0x33, 0x246, 0x7FFC_0000_1010, 0x2B),
     ),
     memory_address=0x7FFC_0000_1010,
-    memory=struct.pack("<2Q", 5, 0x402000),
+    memory=struct.pack("<4Q", 5, 0x402000, 0, 0x402345),
 )
+
+
+def _row(
+    *,
+    connection: int,
+    peer: str,
+    ports: tuple[int, int],
+    times: tuple[int, int, int],
+    sizes: tuple[int, int],
+    heads: tuple[bytes, bytes],
+    sequence: int,
+    tid: int,
+    role: Role,
+    outcome: Outcome,
+) -> bytes:
+    """A call of nova-api as a row of CALL_LAYOUT. Only a client's has a stack."""
+    addresses = (IPv6Address("::ffff:10.0.0.5").packed, IPv6Address(peer).packed)
+    stack, stack_status = (1, StackStatus.RECORDED) if role == Role.CLIENT else (0, StackStatus.NOT_TAKEN)
+    return struct.pack(
+        "<3Q16s16s16sI2H7Q16s8s16s3I5B7x",
+        *(PROCESS.start_ns, connection, 4711, PROCESS.name, *addresses, PROCESS.pid, *ports),
+        *(*times, *sizes, stack, 0, b"api-worker", *heads, sequence, tid, tid),
+        *(role, RoleSource.CONNECTION, outcome, stack_status, StackStatus.NOT_TAKEN),
+    )
+
+
 CALLS = [
-    struct.pack("<QQQ8sIHBB", 77, 5_100_000_000, 5_350_000_000, b"nova-api", 4242, 40001, 1, 0),
-    struct.pack("<QQQ8sIHBB", 78, 5_200_000_000, 5_410_000_000, b"worker", 4242, 40002, 1, 1),
-    struct.pack("<QQQ8sIHBB", 77, 5_380_000_000, 5_620_000_000, b"nova-api", 4242, 40001, 1, 0),
+    _row(
+        connection=77,
+        peer="::ffff:10.0.0.9",
+        ports=(40001, 8774),
+        times=(5_100_000_000, 5_101_000_000, 5_350_000_000),
+        sizes=(112, 380),
+        heads=(b"GET /v2/", b"HTTP/1.1 200 OK\r"),
+        sequence=1,
+        tid=4243,
+        role=Role.CLIENT,
+        outcome=Outcome.ANSWERED,
+    ),
+    _row(
+        connection=78,
+        peer="::ffff:10.0.0.7",
+        ports=(8080, 51234),
+        times=(5_200_000_000, 5_200_500_000, 5_410_000_000),
+        sizes=(0, 96),
+        heads=(b"POST /v1", b""),
+        sequence=1,
+        tid=4244,
+        role=Role.SERVER,
+        outcome=Outcome.EOF,
+    ),
+    _row(
+        connection=77,
+        peer="::ffff:10.0.0.9",
+        ports=(40001, 8774),
+        times=(5_380_000_000, 5_380_200_000, 5_620_000_000),
+        sizes=(112, 90),
+        heads=(b"GET /v2/", b"HTTP/1.1 503 Ser"),
+        sequence=2,
+        tid=4243,
+        role=Role.CLIENT,
+        outcome=Outcome.ANSWERED,
+    ),
 ]
-COMPLETION = struct.pack("<Q", 5_360_000_000)
+COMPLETION = struct.pack("<4Q2I", 77, 5_360_000_000, 112, 9000, 1, 0)
 LOST = Lost(at_ns=6_000_000_000, counts={"call_ring_full": 0})
-END = End(
-    at_ns=6_000_000_000, reason="signal", clean=True, emitted=3, recorded=3, in_flight=0, lost={"call_ring_full": 0}
-)
+END = End(at_ns=6_000_000_000, reason="SIGINT", clean=True, emitted=3, recorded=3, in_flight=0)
 
 _FIELDS: dict[int, Sequence[str]] = {
     number: [field.name for field in dataclasses.fields(cls)]
@@ -105,12 +166,23 @@ _FIELDS: dict[int, Sequence[str]] = {
 _FIELDS[5] = _FIELDS[6] = ["rows", "columns", "groups"]
 _NAMES = ["", "META", "MODULE", "PROCESS", "STACKS", "CALLS", "COMPLETIONS", "LOST", "END", "SECTION", "JIT_MAP"]
 _PT_REGS = "r15 r14 r13 r12 bp bx r11 r10 r9 r8 ax cx dx si di orig_ax ip cs flags sp ss"
-_RAW_LAST = 1  # a block header's low three bits: last block, raw
+_RAW_LAST, _RLE_LAST = 1, 3  # a block header's low three bits: last block, raw or one byte repeated
+_SINGLE_SEGMENT = 0x20  # a frame header's descriptor: no window, and a content size of one byte
+_BLOCK_HEADER = 3  # bytes
 _ARRAY_16 = 0xDC  # msgpack's first byte of an array of more than 15
 _LINE = 16  # bytes
-_UNBROKEN = 20  # bytes; longer arrays and maps are shown element by element
+_UNBROKEN = 48  # bytes; longer arrays and maps are shown element by element
 
 
+def _packed(_: object, column: bytes) -> bytes:
+    """A column of zeros as a zstd frame of one block that repeats a byte, where that is shorter."""
+    frame = struct.pack("<IBB", zstandard.MAGIC_NUMBER, _SINGLE_SEGMENT, len(column))
+    frame += (len(column) << 3 | _RLE_LAST).to_bytes(_BLOCK_HEADER, "little") + bytes(1)
+    return frame if not any(column) and len(frame) < len(column) else column
+
+
+@mock.patch.multiple("httpcapture.columns", APART=0, ROWS_A_GROUP=1)
+@mock.patch("httpcapture.columns.Columns._packed", _packed)
 def example_capture() -> bytes:
     stream = io.BytesIO()
     writer = Writer(stream, META, level=LEVEL)
@@ -188,9 +260,9 @@ def _objects(content: bytes) -> Iterator[tuple[bytes, str]]:
     yield content[:3], f"[kind {content[1]}, count {content[2]}]"
     start = 3
     while start < len(content):
-        size = 3 if content[start] == _ARRAY_16 else 1
-        yield content[start : start + size], f"array of {len(_FIELDS[content[1]])}: the record's fields"
-        start += size
+        end = start + _array_head(content, start)
+        yield content[start:end], f"array of {len(_FIELDS[content[1]])}: the record's fields"
+        start = end
         for name in _FIELDS[content[1]]:
             size = _size(content, start)
             yield from _field(content[start : start + size], name, content[1])
@@ -215,34 +287,43 @@ def _registers(data: bytes) -> Iterator[tuple[bytes, str]]:
 
 def _columns(data: bytes, kind: int) -> Iterator[tuple[bytes, str]]:
     is_calls = kind == _NAMES.index("CALLS")
-    layout, rows, groups = (META.call_layout, 3, 2) if is_calls else (META.completion_layout, 1, 0)
-    shared = itertools.groupby(layout.fields, lambda field: field.coding == "delta" or field.name)
-    columns = [list(fields) for _, fields in shared]  # the example's delta fields are of one type
-    if groups:
-        columns.insert(0, [Field("rows of each group", "u32", 0, coding="planes")])
-    yield data[:1], f"columns: array of {len(columns)}"
-    start = 1
+    layout, rows, groups = (META.call_layout, 3, 2) if is_calls else (META.completion_layout, 1, 1)
+    shared = itertools.groupby(layout.fields, lambda field: (field.type, field.coding == "delta" or field.name))
+    columns = [[Field("rows of each group", "u32", 0, coding="planes")], *([*fields] for _, fields in shared)]
+    start = _array_head(data, 0)
+    yield data[:start], f"columns: array of {len(columns)}"
     for number, fields in enumerate(columns):
         size = _size(data, start)
-        column = msgpack.unpackb(data[start : start + size])
-        coding, kind_of_value = fields[0].coding, fields[0].type
-        count = groups if coding == "group" or (groups and not number) else rows
-        values = _values(column, coding, count, count * len(fields))
-        numbers = [int.from_bytes(value, "little") for value in values]
-        if coding == "delta":
-            numbers = [total % (1 << 64) for total in itertools.accumulate(numbers)]
-        shown = numbers if kind_of_value.startswith("u") else values
-        names = " and ".join(field.name for field in fields)
-        yield data[start : start + size], f"  {names}, {kind_of_value}{' ' * bool(coding)}{coding}: {_shown(shown)}"
+        count = groups if fields[0].coding == "group" or not number else rows
+        yield from _column(data[start : start + size], fields, count)
         start += size
 
 
-def _values(column: bytes, coding: str, rows: int, count: int) -> list[bytes]:
-    """The values as they are in the file, but for planes, which are put back into rows."""
+def _column(data: bytes, fields: Sequence[Field], rows: int) -> Iterator[tuple[bytes, str]]:
+    kind, coding = fields[0].type, fields[0].coding
+    bits = int(kind[1:]) if kind.startswith("u") else 8 * int(kind[len("bytes") :])
+    size = rows * len(fields) * bits // 8
+    stored = msgpack.unpackb(data)
+    column = stored if len(stored) == size else zstandard.ZstdDecompressor().decompress(stored)
     if coding in ("planes", "delta"):
-        column = bytes(column[place * rows + row] for row in range(rows) for place in range(len(column) // rows))
-    width = len(column) // count
-    return [column[at : at + width] for at in range(0, len(column), width)]
+        column = bytes(column[place * rows + row] for row in range(rows) for place in range(size // rows))
+    values = [column[at : at + bits // 8] for at in range(0, size, bits // 8)]
+    numbers = [int.from_bytes(value, "little") for value in values]
+    if coding == "delta":
+        numbers = [total % (1 << bits) for total in itertools.accumulate(numbers)]
+    shown = _shown(numbers if kind.startswith("u") else list(map(_bytes, values)))
+    names = ", ".join(field.name for field in fields)
+    if len(stored) < size:
+        yield data[: -len(stored)], f"  {names}, packed:"
+        yield stored[:-4], f"    a zstd frame, content of {size} bytes"
+        yield stored[-4:], f"    last block, one byte {size} times: {kind}{' ' * bool(coding)}{coding}: {shown}"
+    else:
+        yield data, f"  {names}, {kind}{' ' * bool(coding)}{coding}: {shown}"
+
+
+def _bytes(value: bytes) -> object:
+    """A value of a bytesN column: an IPv4 address, or without the zeros at its end."""
+    return str(IPv6Address(value).ipv4_mapped) if b"\xff\xff" in value else value.rstrip(b"\0")
 
 
 def _value(data: bytes, label: str) -> Iterator[tuple[bytes, str]]:
@@ -250,12 +331,17 @@ def _value(data: bytes, label: str) -> Iterator[tuple[bytes, str]]:
     if len(data) <= _UNBROKEN or not isinstance(value, (list, dict)):
         yield data, label + _shown(value)
         return
-    yield data[:1], f"{label}{'array' if isinstance(value, list) else 'map'} of {len(value)}"
-    start = 1
+    start = _array_head(data, 0)
+    yield data[:start], f"{label}{'array' if isinstance(value, list) else 'map'} of {len(value)}"
     while start < len(data):
         size = _size(data, start)
         yield from _value(data[start : start + size], "  " + " " * (len(label) - len(label.lstrip())))
         start += size
+
+
+def _array_head(data: bytes, start: int) -> int:
+    """The bytes that say how long the array, or the short map, at `start` is."""
+    return 3 if data[start] == _ARRAY_16 else 1
 
 
 def _size(data: bytes, start: int) -> int:
