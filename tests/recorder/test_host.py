@@ -84,7 +84,7 @@ def test_the_capture_says_where_and_when_it_was_made() -> None:
 
 
 def test_times_and_sizes_are_coded_and_calls_grouped_by_connection() -> None:
-    """What the size of a capture rests on (FORMAT.md, Sizes and speeds)."""
+    """These codings are what makes captures small (docs/format-sizes.md)."""
     meta = host.meta(0, [], "kprobe", Sizes())
     calls = {field.name: field.coding for field in meta.call_layout.fields if field.coding}
     common = ["process_start", "connection", "cgroup", "process", "local_address", "peer_address", "pid"]
