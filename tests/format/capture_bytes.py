@@ -25,6 +25,14 @@ def frame(content: bytes) -> bytes:
     return zstandard.ZstdCompressor(write_checksum=True).compress(content)
 
 
+def raw_frame(content: bytes, *, unused_bit: bool = False, dictionary: int | None = None) -> bytes:
+    """A frame of one raw block, with what few writers write in its header (RFC 8878, 3.1.1.1)."""
+    descriptor = 0xA4 | unused_bit << 4 | (dictionary is not None)  # a size of 4 bytes, single segment, checksum
+    start = struct.pack("<IB", zstandard.MAGIC_NUMBER, descriptor) + bytes([] if dictionary is None else [dictionary])
+    block = (len(content) << 3 | 1).to_bytes(3, "little") + content
+    return start + struct.pack("<I", len(content)) + block + frame(content)[-4:]
+
+
 def objects(*values: object) -> bytes:
     return b"".join(msgpack.packb(value) for value in values)
 

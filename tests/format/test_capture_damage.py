@@ -3,19 +3,34 @@
 from __future__ import annotations
 
 import io
+import struct
 from pathlib import Path
 
 import pytest
+from capture_bytes import (
+    CALLS,
+    META_KIND,
+    MODULE,
+    STACKS,
+    capture,
+    chunk,
+    frame,
+    header,
+    layout_object,
+    meta_object,
+    objects,
+    raw_frame,
+)
 from capture_bytes import END as END_KIND
 from capture_bytes import LOST as LOST_KIND
-from capture_bytes import META_KIND, capture, chunk, frame, header, meta_object, objects
-from capture_samples import META, read_all, write_capture
+from capture_samples import META, layout, read_all, write_capture
 
 from httpcapture import (
     Calls,
     CaptureError,
     Completions,
     CorruptRecord,
+    End,
     Lost,
     NotACapture,
     Reader,
@@ -154,6 +169,45 @@ def test_chunks_out_of_place(data: bytes, reason: str) -> None:
     _, _, error = read_until_damage(data)
     assert isinstance(error, CorruptRecord)
     assert reason in error.reason
+
+
+@pytest.mark.parametrize(
+    ("behind", "kinds"),
+    [
+        (chunk(MODULE) + chunk(CALLS) + chunk(STACKS) + chunk(END_KIND, END_OBJECT), [End]),
+        (chunk(END_KIND, END_OBJECT) + chunk(STACKS) + chunk(MODULE), [End]),
+        (chunk(END_KIND, END_OBJECT) + chunk(77, 1, {}), [End]),
+        (chunk(END_KIND, END_OBJECT) + b"any"[:3], [End]),
+        (chunk(END_KIND, END_OBJECT) + chunk(LOST_KIND, [1, {}])[:-1], [End]),
+        (raw_frame(objects([LOST_KIND, 1], [1, {}]), unused_bit=True) + chunk(END_KIND, END_OBJECT), [Lost, End]),
+        (raw_frame(objects([LOST_KIND, 1], [1, {}]), dictionary=0) + chunk(END_KIND, END_OBJECT), [Lost, End]),
+    ],
+    ids=[
+        "empty chunks",
+        "empty chunks behind END",
+        "an unknown kind",
+        "3 bytes",
+        "a cut frame",
+        "a bit",
+        "dictionary 0",
+    ],
+)
+def test_what_the_format_allows_is_no_damage(behind: bytes, kinds: list[type[Record]]) -> None:
+    records, cut_off, error = read_until_damage(capture(behind))
+    assert (cut_off, error) == (None, None)
+    assert list(map(type, records[1:])) == kinds
+
+
+def test_batches_and_groups_may_have_no_rows() -> None:
+    shape = layout_object(layout("u32 a - group", "u32 b - group", "u64 c"))
+    sizes, values = bytes([0, 3, 0]) + bytes(9), struct.pack("<3I", 7, 8, 9)
+    batches = chunk(CALLS, [3, [sizes, values, values, bytes(24)], 3], [0, [b""] * 4, 0])
+    records, _, error = read_until_damage(capture(batches, meta=meta_object(shape)))
+    assert error is None
+    assert [dict(record.columns) for record in records if isinstance(record, Calls)] == [
+        {"a": struct.pack("<3I", 8, 8, 8), "b": struct.pack("<3I", 8, 8, 8), "c": bytes(24)},
+        {"a": b"", "b": b"", "c": b""},
+    ]
 
 
 def test_a_reader_is_read_once() -> None:
