@@ -82,6 +82,15 @@ def test_a_completion_whose_time_cannot_be_does_not_hide_another() -> None:
     assert (call["t3"] - call["t2"], call["sent"], call["received"]) == (MS, 1, 2)
 
 
+def test_a_completion_belongs_to_both_of_two_calls_that_nothing_tells_apart() -> None:
+    rows = [Row(), Row(start_ns=MS)]
+
+    calls = loaded(capture(rows, completions=[completion(rows[0], 5 * MS, 1, 2)])).calls
+
+    assert (calls["t3"] - calls["t2"]).tolist() == [5 * MS, 4 * MS]
+    assert calls["received"].tolist() == [2, 2]
+
+
 def test_completions_of_other_calls_change_nothing() -> None:
     others = [completion(Row(connection=2, sequence=n), MS, 1, 1) for n in range(3)]
 
