@@ -13,12 +13,12 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner
+from specification import FORMAT
 from worked_example import example_capture, example_records, hex_dump, parse_dump
 
 from httpcapture import Calls, Completions, Reader
 from httpreport.main import main
 
-FORMAT = Path(__file__).parents[2] / "format" / "FORMAT.md"
 EXAMPLE = re.compile(r"(<!-- worked example -->\n```\n)(.*?)(```\n<!-- end of worked example -->)", re.DOTALL)
 ROLES = {1: "client", 2: "server"}
 OUTCOMES = {0: "answered", 1: "eof"}
