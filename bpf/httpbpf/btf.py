@@ -129,7 +129,10 @@ class Btf:
         return {}
 
     def parameters(self, function: str) -> list[str]:
-        """Names of a function's parameters, in order. Raises BtfError where the kernel has no such function."""
+        """Return the names of a function's parameters, in order; the dots of a variadic function are "", as in BTF.
+
+        Raises BtfError where the kernel has no such function.
+        """
         with _damage_is_an_error():
             for record in self._find(function, (_FUNC,)):
                 prototype = self._record(self._starts[record.size_or_type])

@@ -31,12 +31,14 @@ union either { int number; char text[24]; };
 enum colour { RED, GREEN = 7, BLUE };
 struct plain a; struct nested b; union either c; enum colour d;
 int combine(struct plain *left, struct nested *right, int flags) { return left->first + right->named.inner + flags; }
+int say(const char *format, ...) { return format[0]; }
 """
+NAMELESS = "(anon)"  # what bpftool prints where BTF has the empty name
 
 
 def members_of(types: Types, number: int) -> Iterator[tuple[str, int]]:
     for member in types[number].get("members", ()):
-        if member["name"] != "(anon)":
+        if member["name"] != NAMELESS:
             yield member["name"], member["bits_offset"] // 8
         elif types[member["type_id"]]["kind"] in ("STRUCT", "UNION"):
             for name, offset in members_of(types, member["type_id"]):
@@ -49,7 +51,8 @@ def named(types: Types, name: str, *kinds: str) -> dict[str, Any]:
 
 
 def parameters_of(types: Types, function: dict[str, Any]) -> list[str]:
-    return [parameter["name"] for parameter in types[function["type_id"]]["params"]]
+    names = [parameter["name"] for parameter in types[function["type_id"]]["params"]]
+    return ["" if name == NAMELESS else name for name in names]
 
 
 class Asking(Btf):
@@ -107,7 +110,7 @@ def test_everything_that_the_program_asks_of_this_kernel_is_as_bpftool_says(kern
 
 def test_types_from_all_over_the_kernel_are_as_bpftool_says(kernel_types: Types) -> None:
     btf = load()
-    structs = [each for each in kernel_types if each["kind"] == "STRUCT" and each["name"] != "(anon)"]
+    structs = [each for each in kernel_types if each["kind"] == "STRUCT" and each["name"] != NAMELESS]
     functions = [each for each in kernel_types if each["kind"] == "FUNC"]
     assert len(structs) > 1000 and len(functions) > 1000
     for each in itertools.islice(structs, 0, None, len(structs) // 60):
@@ -116,6 +119,16 @@ def test_types_from_all_over_the_kernel_are_as_bpftool_says(kernel_types: Types)
     for each in itertools.islice(functions, 0, None, len(functions) // 60):
         first_function = named(kernel_types, each["name"], "FUNC")
         assert btf.parameters(each["name"]) == parameters_of(kernel_types, first_function), each["name"]
+
+
+def test_each_function_of_this_kernel_with_a_nameless_parameter_is_as_bpftool_says(kernel_types: Types) -> None:
+    """All of them, since a sample has one on some kernels only: those that take any number of arguments."""
+    btf = load()
+    functions = [each for each in kernel_types if each["kind"] == "FUNC"]
+    nameless = {each["name"] for each in functions if "" in parameters_of(kernel_types, each)}
+    assert nameless
+    for name in nameless:
+        assert btf.parameters(name) == parameters_of(kernel_types, named(kernel_types, name, "FUNC")), name
 
 
 def test_members_of_anonymous_parts_count_as_in_c(small: bytes, tmp_path: Path) -> None:
@@ -136,6 +149,13 @@ def test_members_of_anonymous_parts_count_as_in_c(small: bytes, tmp_path: Path) 
         assert btf.members(name) == dict(members_of(types, named(types, name, "STRUCT", "UNION")["id"]))
     assert btf.enumerators("colour") == {"RED": 0, "GREEN": 7, "BLUE": 8}
     assert btf.parameters("combine") == ["left", "right", "flags"]
+
+
+def test_the_dots_of_a_variadic_function_are_a_parameter_without_a_name(small: bytes, tmp_path: Path) -> None:
+    path = tmp_path / "small.btf"
+    path.write_bytes(small)
+    types = dump(path)
+    assert Btf(small).parameters("say") == ["format", ""] == parameters_of(types, named(types, "say", "FUNC"))
 
 
 def test_what_a_kernel_does_not_have_is_empty_or_an_error_that_names_it(small: bytes) -> None:
@@ -187,6 +207,7 @@ def read_all(data: bytes) -> None:
             lambda: btf.members("either"),
             lambda: btf.enumerators("colour"),
             lambda: btf.parameters("combine"),
+            lambda: btf.parameters("say"),
             lambda: btf.has_function("combine"),
         ):
             with contextlib.suppress(BtfError):
