@@ -94,6 +94,7 @@ def _trace(trace: StackTrace) -> dict[str, Any]:
         "incomplete": trace.incomplete.name.lower() if trace.incomplete else None,
         "left_out": trace.left_out,
         "copied": trace.copied,
+        "repeats": trace.repeats,
     }
 
 

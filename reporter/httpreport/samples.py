@@ -78,6 +78,8 @@ def places(trace: StackTrace) -> tuple[Place, ...]:
         outer.append(Place(f"[incomplete: {trace.incomplete.value}]"))
     if trace.left_out:
         outer.append(Place("[frames left out]"))
+    if trace.repeats:
+        outer.append(Place("[frames repeat up to the limit: recursion, or frame pointers that lead in a circle]"))
     return (*outer, *map(_place, reversed(trace.frames)))
 
 

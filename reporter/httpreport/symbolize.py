@@ -146,7 +146,13 @@ class Symbolizer:
         else:
             each_frame = zip(walked.addresses, walked.inside, found)
             frames = [frame for each in each_frame for frame in self._frames_at(where, jit_map, *each)]
-        trace = StackTrace(tuple(frames), left_out=walked.left_out, incomplete=walked.incomplete, copied=walked.copied)
+        trace = StackTrace(
+            tuple(frames),
+            left_out=walked.left_out,
+            incomplete=walked.incomplete,
+            copied=walked.copied,
+            repeats=walked.repeats,
+        )
         return _within_greenlet(trace) if walked.found else trace
 
     def _frames_at(

@@ -78,6 +78,9 @@ def trace_lines(trace: StackTrace) -> Iterator[str]:
         yield _frame(frame)
     if trace.left_out:
         yield f"[{trace.left_out:,} more frames left out]"
+    if trace.repeats:
+        last = "frame repeats" if trace.repeats == 1 else f"{trace.repeats} frames repeat"
+        yield f"[the last {last} up to the limit: recursion, or frame pointers that lead in a circle]"
     if trace.incomplete is not None:
         size = f" after {trace.copied / 1024:.4g} KiB" if trace.incomplete is Incomplete.STACK_ENDED else ""
         yield f"[{trace.incomplete.value}{size}]"

@@ -113,10 +113,12 @@ class Frame(NamedTuple):
 
 @dataclass(frozen=True)
 class StackTrace:
-    """Frames, leaf first; without any, the reason. `left_out` counts frames beyond the limit."""
+    """Frames, leaf first; without any, the reason. `left_out` counts frames beyond the limit, `repeats` the outermost
+    ones that repeat up to the limit of what is recorded by frame pointers."""
 
     frames: tuple[Frame, ...]
     missing: NoStack | None = None
     left_out: int = 0
     incomplete: Incomplete | None = None
     copied: int = 0  # bytes of the stack copy, where it ended too early
+    repeats: int = 0

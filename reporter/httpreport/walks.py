@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from operator import attrgetter
 from typing import Callable, Optional
@@ -24,7 +24,8 @@ from .maps import Mapping, Maps
 from .trace import Incomplete
 from .unwind import AddressSpace, CallFrameInfo, CodeRange, Found, Registers, StackWalk, Unwinder, inside, registers
 
-MAX_FRAMES = 1024  # the kernel's default (kernel.perf_event_max_stack) is 127
+MAX_FRAMES = 1024
+MAX_RECORDED = 127  # frames by frame pointer: as many as httprec, and a kernel by its default, takes
 
 # struct pt_regs of x86-64 (arch/x86/include/asm/ptrace.h), the order since 2.6; DWARF's names.
 _PT_REGS = struct.Struct("<21Q")
@@ -77,6 +78,7 @@ class Walk:
     incomplete: Incomplete | None = None
     copied: int = 0  # bytes, where the copy ended too early
     left_out: int = 0
+    repeats: int = 0  # how many outermost frames repeat up to the limit, where the walk is by frame pointers
 
 
 def walk(meta: Meta, stack: Stack, snapshots: Iterable[Snapshot]) -> tuple[Walk, Snapshot | None]:
@@ -151,23 +153,50 @@ def _from_stack_pointer(stack: Stack, page_size: int) -> bytes:
 
 
 def _by_frame_pointers(stack: Stack, snapshots: Iterable[Snapshot], reason: Incomplete) -> tuple[Walk, Snapshot | None]:
-    """The maps that hold most of the stack's addresses, of those the nearest in time: after an exec the later maps
-    hold none of them, after a dlopen the earlier ones not all."""
+    """Take the maps that let the chain go furthest, of those the nearest in time: after an exec the later maps hold
+    none of its addresses, after a dlopen the earlier ones not all."""
     addresses = _frames(stack)
-    kept = tuple(addresses[:MAX_FRAMES])
-    best = max(snapshots, key=lambda one: sum(map(one.maps.has_code, kept)), default=None)
+    best = max(snapshots, key=lambda one: _code_frames(addresses[:MAX_FRAMES], one.maps), default=None)
     if reason is Incomplete.NO_COPY and best and best.of_32_bit:
         reason = Incomplete.PROCESS_OF_32_BIT
-    return Walk(kept, _called_from(kept), incomplete=reason, left_out=len(addresses) - len(kept)), best
+    return _chain(addresses, best, reason), best
+
+
+def _chain(addresses: Sequence[int], where: Snapshot | None, reason: Incomplete | None) -> Walk:
+    """Follow a chain of frame pointers up to a return address of 0, or to the first address that is no code: that is
+    the last frame, since what lies behind it is no chain.
+
+    Recursion repeats addresses, and so does a chain that leads in a circle: the addresses alone do not tell which.
+    """
+    chain = addresses[: addresses.index(0)] if 0 in addresses else addresses
+    kept = tuple(chain[:MAX_FRAMES])
+    code = len(kept) if where is None else _code_frames(kept, where.maps)
+    left_out = len(chain) - len(kept) if code == len(kept) else 0
+    kept = kept[: code + 1]
+    repeats = _repeated(kept) if len(kept) >= MAX_RECORDED else 0
+    return Walk(kept, _called_from(kept), incomplete=reason, left_out=left_out, repeats=repeats)
+
+
+def _code_frames(addresses: Sequence[int], maps: Maps) -> int:
+    """Return how many addresses, from the leaf on, are code."""
+    places = enumerate(_called_from(addresses))
+    return next((number for number, place in places if not maps.has_code(place)), len(addresses))
+
+
+def _repeated(addresses: tuple[int, ...]) -> int:
+    """Return how many of the last addresses are the same as those before them, 0 where none are."""
+    lengths = range(1, len(addresses) // 2 + 1)
+    return next((length for length in lengths if addresses[-length:] == addresses[-2 * length : -length]), 0)
 
 
 def _as_walked(stack: Stack, snapshots: Iterable[Snapshot]) -> tuple[Walk, Snapshot | None]:
     addresses = _frames(stack)
     kept, found = tuple(addresses[:MAX_FRAMES]), _found(stack.found[:MAX_FRAMES])
-    found = found if len(found) == len(kept) else ()
     where = next((one for one in snapshots if one.number == stack.maps), None)
-    places = inside(kept, found) if found else _called_from(kept)
-    return Walk(kept, places, found, incomplete_of(stack.end), stack.copied, len(addresses) - len(kept)), where
+    if not found or len(found) != len(kept):
+        return replace(_chain(addresses, where, incomplete_of(stack.end)), copied=stack.copied), where
+    left_out = len(addresses) - len(kept)
+    return Walk(kept, inside(kept, found), found, incomplete_of(stack.end), stack.copied, left_out), where
 
 
 def _found(numbers: bytes) -> tuple[Found, ...]:

@@ -74,7 +74,8 @@ JIT_NAMES = (
     b"%x 20 LazyCompile:~get /srv/secret dir/app.js:12:5\n" % JITTED
     + b"%x 20 LazyCompile:~secret_unused /srv/app.js:1:1\n" % (JITTED + 0x100)
 )
-CALLED_FROM = (TEXT + 0x100, 0x7F3000000010, JITTED + 0x10)  # the second is data
+CALLED_FROM = (TEXT + 0x100, JITTED + 0x10)
+DATA = 0x7F3000000010
 STACK_WORD = int.from_bytes(b"secret!!", "little")
 PEERS = ("10.77.77.77", "2a02:7777::7777", "203.0.113.77", "10.77.77.77", "127.0.0.7")
 
@@ -101,6 +102,7 @@ def records() -> list[Record]:
         ),
         JitMap(12345, PROCESS_START_NS, STARTED_NS, 0, JIT_NAMES),
         stack(TEXT, *CALLED_FROM, STACK_WORD, id=2),
+        stack(TEXT, *CALLED_FROM, DATA, id=3),
         copy,
         Lost(STARTED_NS, {"call_ring_full": 3}),
     ]
@@ -119,7 +121,7 @@ def secret_capture(end: End | bool = True) -> bytes:
             response_head=b"HTTP/1.1 404 sec",
             stack=1 + number % 2,
             receive_tid=99,
-            receive_stack=2 - number % 2,
+            receive_stack=3 - 2 * (number % 2),
             receive_stack_status=StackStatus.RECORDED,
         )
         for number, peer in enumerate(PEERS)
@@ -262,7 +264,7 @@ def test_a_record_after_the_end_is_damage_that_stays() -> None:
 
 
 def test_frames_beyond_the_limit_are_counted_as_before() -> None:
-    data = capture(records=[process(), stack(*[TEXT] * 1100)])
+    data = capture(records=[process(), stack(*[TEXT + 1] * 1100)])
 
     (trace,) = reported(redacted(data, no_binary)).traces
 
