@@ -15,6 +15,7 @@ from typing import Callable, NamedTuple, Optional
 
 from httpbpf.btf import VMLINUX, BtfError, load
 from httpbpf.program import Sizes, build
+from httpcapture.durations import duration_text
 
 from . import privileges
 from .errors import RecorderError
@@ -156,7 +157,7 @@ def _attach(probes: str, seen: list[OwnCall]) -> str:
     if call is None:
         raise Lacking("attached, but a call that was made did not arrive")
     seen.append(call)
-    return f"a call that httprec made to itself arrived; it took {call.took_ns / 1e6:.2f} ms"
+    return f"a call that httprec made to itself arrived; it took {duration_text(call.took_ns)}"
 
 
 _Checks = Sequence[tuple[str, Callable[[], str]]]

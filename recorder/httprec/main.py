@@ -12,6 +12,7 @@ from typing import Callable
 import click
 
 from httpcapture import Meta
+from httpcapture.durations import duration_text
 
 from . import __version__, check, host, options, privileges
 from .errors import RecorderError
@@ -62,10 +63,10 @@ def _announce(threshold_ms: float, names: Sequence[bytes], show: Callable[[str],
         show(f"Process filters: {', '.join(name.decode(errors='replace') for name in names)}\n")
 
 
-def _summary(totals: Totals, size: int, seconds: float) -> str:
+def _summary(totals: Totals, size: int, length_ns: int) -> str:
     causes = ", ".join(f"{name} {count}" for name, count in totals.lost.items())
     lost = f"lost: {causes}" if causes else "0 lost"
-    return f"{totals.calls} calls, {lost}, {totals.processes} processes, {size} bytes, {seconds:.1f} s"
+    return f"{totals.calls} calls, {lost}, {totals.processes} processes, {size} bytes, {duration_text(length_ns)}"
 
 
 def _check(context: click.Context, parameter: click.Parameter, wanted: bool) -> None:
@@ -106,7 +107,7 @@ def _record(
             _say("this kernel lets nobody probe its functions: its tracepoints are used, which show a little less")
         privileges.drop(tracer.reads_maps, privileges.TO_ROTATE if bounds.rotates else ())
         is_over = _end_conditions(duration_s, parts.is_full)
-        started = time.monotonic()
+        started_ns = time.monotonic_ns()
         try:
             recording = Recording(tracer, parts, tracing.threshold_ns, modules_size, None if quiet else show)
             _announce(tracing.threshold_ns / 1e6, tracing.process_filters, show)
@@ -116,7 +117,7 @@ def _record(
                 f"cannot write {parts.path}: {error.strerror}; what is written can be read up to its last whole chunk: "
                 + parts.next_command
             ) from error
-        _say(_summary(totals, parts.bytes_written, time.monotonic() - started))
+        _say(_summary(totals, parts.bytes_written, time.monotonic_ns() - started_ns))
         _say(f"Next: {parts.next_command}")
 
 

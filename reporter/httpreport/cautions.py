@@ -7,6 +7,8 @@ import enum
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from httpcapture.durations import duration_text
+
 from .call import moment
 from .clean import printable
 from .losses import losses
@@ -137,7 +139,7 @@ def _slept(recording: Recording) -> list[Caution]:
     if recording.end is None or not recording.end.slept_ns:
         return []
     text = (
-        f"the host was suspended for {recording.end.slept_ns / 1e9:.1f} s during this recording: durations are "
+        f"the host was suspended for {duration_text(recording.end.slept_ns)} during this recording: durations are "
         "without that, and times of day after it are too early by it"
     )
     return [Caution(Cause.SLEPT, text)]
@@ -180,7 +182,7 @@ def _nothing_kept(recording: Recording, selection: Selection) -> list[Caution]:
 def listed(values: Mapping[str, Sums]) -> str:
     """Those with the most calls."""
     busiest = sorted(values.items(), key=lambda item: (-item[1].calls, item[0]))
-    there = [f"{text} ({sums.calls:,}, slowest {sums.slowest_ns / 1e6:.2f} ms)" for text, sums in busiest]
+    there = [f"{text} ({sums.calls:,}, slowest {duration_text(sums.slowest_ns)})" for text, sums in busiest]
     rest = f", and {len(there) - NAMES_LISTED:,} more" if len(there) > NAMES_LISTED else ""
     return ", ".join(there[:NAMES_LISTED]) + rest
 

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import closing
 
 from httpcapture import Module, open_capture
+from httpcapture.durations import duration_text
 
 from .binaries import Binaries
 from .call import moment
@@ -51,9 +52,9 @@ def _facts(recording: Recording) -> Iterator[tuple[str, str]]:
         yield "part", f"{meta.part:,} of a recording" + (", another one follows" if goes_on(recording) else "")
     yield "started", moment(meta, meta.started_monotonic_ns)
     if end is not None:
-        seconds = max(end.at_ns - meta.started_monotonic_ns, 0) / 1e9
+        length = duration_text(max(end.at_ns - meta.started_monotonic_ns, 0))
         clean = "" if end.clean else ", not cleanly"
-        yield "ended", f"{moment(meta, end.at_ns)}, after {seconds:,.1f} s, by {printable(end.reason)}{clean}"
+        yield "ended", f"{moment(meta, end.at_ns)}, after {length}, by {printable(end.reason)}{clean}"
     else:
         yield "ended", printable(recording.cut_off or "not known: END is missing")
     threshold = f"calls >= {meta.threshold_ns / 1e6:g} ms" if meta.threshold_ns else "all calls"

@@ -18,6 +18,7 @@ from rich.table import Table
 from rich.text import Text
 
 from httpcapture import Role
+from httpcapture.durations import duration_text
 
 from .clean import comm, printable
 from .digest import Digest
@@ -112,13 +113,13 @@ def print_exported(out: Console, paths: Iterable[str]) -> None:
 
 def _peers(whole: Digest) -> Table:
     """For each process and peer how long its calls took, those that took the most time first."""
-    table = new_table("calls", "p50", "p90", "p99", "max", "time", "share", last="process and peer (times in ms)")
+    table = new_table("calls", "p50", "p90", "p99", "max", "time", "share", last="process and peer")
     peers = sorted(whole.peers.items(), key=lambda item: (-item[1].sums.time_ns, item[0]))
     time_ns = sum(latencies.sums.time_ns for _, latencies in peers)
     for (_, peer), latencies in peers[:TOP]:
         sums = latencies.sums
         quantiles = (latencies.quantile_ns(share) for share in QUANTILES)
-        times = map(plain_ms, (*quantiles, sums.slowest_ns, sums.time_ns))
+        times = map(duration_text, (*quantiles, sums.slowest_ns, sums.time_ns))
         table.add_row(f"{sums.calls:,}", *times, _share(sums, time_ns), Text(peer_name(peer)))
     _add_rest(table, [latencies.sums for _, latencies in peers[TOP:]], 5, time_ns, "others")
     return table
@@ -133,7 +134,7 @@ def _stacks(whole: Digest, block: str) -> Table:
         bar = block * max(1, round(BAR * sums.time_ns / max(time_ns, 1)))
         name, *frames = stack.split(";")
         text = f"{bar:{BAR}} {name}: {leaves_of(frames)}"
-        table.add_row(_ms(sums.time_ns), _share(sums, time_ns), f"{sums.calls:,}", Text(text))
+        table.add_row(duration_text(sums.time_ns), _share(sums, time_ns), f"{sums.calls:,}", Text(text))
     return table
 
 
@@ -142,7 +143,7 @@ def _add_rest(table: Table, rest: Sequence[Sums], columns: int, time_ns: int, wh
     if rest:
         sums = sum(rest, Sums())
         skipped = ("",) * (columns - 2)
-        times = (plain_ms(sums.slowest_ns), plain_ms(sums.time_ns))
+        times = (duration_text(sums.slowest_ns), duration_text(sums.time_ns))
         table.add_row(f"{sums.calls:,}", *skipped, *times, _share(sums, time_ns), Text(f"{len(rest):,} {what}"))
 
 
@@ -167,14 +168,6 @@ def _share(sums: Sums, time_ns: int) -> str:
 def leaves_of(frames: Sequence[str]) -> str:
     leaves = [*reversed(frames)][:LEAVES]
     return " < ".join(leaves) + (" < ..." if len(frames) > LEAVES else "")
-
-
-def plain_ms(nanoseconds: int) -> str:
-    return f"{nanoseconds / 1e6:,.2f}"
-
-
-def _ms(nanoseconds: int) -> str:
-    return f"{nanoseconds / 1e6:,.2f} ms"
 
 
 def _line(out: Console, text: Text) -> None:

@@ -139,8 +139,9 @@ def test_the_tables_say_what_the_terminal_says(page: Browser, compared: Path) ->
     )
     assert [row.split() for row in rows[1:]] == [row for row in printed[first + 1 : second - 1] if "more" not in row]
 
-    stacks = [row[:5] for row in printed[second + 1 :] if re.match(r"[\d.,]+ [\d.,]+ [+-]", " ".join(row))]
-    slower = sum(row[2].startswith("+") for row in stacks)
+    time = r"[\d.,]+ [mun]?s/s "
+    stacks = [row[:8] for row in printed[second + 1 :] if re.match(f"{time}{time}[+-]", " ".join(row))]
+    slower = sum(row[4].startswith("+") for row in stacks)
     assert 0 < slower < len(stacks) == 10
     shown = stack_rows(page)
     assert shown[:slower] == stacks[:slower]
@@ -159,7 +160,7 @@ def stack_rows(page: Browser) -> list[list[str]]:
         """return [...document.querySelectorAll("#stacks-table tbody tr")].map((row) =>
             [1, 2, 3, 0, 4].map((cell) => row.cells[cell].textContent).join(" "))"""
     )
-    return [row.split()[:5] for row in rows]
+    return [row.split()[:8] for row in rows]
 
 
 def test_it_is_used_by_keyboard(page: Browser) -> None:

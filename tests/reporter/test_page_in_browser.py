@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+from importlib import resources
 from pathlib import Path
 
 import pytest
@@ -27,6 +28,7 @@ from pages import (
 from recordings import MS, TEXT, Row, capture, process, stack
 from selenium.webdriver.common.keys import Keys
 
+from duration_cases import CASES
 from httpcapture import Record
 
 pytest_plugins = "browser_fixtures"
@@ -66,6 +68,12 @@ def test_the_threshold_means_what_t_means(browser: Browser, tmp_path: Path) -> N
         counts.add(len(expected["calls"]))
 
     assert len(counts) > 4
+
+
+def test_durations_read_as_they_do_on_the_terminal(mixed_page: Browser) -> None:
+    durations, texts = zip(*CASES)
+    script = (resources.files("httpreport.page") / "format.js").read_text()
+    assert mixed_page.run(f"{script} return arguments[0].map((ns) => duration(ns))", durations) == list(texts)
 
 
 def test_the_slider_moves_the_threshold_from_the_floor_to_the_slowest_call(mixed_page: Browser, mixed: Path) -> None:
@@ -451,7 +459,7 @@ def test_calls_of_no_time_are_told_from_no_calls(browser: Browser, tmp_path: Pat
 
     assert totals(browser) == (1, 0)
     assert browser.texts("#flame-at") == ["These calls took no time."]
-    assert browser.texts("#calls-table .open") == ["0.00 ms"]
+    assert browser.texts("#calls-table .open") == ["0 ms"]
 
 
 def test_no_calls_is_a_page_too(browser: Browser, tmp_path: Path) -> None:

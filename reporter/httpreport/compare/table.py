@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
+from httpcapture.durations import duration_text
+
 from ..sums import Latencies
-from ..terminal import QUANTILES, plain_ms
+from ..terminal import QUANTILES
 from .changes import Comparison, Lengths, PeerChange
-from .words import GONE, NEW, per_second, relative, unit, waited
+from .words import GONE, NEW, per_second, relative, waited
 
 BEFORE, AFTER, CHANGE = "before", "after", "change"
 
@@ -22,7 +24,7 @@ class Row(NamedTuple):
 
 def heads(comparison: Comparison) -> Sequence[str]:
     rates = ("calls/s",) if comparison.lengths else ()
-    return "calls", *rates, "p50", "p90", "p99", "max", f"time {unit(comparison)}"
+    return "calls", *rates, "p50", "p90", "p99", "max", "time"
 
 
 def rows(comparison: Comparison, change: PeerChange) -> Iterator[Row]:
@@ -39,11 +41,11 @@ def rows(comparison: Comparison, change: PeerChange) -> Iterator[Row]:
         yield Row(CHANGE, _changes(comparison, change))
 
 
-def _numbers(latencies: Latencies, length_ns: int, time: float) -> Sequence[str]:
+def _numbers(latencies: Latencies, length_ns: int, time: str) -> Sequence[str]:
     sums = latencies.sums
     rates = (f"{per_second(sums.calls, length_ns):,.2f}",) if length_ns else ()
-    quantiles = (latencies.quantile_ns(share) for share in QUANTILES)
-    return f"{sums.calls:,}", *rates, *map(plain_ms, quantiles), plain_ms(sums.slowest_ns), f"{time:,.2f}"
+    durations = (*(latencies.quantile_ns(share) for share in QUANTILES), sums.slowest_ns)
+    return f"{sums.calls:,}", *rates, *map(duration_text, durations), time
 
 
 def _changes(comparison: Comparison, change: PeerChange) -> Sequence[str]:

@@ -10,7 +10,7 @@ from rich.text import Text
 from ..terminal import TOP, leaves_of, new_table, peer_name, print_lines
 from .changes import Comparison
 from .table import AFTER, BEFORE, CHANGE, heads, rows
-from .words import relative, summary, unit, waited
+from .words import relative, summary, waited, waited_more
 
 
 def print_comparison(out: Console, comparison: Comparison) -> None:
@@ -26,7 +26,7 @@ def print_comparison(out: Console, comparison: Comparison) -> None:
 def _peers(comparison: Comparison) -> Table:
     """For each process and peer what was before and after, and by how much it changed."""
     columns = heads(comparison)
-    table = new_table("", *columns, last="process and peer (times in ms)")
+    table = new_table("", *columns, last="process and peer")
     for change in comparison.largest(comparison.peers, TOP):
         name = Text(peer_name(change.peer))
         for row in rows(comparison, change):
@@ -37,13 +37,12 @@ def _peers(comparison: Comparison) -> Table:
 
 
 def _stacks(comparison: Comparison) -> Table:
-    of = f"top changes of stacks, leaf first (time waited, {unit(comparison)})"
-    table = new_table(BEFORE, AFTER, CHANGE, "", last=of)
+    table = new_table(BEFORE, AFTER, CHANGE, "", last="top changes of stacks, leaf first (time waited)")
     for change in comparison.largest(comparison.stacks, TOP):
         before, after = comparison.scaled(change.before.time_ns), change.after.time_ns
-        times = (f"{waited(comparison, time_ns):,.2f}" for time_ns in (before, after))
+        times = (waited(comparison, time_ns) for time_ns in (before, after))
         name, *frames = change.stack.split(";")
-        added = f"{waited(comparison, after - before):+,.2f}"
+        added = waited_more(comparison, after - before)
         table.add_row(*times, added, relative(before, after), Text(f"{name}: {leaves_of(frames)}"))
     _add_rest(table, 4, len(comparison.stacks), "stacks")
     return table

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from httpcapture.durations import duration_text
+
 from ..clean import comm
 from ..digest import Digest
 from ..summary import lost
@@ -43,20 +45,31 @@ def per_second(amount: float, length_ns: int) -> float:
     return amount * 1e9 / length_ns
 
 
-def unit(comparison: Comparison) -> str:
-    """Of time as it is compared."""
-    return "ms/s" if comparison.lengths else "ms"
+def rate(comparison: Comparison) -> float:
+    """Return how many ns of waiting a scaled nanosecond stands for: in each second, if the lengths are known."""
+    return per_second(1, comparison.lengths.after_ns) if comparison.lengths else 1
 
 
-def waited(comparison: Comparison, scaled_ns: int) -> float:
-    """Time in `unit`, of what is after or scaled to it."""
-    return per_second(scaled_ns, comparison.lengths.after_ns) / 1e6 if comparison.lengths else scaled_ns / 1e6
+def each(comparison: Comparison) -> str:
+    """Return what stands behind a time that is told per second of recording."""
+    return "/s" if comparison.lengths else ""
+
+
+def waited(comparison: Comparison, scaled_ns: int) -> str:
+    """Return a time after, or one before that is scaled to it, as text: `399 ms/s`, or `8.2 s` in all."""
+    return duration_text(round(scaled_ns * rate(comparison))) + each(comparison)
+
+
+def waited_more(comparison: Comparison, added_ns: int) -> str:
+    """Return by how much a time changed, with its sign."""
+    sign = "-" if added_ns < 0 else "+" if added_ns > 0 else ""
+    return sign + waited(comparison, abs(added_ns))
 
 
 def times(comparison: Comparison, before: Sums, after: Sums) -> str:
     """The time waited, before and after."""
     scaled = comparison.scaled(before.time_ns)
-    first, second = (f"{waited(comparison, time_ns):,.2f} {unit(comparison)}" for time_ns in (scaled, after.time_ns))
+    first, second = (waited(comparison, time_ns) for time_ns in (scaled, after.time_ns))
     return f"{first} before, {second} after ({relative(scaled, after.time_ns)})"
 
 
@@ -70,7 +83,7 @@ def _side(digest: Digest) -> str:
     kept, recorded = sum(facts.kept for facts in captures), sum(facts.recorded for facts in captures)
     selections = " or ".join(dict.fromkeys(facts.selection for facts in captures))
     known = [facts.length_ns for facts in captures if facts.length_ns]
-    length = f"{sum(known) / 1e9:,.1f} s" if len(known) == len(captures) else "for a time that is not known"
+    length = duration_text(sum(known)) if len(known) == len(captures) else "for a time that is not known"
     started = min(facts.started for facts in captures)
     kept_calls = f"{side_name(digest)}: {kept:,} of {recorded:,} calls kept ({selections})"
     losses = lost(captures)

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from ..compare.changes import Comparison, StackChange
-from ..compare.words import SHADES, relative, shade, times, total, unit, waited
+from ..compare.words import SHADES, relative, shade, times, total, waited
 from ..samples import Weight
 from ..sums import Sums
 from .flame import Look, Tree, draw
@@ -51,7 +51,7 @@ def differential(comparison: Comparison, weight: Weight, title: str) -> Iterator
 
 def _subtitle(comparison: Comparison, weight: Weight) -> str:
     gone_ns = comparison.scaled(sum(change.before.time_ns for change in comparison.stacks if not change.after.calls))
-    gone = f"; {waited(comparison, gone_ns):,.2f} {unit(comparison)} were in stacks that are gone" if gone_ns else ""
+    gone = f"; {waited(comparison, gone_ns)} were in stacks that are gone" if gone_ns else ""
     return f"{times(comparison, *total(comparison))}{gone}; a box is as wide as its {weight.value} after"
 
 

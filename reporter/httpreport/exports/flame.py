@@ -74,7 +74,3 @@ def _box(box: Look, x: float, y: int, width: float) -> str:
     text = "" if fits < 3 else box.text if len(box.text) <= fits else box.text[: fits - 2] + ".."
     drawn = _BOX.format(title=escape(box.tooltip), x=x, y=y, width=width, height=ROW - 1, fill=box.fill)
     return drawn + _TEXT.format(x=x + 3, y=y + 12, text=escape(text)) if text else drawn + "</g>"
-
-
-def milliseconds(time_ns: int) -> str:
-    return f"{time_ns / 1e6:,.2f} ms"

@@ -10,9 +10,11 @@ import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
+from httpcapture.durations import duration_text
+
 from ..samples import Place, Sample, Weight
 from ..sums import Sums
-from .flame import Look, Tree, draw, milliseconds
+from .flame import Look, Tree, draw
 
 
 @dataclass
@@ -25,7 +27,7 @@ def svg(samples: Sequence[Sample], weight: Weight, title: str) -> Iterator[str]:
     """The lines, without newlines."""
     root = _tree(samples)
     whole = root.value.sums
-    subtitle = f"{milliseconds(whole.time_ns)} in {whole.calls:,} calls; a box is as wide as its {weight.value}"
+    subtitle = f"{duration_text(whole.time_ns)} in {whole.calls:,} calls; a box is as wide as its {weight.value}"
     return draw(root, lambda box: _look(box, weight, whole.time_ns), title, subtitle)
 
 
@@ -42,7 +44,7 @@ def _tree(samples: Sequence[Sample]) -> Tree[_Box]:
 
 def _look(box: _Box, weight: Weight, whole_ns: int) -> Look:
     place, sums = box.place, box.sums
-    share = f"{milliseconds(sums.time_ns)}, {sums.time_ns / max(whole_ns, 1):.1%}, {sums.calls:,} calls"
+    share = f"{duration_text(sums.time_ns)}, {sums.time_ns / max(whole_ns, 1):.1%}, {sums.calls:,} calls"
     tooltip = "\n".join(filter(None, (place.label, place.module, share)))
     return Look(weight.of(sums), place.label, tooltip, _colour(place))
 

@@ -4,7 +4,7 @@ const ROWS_AT_A_TIME = 25;
 
 // The columns, that of the host only where there are several: `value` of a call is what it is sorted by, and shown unless `show` says otherwise.
 const ALL_COLUMNS = [
-  { title: "Duration", kind: "number", value: (call) => call.duration, show: (call) => milliseconds(call.duration) },
+  { title: "Duration", kind: "number", value: (call) => call.duration, show: (call) => duration(call.duration) },
   { title: "Started (UTC)", kind: "start", value: ({ row }) => row.start, show: ({ row }) => row.start.slice(11, 23) },
   { title: "Host", kind: "host name", value: (call) => call.host },
   { title: "Process", kind: "name", value: (call) => call.process },
@@ -93,13 +93,13 @@ function callsTable(parts, page, calls) {
   function details(call) {
     const { row } = call;
     const [request, response] = call.role === "server" ? ["Received", "Sent"] : ["Sent", "Received"];
-    const answer = `${row.response_end_known ? "" : "at least "}${milliseconds(row.response_ns)}`;
+    const answer = `${row.response_end_known ? "" : "at least "}${duration(row.response_ns)}`;
     const facts = [
       `PID ${row.pid}, TID ${row.tid}, thread ${call.thread}, ${call.role}, ${row.kind}, ${row.outcome}`,
       `${row.source} to ${row.destination}, started ${row.start}`,
       `Host ${call.host}, capture ${row.capture}`,
       `${count(row.sent, "byte")} sent, ${count(row.received, "byte")} received`,
-      `${request}: ${milliseconds(row.request_ns)}, waited: ${milliseconds(row.wait_ns)}, `
+      `${request}: ${duration(row.request_ns)}, waited: ${duration(row.wait_ns)}, `
         + `${response.toLowerCase()}: ${row.outcome === "answered" ? answer : "nothing"}`,
     ];
     const stack = (title, lines) => [make("p", { class: "quiet" }, title),

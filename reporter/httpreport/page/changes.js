@@ -60,7 +60,7 @@ function peersTable(box, said, page) {
       ...cells.map((cell, column) => make("td", { class: kinds[column] }, cell))))));
     const table = make("table", { class: "changes" }, make("thead", {}, make("tr", {}, ...heads)), ...bodies);
     box.replaceChildren(page.peers.length ? table : make("p", { class: "empty" }, "No call passes the filters."));
-    said.textContent = `Times are in ms. ${shown.length < page.peers.length ? "Here are those that changed most." : ""}`;
+    said.textContent = shown.length < page.peers.length ? "Here are those that changed most." : "";
     if (page.peers.length <= PEERS_AT_FIRST) return;
     const text = all ? `Show the ${PEERS_AT_FIRST} that changed most` : `Show all ${whole.format(page.peers.length)}`;
     box.append(make("button", { type: "button", onclick: () => { all = !all; show(); box.lastChild.focus(); } }, text));
@@ -69,7 +69,7 @@ function peersTable(box, said, page) {
   show();
 }
 
-// Shows the stacks; `waited` says a time in words. Each opens to all of its frames.
+// Shows the stacks; `waited` writes a time. Each opens to all of its frames.
 function stacksTable(parts, page, waited) {
   const stacks = page.stacks.map(([labels, before, after, beforeCalls, afterCalls]) => {
     const [process, ...frames] = labels.map((label) => page.labels[label]);
@@ -94,18 +94,19 @@ function stacksTable(parts, page, waited) {
     parts.more.hidden = found.length <= most;
     parts.more.textContent = `Show more of ${count(found.length, "stack")}`;
     const order = down ? "what got slower first" : "what got faster first";
-    parts.said.textContent = `${count(found.length, "stack")}, ${order}. Times are waited, in ${page.unit}.`;
+    const when = page.each && " in each second of recording";
+    parts.said.textContent = `${count(found.length, "stack")}, ${order}. Times are those waited${when}.`;
   }
 
   function tableRow(stack) {
     const { process, leafFirst, before, after } = stack;
-    const row = make("tr"), change = waited(Math.abs(after - before), "");
+    const row = make("tr"), change = waited(Math.abs(after - before));
     const open = make("button", { type: "button", class: "link open", "aria-expanded": "false", onclick: toggle },
       relative(before, after));
     const leaves = leafFirst.slice(0, LEAVES).join(" < ") + (leafFirst.length > LEAVES ? " < ..." : "");
-    row.append(make("td", {}, open), make("td", { class: "number side" }, waited(before, "")),
-      make("td", { class: "number side" }, waited(after, "")),
-      make("td", { class: "number" }, `${after < before ? "-" : "+"}${change}`),
+    row.append(make("td", {}, open), make("td", { class: "number side" }, waited(before)),
+      make("td", { class: "number side" }, waited(after)),
+      make("td", { class: "number" }, `${after < before ? "-" : after > before ? "+" : ""}${change}`),
       make("td", { class: "name leaves" }, `${process}: ${leaves}`));
     row.addEventListener("click", (event) => event.target.closest("button") || getSelection().toString() || toggle());
 

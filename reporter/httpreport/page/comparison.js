@@ -1,7 +1,7 @@
 // The page of a comparison: the data is read, and each part of the page shown.
 
 const page = JSON.parse(byId("data").textContent);
-const waited = (ns, unit = ` ${page.unit}`) => `${twoDigits.format(ns * page.units)}${unit}`;
+const waited = (ns) => duration(Math.round(ns * page.rate)) + page.each;
 
 const said = ({ before, after }) =>
   `${waited(before)} before, ${waited(after)} after (${relative(before, after)})`;

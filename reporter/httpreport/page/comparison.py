@@ -14,7 +14,7 @@ from .. import __version__
 from ..compare.cautions import warnings
 from ..compare.changes import Comparison, StackChange
 from ..compare.table import Row, heads, rows
-from ..compare.words import SHADES, side_name, summary, unit, waited
+from ..compare.words import SHADES, each, rate, side_name, summary
 from ..terminal import peer_name
 
 MOST_PEERS = 2_000  # in the page
@@ -48,8 +48,8 @@ class ComparisonPage:
     after: str
     facts: Sequence[str]
     warnings: Sequence[str]
-    unit: str  # of time, as it is told
-    units: float  # of them, a scaled nanosecond is so many
+    each: str  # what stands behind a time
+    rate: float  # a scaled nanosecond is shown as so many
     shades: Sequence[float]
     heads: Sequence[str]
     peers: Sequence[Peer]
@@ -74,8 +74,8 @@ def comparison_data(
             *_left_out("processes and peers", len(comparison.peers), len(peers)),
             *_left_out("stacks", len(comparison.stacks), len(stacks)),
         ],
-        unit=unit(comparison),
-        units=waited(comparison, 1),
+        each=each(comparison),
+        rate=rate(comparison),
         shades=SHADES,
         heads=heads(comparison),
         peers=[

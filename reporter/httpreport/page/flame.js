@@ -62,7 +62,7 @@ function flameGraph(parts, page, everything) {
   function describe(node, total) {
     const where = moduleOf(node) ? ` (${moduleOf(node)})` : "";
     const { value, count: calls } = node.data;
-    return `${node.data.name}${where}: ${milliseconds(value)}, ${percent(value, total)}, ${count(calls, "call")}`;
+    return `${node.data.name}${where}: ${duration(value)}, ${percent(value, total)}, ${count(calls, "call")}`;
   }
 
   const legend = (colour, name) => make("li", {}, swatch(colour), make("span", { class: "name" }, name));

@@ -1,17 +1,18 @@
 // How numbers are written, and how elements are made: recorded text only ever becomes a text node or an attribute.
 
-const twoDigits = new Intl.NumberFormat("en-US", { minimumFractionDigits: 2, maximumFractionDigits: 2 });
 const whole = new Intl.NumberFormat("en-US");
-const rough = new Intl.NumberFormat("en-US", { maximumSignificantDigits: 3 });
 
-const milliseconds = (ns) => `${twoDigits.format(ns / 1e6)} ms`;
 const count = (number, what) => `${whole.format(number)} ${what}${number === 1 ? "" : "s"}`;
 const percent = (part, all) => `${(all ? (100 * part) / all : 0).toFixed(1)}%`;
 
-// A duration with three digits, in the unit that suits it.
-function roughly(ns) {
-  const [size, unit] = ns >= 1e9 ? [1e9, "s"] : ns >= 1e6 ? [1e6, "ms"] : ns >= 1e3 ? [1e3, "µs"] : [1, "ns"];
-  return `${rough.format(ns / size)} ${unit}`;
+// A duration in ns as text, with three digits and the unit that suits it: the rule of httpcapture/durations.py.
+function duration(ns) {
+  if (!ns) return "0 ms";
+  let power = 0;
+  const rounded = () => Math.floor((Math.round(ns) + Math.floor(10 ** power / 2)) / 10 ** power);
+  while (rounded() >= 1000 && power < 9) power++;
+  const decimals = 2 - ((power + 2) % 3);
+  return `${whole.format(rounded() / 10 ** decimals)} ${["ns", "us", "ms", "s"][Math.ceil(power / 3)]}`;
 }
 
 function setAttributes(element, attributes) {

@@ -5,11 +5,11 @@ const BINS = 24, BIN_WIDTH = 5, BIN_HEIGHT = 22, FIRST_ROWS = 10;
 // The columns of numbers: heading, and the text for the durations (the longest first) and the time of a row.
 const NUMBERS = [
   ["Calls", (durations) => whole.format(durations.length)],
-  ["p50", (durations) => milliseconds(quantile(durations, 0.5))],
-  ["p90", (durations) => milliseconds(quantile(durations, 0.9))],
-  ["p99", (durations) => milliseconds(quantile(durations, 0.99))],
-  ["Slowest", (durations) => milliseconds(durations[0])],
-  ["Time", (_, time) => milliseconds(time)],
+  ["p50", (durations) => duration(quantile(durations, 0.5))],
+  ["p90", (durations) => duration(quantile(durations, 0.9))],
+  ["p99", (durations) => duration(quantile(durations, 0.99))],
+  ["Slowest", (durations) => duration(durations[0])],
+  ["Time", (_, time) => duration(time)],
 ];
 
 // `nameOf` says what to show of a value; `choose` is called with the name of a row that was clicked. Returns the
@@ -19,7 +19,7 @@ function groupTable(box, title, range, nameOf, choose) {
 
   function show(parts, time) {
     const focused = box.contains(document.activeElement) && document.activeElement.title;
-    const heads = [[title, ""], [`${roughly(range[0])} to ${roughly(range[1])}`, "spread"],
+    const heads = [[title, ""], [`${duration(range[0])} to ${duration(range[1])}`, "spread"],
       ...NUMBERS.map(([text]) => [text, `number ${text.toLowerCase()}`]), ["Share", "number share"]];
     const head = heads.map(([text, kind]) => make("th", { scope: "col", class: kind }, text));
     const body = (all ? parts : parts.slice(0, FIRST_ROWS)).map((part) => row(part, time, parts[0].time));
@@ -53,7 +53,7 @@ function groupTable(box, title, range, nameOf, choose) {
       const height = calls && Math.max(1, (BIN_HEIGHT * calls) / tallest);
       return `M${bin * BIN_WIDTH} ${BIN_HEIGHT}v${-height}h${BIN_WIDTH - 1}v${height}z`;
     });
-    const said = `most calls take ${roughly(scale.invert(fullest))} to ${roughly(scale.invert(fullest + 1))}`;
+    const said = `most calls take ${duration(scale.invert(fullest))} to ${duration(scale.invert(fullest + 1))}`;
     const size = { width: BINS * BIN_WIDTH, height: BIN_HEIGHT + 1 };
     return draw("svg", { ...size, role: "img", "aria-label": said, class: "bins" }, draw("title", {}, said),
       draw("path", { d: `M0 ${BIN_HEIGHT + 0.5}h${size.width}`, class: "base" }), draw("path", { d: bars.join("") }));

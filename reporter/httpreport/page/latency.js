@@ -23,7 +23,7 @@ function latencyPicture({ box, said, line }, page, calls, range) {
     const bottom = draw("g", { transform: `translate(${MARGIN.left} ${HEIGHT - MARGIN.bottom})`, class: "axis" });
     const left = draw("g", { transform: `translate(${MARGIN.left - 4} ${MARGIN.top})`, class: "axis" });
     d3.select(bottom).call(d3.axisBottom(x).ticks(width / 130).tickFormat(format));
-    d3.select(left).call(d3.axisLeft(y).tickValues(ticks(y)).tickFormat(roughly).tickSize(-wide));
+    d3.select(left).call(d3.axisLeft(y).tickValues(ticks(y)).tickFormat(duration).tickSize(-wide));
     const edge = MARGIN.top + y(Math.max(threshold, range[0])) + CELL; // below the cells of the shortest calls
     const picture = draw("svg", { width, height: HEIGHT, role: "img", tabindex: 0, class: "latency",
       "aria-label": `${count(selection.places.length, "call")} over time; the arrow keys read the picture`,
@@ -80,14 +80,14 @@ function latencyPicture({ box, said, line }, page, calls, range) {
     const bounds = box.firstChild.getBoundingClientRect();
     const left = Math.floor((event.clientX - bounds.left - MARGIN.left) / CELL);
     const cell = columns[left]?.cells[Math.floor((event.clientY - bounds.top - MARGIN.top) / CELL)];
-    say(cell, cell && [...new Set([cell.fastest, cell.slowest])].map(milliseconds).join(" to "));
+    say(cell, cell && [...new Set([cell.fastest, cell.slowest].map(duration))].join(" to "));
   }
 
   function read(column) {
     at = column;
     const mark = `M${column * CELL + MARGIN.left} ${MARGIN.top}h${CELL}v${TALL + CELL}h${-CELL}z`;
     box.querySelector(".reading")?.setAttribute("d", columns[column] ? mark : "");
-    say(columns[column], columns[column] && `the slowest ${milliseconds(columns[column].slowest)}`);
+    say(columns[column], columns[column] && `the slowest ${duration(columns[column].slowest)}`);
   }
 
   function step(event) {

@@ -80,8 +80,8 @@ function showTotals({ places, time }) {
   byId("totals").replaceChildren(
     make("data", { id: "total-calls", value: places.length }, whole.format(places.length)),
     ` of ${count(page.recorded, "call")}, `,
-    make("data", { id: "total-time", value: time }, milliseconds(time)),
-    places.length ? `, the slowest ${milliseconds(calls.duration[places[0]])}` : "");
+    make("data", { id: "total-time", value: time }, duration(time)),
+    places.length ? `, the slowest ${duration(calls.duration[places[0]])}` : "");
   const names = page.names.slice(0, NAMES_LISTED).map(([text]) => text);
   if (page.names.length > NAMES_LISTED) names.push("...");
   const notes = [

@@ -1,0 +1,37 @@
+"""Durations as people read them: the cases are in a table that the page's JavaScript is tested with too."""
+
+from __future__ import annotations
+
+import re
+from decimal import ROUND_HALF_UP, Decimal
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from duration_cases import CASES
+from httpcapture.durations import duration_text
+
+SECONDS = {"ns": Decimal("1e-9"), "us": Decimal("1e-6"), "ms": Decimal("1e-3"), "s": Decimal(1)}
+
+
+@pytest.mark.parametrize(("ns", "text"), CASES)
+def test_the_cases(ns: int, text: str) -> None:
+    assert duration_text(ns) == text
+
+
+@given(st.integers(1, 999_499_999_999))
+def test_three_digits_are_those_of_decimal_arithmetic(ns: int) -> None:
+    """Which unit has from one to three digits before the point."""
+    number, unit = duration_text(ns).split(" ")
+    exact = Decimal(ns) * Decimal("1e-9")
+    digits = exact.quantize(Decimal(1).scaleb(exact.adjusted() - 2), ROUND_HALF_UP)
+    assert Decimal(number) * SECONDS[unit] == (digits if ns >= 100 else exact)
+    assert 1 <= Decimal(number) < 1000
+    assert re.fullmatch(r"\d{1,3}(\.\d*[1-9])?", number)
+
+
+@given(st.integers(1000 * 10**9, 1 << 70))
+def test_long_durations_are_whole_seconds(ns: int) -> None:
+    number, unit = duration_text(ns).split(" ")
+    assert (unit, abs(int(number.replace(",", "")) * 10**9 - ns) <= 5 * 10**8) == ("s", True)
