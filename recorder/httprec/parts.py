@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from typing import Callable
 
 from httpcapture import End, Meta, Writer
+from httpcapture.shell import quoted
 
 from .errors import RecorderError
 from .output import STDOUT, check_output, is_removed, open_output, remove
@@ -105,8 +106,10 @@ class Parts:
         """What to do with what is written, all parts together."""
         if self._output == STDOUT:
             return "httpreport FILE"
+        if len(self._kept) == 1:
+            return f"httpreport {quoted(self.path)}"
         stem, extension = os.path.splitext(self._output)
-        return f"httpreport {self.path if len(self._kept) == 1 else f'{stem}.*{extension}'}"
+        return f"httpreport {quoted(f'{stem}.')}*{quoted(extension) if extension else ''}"
 
     def check(self) -> None:
         """Raises RecorderError when nobody will find what is written."""

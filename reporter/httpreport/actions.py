@@ -161,7 +161,9 @@ def print_report(output: Output, whole: Digest, written: Sequence[str]) -> bool:
     if not output.as_json:
         terminal.print_summary(out, whole)
         if written:
-            terminal.print_written(out, *written, weight=output.weight)
+            terminal.print_written(out, *written)
+            if any(map(output.weight.folded, whole.stacks.values())):
+                terminal.print_next(out, written[-1], output.weight)
         terminal.print_exported(out, output.exports.values())
     return not summary.incomplete(whole)
 
@@ -187,7 +189,7 @@ def report_changes(baselines: Sequence[str], paths: Sequence[str], request: Requ
         compare.print_comparison(out, comparison)
         out.print()
         terminal.print_exported(out, written)
-        if output.directory is not None:
+        if output.directory is not None and any(output.weight.folded(stack.after) for stack in comparison.stacks):
             terminal.print_next(out, written[0], output.weight)
     return not (summary.incomplete(comparison.before) or summary.incomplete(comparison.after))
 

@@ -7,9 +7,6 @@ on a terminal, and not where NO_COLOR is set; elsewhere the same words, plain an
 
 from __future__ import annotations
 
-import os
-import shlex
-import string
 from collections.abc import Iterable, Iterator, Sequence
 from typing import IO
 
@@ -19,6 +16,7 @@ from rich.text import Text
 
 from httpcapture import Role
 from httpcapture.durations import duration_text
+from httpcapture.shell import quoted
 
 from .clean import comm, printable
 from .digest import Digest
@@ -34,7 +32,6 @@ TOP = 10
 LEAVES = 3  # frames of a top stack that are shown
 BAR = 12  # columns of the longest bar
 QUANTILES = (0.5, 0.9, 0.99)
-_PLAIN = (string.ascii_letters + string.digits + "/._-").encode()  # to every shell
 
 
 def console(file: IO[str]) -> Console:
@@ -84,26 +81,17 @@ def _print_tables(out: Console, whole: Digest) -> None:
         out.print(_stacks(whole, "\N{FULL BLOCK}" if out.encoding.startswith("utf") else "#"))
 
 
-def print_written(out: Console, traces: str, folded: str, *, weight: Weight) -> None:
-    """What was written, and what to type next."""
+def print_written(out: Console, traces: str, folded: str) -> None:
+    """Say which two files were written."""
     out.print()
     _line(out, Text(f"wrote {printable(traces)} and {printable(folded)}"))
-    print_next(out, folded, weight)
 
 
 def print_next(out: Console, folded: str, weight: Weight) -> None:
-    """What to type to see folded stacks."""
+    """Say what to type to see folded stacks. It fails on a file whose weights are all 0, as it does on an empty one."""
     unit = "us" if weight is Weight.TIME else "calls"
     svg = folded.rsplit(".", 1)[0] + ".svg"
-    _line(out, Text(f"next: flamegraph.pl --countname {unit} {_quoted(folded)} > {_quoted(svg)}"))
-
-
-def _quoted(path: str) -> str:
-    """For a shell; what cannot be printed as bash and zsh write it."""
-    if path.isprintable():
-        return shlex.quote(path)
-    plain = (chr(byte) if byte in _PLAIN else f"\\x{byte:02x}" for byte in os.fsencode(path))
-    return f"$'{''.join(plain)}'"
+    _line(out, Text(f"next: flamegraph.pl --countname {unit} {quoted(folded)} > {quoted(svg)}"))
 
 
 def print_exported(out: Console, paths: Iterable[str]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import stat
+import subprocess
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -133,6 +134,32 @@ def test_each_part_is_a_whole_capture_of_the_same_run(tmp_path: Path) -> None:
     assert parts[0].meta.started_monotonic_ns < parts[1].meta.started_monotonic_ns <= parts[1].end.at_ns
     for path in tmp_path.iterdir():
         assert stat.S_IMODE(path.stat().st_mode) == 0o600
+
+
+@pytest.mark.parametrize(
+    "name", ["run.cap", "my run.cap", "$(touch x);'*?[a]\".c ap", "-o.cap", "no extension", "a\nb.cap"]
+)
+def test_the_next_command_names_the_parts_to_a_shell(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    stem, extension = os.path.splitext(name)
+    (tmp_path / name).touch()  # no part
+    with Parts(name, ROTATE, meta, overwrite=False, say=print) as parts:
+        parts.begin()
+        commands = [parts.next_command]
+        for _ in range(2):
+            parts.rotate(End(1, "rotated", True, 0, 0, 0, {}))
+            commands.append(parts.next_command)
+
+    def asked(command: str) -> list[str]:
+        words = command.replace("httpreport ", "printf '%s\\0' ", 1)
+        said = subprocess.run(["bash", "-c", words], check=True, capture_output=True, text=True).stdout
+        return [os.path.normpath(path) for path in said.split("\0")[:-1]]
+
+    paths = [f"{stem}.{number:05}{extension}" for number in (1, 2, 3)]
+    assert [asked(command) for command in commands] == [paths[:1], paths, paths]
+    assert sorted(os.listdir(tmp_path)) == sorted([name, *paths])
 
 
 def test_each_part_says_how_long_the_host_slept_meanwhile(tmp_path: Path) -> None:

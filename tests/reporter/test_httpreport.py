@@ -193,6 +193,21 @@ def test_standard_input_is_read(run_cap: Path, out: Path) -> None:
     assert "2 of 2 calls kept" in result.stdout
 
 
+def test_nothing_comes_next_where_a_picture_would_be_empty(tmp_path: Path, out: Path) -> None:
+    """flamegraph.pl fails where no weight is above 0."""
+    for name, rows in (("none", []), ("short", [Row(duration_ns=999)]), ("long", [Row()])):
+        (tmp_path / f"{name}.cap").write_bytes(capture(rows, threshold_ns=0))
+
+    def is_next(*arguments: str) -> bool:
+        result = run(*(tmp_path / part if part.endswith(".cap") else part for part in arguments), "-o", out, "-f")
+        assert result.exit_code == 0, result.output
+        return "\nnext: flamegraph.pl" in result.stdout
+
+    assert [is_next(f"{name}.cap") for name in ("none", "short", "long")] == [False, False, True]
+    assert is_next("short.cap", "--count") and not is_next("none.cap", "--count")
+    assert is_next("long.cap", "--baseline", "short.cap") and not is_next("short.cap", "--baseline", "long.cap")
+
+
 def test_a_filter_after_the_fact(run_cap: Path, out: Path) -> None:
     assert (
         "1 of 2 calls kept (calls >= 300 ms of nova-api)"
