@@ -194,14 +194,14 @@ def report_changes(baselines: Sequence[str], paths: Sequence[str], request: Requ
     return not (summary.incomplete(comparison.before) or summary.incomplete(comparison.after))
 
 
-def tell(path: str, request: Request, *, tell_info: bool, check: bool) -> bool:
+def tell(path: str, request: Request, *, tell_info: bool, verbose: bool, check: bool) -> bool:
     """Print what was asked about a capture, and return whether it can be read and, if checked, is whole."""
     if path == "-":
         raise ReportError("--info and --verify need a file: write standard input to one")
     out, fine = terminal.console(sys.stdout), True
     if tell_info:
         try:
-            terminal.print_lines(out, info(path, request))
+            terminal.print_lines(out, info(path, request, modules=verbose))
         except (ReportError, CaptureError) as error:
             say(error)
             fine = False

@@ -1,5 +1,5 @@
-"""`httpreport --info`: what a capture is: whose, when, how long, what was asked of the recorder, what it holds and
-lacks."""
+"""`httpreport --info`: what a capture is: a summary in one line, then whose it is, when and how long it was recorded,
+what was asked of the recorder, what it holds and lacks; with -v its modules one by one."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import closing
 
-from httpcapture import Module, open_capture
+from httpcapture import End, Module, open_capture
 from httpcapture.durations import duration_text
 
 from .binaries import Binaries
@@ -25,22 +25,40 @@ from .trace import Unnamed
 _ASKED = ("processes", "roles", "kinds", "outcomes", "peers")
 
 
-def info(path: str, request: Request) -> Iterator[str]:
-    """The lines. Raises ReportError and CaptureError."""
+def info(path: str, request: Request, *, modules: bool) -> Iterator[str]:
+    """Yield the lines, those of the modules if asked for. Raises ReportError and CaptureError."""
     try:
         with open_capture(path) as reader:
             recording = load(reader, Nothing(_ASKED))
     except OSError as error:
         raise ReportError(f"cannot read {path}: {error.strerror or error}") from None
-    yield f"{printable(path)}"
-    yield from (f"  {name:12} {text}" for name, text in _facts(recording))
+    yield f"{printable(path)}: {_summary(recording)}"
+    yield from (f"  {name:12} {text}" for name, text in _facts(recording, hint="" if modules else "; -v lists them"))
+    if not modules:
+        return
     with closing(binaries_of(request)) as binaries:
         for module in recording.modules.values():
             yield f"  {'module':12} {_module(module, recording.carried.get(module.id, {}), binaries)}"
         yield from (f"  {'warning':12} {printable(problem)}" for problem in binaries.problems)
 
 
-def _facts(recording: Recording) -> Iterator[tuple[str, str]]:
+def _summary(recording: Recording) -> str:
+    """Return what matters most in a line: how many calls, how slow, in what time, and what is missing."""
+    meta, end = recording.meta, recording.end
+    calls = f"{recording.recorded:,} call{'' if recording.recorded == 1 else 's'}"
+    slowest = max((sums.slowest_ns for sums in recording.there.values()["processes"].values()), default=None)
+    slow = "" if slowest is None else f", the slowest {duration_text(slowest)}"
+    length = "a time that is not known" if end is None else _length(recording, end)
+    lost = ", ".join(f"{count:,} {printable(cause)}" for cause, count in recording.lost.items() if count)
+    unseen = "not known" if incomplete(recording) else "nothing"
+    return f"{calls}{slow}, in {length} on {printable(meta.host)}; lost: {lost or unseen}"
+
+
+def _length(recording: Recording, end: End) -> str:
+    return duration_text(max(end.at_ns - recording.meta.started_monotonic_ns, 0))
+
+
+def _facts(recording: Recording, *, hint: str) -> Iterator[tuple[str, str]]:
     meta, end = recording.meta, recording.end
     yield "host", f"{printable(meta.host)}, Linux {printable(meta.kernel)} {printable(meta.arch)}"
     if meta.boot_id:
@@ -52,9 +70,8 @@ def _facts(recording: Recording) -> Iterator[tuple[str, str]]:
         yield "part", f"{meta.part:,} of a recording" + (", another one follows" if goes_on(recording) else "")
     yield "started", moment(meta, meta.started_monotonic_ns)
     if end is not None:
-        length = duration_text(max(end.at_ns - meta.started_monotonic_ns, 0))
         clean = "" if end.clean else ", not cleanly"
-        yield "ended", f"{moment(meta, end.at_ns)}, after {length}, by {printable(end.reason)}{clean}"
+        yield "ended", f"{moment(meta, end.at_ns)}, after {_length(recording, end)}, by {printable(end.reason)}{clean}"
     else:
         yield "ended", printable(recording.cut_off or "not known: END is missing")
     threshold = f"calls >= {meta.threshold_ns / 1e6:g} ms" if meta.threshold_ns else "all calls"
@@ -71,7 +88,10 @@ def _facts(recording: Recording) -> Iterator[tuple[str, str]]:
         "; ".join(losses(recording.lost, times_of_losses(recording)))
         or ("nothing" if not incomplete(recording) else "not known"),
     )
-    yield "modules", f"{len(recording.modules):,}, of {sum(map(len, recording.processes.values())):,} process maps"
+    yield (
+        "modules",
+        f"{len(recording.modules):,}, of {sum(map(len, recording.processes.values())):,} process maps{hint}",
+    )
 
 
 def _stacks(recording: Recording) -> str:

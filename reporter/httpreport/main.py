@@ -121,6 +121,12 @@ def milliseconds(context: click.Context, parameter: click.Parameter, value: floa
 )
 @click.option("--info", "tell_info", is_flag=True, help="Say what each capture is and holds, and report nothing.")
 @click.option(
+    "-v",
+    "verbose",
+    is_flag=True,
+    help="With --info, list the modules too: what the capture has of each, and whether their symbols are here.",
+)
+@click.option(
     "--verify",
     "check",
     is_flag=True,
@@ -150,6 +156,7 @@ def main(  # noqa: PLR0917 (one an option)
     as_json: bool,
     jobs: int | None,
     tell_info: bool,
+    verbose: bool,
     check: bool,
     redacted: str | None,
     strict: bool,
@@ -183,7 +190,7 @@ def main(  # noqa: PLR0917 (one an option)
         request = Request(threshold, names, filters, symfs, tuple(servers), output.has("html"))
         paths = many.captures_of(captures)
         if tell_info or check:
-            fine = [tell(path, request, tell_info=tell_info, check=check) for path in paths]
+            fine = [tell(path, request, tell_info=tell_info, verbose=verbose, check=check) for path in paths]
             raise SystemExit(0 if all(fine) else FAILED)
         jobs = jobs or len(os.sched_getaffinity(0))
         if redacted is not None:

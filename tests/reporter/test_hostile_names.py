@@ -122,7 +122,7 @@ OUTPUTS = {
     "stack traces": Output(["-o", "{}"], "stack_traces.txt", lines, False),
     "folded stacks": Output(["-o", "{}"], "stacks.folded", lines, False, frame),
     "json": Output(["--json"], PRINTED, in_report),
-    "info": Output(["--info"], PRINTED, lines, False),
+    "info": Output(["--info", "-v"], PRINTED, lines, False),
     "verify": Output(["--verify"], PRINTED, lines, False, in_utf8),
     "svg": Output(["--svg", "{}/x"], "x", in_svg),
     "speedscope": Output(["--speedscope", "{}/x"], "x", in_json),

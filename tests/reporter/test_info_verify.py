@@ -118,12 +118,12 @@ def test_info_says_what_a_capture_is_and_holds(tmp_path: Path) -> None:
     rows = [Row(), Row(sequence=1, duration_ns=400 * MS)]
     path.write_bytes(capture(rows, WHOLE, end=end, process_filters=(b"nova*",), limits={"connections": 16384}))
 
-    result = run("--info", path)
+    result, verbose = run("--info", path), run("--info", "-v", path)
 
-    assert result.exit_code == 0
-    said = [" ".join(line.split()) for line in result.stdout.splitlines()]
+    assert (result.exit_code, verbose.exit_code) == (0, 0)
+    said, more = ([" ".join(line.split()) for line in each.stdout.splitlines()] for each in (result, verbose))
     assert said == [
-        str(path),
+        f"{path}: 2 calls, the slowest 400 ms, in 1.5 s on web-1; lost: 4 call_ring_full",
         "host web-1, Linux 6.1.0-18-amd64 x86_64",
         "boot 0f1f9a38-5a3c-4d0e-8f3b-3f5f0d3b1a11",
         "recorder httprec 0.1.0, probes: fexit",
@@ -140,13 +140,29 @@ def test_info_says_what_a_capture_is_and_holds(tmp_path: Path) -> None:
         "stacks 1, of them with a copy of the stack: 0",
         "losses lost calls: 4 (the recorder could not keep up, 2023-11-14T22:13:21 UTC): slow calls may be missing. "
         "Next time raise -t or --call-ring, or give -p",
+        "modules 1, of 1 process maps; -v lists them",
+    ]
+    assert more == [
+        *said[:-1],
         "modules 1, of 1 process maps",
         f"module /opt/nova ({'01' * 20}): no symbols: binary not found here; carried: nothing",
     ]
 
 
+@pytest.mark.parametrize(
+    ("data", "summary"),
+    [
+        (capture(rows=[]), "0 calls, in 10 s on web-1; lost: nothing"),
+        (capture(end=False), "1 call, the slowest 250 ms, in a time that is not known on web-1; lost: not known"),
+    ],
+)
+def test_the_first_line_of_info_is_a_summary(data: bytes, summary: str, tmp_path: Path) -> None:
+    (tmp_path / "run.cap").write_bytes(data)
+    assert run("--info", tmp_path).stdout.splitlines()[0] == f"{tmp_path}/run.cap: {summary}"
+
+
 def test_info_of_a_real_capture_names_what_it_carries() -> None:
-    said = run("--info", REAL).stdout
+    said = run("--info", "-v", REAL).stdout
 
     python = re.search(r"module +/usr/bin/python3.11 \((\w{40})\): symbols of .*\.dynsym.*; carried: (.*)\n", said)
     assert python
