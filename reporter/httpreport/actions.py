@@ -11,9 +11,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 
+from rich.console import Console
+
 from httpcapture import CaptureError, Reader
 
-from . import compare, many, outputs, summary, terminal, verify
+from . import compare, many, summary, terminal, verify
 from .cautions import incomplete, lacking
 from .clean import printable
 from .digest import Digest, Request, binaries_of, digest_of, read_report
@@ -23,6 +25,7 @@ from .exports.table import lines
 from .fold import folded
 from .info import info
 from .json_report import document
+from .outputs import Target, check_apart, check_directory
 from .progress import Bar, Watched, counted
 from .recording import Nothing, load
 from .redact import Redaction
@@ -36,11 +39,11 @@ DIFF = "stacks.diff.folded"
 
 @dataclass(frozen=True)
 class Output:
-    """What to write where: `files` into `directory`, none without one."""
+    """What to write where: `files` by their names, in `directory`; none without one."""
 
     directory: str | None
-    files: Sequence[str]
-    exports: Mapping[Export, str]  # to which path
+    files: Mapping[str, Target]
+    exports: Mapping[Export, Target]
     as_json: bool
     weight: Weight
 
@@ -48,10 +51,19 @@ class Output:
         return any(each.name == export for each in self.exports)
 
     @property
+    def targets(self) -> Sequence[Target]:
+        return (*self.files.values(), *self.exports.values())
+
+    @property
+    def on_stdout(self) -> Sequence[str]:
+        """The options whose outputs go to standard output, so that the summary does not."""
+        exports = (target.option for target in self.exports.values() if target.is_stdout)
+        return [*(["--json"] if self.as_json else []), *exports]
+
+    @property
     def scratch(self) -> str | None:
         """Where files for what is told call by call can wait; None: anywhere."""
-        folders = [os.path.dirname(path) or "." for path in self.exports.values()]
-        return next(iter(folders), None) if self.directory is None else self.directory
+        return next((target.directory for target in self.targets if not target.is_stdout), None)
 
     @property
     def call_by_call(self) -> frozenset[str]:
@@ -60,17 +72,13 @@ class Output:
         return frozenset(kind for kind, is_wanted in wanted.items() if is_wanted)
 
 
-def check_outputs(output: Output, *, force: bool) -> None:
+def check_outputs(output: Output, captures: Sequence[str]) -> None:
     """Find out before the work begins whether they can be written. Raises ReportError."""
     if output.directory is not None:
-        outputs.check(output.directory, output.files, force=force)
-    for export, path in output.exports.items():
-        check_file(path, export.option, force=force)
-
-
-def check_file(path: str, option: str, *, force: bool) -> None:
-    folder, name = os.path.split(path)
-    outputs.check(folder or ".", [name], force=force, option=option)
+        check_directory(output.directory, "-o")
+    check_apart(output.targets, captures)
+    for target in output.targets:
+        target.check()
 
 
 def report_one(capture: str, request: Request, output: Output) -> bool:
@@ -78,25 +86,23 @@ def report_one(capture: str, request: Request, output: Output) -> bool:
     with Bar(printable(capture), size_of(capture)) as bar:
         report = read_report(capture, request, open_watched(capture, bar), bar)
     whole = digest_of(report, capture, slowest=request.slowest)
-    written = write_files(output, whole, text(report, capture))
+    write_files(output, whole, text(report, capture))
     write_exports(output, whole, (line for _, line in lines(report, capture)))
     if output.as_json:
         print_json(whole, document(report, capture))
-    return print_report(output, whole, written)
+    return print_report(output, whole)
 
 
-def redact(captures: Sequence[str], path: str, request: Request, *, force: bool) -> bool:
-    """Write the redacted capture to `path` and say what was done. Returns whether nothing was lost or cut off. Raises
-    ReportError and CaptureError."""
+def redact(captures: Sequence[str], target: Target, request: Request) -> bool:
+    """Write the redacted capture and say what was done. Returns whether nothing was lost or cut off. Raises ReportError
+    and CaptureError."""
     capture, *others = captures
     if others:
         raise ReportError("--redact is of one capture: give one file")
     if capture == "-" or (os.path.exists(capture) and not os.path.isfile(capture)):
         raise ReportError("--redact reads a capture twice: give a file, no pipe")
-    if path != "-":
-        check_file(path, "--redact", force=force)
-    elif sys.stdout.isatty():
-        raise ReportError("--redact - would write the capture to the terminal: redirect it to a file or a pipe")
+    check_apart([target], captures)
+    target.check()
     with Bar(printable(capture), 2 * size_of(capture)) as bar:
         try:
             with open_watched(capture, bar) as reader:
@@ -105,14 +111,11 @@ def redact(captures: Sequence[str], path: str, request: Request, *, force: bool)
             raise ReportError(f"cannot read {capture}: {error.strerror or error}") from None
         with closing(binaries_of(request)) as binaries, open_watched(capture, bar) as again:
             redaction = Redaction(recording, binaries.find)
-            pieces = redaction.pieces(again)
-            if path == "-":
-                sys.stdout.buffer.writelines(pieces)
-            else:
-                outputs.write_pieces(*os.path.split(path), pieces)
-    out = terminal.console(sys.stderr if path == "-" else sys.stdout)
-    terminal.print_warnings(out, [*(caution.text for caution in lacking(recording)), *binaries.problems])
-    terminal.print_lines(out, [f"{printable(capture)}: redacted: {printable(path)}", *redaction.lines()])
+            target.write(redaction.pieces(again))
+    out = terminal.console(sys.stderr if target.is_stdout else sys.stdout)
+    problems = map(printable, binaries.problems)
+    terminal.print_warnings(out, [*(caution.text for caution in lacking(recording)), *problems])
+    terminal.print_lines(out, [f"{printable(capture)}: redacted: {printable(target.name)}", *redaction.lines()])
     return not incomplete(recording)
 
 
@@ -126,46 +129,56 @@ def report_many(paths: Sequence[str], request: Request, output: Output, jobs: in
             whole = many.digest_all(spools, request, jobs, done=lambda path: bar.advance(size_of(path)))
         if not whole.captures:
             raise ReportError("; ".join(one.reason for one in whole.unreadable))
-        written = write_files(output, whole, many.text(whole, spools))
+        write_files(output, whole, many.text(whole, spools))
         write_exports(output, whole, spools.lines())
         if output.as_json:
             print_json(whole, many.documents(whole, spools))
-    return print_report(output, whole, written)
+    return print_report(output, whole)
 
 
-def write_files(output: Output, whole: Digest, pieces: Iterable[str]) -> Sequence[str]:
-    """Write stack traces (`pieces`) and folded stacks, if they are asked for, and return their paths. Raises
-    ReportError."""
-    if output.directory is None:
-        return []
-    traces = outputs.write(output.directory, STACK_TRACES, counted(STACK_TRACES, whole.listed, pieces))
-    return traces, outputs.write(output.directory, FOLDED, folded(whole.samples, output.weight))
+def write_files(output: Output, whole: Digest, pieces: Iterable[str]) -> None:
+    """Write stack traces (`pieces`) and folded stacks, if they are asked for. Raises ReportError."""
+    if output.directory is not None:
+        output.files[STACK_TRACES].write_lines(counted(STACK_TRACES, whole.listed, pieces))
+        output.files[FOLDED].write_lines(folded(whole.samples, output.weight))
 
 
 def write_exports(output: Output, whole: Digest, lines: Iterable[str]) -> None:
     """`lines` are those of --csv. Raises ReportError."""
     lines = counted("--csv", whole.listed, lines)
-    for export, path in output.exports.items():
-        outputs.write_pieces(*os.path.split(path), export.pieces(Drawn(whole, lines, output.weight)))
+    for export, target in output.exports.items():
+        target.write(export.pieces(Drawn(whole, lines, output.weight)))
 
 
 def print_json(whole: Digest, pieces: Iterable[str]) -> None:
     """With a bar, unless both would be on one terminal."""
     sys.stdout.writelines(pieces if sys.stdout.isatty() else counted("--json", whole.listed, pieces))
+    sys.stdout.flush()
 
 
-def print_report(output: Output, whole: Digest, written: Sequence[str]) -> bool:
-    """With --json warnings only, since standard output has the document. Returns what `report_one` does."""
-    out = terminal.console(sys.stderr if output.as_json else sys.stdout)
+def console_of(output: Output) -> Console:
+    """Where the summary goes."""
+    return terminal.console(sys.stderr if output.on_stdout else sys.stdout)
+
+
+def print_report(output: Output, whole: Digest) -> bool:
+    """With --json warnings only. Returns what `report_one` does."""
+    out = console_of(output)
     terminal.print_warnings(out, summary.warnings(whole))
     if not output.as_json:
         terminal.print_summary(out, whole)
-        if written:
-            terminal.print_written(out, *written)
+        if output.directory is not None:
+            traces, stacks = (output.files[name].path for name in (STACK_TRACES, FOLDED))
+            terminal.print_written(out, traces, stacks)
             if any(map(output.weight.folded, whole.stacks.values())):
-                terminal.print_next(out, written[-1], output.weight)
-        terminal.print_exported(out, output.exports.values())
+                terminal.print_next(out, stacks, output.weight)
+        print_exported(out, output)
     return not summary.incomplete(whole)
+
+
+def print_exported(out: Console, output: Output) -> None:
+    """The files that were written beside those of -o."""
+    terminal.print_exported(out, (target.path for target in output.exports.values() if not target.is_stdout))
 
 
 def report_changes(baselines: Sequence[str], paths: Sequence[str], request: Request, output: Output, jobs: int) -> bool:
@@ -175,22 +188,24 @@ def report_changes(baselines: Sequence[str], paths: Sequence[str], request: Requ
             raise ReportError(f"{export.option} is of one capture: leave out --baseline")
     with Bar(f"{len(baselines) + len(paths):,} captures", sum(map(size_of, (*baselines, *paths)))) as bar:
         comparison = compare.read_both(baselines, paths, request, jobs, lambda path: bar.advance(size_of(path)))
-    written = []
     if output.directory is not None:
-        written.append(outputs.write(output.directory, DIFF, compare.folded(comparison, output.weight)))
-    for export, path in output.exports.items():
+        output.files[DIFF].write_lines(compare.folded(comparison, output.weight))
+    for export, target in output.exports.items():
         if export.compared is not None:
-            written.append(outputs.write_pieces(*os.path.split(path), export.compared(comparison, output.weight)))
-    out = terminal.console(sys.stderr if output.as_json else sys.stdout)
-    terminal.print_warnings(out, compare.warnings(comparison))
+            target.write(export.compared(comparison, output.weight))
     if output.as_json:
         sys.stdout.writelines(compare.document(comparison))
-    else:
+        sys.stdout.flush()
+    out = console_of(output)
+    terminal.print_warnings(out, compare.warnings(comparison))
+    if not output.as_json:
         compare.print_comparison(out, comparison)
         out.print()
-        terminal.print_exported(out, written)
+        if output.directory is not None:
+            terminal.print_exported(out, [output.files[DIFF].path])
+        print_exported(out, output)
         if output.directory is not None and any(output.weight.folded(stack.after) for stack in comparison.stacks):
-            terminal.print_next(out, written[0], output.weight)
+            terminal.print_next(out, output.files[DIFF].path, output.weight)
     return not (summary.incomplete(comparison.before) or summary.incomplete(comparison.after))
 
 

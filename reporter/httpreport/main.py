@@ -8,6 +8,7 @@ from __future__ import annotations
 import io
 import os
 import sys
+from collections.abc import Sequence
 from typing import Any
 
 import click
@@ -33,6 +34,7 @@ from .digest import Request
 from .errors import ReportError
 from .exports.files import EXPORTS, export_options
 from .options import filter_options, filters_of
+from .outputs import STDOUT, Target
 from .samples import Weight
 from .selection import Filters
 
@@ -87,7 +89,7 @@ def milliseconds(context: click.Context, parameter: click.Parameter, value: floa
 )
 @export_options
 @click.option("--count", is_flag=True, help="Weigh stacks by the number of their calls instead of by their time.")
-@click.option("-f", "force", is_flag=True, help="Replace files that exist.")
+@click.option("-f", "force", is_flag=True, help="Replace regular files that exist; nothing else is ever replaced.")
 @click.option(
     "--symfs",
     metavar="DIR",
@@ -138,11 +140,11 @@ def milliseconds(context: click.Context, parameter: click.Parameter, value: floa
     metavar="FILE",
     type=click.Path(),
     help="Write a capture that can be given away, and report nothing: stacks are unwound and their bytes left out, "
-    "host, IP addresses and folders are made up. - for standard output.",
+    "host, IP addresses and folders are made up.",
 )
 @click.option("--strict", is_flag=True, help="Exit with status 3 if anything was lost, cut off or unreadable.")
 @click.version_option(__version__, "-V", "--version", message="httpreport %(version)s")
-def main(  # noqa: PLR0917 (one an option)
+def main(  # noqa: PLR0912, PLR0917 (one an option)
     captures: tuple[str, ...],
     threshold: float | None,
     names: tuple[str, ...],
@@ -173,30 +175,38 @@ def main(  # noqa: PLR0917 (one an option)
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # a locale may lack a letter of a name
     asked = {export: more.pop(export.name) for export in EXPORTS}
-    exports = {export: path for export, path in asked.items() if path is not None}
+    exports = {
+        export: Target(path, export.option, force, export.binary) for export, path in asked.items() if path is not None
+    }
     filters = filters_of(**more)
     filtered = threshold is not None or names or filters != Filters()
-    if redacted is not None and (filtered or directory or exports or as_json or count or tell_info or check):
+    to_write = directory is not None or exports or as_json
+    if redacted is not None and (filtered or to_write or count or tell_info or check):
         raise click.UsageError("--redact is of a whole capture and makes no report: leave out filters and outputs.")
     if baselines and (tell_info or check or redacted is not None):
         raise click.UsageError("--baseline is for a report: leave out --info, --verify and --redact.")
-    if directory is None and not (as_json or exports or tell_info or check or redacted is not None):
+    if to_write and (tell_info or check):
+        raise click.UsageError("--info and --verify report nothing: leave out outputs.")
+    if not (to_write or tell_info or check or redacted is not None):
         directory = "."
-    files = (DIFF,) if baselines else (STACK_TRACES, FOLDED)
+    files = files_in(directory, (DIFF,) if baselines else (STACK_TRACES, FOLDED), force=force)
     output = Output(directory, files, exports, as_json, Weight.COUNT if count else Weight.TIME)
+    if len(output.on_stdout) > 1:
+        raise click.UsageError(f"Only one of {', '.join(output.on_stdout)} can go to standard output.")
     try:
-        check_outputs(output, force=force)
+        paths = many.captures_of(captures)
+        earlier = many.captures_of(baselines)
+        check_outputs(output, [*paths, *earlier])
         servers = asked_servers(debuginfod, debuginfod_urls)
         request = Request(threshold, names, filters, symfs, tuple(servers), output.has("html"))
-        paths = many.captures_of(captures)
         if tell_info or check:
             fine = [tell(path, request, tell_info=tell_info, verbose=verbose, check=check) for path in paths]
             raise SystemExit(0 if all(fine) else FAILED)
         jobs = jobs or len(os.sched_getaffinity(0))
         if redacted is not None:
-            complete = redact(paths, redacted, request, force=force)
+            complete = redact(paths, Target(redacted, "--redact", force, binary=True), request)
         elif baselines:
-            complete = report_changes(many.captures_of(baselines), paths, request, output, jobs)
+            complete = report_changes(earlier, paths, request, output, jobs)
         elif len(paths) == 1:
             complete = report_one(paths[0], request, output)
         else:
@@ -206,6 +216,15 @@ def main(  # noqa: PLR0917 (one an option)
         raise SystemExit(FAILED) from None
     if strict and not complete:
         raise SystemExit(INCOMPLETE)
+
+
+def files_in(directory: str | None, names: Sequence[str], *, force: bool) -> dict[str, Target]:
+    """The files of -o by their names. Raises click.UsageError."""
+    if directory == STDOUT:
+        raise click.UsageError(
+            "-o is a directory. One output can go to standard output: --json, or --csv - and others."
+        )
+    return {} if directory is None else {name: Target(os.path.join(directory, name), "-o", force) for name in names}
 
 
 def asked_servers(from_environment: bool, urls: tuple[str, ...]) -> list[str]:

@@ -1,26 +1,117 @@
-"""Output files appear whole or not at all: written under a temporary name in the same directory, then
-renamed.
+"""Output files appear whole or not at all: they are written under a temporary name in the same directory, then renamed.
 
-A file that is there is replaced only if that was asked for; a symlink of that name is never followed. New
-files are for their owner alone (0600), as the capture is.
+A regular file is replaced only if that was asked for. Anything else, such as a device, a named pipe or a symbolic link,
+is never replaced. New files are for their owner alone (0600), as the capture is. The path `-` stands for standard
+output.
 """
 
 from __future__ import annotations
 
 import os
+import stat
+import sys
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 
 from .errors import ReportError
 
+STDOUT = "-"
+_KINDS = {
+    stat.S_IFDIR: "a directory",
+    stat.S_IFLNK: "a symbolic link",
+    stat.S_IFIFO: "a named pipe",
+    stat.S_IFSOCK: "a socket",
+    stat.S_IFCHR: "a device",
+    stat.S_IFBLK: "a device",
+}
 
-def check(directory: str, names: Iterable[str], *, force: bool, option: str = "-o") -> None:
-    """Find out before the work begins whether `write` can work. Makes the directory if it is missing. `option` is the
-    one that chose it.
 
-    Raises ReportError.
-    """
+@dataclass(frozen=True)
+class Target:
+    """Where one output goes. `option` is the one that chose it; `force` lets it replace a regular file."""
+
+    path: str
+    option: str
+    force: bool = False
+    binary: bool = False  # not for a terminal
+
+    @property
+    def is_stdout(self) -> bool:
+        return self.path == STDOUT
+
+    @property
+    def name(self) -> str:
+        """What messages call it."""
+        return "standard output" if self.is_stdout else self.path
+
+    @property
+    def directory(self) -> str:
+        return os.path.dirname(self.path) or "."
+
+    def check(self) -> None:
+        """Find out before the work begins whether `write` can work. Makes the directory if it is missing.
+
+        Raises ReportError.
+        """
+        if not self.is_stdout:
+            check_directory(self.directory, self.option)
+            self._check_file()
+        elif self.binary and sys.stdout.isatty():
+            raise ReportError(
+                f"{self.option} - would write binary data to the terminal: redirect it to a file or a pipe"
+            )
+
+    def write(self, pieces: Iterable[bytes]) -> None:
+        """Write the pieces; where that fails no file is left behind. Raises ReportError."""
+        if self.is_stdout:
+            sys.stdout.buffer.writelines(pieces)
+            sys.stdout.flush()
+            return
+        try:
+            descriptor, temporary = tempfile.mkstemp(prefix=f".{os.path.basename(self.path)}.", dir=self.directory)
+            try:
+                with open(descriptor, "wb") as file:
+                    file.writelines(pieces)
+                self._check_file()  # it may have come meanwhile
+                os.replace(temporary, self.path)
+            except BaseException:
+                with suppress(OSError):
+                    os.unlink(temporary)
+                raise
+        except OSError as error:
+            raise ReportError(
+                f"cannot write {self.path}: {error.strerror or error}; choose another place with {self.option}"
+            ) from None
+
+    def write_lines(self, lines: Iterable[str]) -> None:
+        """Write the lines, each with a newline; as `write`."""
+        self.write((line + "\n").encode("utf-8", "backslashreplace") for line in lines)
+
+    def _check_file(self) -> None:
+        """Raise ReportError where the path names something that may not be replaced."""
+        try:
+            kind = stat.S_IFMT(os.lstat(self.path).st_mode)
+        except FileNotFoundError:
+            return
+        except OSError as error:
+            raise ReportError(
+                f"cannot write {self.path}: {error.strerror}; choose another place with {self.option}"
+            ) from None
+        if kind != stat.S_IFREG:
+            what = _KINDS.get(kind, "no regular file")
+            or_stdout = "" if self.option == "-o" else ", or - for standard output"
+            raise ReportError(
+                f"{self.path} is {what}, and only regular files are replaced: choose another place with "
+                f"{self.option}{or_stdout}"
+            )
+        if not self.force:
+            raise ReportError(f"{self.path} exists: use -f to replace it, or choose another place with {self.option}")
+
+
+def check_directory(directory: str, option: str) -> None:
+    """Make sure that files can be made in the directory; it is made itself if it is missing. Raises ReportError."""
     try:
         os.mkdir(directory)
     except FileExistsError:
@@ -32,32 +123,33 @@ def check(directory: str, names: Iterable[str], *, force: bool, option: str = "-
         ) from None
     if not os.access(directory, os.W_OK | os.X_OK):
         raise ReportError(f"cannot write in the directory {directory}: choose another one with {option}")
-    for name in names:
-        path = os.path.join(directory, name)
-        if os.path.lexists(path) and not force:
-            raise ReportError(f"{path} exists: use -f to replace it, or choose another place with {option}")
-        if os.path.isdir(path) and not os.path.islink(path):
-            raise ReportError(f"{path} is a directory: choose another one with {option}")
 
 
-def write(directory: str, name: str, lines: Iterable[str]) -> str:
-    """Write the lines to a file and return its path. Raises ReportError, with no file left behind."""
-    return write_pieces(directory, name, ((line + "\n").encode("utf-8", "backslashreplace") for line in lines))
+def check_apart(targets: Iterable[Target], captures: Sequence[str]) -> None:
+    """Make sure that no output replaces a capture that is read, or another output. Raises ReportError."""
+    read = {identity: path for path in captures if (identity := _identity(path))}
+    written: dict[str, Target] = {}
+    for target in targets:
+        if target.is_stdout:
+            continue
+        identity = _identity(target.path)
+        if identity in read:
+            raise ReportError(
+                f"{target.path} is the capture {read[identity]}, which is read: choose another place with "
+                f"{target.option}"
+            )
+        place = os.path.join(os.path.realpath(target.directory), os.path.basename(target.path))
+        other = written.setdefault(place, target)
+        if other is not target:
+            raise ReportError(
+                f"{other.option} and {target.option} both write {target.path}: choose another place for one of them"
+            )
 
 
-def write_pieces(directory: str, name: str, pieces: Iterable[bytes]) -> str:
-    """The same with what is to be written as it is."""
-    path = os.path.join(directory, name)
+def _identity(path: str) -> tuple[int, int] | None:
+    """The device and inode of a file, None where it is not there."""
     try:
-        descriptor, temporary = tempfile.mkstemp(prefix=f".{name}.", dir=directory)
-        try:
-            with open(descriptor, "wb") as file:
-                file.writelines(pieces)
-            os.replace(temporary, path)
-        except BaseException:
-            with suppress(OSError):
-                os.unlink(temporary)
-            raise
-    except OSError as error:
-        raise ReportError(f"cannot write {path}: {error.strerror or error}") from None
-    return path
+        status = os.stat(path)
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino

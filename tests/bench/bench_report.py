@@ -38,9 +38,9 @@ import zstandard
 from made_calls import CALL_ROW, FRAMES, PROCESSES, decode_some, write_calls
 
 from httpcapture import Calls, open_capture
-from httpreport import outputs
 from httpreport.digest import digest_of
 from httpreport.fold import folded
+from httpreport.outputs import Target
 from httpreport.recording import load
 from httpreport.report import Report, make_report
 from httpreport.selection import Selection
@@ -98,7 +98,7 @@ def fold(capture: str, milliseconds: float, stacks: int = STACKS) -> int:
 def write_text(capture: str, milliseconds: float) -> int:
     report = reported(capture, milliseconds)
     with tempfile.TemporaryDirectory() as folder:
-        outputs.write(folder, "stack_traces.txt", text(report, capture))
+        Target(os.path.join(folder, "stack_traces.txt"), "-o").write_lines(text(report, capture))
     return report.recording.recorded
 
 

@@ -115,17 +115,6 @@ def test_files_that_exist_are_kept_unless_forced(run_cap: Path, out: Path) -> No
     assert (out / "stacks.folded").read_text() != "mine"
 
 
-def test_a_symlink_is_replaced_and_never_followed(run_cap: Path, out: Path, tmp_path: Path) -> None:
-    out.mkdir()
-    (tmp_path / "precious").write_text("precious")
-    (out / "stacks.folded").symlink_to(tmp_path / "precious")
-
-    assert run(run_cap, "-o", out).exit_code == 1
-    assert run(run_cap, "-o", out, "-f").exit_code == 0
-    assert (tmp_path / "precious").read_text() == "precious"
-    assert not (out / "stacks.folded").is_symlink()
-
-
 def test_a_failure_leaves_no_file_behind(run_cap: Path, out: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def full(source: str, target: str) -> None:
         raise OSError(28, "No space left on device")

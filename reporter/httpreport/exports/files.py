@@ -40,12 +40,13 @@ class Drawn(NamedTuple):
 
 class Export(NamedTuple):
     """`pieces` gives what to write, piece by piece; `compared` does the same of a comparison, where there is a picture
-    of one."""
+    of one. What is `binary` is not for a terminal."""
 
     name: str
     help: str
     pieces: Callable[[Drawn], Iterable[bytes]]
     compared: Optional[Callable[[Comparison, Weight], Iterable[bytes]]] = None
+    binary: bool = False
 
     @property
     def option(self) -> str:
@@ -107,7 +108,7 @@ EXPORTS = (
     ),
     Export("svg", "Write a flame graph as a static picture; with --baseline a differential one.", _svg, _compared_svg),
     Export("speedscope", "Write the stacks for speedscope.", _speedscope),
-    Export("pprof", "Write the stacks, by number of calls and by time, for pprof.", _pprof),
+    Export("pprof", "Write the stacks, by number of calls and by time, for pprof.", _pprof, binary=True),
     Export("firefox", "Write the stacks for the Firefox Profiler.", _firefox),
     Export("csv", "Write a table with a line for each call.", _csv),
 )
