@@ -32,14 +32,15 @@ SHELL = {
     "digest.py": {"open", "pathlib"},
     "line_worker.py": {"print"},
     "lines.py": {"os", "subprocess", "time"},
-    "main.py": {"io", "os"},
+    "main.py": {"os"},
     "many.py": FILES | {"multiprocessing", "open"},
     "outputs.py": FILES | BUILTINS,
     "progress.py": {"io", "time"},
     "read.py": {"os", "pathlib"},
     "seek_table.py": {"os"},
+    "sources.py": FILES | BUILTINS,
     "spool.py": {"open", "os", "pathlib"},
-    "verify.py": {"open"},
+    "streams.py": FILES | BUILTINS,
 }
 # Of those modules, what is computation only, and heads of longer names.
 PURE = {"io.BytesIO", "os.fsdecode", "os.fsencode", "os.path.basename", "os.path.commonprefix"} | {

@@ -10,6 +10,7 @@ import sys
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
+from typing import BinaryIO
 
 from rich.console import Console
 
@@ -30,6 +31,8 @@ from .progress import Bar, Watched, counted
 from .recording import Nothing, load
 from .redact import Redaction
 from .samples import Weight
+from .sources import STDIN, cannot_read, name_of, rereadable
+from .streams import say
 from .text import text
 
 STACK_TRACES = "stack_traces.txt"
@@ -99,29 +102,26 @@ def redact(captures: Sequence[str], target: Target, request: Request) -> bool:
     capture, *others = captures
     if others:
         raise ReportError("--redact is of one capture: give one file")
-    if capture == "-" or (os.path.exists(capture) and not os.path.isfile(capture)):
-        raise ReportError("--redact reads a capture twice: give a file, no pipe")
     check_apart([target], captures)
     target.check()
-    with Bar(printable(capture), 2 * size_of(capture)) as bar:
-        try:
-            with open_watched(capture, bar) as reader:
-                recording = load(reader, Nothing())
-        except OSError as error:
-            raise ReportError(f"cannot read {capture}: {error.strerror or error}") from None
-        with closing(binaries_of(request)) as binaries, open_watched(capture, bar) as again:
+    name = printable(name_of(capture))
+    with Bar(name, 2 * size_of(capture)) as bar, rereadable(capture) as file:
+        watched = Watched(file, bar)
+        recording = load(Reader(watched, name_of(capture)), Nothing())
+        watched.seek(0)
+        with closing(binaries_of(request)) as binaries:
             redaction = Redaction(recording, binaries.find)
-            target.write(redaction.pieces(again))
+            target.write(redaction.pieces(Reader(watched, name_of(capture))))
     out = terminal.console(sys.stderr if target.is_stdout else sys.stdout)
     problems = map(printable, binaries.problems)
     terminal.print_warnings(out, [*(caution.text for caution in lacking(recording)), *problems])
-    terminal.print_lines(out, [f"{printable(capture)}: redacted: {printable(target.name)}", *redaction.lines()])
+    terminal.print_lines(out, [f"{name}: redacted: {printable(target.name)}", *redaction.lines()])
     return not incomplete(recording)
 
 
 def report_many(paths: Sequence[str], request: Request, output: Output, jobs: int) -> bool:
     """Returns whether nothing was lost, cut off or unreadable. Raises ReportError."""
-    if "-" in paths:
+    if STDIN in paths:
         raise ReportError("standard input cannot be one of several captures: write it to a file")
     with many.scratch(output.scratch) as folder:
         spools = many.Spools(folder, paths, output.call_by_call)
@@ -211,38 +211,45 @@ def report_changes(baselines: Sequence[str], paths: Sequence[str], request: Requ
 
 def tell(path: str, request: Request, *, tell_info: bool, verbose: bool, check: bool) -> bool:
     """Print what was asked about a capture, and return whether it can be read and, if checked, is whole."""
-    if path == "-":
-        raise ReportError("--info and --verify need a file: write standard input to one")
-    out, fine = terminal.console(sys.stdout), True
-    if tell_info:
-        try:
-            terminal.print_lines(out, info(path, request, modules=verbose))
-        except (ReportError, CaptureError) as error:
-            say(error)
-            fine = False
-    if check:
-        verdict = verify.verify(path)
-        terminal.print_lines(out, verify.lines(verdict))
-        fine = fine and not verdict.problems
+    out, name, fine = terminal.console(sys.stdout), name_of(path), True
+    try:
+        with rereadable(path) as file:
+            if tell_info:
+                fine = print_info(out, name, file, request, verbose=verbose)
+            if check:
+                file.seek(0)
+                verdict = verify.verify(name, file)
+                terminal.print_lines(out, verify.lines(verdict))
+                fine = fine and not verdict.problems
+    except ReportError as error:
+        say(error)
+        return False
     return fine
+
+
+def print_info(out: Console, name: str, file: BinaryIO, request: Request, *, verbose: bool) -> bool:
+    """Return whether the capture could be read; if not, say why."""
+    try:
+        terminal.print_lines(out, info(name, file, request, modules=verbose))
+    except (ReportError, CaptureError) as error:
+        say(error)
+        return False
+    return True
 
 
 def open_watched(capture: str, bar: Bar) -> Reader:
     """Raises ReportError and CaptureError."""
-    if capture == "-":
-        return Reader(sys.stdin.buffer, "standard input")
     try:
+        if capture == STDIN:
+            return Reader(sys.stdin.buffer, name_of(capture))
         file = Watched(open(capture, "rb", buffering=0), bar)  # noqa: SIM115 (the reader closes it)
+        try:
+            return Reader(file, capture)
+        except BaseException:
+            file.close()
+            raise
     except OSError as error:
-        raise ReportError(f"cannot read {capture}: {error.strerror or error}") from None
-    try:
-        return Reader(file, capture)
-    except OSError as error:
-        file.close()
-        raise ReportError(f"cannot read {capture}: {error.strerror or error}") from None
-    except CaptureError:
-        file.close()
-        raise
+        raise cannot_read(capture, error) from None
 
 
 def size_of(path: str) -> int:
@@ -251,8 +258,3 @@ def size_of(path: str) -> int:
         return os.stat(path).st_size
     except OSError:
         return 0
-
-
-def say(error: ReportError | CaptureError) -> None:
-    """In one line on standard error."""
-    print(f"httpreport: {printable(str(error))}", file=sys.stderr)

@@ -31,6 +31,7 @@ from .runs import Facts, Run, recording_of, runs_of
 from .samples import HostStack, Sample, places, samples
 from .selection import Filters, Selection
 from .slowest import Slowest, slowest_of
+from .sources import cannot_read
 from .spool import Spool
 from .sums import Latencies, PeerKey, Sums
 from .text import blocks
@@ -148,7 +149,7 @@ def read_report(path: str, request: Request, reader: Reader | None = None, bar: 
             selection = Selection.of(opened.meta, request.milliseconds, request.names, request.filters)
             recording = load(opened, selection)
     except OSError as error:
-        raise ReportError(f"cannot read {path}: {error.strerror or error}") from None
+        raise cannot_read(path, error) from None
     if bar is not None and recording.kept:
         bar.expect(recording.stacks.nbytes)
         recording.stacks.on_read = bar.advance

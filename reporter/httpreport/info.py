@@ -6,8 +6,9 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import closing
+from typing import BinaryIO
 
-from httpcapture import End, Module, open_capture
+from httpcapture import End, Module, Reader
 from httpcapture.durations import duration_text
 
 from .binaries import Binaries
@@ -16,7 +17,6 @@ from .carried import Wholes, to_elf
 from .cautions import goes_on, incomplete, listed, times_of_losses
 from .clean import printable
 from .digest import Request, binaries_of
-from .errors import ReportError
 from .losses import losses
 from .recording import Nothing, Recording, load
 from .symbols import SymbolTable
@@ -25,14 +25,10 @@ from .trace import Unnamed
 _ASKED = ("processes", "roles", "kinds", "outcomes", "peers")
 
 
-def info(path: str, request: Request, *, modules: bool) -> Iterator[str]:
-    """Yield the lines, those of the modules if asked for. Raises ReportError and CaptureError."""
-    try:
-        with open_capture(path) as reader:
-            recording = load(reader, Nothing(_ASKED))
-    except OSError as error:
-        raise ReportError(f"cannot read {path}: {error.strerror or error}") from None
-    yield f"{printable(path)}: {_summary(recording)}"
+def info(name: str, file: BinaryIO, request: Request, *, modules: bool) -> Iterator[str]:
+    """Yield the lines, those of the modules if asked for. Raises OSError, ReportError and CaptureError."""
+    recording = load(Reader(file, name), Nothing(_ASKED))
+    yield f"{printable(name)}: {_summary(recording)}"
     yield from (f"  {name:12} {text}" for name, text in _facts(recording, hint="" if modules else "; -v lists them"))
     if not modules:
         return

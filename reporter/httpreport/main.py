@@ -1,13 +1,12 @@
 """httpreport: parse the command line and do what it asks for; every error is caught here, once.
 
-Exit status: 0 done, 1 failed, 2 usage; 3 with --strict when something was lost or cut off.
+Exit status: 0 done, 1 failed, 2 usage; 3 with --strict when something was lost or cut off; 141 when who read standard
+output has gone.
 """
 
 from __future__ import annotations
 
-import io
 import os
-import sys
 from collections.abc import Sequence
 from typing import Any
 
@@ -26,7 +25,6 @@ from .actions import (
     report_changes,
     report_many,
     report_one,
-    say,
     tell,
 )
 from .debuginfod import Debuginfod
@@ -37,8 +35,9 @@ from .options import filter_options, filters_of
 from .outputs import STDOUT, Target
 from .samples import Weight
 from .selection import Filters
+from .streams import FAILED, Program, say
 
-FAILED, INCOMPLETE = 1, 3
+INCOMPLETE = 3
 MAX_MILLISECONDS = 1e12
 
 
@@ -50,7 +49,9 @@ def milliseconds(context: click.Context, parameter: click.Parameter, value: floa
 
 
 @click.command(
-    context_settings={"help_option_names": ["-h", "--help"]}, short_help="report the slow HTTP calls of a capture"
+    cls=Program,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    short_help="report the slow HTTP calls of a capture",
 )
 @click.argument("captures", nargs=-1, required=True, metavar="CAPTURE...", type=click.Path())
 @click.option(
@@ -144,7 +145,7 @@ def milliseconds(context: click.Context, parameter: click.Parameter, value: floa
 )
 @click.option("--strict", is_flag=True, help="Exit with status 3 if anything was lost, cut off or unreadable.")
 @click.version_option(__version__, "-V", "--version", message="httpreport %(version)s")
-def main(  # noqa: PLR0912, PLR0917 (one an option)
+def main(  # noqa: PLR0917 (one an option)
     captures: tuple[str, ...],
     threshold: float | None,
     names: tuple[str, ...],
@@ -171,9 +172,6 @@ def main(  # noqa: PLR0912, PLR0917 (one an option)
     flamegraph.pl; prints a summary. The capture holds what stack traces need. A binary or a debug file on this machine
     adds names only if its build ID is the recorded one.
     """
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")  # a locale may lack a letter of a name
     asked = {export: more.pop(export.name) for export in EXPORTS}
     exports = {
         export: Target(path, export.option, force, export.binary) for export, path in asked.items() if path is not None

@@ -24,7 +24,7 @@ from httpcapture import CaptureError, Meta, open_capture
 from .digest import CallByCall, Digest, Request, digest
 from .errors import ReportError
 from .runs import recording_of
-from .spool import merged
+from .spool import cannot_write, merged
 from .summary import kept, origins, warnings
 from .text import MEANING
 
@@ -84,7 +84,7 @@ def digest_all(spools: Spools, request: Request, jobs: int, *, done: Callable[[s
     except BrokenProcessPool:
         raise ReportError("a process that read a capture was killed, maybe for lack of memory: try --jobs 1") from None
     except OSError as error:
-        raise ReportError(f"cannot write {error.filename}: {error.strerror or error}") from None
+        raise cannot_write(spools.folder, error) from None
     return whole
 
 

@@ -6,6 +6,7 @@ import io
 import sys
 import time
 from collections.abc import Iterable, Iterator
+from typing import BinaryIO
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
@@ -49,8 +50,8 @@ class Bar:
 class Watched(io.BufferedReader):
     """A file that tells a bar what was read from it."""
 
-    def __init__(self, file: io.FileIO, bar: Bar) -> None:
-        super().__init__(file)
+    def __init__(self, file: BinaryIO, bar: Bar) -> None:
+        super().__init__(file)  # type: ignore[arg-type]  # it needs no more than readinto
         self._bar = bar
 
     def read(self, size: int | None = -1, /) -> bytes:

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
+from .errors import ReportError
+
 OPEN_AT_ONCE = 64  # files; a process may have 1,024
 _HEAD = struct.Struct("<QqI")  # duration in ns, start in ns since 1970, bytes of text
 
@@ -51,15 +53,32 @@ def entries(path: str | os.PathLike[str]) -> Iterator[Entry]:
 
 
 def merged(paths: Sequence[Path]) -> Iterator[str]:
-    """The texts of all spools, sorted. Makes longer spools of many, beside them, and removes what it has read."""
+    """The texts of all spools, sorted. Makes longer spools of many, beside them, and removes what it has read. Raises
+    ReportError where they cannot be written."""
     while len(paths) > OPEN_AT_ONCE:
         some, paths = paths[:OPEN_AT_ONCE], paths[OPEN_AT_ONCE:]
         together = some[0].with_suffix(".merged" + some[0].suffix)
-        with Spool(together) as spool:
-            for entry in heapq.merge(*map(entries, some)):
-                spool.add(-entry.minus_duration_ns, entry.start_ns, entry.text.decode())
-        for path in some:
-            path.unlink()
+        try:
+            _merge(some, together)
+        except OSError as error:
+            raise cannot_write(together.parent, error) from None
         paths = [*paths, together]
     for entry in heapq.merge(*map(entries, paths)):
         yield entry.text.decode()
+
+
+def _merge(paths: Sequence[Path], together: Path) -> None:
+    """Make one spool of several, and remove these."""
+    with Spool(together) as spool:
+        for entry in heapq.merge(*map(entries, paths)):
+            spool.add(-entry.minus_duration_ns, entry.start_ns, entry.text.decode())
+    for path in paths:
+        path.unlink()
+
+
+def cannot_write(folder: Path, error: OSError) -> ReportError:
+    """What to say where a spool in the folder of spools cannot be written."""
+    return ReportError(
+        f"cannot write temporary files in {folder.parent}: {error.strerror or error}; free some space there, or choose "
+        "another place for the outputs, or with TMPDIR where they go to standard output"
+    )

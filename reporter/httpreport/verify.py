@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import BinaryIO
 
 import numpy as np
 
@@ -26,7 +27,6 @@ from httpcapture import (
     Section,
     Stack,
     StackStatus,
-    open_capture,
 )
 
 from . import seek_table
@@ -58,22 +58,20 @@ class Verdict:
     notes: tuple[str, ...] = ()  # what is unusual and no fault of the file
 
 
-def verify(path: str) -> Verdict:
-    """The verdict on the capture at `path`. What is wrong with it is part of the verdict."""
+def verify(name: str, file: BinaryIO) -> Verdict:
+    """The verdict on the capture in `file`, which can be read again. What is wrong with it is part of the verdict.
+    Raises OSError where it cannot be read."""
     checks = _Checks()
     problems: list[str] = []
     try:
-        with open_capture(path) as reader:
-            checks.read(reader)
-            problems += [reader.cut_off] if reader.cut_off else []
-        with open(path, "rb") as file:
-            problems += filter(None, [seek_table.check(file)])
+        reader = Reader(file, name)
+        checks.read(reader)
+        problems += [reader.cut_off] if reader.cut_off else []
+        problems += filter(None, [seek_table.check(file)])
     except (CaptureError, ReportError) as error:
         problems.append(f"{error}: nothing after that was checked")
-    except OSError as error:
-        problems.append(f"cannot read {path}: {error.strerror or error}")
     problems += checks.problems()
-    return Verdict(printable(path), dict(checks.counts), tuple(map(printable, problems)), tuple(checks.notes()))
+    return Verdict(printable(name), dict(checks.counts), tuple(map(printable, problems)), tuple(checks.notes()))
 
 
 def lines(verdict: Verdict) -> Iterator[str]:

@@ -66,4 +66,5 @@ def test_a_damaged_column_that_no_kept_call_needs_is_not_looked_at(tmp_path: Pat
     assert found.cut_off and "END is missing" in found.cut_off
     path = tmp_path / "run.cap"
     path.write_bytes(capture)
-    assert f"damaged at byte {start}: column pid: zstd: " in verify.verify(str(path)).problems[0]
+    with open(path, "rb") as file:
+        assert f"damaged at byte {start}: column pid: zstd: " in verify.verify(str(path), file).problems[0]

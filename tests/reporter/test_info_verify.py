@@ -5,6 +5,8 @@ from __future__ import annotations
 import io
 import re
 import struct
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -19,14 +21,15 @@ REAL = Path(__file__).parent / "data" / "python_http.cap"
 WHOLE: list[Record] = [Module(1, b"/opt/nova", b"\1" * 20, 9, b""), process(modules=[(TEXT, 1)]), stack(TEXT)]
 
 
-def run(*arguments: str | Path) -> Result:
-    return CliRunner().invoke(main, [str(argument) for argument in arguments])
+def run(*arguments: str | Path, data: bytes | None = None) -> Result:
+    return CliRunner().invoke(main, [str(argument) for argument in arguments], input=data)
 
 
 def found(data: bytes, tmp_path: Path) -> verify.Verdict:
     path = tmp_path / "run.cap"
     path.write_bytes(data)
-    return verify.verify(str(path))
+    with open(path, "rb") as file:
+        return verify.verify(str(path), file)
 
 
 @pytest.mark.parametrize("data", [capture(records=WHOLE), capture(rows=[]), REAL.read_bytes()])
@@ -109,6 +112,43 @@ def test_the_exit_status_is_1_where_one_of_several_is_not_whole(tmp_path: Path) 
     assert f"{tmp_path}/b.cap: damaged: " in result.stdout
     assert run("--verify", tmp_path / "a.cap").exit_code == 0
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.cap", "b.cap"]
+
+
+@pytest.mark.parametrize("data", [capture(records=WHOLE), capture(end=False), REAL.read_bytes()])
+@pytest.mark.parametrize("given", ["< run.cap", "< <(cat run.cap)"])
+def test_standard_input_and_pipes_are_told_as_the_file_is(data: bytes, given: str, tmp_path: Path) -> None:
+    """A pipe cannot be read twice, and the seek table is at the end."""
+    (tmp_path / "run.cap").write_bytes(data)
+
+    def shell(arguments: str) -> tuple[int, str, str]:
+        command = f"{sys.executable} -P -m httpreport --info --verify {arguments}"
+        done = subprocess.run(["bash", "-c", command], cwd=tmp_path, capture_output=True, text=True, check=False)
+        return done.returncode, re.sub(r"run\.cap|/dev/fd/\d+", "standard input", done.stdout), done.stderr
+
+    of_file = shell("run.cap")
+    assert shell(f"- {given}") == of_file
+    assert shell(given.replace("< ", "")) == of_file
+    assert of_file[0] == (data == capture(end=False))
+
+
+def test_a_seek_table_on_standard_input_is_checked_too() -> None:
+    data = bytearray(capture())
+    data[-30] ^= 1
+
+    result = run("-", "--verify", data=bytes(data))
+
+    assert result.exit_code == 1
+    assert "standard input: damaged: 1 calls\n  wrong: seek table: " in result.stdout
+
+
+def test_a_capture_that_is_not_there_is_not_called_damaged(tmp_path: Path) -> None:
+    (tmp_path / "run.cap").write_bytes(capture())
+
+    result = run("--verify", tmp_path / "gone.cap", tmp_path / "run.cap")
+
+    assert result.exit_code == 1
+    assert result.stderr == f"httpreport: cannot read {tmp_path}/gone.cap: No such file or directory\n"
+    assert result.stdout.startswith(f"{tmp_path}/run.cap: whole: 1 calls\n")
 
 
 def test_info_says_what_a_capture_is_and_holds(tmp_path: Path) -> None:
