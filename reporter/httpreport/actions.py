@@ -17,7 +17,7 @@ from rich.console import Console
 from httpcapture import CaptureError, Reader
 
 from . import compare, many, summary, terminal, verify
-from .cautions import incomplete, lacking
+from .cautions import Cause, incomplete, lacking
 from .clean import printable
 from .digest import Digest, Request, binaries_of, digest_of, read_report
 from .errors import ReportError
@@ -30,6 +30,7 @@ from .outputs import Target, check_apart, check_directory
 from .progress import Bar, Watched, counted
 from .recording import Nothing, load
 from .redact import Redaction
+from .runs import Facts
 from .samples import Weight
 from .sources import STDIN, cannot_read, name_of, rereadable
 from .streams import say
@@ -89,11 +90,24 @@ def report_one(capture: str, request: Request, output: Output) -> bool:
     with Bar(printable(capture), size_of(capture)) as bar:
         report = read_report(capture, request, open_watched(capture, bar), bar)
     whole = digest_of(report, capture, slowest=request.slowest)
+    check_some_pass(request, whole.captures, summary.warnings(whole))
     write_files(output, whole, text(report, capture))
     write_exports(output, whole, (line for _, line in lines(report, capture)))
     if output.as_json:
         print_json(whole, document(report, capture))
     return print_report(output, whole)
+
+
+def check_some_pass(request: Request, captures: Sequence[Facts], warnings: Iterable[str]) -> None:
+    """Raise ReportError where the filters let no call of any capture pass, whatever it took: they may be wrong, so that
+    what was written for others before has to stay. The warnings say what calls there are; they are printed first."""
+    if not request.filtered or any(facts.some_pass for facts in captures):
+        return
+    error = f"no {captures[0].subject} is in the captures: no output was written"
+    if len(captures) == 1:
+        (error,) = (one.text for one in captures[0].cautions if one.cause is Cause.NOTHING_KEPT)
+    terminal.print_warnings(terminal.console(sys.stderr), (text for text in warnings if text != error))
+    raise ReportError(error)
 
 
 def redact(captures: Sequence[str], target: Target, request: Request) -> bool:
@@ -129,6 +143,7 @@ def report_many(paths: Sequence[str], request: Request, output: Output, jobs: in
             whole = many.digest_all(spools, request, jobs, done=lambda path: bar.advance(size_of(path)))
         if not whole.captures:
             raise ReportError("; ".join(one.reason for one in whole.unreadable))
+        check_some_pass(request, whole.captures, summary.warnings(whole))
         write_files(output, whole, many.text(whole, spools))
         write_exports(output, whole, spools.lines())
         if output.as_json:
@@ -188,6 +203,8 @@ def report_changes(baselines: Sequence[str], paths: Sequence[str], request: Requ
             raise ReportError(f"{export.option} is of one capture: leave out --baseline")
     with Bar(f"{len(baselines) + len(paths):,} captures", sum(map(size_of, (*baselines, *paths)))) as bar:
         comparison = compare.read_both(baselines, paths, request, jobs, lambda path: bar.advance(size_of(path)))
+    captures = (*comparison.before.captures, *comparison.after.captures)
+    check_some_pass(request, captures, compare.warnings(comparison))
     if output.directory is not None:
         output.files[DIFF].write_lines(compare.folded(comparison, output.weight))
     for export, target in output.exports.items():

@@ -13,7 +13,7 @@ from .call import moment
 from .clean import printable
 from .losses import losses
 from .recording import Recording
-from .selection import Selection, covered
+from .selection import Selection, covered, exact_ms
 from .sums import Sums
 
 NAMES_LISTED = 20
@@ -150,8 +150,8 @@ def _threshold(recording: Recording, selection: Selection) -> list[Caution]:
     if selection.threshold_ns >= floor:
         return []
     text = (
-        f"-t {selection.threshold_ns / 1e6:g} is below the capture's threshold of {floor / 1e6:g} ms: "
-        f"calls shorter than {floor / 1e6:g} ms were not recorded and are missing here"
+        f"-t {exact_ms(selection.threshold_ns)} is below the capture's threshold of {exact_ms(floor)} ms: "
+        f"calls shorter than {exact_ms(floor)} ms were not recorded and are missing here"
     )
     return [Caution(Cause.THRESHOLD, text)]
 
@@ -168,7 +168,7 @@ def _filter(recording: Recording, selection: Selection) -> list[Caution]:
 
 
 def _nothing_kept(recording: Recording, selection: Selection) -> list[Caution]:
-    if recording.kept:
+    if recording.kept or recording.there.unreached_ns is not None:
         return []
     if not recording.recorded:
         return [Caution(Cause.NOTHING_KEPT, "the capture holds no call")]
@@ -176,7 +176,10 @@ def _nothing_kept(recording: Recording, selection: Selection) -> list[Caution]:
     if selection.filters.since or selection.filters.until:
         first, last = (moment(recording.meta, ns) for ns in (recording.there.first_ns, recording.there.last_ns))
         there.append(f"calls in the capture began from {first} to {last}")
-    return [Caution(Cause.NOTHING_KEPT, f"no call passes the filter ({selection}); {'; '.join(there)}")]
+    floor = recording.meta.threshold_ns
+    only = f", which has calls of at least {exact_ms(floor)} ms only" if floor else ""
+    text = f"no {selection.subject} is in the capture{only}; {'; '.join(there)}"
+    return [Caution(Cause.NOTHING_KEPT, text)]
 
 
 def listed(values: Mapping[str, Sums]) -> str:

@@ -51,6 +51,11 @@ class Request:
     debuginfod_urls: tuple[str, ...] = ()
     slowest: bool = False  # whether the digest is to have the slowest calls
 
+    @property
+    def filtered(self) -> bool:
+        """Whether some calls are asked for only, whatever they took."""
+        return bool(self.names) or self.filters != Filters()
+
 
 class HostPeer(NamedTuple):
     host: str
@@ -181,8 +186,10 @@ def digest_of(report: Report, path: str, *, slowest: bool = False) -> Digest:
         ended=moment(meta, end.at_ns) if end else None,
         selection=str(report.selection),
         asked_ns=report.selection.threshold_ns,
+        subject=report.selection.subject,
         recorded=recording.recorded,
         kept=recording.kept,
+        unreached_ns=recording.there.unreached_ns,
         listed=len(recording.listed),
         lost={printable(cause): count for cause, count in recording.lost.items() if count},
         lost_between={

@@ -19,6 +19,7 @@ from .clean import printable
 from .digest import Request, binaries_of
 from .losses import losses
 from .recording import Nothing, Recording, load
+from .selection import exact_ms
 from .symbols import SymbolTable
 from .trace import Unnamed
 
@@ -70,7 +71,7 @@ def _facts(recording: Recording, *, hint: str) -> Iterator[tuple[str, str]]:
         yield "ended", f"{moment(meta, end.at_ns)}, after {_length(recording, end)}, by {printable(end.reason)}{clean}"
     else:
         yield "ended", printable(recording.cut_off or "not known: END is missing")
-    threshold = f"calls >= {meta.threshold_ns / 1e6:g} ms" if meta.threshold_ns else "all calls"
+    threshold = f"calls >= {exact_ms(meta.threshold_ns)} ms" if meta.threshold_ns else "all calls"
     names = ", ".join(map(printable, meta.process_filters))
     yield "filters", threshold + (f" of {names}" if names else "")
     yield "limits", ", ".join(f"{printable(name)} {value:,}" for name, value in meta.limits.items()) or "none"

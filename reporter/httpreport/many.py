@@ -27,6 +27,7 @@ from .runs import recording_of
 from .spool import cannot_write, merged
 from .summary import kept, origins, warnings
 from .text import MEANING
+from .unreached import unreached
 
 SUFFIX = ".cap"
 
@@ -136,6 +137,7 @@ def text(whole: Digest, spools: Spools) -> Iterator[str]:
     """stack_traces.txt in pieces, none of which ends with a newline: the calls of all captures, the longest first."""
     yield from (f"Warning: {warning}" for warning in warnings(whole))
     yield from (f"{origin}: {kept(run.parts)}" for origin, run in zip(origins(whole), whole.runs))
+    yield from unreached(whole.captures)
     yield f"{whole.listed:,} calls, the longest first"
     yield MEANING
     yield from ("\n" + block for block in merged(spools.written("text")))

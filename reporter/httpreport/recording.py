@@ -59,6 +59,9 @@ class Filter(Protocol):
     def mask(self, calls: ByName) -> npt.NDArray[np.bool_]:
         """True for each call that is kept."""
 
+    def passing(self, calls: ByName) -> npt.NDArray[np.bool_]:
+        """True for each call that is kept, or would be with a threshold of 0."""
+
 
 @dataclass(frozen=True)
 class Nothing:
@@ -68,6 +71,9 @@ class Nothing:
 
     def mask(self, calls: ByName) -> npt.NDArray[np.bool_]:
         return np.zeros(len(calls["t0"]), np.bool_)
+
+    def passing(self, calls: ByName) -> npt.NDArray[np.bool_]:
+        return self.mask(calls)
 
 
 @dataclass(frozen=True)
@@ -263,7 +269,7 @@ class _Loader:
         elif len(places):
             self.kept_parts.append(calls.at(places))
         elif not self.kept:
-            self.there.add(calls)
+            self.there.add(calls, self.keep.passing(calls))
         self.kept += len(places)
         self.recorded += calls.rows
         self.impossible += impossible

@@ -35,8 +35,12 @@ class Facts:
     ended: str | None  # ISO 8601, UTC; None where END is missing
     selection: str
     asked_ns: int  # the threshold of the selection
+    subject: str  # of the selection: which calls, but for the threshold
     recorded: int
     kept: int
+    unreached_ns: (
+        int | None
+    )  # of the slowest call that only the threshold keeps out; None: there is none, or one is kept
     listed: int
     lost: Mapping[str, int]
     lost_between: Mapping[str, tuple[str, str]]  # by cause: ISO 8601, UTC
@@ -46,6 +50,11 @@ class Facts:
     floor_ns: int  # every call of at least this duration was recorded and asked for
     names: tuple[str, ...]  # -p of the report, else the recorder's; empty: all processes
     length_ns: int | None  # of the recording, as far as it was asked for; None where its end is missing
+
+    @property
+    def some_pass(self) -> bool:
+        """Whether a call passes the filters, however long it took."""
+        return self.kept > 0 or self.unreached_ns is not None
 
 
 def recording_of(meta: Meta, path: str) -> tuple[str, ...]:
@@ -80,7 +89,7 @@ class Run:
                 yield from ((self.file, line) for line in self._losses())
             elif cause is Cause.PART:
                 yield from ((self.file, line) for line in self._missing())
-            elif cause is not Cause.NOTHING_KEPT or not any(facts.kept for facts in self.parts):
+            elif cause is not Cause.NOTHING_KEPT or not any(facts.some_pass for facts in self.parts):
                 yield from self._cautions(cause)
 
     def _losses(self) -> list[str]:

@@ -117,9 +117,23 @@ class Selection:
         }
         return ["processes", *(what for what, values in others.items() if values)]
 
+    @property
+    def subject(self) -> str:
+        """Which calls, but for the threshold, as a sentence begins with it: `call of nova-api`."""
+        names = list(map(printable, self.names))
+        of = f" of {' or '.join(filter(None, (', '.join(names[:-1]), names[-1])))}" if names else ""
+        filters = f" that passes the filters ({self.filters})" if str(self.filters) else ""
+        return f"call{of}{filters}"
+
     def mask(self, calls: ByName) -> npt.NDArray[np.bool_]:
         """True for each call that is kept."""
-        kept = duration_ns(calls) >= np.uint64(self.threshold_ns)
+        return self._parted(calls, duration_ns(calls) >= np.uint64(self.threshold_ns))
+
+    def passing(self, calls: ByName) -> npt.NDArray[np.bool_]:
+        """True for each call that is kept, or would be with a threshold of 0."""
+        return self._parted(calls, np.ones(len(calls["t0"]), np.bool_))
+
+    def _parted(self, calls: ByName, kept: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
         for part in self._parts(calls):
             kept &= part
         return np.asarray(kept)
@@ -154,9 +168,15 @@ class Selection:
         return np.asarray(np.array(hits, np.bool_)[numbers])
 
     def __str__(self) -> str:
-        calls = "all calls" if self.threshold_ns == 0 else f"calls >= {self.threshold_ns / 1e6:g} ms"
+        calls = "all calls" if self.threshold_ns == 0 else f"calls >= {exact_ms(self.threshold_ns)} ms"
         of = " of " + ", ".join(map(printable, self.names)) if self.names else ""
         return ", ".join(filter(None, [calls + of, str(self.filters)]))
+
+
+def exact_ms(nanoseconds: int) -> str:
+    """In milliseconds, as -t takes it: `300`, `0.5`, `1200000`."""
+    whole, fraction = divmod(nanoseconds, 1_000_000)
+    return f"{whole}.{fraction:06}".rstrip("0").rstrip(".")
 
 
 def is_pattern(name: bytes) -> bool:

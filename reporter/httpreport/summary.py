@@ -11,13 +11,15 @@ from .cautions import to_the_second
 from .digest import Digest
 from .report import Naming
 from .runs import Facts, Run
+from .unreached import unreached
 
 HOSTS_NAMED = 3
 
 
 def summary(whole: Digest) -> list[str]:
-    """Four lines: calls kept, what was lost, stack traces, frames."""
-    return [kept(whole.captures), lost(whole.captures), stack_traces(whole.naming), frames(whole.naming)]
+    """Lines: calls kept, that none reaches the threshold if so, what was lost, stack traces, frames."""
+    others = [lost(whole.captures), stack_traces(whole.naming), frames(whole.naming)]
+    return [kept(whole.captures), *unreached(whole.captures), *others]
 
 
 def name(whole: Digest) -> str:

@@ -17,6 +17,7 @@ from .call import Call, moment
 from .clean import comm, printable
 from .report import Report
 from .trace import HOW_GUESSED, Frame, Incomplete, StackTrace
+from .unreached import sentence
 
 INDENT = "    "
 MEANING = "Duration: start of the request to start of the response. Size: bytes of request and response."
@@ -58,6 +59,9 @@ def _head(report: Report, capture: str) -> Iterator[str]:
     )
     kept = f"{recording.kept:,} of {recording.recorded:,} calls"
     yield f"{kept} ({report.selection}), the longest first"
+    if recording.there.unreached_ns is not None:
+        selection = report.selection
+        yield sentence(selection.subject, [selection.threshold_ns], recording.there.unreached_ns)
     yield MEANING
 
 

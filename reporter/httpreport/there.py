@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+import numpy as np
+import numpy.typing as npt
+
 from httpcapture import Outcome, Role
 
 from .call import address_text, endpoint, word
@@ -32,6 +35,9 @@ class There:
 
     def __init__(self, asked: Sequence[str]) -> None:
         self.first_ns = self.last_ns = 0  # t0 of the earliest and the latest call
+        self.unreached_ns: int | None = (
+            None  # of the slowest call that only the threshold keeps out; None: there is none
+        )
         self._sums = {what: SumsByValue(_WORDS.get(what, 1)) for what in asked}
         self._any = False
 
@@ -39,14 +45,16 @@ class There:
         """Distinct values."""
         return sum(map(len, self._sums.values()))
 
-    def add(self, calls: Columns) -> None:
-        """At least one call."""
+    def add(self, calls: Columns, passing: npt.NDArray[np.bool_]) -> None:
+        """At least one call; `passing` is true for each that only the threshold keeps out."""
         values = {what: _values(what, calls) for what in self._sums}
         earliest, latest = int(calls["t0"].min()), int(calls["t0"].max())
         self.first_ns = min(self.first_ns, earliest) if self._any else earliest
         self.last_ns = max(self.last_ns, latest)
         self._any = True
         durations = Durations(duration_ns(calls))
+        if passing.any():
+            self.unreached_ns = max(self.unreached_ns or 0, int(durations.ns[passing].max()))
         for what, (words, run) in values.items():
             sums = self._sums[what]
             sums.add(durations, sums.number(*words)[run])

@@ -267,10 +267,11 @@ def test_a_filter_of_a_hostile_name_that_matches_nothing_names_what_is_there_on_
 
     result = CliRunner().invoke(main, [str(captures["hostile"]), *asked, "-o", str(tmp_path)])
 
-    (warning,) = (line for line in result.stdout.split("\n") if "no call passes the filter" in line)
-    assert not hidden(result.stdout)
+    *warnings, error = result.stderr.removesuffix("\n").split("\n")
+    assert all(line.startswith("warning: ") and not hidden(line) for line in warnings)
+    assert error.startswith("httpreport: no call of ") and not hidden(error)
     for name in HOSTILE:
-        assert f"{name.shown} (1, slowest 2" in warning
+        assert f"{name.shown} (1, slowest 2" in error
 
 
 def test_what_to_type_next_means_the_same_folder_and_has_no_escape(captures: dict[str, Path], tmp_path: Path) -> None:

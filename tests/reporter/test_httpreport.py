@@ -202,13 +202,6 @@ def test_a_filter_after_the_fact(run_cap: Path, out: Path) -> None:
         "1 of 2 calls kept (calls >= 300 ms of nova-api)"
         in run(run_cap, "-o", out, "-t", "300", "-p", "nova-api").stdout
     )
-    nothing = run(run_cap, "-o", out, "-f", "-p", "nginx")
-    assert nothing.exit_code == 0
-    assert (
-        "warning: no call passes the filter (calls >= 100 ms of nginx); processes in the capture: nova-api (2"
-        in nothing.stdout
-    )
-    assert (out / "stacks.folded").read_text() == ""
 
 
 def test_filters_of_the_command_line(run_cap: Path) -> None:
@@ -222,7 +215,6 @@ def test_filters_of_the_command_line(run_cap: Path) -> None:
         "pid 12345, peer 192.168.1.20:80, role client, kind http, outcome answered, since +0s, until 2023-11-14T22:14"
     )
     assert document["selection"]["filters"] == said
-    assert json.loads(run(run_cap, "--json", "--role", "server").stdout)["ledger"]["kept"] == 0
 
 
 def test_warnings_come_first_on_the_terminal_and_in_the_file(tmp_path: Path, out: Path) -> None:
@@ -269,6 +261,7 @@ def test_json_is_one_document_and_all_of_standard_output(tmp_path: Path, monkeyp
     assert document["ledger"] == {
         "recorded": 2,
         "kept": 2,
+        "unreached_ns": None,
         "lost": {"call_ring_full": 4},
         "lost_between": {"call_ring_full": ["2023-11-14T22:13:20.000000+00:00"] * 2},
         "complete": False,

@@ -35,9 +35,10 @@ CAPTURES = {
     "filtered": capture(ROWS, STACKS, process_filters=[b"nova*"]),
     "with receive stacks": capture([RECEIVED, Row(sequence=1, stack_status=StackStatus.FAULT)], STACKS),
     "not all listed": capture(ROWS, STACKS),
+    "unreached": capture(ROWS, STACKS),
     "a part": capture(ROWS, STACKS, run="4f", part=2),
 }
-ASKED = {"filtered": ["-t", "1", "-p", "x"]}
+ASKED = {"filtered": ["-t", "1", "-p", "x", "-p", "nova-api"], "unreached": ["-t", "300", "-p", "nova-api"]}
 SHOWN: dict[str, Callable[[dict[str, Any]], object]] = {
     "of real programs": lambda report: (
         {frame["found"] for one in report["stacks"] for frame in one["frames"]} > {"cfi"}
@@ -45,7 +46,8 @@ SHOWN: dict[str, Callable[[dict[str, Any]], object]] = {
     "empty": lambda report: causes(report) == ["nothing_kept"] and not report["calls"] + report["stacks"],
     "lost": lambda report: causes(report) == ["lost"] and report["ledger"]["lost_between"],
     "cut off": lambda report: causes(report) == ["cut_off"],
-    "filtered": lambda report: causes(report) == ["threshold", "filter", "nothing_kept"],
+    "filtered": lambda report: causes(report) == ["threshold", "filter"],
+    "unreached": lambda report: causes(report) + report["calls"] == [] and report["ledger"]["unreached_ns"] == 206 * MS,
     "with receive stacks": lambda report: [call["receive_trace"] for call in report["calls"]] == [1, None],
     "a part": lambda report: causes(report) == ["part"] and report["capture"]["part"] == 2,
     "not all listed": lambda report: causes(report) == ["not_listed"] and len(report["calls"]) < len(ROWS),

@@ -148,9 +148,12 @@ def test_every_filter_must_agree_and_of_its_values_any(filters: Filters, hit: li
 @pytest.mark.parametrize(
     ("filters", "said"),
     [
-        (Filters(pids=(7,)), "(all calls, pid 7); processes in the capture: a (1, slowest 250 ms), b (1, slowest"),
+        (
+            Filters(pids=(7,)),
+            "no call that passes the filters (pid 7) is in the capture; processes in the capture: a (1,",
+        ),
         (Filters(pids=(7,)), "; pids in the capture: 1 (1, slowest 250 ms), 2 (1,"),
-        (Filters(peers=(Peer.parse("[::2]:9"),)), "peer [::2]:9); "),
+        (Filters(peers=(Peer.parse("[::2]:9"),)), "(peer [::2]:9) is in the capture; "),
         (
             Filters(peers=(Peer.parse("::2"),)),
             "; peers in the capture: 192.168.1.20:80 (1, slowest 250 ms), [::1]:80",
@@ -160,8 +163,9 @@ def test_every_filter_must_agree_and_of_its_values_any(filters: Filters, hit: li
         (Filters(outcomes=(Outcome.RESET,)), "; outcomes in the capture: answered (2, slowest 250 ms)"),
         (
             Filters(since=parse("+1h")),
-            "since +1h); processes in the capture: a (1, slowest 250 ms), b (1, slowest 250 ms); "
-            "calls in the capture began from 2023-11-14T22:13:20.000000+00:00 to 2023-11-14T22:13:21.000000+00:00",
+            "(since +1h) is in the capture; processes in the capture: a (1, slowest 250 ms), "
+            "b (1, slowest 250 ms); calls in the capture began from 2023-11-14T22:13:20.000000+00:00 to "
+            "2023-11-14T22:13:21.000000+00:00",
         ),
     ],
 )

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from ..runs import Facts
+from ..selection import exact_ms
 from ..summary import warnings as warnings_of
 from ..trace import Incomplete
 from .changes import Comparison
@@ -52,15 +53,15 @@ def _captures(comparison: Comparison) -> Sequence[Facts]:
 def _thresholds(comparison: Comparison) -> Iterator[Caution]:
     recorded = sorted({facts.threshold_ns for facts in _captures(comparison)})
     floors = sorted({facts.floor_ns for facts in _captures(comparison)})
-    said = f"recorded with thresholds of {' and '.join(map(_ms, recorded))} ms"
+    said = f"recorded with thresholds of {' and '.join(map(exact_ms, recorded))} ms"
     if len(floors) > 1:
         text = (
-            f"{said}: calls from {_ms(floors[0])} to {_ms(floors[-1])} ms are in a part of the captures only, so they "
-            f"look new or gone; compare with -t {_ms(floors[-1])}"
+            f"{said}: calls from {exact_ms(floors[0])} to {exact_ms(floors[-1])} ms are in a part of the captures "
+            f"only, so they look new or gone; compare with -t {exact_ms(floors[-1])}"
         )
         yield Caution(Cause.THRESHOLDS, text)
     elif len(recorded) > 1 and floors == recorded[-1:]:
-        yield Caution(Cause.THRESHOLDS, f"{said}: only calls >= {_ms(floors[0])} ms are compared")
+        yield Caution(Cause.THRESHOLDS, f"{said}: only calls >= {exact_ms(floors[0])} ms are compared")
 
 
 def _filters(comparison: Comparison) -> Iterator[Caution]:
@@ -103,7 +104,3 @@ def _stacks(comparison: Comparison) -> Iterator[Caution]:
 
 def _names(filters: set[tuple[str, ...]]) -> str:
     return " or ".join(sorted(", ".join(names) or "all" for names in filters))
-
-
-def _ms(nanoseconds: int) -> str:
-    return f"{nanoseconds / 1e6:g}"

@@ -56,7 +56,7 @@ def _side(digest: Digest) -> dict[str, Any]:
 
 
 def _capture(facts: Facts) -> dict[str, Any]:
-    names = ("file", "host", "started", "selection", "recorded", "kept", "lost", "complete")
+    names = ("file", "host", "started", "selection", "recorded", "kept", "unreached_ns", "lost", "complete")
     lengths = ("threshold_ns", "floor_ns", "length_ns")
     warnings = [{"cause": caution.cause.value, "text": caution.text} for caution in facts.cautions]
     return {**{name: getattr(facts, name) for name in (*names, *lengths)}, "warnings": warnings}

@@ -10,6 +10,7 @@ from ..clean import comm
 from ..digest import Digest
 from ..summary import lost
 from ..sums import Sums
+from ..unreached import unreached
 from .changes import Comparison
 
 NAMES_LISTED = 10
@@ -19,8 +20,9 @@ SHADES = (0.05, 0.2, 0.5)  # from a change of so much on, as a part of the large
 
 def summary(comparison: Comparison) -> Iterator[str]:
     """What was compared, how much time it took, and which processes and stacks are on one side only."""
-    yield f"before: {_side(comparison.before)}"
-    yield f"after: {_side(comparison.after)}"
+    for word, side in (("before", comparison.before), ("after", comparison.after)):
+        yield f"{word}: {_side(side)}"
+        yield from (f"{word}: {sentence}" for sentence in unreached(side.captures))
     yield f"time waited: {times(comparison, *total(comparison))}"
     yield _processes(comparison)
     yield _stacks(comparison)
