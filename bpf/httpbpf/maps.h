@@ -37,7 +37,7 @@ BPF_HASH(connections, u64, struct connection, MAX_CONNECTIONS);
 BPF_ARRAY(blank_connection, struct connection, 1); /* 1.5 kB of zeros do not fit on the stack */
 BPF_HASH(transfers, u64, struct transfer, MAX_THREADS);
 BPF_ARRAY(stack_copies, struct stack_copy, STACK_SLOTS);
-BPF_QUEUE(free_slots, u32, STACK_SLOTS); /* numbers from 1, filled by user space */
+BPF_STACK(free_slots, u32, STACK_SLOTS); /* numbers from 1, filled by user space; the last one back is in the cache */
 BPF_TABLE("lru_hash", struct process_key, u8, seen_processes, 16384);
 BPF_TABLE("lru_hash", u64, u8, seen_stacks, 16384);
 BPF_HASH(ignored_pids, u32, u8, 64);

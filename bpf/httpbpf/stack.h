@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * The stack is taken where the process sends; with RECEIVE_STACKS another one where it first receives. What the kernel
- * finds by frame pointer is kept in the connection. With STACK_PAGES, user registers and stack bytes are copied as well,
- * into a slot that the call holds until it is answered: a copy goes out only for a slow call. A call that finds no free
- * slot keeps the frame-pointer stack.
+ * The stack is taken where the process sends; with RECEIVE_STACKS another one where it first receives. With STACK_PAGES,
+ * user registers and stack bytes are copied into a slot that the call holds until it is answered: a copy goes out only
+ * for a slow call. The kernel walks the frame pointers only where there is no copy: where no slot is free, or the
+ * registers or the first page could not be read.
  */
 
 #define USER_CS 0x33 /* segments of a 64-bit process, arch/x86/include/asm/segment.h */
@@ -91,15 +91,14 @@ static __always_inline bool copy_registers(struct stack_row *row)
  * is left as 0 (bpf_probe_read_user sees to that), and said. A large buffer on a stack is often one that was never used;
  * above the stack's top there is nothing. So the copy ends with the last page that could be read.
  */
-static __always_inline void copy_memory(struct stack_copy *copy)
+static __always_inline bool copy_memory(struct stack_copy *copy)
 {
 	u64 from = ((struct pt_regs *)copy->row.registers)->sp, size = (~from & (PAGE_SIZE - 1)) + 1;
 
 	copy->row.memory_address = from;
-	copy->row.memory_size = 0;
 	copy->row.missing_pages = 0;
 	if (bpf_probe_read_user(copy->memory, size, (void *)from))
-		return;
+		return false;
 	copy->row.memory_size = size;
 #pragma unroll
 	for (int page = 1; page < STACK_PAGES; page++) {
@@ -109,23 +108,30 @@ static __always_inline void copy_memory(struct stack_copy *copy)
 			copy->row.memory_size = size + PAGE_SIZE;
 		size += PAGE_SIZE;
 	}
+	return true;
 }
 
-static __always_inline bool take_frames(void *ctx, struct process_key process, struct stack_row *row)
+static __always_inline void begin_row(struct process_key process, struct stack_row *row)
+{
+	row->pid = process.pid;
+	row->process_start = process.start;
+	row->taken = bpf_ktime_get_ns();
+	row->frames_size = 0;
+	row->memory_size = 0;
+	row->registers_size = 0;
+}
+
+static __always_inline bool take_frames(void *ctx, struct stack_row *row)
 {
 	s64 size = bpf_get_stack(ctx, row->frames, sizeof(row->frames), BPF_F_USER_STACK);
 
 	row->frames_size = size > 0 ? size : 0;
-	row->memory_size = 0;
-	row->registers_size = 0;
-	row->pid = process.pid;
-	row->process_start = process.start;
-	row->taken = bpf_ktime_get_ns();
 	return size > 0;
 }
 
 static __always_inline void take_stack(void *ctx, struct process_key process, struct side side)
 {
+	struct stack_row *row = side.row;
 	bool taken = false;
 
 	*side.status = STACK_NO_USER_SPACE;
@@ -136,15 +142,17 @@ static __always_inline void take_stack(void *ctx, struct process_key process, st
 	struct stack_copy *copy = stack_copy(side);
 
 	if (copy) {
-		taken = take_frames(ctx, process, &copy->row);
-		if (copy_registers(&copy->row)) {
-			copy->row.registers_size = sizeof(struct pt_regs);
-			copy_memory(copy);
-			taken = true;
+		row = &copy->row;
+		begin_row(process, row);
+		if (copy_registers(row)) {
+			row->registers_size = sizeof(struct pt_regs);
+			taken = copy_memory(copy);
 		}
 	} else
 #endif
-		taken = take_frames(ctx, process, side.row);
+		begin_row(process, row);
+	if (!taken)
+		taken = take_frames(ctx, row) || row->registers_size;
 	*side.status = taken ? STACK_RECORDED : STACK_FAULT;
 }
 

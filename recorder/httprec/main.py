@@ -177,7 +177,7 @@ def _record(
     default=options.DEFAULTS.stack_slots,
     show_default=True,
     help="Client calls that can have a stack copy waiting at a time. The kernel keeps N * (KIB + 1.3) KiB for them; "
-    "a call beyond keeps its frame-pointer stack and is counted.",
+    "a call beyond has a frame-pointer stack instead and is counted.",
 )
 @click.option(
     "--recv-stack",

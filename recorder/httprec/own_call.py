@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import socket
 import time
-from typing import NamedTuple, Optional
+from collections.abc import Iterator
+from typing import Any, NamedTuple, Optional
 
 from httpbpf.layout import CALL_ROW
 from httpbpf.program import Sizes
@@ -18,7 +19,7 @@ from .tracer import Options, Tracer
 _SIZES = Sizes(
     connections=1024,
     threads=1024,
-    stack_slots=16,
+    stack_slots=1,  # for the client, so that the server's stack is walked by frame pointers
     call_ring_pages=1,
     completion_ring_pages=1,
     stack_ring_pages=64,
@@ -33,8 +34,8 @@ class OwnCall(NamedTuple):
 
     took_ns: int
     clocks_agree: bool  # the kernel's times lie within those of our own CLOCK_MONOTONIC
-    frames: int  # by frame pointer
-    stack_bytes: int  # copied, with registers
+    frames: int  # by frame pointer, of the server's side
+    stack_bytes: int  # copied, with registers, of the client's side
 
 
 def _call_ourselves() -> None:
@@ -61,12 +62,20 @@ def record_own_call(probes: str) -> Optional[OwnCall]:
         tracer.stop()
         rows = bytes(tracer.calls.rows(CALL_ROW.size))
         stacks = {stack.id: stack for stack in map(stack_record, tracer.stacks.records())}
+    mine = [call for call in _rows(rows) if call["pid"] == os.getpid()]
+    if not mine:
+        return None
+    taken = [stacks[call["stack"]] for call in mine if call["stack"] in stacks]
+    return OwnCall(
+        took_ns=mine[0]["t2"] - mine[0]["t0"],
+        clocks_agree=all(before <= call["t0"] <= call["t2"] <= after for call in mine),
+        frames=max((len(stack.frames) // 8 for stack in taken), default=0),
+        stack_bytes=max((len(stack.memory) for stack in taken if stack.registers), default=0),
+    )
+
+
+def _rows(span: bytes) -> Iterator[dict[str, Any]]:
+    """Yield the fields of each call row of a span of the ring, headers included."""
     stride = HEADER + CALL_ROW.size
-    for start in range(HEADER, len(rows), stride):
-        call = read_row(rows[start : start + CALL_ROW.size])
-        if call["pid"] == os.getpid() and call["stack"] in stacks:
-            stack = stacks[call["stack"]]
-            agree = before <= call["t0"] <= call["t2"] <= after
-            copied = len(stack.memory) if stack.registers else 0
-            return OwnCall(call["t2"] - call["t0"], agree, len(stack.frames) // 8, copied)
-    return None
+    for start in range(HEADER, len(span), stride):
+        yield read_row(span[start : start + CALL_ROW.size])

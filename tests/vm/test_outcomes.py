@@ -213,6 +213,12 @@ def test_both_sides_are_recorded_by_frame_pointers_too(seen: Seen) -> None:
         assert all(stack.frames and not stack.registers and not stack.memory for stack in stacks)
 
 
+def test_a_stack_that_was_copied_was_not_walked_as_well(seen: Seen, probes: str) -> None:
+    stacks = list(seen.captures[probes].stacks)
+    assert stacks
+    assert all(stack.registers and stack.memory and not stack.frames for stack in stacks)
+
+
 def test_a_request_in_parts_is_sent_until_its_last_part(seen: Seen, probes: str) -> None:
     call = seen.only(probes, "slow_upload", "client")
     assert 0 <= int(call["t1"]) - int(call["t0"]) - SLOW_NS < SLACK_NS
