@@ -1,4 +1,4 @@
-"""The pictures in README.md, made from a capture (the demo's):
+"""The pictures in README.md and docs/page.md, made from a capture (the demo's):
 
 PYTHONPATH=reporter:format python tests/reporter/screenshots.py build/demo/run.cap docs
 """

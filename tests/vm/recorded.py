@@ -17,7 +17,7 @@ from vm import cache, guest
 TESTS = Path(__file__).resolve().parent.parent
 RECORDER = ("httprec", "httpbpf", "httpcapture")
 SCRIPT = "export PYTHONPATH=/tmp/job PYTHONDONTWRITEBYTECODE=1\nexec {command}\n"
-# What Debian 11 has no package of: for its Python, as README.md has it.
+# What Debian 11 has no package of: for its Python, as docs/install.md has it.
 WHEELS = {"bullseye": [["zstandard==0.25.0", "--python-version=3.9", "--platform=manylinux2014_x86_64"]]}
 FEW = 4  # probes that the kernel may skip in a run
 UNNEEDED = shutil.ignore_patterns("__pycache__", "test_*")

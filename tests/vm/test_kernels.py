@@ -25,7 +25,7 @@ KERNELS = {"bullseye": "5.10.", "bookworm": "6.1.", "trixie": "6.12.", "sid": ""
 IN_EVERY_TEST = {("bullseye", "bullseye"), ("trixie", "trixie")}  # other tests have bookworm on bookworm
 OLD_BCC = "bullseye"  # its libbpf reads the type information of its own kernel only, without which there is no fexit
 WITH_TRACEPOINTS = {"sid"}  # of Linux 6.16 and later
-# What a kernel counts although nothing is missing, and what it does not show. Why is in README.md, "Kernels".
+# What a kernel counts although nothing is missing, and what it does not show. Why is in docs/install.md, "Kernels".
 COUNTED = {
     ("bullseye", "kprobe"): {"probe_perhaps_missed"},
     ("sid", "fexit"): {"probe_missed"},

@@ -20,7 +20,7 @@ from httpreport.selection import Selection
 from vm import recorded
 
 HERE = Path(__file__).parent
-STORM_MEMORY = 64 << 20  # bytes at most: README.md has 200 MiB for the worst
+STORM_MEMORY = 64 << 20  # bytes at most: docs/httprec.md has 200 MiB for the worst
 
 
 @dataclass(frozen=True)
