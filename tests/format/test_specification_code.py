@@ -60,7 +60,9 @@ def record_of(shape: Layout, rows: Sequence[bytes]) -> list[Any]:
 def decoded(shape: Layout, record: Sequence[Any]) -> list[tuple[object, ...]]:
     """Its rows by the page's code."""
     values = DECODE([(field.name, field.type, field.coding) for field in shape.fields], *record, unpack)
-    return [*zip(*(values[field.name] for field in shape.fields))]
+    assert [*values] == [field.name for field in shape.fields]
+    assert {len(column) for column in values.values()} <= {record[0]}
+    return [*zip(*values.values())]
 
 
 def size_of_common(shape: Layout) -> int:
@@ -104,6 +106,13 @@ def test_the_code_decodes_groups_of_no_rows_and_batches_of_none() -> None:
     assert decoded(shape, [0, [b"", b"", b"", b""], 0]) == []
 
 
+@pytest.mark.parametrize("unknown", [("u128", "delta"), ("bytes0", ""), ("u64", "runs"), ("text", "group")])
+def test_the_code_leaves_out_fields_of_unknown_types_and_codings(unknown: tuple[str, str]) -> None:
+    fields = [("a", "u16", "group"), ("x", *unknown), ("y", *unknown), ("b", "u8", "")]
+    columns = [bytes([2, 0, 0, 0]), b"\x05\x01", b"?", b"??", b"\x07\x08"]
+    assert DECODE(fields, 2, columns, 1, unpack) == {"a": [261, 261], "b": [7, 8]}
+
+
 @given(
     st.sampled_from(HEADS) | st.binary(max_size=8),
     st.sampled_from(HEADS) | st.binary(max_size=16),
@@ -117,6 +126,7 @@ def test_the_code_for_kinds_says_what_httpreport_says(request: bytes, response: 
     found = payload.read(np.array([request_head], "S8"), np.array([response_head], "S16"))
     kind = payload.Kind(int(found.kind[0])).name.lower()
     assert KIND_METHOD_STATUS(request_head, response_head) == (kind, found.method[0], found.status[0])
+    assert KIND_METHOD_STATUS(request[:8], response[:16]) == (kind, found.method[0], found.status[0])
 
 
 @pytest.mark.parametrize(
@@ -128,6 +138,8 @@ def test_the_code_for_kinds_says_what_httpreport_says(request: bytes, response: 
         (b"GET /a\0\0", b"250 ok\0\0\0\0\0\0\0\0\0\0", ("tcp", b"", 0)),
         (b"\x17\x03\x03\x01\0\0\0\0", bytes(16), ("tls", b"", 0)),
         (bytes(8), bytes(16), ("unknown", b"", 0)),
+        (b"\x16", b"\x16\x03", ("tls", b"", 0)),
+        (b"\x16", b"", ("tcp", b"", 0)),
     ],
 )
 def test_the_code_for_kinds_knows_protocols(
