@@ -15,7 +15,7 @@ import zstandard
 from . import codings
 from .columns import SIZES_WIDTH, Batch
 from .errors import Malformed
-from .frames import decompressor
+from .frames import check_only_frame, decompressor
 from .layout import StoredColumn, has_groups, stored_columns
 from .records import BatchColumns, CodedColumn, Layout
 
@@ -48,8 +48,9 @@ class BatchReader:
         if len(data) == size:
             return data
         try:
-            if len(data) > size or zstandard.frame_content_size(data) != size:
+            if len(data) > size:
                 raise Malformed(f"{len(data)} bytes for {size}")
+            check_only_frame(data, size)
             content = self._decompressor.decompress(data)
         except zstandard.ZstdError as error:
             raise Malformed(f"zstd: {error}") from None

@@ -65,6 +65,24 @@ def decompressor() -> zstandard.ZstdDecompressor:
     return zstandard.ZstdDecompressor(max_window_size=MAX_CONTENT)
 
 
+def check_only_frame(data: bytes, size: int) -> None:
+    """Raise Malformed or ZstdError unless `data` is one frame and nothing else, which declares `size` bytes, no
+    dictionary and a window that a reader allocates."""
+    parameters = zstandard.get_frame_parameters(data)
+    if parameters.content_size != size:
+        raise Malformed(f"{len(data)} bytes for {size}")
+    if parameters.window_size > MAX_CONTENT or parameters.dict_id:
+        raise Malformed("the frame needs no dictionary, and a window of at most 8 MiB")
+    end, last = zstandard.frame_header_size(data), False
+    while not last and end < len(data):
+        header = int.from_bytes(data[end : end + _BLOCK_HEADER_SIZE], "little")
+        last, kind, block_size = bool(header & 1), header >> 1 & 3, header >> 3
+        end += _BLOCK_HEADER_SIZE + (1 if kind == _BLOCK_RLE else block_size)
+    end += _CHECKSUM_SIZE if parameters.has_checksum else 0
+    if end < len(data):
+        raise Malformed("bytes after the zstd frame")
+
+
 class FrameReader:
     """The chunks of `stream`, one after the other; frames that zstd skips are stepped over.
 

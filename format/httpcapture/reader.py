@@ -131,9 +131,8 @@ class Reader:
             raise Malformed("a second META")
         if head.kind not in _KINDS:
             return  # a kind of a later minor version
-        if head.kind == Kind.STACKS:
-            if head.count:
-                yield Stacks(self._frames.frame, partial(CorruptRecord, self.name, self._frames.start))
+        if head.kind == Kind.STACKS and head.count:
+            yield Stacks(self._frames.frame, partial(CorruptRecord, self.name, self._frames.start))
             return
         records = self._batches(head.kind, source) if head.kind in self._batch_readers else None
         for _ in range(head.count):

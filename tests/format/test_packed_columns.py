@@ -9,6 +9,7 @@ from dataclasses import replace
 
 import msgpack
 import pytest
+import zstandard
 from capture_bytes import CALLS, frame
 from capture_samples import META, layout
 
@@ -17,7 +18,7 @@ from httpcapture.frames import FrameReader
 
 LAYOUT = layout("u64 connection - group", "u32 pid - group", "u32 port - group", "u64 t0 ns delta", "u64 size - planes")
 ROWS = [(n % 7, 300 + n % 7, 80, 1_000_000 + n * n, n * 31 % 977) for n in range(4000)]
-TIMES = 4  # the place of their column in a batch
+TIMES, SIZES = 4, 5  # the places of their columns in a batch
 
 
 def written(rows: Sequence[tuple[int, ...]]) -> bytes:
@@ -91,3 +92,61 @@ def test_a_damaged_column_is_found_by_who_asks_for_it() -> None:
     with pytest.raises(CorruptRecord, match=f"^run.cap: damaged at byte {start}: column t0: zstd: ") as raised:
         calls.columns["t0"]
     assert raised.value.position == start
+
+
+def zeros_frame(size: int, *, window: int, dictionary: bytes = b"", checksum: bytes = b"") -> bytes:
+    """Zeros in one block of one repeated byte (RFC 8878, 3.1.1): 4 bytes of size, and a window descriptor."""
+    descriptor = 0x80 | (0x04 if checksum else 0) | len(dictionary)
+    start = struct.pack("<IBB", zstandard.MAGIC_NUMBER, descriptor, window) + dictionary + struct.pack("<I", size)
+    return start + (size << 3 | 1 << 1 | 1).to_bytes(3, "little") + b"\0" + checksum
+
+
+def with_sizes(column: bytes) -> tuple[int, bytes]:
+    """Where the chunk of calls begins in a capture whose column of sizes is this, and the capture."""
+    capture = written(ROWS)
+    start, (rows, columns, groups) = batch(capture)
+    assert isinstance(columns, list)
+    columns[SIZES] = column
+    return start, capture[:start] + frame(msgpack.packb([CALLS, 1]) + msgpack.packb([rows, columns, groups]))
+
+
+ZEROS = 8 * len(ROWS)
+CHECKSUM = zstandard.ZstdCompressor(write_checksum=True).compress(bytes(ZEROS))[-4:]
+MIB_8, MIB_9 = 0x68, 0x69  # window descriptors (RFC 8878, 3.1.1.1.2)
+
+
+@pytest.mark.parametrize(
+    "column",
+    [
+        zeros_frame(ZEROS, window=MIB_8),
+        zeros_frame(ZEROS, window=MIB_8, dictionary=b"\0"),
+        zeros_frame(ZEROS, window=0, checksum=CHECKSUM),
+        zstandard.compress(bytes(ZEROS)),
+    ],
+    ids=["a window of 8 MiB", "dictionary 0", "a checksum", "single segment"],
+)
+def test_a_packed_column_is_any_frame_that_the_format_allows(column: bytes) -> None:
+    assert bytes(calls_of(with_sizes(column)[1]).columns["size"]) == bytes(ZEROS)
+
+
+@pytest.mark.parametrize(
+    ("column", "reason"),
+    [
+        (zeros_frame(ZEROS, window=MIB_9), "the frame needs no dictionary, and a window of at most 8 MiB"),
+        (
+            zeros_frame(ZEROS, window=0, dictionary=b"\1"),
+            "the frame needs no dictionary, and a window of at most 8 MiB",
+        ),
+        (zeros_frame(ZEROS, window=MIB_8) + b"behind", "bytes after the zstd frame"),
+        (zeros_frame(ZEROS, window=0, checksum=CHECKSUM) + b"\0", "bytes after the zstd frame"),
+        (zstandard.compress(bytes(ZEROS)) + zstandard.compress(b""), "bytes after the zstd frame"),
+        (zeros_frame(ZEROS, window=0)[:-1], "zstd: .*"),
+        (struct.pack("<II", 0x184D2A50, ZEROS), ".*"),
+    ],
+    ids=["a window of 9 MiB", "a dictionary", "6 bytes", "a byte", "a second frame", "cut off", "a skippable frame"],
+)
+def test_a_packed_column_that_is_not_one_frame_with_a_small_window_is_damaged(column: bytes, reason: str) -> None:
+    start, capture = with_sizes(column)
+    calls = calls_of(capture)
+    with pytest.raises(CorruptRecord, match=f"^run.cap: damaged at byte {start}: column size: {reason};"):
+        calls.columns["size"]
