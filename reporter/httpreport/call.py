@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from datetime import datetime, timedelta
 from functools import lru_cache
 from ipaddress import IPv6Address
-from typing import NamedTuple
+from typing import NamedTuple, Optional
 
 import numpy as np
 import numpy.typing as npt
@@ -76,6 +76,11 @@ class Call(NamedTuple):
     @property
     def answered(self) -> bool:
         return self.outcome == Outcome.ANSWERED
+
+    @property
+    def response_ns(self) -> Optional[int]:
+        """Return how long the response took, at least; None where the call has no response."""
+        return self.t3 - self.t2 if self.answered else None
 
     @property
     def source(self) -> tuple[str, int]:

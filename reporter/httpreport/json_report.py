@@ -135,7 +135,7 @@ def _call(report: Report, call: Call, trace: int, receive_trace: int | None) -> 
         "duration_ns": call.duration_ns,
         "request_ns": call.t1 - call.t0,
         "wait_ns": call.t2 - call.t1,
-        "response_ns": call.t3 - call.t2,
+        "response_ns": call.response_ns,
         "response_end_known": call.t3_known,
         "sent": call.sent,
         "received": call.received,

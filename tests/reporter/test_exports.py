@@ -159,3 +159,11 @@ def test_a_line_of_the_table_for_each_call(report: Report) -> None:
     assert [int(row["pid"]) for row in rows] == [call.pid for call, _, _ in report.calls()]
     assert not [value for row in rows for value in row.values() if value.startswith(("=", "+", "-", "@"))]
     assert all(value.isprintable() for row in rows for value in row.values())
+
+
+def test_a_cell_of_the_table_is_empty_where_a_call_has_no_response() -> None:
+    report = reported(
+        capture([Row(outcome=outcome, sequence=outcome, duration_ns=(9 - outcome) * MS) for outcome in (0, 1, 4)])
+    )
+    rows = list(csv.DictReader(table(line for _, line in lines(report, "run.cap"))))
+    assert [row["response_ns"] for row in rows] == ["0", "", ""]

@@ -78,6 +78,18 @@ def test_a_report_is_as_the_schema_says(case: str, tmp_path: Path, monkeypatch: 
     assert SHOWN[case](document)
 
 
+def test_a_call_without_a_response_has_no_time_of_one(tmp_path: Path) -> None:
+    path = tmp_path / "run.cap"
+    path.write_bytes(capture([Row(sequence=number, outcome=number) for number in range(5)], STACKS))
+
+    calls = {call["outcome"]: call for call in document_of(str(path))["calls"]}
+
+    ends = {outcome: (call["response_ns"], call["response_end_known"]) for outcome, call in calls.items()}
+    assert ends.pop("answered") == (0, True)
+    assert ends.pop("in_flight") == (None, False)
+    assert ends == {"eof": (None, True), "reset": (None, True), "closed": (None, True)}
+
+
 def test_a_report_of_several_captures_is_too(tmp_path: Path) -> None:
     for number, data in enumerate(CAPTURES.values()):
         (tmp_path / f"{number}.cap").write_bytes(data)

@@ -40,7 +40,8 @@ def _row(report: Report, call: Call, trace: int) -> Iterator[object]:
     yield from (moment(report.recording.meta, call.t0), call.pid, call.tid, comm(call.comm), comm(call.process))
     yield from (words.role(call), words.outcome(call), words.kind(call), call.method.decode(), call.status or "")
     yield from (*call.source, *call.destination)
-    yield from (call.duration_ns, call.t1 - call.t0, call.t2 - call.t1, call.t3 - call.t2, call.sent, call.received)
+    yield from (call.duration_ns, call.t1 - call.t0, call.t2 - call.t1)
+    yield from ("" if call.response_ns is None else call.response_ns, call.sent, call.received)
     yield from (report.stack_number(call) or "", printable(frames[0].label) if frames else "")
 
 
