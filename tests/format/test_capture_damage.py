@@ -35,6 +35,7 @@ from httpcapture import (
     NotACapture,
     Reader,
     Record,
+    Stack,
     UnsupportedVersion,
     open_capture,
 )
@@ -88,6 +89,11 @@ def test_cut_off_at_every_byte() -> None:
             assert (error, cut_off) == (None, None), length
 
 
+def test_fewer_than_4_bytes_that_begin_no_frame_are_a_cut() -> None:
+    missing = f"END is missing: the file ends at byte {END_START + 3}, inside the chunk at byte {END_START}"
+    assert read_all(CAPTURE[:END_START] + b"any")[1] == missing
+
+
 def test_a_cut_between_chunks_and_inside_one_are_told_apart() -> None:
     between, inside = read_all(CAPTURE[:END_START])[1], read_all(CAPTURE[: END_START + 9])[1]
     assert between == f"END is missing: the file ends at byte {END_START}, after a whole chunk"
@@ -137,7 +143,13 @@ def test_calls_are_equal_when_their_columns_are() -> None:
 
 
 @pytest.mark.parametrize(
-    "data", [b"", b"\0" * 500, b"#!/bin/sh\n", CAPTURE[24:], frame(b"text"), header()[:-1], b"PK\3\4" * 99]
+    "data",
+    [
+        *(b"", b"\0" * 500, b"#!/bin/sh\n", CAPTURE[24:], frame(b"text"), header()[:-1], b"PK\3\4" * 99),
+        struct.pack("<II", 0x184D2A50, 15) + header()[8:-1],
+        header(appended=bytes(1009)) + CAPTURE[24:],
+        header(major=2, appended=bytes(1009)),
+    ],
 )
 def test_other_files_are_not_captures(data: bytes) -> None:
     with pytest.raises(NotACapture, match=r"run\.cap: not a capture, it .*: give the file that httprec -o wrote"):
@@ -186,6 +198,7 @@ def test_chunks_out_of_place(data: bytes, reason: str) -> None:
         (chunk(END_KIND, END_OBJECT) + chunk(STACKS) + chunk(MODULE), [End]),
         (chunk(END_KIND, END_OBJECT) + chunk(77, 1, {}), [End]),
         (chunk(END_KIND, END_OBJECT) + b"any"[:3], [End]),
+        (chunk(STACKS, [0, 2, 3, 4, b""]) + chunk(END_KIND, END_OBJECT), [Stack, End]),
         (chunk(END_KIND, END_OBJECT) + chunk(LOST_KIND, [1, {}])[:-1], [End]),
         (raw_frame(objects([LOST_KIND, 1], [1, {}]), unused_bit=True) + chunk(END_KIND, END_OBJECT), [Lost, End]),
         (raw_frame(objects([LOST_KIND, 1], [1, {}]), dictionary=0) + chunk(END_KIND, END_OBJECT), [Lost, End]),
@@ -195,6 +208,7 @@ def test_chunks_out_of_place(data: bytes, reason: str) -> None:
         "empty chunks behind END",
         "an unknown kind",
         "3 bytes",
+        "a stack with the id 0",
         "a cut frame",
         "a bit",
         "dictionary 0",

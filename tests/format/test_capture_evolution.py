@@ -108,6 +108,21 @@ def test_unknown_columns_are_offered_by_name_and_unknown_types_and_codings_left_
     }
 
 
+@pytest.mark.parametrize("kind", ["u128", "bytes0", "bytes08", "bytes10000", "u8 ", "U8", "bytes-8"])
+def test_of_a_field_of_an_unknown_type_only_the_name_is_checked(kind: str) -> None:
+    newer = [8, [["a", "u8", 7], ["b", kind, 2**32 - 1, "", "delta"], ["c", kind, 7, "", "delta"]]]
+    chunks = chunk(CALLS, [2, [b"\5\6", b"anything", b""]])
+    calls = read_all(capture(chunks, meta=meta_object(call_layout=newer)))[0][1]
+    assert isinstance(calls, Calls)
+    assert {name: bytes(column) for name, column in calls.columns.items()} == {"a": b"\5\6"}
+
+
+@pytest.mark.parametrize("one", [b"\x01", b"\xcc\x01", b"\xcd\0\x01", b"\xcf" + bytes(7) + b"\x01", b"\xd0\x01"])
+def test_an_integer_may_have_any_form_that_msgpack_has_for_it(one: bytes) -> None:
+    content = b"\x92\xce\0\0\0\x07" + one + b"\xdc\0\x02" + one + b"\xdf\0\0\0\x01\xd9\x01a" + one
+    assert read_all(capture(frame(content)))[0][1] == Lost(1, {"a": 1})
+
+
 def test_numbers_of_enumerations_are_kept_as_they_are() -> None:
     only = layout_object(layout("u8 outcome", "bytes1 a", "u16 b", "u32 c"))
     data = capture(chunk(CALLS, [2, [b"\0\xf0", bytes(2), bytes(4), bytes(8)]]), meta=meta_object(call_layout=only))
