@@ -39,7 +39,8 @@ def read_row(row: bytes | memoryview) -> dict[str, Any]:
 
 
 class Live:
-    """Makes the text of a call. Stacks are numbered as they come into the capture, as the reporter does."""
+    """Makes the text of a call. The recorder does not unwind, so it cannot tell equal stack traces: the Stack ID that
+    it prints is the number of the stack's record in the capture, which httpreport repeats as `Record`."""
 
     def __init__(self) -> None:
         self._stack_numbers: OrderedDict[int, int] = OrderedDict()  # of the newest stacks

@@ -22,7 +22,7 @@ from .clean import printable
 from .digest import Digest, Request, binaries_of, digest_of, read_report
 from .errors import ReportError
 from .exports.files import Drawn, Export
-from .exports.table import lines
+from .exports.table import lines, rows
 from .fold import folded
 from .info import info
 from .json_report import document
@@ -91,8 +91,8 @@ def report_one(capture: str, request: Request, output: Output) -> bool:
         report = read_report(capture, request, open_watched(capture, bar), bar)
     whole = digest_of(report, capture, slowest=request.slowest)
     check_some_pass(request, whole.captures, summary.warnings(whole))
-    write_files(output, whole, text(report, capture))
-    write_exports(output, whole, (line for _, line in lines(report, capture)))
+    write_files(output, whole, text(report, capture, all_stacks=request.all_stacks))
+    write_exports(output, whole, lines((row for _, row in rows(report, capture)), report.stack_ids))
     if output.as_json:
         print_json(whole, document(report, capture))
     return print_report(output, whole)
@@ -144,8 +144,8 @@ def report_many(paths: Sequence[str], request: Request, output: Output, jobs: in
         if not whole.captures:
             raise ReportError("; ".join(one.reason for one in whole.unreadable))
         check_some_pass(request, whole.captures, summary.warnings(whole))
-        write_files(output, whole, many.text(whole, spools))
-        write_exports(output, whole, spools.lines())
+        write_files(output, whole, many.text(whole, spools, all_stacks=request.all_stacks))
+        write_exports(output, whole, many.lines(whole, spools))
         if output.as_json:
             print_json(whole, many.documents(whole, spools))
     return print_report(output, whole)

@@ -11,6 +11,7 @@ import re
 from functools import lru_cache
 
 LONGEST = 4096  # characters; C++ template names reach a few thousand
+LONGEST_HOST = 64  # HOST_NAME_MAX of Linux
 
 # flamegraph.pl takes "frame 12 34" for a frame with two weights (its differential format), so a frame
 # may not end in a blank and a number.
@@ -34,6 +35,11 @@ def printable(text: bytes | str) -> str:
 def comm(name: bytes) -> str:
     """A comm as the kernel keeps it (at most 15 bytes, then NULs), printable."""
     return printable(name.split(b"\0", 1)[0])
+
+
+def host(name: str) -> str:
+    """A host's name, printable and no longer than Linux lets one be: it is written with each call."""
+    return printable(name[:LONGEST_HOST])
 
 
 @lru_cache(maxsize=1 << 16)

@@ -7,23 +7,23 @@ call goes to files of its own.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from httpcapture import CaptureError, Reader, open_capture
 
 from .binaries import Binaries
 from .call import Call, moment, since_1970_ns
 from .cautions import Cause, Caution, goes_on, incomplete
-from .clean import comm, printable
+from .clean import comm, host, printable
 from .debuginfod import Debuginfod
 from .errors import ReportError
 from .exports import table
-from .json_report import document
+from .json_report import pieces
 from .progress import Bar
 from .recording import Recording, load
 from .report import Naming, Report, make_report, naming
@@ -33,8 +33,9 @@ from .selection import Filters, Selection
 from .slowest import Slowest, slowest_of
 from .sources import cannot_read
 from .spool import Spool
+from .stack_ids import Longest, longest_by_key, numbered
 from .sums import Latencies, PeerKey, Sums
-from .text import blocks
+from .text import Block, blocks
 
 Key = TypeVar("Key")
 Value = TypeVar("Value", Sums, Latencies)
@@ -50,6 +51,7 @@ class Request:
     symfs: str | None = None
     debuginfod_urls: tuple[str, ...] = ()
     slowest: bool = False  # whether the digest is to have the slowest calls
+    all_stacks: bool = False  # whether stack_traces.txt is to repeat stack traces without end
 
     @property
     def filtered(self) -> bool:
@@ -67,8 +69,8 @@ class CallByCall:
     """New files for what is told of a capture call by call, each only if it is asked for."""
 
     text: Path | None = None  # a spool of the blocks of stack_traces.txt, each with its host and file
-    table: Path | None = None  # a spool of the lines of --csv
-    document: Path | None = None  # the JSON document
+    table: Path | None = None  # a spool of the rows of --csv
+    document: Path | None = None  # a spool of the JSON document, in its order
 
 
 @dataclass(frozen=True)
@@ -89,6 +91,7 @@ class Digest:
     peers: Mapping[HostPeer, Latencies] = field(default_factory=dict)
     naming: Naming = field(default_factory=Naming)
     slowest: Slowest = field(default_factory=Slowest)  # only where they are asked for
+    longest: Mapping[bytes, Longest] = field(default_factory=dict)  # of each stack trace, by key
 
     @property
     def hosts(self) -> list[str]:
@@ -98,6 +101,11 @@ class Digest:
     def listed(self) -> int:
         """Calls that are told one by one."""
         return sum(facts.listed for facts in self.captures)
+
+    @cached_property
+    def stack_ids(self) -> Mapping[bytes, int]:
+        """By the keys of stack traces."""
+        return numbered(self.longest)
 
     @cached_property
     def runs(self) -> list[Run]:
@@ -117,6 +125,7 @@ class Digest:
             _added(self.peers, other.peers),
             self.naming + other.naming,
             self.slowest.merge(other.slowest),
+            longest_by_key((*self.longest.items(), *other.longest.items())),
         )
 
     def of_host(self, host: str) -> Digest:
@@ -137,12 +146,13 @@ def digest(path: str, request: Request, files: CallByCall) -> Digest:
     except (ReportError, CaptureError) as error:
         return Digest(unreadable=(Unreadable(printable(path), printable(str(error))),))
     if files.text is not None:
-        _spool(files.text, report, _blocks(report, path))
+        _spool(files.text, report, _blocks(report, path, all_stacks=request.all_stacks))
     if files.table is not None:
-        _spool(files.table, report, table.lines(report, path))
+        _spool(files.table, report, table.rows(report, path))
     if files.document is not None:
-        with open(files.document, "w", encoding="utf-8") as file:
-            file.writelines(document(report, path))
+        with Spool(files.document) as spool:
+            for each in pieces(report, path):
+                spool.add(0, 0, each)
     return digest_of(report, path, slowest=request.slowest)
 
 
@@ -209,7 +219,8 @@ def digest_of(report: Report, path: str, *, slowest: bool = False) -> Digest:
         stack = HostStack(host, comm(key.process), places_of[report.trace_of_key[key]])
         stacks[stack] = stacks.get(stack, Sums()) + sums
     peers = {HostPeer(host, key): latencies for key, latencies in recording.by_peer.items()}
-    return Digest((facts,), (), stacks, peers, naming(report), slowest_of(report, path) if slowest else Slowest())
+    slow = slowest_of(report, path) if slowest else Slowest()
+    return Digest((facts,), (), stacks, peers, naming(report), slow, report.longest)
 
 
 def _length_ns(recording: Recording, selection: Selection) -> int | None:
@@ -220,16 +231,17 @@ def _length_ns(recording: Recording, selection: Selection) -> int | None:
     return max(last - first, 0)
 
 
-def _blocks(report: Report, path: str) -> Iterator[tuple[Call, str]]:
-    after = f"\nHost: {printable(report.recording.meta.host)}, Capture: {printable(path)}"
-    return ((call, block + after) for call, block in blocks(report))
+def _blocks(report: Report, path: str, *, all_stacks: bool) -> Iterator[tuple[Call, tuple[str, Block]]]:
+    """With the line that comes last: by it equally long calls of one start are sorted."""
+    last = f"\nHost: {host(report.recording.meta.host)}, Capture: {printable(path)}"
+    return ((call, (last, block)) for call, block in blocks(report, all_stacks=all_stacks))
 
 
-def _spool(path: Path, report: Report, texts: Iterator[tuple[Call, str]]) -> None:
+def _spool(path: Path, report: Report, listed: Iterable[tuple[Call, Sequence[Any]]]) -> None:
     meta = report.recording.meta
     with Spool(path) as spool:
-        for call, text in texts:
-            spool.add(call.duration_ns, since_1970_ns(meta, call.t0), text)
+        for call, values in listed:
+            spool.add(call.duration_ns, since_1970_ns(meta, call.t0), values)
 
 
 def _added(one: Mapping[Key, Value], other: Mapping[Key, Value]) -> dict[Key, Value]:

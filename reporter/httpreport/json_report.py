@@ -7,7 +7,7 @@ It is stable: fields are only ever added while `version` stays 1. Recorded texts
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from . import call as words
@@ -15,6 +15,7 @@ from .call import Call, moment
 from .cautions import incomplete
 from .clean import comm, printable
 from .report import Report, naming
+from .stack_ids import Piece, resolved
 from .trace import Frame, StackTrace
 
 VERSION = 1
@@ -22,13 +23,21 @@ VERSION = 1
 
 def document(report: Report, capture: str) -> Iterator[str]:
     """The document in pieces. `capture` is the name of the file that the report is about."""
-    yield "{\n"
+    return (resolved(each, report.stack_ids) for each in pieces(report, capture))
+
+
+def pieces(report: Report, capture: str) -> Iterator[Sequence[Piece]]:
+    """Yield the document, not yet with the Stack IDs, in pieces of a few pieces each."""
+    yield ("{\n",)
     for name, value in _head(report, capture).items():
-        yield f"{json.dumps(name)}: {json.dumps(value)},\n"
-    yield from json_list("stacks", map(_trace, report.traces))
-    yield ",\n"
-    yield from json_list("calls", (_call(report, *call_and_places) for call_and_places in report.calls()))
-    yield "\n}\n"
+        yield (f"{json.dumps(name)}: {json.dumps(value)},\n",)
+    yield from ((text,) for text in json_list("stacks", map(_trace, report.traces)))
+    yield (',\n"calls": [',)
+    separator = "\n"
+    for call_and_places in report.calls():
+        yield (separator, *_call(report, *call_and_places))
+        separator = ",\n"
+    yield ("\n]\n}\n",)
 
 
 def json_list(name: str, values: Iterable[dict[str, Any]]) -> Iterator[str]:
@@ -115,7 +124,13 @@ def _frame(frame: Frame) -> dict[str, Any]:
     }
 
 
-def _call(report: Report, call: Call, trace: int, receive_trace: int | None) -> dict[str, Any]:
+def _call(report: Report, call: Call, trace: int, receive_trace: int | None) -> Sequence[Piece]:
+    facts, stack_id = json.dumps(_facts(report, call)), report.stack_keys[trace] or "null"
+    traces = json.dumps({"trace": trace, "receive_trace": receive_trace})
+    return f'{facts[:-1]}, "stack_id": ', stack_id, f", {traces[1:]}"
+
+
+def _facts(report: Report, call: Call) -> dict[str, Any]:
     return {
         "pid": call.pid,
         "tid": call.tid,
@@ -141,7 +156,4 @@ def _call(report: Report, call: Call, trace: int, receive_trace: int | None) -> 
         "received": call.received,
         "connection": call.connection,
         "sequence": call.sequence,
-        "stack_id": report.stack_number(call) or None,
-        "trace": trace,
-        "receive_trace": receive_trace,
     }

@@ -36,6 +36,7 @@ from .outputs import STDOUT, Target
 from .samples import Weight
 from .selection import Filters
 from .streams import FAILED, Program, say
+from .text import REPEATED_CALLS
 
 INCOMPLETE = 3
 MAX_MILLISECONDS = 1e12
@@ -87,6 +88,12 @@ def milliseconds(context: click.Context, parameter: click.Parameter, value: floa
     metavar="DIR",
     type=click.Path(),
     help=f"Where to write {STACK_TRACES} and {FOLDED}. Default: here, but not with --json or another output.",
+)
+@click.option(
+    "--all-stacks",
+    is_flag=True,
+    help=f"Print the stack trace of every call in {STACK_TRACES}. Without this, behind the longest {REPEATED_CALLS:,} "
+    "calls a stack trace that was printed before is named by its Stack ID only.",
 )
 @export_options
 @click.option("--count", is_flag=True, help="Weigh stacks by the number of their calls instead of by their time.")
@@ -151,6 +158,7 @@ def main(  # noqa: PLR0917 (one an option)
     names: tuple[str, ...],
     baselines: tuple[str, ...],
     directory: str | None,
+    all_stacks: bool,
     count: bool,
     force: bool,
     symfs: str | None,
@@ -196,7 +204,7 @@ def main(  # noqa: PLR0917 (one an option)
         earlier = many.captures_of(baselines)
         check_outputs(output, [*paths, *earlier])
         servers = asked_servers(debuginfod, debuginfod_urls)
-        request = Request(threshold, names, filters, symfs, tuple(servers), output.has("html"))
+        request = Request(threshold, names, filters, symfs, tuple(servers), output.has("html"), all_stacks)
         if tell_info or check:
             fine = [tell(path, request, tell_info=tell_info, verbose=verbose, check=check) for path in paths]
             raise SystemExit(0 if all(fine) else FAILED)

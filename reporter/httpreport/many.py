@@ -23,10 +23,12 @@ from httpcapture import CaptureError, Meta, open_capture
 
 from .digest import CallByCall, Digest, Request, digest
 from .errors import ReportError
+from .exports import table
 from .runs import recording_of
-from .spool import cannot_write, merged
+from .spool import cannot_write, entries, merged
+from .stack_ids import resolved
 from .summary import kept, origins, warnings
-from .text import MEANING
+from .text import Blocks, explained
 from .unreached import unreached
 
 SUFFIX = ".cap"
@@ -65,10 +67,6 @@ class Spools:
         """The files that there are: a capture that could not be read has none."""
         paths = (self._path(kind, place) for place in range(len(self.captures)))
         return [path for path in paths if path.exists()]
-
-    def lines(self) -> Iterator[str]:
-        """Those of --csv, the longest call first."""
-        return merged(self.written("table"))
 
     def _path(self, kind: str, place: int) -> Path:
         return self.folder / f"{place}.{kind}"
@@ -133,14 +131,20 @@ def scratch(directory: str | None) -> Iterator[Path]:
         yield Path(path)
 
 
-def text(whole: Digest, spools: Spools) -> Iterator[str]:
+def text(whole: Digest, spools: Spools, *, all_stacks: bool) -> Iterator[str]:
     """stack_traces.txt in pieces, none of which ends with a newline: the calls of all captures, the longest first."""
     yield from (f"Warning: {warning}" for warning in warnings(whole))
     yield from (f"{origin}: {kept(run.parts)}" for origin, run in zip(origins(whole), whole.runs))
     yield from unreached(whole.captures)
     yield f"{whole.listed:,} calls, the longest first"
-    yield MEANING
-    yield from ("\n" + block for block in merged(spools.written("text")))
+    yield from explained(whole.listed, all_stacks=all_stacks)
+    written = Blocks(whole.stack_ids, all_stacks=all_stacks)
+    yield from (f"\n{written.text(block)}{last}" for last, block in merged(spools.written("text")))
+
+
+def lines(whole: Digest, spools: Spools) -> Iterator[str]:
+    """Those of --csv, the longest call first."""
+    return table.lines(merged(spools.written("table")), whole.stack_ids)
 
 
 def documents(whole: Digest, spools: Spools) -> Iterator[str]:
@@ -150,7 +154,6 @@ def documents(whole: Digest, spools: Spools) -> Iterator[str]:
     separator = "\n"
     for path in spools.written("document"):
         yield separator
-        with open(path, encoding="utf-8") as file:
-            yield from file
+        yield from (resolved(entry.values, whole.stack_ids) for entry in entries(path))
         separator = ","
     yield "]\n}\n"

@@ -17,15 +17,17 @@ import numpy.typing as npt
 from httpcapture import StackStatus
 
 from .binary import FindBinary
-from .call import Call, each
+from .call import Call, each, since_1970_ns
 from .calls import longest_first
 from .cautions import Caution, cautions
 from .numbering import Numbering, words_of
 from .recording import Recording
 from .selection import Selection
+from .stack_ids import Longest, key_of, longest_by_key, numbered
 from .sums import StackKey
 from .symbolize import Symbolizer
 from .trace import HOW_GUESSED, Incomplete, NoStack, StackTrace, Unnamed
+from .trace_text import trace_lines
 
 NO_TRACE = -1  # in place of the place of a stack trace
 
@@ -34,7 +36,7 @@ NO_TRACE = -1  # in place of the place of a stack trace
 class Report:
     """The listed calls are `recording.calls`. Sums are of all that are kept: `trace_of_key` tells the place of a stack
     trace in `traces` for each key of `recording.by_stack`, `trace_of_stack` for a StackStatus and the id of a stack.
-    `stack_numbers` are the places of these stacks in the capture, by id."""
+    `record_numbers` are the places of these stacks in the capture, by id."""
 
     recording: Recording
     selection: Selection
@@ -42,7 +44,7 @@ class Report:
     traces: Sequence[StackTrace]
     trace_of_stack: Mapping[tuple[int, int], int]
     trace_of_key: Mapping[StackKey, int]
-    stack_numbers: Mapping[int, int]
+    record_numbers: Mapping[int, int]
 
     @cached_property
     def trace_of(self) -> npt.NDArray[np.intp]:
@@ -60,9 +62,32 @@ class Report:
             places[(places == self.trace_of) & (listed.values("receive_tid") == listed.values("tid"))] = NO_TRACE
         return places
 
-    def stack_number(self, call: Call) -> int:
-        """The number of a call's stack, 0 where it has none."""
-        return self.stack_numbers.get(call.stack, 0) if call.has_stack else 0
+    @cached_property
+    def stack_keys(self) -> Sequence[bytes]:
+        """For each of `traces` its key (stack_ids.py), empty where there is no stack."""
+        return [b"" if trace.missing else key_of(trace_lines(trace)) for trace in self.traces]
+
+    @cached_property
+    def longest(self) -> Mapping[bytes, Longest]:
+        """The longest listed call of each stack trace, by key."""
+        order, listed, meta = self.longest_first, self.recording.listed, self.recording.meta
+        sides = np.stack([self.trace_of[order], self.receive_trace_of[order]], axis=1)
+        traces, first = np.unique(sides, return_index=True)
+        durations, began = (values[order[first // 2]].tolist() for values in (listed.durations, listed.began))
+        return longest_by_key(
+            (self.stack_keys[trace], Longest(-duration_ns, since_1970_ns(meta, began_ns), place))
+            for trace, duration_ns, began_ns, place in zip(traces.tolist(), durations, began, first.tolist())
+            if trace != NO_TRACE and self.stack_keys[trace]
+        )
+
+    @cached_property
+    def stack_ids(self) -> Mapping[bytes, int]:
+        """Those of a report of this capture alone, by key."""
+        return numbered(self.longest)
+
+    def record_number(self, call: Call) -> int:
+        """The number of a call's stack in the capture, 0 where it has none."""
+        return self.record_numbers.get(call.stack, 0) if call.has_stack else 0
 
     def trace(self, place: int) -> StackTrace:
         """The stack trace of one of the listed calls."""

@@ -27,8 +27,8 @@ from .clean import frame, printable
 from .numbering import Numbering, Numbers, bytes_of, words_of
 from .report import Report
 from .samples import Place, places
-from .text import trace_lines
 from .trace import StackTrace
+from .trace_text import trace_lines
 
 MOST_CALLS = 1_500_000
 MOST_ROWS = 5_000
@@ -81,7 +81,6 @@ class Row(NamedTuple):
     response_end_known: bool
     sent: int
     received: int
-    stack_id: int  # in `capture`; 0: none
     capture: str
     receive_tid: int
     receive_trace: Optional[Trace]  # where the receiving side differs
@@ -186,7 +185,6 @@ def _row(report: Report, call: Call, capture: str, receive_trace: Trace | None) 
         response_end_known=call.t3_known,
         sent=call.sent,
         received=call.received,
-        stack_id=report.stack_number(call),
         capture=capture,
         receive_tid=call.receive_tid,
         receive_trace=receive_trace,

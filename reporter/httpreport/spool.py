@@ -10,21 +10,29 @@ import struct
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
+
+import msgpack
 
 from .errors import ReportError
 
 OPEN_AT_ONCE = 64  # files; a process may have 1,024
-_HEAD = struct.Struct("<QqI")  # duration in ns, start in ns since 1970, bytes of text
+Values = tuple[Any, ...]
+_HEAD = struct.Struct("<QqI")  # duration in ns, start in ns since 1970, bytes of the packed values
 
 
 @dataclass(frozen=True, order=True)
 class Entry:
-    """Sorts the longest first, of equally long ones the earliest, of those by their text."""
+    """Sorts the longest first, of equally long ones the earliest, of those by their packed values."""
 
     minus_duration_ns: int
     start_ns: int
-    text: bytes
+    packed: bytes
+
+    @property
+    def values(self) -> Values:
+        values: Values = msgpack.unpackb(self.packed, use_list=False)
+        return values
 
 
 class Spool:
@@ -39,9 +47,12 @@ class Spool:
     def __exit__(self, *_: object) -> None:
         self._file.close()
 
-    def add(self, duration_ns: int, start_ns: int, text: str) -> None:
-        encoded = text.encode("utf-8", "backslashreplace")
-        self._file.write(_HEAD.pack(duration_ns, start_ns, len(encoded)) + encoded)
+    def add(self, duration_ns: int, start_ns: int, values: Sequence[Any]) -> None:
+        """Write what is listed of a call: texts, bytes, whole numbers, and sequences of them."""
+        self.write(Entry(-duration_ns, start_ns, msgpack.packb(values, unicode_errors="backslashreplace")))
+
+    def write(self, entry: Entry) -> None:
+        self._file.write(_HEAD.pack(-entry.minus_duration_ns, entry.start_ns, len(entry.packed)) + entry.packed)
 
 
 def entries(path: str | os.PathLike[str]) -> Iterator[Entry]:
@@ -52,9 +63,11 @@ def entries(path: str | os.PathLike[str]) -> Iterator[Entry]:
             yield Entry(-duration_ns, start_ns, file.read(size))
 
 
-def merged(paths: Sequence[Path]) -> Iterator[str]:
-    """The texts of all spools, sorted. Makes longer spools of many, beside them, and removes what it has read. Raises
-    ReportError where they cannot be written."""
+def merged(paths: Sequence[Path]) -> Iterator[Values]:
+    """Yield the values of all spools, sorted. Makes longer spools of many, beside them, and removes what was read.
+
+    Raises ReportError where they cannot be written.
+    """
     while len(paths) > OPEN_AT_ONCE:
         some, paths = paths[:OPEN_AT_ONCE], paths[OPEN_AT_ONCE:]
         together = some[0].with_suffix(".merged" + some[0].suffix)
@@ -64,14 +77,14 @@ def merged(paths: Sequence[Path]) -> Iterator[str]:
             raise cannot_write(together.parent, error) from None
         paths = [*paths, together]
     for entry in heapq.merge(*map(entries, paths)):
-        yield entry.text.decode()
+        yield entry.values
 
 
 def _merge(paths: Sequence[Path], together: Path) -> None:
     """Make one spool of several, and remove these."""
     with Spool(together) as spool:
         for entry in heapq.merge(*map(entries, paths)):
-            spool.add(-entry.minus_duration_ns, entry.start_ns, entry.text.decode())
+            spool.write(entry)
     for path in paths:
         path.unlink()
 

@@ -1,14 +1,17 @@
 """stack_traces.txt: every kept call, the longest first, each a block of lines that a person reads and grep
 finds.
 
-The first three lines of a block are those that the recorder prints live. Times are milliseconds; the start is
-ISO 8601 in UTC. Each distinct stack trace is made into lines once, and the file is written call by call: memory grows
-with the stack traces only.
+The first three lines of a block are those that the recorder prints live, but for the Stack ID. Times are milliseconds;
+the start is ISO 8601 in UTC. Behind the longest calls a stack trace is written once and then named by its Stack ID, so
+that a file of many calls of few stack traces stays small. Memory grows with the distinct stack traces only, by the size
+of a key (stack_ids.py).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
+from functools import lru_cache
+from typing import Union
 
 from httpcapture import Role
 
@@ -16,37 +19,122 @@ from . import call as words
 from .call import Call, moment
 from .clean import comm, printable
 from .report import Report
-from .trace import HOW_GUESSED, Frame, Incomplete, StackTrace
+from .stack_ids import Piece
+from .trace_text import trace_lines
 from .unreached import sentence
 
 INDENT = "    "
-MEANING = "Duration: start of the request to start of the response. Size: bytes of request and response."
+REPEATED_CALLS = 10_000  # the longest, each with its stack trace in full
+ROOM = 256 << 20  # characters of stack traces in a file
+CACHED = 64  # stack traces, as text
+MEANING = (
+    "Duration: start of the request to start of the response. Size: bytes of request and response.",
+    "Stack ID: number of the stack trace in this report. Record: number of the stack in its capture, which httprec "
+    "prints as Stack ID.",
+)
+
+Trace = tuple[bytes, str]
+"""The key of a stack trace and its lines as text, empty where they are not to be repeated."""
+Block = Sequence[Union[Piece, Trace]]
+"""The lines of a call, not yet with the Stack IDs."""
 
 
-def text(report: Report, capture: str) -> Iterator[str]:
+class Room:
+    """Decides which stack traces of a file are written in full, call by call."""
+
+    def __init__(self, *, all_stacks: bool) -> None:
+        self._all_stacks = all_stacks
+        self._calls = self._size = 0
+        self._written = set[bytes]()
+
+    def next_call(self) -> None:
+        self._calls += 1
+
+    def has_written(self, key: bytes) -> bool:
+        return key in self._written
+
+    def has_room(self, key: bytes) -> bool:
+        """Return whether this stack trace is to be written in full now."""
+        wanted = self._calls <= REPEATED_CALLS or key not in self._written
+        return self._all_stacks or (wanted and self._size < ROOM)
+
+    def take(self, key: bytes, text: str) -> None:
+        self._written.add(key)
+        self._size += len(text)
+
+
+class Blocks:
+    """Writes the blocks of a file, in their order."""
+
+    def __init__(self, stack_ids: Mapping[bytes, int], *, all_stacks: bool) -> None:
+        self._stack_ids = stack_ids
+        self._room = Room(all_stacks=all_stacks)
+
+    def text(self, block: Block) -> str:
+        """Return the lines of a call."""
+        self._room.next_call()
+        return "".join(map(self._text, block))
+
+    def _text(self, piece: Piece | Trace) -> str:
+        if isinstance(piece, str):
+            return piece
+        if isinstance(piece, bytes):
+            return str(self._stack_ids[piece])
+        key, lines = piece
+        if lines and self._room.has_room(key):
+            self._room.take(key, lines)
+            return lines
+        if self._room.has_written(key):
+            return f"{INDENT}(printed above with Stack ID {self._stack_ids[key]})"
+        return f"{INDENT}(left out behind {ROOM >> 20} MiB of stack traces; --all-stacks prints all)"
+
+
+def text(report: Report, capture: str, *, all_stacks: bool = False) -> Iterator[str]:
     """The text in pieces: a line, or a call's block of lines. None ends with a newline. `capture` is the name of the
     file that the report is about."""
     yield from _head(report, capture)
-    for _, block in blocks(report):
-        yield "\n" + block
+    yield from explained(len(report.recording.listed), all_stacks=all_stacks)
+    written = Blocks(report.stack_ids, all_stacks=all_stacks)
+    for _, block in blocks(report, all_stacks=all_stacks):
+        yield "\n" + written.text(block)
 
 
-def blocks(report: Report) -> Iterator[tuple[Call, str]]:
-    """Each listed call and its lines."""
-    traces = ["\n".join(INDENT + line for line in trace_lines(trace)) for trace in report.traces]
-    meta = report.recording.meta
-    for call, place, receive_place in report.calls():
-        received = ""
-        if receive_place is not None:
-            received = f"Receive stack trace (tid {call.receive_tid}):\n{traces[receive_place]}\n"
+def explained(calls: int, *, all_stacks: bool) -> Iterator[str]:
+    """Say what the lines of so many calls mean."""
+    if calls > REPEATED_CALLS and not all_stacks:
         yield (
-            call,
-            f"{_three_lines(call, report.stack_number(call))}\n"
-            f"Stack trace:\n{traces[place]}\n{received}"
-            f"Role: {words.role(call)}, Outcome: {words.outcome(call)}, Kind: {words.kind(call)}{_http(call)}\n"
-            f"Process: {comm(call.process)}, TID: {call.tid}, Start: {moment(meta, call.t0)}\n"
-            f"{_split(call)}",
+            f"Behind the longest {REPEATED_CALLS:,} calls, a stack trace that was printed above is not repeated but "
+            "named by its Stack ID; --all-stacks prints all."
         )
+    yield from MEANING
+
+
+def blocks(report: Report, *, all_stacks: bool) -> Iterator[tuple[Call, Block]]:
+    """Each listed call and its lines; stack traces in full only where this file, or one of more calls, has room."""
+    room = Room(all_stacks=all_stacks)
+
+    @lru_cache(maxsize=CACHED)
+    def lines(place: int) -> str:
+        return "\n".join(INDENT + line for line in trace_lines(report.traces[place]))
+
+    def trace(place: int) -> Piece | Trace:
+        key = report.stack_keys[place]
+        if not key:
+            return lines(place)
+        if not room.has_room(key):
+            return key, ""
+        room.take(key, lines(place))
+        return key, lines(place)
+
+    for call, place, receive_place in report.calls():
+        room.next_call()
+        stack_id = report.stack_keys[place] or "0"
+        block: list[Piece | Trace] = [_first_line(call), stack_id, _two_lines(call), "Stack trace:\n", trace(place)]
+        if receive_place is not None:
+            receive_id = report.stack_keys[receive_place]
+            of = (", Stack ID ", receive_id) if receive_id else ()
+            block += [f"\nReceive stack trace (tid {call.receive_tid}", *of, "):\n", trace(receive_place)]
+        yield call, [*block, "\n", _last_lines(report, call)]
 
 
 def _head(report: Report, capture: str) -> Iterator[str]:
@@ -62,44 +150,29 @@ def _head(report: Report, capture: str) -> Iterator[str]:
     if recording.there.unreached_ns is not None:
         selection = report.selection
         yield sentence(selection.subject, [selection.threshold_ns], recording.there.unreached_ns)
-    yield MEANING
 
 
-def _three_lines(call: Call, stack_number: int) -> str:
+def _first_line(call: Call) -> str:
+    """Up to the Stack ID."""
+    return f"PID: {call.pid}, Comm: {comm(call.comm)}, Stack ID: "
+
+
+def _two_lines(call: Call) -> str:
+    """From behind the Stack ID."""
     destination, port = call.destination
     return (
-        f"PID: {call.pid}, Comm: {comm(call.comm)}, Stack ID: {stack_number}\n"
-        f"Duration: {_ms(call.duration_ns)}, Size: {call.size} bytes\n"
-        f"Src IP: {call.source[0]}, Dst IP: {destination}, Dst Port: {port}"
+        f"\nDuration: {_ms(call.duration_ns)}, Size: {call.size} bytes\n"
+        f"Src IP: {call.source[0]}, Dst IP: {destination}, Dst Port: {port}\n"
     )
 
 
-def trace_lines(trace: StackTrace) -> Iterator[str]:
-    """A line a frame, leaf first, and what is missing in brackets."""
-    if trace.missing is not None:
-        yield f"[no stack: {trace.missing.value}]"
-    for frame in trace.frames:
-        yield _frame(frame)
-    if trace.left_out:
-        yield f"[{trace.left_out:,} more frames left out]"
-    if trace.repeats:
-        last = "frame repeats" if trace.repeats == 1 else f"{trace.repeats} frames repeat"
-        yield f"[the last {last} up to the limit: recursion, or frame pointers that lead in a circle]"
-    if trace.incomplete is not None:
-        size = f" after {trace.copied / 1024:.4g} KiB" if trace.incomplete is Incomplete.STACK_ENDED else ""
-        yield f"[{trace.incomplete.value}{size}]"
-
-
-def _frame(frame: Frame) -> str:
-    """`function (module) file:line`, or `module+0xoffset (module: why it has no name)`, and how it was guessed."""
-    guess = f" [{HOW_GUESSED[frame.found]}]" if frame.found in HOW_GUESSED else ""
-    if frame.module is None:
-        return f"0x{frame.address:x} [{frame.unnamed.value if frame.unnamed else 'unknown'}]{guess}"
-    why = f": {frame.unnamed.value}" if frame.unnamed else ""
-    line = f":{frame.line}" if frame.line is not None else ""
-    place = f" {printable(frame.file)}{line}" if frame.file is not None else ""
-    inlined = " [inlined]" if frame.inlined else ""
-    return f"{printable(frame.label)} ({printable(frame.module)}{why}){place}{inlined}{guess}"
+def _last_lines(report: Report, call: Call) -> str:
+    return (
+        f"Role: {words.role(call)}, Outcome: {words.outcome(call)}, Kind: {words.kind(call)}{_http(call)}\n"
+        f"Process: {comm(call.process)}, TID: {call.tid}, Start: {moment(report.recording.meta, call.t0)}, "
+        f"Record: {report.record_number(call)}\n"
+        f"{_split(call)}"
+    )
 
 
 def _http(call: Call) -> str:

@@ -66,14 +66,16 @@ def capture(rows: list[bytes], stacks: list[int]) -> bytes:
 
 
 def reported(rows: list[bytes], stacks: list[int]) -> list[str]:
-    """The first three lines of each call in stack_traces.txt."""
+    """The first three lines of each call in stack_traces.txt, with the number of the stack that the recorder knows."""
     with TemporaryDirectory() as folder:
         path = Path(folder, "run.cap")
         path.write_bytes(capture(rows, stacks))
         result = CliRunner().invoke(httpreport, [str(path), "-t", "0", "-o", folder])
         assert result.exit_code == 0, result.output
         text = Path(folder, "stack_traces.txt").read_text()
-    return re.findall(r"^(PID: .*\n.*\n.*\n)Stack trace:$", text, re.MULTILINE)
+    block = r"^(PID: .*, Stack ID: )\d+(\n.*\n.*\n)Stack trace:\n(?:.+\n)*Process: .*, Record: (\d+)$"
+    calls = re.findall(block, text, re.MULTILINE)
+    return [f"{before}{record}{after}" for before, after, record in calls]
 
 
 def printed(rows: list[bytes], stacks: list[int]) -> list[str]:

@@ -24,6 +24,7 @@ from httpreport.exports.pprof import pprof
 from httpreport.exports.speedscope import speedscope
 from httpreport.exports.svg import svg
 from httpreport.exports.table import lines, table
+from httpreport.exports.table import rows as rows_of
 from httpreport.report import Report
 from httpreport.samples import Sample, Weight
 
@@ -152,7 +153,8 @@ def test_an_svg_of_no_calls_is_a_picture_too() -> None:
 
 
 def test_a_line_of_the_table_for_each_call(report: Report) -> None:
-    rows = list(csv.DictReader(table(line for _, line in lines(report, "=run.cap"))))
+    made = table(lines((row for _, row in rows_of(report, "=run.cap")), report.stack_ids))
+    rows = list(csv.DictReader(made))
     assert sum(int(row["duration_ns"]) for row in rows) == total_ns(report)
     durations = [int(row["duration_ns"]) for row in rows]
     assert durations == sorted(durations, reverse=True)
@@ -165,5 +167,5 @@ def test_a_cell_of_the_table_is_empty_where_a_call_has_no_response() -> None:
     report = reported(
         capture([Row(outcome=outcome, sequence=outcome, duration_ns=(9 - outcome) * MS) for outcome in (0, 1, 4)])
     )
-    rows = list(csv.DictReader(table(line for _, line in lines(report, "run.cap"))))
-    assert [row["response_ns"] for row in rows] == ["0", "", ""]
+    made = table(lines((row for _, row in rows_of(report, "run.cap")), report.stack_ids))
+    assert [row["response_ns"] for row in csv.DictReader(made)] == ["0", "", ""]

@@ -364,7 +364,7 @@ def test_more_spools_than_can_be_open_are_merged_in_order(tmp_path: Path, monkey
     for place, path in enumerate(paths):
         with Spool(path) as one:
             for entry in sorted(entries[place::10], key=lambda entry: (-entry[0], entry[1])):
-                one.add(*entry)
+                one.add(*entry[:2], entry[2:])
 
     open_now, most = 0, 0
 
@@ -380,5 +380,5 @@ def test_more_spools_than_can_be_open_are_merged_in_order(tmp_path: Path, monkey
 
     texts = list(merged(paths))
 
-    assert texts == [text for *_, text in sorted(entries, key=lambda entry: (-entry[0], entry[1]))]
+    assert texts == [(text,) for *_, text in sorted(entries, key=lambda entry: (-entry[0], entry[1]))]
     assert most == 3

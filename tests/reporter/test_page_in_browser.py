@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from importlib import resources
 from pathlib import Path
 
@@ -283,6 +284,8 @@ def test_a_call_opens_to_the_stack_traces_that_the_text_has(mixed_page: Browser,
         block = blocks[place - 1].splitlines()
         mixed_page.press(opens, Keys.ENTER)
         assert mixed_page.texts(".opened .stack li") == [line.strip() for line in block if line.startswith("    ")]
+        stack_ids = re.findall(r"Stack ID:? ([1-9]\d*)", blocks[place - 1])
+        assert re.findall(r"Stack ID (\d+)", "\n".join(mixed_page.texts(".opened .quiet"))) == stack_ids != []
         assert mixed_page.texts(".opened p")[0].startswith(block[0].split(",")[0].replace("PID: ", "PID "))
         mixed_page.press(opens, Keys.ENTER)
         assert not mixed_page.texts(".opened")

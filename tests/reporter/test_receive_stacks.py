@@ -38,19 +38,21 @@ FRAMES_ONLY = "    [frame pointers only, recorded without stack copies]"
 
 
 @pytest.mark.parametrize(
-    ("changes", "block"),
+    ("changes", "stack_id", "block"),
     [
-        ({}, ["    lib nova.so+0x1020", "    0x1234 [outside any mapping]", FRAMES_ONLY]),
-        ({"receive_stack": SENT_AGAIN, "receive_tid": 8}, ["    lib nova.so+0x1000", FRAMES_ONLY]),
-        ({"receive_stack_status": StackStatus.LOST}, ["    [no stack: lost]"]),
-        ({"receive_stack_status": StackStatus.FAULT, "receive_stack": 0}, ["    [no stack: not readable]"]),
-        ({"receive_stack": 99}, ["    [no stack: missing in the capture]"]),
+        ({}, ", Stack ID 2", ["    lib nova.so+0x1020", "    0x1234 [outside any mapping]", FRAMES_ONLY]),
+        ({"receive_stack": SENT_AGAIN, "receive_tid": 8}, ", Stack ID 1", ["    lib nova.so+0x1000", FRAMES_ONLY]),
+        ({"receive_stack_status": StackStatus.LOST}, "", ["    [no stack: lost]"]),
+        ({"receive_stack_status": StackStatus.FAULT, "receive_stack": 0}, "", ["    [no stack: not readable]"]),
+        ({"receive_stack": 99}, "", ["    [no stack: missing in the capture]"]),
     ],
     ids=["another trace", "another thread", "lost", "not readable", "missing"],
 )
-def test_another_thread_or_trace_is_shown_behind_the_first(changes: dict[str, Any], block: list[str]) -> None:
+def test_another_thread_or_trace_is_shown_behind_the_first(
+    changes: dict[str, Any], stack_id: str, block: list[str]
+) -> None:
     row = replace(CALL, **changes)
-    assert receive_block(row) == [f"Receive stack trace (tid {row.receive_tid}):", *block]
+    assert receive_block(row) == [f"Receive stack trace (tid {row.receive_tid}{stack_id}):", *block]
 
 
 @pytest.mark.parametrize(

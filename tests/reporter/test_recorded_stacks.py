@@ -55,7 +55,7 @@ def test_copies_of_stacks_are_not_held(kept: int) -> None:
         _, peak = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
-    assert recording.kept == kept == len(report.stack_numbers)
+    assert recording.kept == kept == len(report.record_numbers)
     assert peak < COPIES * COPY / 4
 
 
@@ -64,7 +64,7 @@ def test_a_stack_has_the_number_of_its_place_in_the_capture() -> None:
     ids = [70, 90, 70, 80, 60]
     records = [stack(TEXT, id=id, taken_ns=STARTED_NS + place) for place, id in enumerate(ids)]
     report = reported(capture([Row(stack=80), Row(stack=60, sequence=1), Row(stack=50, sequence=2)], records))
-    assert report.stack_numbers == {80: 3, 60: 4}
+    assert report.record_numbers == {80: 3, 60: 4}
     found = [(one.id, one.taken_ns - STARTED_NS) for one in report.recording.stacks]
     assert found == [(70, 0), (90, 1), (80, 3), (60, 4)]
 

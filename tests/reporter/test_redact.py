@@ -28,7 +28,7 @@ from httpreport.cautions import Cause
 from httpreport.digest import digest_of
 from httpreport.errors import ReportError
 from httpreport.exports.files import EXPORTS, Drawn
-from httpreport.exports.table import lines
+from httpreport.exports.table import lines, rows
 from httpreport.json_report import document
 from httpreport.main import main
 from httpreport.recording import Nothing, load
@@ -167,7 +167,8 @@ def outputs(data: bytes) -> dict[str, list[bytes]]:
     report = replace(report, cautions=[caution for caution in report.cautions if caution.cause is not Cause.REDACTED])
     report = replace(report, recording=replace(report.recording, meta=replace(report.recording.meta, host="any")))
     report.recording.calls["cgroup"] = 0
-    drawn = Drawn(digested(report), [line for _, line in lines(report, "run.cap")], Weight.TIME)
+    of_calls = list(lines((row for _, row in rows(report, "run.cap")), report.stack_ids))
+    drawn = Drawn(digested(report), of_calls, Weight.TIME)
     made = {export.name: b"".join(export.pieces(drawn)).splitlines() for export in EXPORTS}
     texts = {"text": text(report, "run.cap"), "folded": folded_lines(report), "json": document(report, "run.cap")}
     return {**made, **{name: "\n".join(pieces).encode().splitlines() for name, pieces in texts.items()}}

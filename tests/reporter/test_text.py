@@ -94,12 +94,12 @@ def test_folded() -> None:
 
 
 def test_the_block_of_the_specification_to_the_letter() -> None:
-    """The stack ID is the place of the stack in the capture."""
+    """The Stack ID is the number of the stack trace, the record is the place of the stack in the capture."""
     data = capture([Row()], [process(), stack(1, id=7), stack(2, id=5), stack(1, id=7), stack(TEXT)])
 
     lines = text_lines(reported(data), "run.cap")
 
-    start = lines.index("PID: 12345, Comm: nova-api, Stack ID: 3")
+    start = lines.index("PID: 12345, Comm: nova-api, Stack ID: 1")
     assert lines[start + 1 : start + 6] == [
         "Duration: 250.00 ms, Size: 512 bytes",
         "Src IP: 192.168.1.10, Dst IP: 192.168.1.20, Dst Port: 80",
@@ -107,6 +107,7 @@ def test_the_block_of_the_specification_to_the_letter() -> None:
         "    lib nova.so+0x1000 (/opt/nova/lib nova.so: its file was not recorded)",
         "    [frame pointers only, recorded without stack copies]",
     ]
+    assert lines[start + 7].endswith(", Record: 3")
 
 
 def test_the_same_stack_of_a_thousand_calls_is_named_once() -> None:

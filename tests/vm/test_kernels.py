@@ -119,7 +119,7 @@ def test_their_times_lie_within_those_of_the_clients_clock(cell: Cell) -> None:
 def test_every_stack_is_whole(cell: Cell) -> None:
     """From the send to _start."""
     for found in cell.reports.values():
-        traces = [(call.process, found.traces[place]) for call, place, _ in found.calls() if found.stack_number(call)]
+        traces = [(call.process, found.traces[place]) for call, place, _ in found.calls() if found.record_number(call)]
         assert len(traces) >= 7 + 4  # of the clients' calls, and of the servers' that answered
         for process, trace in traces:
             assert trace.incomplete is None, (process, trace)

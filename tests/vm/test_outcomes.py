@@ -198,7 +198,8 @@ def test_both_stacks_are_shown_with_their_threads(seen: Seen, probes: str) -> No
         own = seen.scenarios[scenario]
         receive_tid = own["calls"][0][2]
         assert receive_tid != own[f"{side}_pid"]
-        at = lines.index(f"Receive stack trace (tid {receive_tid}):")
+        heading = f"Receive stack trace (tid {receive_tid}, Stack ID "
+        at = next(place for place, line in enumerate(lines) if line.startswith(heading))
         assert re.match(r" +\w*recv ", lines[at + 1])
         tid = next(line for line in lines[at:] if line.startswith("Process: "))
         assert f"TID: {own[f'{side}_pid']}," in tid

@@ -7,11 +7,12 @@ on the machine where the table is opened.
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Union
 
 from .. import call as words
 from ..call import Call, moment
-from ..clean import comm, printable
+from ..clean import comm, host, printable
 from ..report import Report
 
 COLUMNS = (
@@ -22,27 +23,37 @@ COLUMNS = (
 FORMULA = ("=", "+", "-", "@")
 
 
+Cell = Union[str, int, bytes]
+"""The key of a stack trace is in the place of its number."""
+
+
 def table(lines: Iterable[str]) -> Iterator[str]:
     """All lines, without newlines; `lines` are those of the calls."""
     yield _line(COLUMNS)
     yield from lines
 
 
-def lines(report: Report, capture: str) -> Iterator[tuple[Call, str]]:
-    """Each listed call and its line. `capture` is the name of the file that the report is about."""
-    of = (printable(report.recording.meta.host), printable(capture))
+def lines(rows: Iterable[Sequence[Cell]], stack_ids: Mapping[bytes, int]) -> Iterator[str]:
+    """The lines of calls."""
+    for row in rows:
+        yield _line(stack_ids[cell] if isinstance(cell, bytes) else _cell(cell) for cell in row)
+
+
+def rows(report: Report, capture: str) -> Iterator[tuple[Call, Sequence[Cell]]]:
+    """Each listed call and its cells. `capture` is the name of the file that the report is about."""
+    of = (host(report.recording.meta.host), printable(capture))
     for call, trace, _ in report.calls():
-        yield call, _line(map(_cell, (*of, *_row(report, call, trace))))
+        yield call, (*of, *_row(report, call, trace))
 
 
-def _row(report: Report, call: Call, trace: int) -> Iterator[object]:
+def _row(report: Report, call: Call, trace: int) -> Iterator[Cell]:
     frames = report.traces[trace].frames
     yield from (moment(report.recording.meta, call.t0), call.pid, call.tid, comm(call.comm), comm(call.process))
     yield from (words.role(call), words.outcome(call), words.kind(call), call.method.decode(), call.status or "")
     yield from (*call.source, *call.destination)
     yield from (call.duration_ns, call.t1 - call.t0, call.t2 - call.t1)
     yield from ("" if call.response_ns is None else call.response_ns, call.sent, call.received)
-    yield from (report.stack_number(call) or "", printable(frames[0].label) if frames else "")
+    yield from (report.stack_keys[trace] or "", printable(frames[0].label) if frames else "")
 
 
 class _Kept(list[str]):
@@ -58,5 +69,5 @@ def _line(values: Iterable[object]) -> str:
     return "".join(kept)
 
 
-def _cell(value: object) -> object:
+def _cell(value: str | int) -> str | int:
     return f"'{value}" if isinstance(value, str) and value.startswith(FORMULA) else value

@@ -14,18 +14,23 @@ const ALL_COLUMNS = [
   { title: "Outcome", kind: "outcome", value: (call) => call.row.outcome },
 ];
 
+// A stack trace: its lines, and its Stack ID, 0 where there is no stack.
+function traceAt(page, place) {
+  const [, lines, stackId] = page.traces[place] ?? [[], [], 0];
+  return { lines: lines.map((line) => page.lines[line]), stackId };
+}
+
 // A call in full, in words; `place` counts from the slowest call.
 function describeCall(page, calls, place) {
   const row = Object.fromEntries(page.row_fields.map((name, i) => [name, page.rows[place][i]]));
   const [process, thread, role, peer, trace, host] = page.groups[calls.group[place]];
-  const linesOf = (place) => page.traces[place]?.[1].map((line) => page.lines[line]) ?? [];
-  const lines = linesOf(trace), receiveLines = linesOf(row.receive_trace);
+  const own = traceAt(page, trace), receiving = traceAt(page, row.receive_trace);
   const request = [row.method, row.status || ""].filter(Boolean).join(" ") || row.kind;
   const names = { process: page.names[process][0], thread: page.names[thread][0] };
   const words = { ...names, role: page.roles[role], peer: page.peers[peer], request, host: page.hosts[host] };
-  const searched = [...Object.values(words), row.outcome, row.kind, row.pid, row.source, row.destination, ...lines,
-    ...receiveLines];
-  return { place, row, lines, receiveLines, ...words, duration: calls.duration[place],
+  const searched = [...Object.values(words), row.outcome, row.kind, row.pid, row.source, row.destination, ...own.lines,
+    ...receiving.lines];
+  return { place, row, own, receiving, ...words, duration: calls.duration[place],
     has: (term) => searched.join("\n").toLowerCase().includes(term) };
 }
 
@@ -91,7 +96,7 @@ function callsTable(parts, page, calls) {
   }
 
   function details(call) {
-    const { row } = call;
+    const { row, own, receiving } = call;
     const [request, response] = call.role === "server" ? ["Received", "Sent"] : ["Sent", "Received"];
     const answer = `${row.response_end_known ? "" : "at least "}${duration(row.response_ns)}`;
     const facts = [
@@ -102,12 +107,13 @@ function callsTable(parts, page, calls) {
       `${request}: ${duration(row.request_ns)}, waited: ${duration(row.wait_ns)}, `
         + `${response.toLowerCase()}: ${row.outcome === "answered" ? answer : "nothing"}`,
     ];
-    const stack = (title, lines) => [make("p", { class: "quiet" }, title),
+    const stack = (title, { lines, stackId }) => [
+      make("p", { class: "quiet" }, `${title}${stackId ? `, Stack ID ${stackId}` : ""}`),
       make("ol", { class: "stack" }, ...lines.map((line) => make("li", {}, line)))];
     return [
       ...facts.map((fact) => make("p", { class: "name" }, fact)),
-      ...stack(`Stack trace, leaf first${row.stack_id ? ` (stack ${row.stack_id})` : ""}`, call.lines),
-      ...(call.receiveLines.length ? stack(`Receive stack trace (TID ${row.receive_tid})`, call.receiveLines) : []),
+      ...stack("Stack trace, leaf first", own),
+      ...(receiving.lines.length ? stack(`Receive stack trace, TID ${row.receive_tid}`, receiving) : []),
     ];
   }
 

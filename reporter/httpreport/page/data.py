@@ -11,7 +11,7 @@ All text is printable (`clean.py`), but not yet escaped for HTML.
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple, TypeVar
 
@@ -26,6 +26,7 @@ from ..calls import Array
 from ..clean import comm
 from ..digest import Digest
 from ..slowest import Group, Label, Places, Row, Trace
+from ..stack_ids import key_of
 from ..summary import incomplete, name, origins, summary, warnings, where
 from .columns import packed
 
@@ -56,10 +57,12 @@ class Groups(NamedTuple):
 
 
 class TracePlaces(NamedTuple):
-    """A stack trace: places in `Page.labels`, outermost first, and in `Page.lines`, leaf first."""
+    """A stack trace: places in `Page.labels`, outermost first, and in `Page.lines`, leaf first; its Stack ID, 0 where
+    there is no stack."""
 
     labels: Sequence[int]
     lines: Sequence[int]
+    stack_id: int
 
 
 @dataclass(frozen=True)
@@ -113,7 +116,7 @@ def page_data(whole: Digest) -> Page:
     first, group_of = _by_first_call(calls["group"])
     groups = np.array([tables.group(numbers[number]) for number in calls["group"][first].tolist()], np.uint64)
     rows = [tables.row(row) for row in slowest.rows]
-    traces = list(map(tables.trace, tables.traces))
+    traces = [tables.trace(trace, whole.stack_ids) for trace in tables.traces]
     return Page(
         version=__version__,
         name=name(whole),
@@ -183,10 +186,11 @@ class _Tables:
     def row(self, row: Row) -> Sequence[Any]:
         return [*row[:-1], NO_TRACE if row.receive_trace is None else self.traces.place(row.receive_trace)]
 
-    def trace(self, trace: Trace) -> TracePlaces:
+    def trace(self, trace: Trace, stack_ids: Mapping[bytes, int]) -> TracePlaces:
         for label in trace.labels:
             self.modules.place(label.module)
-        return TracePlaces([*map(self.labels.place, trace.labels)], [*map(self.lines.place, trace.lines)])
+        labels, lines = [*map(self.labels.place, trace.labels)], [*map(self.lines.place, trace.lines)]
+        return TracePlaces(labels, lines, stack_ids.get(key_of(trace.lines), 0))
 
 
 def _by_first_call(groups: npt.NDArray[np.uint32]) -> tuple[Places, Places]:

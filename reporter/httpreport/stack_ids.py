@@ -1,0 +1,48 @@
+"""A Stack ID is the number of a stack trace: the same lines have the same number in a whole report, whatever the
+process, the addresses or the capture. The stack trace of the longest call has 1.
+
+Captures are read one by one, and in any order. Until all are read, a stack trace is known by its key, a hash of its
+lines; what is written of each call meanwhile has keys in the places of numbers.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Mapping
+from typing import NamedTuple, Union
+
+Piece = Union[str, bytes]
+"""Text, or the key of a stack trace in the place of its number."""
+
+
+class Longest(NamedTuple):
+    """The longest listed call that has a stack trace, on either side. It sorts stack traces as they come in
+    stack_traces.txt."""
+
+    minus_duration_ns: int
+    start_ns: int  # since 1970
+    place: int  # in its capture's report: two a call, the side that sends first
+
+
+def key_of(lines: Iterable[str]) -> bytes:
+    """Return the key of a stack trace with these lines."""
+    return hashlib.blake2b("\n".join(lines).encode("utf-8", "backslashreplace"), digest_size=16).digest()
+
+
+def longest_by_key(calls: Iterable[tuple[bytes, Longest]]) -> dict[bytes, Longest]:
+    """Return of each key the longest of its calls."""
+    found: dict[bytes, Longest] = {}
+    for key, call in calls:
+        found[key] = min(call, found.get(key, call))
+    return found
+
+
+def numbered(longest: Mapping[bytes, Longest]) -> dict[bytes, int]:
+    """Return the Stack IDs by key, from 1."""
+    order = sorted(longest.items(), key=lambda item: (item[1], item[0]))
+    return {key: number for number, (key, _) in enumerate(order, 1)}
+
+
+def resolved(pieces: Iterable[Piece], stack_ids: Mapping[bytes, int]) -> str:
+    """Return the text that the pieces make, with numbers for keys."""
+    return "".join(piece if isinstance(piece, str) else str(stack_ids[piece]) for piece in pieces)
