@@ -19,6 +19,7 @@ from .errors import RecorderError
 from .output import STDOUT
 from .parts import Bounds, Parts, check_parts
 from .recording import Recording, Totals
+from .streams import FAILED, StandardStream, Streams, open_standard_streams
 from .tracer import PROBES, Options, Tracer
 
 _COMM_BYTES = 15  # what the kernel keeps of a name: TASK_COMM_LEN less the final 0
@@ -57,7 +58,7 @@ def _end_conditions(duration_s: float | None, is_full: Callable[[], bool]) -> Ca
     return reason
 
 
-def _announce(threshold_ms: float, names: Sequence[bytes], show: Callable[[str], None]) -> None:
+def _announce(threshold_ms: float, names: Sequence[bytes], show: Callable[[str], bool]) -> None:
     show(f"Tracing... Hit Ctrl-C to end. (Duration threshold: {threshold_ms:g} ms)\n")
     if names:
         show(f"Process filters: {', '.join(name.decode(errors='replace') for name in names)}\n")
@@ -83,7 +84,23 @@ def _check(context: click.Context, parameter: click.Parameter, wanted: bool) -> 
     context.exit(0 if works else 1)
 
 
+def _printer(console: StandardStream) -> Callable[[str], bool]:
+    """Prints a text and returns whether another one can be printed. The recording goes on without."""
+    console.reader_may_go = True
+
+    def show(text: str) -> bool:
+        console.write(text)
+        console.flush()
+        complaint = console.complaint()
+        if complaint:
+            _say(f"httprec: {complaint}; the recording goes on, but its calls are not printed")
+        return not console.takes_nothing
+
+    return show
+
+
 def _record(
+    console: StandardStream,
     output: str,
     tracing: Options,
     bounds: Bounds,
@@ -94,8 +111,7 @@ def _record(
     quiet: bool,
     verbose: bool,
 ) -> None:
-    def show(text: str) -> None:
-        click.echo(text, nl=False, err=output == STDOUT)
+    show = _printer(console)
 
     def meta() -> Meta:
         return host.meta(tracing.threshold_ns, tracing.process_filters, tracer.probes, tracing.sizes)
@@ -114,7 +130,7 @@ def _record(
             totals = recording.run(is_over)
         except OSError as error:
             raise RecorderError(
-                f"cannot write {parts.path}: {error.strerror}; what is written can be read up to its last whole chunk: "
+                f"cannot write {parts.name}: {error.strerror}; what is written can be read up to its last whole chunk: "
                 + parts.next_command
             ) from error
         _say(_summary(totals, parts.bytes_written, time.monotonic_ns() - started_ns))
@@ -211,7 +227,9 @@ def _record(
     help="Show what this host can do, and why not; exit with 0 if it can record, else 1.",
 )
 @click.version_option(__version__, "-V", "--version", prog_name="httprec", message="%(prog)s %(version)s")
+@click.pass_obj
 def command(
+    streams: Streams,
     *,
     output: str,
     threshold_ms: float,
@@ -260,6 +278,7 @@ def command(
         raise RecorderError("\nhttprec: ".join(found))
     check_parts(output, bounds, replace=replace)
     _record(
+        streams.stderr if output == STDOUT else streams.stdout,
         output,
         Options(round(threshold_ms * 1e6), _patterns(names), host.ignored_pids(), probes, sizes),
         bounds,
@@ -272,9 +291,17 @@ def command(
 
 
 def main() -> None:
-    """Exit codes: 0 done, 1 failed, 2 usage."""
+    """Exit codes: 0 done, 1 failed, 2 usage, 141 where who read what is printed has gone, but not from a recording."""
+    streams = open_standard_streams()
     try:
-        command(prog_name="httprec")
+        command(prog_name="httprec", obj=streams)
     except RecorderError as error:
         _say(f"httprec: {error}")
-        sys.exit(1)
+        status = FAILED
+    except SystemExit as end:
+        status = end.code if isinstance(end.code, int) else 0
+    for stream in streams:
+        complaint = stream.complaint()
+        if complaint:
+            _say(f"httprec: {complaint}")
+    sys.exit(status or max(stream.exit_status for stream in streams))

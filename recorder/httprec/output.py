@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import io
 import os
 import stat
@@ -32,20 +33,36 @@ def _check_space(folder: str) -> None:
         )
 
 
+def _check_stdout() -> None:
+    if sys.stdout.isatty():
+        raise RecorderError("-o - would write the capture to the terminal: redirect it to a file or a pipe")
+    if not fcntl.fcntl(sys.stdout.fileno(), fcntl.F_GETFL) & (os.O_WRONLY | os.O_RDWR):
+        raise RecorderError("-o - cannot write to standard output, which is closed: redirect it to a file or a pipe")
+
+
+def _is_regular(path: str) -> bool | None:
+    """Whether there is a file, and not something else; None where there is nothing."""
+    try:
+        return stat.S_ISREG(os.lstat(path).st_mode)
+    except OSError:
+        return None
+
+
+def _is_file(path: str) -> bool:
+    """Whether there is a file. Raises RecorderError where there is something else."""
+    regular = _is_regular(path)
+    if regular is False:
+        raise RecorderError(f"{path} is not a regular file: -f replaces only files; choose another -o FILE")
+    return bool(regular)
+
+
 def check_output(path: str, *, replace: bool) -> None:
     """Raises RecorderError where `open_output` could not work; changes nothing."""
     if path == STDOUT:
-        if sys.stdout.isatty():
-            raise RecorderError("-o - would write the capture to the terminal: redirect it to a file or a pipe")
+        _check_stdout()
         return
-    try:
-        status = os.lstat(path)
-    except OSError:
-        status = None
-    if status is not None and not replace:
+    if _is_file(path) and not replace:
         raise RecorderError(f"{path} exists: give -f to replace it, or choose another -o FILE")
-    if status is not None and not stat.S_ISREG(status.st_mode):
-        raise RecorderError(f"{path} is not a regular file: -f replaces only files; choose another -o FILE")
     folder = os.path.dirname(os.path.abspath(path))
     if not os.access(folder, os.W_OK | os.X_OK):
         raise RecorderError(f"cannot write into {folder}: it is missing or not writable; choose another -o FILE")
@@ -57,9 +74,8 @@ def open_output(path: str, *, replace: bool) -> io.RawIOBase:
     if path == STDOUT:
         return open(os.dup(sys.stdout.fileno()), "wb", buffering=0)
     try:
-        if replace:
-            with contextlib.suppress(FileNotFoundError):
-                os.unlink(path)
+        if replace and _is_file(path):  # something else may have come since the check
+            os.unlink(path)
         fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
     except FileExistsError:
         raise RecorderError(f"{path} exists: give -f to replace it, or choose another -o FILE") from None
@@ -72,6 +88,8 @@ def open_output(path: str, *, replace: bool) -> io.RawIOBase:
 
 def remove(path: str) -> None:
     """Raises RecorderError where the file cannot be removed; that it has gone is no error."""
+    if _is_regular(path) is False:
+        raise RecorderError(f"cannot remove {path}: it is not a regular file; choose another -o FILE")
     try:
         os.unlink(path)
     except FileNotFoundError:

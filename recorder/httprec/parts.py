@@ -97,6 +97,11 @@ class Parts:
         return self._writer
 
     @property
+    def name(self) -> str:
+        """What messages call the file that is written."""
+        return "standard output" if self._output == STDOUT else self.path
+
+    @property
     def bytes_written(self) -> int:
         """Of all parts, those that are no more too."""
         return self._size_before + self._writer.bytes_written

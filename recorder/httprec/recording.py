@@ -81,7 +81,8 @@ def _stack_ids(span: memoryview) -> set[int]:
 
 
 class Recording:
-    """`modules_size`: room for modules, in bytes. `print_call` gets the text of each call, where calls are printed."""
+    """`modules_size`: room for modules, in bytes. `print_call` gets the text of each call, where calls are
+    printed, and returns whether it takes another one."""
 
     def __init__(
         self,
@@ -89,7 +90,7 @@ class Recording:
         parts: Parts,
         threshold_ns: int,
         modules_size: int,
-        print_call: Callable[[str], None] | None,
+        print_call: Callable[[str], bool] | None,
     ) -> None:
         self._tracer, self._parts, self._threshold_ns = tracer, parts, threshold_ns
         self._print = print_call
@@ -177,9 +178,7 @@ class Recording:
             return
         stride = HEADER + CALL_ROW.size
         for start in range(HEADER, len(span), stride):
-            try:
-                self._print(self._live.describe(span[start : start + CALL_ROW.size]))
-            except BrokenPipeError:  # whoever looked on has gone; the recording goes on
+            if not self._print(self._live.describe(span[start : start + CALL_ROW.size])):
                 self._print = None
                 return
 

@@ -123,7 +123,7 @@ def test_a_reader_that_goes_away_ends_it(tmp_path: Path) -> None:
         process.stdout.close()
         process.stdout = None
         line = failed(process)
-    assert line.startswith("httprec: cannot write -: Broken pipe; ")
+    assert line.startswith("httprec: cannot write standard output: Broken pipe; ")
     found = read(path)
     assert found.cut_off and found.stacks > 0
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from httprec.errors import RecorderError
-from httprec.output import check_output, open_output
+from httprec.output import check_output, open_output, remove
 
 
 @pytest.fixture(autouse=True)
@@ -103,32 +103,34 @@ def test_a_symlink_is_refused(tmp_path: Path, exists: bool, replace: bool) -> No
 
 
 @pytest.mark.parametrize("replace", [True, False], ids=["-f", "no -f"])
-def test_a_symlink_that_came_after_the_check_is_not_followed(tmp_path: Path, replace: bool) -> None:
+def test_a_symlink_that_came_after_the_check_is_neither_followed_nor_replaced(tmp_path: Path, replace: bool) -> None:
     target, link = tmp_path / "target", tmp_path / "run.cap"
     check_output(str(link), replace=replace)
     target.write_bytes(b"precious")
     link.symlink_to(target)
-    try:
-        with open_output(str(link), replace=replace) as stream:
-            stream.write(b"capture")
-    except RecorderError:
-        assert not replace
-    assert target.read_bytes() == b"precious"
+    with pytest.raises(RecorderError, match="choose another -o FILE"):
+        open_output(str(link), replace=replace)
+    assert link.is_symlink() and target.read_bytes() == b"precious"
 
 
+@pytest.mark.parametrize("replace", [True, False], ids=["-f", "no -f"])
 @pytest.mark.parametrize(
     "make",
     [os.mkdir, os.mkfifo, lambda path: os.mknod(path, stat.S_IFCHR | 0o600, os.makedev(1, 3))],
     ids=["folder", "pipe", "device"],
 )
-def test_only_files_are_replaced(tmp_path: Path, make: Callable[[Path], None]) -> None:
+def test_only_files_are_replaced(tmp_path: Path, make: Callable[[Path], None], replace: bool) -> None:
     if os.geteuid() != 0:
         pytest.skip("not root: cannot make a device")
     path = tmp_path / "run.cap"
     make(path)
     before = path.lstat()
     with pytest.raises(RecorderError, match=r"run\.cap is not a regular file: -f replaces only files"):
-        write(path, replace=True)
+        write(path, replace=replace)
+    with pytest.raises(RecorderError, match=r"run\.cap"):
+        open_output(str(path), replace=replace)  # as if it had come since the check
+    with pytest.raises(RecorderError, match=r"cannot remove .*run\.cap: it is not a regular file; choose another"):
+        remove(str(path))
     assert path.lstat() == before
 
 
