@@ -28,7 +28,7 @@ SHELL = {
     "actions.py": FILES | BUILTINS,
     "binaries.py": FILES | BUILTINS,
     "cache.py": FILES | BUILTINS,
-    "debuginfod.py": NETWORK | {"time"},
+    "debuginfod.py": NETWORK | {"os", "time"},
     "digest.py": {"open", "pathlib"},
     "line_worker.py": {"print"},
     "lines.py": {"os", "subprocess", "time"},

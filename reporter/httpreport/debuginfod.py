@@ -5,22 +5,26 @@ What a server sends is bounded in size and time, kept in the cache, and checked 
 be the one asked for, else it is refused and not kept. A server that does not answer is not asked again in this run.
 Each such failure is a line in `problems`.
 
-Protocol: debuginfod(8), "Webapi": GET /buildid/BUILDID/executable and /debuginfo.
+Protocol: debuginfod(8), "Webapi": GET /buildid/BUILDID/executable and /debuginfo. How servers are named:
+debuginfod-client-config(7), DEBUGINFOD_URLS, and init_server_urls and init_handle in elfutils' debuginfod-client.c.
+Words that begin with ima: tell how signatures are checked, and are no servers. Below a file:// URL the same paths are
+those of files.
 """
 
 from __future__ import annotations
 
 import http.client
+import os
+import re
 import time
 import urllib.error
 import urllib.parse
 import urllib.request
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from email.message import Message
-from typing import Protocol
+from typing import NamedTuple, Optional, Protocol
 
 from .cache import Cache
-from .errors import ReportError
 
 TIMEOUT_S = 5.0  # for a server to answer, or to go on
 MAX_SECONDS = 120.0  # for one file
@@ -28,6 +32,7 @@ MAX_BYTES = 1 << 30  # of one file
 CACHE_BYTES = 4 << 30
 _PIECE = 1 << 20
 _NOT_FOUND = 404
+_USER = re.compile("//[^/]*@")  # and a password, which is not for a report
 _FAILURES = (OSError, ValueError, http.client.HTTPException)  # URLError and timeouts are OSErrors
 
 
@@ -38,18 +43,25 @@ class _Body(Protocol):
     def read(self, size: int) -> bytes: ...
 
 
-class Debuginfod:
-    """Asks each of `urls` in order. Raises ReportError where one is no http or https URL."""
+def servers_of(texts: Iterable[str]) -> list[str]:
+    """The servers, each once, that are named in texts like that of DEBUGINFOD_URLS."""
+    words = (word for text in texts for word in text.split())
+    return list(dict.fromkeys(word for word in words if not word.startswith("ima:")))
 
-    def __init__(self, urls: Sequence[str], cache: Cache | None = None) -> None:
-        for url in urls:
-            parts = urllib.parse.urlsplit(url)
-            if parts.scheme not in ("http", "https") or not parts.netloc:
-                raise ReportError(f"not the URL of a debuginfod server: {url}")
-        self._urls = list(urls)
+
+class Debuginfod:
+    """Asks each of the servers in order."""
+
+    def __init__(self, servers: Sequence[str], cache: Cache | None = None) -> None:
+        self.problems: list[str] = []
+        self._places: dict[str, _Place] = {}  # by the names of the servers
+        for name in servers:
+            try:
+                self._places[name] = _place(name)
+            except ValueError as error:
+                self._problem(name, f"is not asked: {error}")
         self._cache = cache or Cache.of_user("debuginfod", CACHE_BYTES)
         self._in_vain: set[str] = set()
-        self.problems: list[str] = []
 
     def executables(self, build_id: bytes) -> Iterator[str]:
         """Paths of what may be the binary itself; none where no server has it. To ask for the next is to refuse one."""
@@ -68,29 +80,68 @@ class Debuginfod:
         if kept:
             yield kept
             self._cache.remove(name)
-        for url in list(self._urls):
-            fetched = self._fetched(url, f"/buildid/{build_id.hex()}/{kind}", name)
-            if fetched:
-                yield fetched
-                self._cache.remove(name)
-                self.problems.append(f"debuginfod server {url} sent another {kind} than that of build {build_id.hex()}")
+        for server, place in list(self._places.items()):
+            path = f"/buildid/{build_id.hex()}/{kind}"
+            found = (
+                self._fetched(server, place.url + path, name) if place.folder is None else _file(place.folder + path)
+            )
+            if found:
+                yield found
+                if place.folder is None:
+                    self._cache.remove(name)
+                self.problems.append(
+                    f"debuginfod server {server} has another {kind} than that of build {build_id.hex()}"
+                )
         self._in_vain.add(name)
 
-    def _fetched(self, url: str, path: str, name: str) -> str | None:
+    def _fetched(self, server: str, url: str, name: str) -> str | None:
         try:
-            with urllib.request.urlopen(url.rstrip("/") + path, timeout=TIMEOUT_S) as body:
+            with urllib.request.urlopen(url, timeout=TIMEOUT_S) as body:
                 return self._cache.write(name, _pieces(body))
         except urllib.error.HTTPError as error:
             error.close()
             if error.code != _NOT_FOUND:
-                self._give_up(url, f"answered with status {error.code}")
+                self._give_up(server, f"answered with status {error.code}")
         except _FAILURES as error:
-            self._give_up(url, str(getattr(error, "reason", error)) or type(error).__name__)
+            self._give_up(server, str(getattr(error, "reason", error)) or type(error).__name__)
         return None
 
-    def _give_up(self, url: str, why: str) -> None:
-        self._urls.remove(url)
-        self.problems.append(f"debuginfod server {url} is not asked any more: {why}: names and lines may be missing")
+    def _give_up(self, server: str, why: str) -> None:
+        del self._places[server]
+        self._problem(server, f"is not asked any more: {why}")
+
+    def _problem(self, server: str, what: str) -> None:
+        shown = _USER.sub("//...@", server)
+        self.problems.append(f"debuginfod server {shown} {what}: names and lines may be missing")
+
+
+class _Place(NamedTuple):
+    """Of a server: its URL or, where its files lie in this file system, their folder. Neither ends with a slash."""
+
+    url: str
+    folder: Optional[str] = None
+
+
+def _place(server: str) -> _Place:
+    """Raises ValueError where a server cannot be at such a place."""
+    named = server if "://" in server or server.startswith("file:") else f"http://{server}"  # as curl takes it
+    url = urllib.parse.urlsplit(named)
+    if "@" in url.netloc:
+        raise ValueError("a user name in its URL is not supported")
+    if url.scheme in ("http", "https") and url.netloc:
+        return _Place(named.rstrip("/"))
+    if url.scheme != "file":
+        raise ValueError("it is no http, https or file URL")
+    if url.netloc not in ("", "localhost", "127.0.0.1"):
+        raise ValueError("its files are on another host")
+    folder = os.fsdecode(urllib.parse.unquote_to_bytes(url.path))
+    if not os.path.isdir(folder):
+        raise ValueError("there is no such folder")
+    return _Place(named, folder.rstrip("/"))
+
+
+def _file(path: str) -> str | None:
+    return path if os.path.exists(path) else None
 
 
 def _pieces(body: _Body) -> Iterator[bytes]:

@@ -27,7 +27,7 @@ from .actions import (
     report_one,
     tell,
 )
-from .debuginfod import Debuginfod
+from .debuginfod import servers_of
 from .digest import Request
 from .errors import ReportError
 from .exports.files import EXPORTS, export_options
@@ -235,9 +235,9 @@ def files_in(directory: str | None, names: Sequence[str], *, force: bool) -> dic
 
 def asked_servers(from_environment: bool, urls: tuple[str, ...]) -> list[str]:
     """The debuginfod servers to ask. Raises ReportError."""
-    servers = [*urls, *(os.environ.get("DEBUGINFOD_URLS", "").split() if from_environment else ())]
-    if from_environment and not servers:
-        raise ReportError("--debuginfod: DEBUGINFOD_URLS is not set: name a server with --debuginfod-url URL")
-    if servers:
-        Debuginfod(servers)  # checks the URLs
+    servers = servers_of([*urls, *([os.environ.get("DEBUGINFOD_URLS", "")] if from_environment else [])])
+    if not servers and from_environment:
+        raise ReportError("--debuginfod: DEBUGINFOD_URLS names no server: name one with --debuginfod-url URL")
+    if not servers and urls:
+        raise ReportError("--debuginfod-url names no server: give its URL")
     return servers

@@ -201,7 +201,7 @@ def test_what_a_server_sends_has_to_be_of_the_build_and_else_is_not_kept(
 
     assert name(refused, program) is Unnamed.STRIPPED
     assert name(refused, program) is Unnamed.STRIPPED
-    sent = f"debuginfod server {server.url} sent another debuginfo than that of build {program.build_id.hex()}"
+    sent = f"debuginfod server {server.url} has another debuginfo than that of build {program.build_id.hex()}"
     assert (server.asked, list(refused.problems)) == ([path], [sent])
     assert os.listdir(tmp_path / "cache") == []
     server.answers[path] = program.debug
@@ -266,15 +266,113 @@ def test_no_server_is_asked_unless_that_was_said(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setenv("DEBUGINFOD_URLS", "http://127.0.0.1:1/ http://127.0.0.1:2/")
     assert asked_servers(False, ()) == []
     assert asked_servers(True, ("http://127.0.0.1:3",)) == [f"http://127.0.0.1:{port}" for port in ("3", "1/", "2/")]
-    monkeypatch.delenv("DEBUGINFOD_URLS")
-    with pytest.raises(ReportError, match="DEBUGINFOD_URLS is not set"):
-        asked_servers(True, ())
+    for value in (None, "", "ima:enforcing"):
+        monkeypatch.delenv("DEBUGINFOD_URLS")
+        if value is not None:
+            monkeypatch.setenv("DEBUGINFOD_URLS", value)
+        with pytest.raises(ReportError, match="DEBUGINFOD_URLS names no server: name one with --debuginfod-url"):
+            asked_servers(True, ())
+        monkeypatch.setenv("DEBUGINFOD_URLS", "")
+    with pytest.raises(ReportError, match="--debuginfod-url names no server: give its URL"):
+        asked_servers(False, ("ima:ignore",))
 
 
-@pytest.mark.parametrize("url", ["file:///etc", "ftp://host/", "host", "http://"])
-def test_only_http_and_https_are_asked(url: str) -> None:
-    with pytest.raises(ReportError, match="not the URL of a debuginfod server"):
-        Debuginfod([url])
+@pytest.mark.parametrize(
+    ("value", "servers"),
+    [
+        ("ima:enforcing https://debuginfod.fedoraproject.org/ ima:ignore ", ["https://debuginfod.fedoraproject.org/"]),
+        ("https://a.example ima:permissive https://b.example", ["https://a.example", "https://b.example"]),
+        ("  http://a.example\n\thttp://b.example ima:x http://a.example", ["http://a.example", "http://b.example"]),
+        ("file:///srv/debuginfod localhost:8002", ["file:///srv/debuginfod", "localhost:8002"]),
+    ],
+)
+def test_servers_are_named_as_elfutils_has_them(
+    value: str, servers: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Fedora's is the first; debuginfod-client-config(7) has one like the second."""
+    monkeypatch.setenv("DEBUGINFOD_URLS", value)
+
+    assert asked_servers(True, ()) == asked_servers(False, (value,)) == servers
+
+
+@pytest.mark.parametrize("kind", ["debuginfo", "executable"])
+@pytest.mark.parametrize("url", ["file://{}", "file://{}/", "file://localhost{}", "file:{}"])
+def test_a_folder_is_a_server_too(kind: str, url: str, tmp_path: Path, program: Parted) -> None:
+    """Its files are not copied, nor ever removed."""
+    data = {"debuginfo": program.debug, "executable": program.binary}[kind]
+    file = tmp_path / "a folder" / "buildid" / program.build_id.hex() / kind
+    put(file, data)
+    asked = Debuginfod([url.format(f"{tmp_path}/a%20folder")], Cache(str(tmp_path / "cache"), 1 << 30))
+    module = Module(1, os.fsencode(RECORDED_AT), program.build_id, 0, b"", machine=62)
+
+    binaries = Binaries(root=str(tmp_path / "nothing"), debuginfod=asked)
+    found = binaries.find(module, read_elf(program.binary) if kind == "debuginfo" else None)
+
+    assert isinstance(found, Binary)
+    assert list(binaries.problems) == []
+    assert [*asked.debug_files(program.build_id), *asked.executables(program.build_id)] == [str(file)]
+    assert file.read_bytes() == data and not (tmp_path / "cache").exists()
+
+
+def test_a_file_of_another_build_in_a_folder_is_refused_and_stays(
+    tmp_path: Path, server: Server, program: Parted, other: Parted
+) -> None:
+    path = f"/buildid/{program.build_id.hex()}/debuginfo"
+    put(tmp_path / path.lstrip("/"), other.debug)
+    server.answers[path] = program.debug
+    servers = [f"file://{tmp_path}", server.url]
+    asked = Debuginfod(servers, Cache(str(tmp_path / "cache"), 1 << 30))
+
+    assert name(Binaries(root=str(tmp_path / "nothing"), debuginfod=asked), program) == "hidden"
+
+    said = f"debuginfod server file://{tmp_path} has another debuginfo than that of build {program.build_id.hex()}"
+    assert (asked.problems, server.asked) == ([said], [path])
+    assert (tmp_path / path.lstrip("/")).read_bytes() == other.debug
+
+
+@pytest.mark.parametrize(
+    ("odd", "why"),
+    [
+        ("ftp://host/", "it is no http, https or file URL"),
+        ("http://", "it is no http, https or file URL"),
+        ("http://[::1/", "Invalid IPv6 URL"),
+        ("file:///no/such/folder", "there is no such folder"),
+        ("file:///%00", "there is no such folder"),
+        ("file://other.example/srv", "its files are on another host"),
+        ("http://me:secret@127.0.0.1:1/", "a user name in its URL is not supported"),
+    ],
+)
+def test_an_odd_server_is_named_and_the_others_are_asked(
+    odd: str, why: str, tmp_path: Path, server: Server, program: Parted
+) -> None:
+    server.answers[f"/buildid/{program.build_id.hex()}/debuginfo"] = program.debug
+    asked = Debuginfod([odd, server.url], Cache(str(tmp_path / "cache"), 1 << 30))
+
+    assert name(Binaries(root=str(tmp_path / "nothing"), debuginfod=asked), program) == "hidden"
+
+    shown = odd.replace("me:secret", "...")
+    assert asked.problems == [f"debuginfod server {shown} is not asked: {why}: names and lines may be missing"]
+
+
+@pytest.mark.parametrize("odd", ["http://127.0.0.1:99999", "http://127.0.0.1:x", "http://a..b/", "http://a\u00fc\x01/"])
+def test_a_server_that_cannot_be_reached_is_named_and_the_others_are_asked(
+    odd: str, tmp_path: Path, server: Server, program: Parted
+) -> None:
+    server.answers[f"/buildid/{program.build_id.hex()}/debuginfo"] = program.debug
+    asked = Debuginfod([odd, server.url], Cache(str(tmp_path / "cache"), 1 << 30))
+
+    assert name(Binaries(root=str(tmp_path / "nothing"), debuginfod=asked), program) == "hidden"
+
+    (problem,) = asked.problems
+    assert problem.startswith(f"debuginfod server {odd} is not asked any more: ")
+
+
+def test_a_server_without_a_scheme_is_asked_by_http(tmp_path: Path, server: Server, program: Parted) -> None:
+    server.answers[f"/buildid/{program.build_id.hex()}/debuginfo"] = program.debug
+    asked = Debuginfod([server.url.removeprefix("http://")], Cache(str(tmp_path / "cache"), 1 << 30))
+
+    assert name(Binaries(root=str(tmp_path / "nothing"), debuginfod=asked), program) == "hidden"
+    assert asked.problems == []
 
 
 def test_the_cache_keeps_what_was_used_last(tmp_path: Path) -> None:

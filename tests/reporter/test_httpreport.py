@@ -62,7 +62,10 @@ def test_a_debuginfod_server_that_fails_is_a_warning(out: Path, tmp_path: Path) 
     assert result.exit_code == 0
     assert f"warning: debuginfod server {url} is not asked any more: " in result.stdout
     assert "binary not found here" in result.stdout
-    assert run(run_cap, "-o", out, "-f", "--debuginfod-url", "ftp://x").exit_code == 1
+    odd = run(run_cap, "-o", out, "-f", "--debuginfod-url", f"ima:enforcing ftp://x {url}")
+    assert odd.exit_code == 0
+    assert "warning: debuginfod server ftp://x is not asked: it is no http, https or file URL: " in odd.stdout
+    assert f"warning: debuginfod server {url} is not asked any more: " in odd.stdout
 
 
 @pytest.mark.parametrize(
