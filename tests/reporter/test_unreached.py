@@ -80,7 +80,7 @@ def test_that_no_call_is_slow_enough_is_a_result(options: str, said: str, run_ca
     assert "warning: " not in result.stdout
     assert (out / "stacks.folded").read_text() == ""
     text = (out / "stack_traces.txt").read_text()
-    assert f"\n{said}\n" in text and "Stack ID" not in text
+    assert f"\n{said}\n" in text and "PID: " not in text
 
 
 @pytest.mark.parametrize("option", [export.option for export in EXPORTS])
