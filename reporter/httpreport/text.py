@@ -26,7 +26,7 @@ from .unreached import sentence
 INDENT = "    "
 REPEATED_CALLS = 10_000  # the longest, each with its stack trace in full
 ROOM = 256 << 20  # characters of stack traces in a file
-CACHED = 64  # stack traces, as text
+CACHED = 16  # stack traces as text, each of them at most some MiB
 MEANING = (
     "Duration: start of the request to start of the response. Size: bytes of request and response.",
     "Stack ID: number of the stack trace in this report. Record: number of the stack in its capture, which httprec "

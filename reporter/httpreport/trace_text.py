@@ -27,7 +27,7 @@ def trace_lines(trace: StackTrace) -> Iterator[str]:
         yield f"[{trace.incomplete.value}{size}]"
 
 
-@lru_cache(maxsize=1 << 16)
+@lru_cache(maxsize=1 << 14)
 def _frame(frame: Frame) -> str:
     """`function (module) file:line`, or `module+0xoffset (module: why it has no name)`, and how it was guessed."""
     guess = f" [{HOW_GUESSED[frame.found]}]" if frame.found in HOW_GUESSED else ""
