@@ -20,6 +20,8 @@ from .errors import Malformed
 
 T = TypeVar("T")
 
+MAX_DEPTH = 1024  # arrays and maps inside each other in an appended field; msgpack's own limit
+
 _MAX_LENGTH = 1 << 16  # elements of an array or map that msgpack may build at all; types have lower limits
 _PIECE = 64 << 10  # bytes that msgpack copies at once: they stay in the processor's cache
 _CONTAINERS = frozenset([*range(0x80, 0xA0), *range(0xDC, 0xE0)])  # first bytes of maps and arrays
@@ -75,8 +77,12 @@ class Source:
             return read()
         except (msgpack.OutOfData, msgpack.BufferFull):  # the latter where nothing more fits than there is
             raise Malformed("a record ends early") from None
+        except msgpack.StackError:
+            raise Malformed(f"arrays or maps are nested more than {MAX_DEPTH:,} deep") from None
+        except msgpack.FormatError:
+            raise Malformed("these bytes are no msgpack") from None
         except (ValueError, msgpack.UnpackException) as error:
-            raise Malformed(f"msgpack: {error}") from None
+            raise Malformed(f"msgpack: {str(error).rstrip('.')}") from None
 
 
 class Codec(Protocol[T]):

@@ -68,6 +68,16 @@ def test_appended_fields_are_skipped(kind: int, values: list[object], record: Re
     assert read_all(data)[0] == [META, record]
 
 
+@pytest.mark.parametrize(("kind", "values", "record"), OBJECTS)
+@pytest.mark.parametrize("deepest", [b"\x91" * 1023 + b"\x90", b"\x91" * 1024 + b"\xc0", b"\x81\xa1a" * 1024 + b"\x07"])
+def test_appended_fields_as_deep_as_the_limit_are_skipped(
+    kind: int, values: list[object], record: Record, deepest: bytes
+) -> None:
+    fields_and_more = bytes([0x90 + len(values) + 2]) + objects(*values) + deepest + objects(7)
+    data = capture(frame(objects([kind, 1]) + fields_and_more))
+    assert read_all(data)[0] == [META, record]
+
+
 def test_appended_fields_of_meta_and_its_parts_are_skipped() -> None:
     size, rows = layout_object(CALL_LAYOUT)
     assert isinstance(rows, list)

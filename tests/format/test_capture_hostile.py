@@ -201,7 +201,16 @@ def test_a_hostile_frame(bad: bytes, reason: str) -> None:
 
 @pytest.mark.parametrize("content", CONTENTS.values(), ids=CONTENTS)
 def test_a_hostile_chunk(content: bytes) -> None:
-    assert refusal(capture(frame(content))).position == len(capture())
+    error = refusal(capture(frame(content)))
+    assert error.position == len(capture())
+    assert re.search(r"[\w)]$", error.reason), error.reason
+
+
+def test_what_is_nested_too_deep_is_refused_with_the_limit() -> None:
+    lists, maps = nested(1025, b"\x91", b"\1"), nested(1025, b"\x81\xa1a", b"\1")
+    for appended in (lists, maps, nested(1024, b"\x91", b"\x90"), nested(1024, b"\x92\1", b"\x80")):
+        reason = refusal(capture(frame(head(LOST) + b"\x93\1\x80" + appended))).reason
+        assert reason == "arrays or maps are nested more than 1,024 deep"
 
 
 @pytest.mark.parametrize("layout", LAYOUTS.values(), ids=LAYOUTS)
