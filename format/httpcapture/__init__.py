@@ -44,6 +44,16 @@ from .records import (
     Stack,
     StackStatus,
 )
+from .room import (
+    MAX_ALL_MODULES,
+    MAX_CAUSES,
+    MAX_JIT_MAP,
+    MAX_JIT_MAPS,
+    MAX_PROCESSES,
+    MAX_SECTION,
+    MAX_SECTIONS,
+    BeyondLimitError,
+)
 from .stacks import ALL_IDS, Stacks
 from .writer import RING_HEADER, Writer
 
@@ -51,14 +61,21 @@ __all__ = [
     "ALL_IDS",
     "CODINGS",
     "DELTA",
+    "MAX_ALL_MODULES",
+    "MAX_CAUSES",
     "MAX_FRAMES",
+    "MAX_JIT_MAP",
+    "MAX_JIT_MAPS",
     "MAX_MAPS",
     "MAX_MEMORY",
     "MAX_MODULES",
     "MAX_NAMES",
     "MAX_PART",
     "MAX_PATH",
+    "MAX_PROCESSES",
     "MAX_REGISTERS",
+    "MAX_SECTION",
+    "MAX_SECTIONS",
     "MAX_TEXT",
     "PLANES",
     "PROGRAM_HEADERS",
@@ -67,6 +84,7 @@ __all__ = [
     "UNWOUND_WHOLE",
     "WHOLE_FILE",
     "BatchColumns",
+    "BeyondLimitError",
     "Calls",
     "CaptureError",
     "CodedColumn",

@@ -9,6 +9,7 @@ longer be trusted. What is still packed (columns, `Reader.packed`) is found dama
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Iterator
 from functools import partial
 from types import TracebackType
@@ -22,6 +23,7 @@ from .errors import CorruptRecord, Malformed
 from .frames import CutOff, FrameReader
 from .header import read_header
 from .records import Calls, Completions, End, Meta, Record
+from .room import Room
 from .stacks import Stacks
 
 _CODECS: dict[int, Codec[Any]] = {
@@ -52,11 +54,16 @@ class Reader:
     `meta` is there at once, and is also the first record. Once all records were read, `cut_off` says in words
     what is missing at the end; None when the capture is whole. Raises CaptureError, with `name` in its
     message. As a context manager it closes the stream.
+
+    Records beyond what a file may hold of their kind (`room.py`) are not yielded. `left_out` counts them by their class
+    and the limit in words.
     """
 
     def __init__(self, stream: BinaryIO, name: str = "capture") -> None:
         self.name = name
         self.cut_off: str | None = None
+        self.left_out: Counter[tuple[type, str]] = Counter()
+        self._room = Room()
         self._stream = stream
         self._frames = FrameReader(stream)
         read_header(self._frames, name)
@@ -113,7 +120,11 @@ class Reader:
                     if ended:
                         raise Malformed("a record after END")
                     ended = isinstance(record, End)
-                    yield record
+                    limit = self._room.take(record)
+                    if limit is None:
+                        yield record
+                    else:
+                        self.left_out[type(record), limit] += 1
             missing = f"END is missing: the file ends at byte {self._frames.position}, after a whole chunk"
         except CutOff:
             missing = (

@@ -17,6 +17,7 @@ from .columns import Buffer, Columns
 from .header import header as file_header
 from .layout import WORD
 from .records import End, JitMap, Lost, Meta, Module, Process, Section, Stack
+from .room import BeyondLimitError, Room
 
 T = TypeVar("T")
 
@@ -73,7 +74,8 @@ class Writer:
 
     Raises OSError when the stream does; the file then ends in the middle of a chunk, so that every later
     write raises OSError too. Raises ValueError for a record beyond the format's limits (the `MAX_` constants
-    of this package); that record is left out, the writer goes on.
+    of this package), BeyondLimitError where the record alone is within them but not with those before it; that record
+    is left out, the writer goes on.
     """
 
     def __init__(
@@ -91,6 +93,7 @@ class Writer:
         self._stream = stream
         self._compressor = frames.compressor(level)
         self._seek_table = frames.SeekTable()
+        self._room = Room()
         self._chunk_bytes, self._chunk_ns = chunk_bytes, chunk_ns
         self._records = {kind: _PackedRecords() for kind in Kind}
         compress = frames.compressor(level, checksum=False).compress
@@ -155,6 +158,9 @@ class Writer:
         data = packed([codec.pack(record)])
         if len(data) > frames.MAX_CONTENT - chunks.MAX_HEAD:
             raise ValueError(f"a {kind.name} record of {len(data)} bytes does not fit into a chunk")
+        limit = self._room.take(record)
+        if limit:
+            raise BeyondLimitError(f"a {kind.name} record is beyond the format's limit of {limit}")
         self._opening()
         if self._records[kind].size + len(data) > self._chunk_bytes:
             self._close_through(kind)

@@ -11,7 +11,7 @@ from typing import Callable
 
 import click
 
-from httpcapture import Meta
+from httpcapture import MAX_SECTION, Meta
 from httpcapture.durations import duration_text
 
 from . import __version__, check, host, options, privileges
@@ -213,7 +213,7 @@ def _record(
 @click.option(
     "--modules-size",
     metavar="MIB",
-    type=click.IntRange(min=1, max=4096),
+    type=click.IntRange(min=1, max=MAX_SECTION >> 20),
     default=64,
     show_default=True,
     help="Room for these copies; what does not fit is counted.",

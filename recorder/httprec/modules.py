@@ -14,7 +14,7 @@ from collections import OrderedDict
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
-from httpcapture import MAX_PART, MAX_PATH, WHOLE_FILE, Module, Section, Writer
+from httpcapture import MAX_PART, MAX_PATH, WHOLE_FILE, BeyondLimitError, Module, Section, Writer
 
 from .elf_identity import Identity, identify, read_at
 from .elf_sections import Place, places
@@ -90,12 +90,19 @@ class Modules:
             elif known.part != self._part:
                 self._known[number] = known._replace(part=self._part)
                 self._use(number)
-                self._writer.module(known.module)
-                if self._budget and not self._is_carried(known.module.build_id, known.fd):
-                    for section in self._sections(known.module, known.fd):
-                        self._writer.section(section)
+                try:
+                    self._write(known)
+                except BeyondLimitError:
+                    self.left_out += 1
                 if not self._rotate:
                     self._close(number)
+
+    def _write(self, known: _Known) -> None:
+        """Raises BeyondLimitError where the capture has no room for more modules, however small."""
+        self._writer.module(known.module)
+        if self._budget and not self._is_carried(known.module.build_id, known.fd):
+            for section in self._sections(known.module, known.fd):
+                self._writer.section(section)
 
     def _use(self, number: int) -> None:
         """The module is needed now; of those that were used least some may have to be closed or forgotten."""

@@ -18,13 +18,24 @@ from collections import OrderedDict
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from httpcapture import MAX_MAPS, MAX_MODULES, MAX_PATH, JitMap, MappedModule, Process, Writer
+from httpcapture import (
+    MAX_JIT_MAPS,
+    MAX_MAPS,
+    MAX_MODULES,
+    MAX_PATH,
+    BeyondLimitError,
+    JitMap,
+    MappedModule,
+    Process,
+    Writer,
+)
 
 from .jit_maps import read_jit_map
 from .modules import VDSO, Modules
 
 _MAX_KNOWN = 4096
 _MAX_KNOWN_BYTES = 64 << 20  # of maps; what is made of them takes as much again
+_JIT_ROOM = MAX_JIT_MAPS // 2  # bytes of JIT maps in one capture; the rest is for what records count beside them
 _REST_NS = 10_000  # at least, before maps are read again, for each byte of them: 5,000 mappings every 2.5 s
 _EXECUTABLE = re.compile(rb"^([0-9a-f]+)-([0-9a-f]+) ..x. [0-9a-f]+ [0-9a-f]+:[0-9a-f]+ ([0-9]+) *(.*)$", re.MULTILINE)
 _OF_THE_KERNEL = (VDSO, b"[vsyscall]")
@@ -63,11 +74,14 @@ class Processes:
         self._unchecked: set[Key] = set()  # of them, those with a stack that is younger than their maps
         self.recorded = 0  # processes with a recorded call
         self.gone = 0  # of them, those whose maps could not be read in time
+        self.left_out = 0  # maps that a capture had no room for
+        self._jit_room = _JIT_ROOM
 
     def begin_part(self, writer: Writer) -> None:
         """Another capture begins, which needs the processes of its own calls."""
         self._writer = writer
         self._part += 1
+        self._jit_room = _JIT_ROOM
         self._modules.begin_part(writer)
 
     def announce(self, key: Key, now_ns: int) -> None:
@@ -114,12 +128,24 @@ class Processes:
         """Writes what just-in-time compilers say of their code; of processes that are gone, that they are."""
         for (pid, start_ns), known in self._known.items():
             if known.record.namespace_pid and known.part == self._part:
-                for start, data, problem in _jit_map(known):
+                for start, data, problem in self._fitting(_jit_map(known)):
                     self._writer.jit_map(JitMap(pid, start_ns, now_ns, start, data, problem))
+
+    def _fitting(self, parts: Iterator[tuple[int, bytes, str]]) -> Iterator[tuple[int, bytes, str]]:
+        """The parts of a JIT map up to the first that there is no room for, which becomes the reason."""
+        for start, data, problem in parts:
+            if len(data) > self._jit_room:
+                yield start, b"", "left out: the capture's room for JIT maps is used up"
+                return
+            self._jit_room -= len(data)
+            yield start, data, problem
 
     def _write(self, key: Key, known: _Known) -> None:
         self._modules.record(mapped.module for mapped in known.record.modules)
-        self._writer.process(known.record)
+        try:
+            self._writer.process(known.record)
+        except BeyondLimitError:
+            self.left_out += 1
         self._keep(key, known._replace(part=self._part))
 
     def _keep(self, key: Key, known: _Known) -> None:

@@ -187,6 +187,7 @@ class Recording:
         emitted = counts.pop("calls")
         del counts["completions"]
         counts["process_gone"] = self._processes.gone
+        counts["process_left_out"] = self._processes.left_out
         counts["module_left_out"] = self._modules.left_out
         counts["stack_not_repeated"] = self._stacks.forgotten
         lost = self._ledger.take(emitted, counts, now_ns)

@@ -41,6 +41,12 @@ MEANING = {  # by the name of the counter
         "some stack traces are by frame pointers only",
         "raise --stack-slots, or leave out --recv-stack",
     ),
+    "process_left_out": Loss(
+        "process maps",
+        "the capture has no room for more",
+        "some stack traces have no names",
+        "record in parts with --rotate-size",
+    ),
     "module_left_out": Loss(
         "parts of binaries",
         "the capture's room for them was used up",

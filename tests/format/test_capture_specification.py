@@ -12,8 +12,8 @@ from specification import FORMAT, fenced, quoted, section, tables
 
 import httpcapture
 from httpbpf.program import Sizes
-from httpcapture import Field, Layout, Outcome, Role, StackStatus, batch, chunks, frames, header, layout
-from httpcapture.codec import Bool, Bytes, ListOf, MapOf, Struct, Text, UInt
+from httpcapture import Field, Layout, Outcome, Role, StackStatus, batch, chunks, frames, header, layout, room
+from httpcapture.codec import MAX_DEPTH, Bool, Bytes, ListOf, MapOf, Struct, Text, UInt
 from httprec import host
 from httpreport.calls import ADDED, COMPLETION, LATEST_NS, RECORDED
 from httpreport.losses import MEANING
@@ -202,3 +202,14 @@ def test_the_version_and_the_limits_are_the_codes() -> None:
     assert LATEST_NS == 1 << 62
     for name in ("PATH", "TEXT", "NAMES", "MAPS", "MODULES", "FRAMES", "REGISTERS", "MEMORY", "PART"):
         assert f"{getattr(httpcapture, f'MAX_{name}'):,}" in text
+    assert f"inside each other in an appended field | {MAX_DEPTH:,} |" in text
+
+
+def test_the_limits_of_a_file_are_the_codes() -> None:
+    (table,) = re.findall(r"\| what, in one file \|.*\n\| --- .*\n((?:\|.*\n)+)", FORMAT.read_text())
+    names = ("SECTION", "SECTIONS", "JIT_MAP", "JIT_MAPS", "PROCESSES", "ALL_MODULES", "CAUSES")
+    assert [int(row.replace(",", "")) for row in re.findall(r"\| ([0-9,]+)(?: bytes)? \|\n", table)] == [
+        getattr(httpcapture, f"MAX_{name}") for name in names
+    ]
+    assert f"{room.RECORD_BYTES:,} bytes more" in FORMAT.read_text()
+    assert f"{room.MAPPED_MODULE_BYTES:,} bytes for each entry of `modules`" in FORMAT.read_text()

@@ -20,6 +20,7 @@ from httpcapture import (
     PROGRAM_HEADERS,
     SECTION_HEADERS,
     WHOLE_FILE,
+    BeyondLimitError,
     Field,
     Layout,
     Meta,
@@ -143,6 +144,19 @@ def test_what_exceeds_the_room_is_left_out_and_counted(libc: tuple[str, Path]) -
     assert modules.left_out == len(left_out) > 0
     assert sum(len(section.data) for section in sections) <= 10_000
     assert all(not section.data and section.size for section in left_out)
+
+
+def test_modules_beyond_the_limit_of_a_capture_are_counted(libc: tuple[str, Path]) -> None:
+    class Full(Writer):
+        def module(self, module: Module) -> None:
+            raise BeyondLimitError
+
+    mapping, path = libc
+    modules = Modules(Full(io.BytesIO(), META), 10_000)
+    number = modules.number(os.getpid(), mapping, os.fsencode(path))
+    modules.record([number])
+    modules.record([number])
+    assert modules.left_out == 1, "one record was tried"
 
 
 def test_without_room_modules_are_named_only(libc: tuple[str, Path]) -> None:

@@ -1,0 +1,94 @@
+"""What the records of a kind may hold in one file, all together.
+
+One record is bounded by its fields. Whoever keeps records needs a bound of their sum too: a part of a section that is
+zeros takes a hundred bytes in the file and a mebibyte in memory. The writer writes nothing beyond these limits, and the
+reader leaves it out and counts it.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Hashable
+from typing import Optional
+
+from .records import JitMap, Lost, Module, Process, Section
+
+MAX_SECTION = 256 << 20  # bytes of one section
+MAX_SECTIONS = 512 << 20  # bytes that all SECTION records count as; so for the next ones
+MAX_JIT_MAP = 16 << 20
+MAX_JIT_MAPS = 256 << 20
+MAX_PROCESSES = 512 << 20
+MAX_ALL_MODULES = 128 << 20
+MAX_CAUSES = 1 << 10  # distinct names in all LOST records
+RECORD_BYTES = 1 << 10  # that a record counts beside its texts and bytes
+MAPPED_MODULE_BYTES = 256  # that an entry of Process.modules counts
+
+
+class BeyondLimitError(ValueError):
+    """A record that does not fit into what records of its kind may hold in one file."""
+
+
+class Room:
+    """What is left for the records of one file."""
+
+    def __init__(self) -> None:
+        self._left: dict[type, int] = {
+            Module: MAX_ALL_MODULES,
+            Section: MAX_SECTIONS,
+            Process: MAX_PROCESSES,
+            JitMap: MAX_JIT_MAPS,
+        }
+        self._of_one: Counter[Hashable] = Counter()  # bytes of each section and JIT map
+        self._causes: set[str] = set()
+
+    def take(self, record: object) -> Optional[str]:
+        """Take what the record needs, and return None; where that is not left, return the limit in words, and take
+        nothing."""
+        if isinstance(record, Lost):
+            return self._take_causes(record)
+        if not isinstance(record, (Module, Section, Process, JitMap)):
+            return None
+        size, left = _size(record), self._left[type(record)]
+        if size > left:
+            return _LIMITS[type(record)]
+        if isinstance(record, (Section, JitMap)):
+            key, most, words = _whole(record)
+            if self._of_one[key] + len(record.data) > most:
+                return words
+            self._of_one[key] += len(record.data)
+        self._left[type(record)] -= size
+        return None
+
+    def _take_causes(self, record: Lost) -> Optional[str]:
+        causes = self._causes | record.counts.keys()
+        if len(causes) > MAX_CAUSES:
+            return f"{MAX_CAUSES:,} causes of losses"
+        self._causes = causes
+        return None
+
+
+_LIMITS: dict[type, str] = {
+    Module: f"{MAX_ALL_MODULES >> 20} MiB of modules",
+    Section: f"{MAX_SECTIONS >> 20} MiB of sections",
+    Process: f"{MAX_PROCESSES >> 20} MiB of processes and their maps",
+    JitMap: f"{MAX_JIT_MAPS >> 20} MiB of JIT maps",
+}
+
+
+def _size(record: Module | Section | Process | JitMap) -> int:
+    """The bytes that a record counts as."""
+    size = RECORD_BYTES + len(record.problem)
+    if isinstance(record, Module):
+        return size + len(record.path) + len(record.build_id) + len(record.first_page_sha256)
+    if isinstance(record, Process):
+        names = len(record.name) + len(record.executable)
+        return size + names + len(record.maps) + MAPPED_MODULE_BYTES * len(record.modules)
+    return size + len(record.data) + (len(record.name) if isinstance(record, Section) else 0)
+
+
+def _whole(record: Section | JitMap) -> tuple[Hashable, int, str]:
+    """What the part is a part of, how many bytes that may have, and that limit in words."""
+    if isinstance(record, Section):
+        return (record.module, record.name), MAX_SECTION, f"{MAX_SECTION >> 20} MiB of one section"
+    key = (record.pid, record.process_start_ns, record.taken_ns)
+    return key, MAX_JIT_MAP, f"{MAX_JIT_MAP >> 20} MiB of one JIT map"
