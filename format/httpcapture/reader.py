@@ -55,14 +55,13 @@ class Reader:
     what is missing at the end; None when the capture is whole. Raises CaptureError, with `name` in its
     message. As a context manager it closes the stream.
 
-    Records beyond what a file may hold of their kind (`room.py`) are not yielded. `left_out` counts them by their class
+    Records beyond what a file may hold of their kind (`room.py`) are left out. `left_out` counts them by their class
     and the limit in words.
     """
 
     def __init__(self, stream: BinaryIO, name: str = "capture") -> None:
         self.name = name
         self.cut_off: str | None = None
-        self.left_out: Counter[tuple[type, str]] = Counter()
         self._room = Room()
         self._stream = stream
         self._frames = FrameReader(stream)
@@ -80,6 +79,10 @@ class Reader:
                 yield from record
             else:
                 yield record
+
+    @property
+    def left_out(self) -> Counter[tuple[type, str]]:
+        return self._room.left_out
 
     def packed(self) -> Iterator[Union[Record, Stacks]]:
         """The same for who wants few of the stacks: those of a chunk together, and still packed."""
@@ -120,11 +123,9 @@ class Reader:
                     if ended:
                         raise Malformed("a record after END")
                     ended = isinstance(record, End)
-                    limit = self._room.take(record)
-                    if limit is None:
-                        yield record
-                    else:
-                        self.left_out[type(record), limit] += 1
+                    fitting = self._room.fit(record)
+                    if fitting is not None:
+                        yield fitting
             missing = f"END is missing: the file ends at byte {self._frames.position}, after a whole chunk"
         except CutOff:
             missing = (

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Hashable
-from typing import Optional
+from dataclasses import replace
+from typing import Optional, TypeVar
 
 from .records import JitMap, Lost, Module, Process, Section
 
@@ -24,6 +25,9 @@ RECORD_BYTES = 1 << 10  # that a record counts beside its texts and bytes
 MAPPED_MODULE_BYTES = 256  # that an entry of Process.modules counts
 
 
+AnyRecord = TypeVar("AnyRecord")
+
+
 class BeyondLimitError(ValueError):
     """A record that does not fit into what records of its kind may hold in one file."""
 
@@ -32,6 +36,8 @@ class Room:
     """What is left for the records of one file."""
 
     def __init__(self) -> None:
+        self.left_out: Counter[tuple[type, str]] = Counter()
+        """How many records `fit` left out, by their class and the limit in words."""
         self._left: dict[type, int] = {
             Module: MAX_ALL_MODULES,
             Section: MAX_SECTIONS,
@@ -40,6 +46,17 @@ class Room:
         }
         self._of_one: Counter[Hashable] = Counter()  # bytes of each section and JIT map
         self._causes: set[str] = set()
+
+    def fit(self, record: AnyRecord) -> Optional[AnyRecord]:
+        """Return the record if there is room for it, else None. Where earlier parts of the same section or JIT map had
+        room, return the part without its data, with the limit as its problem: what was read is not all."""
+        limit = self.take(record)
+        if limit is None:
+            return record
+        self.left_out[type(record), limit] += 1
+        if isinstance(record, (Section, JitMap)) and _whole(record)[0] in self._of_one:
+            return replace(record, data=b"", problem=f"beyond the limit of {limit}")
+        return None
 
     def take(self, record: object) -> Optional[str]:
         """Take what the record needs, and return None; where that is not left, return the limit in words, and take

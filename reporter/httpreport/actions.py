@@ -17,7 +17,7 @@ from rich.console import Console
 from httpcapture import CaptureError, Reader
 
 from . import compare, many, summary, terminal, verify
-from .cautions import Cause, incomplete, lacking
+from .cautions import Cause, lacking
 from .clean import printable
 from .digest import Digest, Request, binaries_of, digest_of, read_report
 from .errors import ReportError
@@ -127,10 +127,11 @@ def redact(captures: Sequence[str], target: Target, request: Request) -> bool:
             redaction = Redaction(recording, binaries.find)
             target.write(redaction.pieces(Reader(watched, name_of(capture))))
     out = terminal.console(sys.stderr if target.is_stdout else sys.stdout)
+    lacks = [*lacking(recording), *redaction.cautions()]
     problems = map(printable, binaries.problems)
-    terminal.print_warnings(out, [*(caution.text for caution in lacking(recording)), *problems])
+    terminal.print_warnings(out, [*(caution.text for caution in lacks), *problems])
     terminal.print_lines(out, [f"{name}: redacted: {printable(target.name)}", *redaction.lines()])
-    return not incomplete(recording)
+    return not lacks
 
 
 def report_many(paths: Sequence[str], request: Request, output: Output, jobs: int) -> bool:

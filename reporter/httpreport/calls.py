@@ -55,6 +55,10 @@ RECORDED = np.dtype(
 ADDED = {"receive_stack": 0, "receive_stack_status": StackStatus.NOT_TAKEN}
 """Fields of RECORDED that older captures lack, and their values there."""
 
+OPTIONAL = {**ADDED, "cgroup": 0, "role_source": 0, "receive_tid": 0, "request_head": b"", "response_head": b""}
+"""Fields of RECORDED that no number depends on, and the values that say that they are not known. A report needs all
+others."""
+
 CALL = np.dtype(
     [
         *((name, RECORDED[name]) for name in RECORDED.names or ()),

@@ -12,7 +12,7 @@ from httpcapture.durations import duration_text
 from .call import moment
 from .clean import printable
 from .losses import losses
-from .recording import Recording
+from .recording import FULL, Recording
 from .selection import Selection, covered, exact_ms
 from .sums import Sums
 
@@ -26,6 +26,8 @@ class Cause(enum.Enum):
     CUT_OFF = "cut_off"
     LOST = "lost"
     DAMAGE = "damage"
+    LIMIT = "limit"
+    FIELDS = "fields"
     SLEPT = "slept"
     THRESHOLD = "threshold"
     FILTER = "filter"
@@ -56,34 +58,39 @@ def cautions(recording: Recording, selection: Selection) -> list[Caution]:
 
 
 def lacking(recording: Recording) -> list[Caution]:
-    """What was lost, cut off or damaged."""
+    """What was lost, cut off, damaged or not read."""
+    faults = recording.faults
     return [
         *_cut_off(recording),
+        *(Caution(Cause.CUT_OFF, line) for line in faults.missing()),
         *(Caution(Cause.LOST, line) for line in losses(recording.lost, times_of_losses(recording))),
-        *_impossible(recording),
+        *(Caution(Cause.DAMAGE, line) for line in faults.damage()),
         *_damaged_stacks(recording),
+        *(Caution(Cause.LIMIT, line) for line in faults.beyond_limits()),
+        *(Caution(Cause.FIELDS, line) for line in recording.unknown_fields),
     ]
 
 
 def incomplete(recording: Recording) -> bool:
-    """Whether something was lost or cut off: what --strict refuses."""
-    unclean = recording.end is None or not recording.end.clean
-    damaged = recording.cut_off is not None or recording.stacks.damage is not None or bool(recording.impossible)
-    return unclean or damaged or any(recording.lost.values())
+    """Whether something was lost, cut off, damaged or not read: what --strict refuses."""
+    return bool(lacking(recording))
 
 
 def _cut_off(recording: Recording) -> list[Caution]:
     end = recording.end
+    if recording.cut_off == FULL:
+        return [Caution(Cause.CUT_OFF, f"{FULL}: calls after the first {recording.recorded:,} are missing")]
     if recording.cut_off is not None or end is None:
-        what = printable(recording.cut_off or "its end is missing")
-        return [Caution(Cause.CUT_OFF, f"the capture is cut off ({what}): calls after that point are missing")]
+        return [cut_off(recording.cut_off or "its end is missing")]
     if not end.clean:
         text = f"the recorder could not finish ({printable(end.reason)}): the last calls may be missing"
         return [Caution(Cause.CUT_OFF, text)]
-    if end.recorded != recording.recorded:
-        text = f"of {end.recorded:,} calls written, {recording.recorded:,} are here: the others are missing"
-        return [Caution(Cause.CUT_OFF, text)]
     return []
+
+
+def cut_off(why: str) -> Caution:
+    """Say that a capture could not be read to its end."""
+    return Caution(Cause.CUT_OFF, f"the capture is cut off ({printable(why)}): calls after that point are missing")
 
 
 def _part(recording: Recording) -> list[Caution]:
@@ -119,13 +126,6 @@ def to_the_second(first: str, last: str) -> str:
     """From one ISO 8601 time to another, both UTC: the recorder looks at its counters once a second."""
     first, last = (time[: len("2026-11-22T19:06:48")] for time in (first, last))
     return f"{first} UTC" if first == last else f"{first} to {last} UTC"
-
-
-def _impossible(recording: Recording) -> list[Caution]:
-    if not recording.impossible:
-        return []
-    text = f"calls that end before they begin: {recording.impossible:,} (damage): they are shown with 0 ms"
-    return [Caution(Cause.DAMAGE, text)]
 
 
 def _damaged_stacks(recording: Recording) -> list[Caution]:

@@ -8,17 +8,17 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence, Set
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, Union
 
 import numpy as np
 import numpy.typing as npt
 
-from httpcapture import CODINGS, BatchColumns, Calls, Completions, Field, Layout
+from httpcapture import CODINGS, BatchColumns, Calls, Completions, Layout
 
 from . import payload
-from .calls import ADDED, CALL, LATEST_NS, RECORDED, Array
+from .calls import ADDED, CALL, LATEST_NS, OPTIONAL, RECORDED, Array
 from .clean import printable
 from .decode import decode, decode_rows
 from .errors import ReportError
@@ -30,14 +30,42 @@ Types = Mapping[str, tuple["np.dtype[np.generic]", "np.dtype[np.generic]"]]  # r
 
 
 def types_of(layout: Layout, wanted: np.dtype[np.void]) -> Types:
-    """The type of each column of `wanted` (RECORDED or COMPLETION) in a capture with this layout; others, and those of
-    ADDED that it lacks, are left out.
+    """Return the type of each column of `wanted` (RECORDED or COMPLETION) that a capture with this layout has; those of
+    OPTIONAL that it has not, or not in a known way, are left out.
 
-    Raises ReportError where a field is missing, of another kind or wider than in `wanted`, or of an unknown coding.
+    Raises ReportError where another field is missing, of another kind, wider than in `wanted`, or of an unknown coding.
     """
-    fields = {field.name: field for field in layout.fields}
-    names = [name for name in wanted.names or () if name in fields or name not in ADDED]
-    return {name: (_known_type(name, fields.get(name), wanted[name]), wanted[name]) for name in names}
+    types = {}
+    for name in wanted.names or ():
+        found = _known_type(name, layout, wanted[name])
+        if not isinstance(found, str):
+            types[name] = (found, wanted[name])
+        elif name not in OPTIONAL:
+            raise ReportError(f"{found}, and a report needs it: use a newer httpreport")
+    if not ADDED.keys() <= types.keys():  # one of them alone means nothing
+        types = {name: kinds for name, kinds in types.items() if name not in ADDED}
+    return types
+
+
+def unknown_fields(layout: Layout) -> list[str]:
+    """Say of each field of OPTIONAL why a report does without it, where that is not the age of the capture."""
+    named = {field.name for field in layout.fields}
+    found = (_known_type(name, layout, RECORDED[name]) for name in OPTIONAL if name in named or name not in ADDED)
+    return [f"{why}: it is not known of any call" for why in found if isinstance(why, str)]
+
+
+@dataclass(frozen=True)
+class Impossible:
+    """How many calls have times that cannot be."""
+
+    backwards: int = 0  # the end is before the begin
+    beyond: int = 0  # one of both is later than LATEST_NS
+
+    def __add__(self, other: Impossible) -> Impossible:
+        return Impossible(self.backwards + other.backwards, self.beyond + other.beyond)
+
+    def __bool__(self) -> bool:
+        return bool(self.backwards or self.beyond)
 
 
 FEW = 16  # one row in so many
@@ -57,8 +85,8 @@ class Columns:
         if name not in self._columns:
             if name in payload.Payloads._fields:
                 self._columns.update(payload.read(self["request_head"], self["response_head"])._asdict())
-            elif name in ADDED and name not in self._types:
-                self._columns[name] = np.full(self.rows, ADDED[name], CALL[name])
+            elif name in OPTIONAL and name not in self._types:
+                self._columns[name] = np.full(self.rows, OPTIONAL[name], CALL[name])
             else:
                 self._columns.update(self._joined(name))
         return self._columns[name]
@@ -142,22 +170,24 @@ class Columns:
 
     def fill(self, array: Array) -> None:
         """Give the rows of an array those fields that a column has."""
-        known = {*self._types, *payload.Payloads._fields, *ADDED}
+        known = {*self._types, *payload.Payloads._fields, *OPTIONAL}
         columns = [(name, self[name]) for name in array.dtype.names or () if name in known]
         for first in range(0, len(array), ROWS_AT_ONCE):
             part = slice(first, first + ROWS_AT_ONCE)
             for name, column in columns:
                 array[name][part] = column[part]
 
-    def make_possible(self) -> int:
+    def make_possible(self) -> Impossible:
         """Hold t0 <= t1 <= t2, and count the calls whose t0 or t2 cannot be: their duration becomes 0."""
         t0, t2 = self["t0"], self["t2"]
-        impossible = (t2 < t0) | (t2 > LATEST_NS)
-        count = int(np.count_nonzero(impossible))
-        if count:
-            self._columns["t0"] = np.minimum(t0, np.uint64(LATEST_NS))
-            self._columns["t2"] = np.where(impossible, self["t0"], t2)
-        return count
+        wrong = (t2 < t0) | (t2 > LATEST_NS)
+        count = int(np.count_nonzero(wrong))
+        if not count:
+            return Impossible()
+        beyond = int(np.count_nonzero((t0 > LATEST_NS) | (t2 > LATEST_NS)))
+        self._columns["t0"] = np.minimum(t0, np.uint64(LATEST_NS))
+        self._columns["t2"] = np.where(wrong, self["t0"], t2)
+        return Impossible(count - beyond, beyond)
 
     def _joined(self, name: str) -> dict[str, Column]:
         """The column of this name, and those that are decoded with it."""
@@ -220,17 +250,17 @@ def _sizes(columns: BatchColumns) -> npt.NDArray[np.uint32]:
     return np.frombuffer(columns.group_sizes, "<u4")
 
 
-def _known_type(name: str, field: Field | None, wanted: np.dtype[np.void]) -> np.dtype[np.generic]:
-    """The column type of a Field: u8 to u64 count bits, bytesN bytes."""
-    unsigned = re.fullmatch(r"u(8|16|32|64)", field.type) if field else None
-    blob = re.fullmatch(r"bytes([1-9][0-9]{0,3})", field.type, re.ASCII) if field else None
-    if not field or not (unsigned or blob):
-        raise ReportError(f"the capture has no field '{name}', which this httpreport needs: use a newer httpreport")
+def _known_type(name: str, layout: Layout, wanted: np.dtype[np.void]) -> np.dtype[np.generic] | str:
+    """Return the column type of a field, u8 to u64 count bits, bytesN bytes; or why it cannot be read."""
+    field = next((field for field in layout.fields if field.name == name), None)
+    if field is None:
+        return f"the capture has no field '{name}'"
     if field.coding not in CODINGS:
-        what = f"the capture's field '{name}' is coded in a way that this httpreport does not know"
-        raise ReportError(f"{what} ({printable(field.coding)}): use a newer httpreport")
-    found = np.dtype(f"<u{int(unsigned[1]) // 8}") if unsigned else np.dtype(f"S{blob[1] if blob else 0}")
-    if found.kind != wanted.kind or not np.can_cast(found, wanted, "safe"):
-        what = f"the capture's field '{name}' is {field.type}, which this httpreport cannot read"
-        raise ReportError(f"{what}: use a newer httpreport")
+        coding = printable(field.coding)
+        return f"the capture's field '{name}' is coded in a way that this httpreport does not know ({coding})"
+    unsigned = re.fullmatch(r"u(8|16|32|64)", field.type)
+    blob = re.fullmatch(r"bytes([1-9][0-9]{0,3})", field.type, re.ASCII)
+    found = np.dtype(f"<u{int(unsigned[1]) // 8}") if unsigned else np.dtype(f"S{blob[1]}") if blob else None
+    if found is None or found.kind != wanted.kind or not np.can_cast(found, wanted, "safe"):
+        return f"the capture's field '{name}' is {printable(field.type)}, which this httpreport cannot read"
     return found

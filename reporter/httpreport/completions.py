@@ -74,10 +74,18 @@ class Waiting:
         calls["t3"] = calls["t2"]
         ended = (outcome == Outcome.EOF) | (outcome == Outcome.RESET) | (outcome == Outcome.CLOSED)
         calls["t3_known"] = ended | (all_known & (outcome == Outcome.ANSWERED))
-        self._gather()
-        parts = [*self._wanted, *self._parts]
+        parts = self._all()
         if parts and len(calls):
             _join(calls, parts)
+
+    def keys(self) -> ByName:
+        """Return the `connection` and `sequence` of each that a listed call may want."""
+        parts = self._all()
+        return _keys(parts) if parts else np.zeros(0, COMPLETION)
+
+    def _all(self) -> list[Columns]:
+        self._gather()
+        return [*self._wanted, *self._parts]
 
     def _append(self, part: Columns) -> None:
         self._parts.append(part)

@@ -137,7 +137,7 @@ def _facts(report: Report, call: Call) -> dict[str, Any]:
         "receive_tid": call.receive_tid,
         "comm": comm(call.comm),
         "process": comm(call.process),
-        "cgroup": call.cgroup,
+        "cgroup": call.cgroup or None,
         "role": words.role(call),
         "outcome": words.outcome(call),
         "kind": words.kind(call),

@@ -18,6 +18,7 @@ from httpcapture import Completions
 from .calls import CALL, RECORDED, Array, Integers, duration_ns
 from .columns import Column, Columns, Places, Types, shared
 from .completions import Waiting
+from .repeated import Repeated
 
 MAX_LISTED = 2_000_000  # calls; for a time up to half more
 PART_OVERHEAD = 4 << 10  # bytes that the arrays of a part take beside their values, about
@@ -78,6 +79,15 @@ class Listed:
     def values(self, name: str) -> Column:
         """A column of RECORDED, but not of times."""
         return np.concatenate([np.zeros(0, RECORDED[name]), *(part.values(name) for part in self._parts)])
+
+    def repeated(self) -> int:
+        """Return how many of them share the key of a completion with another one."""
+        repeated = Repeated()
+        repeated.add_calls({name: self.values(name) for name in ("connection", "sequence")})
+        if not repeated.any():
+            return 0
+        repeated.add_completions(self._completions.keys())
+        return repeated.count()
 
     def rows(self, *, all_known: bool) -> Array:
         """All, with their completions (CALL), which are held instead of what is packed from then on. `all_known`: no

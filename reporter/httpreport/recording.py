@@ -34,9 +34,9 @@ from httpcapture import (
 )
 
 from .calls import COMPLETION, RECORDED, Array, ByName
-from .carried import Whole, Wholes, add_part, add_text, share
-from .columns import Columns, Places, Types, types_of
-from .errors import ReportError
+from .carried import NOT_FOLLOWING, Whole, Wholes, add_part, add_text, share
+from .columns import Columns, Impossible, Places, Types, types_of, unknown_fields
+from .faults import Faults, jit_map_name, section_name
 from .kept import Listed
 from .losses import completions_lost
 from .stacks import RecordedStacks
@@ -46,6 +46,11 @@ from .there import There
 ROWS_AT_ONCE = 1 << 13  # calls that are filtered, and that are summed; their columns stay in a processor's cache
 RECORDED_AT_ONCE = 1 << 19  # calls of which those kept are summed at the latest: far fewer than completions.RECENT
 MAX_HELD_BYTES = 4 << 30  # of all that is kept
+FULL = (
+    f"the capture was not read to its end, since what is kept of it takes {MAX_HELD_BYTES >> 30} GiB of memory (keep "
+    "fewer calls by a higher -t or a narrower -p, or record in parts)"
+)
+"""`Recording.cut_off` of a capture that holds more than MAX_HELD_BYTES."""
 RECORD_OVERHEAD = 1 << 10  # bytes; more than a small record's objects take beside its bytes
 
 
@@ -99,14 +104,17 @@ class Recording:
     by_peer: Mapping[PeerKey, Latencies]  # the same
     recorded: int  # calls in the capture
     kept: int  # of them, those that the filter keeps
-    impossible: int  # calls whose times cannot be; their duration is set to 0
+    impossible: Impossible  # calls whose times cannot be; their duration is set to 0
+    unknown_fields: Sequence[str]  # of the calls: why each of them is not known
     there: There  # what calls there are, only where none is kept
     stacks: RecordedStacks
     processes: Mapping[ProcessKey, Sequence[Process]]
     modules: Mapping[int, Module]  # by id
+    ambiguous: frozenset[int]  # ids that two different modules have; they are not in `modules`
     carried: Mapping[int, Wholes]  # what the capture holds of a module, by its id
     jit_maps: Mapping[ProcessKey, Mapping[int, Whole]]  # by the time when they were taken
     lost: Mapping[str, int]  # the ledger's last state
+    left_out: Mapping[tuple[type, str], int]  # records beyond the format's limits: Reader.left_out
     lost_between: Mapping[str, tuple[int, int]]  # when a count was first and last seen to rise, within a second of it
     end: End | None
     cut_off: str | None  # what is missing at the end of the file, or None
@@ -127,6 +135,35 @@ class Recording:
         return np.flatnonzero(self.listed.values("receive_stack_status") != StackStatus.NOT_TAKEN)
 
     @property
+    def faults(self) -> Faults:
+        """What contradicts itself in the capture; of its stacks, as far as they were read by now."""
+        return Faults(
+            left_out=self.left_out,
+            impossible=self.impossible,
+            repeated=self._repeated,
+            modules=len(self.ambiguous),
+            stacks=len(self.stacks.ambiguous),
+            gaps=self._gaps,
+            written=self.end.recorded if self.end and self.cut_off is None else None,
+            recorded=self.recorded,
+        )
+
+    @cached_property
+    def _repeated(self) -> int:
+        """Listed calls that share the key of a completion with another one."""
+        return self.listed.repeated()
+
+    @cached_property
+    def _gaps(self) -> list[str]:
+        """Sections and JIT maps whose parts do not follow each other."""
+        sections = ((id, name, whole) for id, wholes in self.carried.items() for name, whole in wholes.items())
+        texts = ((key.pid, whole) for key, wholes in self.jit_maps.items() for whole in wholes.values())
+        return [
+            *(section_name(id, name) for id, name, whole in sections if whole.problem == NOT_FOLLOWING),
+            *(jit_map_name(pid) for pid, whole in texts if whole.problem == NOT_FOLLOWING),
+        ]
+
+    @property
     def _all_known(self) -> bool:
         """Whether no completion was lost."""
         return self.cut_off is None and not completions_lost(self.lost)
@@ -135,7 +172,7 @@ class Recording:
 def load(reader: Reader, keep: Filter) -> Recording:
     """Read the whole capture. Damage ends the reading and becomes `cut_off`.
 
-    Raises ReportError where the capture lacks a field or holds more than MAX_HELD_BYTES.
+    Raises ReportError where the capture lacks a field. What takes more than MAX_HELD_BYTES ends the reading too.
     """
     loader = _Loader(reader.meta, keep)
     damage = None
@@ -147,7 +184,13 @@ def load(reader: Reader, keep: Filter) -> Recording:
             loader.add_waiting()
     except CorruptRecord as error:
         damage = str(error)
-    return loader.recording(damage or reader.cut_off)
+    except _FullError:
+        damage = FULL
+    return loader.recording(damage or reader.cut_off, reader.left_out)
+
+
+class _FullError(Exception):
+    """What is kept takes too much memory."""
 
 
 class _Loader:
@@ -159,7 +202,7 @@ class _Loader:
         self.held = 0
         self.recorded = self.summed = 0  # summed: of those recorded
         self.kept = 0
-        self.impossible = 0
+        self.impossible = Impossible()
         self.waiting: list[Calls] = []  # batches of calls
         self.waiting_rows = 0
         self.kept_parts: list[Columns] = []  # that wait to be summed
@@ -169,8 +212,10 @@ class _Loader:
         self.stacks = RecordedStacks()
         self.processes: dict[ProcessKey, list[Process]] = {}
         self.modules: dict[int, Module] = {}
+        self.ambiguous: set[int] = set()
         self.carried: dict[int, Wholes] = {}
         self.jit_maps: dict[ProcessKey, dict[int, Whole]] = {}
+        self.last_text: Whole | None = None  # of them, the one that came last
         self.lost: Counter[str] = Counter()
         self.lost_between: dict[str, tuple[int, int]] = {}
         self.end: End | None = None
@@ -196,24 +241,29 @@ class _Loader:
             self._hold(len(record.maps) + (1 + len(record.modules)) * RECORD_OVERHEAD)
             self.processes.setdefault(ProcessKey.of(self.meta, record.pid, record.start_ns), []).append(record)
         elif isinstance(record, Module):
-            self._hold(len(record.path) + RECORD_OVERHEAD)
-            self.modules.setdefault(record.id, record)
+            self._hold(len(record.path) + len(record.problem) + RECORD_OVERHEAD)
+            if self.modules.setdefault(record.id, record) != record:
+                self.ambiguous.add(record.id)
         elif isinstance(record, Section):
             self._hold(len(record.data) + RECORD_OVERHEAD)
-            add_part(self.carried.setdefault(record.module, {}), record)
+            add_part(self.carried.setdefault(record.module, {}), record, Whole)
         elif isinstance(record, JitMap):
             self._hold(len(record.data) + RECORD_OVERHEAD)
             key = ProcessKey.of(self.meta, record.pid, record.process_start_ns)
-            add_text(self.jit_maps.setdefault(key, {}), record)
+            add_text(self.jit_maps.setdefault(key, {}), record, Whole)
+            self.last_text = self.jit_maps[key][record.taken_ns]
         elif isinstance(record, Lost):
             self._lose(record.counts, record.at_ns)
         elif isinstance(record, End):
             self._lose(record.lost, record.at_ns)
             self.end = record
 
-    def recording(self, cut_off: str | None) -> Recording:
+    def recording(self, cut_off: str | None, left_out: Mapping[tuple[type, str], int]) -> Recording:
         self._sum()
         self.listed.end()
+        if cut_off and self.last_text:  # it has no declared size: another part may have followed
+            self.last_text.problem = self.last_text.problem or "the capture is cut off"
+        modules = {id: module for id, module in self.modules.items() if id not in self.ambiguous}
         return Recording(
             meta=self.meta,
             listed=self.listed,
@@ -222,12 +272,15 @@ class _Loader:
             recorded=self.recorded,
             kept=self.kept,
             impossible=self.impossible,
+            unknown_fields=unknown_fields(self.meta.call_layout) if self.recorded else (),
             there=There(()) if self.kept else self.there,
             stacks=self.stacks,
             processes=self.processes,
-            modules=self.modules,
-            carried=share(self.modules, self.carried),
+            modules=modules,
+            ambiguous=frozenset(self.ambiguous),
+            carried=share(modules, self.carried),
             jit_maps=self.jit_maps,
+            left_out=left_out,
             lost=dict(self.lost),
             lost_between=self.lost_between,
             end=self.end,
@@ -288,11 +341,8 @@ class _Loader:
             self.listed.add(kept)
 
     def _hold(self, size: int) -> None:
-        """Raise ReportError when this and what is held already is too much."""
+        """Raise _FullError when this and what is held already is too much."""
         self.held += size
         sums = self.summing.nbytes + len(self.there) * RECORD_OVERHEAD
         if self.held + self.listed.nbytes + sums > MAX_HELD_BYTES:
-            raise ReportError(
-                f"the calls and stacks to keep take more than {MAX_HELD_BYTES >> 30} GiB of memory: "
-                "keep fewer by a higher -t or a narrower -p, or record in parts"
-            )
+            raise _FullError

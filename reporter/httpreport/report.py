@@ -139,6 +139,7 @@ def make_report(recording: Recording, selection: Selection, find_binary: FindBin
     recorded, numbers = dict[int, StackTrace](), dict[int, int]()
     for number, stack in recording.stacks.some({id for status, id in keys if status == StackStatus.RECORDED}):
         recorded[stack.id], numbers[stack.id] = symbolizer.stack_trace(stack), number
+    recorded.update(dict.fromkeys(recording.stacks.ambiguous, StackTrace((), NoStack.AMBIGUOUS)))
     places: dict[StackTrace, int] = {}  # equal stack traces are one
     place_of = {key: places.setdefault(_trace(recorded, *key), len(places)) for key in sorted(keys)}
     trace_of_key = {key: place_of[key.stack_status, key.stack] for key in recording.by_stack}

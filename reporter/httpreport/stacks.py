@@ -6,23 +6,24 @@ They are unpacked one after the other when they are asked for, so of their copie
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator
+from dataclasses import replace
 from typing import Callable
 
 from httpcapture import ALL_IDS, CorruptRecord, Stack, Stacks
 
-from .errors import ReportError
-
-MAX_STACKS = 1 << 25  # in one capture: 3 GiB of ids, and minutes to step over them
+MAX_STACKS = 1 << 23  # in one capture: 1 GiB of ids, and a minute to step over them
 
 
 class RecordedStacks:
     """Of one recording, in the order of the file; of several with one id the first counts.
 
     `damage` says what is wrong where one could not be unpacked: it is missing then, and those behind it in its chunk.
+    `ambiguous` are the ids that came again with another content.
     """
 
     def __init__(self) -> None:
         self.damage: str | None = None
+        self.ambiguous = set[int]()
         self.on_read: Callable[[int], None] = lambda size: None
         """Called with the bytes of each chunk that was unpacked."""
         self._chunks: list[Stacks] = []
@@ -36,20 +37,21 @@ class RecordedStacks:
         return sum(len(chunk.frame) for chunk in self._chunks)
 
     def __iter__(self) -> Iterator[Stack]:
-        """Raises ReportError as `some`."""
         return (stack for _, stack in self.some(ALL_IDS))
 
     def some(self, wanted: Collection[int]) -> Iterator[tuple[int, Stack]]:
         """Those with ids that are `wanted`, and their places in the capture, from 1, as the recorder prints them live
-        (behind damage they are too low). Raises ReportError where the capture has more than MAX_STACKS."""
-        seen = set[int]()
+        (behind damage they are too low). Those behind the first MAX_STACKS are damage too."""
+        contents = dict[int, int]()  # by id; 0 of those that are not wanted
         for count, (id, stack) in enumerate(self._unpacked(wanted), 1):
             if count > MAX_STACKS:
-                raise ReportError(f"the capture holds more than {MAX_STACKS:,} stacks: record it in parts")
-            if id not in seen:
-                seen.add(id)
-                if stack is not None:
-                    yield len(seen), stack
+                self.damage = self.damage or f"only the first {MAX_STACKS:,} are read: record in parts"
+                return
+            content, places = content_of(stack) if stack else 0, len(contents)
+            if contents.setdefault(id, content) != content:
+                self.ambiguous.add(id)
+            if stack and len(contents) > places:
+                yield len(contents), stack
 
     def _unpacked(self, wanted: Collection[int]) -> Iterator[tuple[int, Stack | None]]:
         for chunk in self._chunks if wanted else ():
@@ -58,3 +60,8 @@ class RecordedStacks:
             except CorruptRecord as error:
                 self.damage = self.damage or str(error)
             self.on_read(len(chunk.frame))
+
+
+def content_of(stack: Stack) -> int:
+    """Return a number that is the same for stacks that differ in nothing but when they were taken."""
+    return hash(replace(stack, taken_ns=0))

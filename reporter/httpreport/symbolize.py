@@ -29,6 +29,7 @@ MAX_FRAMES = 1 << 23  # of all stack traces of a recording: up to 4 GiB
 MAX_SNAPSHOTS = 8  # maps of one process that are tried for a stack
 JIT = "[JIT]"  # the module of code that a perf-PID.map names
 GREENLET_START = "greenlet::UserGreenlet::g_initialstub(void*)"  # greenlet 2.0 and later
+_TWO_MODULES = -1  # in place of the id of a module
 _KERNEL_PROVIDED = (b"[vdso]", b"[vsyscall]")
 
 
@@ -48,7 +49,7 @@ class _Process:
         taken = min((ns for ns in self.jit_texts if ns >= taken_ns), default=max(self.jit_texts))
         if taken not in self.jit_maps:
             text = self.jit_texts[taken]
-            self.jit_maps[taken] = JitMap(bytes(text.data), is_cut_off=bool(text.missing))
+            self.jit_maps[taken] = JitMap(text.data, is_cut_off=bool(text.missing))
         return self.jit_maps[taken]
 
 
@@ -101,8 +102,7 @@ class Symbolizer:
         nearest = sorted(with_maps, key=lambda place: abs(records[place].taken_ns - taken_ns))
         for place in nearest[:MAX_SNAPSHOTS]:
             if place not in process.snapshots:
-                modules = {mapped.address: mapped.module for mapped in records[place].modules}
-                parsed = maps.parse(records[place].maps)
+                parsed, modules = maps.parse(records[place].maps), _modules(records[place])
                 process.snapshots[place] = Snapshot(place + 1, parsed, modules, self._unwind_information)
             yield process.snapshots[place]
 
@@ -135,9 +135,12 @@ class Symbolizer:
     def _binary(self, module: int) -> Binary | Unnamed:
         if module not in self._binaries:
             known = self.recording.modules.get(module)
-            binary = self._find_binary(known, self._carried_elf(module)) if known else Unnamed.NO_MODULE
-            self._binaries[module] = binary
+            missing = Unnamed.AMBIGUOUS if self._is_ambiguous(module) else Unnamed.NO_MODULE
+            self._binaries[module] = self._find_binary(known, self._carried_elf(module)) if known else missing
         return self._binaries[module]
+
+    def _is_ambiguous(self, module: int) -> bool:
+        return module == _TWO_MODULES or module in self.recording.ambiguous
 
     def _new_trace(self, walked: Walk, where: Snapshot | None, jit_map: JitMap | None) -> StackTrace:
         found = walked.found or (None,) * len(walked.addresses)
@@ -181,6 +184,15 @@ class Symbolizer:
         if bias is None:
             return [frame._replace(unnamed=Unnamed.NO_SYMBOL)]
         return _with_lines(_named(frame, binary, bias, inside), binary, inside - bias)
+
+
+def _modules(record: Process) -> dict[int, int]:
+    """Return the id of the module that each mapping maps; _TWO_MODULES where the record says two."""
+    modules: dict[int, int] = {}
+    for mapped in record.modules:
+        if modules.setdefault(mapped.address, mapped.module) != mapped.module:
+            modules[mapped.address] = _TWO_MODULES
+    return modules
 
 
 def _without_file(mapping: Mapping, jit_map: JitMap | None, address: int, inside: int) -> Frame:

@@ -24,6 +24,7 @@ class Unnamed(enum.Enum):
     JIT_MAP_CUT_OFF = "code made at run time, not in what was recorded of its perf-PID.map"
     KERNEL_PROVIDED = "the kernel's own mapping"  # [vdso], [vsyscall]
     NO_MODULE = "its file was not recorded"
+    AMBIGUOUS = "two files were recorded under its id"
     NO_IDENTITY = "its build ID was not recorded"
     NOT_FOUND = "binary not found here"
     OTHER_BUILD = "another build of the binary is here"
@@ -47,6 +48,7 @@ class NoStack(enum.Enum):
     FAULT = "not readable"
     LOST = "lost"
     MISSING = "missing in the capture"
+    AMBIGUOUS = "two stacks were recorded under its id"
     EMPTY = "empty"
     UNKNOWN = "of a kind that this version does not know"
 

@@ -15,7 +15,7 @@ from httpbpf.program import Sizes
 from httpcapture import Field, Layout, Outcome, Role, StackStatus, batch, chunks, frames, header, layout, room
 from httpcapture.codec import MAX_DEPTH, Bool, Bytes, ListOf, MapOf, Struct, Text, UInt
 from httprec import host
-from httpreport.calls import ADDED, COMPLETION, LATEST_NS, RECORDED
+from httpreport.calls import COMPLETION, LATEST_NS, OPTIONAL, RECORDED
 from httpreport.losses import MEANING
 from httpreport.trace import Incomplete
 from httpreport.unwind import Found
@@ -34,7 +34,7 @@ KINDS: dict[str, Struct[Any]] = {
 LISTS_OF_BYTES = [("META", "process_filters"), ("BATCH", "columns")]
 META = host.meta(0, [], "fexit", Sizes())
 BATCHES = [
-    ("CALLS", META.call_layout, RECORDED, ADDED),
+    ("CALLS", META.call_layout, RECORDED, OPTIONAL),
     ("COMPLETIONS", META.completion_layout, COMPLETION, {"reserved": 0}),
 ]
 
@@ -113,7 +113,9 @@ def test_the_columns_are_those_that_httprec_writes_and_httpreport_reads(
     assert {(name, type) for name, type, _ in documented} == {(field.name, field.type) for field in recorded.fields}
     required = {name for name, _, missing in documented if missing == "required"}
     assert required == set(read.names or ()) - defaults.keys()
-    assert {name: int(missing) for name, _, missing in documented if name not in required} == defaults
+    assert {name: int(missing) for name, _, missing in documented if name not in required} == {
+        name: value or 0 for name, value in defaults.items()
+    }
 
 
 def test_the_first_columns_of_calls_are_those_of_groups() -> None:

@@ -61,9 +61,14 @@ def test_the_reader_leaves_out_what_is_beyond_and_reads_on() -> None:
     parts = [chunk(SECTION, [1, ".symtab", 0, 1 << 40, start * MIB, PART]) for start in range(258)]
     records, reader = read(*parts, chunk(SECTION, [1, ".strtab", 0, 9, 0, b"strings"]))
 
-    said = [(record.name, record.start >> 20) for record in records if isinstance(record, Section)]
+    taken = [record for record in records if isinstance(record, Section)]
+    said = [(record.name, record.start >> 20) for record in taken]
 
-    assert said == [*((".symtab", start) for start in range(256)), (".strtab", 0)]
+    assert said == [*((".symtab", start) for start in (*range(256), 256, 257)), (".strtab", 0)]
+    assert [(record.data, record.problem) for record in taken[256:]] == [
+        *[(b"", "beyond the limit of 256 MiB of one section")] * 2,
+        (b"strings", ""),
+    ]
     assert reader.left_out == {(Section, "256 MiB of one section"): 2}
     assert reader.cut_off is None
 
@@ -75,7 +80,7 @@ def test_the_reader_tells_limits_apart() -> None:
 
     said = [record.taken_ns if isinstance(record, JitMap) else getattr(record, "at_ns", 0) for record in records]
 
-    assert said == [0, *[1] * 16, *[2] * 16, 1, 2, 4, 1], "META, the maps, the ledgers, END"
+    assert said == [0, *[1] * 17, *[2] * 17, 1, 2, 4, 1], "META, the maps, the ledgers, END"
     assert reader.left_out == {(JitMap, "16 MiB of one JIT map"): 2, (Lost, "1,024 causes of losses"): 1}
 
 
@@ -92,3 +97,14 @@ def test_the_writer_refuses_what_is_beyond_and_goes_on(records: list[OneByOne], 
         write(writer, records[fit % len(records)])
 
     writer.lost(Lost(1, {}))
+
+
+def test_what_has_no_part_that_fits_is_not_there_at_all() -> None:
+    room = Room()
+    for number in range(511):
+        assert room.fit(Section(number, "", 0, 0, 0, PART))
+
+    assert [room.fit(Section(number, "", 0, 0, 0, PART)) for number in (600, 601)] == [None, None]
+    cut = room.fit(Section(7, "", 0, 0, MIB, PART))
+    assert cut and (cut.data, cut.problem) == (b"", "beyond the limit of 512 MiB of sections")
+    assert room.left_out == {(Section, "512 MiB of sections"): 3}

@@ -4,10 +4,15 @@ refused."""
 from __future__ import annotations
 
 import io
-from dataclasses import replace
+import json
+import re
+from dataclasses import astuple, replace
+from typing import Any
 
+import msgpack
 import numpy as np
 import pytest
+import zstandard
 from hypothesis import given
 from hypothesis import strategies as st
 from recordings import (
@@ -16,18 +21,26 @@ from recordings import (
     META,
     MS,
     STARTED_NS,
+    TEXT,
     Row,
     capture,
     completion,
     packed_address,
+    process,
+    stack,
 )
+from reports import reported
 
-from httpcapture import Field, Layout, Lost, Outcome, Reader, StackStatus
+from httpcapture import Field, Layout, Lost, Outcome, Reader, Record, StackStatus
+from httpcapture.frames import FrameReader
 from httpreport.call import Call, address_text
 from httpreport.calls import CALL, RECORDED, total
-from httpreport.columns import types_of
+from httpreport.cautions import Cause, incomplete
+from httpreport.columns import Impossible, types_of
 from httpreport.errors import ReportError
+from httpreport.json_report import document
 from httpreport.recording import Recording, load
+from httpreport.report import Report
 from httpreport.selection import Selection
 
 
@@ -132,7 +145,7 @@ def test_impossible_times_are_mended_and_counted() -> None:
 
     calls = recording.calls
     assert (calls["t2"] - calls["t0"]).tolist() == [250 * MS, 0, 0, 0, 250 * MS]
-    assert recording.impossible == 3
+    assert recording.impossible == Impossible(backwards=1, beyond=2)
     assert all((calls[a] <= calls[b]).all() for a, b in (("t0", "t1"), ("t1", "t2"), ("t2", "t3")))
 
 
@@ -160,7 +173,7 @@ def test_a_field_that_is_missing_or_too_wide_is_named() -> None:
         loaded(capture(completions=[bytes(48)], completion_layout=Layout(48, fields)))
 
 
-@pytest.mark.parametrize(("name", "kind"), [("comm", "u32"), ("request_head", "u8"), ("pid", "bytes4")])
+@pytest.mark.parametrize(("name", "kind"), [("comm", "u32"), ("process", "u8"), ("pid", "bytes4")])
 def test_a_number_is_no_text_and_a_text_no_number(name: str, kind: str) -> None:
     fields = [replace(field, type=kind) if field.name == name else field for field in CALL_LAYOUT.fields]
 
@@ -175,6 +188,66 @@ def test_a_field_that_is_coded_in_a_later_way_is_named() -> None:
 
     with pytest.raises(ReportError, match=r"'sent' is coded in a way.*later\\x0a.*newer httpreport"):
         types_of(Layout(CALL_LAYOUT.size, fields), RECORDED)
+
+
+def changed(name: str, **change: Any) -> Layout:
+    """The layout of calls with one field changed."""
+    fields = [replace(field, **change) if field.name == name else field for field in CALL_LAYOUT.fields]
+    return Layout(CALL_LAYOUT.size, fields)
+
+
+WITHOUT: dict[str, dict[str, Any]] = {
+    "cgroup": {"cgroup": None},
+    "role_source": {},
+    "receive_tid": {"receive_tid": 0},
+    "request_head": {"method": None},
+    "response_head": {"status": None},
+    "receive_stack": {"receive_trace": None},
+    "receive_stack_status": {"receive_trace": None},
+}
+"""The fields that no number depends on, and what is not known of a call without each of them."""
+
+
+@pytest.mark.parametrize("name", WITHOUT)
+def test_a_call_is_reported_without_a_field_that_no_number_depends_on(name: str) -> None:
+    row = Row(receive_tid=7, receive_stack=300, receive_stack_status=StackStatus.RECORDED)
+    records: list[Record] = [process(), stack(TEXT), stack(TEXT + 8, id=300)]
+    odd, packed = changed(name, type="f64"), changed(name, coding="zip\n")
+    known = json_calls(reported(capture([row], records)))[0]
+    assert {"cgroup", "method", "status", "receive_tid"} <= {field for field, value in known.items() if value}
+
+    for layout, why in ((odd, "is f64, which"), (packed, r"is coded in a way that .* know \(zip\\x0a\)")):
+        data = with_layout(capture([row], records), layout)
+        report = reported(data, milliseconds=None)
+
+        assert json_calls(report)[0] == {**known, **WITHOUT[name]}
+        ((cause, text),) = [(caution.cause, caution.text) for caution in report.cautions]
+        assert cause is Cause.FIELDS
+        assert re.fullmatch(f"the capture's field '{name}' {why}.*: it is not known of any call", text)
+        assert incomplete(report.recording)
+
+
+@pytest.mark.parametrize("name", [name for name in RECORDED.names or () if name not in WITHOUT])
+def test_no_call_is_reported_without_a_field_that_a_number_depends_on(name: str) -> None:
+    missing = Layout(CALL_LAYOUT.size, [field for field in CALL_LAYOUT.fields if field.name != name])
+
+    for layout in (missing, changed(name, type="f64"), changed(name, coding="zip")):
+        with pytest.raises(ReportError, match=f"field '{name}'.*: use a newer httpreport"):
+            types_of(layout, RECORDED)
+
+
+def json_calls(report: Report) -> list[dict[str, Any]]:
+    calls: list[dict[str, Any]] = json.loads("".join(document(report, "run.cap")))["calls"]
+    return calls
+
+
+def with_layout(data: bytes, layout: Layout) -> bytes:
+    """The capture with another layout of its calls in META, which the writer would not write."""
+    frames = FrameReader(io.BytesIO(data))
+    head, meta = msgpack.Unpacker(io.BytesIO(next(iter(frames))))
+    meta[13] = [layout.size, [[*astuple(field)] for field in layout.fields]]
+    content = msgpack.packb(head) + msgpack.packb(meta)
+    return data[:24] + zstandard.ZstdCompressor(write_checksum=True).compress(content) + data[frames.position :]
 
 
 def test_a_field_that_is_new_does_not_matter() -> None:

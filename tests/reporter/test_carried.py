@@ -25,7 +25,7 @@ def part(start: int, data: bytes, size: int = 10, problem: str = "", name: str =
 def joined(*given: Section) -> Whole:
     wholes: Wholes = {}
     for one in given:
-        add_part(wholes, one)
+        add_part(wholes, one, Whole)
     return wholes[".eh_frame"]
 
 
@@ -64,7 +64,7 @@ def test_a_whole_that_comes_again_is_taken_once() -> None:
 def test_no_parts_make_more_than_themselves_or_raise(given: list[Section]) -> None:
     wholes: Wholes = {}
     for one in given:
-        add_part(wholes, one)
+        add_part(wholes, one, Whole)
 
     to_elf(Module(1, b"/x", b"\1" * 20, 0, b"", machine=62), wholes)
     assert sum(len(whole.data) for whole in wholes.values()) <= sum(len(one.data) for one in given)
@@ -73,7 +73,7 @@ def test_no_parts_make_more_than_themselves_or_raise(given: list[Section]) -> No
 def test_the_texts_of_two_times_are_two_maps() -> None:
     texts: dict[int, Whole] = {}
     for taken, start, data in ((1, 0, b"ab"), (2, 0, b"AB"), (1, 2, b"cd"), (2, 3, b"!")):
-        add_text(texts, JitMap(7, 0, taken, start, data))
+        add_text(texts, JitMap(7, 0, taken, start, data), Whole)
 
     assert {taken: bytes(whole.data) for taken, whole in texts.items()} == {1: b"abcd", 2: b"AB"}
     assert (texts[1].missing, texts[2].missing) == ("", NOT_FOLLOWING)
@@ -82,7 +82,7 @@ def test_the_texts_of_two_times_are_two_maps() -> None:
 def test_what_the_recorder_copies_of_a_file_is_what_the_file_says() -> None:
     wholes: Wholes = {}
     for one in parts(1, PYTHON):
-        add_part(wholes, one)
+        add_part(wholes, one, Whole)
     of_file = read_elf(PYTHON.read_bytes())
 
     carried = to_elf(Module(1, os.fsencode(PYTHON), of_file.build_id, 0, b"", machine=62), wholes)
@@ -96,7 +96,7 @@ def test_what_the_recorder_copies_of_a_file_is_what_the_file_says() -> None:
 def test_a_file_that_could_not_be_read_to_its_end_is_what_was_read() -> None:
     wholes: Wholes = {}
     for one in [*parts(1, PYTHON), Section(1, "", 0, 0, 0, b"", "cannot be read: Input/output error")]:
-        add_part(wholes, one)
+        add_part(wholes, one, Whole)
 
     carried = to_elf(Module(1, b"/x", b"\1" * 20, 0, b"", machine=62), wholes)
 
@@ -108,6 +108,6 @@ def test_without_program_headers_there_is_no_module() -> None:
     wholes: Wholes = {}
     for one in parts(1, PYTHON):
         if one.name != PROGRAM_HEADERS:
-            add_part(wholes, one)
+            add_part(wholes, one, Whole)
 
     assert to_elf(Module(1, b"/x", b"\1" * 20, 0, b"", machine=62), wholes) is None

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
-from recordings import MS, STARTED_NS, TEXT, Row, capture, process, stack
+from recordings import CALL_LAYOUT, MS, STARTED_NS, TEXT, Row, capture, process, stack
 
-from httpcapture import PROGRAM_HEADERS, End, Lost, Module, Reader, Record, Section
+from httpcapture import PROGRAM_HEADERS, End, Layout, Lost, Module, Reader, Record, Section
 from httpreport import verify
 from httpreport.main import main
 
@@ -55,12 +55,15 @@ def records(data: bytes) -> list[Record]:
     [
         (capture(end=False), "END is missing: the file ends at byte"),
         (capture()[:-60], "END is missing"),
-        (capture(end=End(STARTED_NS, "signal", True, 9, 9, 0, {})), "END says that 9 calls were written, 1 are here"),
+        (
+            capture(end=End(STARTED_NS, "signal", True, 9, 9, 0, {})),
+            "of 9 calls written, 1 are here: the others are missing",
+        ),
         (capture([Row(duration_ns=-5 * MS)]), "calls that end before they begin: 1"),
-        (capture(records=[stack(TEXT), stack(TEXT)]), "stacks whose id came before: 1"),
+        (capture(records=[stack(TEXT), stack(TEXT + 1)]), "ids that two stacks have: 1 (damage)"),
         (
             capture(records=[Section(1, PROGRAM_HEADERS, 0, 9, 5, b"late")]),
-            "module 1, program headers: its parts do not follow each other",
+            "parts that do not follow each other: 1 (damage: module 1 program headers): some frames may have no name",
         ),
         (b"hello", "not a capture"),
     ],
@@ -99,6 +102,19 @@ def test_what_was_lost_is_no_fault_of_the_file(tmp_path: Path) -> None:
         "the recorder could not finish: no space left",
         "lost while recording: 1 stack_ring_full",
     )
+
+
+def test_calls_that_cannot_be_checked_are_no_damage(tmp_path: Path) -> None:
+    fields = [field for field in CALL_LAYOUT.fields if field.name not in {"outcome", "cgroup"}]
+    without_cgroup = [field for field in CALL_LAYOUT.fields if field.name != "cgroup"]
+
+    for lacking, note in (
+        (fields, "calls were not checked: the capture has no field 'outcome', and a report needs it: use a newer "),
+        (without_cgroup, "the capture has no field 'cgroup': it is not known of any call"),
+    ):
+        verdict = found(capture([Row(stack_status=1)], call_layout=Layout(CALL_LAYOUT.size, lacking)), tmp_path)
+        assert verdict.problems == ()
+        assert len(verdict.notes) == 1 and verdict.notes[0].startswith(note)
 
 
 def test_the_exit_status_is_1_where_one_of_several_is_not_whole(tmp_path: Path) -> None:

@@ -20,12 +20,13 @@ from httpcapture import End, Reader, Record, Writer
 from httpcapture.chunks import Kind
 from httpcapture.frames import FrameReader
 from httpreport import redact, stacks, symbolize
-from httpreport.cautions import incomplete
+from httpreport.cautions import Cause, incomplete
 from httpreport.errors import ReportError
 from httpreport.recording import RECORD_OVERHEAD, Recording, load
 from httpreport.redact import Redaction
 from httpreport.report import make_report
 from httpreport.selection import Selection
+from httpreport.trace import NoStack
 
 COPY = 60 << 10
 COPIES = 2000  # more than 100 MiB
@@ -115,20 +116,31 @@ def test_a_damaged_stack_loses_no_call_when_the_capture_is_redacted() -> None:
 
 
 @pytest.mark.parametrize("ids", [range(1, 11), [1] * 10])
-def test_more_stacks_than_can_be_read(ids: Sequence[int], monkeypatch: pytest.MonkeyPatch) -> None:
-    data = capture([Row(stack=1)], [stack(TEXT, id=id) for id in ids])
-    make_report(read(data, 0), Selection(0), no_binary)
+def test_of_more_stacks_than_can_be_read_the_first_are(ids: Sequence[int], monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = [Row(stack=ids[0]), Row(stack=ids[-1], sequence=1)]
+    data = capture(rows, [stack(TEXT, id=id) for id in ids])
+    assert reported(data, milliseconds=None).cautions == []
     monkeypatch.setattr(stacks, "MAX_STACKS", 9)
-    with pytest.raises(ReportError, match="the capture holds more than 9 stacks"):
-        make_report(read(data, 0), Selection(0), no_binary)
+
+    report = reported(data, milliseconds=None)
+
+    text = "stacks that cannot be read (only the first 9 are read: record in parts): some calls have no stack trace"
+    assert [(caution.cause, caution.text) for caution in report.cautions] == [(Cause.DAMAGE, text)]
+    missing = [report.trace(place).missing for place in range(2)]
+    assert missing == [None, NoStack.MISSING if ids[-1] == 10 else None]
 
 
-def test_more_frames_than_can_be_redacted(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_of_more_frames_than_can_be_redacted_the_first_are(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(redact.stacks, "MAX_HELD_BYTES", 10 * (4096 + RECORD_OVERHEAD))
-    for count, enough in ((10, True), (11, False)):
-        data = capture([Row(stack=1)], [stack(*range(512), id=id) for id in range(1, count + 1)])
-        with nullcontext() if enough else pytest.raises(ReportError, match="its stacks take more than 0 GiB"):
-            Redaction(read(data, 0), no_binary)
+    for count in (10, 11):
+        data = capture([Row(stack=1)], [stack(*range(1, 513), id=id) for id in range(1, count + 1)])
+        redaction = Redaction(read(data, 0), no_binary)
+
+        again = read(b"".join(redaction.pieces(Reader(io.BytesIO(data), "run.cap"))), 0)
+
+        assert [one.id for one in again.stacks] == [*range(1, 11)]
+        said = ["stacks left out for lack of memory: 1: their calls have none; record in parts"] * (count - 10)
+        assert [caution.text for caution in redaction.cautions()] == said
 
 
 def test_more_frames_than_can_be_named(monkeypatch: pytest.MonkeyPatch) -> None:

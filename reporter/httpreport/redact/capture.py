@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from typing import Any, Callable
 
 from httpcapture import (
+    BeyondLimitError,
     Calls,
     Completions,
     CorruptRecord,
@@ -24,6 +25,7 @@ from httpcapture import (
 )
 
 from ..binary import FindBinary
+from ..cautions import Cause, Caution, cut_off
 from ..errors import ReportError
 from ..recording import Recording
 from ..symbolize import Symbolizer
@@ -48,6 +50,8 @@ class Redaction:
         self._stacks = RedactedStacks(recording, Symbolizer(recording, find_binary))
         self._records = Records(recording, self._stacks)
         self._rows = Rows(recording.meta)
+        self._damage: str | None = None  # that only the second reading found
+        self._beyond = 0  # records that the format's limits left no room for
 
     def pieces(self, reader: Reader) -> Iterator[bytes]:
         """What to write. `reader` reads the same capture once more. Raises ReportError and CaptureError."""
@@ -56,15 +60,18 @@ class Redaction:
         written = _Written()
         writer = Writer(written, self._records.meta())
         for record in self._records:
-            _WRITE[type(record)](writer, record)
+            try:
+                _WRITE[type(record)](writer, record)
+            except BeyondLimitError:  # a mask may be longer than what it stands for
+                self._beyond += 1
             yield from written.taken()
         end = self._recording.end if self._recording.cut_off is None else None
         try:
             for again in reader.packed():
                 self._copy(writer, again)
                 yield from written.taken()
-        except CorruptRecord:
-            end = None  # the recording ends there too, or did not need the column that is damaged
+        except CorruptRecord as error:  # the recording ends there too, or did not need the column that is damaged
+            end, self._damage = None, str(error)
         if end is None:
             writer.flush()
         else:
@@ -78,6 +85,19 @@ class Redaction:
             writer.completions(self._rows.completions(record))
         elif isinstance(record, Lost):
             writer.lost(record)
+
+    def cautions(self) -> Iterator[Caution]:
+        """Say what is not in the redacted capture, beside what the recording lacks, once the pieces are written."""
+        if self._damage is not None and self._damage != self._recording.cut_off:
+            yield cut_off(self._damage)
+        if self._stacks.left_out:
+            text = (
+                f"stacks left out for lack of memory: {self._stacks.left_out:,}: their calls have none; record in parts"
+            )
+            yield Caution(Cause.LIMIT, text)
+        if self._beyond:
+            text = f"records left out, since a capture has no room for them: {self._beyond:,}: some frames have no name"
+            yield Caution(Cause.LIMIT, text)
 
     def lines(self) -> Iterator[str]:
         """What was done, once the pieces are written."""

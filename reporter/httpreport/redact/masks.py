@@ -23,7 +23,7 @@ PSEUDO_PATHS = (b"[vdso]", b"[vsyscall]")  # of mappings; what a report knows th
 # What a distribution's packages bring (Filesystem Hierarchy Standard 3.0); not /usr/local, /opt, /srv.
 _PUBLIC = re.compile(rb"(/usr)?/(bin|sbin|lib(32|64|x32|exec)?)(/(?!\.\.?(/|$))[\w.+-]+)*", re.ASCII)
 _PATH_IN_TEXT = re.compile(rb"(?<![\w.)\]>$-])/.*", re.ASCII | re.DOTALL)
-_PATH_IN_STRINGS = re.compile(rb"(?<![^\0:])/[^\0]*")
+_STRINGS_AT_ONCE = 1 << 20  # bytes that are looked at at a time: what is made of each takes some ten more
 
 # Of an address's two little-endian words; ::ffff:a.b.c.d has `a` as the fifth byte of the second.
 _MAPPED, _LOW_HALF, _HALF = np.uint64(0xFFFF0000), np.uint64(0xFFFFFFFF), np.uint64(32)
@@ -68,8 +68,20 @@ class Paths:
 
 
 def without_paths(strings: bytes) -> bytes:
-    """The strings of an ELF file, each ended by a NUL, with `x` for each byte of a path: all stay where they are."""
-    return _PATH_IN_STRINGS.sub(lambda path: b"x" * len(path[0]), strings)
+    """The strings of an ELF file, each ended by a NUL, with `x` for each byte of a path: all stay where they are. A
+    path begins with a `/` at the start of a string or behind a `:`."""
+    masked, before, inside = bytearray(strings), 0, False  # the byte before; whether it is one of a path
+    for first in range(0, len(masked), _STRINGS_AT_ONCE):
+        letters = np.frombuffer(masked, np.uint8)[first : first + _STRINGS_AT_ONCE]
+        places = np.arange(1, len(letters) + 1, dtype=np.int32)
+        previous = np.concatenate([np.array([before], np.uint8), letters[:-1]])
+        begins = (letters == ord("/")) & ((previous == 0) | (previous == ord(":")))
+        last_begin = np.maximum.accumulate(np.where(begins, places, 0 if inside else -1))
+        last_end = np.maximum.accumulate(np.where(letters == 0, places, -1))
+        in_path = last_begin > last_end
+        before, inside = int(letters[-1]), bool(in_path[-1])
+        letters[in_path] = ord("x")
+    return bytes(masked)
 
 
 class Numbers:

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from httpcapture import (
+    MAX_JIT_MAP,
     MAX_MAPS,
     MAX_PART,
     WHOLE_FILE,
@@ -97,10 +98,12 @@ class Records:
             if not module.build_id or written.get(module.build_id) is not wholes:
                 yield from (part for name, whole in wholes.items() for part in self._sections(module, name, whole))
                 written.setdefault(module.build_id, wholes)
+        for id in sorted(self._recording.ambiguous & self._stacks.modules):
+            yield from (Module(id, b"", b"", size, b"") for size in (0, 1))
 
     def _sections(self, module: Module, name: str, whole: Whole) -> Iterator[Section]:
         """Its parts. Of a whole file none, unless it is the kernel's."""
-        data = bytes(whole.data) if name != WHOLE_FILE or module.path == _VDSO else b""
+        data = whole.data if name != WHOLE_FILE or module.path == _VDSO else b""
         data = without_paths(data) if name in _STRINGS else data
         size, problem = whole.size or 0, self.paths.text(whole.problem)
         for start, part, why in _parts(data, problem):
@@ -139,13 +142,16 @@ class Records:
     def _jit_map(self, key: ProcessKey, taken_ns: int, text: Whole) -> Iterator[JitMap]:
         """Its parts."""
         start_ns = -(-key.start_ticks * _SECOND_NS // max(self._recording.meta.clock_ticks, 1))
-        functions, cut_off = jit_map.functions(bytes(text.data), bool(text.missing))
+        functions, cut_off = jit_map.functions(text.data, bool(text.missing))
         addresses = sorted(self._stacks.without_file.get(key, ()))
-        lines = [
-            b"%x %x %s\n" % (start, size, self.paths.within(name))
-            for start, size, name in functions
-            if bisect_left(addresses, start) < bisect_left(addresses, start + size)
-        ]
+        lines, size = list[bytes](), 0
+        for start, length, name in functions:
+            if bisect_left(addresses, start) < bisect_left(addresses, start + length):
+                lines.append(b"%x %x %s\n" % (start, length, self.paths.within(name)))
+                size += len(lines[-1])
+                if size > MAX_JIT_MAP:
+                    lines, cut_off = lines[:-1], True
+                    break
         self.functions += len(functions) - len(lines)
         problem = self.paths.text(text.problem) or ("its end is missing" if cut_off else "")
         for start, part, why in _parts(b"".join(lines), problem):

@@ -13,7 +13,6 @@ import numpy as np
 
 from httpcapture import UNWOUND_WHOLE, Stack
 
-from ..errors import ReportError
 from ..recording import MAX_HELD_BYTES, RECORD_OVERHEAD, ProcessKey, Recording
 from ..symbolize import Symbolizer
 from ..walks import Snapshot
@@ -35,16 +34,21 @@ class RedactedStacks:
         """Bytes of stacks and registers that are left out."""
         self.copies = 0
         """Stacks that had any."""
+        self.left_out = 0
+        """Stacks behind those that take MAX_HELD_BYTES."""
         self._masks: dict[int, int] = {}
         self._meta = recording.meta
         self._symbolizer = symbolizer
         self.redacted: list[Stack] = []  # held until the modules are written that they are in
         held = 0
         for stack in recording.stacks:
+            if held >= MAX_HELD_BYTES:
+                self.left_out += 1
+                continue
             self.redacted.append(self._redacted(stack))
             held += len(self.redacted[-1].frames) + RECORD_OVERHEAD
-            if held > MAX_HELD_BYTES:
-                raise ReportError(f"its stacks take more than {MAX_HELD_BYTES >> 30} GiB of memory: record in parts")
+        again = recording.stacks.ambiguous
+        self.redacted += [replace(stack, copied=stack.copied ^ 1) for stack in self.redacted if stack.id in again]
 
     @property
     def masked(self) -> int:
