@@ -298,6 +298,9 @@ def main() -> None:
     except RecorderError as error:
         _say(f"httprec: {error}")
         status = FAILED
+    except MemoryError:
+        _say("httprec: memory ran out; what is written can be read up to its last whole chunk")
+        status = FAILED
     except SystemExit as end:
         status = end.code if isinstance(end.code, int) else 0
     for stream in streams:

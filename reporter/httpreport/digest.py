@@ -21,7 +21,7 @@ from .call import Call, moment, since_1970_ns
 from .cautions import Cause, Caution, goes_on, incomplete
 from .clean import comm, host, printable
 from .debuginfod import Debuginfod
-from .errors import ReportError
+from .errors import OUT_OF_MEMORY, ReportError
 from .exports import table
 from .json_report import pieces
 from .progress import Bar
@@ -143,8 +143,18 @@ def digest(path: str, request: Request, files: CallByCall) -> Digest:
     cannot be written."""
     try:
         report = read_report(path, request)
+        _write(files, report, path)
+        return digest_of(report, path, slowest=request.slowest)
     except (ReportError, CaptureError) as error:
-        return Digest(unreadable=(Unreadable(printable(path), printable(str(error))),))
+        reason = str(error)
+    except MemoryError:
+        reason = f"{path}: {OUT_OF_MEMORY}"
+    for file in filter(None, (files.text, files.table, files.document)):
+        file.unlink(missing_ok=True)  # it is not whole
+    return Digest(unreadable=(Unreadable(printable(path), printable(reason)),))
+
+
+def _write(files: CallByCall, report: Report, path: str) -> None:
     if files.text is not None:
         _spool(files.text, report, _blocks(report, path, all_stacks=request.all_stacks))
     if files.table is not None:
@@ -153,7 +163,6 @@ def digest(path: str, request: Request, files: CallByCall) -> Digest:
         with Spool(files.document) as spool:
             for each in pieces(report, path):
                 spool.add(0, 0, each)
-    return digest_of(report, path, slowest=request.slowest)
 
 
 def read_report(path: str, request: Request, reader: Reader | None = None, bar: Bar | None = None) -> Report:

@@ -5,3 +5,8 @@ from __future__ import annotations
 
 class ReportError(Exception):
     """The report cannot be made. The message says what happened, to what, and what to do."""
+
+
+OUT_OF_MEMORY = (
+    "memory ran out: report fewer calls by a higher -t or a narrower -p, or fewer captures at a time by --jobs 1"
+)

@@ -17,6 +17,7 @@ from typing import Any
 import click
 
 from .clean import printable
+from .errors import OUT_OF_MEMORY, ReportError
 
 FAILED = 1
 READER_GONE = 141  # what a shell makes of SIGPIPE: 128 + 13
@@ -54,8 +55,8 @@ class _Raw(io.FileIO):
 
 
 class Program(click.Command):
-    """A command that ends with one line and status 1 where standard output or standard error takes nothing, and
-    silently where their reader has gone."""
+    """A command that ends with one line and status 1 where memory runs out or where standard output or standard error
+    takes nothing, and silently where their reader has gone."""
 
     def main(self, *args: Any, **kwargs: Any) -> Any:
         open_standard_streams()
@@ -70,6 +71,10 @@ class Program(click.Command):
                 raise SystemExit(READER_GONE) from None
             with suppress(StreamError):
                 say(error)
+            raise SystemExit(FAILED) from None
+        except MemoryError:
+            with suppress(StreamError):
+                say(ReportError(OUT_OF_MEMORY))
             raise SystemExit(FAILED) from None
 
 

@@ -1,0 +1,87 @@
+"""Where memory runs out, that is one line; and a capture that takes too much is named while others are reported."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+from recordings import Row, capture
+
+from httpcapture import Reader, Record
+from httpreport import digest
+from httpreport.exports.files import EXPORTS
+from httpreport.main import main
+
+ASKED = [
+    ["-o", "out"],
+    ["--json"],
+    ["--info"],
+    ["--verify"],
+    ["--redact", "red.cap"],
+    ["--baseline", "fine.cap"],
+    *([export.option, "x"] for export in EXPORTS),
+]
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Two captures, of which huge.cap takes more memory than there is."""
+    decode = Reader._decode
+
+    def read(reader: Reader, content: bytes) -> Iterator[Record]:
+        if "huge" in reader.name:
+            raise MemoryError
+        return decode(reader, content)  # type: ignore[return-value]
+
+    monkeypatch.setattr(Reader, "_decode", read)
+    monkeypatch.chdir(tmp_path)
+    for name in ("fine.cap", "huge.cap"):
+        (tmp_path / name).write_bytes(capture([Row()]))
+    return tmp_path
+
+
+def run(*arguments: str) -> Result:
+    return CliRunner().invoke(main, arguments)
+
+
+@pytest.mark.parametrize("asked", ASKED, ids=[arguments[0] for arguments in ASKED])
+def test_where_memory_runs_out_that_is_one_line(asked: list[str], folder: Path) -> None:
+    before = {path.name for path in folder.iterdir()}
+
+    result = run("huge.cap", *asked)
+
+    assert re.fullmatch(r"httpreport: [^\n]*memory ran out: report fewer calls [^\n]*\n", result.stderr)
+    assert result.exit_code == 1
+    assert {path.name for path in folder.rglob("*")} - before <= {"out"}, "no file is left"
+
+
+@pytest.mark.parametrize("asked", [["-o", "out", "--json"], ["--csv", "x", "--json"]])
+def test_a_capture_that_takes_too_much_is_named_and_the_others_are_reported(asked: list[str], folder: Path) -> None:
+    result = run("huge.cap", "fine.cap", *asked, "--jobs", "1")
+
+    assert re.search(r"left out: huge\.cap: memory ran out: ", result.stderr)
+    document = json.loads(result.stdout)
+    assert [one["file"] for one in document["unreadable"]] == ["huge.cap"]
+    assert [one["capture"]["file"] for one in document["reports"]] == ["fine.cap"]
+    assert result.exit_code == 0
+
+
+def test_what_was_written_of_it_until_then_is_not_reported(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of fine.cap memory runs out after the first of its calls was written."""
+
+    def first(report: object, path: str) -> Iterator[str]:
+        if "fine" in path:
+            yield "half of a document"
+            raise MemoryError
+        yield "{}"
+
+    monkeypatch.setattr(digest, "document", first)
+    (folder / "other.cap").write_bytes(capture([Row()]))
+
+    result = run("fine.cap", "other.cap", "--json", "--jobs", "1")
+
+    assert json.loads(result.stdout)["reports"] == [{}]
