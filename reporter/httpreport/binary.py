@@ -36,6 +36,12 @@ class Binary:
     unnamed: Unnamed = Unnamed.NO_SYMBOL  # why an address has no name that none of them covers
     lines: Lines | None = None
 
+    @property
+    def nbytes(self) -> int:
+        """Bytes that it takes in memory, about."""
+        sections = sum(len(section.data) for section in self.elf.sections.values())
+        return sections + sum(table.symbols.nbytes + len(table.strings) for table in self.symbols)
+
     def symbol(self, address: int) -> Symbol | None:
         """The symbol that covers an address."""
         return next(filter(None, (table.lookup(address) for table in self.symbols)), None)

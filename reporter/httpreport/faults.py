@@ -34,6 +34,7 @@ class Faults:
     modules: int = 0  # ids that two different modules have
     stacks: int = 0  # ids that two different stacks have
     gaps: Sequence[str] = ()  # sections and JIT maps whose parts do not follow each other
+    unnamed: Mapping[str, int] = field(default_factory=dict)  # RecordedStacks.left_out
     written: int | None = None  # calls that END counts, if it is there
     recorded: int = 0  # calls that are there
 
@@ -42,6 +43,9 @@ class Faults:
         for (kind, limit), count in self.left_out.items():
             what, consequence = _LEFT_OUT[kind]
             yield f"{what} beyond the limit of {limit}: {count:,}: they were not read, {consequence}"
+        for what, count in self.unnamed.items():
+            remedy = "keep fewer calls by a higher -t or a narrower -p"
+            yield f"{what} left out for lack of memory: {count:,}: {_LACKING}; {remedy}"
 
     def damage(self) -> Iterator[str]:
         """Say what contradicts itself, a line for each kind."""

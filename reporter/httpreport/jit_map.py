@@ -8,32 +8,43 @@ left out. Code is moved and made anew, so of two lines that cover an address the
 from __future__ import annotations
 
 import re
+from array import array
 from bisect import bisect_right
 from heapq import heappop, heappush
+from itertools import accumulate
 
 MAX_LINES = 1 << 20
+_TOP = (1 << 64) - 1
 
 _LINE = re.compile(rb"(?:0x)?([0-9a-fA-F]{1,16}) (?:0x)?([0-9a-fA-F]{1,16}) (.+)")
 
 
 class JitMap:
-    """The functions of one map, found by address. If its end is missing, so is the line that it was in."""
+    """The functions of one map, found by address. If its end is missing, so is the line that it was in.
+
+    A map may have a million functions, and a capture many maps: they are held in arrays.
+    """
 
     def __init__(self, text: bytes, is_cut_off: bool = False) -> None:
         found, self.is_cut_off = functions(text, is_cut_off)
-        self._functions = _disjoint(found)
-        self._starts = [start for start, _, _, _ in self._functions]
+        pieces = _disjoint([(start, min(start + size, _TOP)) for start, size, _ in found])
+        self._starts = array("Q", (start for start, _, _ in pieces))
+        self._ends = array("Q", (end for _, end, _ in pieces))
+        self._functions = array("I", (number for _, _, number in pieces))
+        self._begins = array("Q", (start for start, _, _ in found))
+        self._places = array("I", accumulate((len(name) for _, _, name in found), initial=0))  # in `_names`
+        self._names = b"".join(name for _, _, name in found)
 
     def find(self, address: int) -> tuple[bytes, int] | None:
         """The name of the function at `address`, and where in it that is."""
         index = bisect_right(self._starts, address) - 1
-        if index < 0 or address >= self._functions[index][1]:
+        if index < 0 or address >= self._ends[index]:
             return None
-        _, _, begin, name = self._functions[index]
-        return name, address - begin
+        number = self._functions[index]
+        return self._names[self._places[number] : self._places[number + 1]], address - self._begins[number]
 
     def __len__(self) -> int:
-        return len(self._functions)
+        return len(self._starts)
 
 
 def functions(text: bytes, is_cut_off: bool) -> tuple[list[tuple[int, int, bytes]], bool]:
@@ -45,18 +56,16 @@ def functions(text: bytes, is_cut_off: bool) -> tuple[list[tuple[int, int, bytes
     return found, is_cut_off or bool(rest)
 
 
-_Piece = tuple[int, int, int, bytes]  # start and end of what is still the function's, its begin, its name
+_Piece = tuple[int, int, int]  # start and end of what is still the function's, its number
 
 
-def _disjoint(functions: list[tuple[int, int, bytes]]) -> list[_Piece]:
-    """What the later functions leave of the earlier ones, by address.
+def _disjoint(functions: list[tuple[int, int]]) -> list[_Piece]:
+    """Return what the later functions, given by begin and end, leave of the earlier ones, by address.
 
     A sweep over all begins and ends; of the functions that are open the last in the file shows.
     """
-    edges = sorted(
-        {start for start, size, _ in functions if size} | {start + size for start, size, _ in functions if size}
-    )
-    opening = sorted((start, number) for number, (start, size, _) in enumerate(functions) if size)
+    edges = sorted({edge for function in functions for edge in function})
+    opening = sorted((start, number) for number, (start, end) in enumerate(functions) if start < end)
     open_: list[int] = []  # a heap of negated numbers
     pieces: list[_Piece] = []
     following = 0
@@ -64,16 +73,10 @@ def _disjoint(functions: list[tuple[int, int, bytes]]) -> list[_Piece]:
         while following < len(opening) and opening[following][0] <= low:
             heappush(open_, -opening[following][1])
             following += 1
-        while open_ and _end(functions[-open_[0]]) <= low:
+        while open_ and functions[-open_[0]][1] <= low:
             heappop(open_)
         if open_:
-            start, _, name = functions[-open_[0]]
-            if pieces and pieces[-1][1:3] == (low, start) and pieces[-1][3] is name:
-                pieces.append((pieces.pop()[0], high, start, name))
-            else:
-                pieces.append((low, high, start, name))
+            number = -open_[0]
+            goes_on = pieces and pieces[-1][1:] == (low, number)
+            pieces.append((pieces.pop()[0] if goes_on else low, high, number))
     return pieces
-
-
-def _end(function: tuple[int, int, bytes]) -> int:
-    return function[0] + function[1]

@@ -9,8 +9,8 @@ from __future__ import annotations
 import re
 from bisect import bisect_right
 from collections.abc import Iterator
-from dataclasses import dataclass
 from operator import attrgetter
+from typing import NamedTuple
 
 MAX_MAPPINGS = 1 << 18  # four times the kernel's default vm.max_map_count
 
@@ -20,8 +20,7 @@ _LINE = re.compile(
 _DELETED = b" (deleted)"
 
 
-@dataclass(frozen=True)
-class Mapping:
+class Mapping(NamedTuple):
     """One line: the addresses [start, end) show what `path` holds from `offset` on. Anonymous memory has no
     path."""
 

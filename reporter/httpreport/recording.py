@@ -143,6 +143,7 @@ class Recording:
             repeated=self._repeated,
             modules=len(self.ambiguous),
             stacks=len(self.stacks.ambiguous),
+            unnamed=self.stacks.left_out,
             gaps=self._gaps,
             written=self.end.recorded if self.end and self.cut_off is None else None,
             recorded=self.recorded,

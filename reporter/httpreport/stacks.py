@@ -5,6 +5,7 @@ They are unpacked one after the other when they are asked for, so of their copie
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Iterator
 from dataclasses import replace
 from typing import Callable
@@ -24,6 +25,8 @@ class RecordedStacks:
     def __init__(self) -> None:
         self.damage: str | None = None
         self.ambiguous = set[int]()
+        self.left_out: Counter[str] = Counter()
+        """What was left out when they were named, since it takes too much memory: how often, by what it is."""
         self.on_read: Callable[[int], None] = lambda size: None
         """Called with the bytes of each chunk that was unpacked."""
         self._chunks: list[Stacks] = []

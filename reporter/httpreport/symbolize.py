@@ -13,11 +13,11 @@ from httpcapture import Process, Stack
 
 from . import maps
 from .binary import Binary, FindBinary, Location
+from .budget import Budget
 from .carried import Whole, to_elf
 from .clean import printable
 from .demangle import demangle
 from .elf import Elf
-from .errors import ReportError
 from .jit_map import JitMap
 from .maps import Mapping
 from .recording import ProcessKey, Recording
@@ -25,10 +25,15 @@ from .trace import Frame, Incomplete, NoStack, StackTrace, Unnamed
 from .unwind import X86_64, CallFrameInfo, Found
 from .walks import Snapshot, Walk, walk
 
-MAX_FRAMES = 1 << 23  # of all stack traces of a recording: up to 4 GiB
+MAX_TRACES_BYTES = 1 << 30  # of all stack traces of a recording, as text
+FRAME_OVERHEAD = 128  # bytes that a frame of a stack trace takes beside its texts
+MAX_MAPPINGS = 1 << 21  # of all processes: some 0.4 GiB
+MAX_FUNCTIONS = 1 << 22  # of all JIT maps: some 0.2 GiB
+MAX_BINARIES_BYTES = 2 << 30  # of what unwinds and names
 MAX_SNAPSHOTS = 8  # maps of one process that are tried for a stack
 JIT = "[JIT]"  # the module of code that a perf-PID.map names
 GREENLET_START = "greenlet::UserGreenlet::g_initialstub(void*)"  # greenlet 2.0 and later
+_NOT_READ = JitMap(b"")  # in place of a JIT map that was left out
 _TWO_MODULES = -1  # in place of the id of a module
 _KERNEL_PROVIDED = (b"[vdso]", b"[vsyscall]")
 
@@ -41,16 +46,11 @@ class _Process:
     jit_texts: dict[int, Whole]
     snapshots: dict[int, Snapshot] = field(default_factory=dict)  # by place in `records`
     jit_maps: dict[int, JitMap] = field(default_factory=dict)  # by the time when they were taken
+    maps_left_out: bool = False
 
-    def jit_map(self, taken_ns: int) -> JitMap | None:
-        """The first one taken after that time, since code is only ever added; else the last."""
-        if not self.jit_texts:
-            return None
-        taken = min((ns for ns in self.jit_texts if ns >= taken_ns), default=max(self.jit_texts))
-        if taken not in self.jit_maps:
-            text = self.jit_texts[taken]
-            self.jit_maps[taken] = JitMap(text.data, is_cut_off=bool(text.missing))
-        return self.jit_maps[taken]
+    def taken_after(self, taken_ns: int) -> int:
+        """When the first JIT map after that time was taken, since code is only ever added; else the last."""
+        return min((ns for ns in self.jit_texts if ns >= taken_ns), default=max(self.jit_texts))
 
 
 class Symbolizer:
@@ -63,8 +63,12 @@ class Symbolizer:
         self._carried: dict[int, Elf | None] = {}
         self._call_frames: dict[int, tuple[Elf, CallFrameInfo] | None] = {}
         self._binaries: dict[int, Binary | Unnamed] = {}
+        left_out = recording.stacks.left_out
+        self._traces_budget = Budget(MAX_TRACES_BYTES, "stack traces", left_out)
+        self._mappings_budget = Budget(MAX_MAPPINGS, "process maps", left_out)
+        self._functions_budget = Budget(MAX_FUNCTIONS, "JIT maps", left_out)
+        self._binaries_budget = Budget(MAX_BINARIES_BYTES, "binaries", left_out)
         self._traces: dict[tuple[Snapshot | None, JitMap | None, Walk], StackTrace] = {}
-        self._held_frames = 0
         self._frames: dict[tuple[Snapshot, JitMap | None, int, int, Found | None], list[Frame]] = {}
 
     def stack_trace(self, stack: Stack) -> StackTrace:
@@ -72,16 +76,15 @@ class Symbolizer:
         walked, where = self.walk(stack)
         if not walked.addresses:
             return StackTrace((), NoStack.EMPTY)
-        jit_map = self._process(stack).jit_map(stack.taken_ns)
+        process = self._process(stack)
+        jit_map = self._jit_map(process, stack.taken_ns)
         key = where, jit_map, walked
         if key not in self._traces:
-            self._held_frames += len(walked.addresses)
-            if self._held_frames > MAX_FRAMES:
-                raise ReportError(
-                    f"the distinct stack traces have more than {MAX_FRAMES:,} frames: "
-                    "keep fewer calls by a higher -t or a narrower -p"
-                )
-            self._traces[key] = self._new_trace(walked, where, jit_map)
+            if self._traces_budget.is_spent():
+                return StackTrace((), NoStack.LEFT_OUT)
+            unmapped = Unnamed.LEFT_OUT if process.maps_left_out else Unnamed.NO_MAPS
+            trace = self._traces[key] = self._new_trace(walked, where, jit_map, unmapped)
+            self._traces_budget.spend(sum(frame.text_size + FRAME_OVERHEAD for frame in trace.frames))
         return self._traces[key]
 
     def walk(self, stack: Stack) -> tuple[Walk, Snapshot | None]:
@@ -102,9 +105,28 @@ class Symbolizer:
         nearest = sorted(with_maps, key=lambda place: abs(records[place].taken_ns - taken_ns))
         for place in nearest[:MAX_SNAPSHOTS]:
             if place not in process.snapshots:
+                process.maps_left_out = process.maps_left_out or self._mappings_budget.is_spent()
+                if process.maps_left_out:
+                    return  # others would be of another moment
                 parsed, modules = maps.parse(records[place].maps), _modules(records[place])
                 process.snapshots[place] = Snapshot(place + 1, parsed, modules, self._unwind_information)
+                self._mappings_budget.spend(len(parsed))
             yield process.snapshots[place]
+
+    def _jit_map(self, process: _Process, taken_ns: int) -> JitMap | None:
+        if not process.jit_texts:
+            return None
+        taken = process.taken_after(taken_ns)
+        if taken not in process.jit_maps:
+            process.jit_maps[taken] = self._new_jit_map(process.jit_texts[taken])
+        return process.jit_maps[taken]
+
+    def _new_jit_map(self, text: Whole) -> JitMap:
+        if self._functions_budget.is_spent():
+            return _NOT_READ
+        jit_map = JitMap(text.data, is_cut_off=bool(text.missing))
+        self._functions_budget.spend(len(jit_map))
+        return jit_map
 
     def _unwind_information(self, mapping: Mapping, module: int | None) -> tuple[int, CallFrameInfo] | None:
         """The load bias of a mapping and its module's unwind information."""
@@ -134,18 +156,26 @@ class Symbolizer:
 
     def _binary(self, module: int) -> Binary | Unnamed:
         if module not in self._binaries:
-            known = self.recording.modules.get(module)
-            missing = Unnamed.AMBIGUOUS if self._is_ambiguous(module) else Unnamed.NO_MODULE
-            self._binaries[module] = self._find_binary(known, self._carried_elf(module)) if known else missing
+            self._binaries[module] = self._find(module)
         return self._binaries[module]
 
-    def _is_ambiguous(self, module: int) -> bool:
-        return module == _TWO_MODULES or module in self.recording.ambiguous
+    def _find(self, module: int) -> Binary | Unnamed:
+        if module == _TWO_MODULES or module in self.recording.ambiguous:
+            return Unnamed.AMBIGUOUS
+        known = self.recording.modules.get(module)
+        if known is None:
+            return Unnamed.NO_MODULE
+        if self._binaries_budget.is_spent():
+            return Unnamed.LEFT_OUT
+        binary = self._find_binary(known, self._carried_elf(module))
+        self._binaries_budget.spend(0 if isinstance(binary, Unnamed) else binary.nbytes)
+        return binary
 
-    def _new_trace(self, walked: Walk, where: Snapshot | None, jit_map: JitMap | None) -> StackTrace:
+    def _new_trace(self, walked: Walk, where: Snapshot | None, jit_map: JitMap | None, unmapped: Unnamed) -> StackTrace:
+        """`unmapped`: why there are no maps, if there are none."""
         found = walked.found or (None,) * len(walked.addresses)
         if where is None:
-            frames = [Frame(address, unnamed=Unnamed.NO_MAPS) for address in walked.addresses]
+            frames = [Frame(address, unnamed=unmapped) for address in walked.addresses]
         else:
             each_frame = zip(walked.addresses, walked.inside, found)
             frames = [frame for each in each_frame for frame in self._frames_at(where, jit_map, *each)]
@@ -200,6 +230,8 @@ def _without_file(mapping: Mapping, jit_map: JitMap | None, address: int, inside
         return Frame(address, unnamed=Unnamed.KERNEL_PROVIDED)
     if jit_map is None:
         return Frame(address, unnamed=Unnamed.ANONYMOUS)
+    if jit_map is _NOT_READ:
+        return Frame(address, unnamed=Unnamed.LEFT_OUT)
     found = jit_map.find(inside)
     if found is None:
         return Frame(address, unnamed=Unnamed.JIT_MAP_CUT_OFF if jit_map.is_cut_off else Unnamed.NOT_IN_JIT_MAP)

@@ -23,6 +23,7 @@ class Unnamed(enum.Enum):
     NOT_IN_JIT_MAP = "code made at run time, not in its perf-PID.map"
     JIT_MAP_CUT_OFF = "code made at run time, not in what was recorded of its perf-PID.map"
     KERNEL_PROVIDED = "the kernel's own mapping"  # [vdso], [vsyscall]
+    LEFT_OUT = "left out, since what would name it takes too much memory"
     NO_MODULE = "its file was not recorded"
     AMBIGUOUS = "two files were recorded under its id"
     NO_IDENTITY = "its build ID was not recorded"
@@ -49,6 +50,7 @@ class NoStack(enum.Enum):
     LOST = "lost"
     MISSING = "missing in the capture"
     AMBIGUOUS = "two stacks were recorded under its id"
+    LEFT_OUT = "left out, since the stack traces take too much memory"
     EMPTY = "empty"
     UNKNOWN = "of a kind that this version does not know"
 
@@ -100,6 +102,11 @@ class Frame(NamedTuple):
     function_start: Optional[int] = None  # address in the module; known where it has no name but unwind information
     found: Optional[Found] = None  # how the unwinder found it; None in a stack trace by frame pointers only
     inlined: bool = False  # into the frame that follows: no activation of its own on the stack
+
+    @property
+    def text_size(self) -> int:
+        """Characters of its texts."""
+        return sum(len(text) for text in (self.module, self.name, self.file) if text is not None)
 
     @property
     def label(self) -> str:

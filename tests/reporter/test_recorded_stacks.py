@@ -6,7 +6,6 @@ import io
 import re
 import tracemalloc
 from collections.abc import Sequence
-from contextlib import nullcontext
 from dataclasses import replace
 
 import msgpack
@@ -19,9 +18,8 @@ from reports import folded_lines, no_binary, reported
 from httpcapture import End, Reader, Record, Writer
 from httpcapture.chunks import Kind
 from httpcapture.frames import FrameReader
-from httpreport import redact, stacks, symbolize
+from httpreport import redact, stacks
 from httpreport.cautions import Cause, incomplete
-from httpreport.errors import ReportError
 from httpreport.recording import RECORD_OVERHEAD, Recording, load
 from httpreport.redact import Redaction
 from httpreport.report import make_report
@@ -141,14 +139,3 @@ def test_of_more_frames_than_can_be_redacted_the_first_are(monkeypatch: pytest.M
         assert [one.id for one in again.stacks] == [*range(1, 11)]
         said = ["stacks left out for lack of memory: 1: their calls have none; record in parts"] * (count - 10)
         assert [caution.text for caution in redaction.cautions()] == said
-
-
-def test_more_frames_than_can_be_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Those of equal stack traces count once."""
-    monkeypatch.setattr(symbolize, "MAX_FRAMES", 100)
-    addresses = [range(10 * number, 10 * number + 10) for number in range(11)]
-    for chosen, enough in ((addresses[:10] * 2, True), (addresses, False)):
-        records = [stack(*some, id=id) for id, some in enumerate(chosen, 1)]
-        data = capture([Row(stack=one.id, sequence=one.id) for one in records], records)
-        with nullcontext() if enough else pytest.raises(ReportError, match="more than 100 frames"):
-            make_report(read(data, 0), Selection(0), no_binary)
