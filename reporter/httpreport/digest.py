@@ -143,7 +143,7 @@ def digest(path: str, request: Request, files: CallByCall) -> Digest:
     cannot be written."""
     try:
         report = read_report(path, request)
-        _write(files, report, path)
+        _write(files, report, path, all_stacks=request.all_stacks)
         return digest_of(report, path, slowest=request.slowest)
     except (ReportError, CaptureError) as error:
         reason = str(error)
@@ -154,9 +154,9 @@ def digest(path: str, request: Request, files: CallByCall) -> Digest:
     return Digest(unreadable=(Unreadable(printable(path), printable(reason)),))
 
 
-def _write(files: CallByCall, report: Report, path: str) -> None:
+def _write(files: CallByCall, report: Report, path: str, *, all_stacks: bool) -> None:
     if files.text is not None:
-        _spool(files.text, report, _blocks(report, path, all_stacks=request.all_stacks))
+        _spool(files.text, report, _blocks(report, path, all_stacks=all_stacks))
     if files.table is not None:
         _spool(files.table, report, table.rows(report, path))
     if files.document is not None:
