@@ -7,6 +7,7 @@ call goes to files of its own.
 
 from __future__ import annotations
 
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
@@ -30,15 +31,14 @@ from .report import Naming, Report, make_report, naming
 from .runs import Facts, Run, recording_of, runs_of
 from .samples import HostStack, Sample, places, samples
 from .selection import Filters, Selection
-from .slowest import Slowest, slowest_of
+from .slowest import Ranking, Slowest, slowest_of
 from .sources import cannot_read
 from .spool import Spool
-from .stack_ids import Longest, longest_by_key, numbered
+from .stack_ids import Longest, numbered
 from .sums import Latencies, PeerKey, Sums
 from .text import Block, blocks
 
 Key = TypeVar("Key")
-Value = TypeVar("Value", Sums, Latencies)
 
 
 @dataclass(frozen=True)
@@ -117,16 +117,8 @@ class Digest:
         return samples(self.stacks, with_host=len(self.hosts) > 1)
 
     def merge(self, other: Digest) -> Digest:
-        """Of the captures of both. In which order digests are merged does not matter."""
-        return Digest(
-            tuple(sorted((*self.captures, *other.captures), key=lambda facts: (facts.host, facts.started, facts.file))),
-            tuple(sorted((*self.unreadable, *other.unreadable), key=lambda one: one.file)),
-            _added(self.stacks, other.stacks),
-            _added(self.peers, other.peers),
-            self.naming + other.naming,
-            self.slowest.merge(other.slowest),
-            longest_by_key((*self.longest.items(), *other.longest.items())),
-        )
+        """Of the captures of both."""
+        return digest_of_all((self, other))
 
     def of_host(self, host: str) -> Digest:
         """What is of one host, but not the naming and the slowest calls, which are of all."""
@@ -136,6 +128,43 @@ class Digest:
             stacks={key: sums for key, sums in self.stacks.items() if key.host == host},
             peers={key: latencies for key, latencies in self.peers.items() if key.host == host},
         )
+
+
+def digest_of_all(digests: Iterable[Digest]) -> Digest:
+    """Return the digest of the captures of all. In which order, and in which groups, digests are merged makes no
+    difference to what is reported. Takes one after the other and keeps none."""
+    captures: list[Facts] = []
+    unreadable: list[Unreadable] = []
+    stacks: dict[HostStack, Sums] = {}
+    peers: dict[HostPeer, Sums] = {}
+    bins: defaultdict[HostPeer, Counter[int]] = defaultdict(Counter)
+    names, ranking = Naming(), Ranking()
+    longest: dict[bytes, Longest] = {}
+    for one in digests:
+        captures += one.captures
+        unreadable += one.unreadable
+        _add(stacks, one.stacks.items())
+        _add(peers, ((peer, latencies.sums) for peer, latencies in one.peers.items()))
+        for peer, latencies in one.peers.items():
+            bins[peer].update(latencies.bins)
+        names += one.naming
+        ranking.add(one.slowest)
+        for key, call in one.longest.items():
+            longest[key] = min(call, longest.get(key, call))
+    return Digest(
+        tuple(sorted(captures, key=lambda facts: (facts.host, facts.started, facts.file))),
+        tuple(sorted(unreadable, key=lambda one: one.file)),
+        stacks,
+        {peer: Latencies(sums, bins[peer]) for peer, sums in peers.items()},
+        names,
+        ranking.slowest(),
+        longest,
+    )
+
+
+def _add(sums: dict[Key, Sums], more: Iterable[tuple[Key, Sums]]) -> None:
+    for key, value in more:
+        sums[key] = sums[key] + value if key in sums else value
 
 
 def digest(path: str, request: Request, files: CallByCall) -> Digest:
@@ -251,10 +280,3 @@ def _spool(path: Path, report: Report, listed: Iterable[tuple[Call, Sequence[Any
     with Spool(path) as spool:
         for call, values in listed:
             spool.add(call.duration_ns, since_1970_ns(meta, call.t0), values)
-
-
-def _added(one: Mapping[Key, Value], other: Mapping[Key, Value]) -> dict[Key, Value]:
-    added = dict(one)
-    for key, value in other.items():
-        added[key] = added[key] + value if key in added else value
-    return added

@@ -21,7 +21,7 @@ from typing import Callable
 
 from httpcapture import CaptureError, Meta, open_capture
 
-from .digest import CallByCall, Digest, Request, digest
+from .digest import CallByCall, Digest, Request, digest, digest_of_all
 from .errors import ReportError
 from .exports import table
 from .runs import recording_of
@@ -75,16 +75,18 @@ class Spools:
 def digest_all(spools: Spools, request: Request, jobs: int, *, done: Callable[[str], None]) -> Digest:
     """The digest of all captures, `jobs` at a time (1: in this process); fills the spools. Calls `done` with each
     capture as it is finished. Raises ReportError."""
-    whole = Digest()
     try:
-        for path, one in _digests(spools, request, jobs):
-            whole = whole.merge(one)
-            done(path)
+        return digest_of_all(_told(_digests(spools, request, jobs), done))
     except BrokenProcessPool:
         raise ReportError("a process that read a capture was killed, maybe for lack of memory: try --jobs 1") from None
     except OSError as error:
         raise cannot_write(spools.folder, error) from None
-    return whole
+
+
+def _told(digests: Iterator[tuple[str, Digest]], done: Callable[[str], None]) -> Iterator[Digest]:
+    for path, one in digests:
+        yield one
+        done(path)
 
 
 def _digests(spools: Spools, request: Request, jobs: int) -> Iterator[tuple[str, Digest]]:

@@ -93,12 +93,12 @@ class Report:
         """The stack trace of one of the listed calls."""
         return self.traces[int(self.trace_of[place])]
 
-    def calls(self, most: int | None = None) -> Iterator[tuple[Call, int, int | None]]:
-        """Each call, or so many, the place of its stack trace and that of its receiving side, if there is one, in the
-        order of `longest_first`."""
-        order = self.longest_first[:most]
+    def calls(self, some: npt.NDArray[np.intp] | None = None) -> Iterator[tuple[Call, int, int | None]]:
+        """Each call, the place of its stack trace and that of its receiving side, if there is one, in the order of
+        `longest_first`; or the same of the listed calls at some places, in their order."""
+        order = self.longest_first if some is None else some
         places = np.sort(order)
-        calls = self.recording.calls if most is None else self.recording.some_calls(places)
+        calls = self.recording.calls if some is None else self.recording.some_calls(places)
         receiving = (None if place == NO_TRACE else place for place in self.receive_trace_of[order].tolist())
         return zip(each(calls, np.searchsorted(places, order)), self.trace_of[order].tolist(), receiving)
 

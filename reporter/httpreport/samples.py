@@ -5,7 +5,7 @@ from __future__ import annotations
 import enum
 from collections.abc import Mapping
 from functools import lru_cache
-from typing import NamedTuple, Optional
+from typing import Any, NamedTuple, Optional
 
 from .clean import printable
 from .sums import Sums
@@ -22,6 +22,10 @@ class Place(NamedTuple):
     line: Optional[int] = None
     file_offset: int = 0  # of the address, in the module's file
     inlined: bool = False
+
+    def __lt__(self, other: tuple[Any, ...]) -> bool:
+        """Some order, the same in every process: a field that is None has none by itself."""
+        return repr(self) < repr(other)
 
 
 class HostStack(NamedTuple):
@@ -61,12 +65,12 @@ class Sample(NamedTuple):
 
 
 def samples(stacks: Mapping[HostStack, Sums], *, with_host: bool = False) -> list[Sample]:
-    """The most time first."""
+    """Return them with the most time first. Their order does not depend on that of `stacks`."""
     made = [
         Sample((stack.host, stack.process) if with_host else (stack.process,), stack, sums)
         for stack, sums in stacks.items()
     ]
-    return sorted(made, key=lambda sample: (-sample.sums.time_ns, sample.above))
+    return sorted(made, key=lambda sample: (-sample.sums.time_ns, sample.above, sample.stack.places))
 
 
 def places(trace: StackTrace) -> tuple[Place, ...]:

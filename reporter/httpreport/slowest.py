@@ -1,4 +1,5 @@
-"""The slowest calls of any number of captures, as far as the page (page/) shows calls one by one: a value that merges.
+"""The slowest calls of any number of captures, as far as the page (page/) shows calls one by one: a value that merges
+(`Ranking`).
 
 Of each call it has three numbers: its duration, its start and its `Group`, what it has in common with others. Of the
 very slowest it also has a `Row`. Beyond MOST_CALLS the slowest are kept, of equally slow ones all or none: whoever
@@ -10,10 +11,10 @@ All text is printable (`clean.py`).
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import NamedTuple, Optional
+from typing import Any, NamedTuple, Optional
 
 import numpy as np
 import numpy.typing as npt
@@ -88,27 +89,92 @@ class Row(NamedTuple):
 
 @dataclass(frozen=True)
 class Slowest:
-    """Calls in `calls` (dtype CALL) are sorted, the longest first, of equally long ones the earliest; `rows` are the
-    first of them."""
+    """Calls in `calls` (dtype CALL) are sorted, the longest first, of equally long ones the earliest, of those by their
+    groups; `rows` are the first of them."""
 
     calls: Array = field(default_factory=lambda: np.empty(0, CALL))
     groups: Mapping[Group, int] = field(default_factory=dict)
     rows: tuple[Row, ...] = ()
     floor_ns: int = 0  # shorter calls were left out
 
-    def merge(self, other: Slowest) -> Slowest:
-        """Of the captures of both."""
-        groups = dict(self.groups)
-        numbers = np.array([groups.setdefault(group, len(groups)) for group in other.groups], np.uint32)
-        calls = np.concatenate([self.calls, other.calls])
-        calls["group"][len(self.calls) :] = numbers[other.calls["group"]]
-        rows = (*self.rows, *other.rows)
-        row_of = np.full(len(calls), len(rows))
-        row_of[: len(self.rows)] = np.arange(len(self.rows))
-        row_of[len(self.calls) :][: len(other.rows)] = np.arange(len(self.rows), len(rows))
-        order = longest_first(calls["duration"], calls["start"])
-        calls, floor_ns = _fitting(calls[order], max(self.floor_ns, other.floor_ns))
-        return Slowest(calls, groups, tuple(rows[row] for row in row_of[order[: min(MOST_ROWS, len(calls))]]), floor_ns)
+
+class Ranking:
+    """Merges the slowest calls of captures. In which order they are added makes no difference: of calls that have the
+    same duration, start and group, their captures and rows decide.
+
+    What is added waits until it is as much as may be kept. So memory is bounded, and no call is sorted again and again.
+    """
+
+    def __init__(self) -> None:
+        self._groups: dict[Group, int] = {}
+        self._calls, self._with_rows = [np.empty(0, CALL)], [np.empty(0, CALL)]
+        self._rows: list[Row] = []  # of the calls in _with_rows
+        self._floor_ns = 0
+
+    def add(self, one: Slowest) -> None:
+        numbers = np.array([self._groups.setdefault(group, len(self._groups)) for group in one.groups], np.uint32)
+        calls = one.calls.copy()
+        calls["group"] = numbers[calls["group"]]
+        self._calls.append(calls)
+        self._with_rows.append(calls[: len(one.rows)].copy())
+        self._rows += one.rows
+        self._floor_ns = max(self._floor_ns, one.floor_ns)
+        if sum(map(len, self._calls)) > 2 * MOST_CALLS:
+            self._rank_calls()
+        if len(self._rows) > 2 * MOST_ROWS:
+            self._rank_rows()
+
+    def slowest(self) -> Slowest:
+        """Return the slowest of all calls that were added."""
+        self._rank_calls()
+        self._rank_rows()
+        (calls,) = self._calls
+        return Slowest(calls, dict(self._groups), tuple(self._rows[: len(calls)]), self._floor_ns)
+
+    def _rank_calls(self) -> None:
+        calls = np.concatenate(self._calls)
+        calls, self._floor_ns = _fitting(calls[_order(calls, self._groups)], self._floor_ns)
+        self._calls = [calls]
+
+    def _rank_rows(self) -> None:
+        calls = np.concatenate(self._with_rows)
+        order = _order(calls, self._groups, self._rows)[:MOST_ROWS]
+        self._with_rows = [calls[order]]
+        self._rows = [self._rows[place] for place in order.tolist()]
+
+
+def _order(calls: Array, groups: Iterable[Group], rows: Sequence[Row] = ()) -> Places:
+    """Return the places of the calls in their order. `groups` are all, by number; `rows` are the calls', or none."""
+    order = longest_first(calls["duration"], calls["start"])
+    tied = _tied(calls[order])
+    if len(tied):
+        places, by_number = order[tied], list(groups)
+        numbers, of_call = np.unique(calls["group"][places], return_inverse=True)
+        by_group = _ranks(by_number[number] for number in numbers.tolist())[of_call]
+        by_row = _ranks(_comparable(rows[place]) for place in places.tolist()) if rows else by_group
+        keys = (by_row, by_group, calls["start"][places], ~calls["duration"][places])
+        order[tied] = places[np.lexsort(keys)]
+    return order
+
+
+def _tied(calls: Array) -> Places:
+    """Return the places of sorted calls that have duration and start of the one before or behind."""
+    before, behind = calls[:-1], calls[1:]
+    same = (before["duration"] == behind["duration"]) & (before["start"] == behind["start"])
+    first = np.flatnonzero(same)
+    return np.union1d(first, first + 1)
+
+
+def _ranks(values: Iterable[Any]) -> Places:
+    """Return for each value its place among the sorted ones."""
+    listed = list(values)
+    ranks = np.empty(len(listed), np.intp)
+    ranks[sorted(range(len(listed)), key=listed.__getitem__)] = np.arange(len(listed))
+    return ranks
+
+
+def _comparable(row: Row) -> tuple[Any, ...]:
+    return row.capture, *row[:-1], row.receive_trace or ()
 
 
 def slowest_of(report: Report, capture: str) -> Slowest:
@@ -119,8 +185,11 @@ def slowest_of(report: Report, capture: str) -> Slowest:
     calls["start"] = listed.began[order].astype(np.int64) + since_1970_ns(meta, 0)
     calls, floor_ns = _fitting(calls, 0)
     traces = list(map(_trace, report.traces))
-    groups, calls["group"] = _groups(report, order[: len(calls)], traces)
-    return Slowest(calls, groups, tuple(_rows(report, capture, traces, min(MOST_ROWS, len(calls)))), floor_ns)
+    order = order[: len(calls)]
+    groups, calls["group"] = _groups(report, order, traces)
+    by_group = _order(calls, groups)
+    rows = _rows(report, capture, traces, order[by_group[:MOST_ROWS]])
+    return Slowest(calls[by_group], groups, tuple(rows), floor_ns)
 
 
 def _fitting(calls: Array, floor_ns: int) -> tuple[Array, int]:
@@ -163,8 +232,8 @@ def _label(place: Place) -> Label:
     return Label(frame(place.label), os.path.basename(place.module or ""))
 
 
-def _rows(report: Report, capture: str, traces: Sequence[Trace], most: int) -> Iterator[Row]:
-    for call, _, receive_trace in report.calls(most):
+def _rows(report: Report, capture: str, traces: Sequence[Trace], order: Places) -> Iterator[Row]:
+    for call, _, receive_trace in report.calls(order):
         yield _row(report, call, printable(capture), None if receive_trace is None else traces[receive_trace])
 
 

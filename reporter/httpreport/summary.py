@@ -5,12 +5,13 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from .cautions import to_the_second
 from .digest import Digest
 from .report import Naming
 from .runs import Facts, Run
+from .trace import Incomplete, Unnamed
 from .unreached import unreached
 
 HOSTS_NAMED = 3
@@ -86,14 +87,20 @@ def stack_traces(counts: Naming) -> str:
         return "stack traces: none"
     whole = counts.traces - sum(counts.incomplete.values())
     share = f"stack traces: {whole:,} of {counts.traces:,} whole"
-    reasons = ", ".join(f"{count:,} {reason.value}" for reason, count in counts.incomplete.most_common())
+    reasons = _reasons(counts.incomplete)
     return f"{share}; others: {reasons}" if reasons else share
 
 
 def frames(counts: Naming) -> str:
     if not counts.frames:
         return "frames: none"
-    unnamed = ", ".join(f"{count:,} {reason.value}" for reason, count in counts.unnamed.most_common())
+    unnamed = _reasons(counts.unnamed)
     share = f"frames: {counts.named / counts.frames:.0%} of {counts.frames:,} named"
     guessed = f"; found without unwind information: {counts.guessed:,}" if counts.guessed else ""
     return (f"{share}; without a name: {unnamed}" if unnamed else share) + guessed
+
+
+def _reasons(counts: Mapping[Unnamed, int] | Mapping[Incomplete, int]) -> str:
+    """The most frequent first."""
+    ranked = sorted((-count, reason.value) for reason, count in counts.items())
+    return ", ".join(f"{-minus_count:,} {reason}" for minus_count, reason in ranked)

@@ -1,0 +1,220 @@
+"""What is reported of several captures does not depend on the order in which, and the groups in which, their digests
+are merged; and merging takes work in proportion to what is merged."""
+
+from __future__ import annotations
+
+import io
+import random
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from recordings import MS, TEXT, Row, capture, process, stack
+from reports import reported
+from rich.console import Console
+
+from httpcapture import StackStatus
+from httpreport import calls as calls_module
+from httpreport import many, slowest, summary, terminal
+from httpreport.digest import Digest, HostPeer, Request, digest_of, digest_of_all
+from httpreport.exports.files import EXPORTS, Drawn
+from httpreport.fold import folded
+from httpreport.report import Naming
+from httpreport.samples import HostStack, Place, Weight
+from httpreport.sums import Latencies, PeerKey, Sums
+from httpreport.trace import Incomplete, Unnamed
+
+CODE_ELSEWHERE = b"7e0000000000-7e0000001000 r-xp 00000000 fe:01 78 /srv/other/lib nova.so\n"
+ROWS = st.builds(
+    Row,
+    duration_ns=st.sampled_from([1 * MS, 2 * MS]),
+    start_ns=st.sampled_from([0, 5]),
+    pid=st.sampled_from([1, 2]),
+    process=st.sampled_from([b"a", b"b"]),
+    comm=st.sampled_from([b"a", b"b"]),
+    peer=st.sampled_from(["10.0.0.1", "10.0.0.2"]),
+    stack=st.integers(1, 4),
+    stack_status=st.sampled_from([StackStatus.RECORDED, StackStatus.RECORDED, StackStatus.LOST]),
+    receive_stack=st.integers(1, 4),
+    receive_stack_status=st.sampled_from([StackStatus.RECORDED, StackStatus.NOT_TAKEN]),
+)
+PROCESSES = [process(pid=12345), process(CODE_ELSEWHERE, pid=12346)]
+STACKS = [
+    stack(TEXT, id=1),
+    stack(TEXT + 0x10, 0x10, id=2),
+    stack(0x7E0000001000 - 0x1000 + (TEXT & 0xFFF), id=3, pid=12346),
+    stack(TEXT, TEXT + 0x11, id=4),
+]
+CAPTURES = st.lists(
+    st.tuples(
+        st.sampled_from(["web-1", "web-2"]),
+        st.integers(1, 3),  # under so many names
+        st.lists(ROWS, max_size=6),
+    ),
+    min_size=1,
+    max_size=4,
+)
+
+
+def digests_of(captures: list[tuple[str, int, list[Row]]]) -> list[Digest]:
+    digests = []
+    for number, (host, copies, rows) in enumerate(captures):
+        report = reported(capture(rows, [*PROCESSES, *STACKS], host=host))
+        digests += [digest_of(report, f"{number}.{copy}.cap", slowest=True) for copy in range(copies)]
+    return digests
+
+
+def outputs(whole: Digest) -> dict[str, Any]:
+    """Whatever is made of a digest alone."""
+    drawn = Drawn(whole, ["a line"], Weight.TIME)
+    made: dict[str, Any] = {export.name: b"".join(export.pieces(drawn)) for export in EXPORTS}
+    made["folded"] = list(folded(whole.samples))
+    console = Console(record=True, file=io.StringIO(), width=200)
+    terminal.print_summary(console, whole)
+    made["summary"], made["warnings"] = console.export_text(), list(summary.warnings(whole))
+    return made
+
+
+def in_some_tree(digests: list[Digest], chance: random.Random) -> Digest:
+    """Merge some of them at a time, in any order, some of which are merged already."""
+    while len(digests) != 1:
+        chance.shuffle(digests)
+        count = chance.randint(0, min(3, len(digests)))
+        digests = [digest_of_all(digests[:count]), *digests[count:]]
+    return digests[0].merge(Digest())
+
+
+@settings(max_examples=25, deadline=None)
+@given(CAPTURES, st.sampled_from([(2, 1), (6, 3), (100, 4), (100, 100)]), st.randoms(use_true_random=False))
+def test_every_output_is_the_same_in_whatever_order_captures_are_merged(
+    captures: list[tuple[str, int, list[Row]]], most: tuple[int, int], chance: random.Random
+) -> None:
+    """Nearly all calls have the duration and the start of others."""
+    with mock.patch.multiple(slowest, MOST_CALLS=most[0], MOST_ROWS=most[1]):
+        digests = digests_of(captures)
+
+        expected = outputs(digest_of_all(digests))
+
+        for _ in range(2):
+            made = outputs(in_some_tree([*digests], chance))
+            assert [name for name in expected if made[name] != expected[name]] == []
+
+
+def test_rows_of_equal_calls_are_in_the_order_of_host_capture_and_row() -> None:
+    rows = [Row(pid=pid, tid=pid) for pid in (9, 7)]
+    reports = {host: reported(capture(rows, host=host)) for host in ("web-2", "web-1")}
+    digests = [digest_of(reports[host], name, slowest=True) for name in ("b.cap", "a.cap") for host in reports]
+
+    found = digest_of_all(digests).slowest
+
+    hosts = [group.host for group in found.groups]
+    assert [hosts[number] for number in found.calls["group"].tolist()] == [*["web-1"] * 4, *["web-2"] * 4]
+    assert [(row.capture, row.pid) for row in found.rows] == [
+        ("a.cap", 7),
+        ("a.cap", 9),
+        ("b.cap", 7),
+        ("b.cap", 9),
+    ] * 2
+
+
+def test_the_rows_of_a_capture_are_those_of_its_first_calls() -> None:
+    """Of equal calls the first ones are not those that were recorded first."""
+    rows = [Row(peer=peer) for peer in ("10.0.0.2", "10.0.0.1")]
+    with mock.patch.multiple(slowest, MOST_ROWS=1):
+        digest = digest_of(reported(capture(rows)), "a.cap", slowest=True)
+
+    assert [row.destination for row in digest.slowest.rows] == ["10.0.0.1:80"]
+    groups = list(digest.slowest.groups)
+    assert [groups[number].peer for number in digest.slowest.calls["group"].tolist()] == ["10.0.0.1:80", "10.0.0.2:80"]
+
+
+def test_reasons_that_are_as_frequent_have_one_order() -> None:
+    first = Naming(1, 0, Counter([Unnamed.NOT_FOUND]), 0, 1, Counter([Incomplete.NO_COPY]))
+    second = Naming(1, 0, Counter([Unnamed.ANONYMOUS]), 0, 1, Counter([Incomplete.BAD_CFI]))
+
+    one, other = (Digest(naming=naming) for naming in (first, second))
+
+    assert summary.summary(one.merge(other)) == summary.summary(other.merge(one))
+
+
+def test_stacks_that_took_the_same_time_have_one_order() -> None:
+    """Also where they differ only in a field that one of them lacks."""
+    places = [Place("f"), Place("f", "/lib/a"), Place("f", "/lib/a", "a.c", 7), Place("g"), Place("f", inlined=True)]
+    stacks = [HostStack("web-1", "nova", (place,)) for place in places]
+
+    orders = set()
+    for seed in range(20):
+        random.Random(seed).shuffle(stacks)
+        orders.add(tuple(Digest(stacks=dict.fromkeys(stacks, Sums(1, 5, 5, 5))).samples))
+
+    assert len(orders) == 1
+
+
+def many_digests(count: int) -> list[Digest]:
+    """Each with stacks, peers and calls of its own, and some that all have."""
+    chance, made = random.Random(1), []
+    for number in range(count):
+        report = reported(capture([Row(duration_ns=chance.randrange(1 << 40)) for _ in range(20)]), milliseconds=0)
+        names = [*range(5), *range(5 + number * 20, 25 + number * 20)]
+        stacks = {HostStack("web-1", "nova", (Place(f"f{name}"),)): Sums(1, 1, 1, 1) for name in names}
+        peers = {
+            HostPeer("web-1", PeerKey(b"nova", 1, b"%d" % name, 80)): Latencies(Sums(1, 1, 1, 1), {name: 1})
+            for name in names
+        }
+        made.append(Digest(stacks=stacks, peers=peers, slowest=digest_of(report, "a.cap", slowest=True).slowest))
+    return made
+
+
+class Counted(Mapping[Any, Any]):
+    """Counts what is read of a mapping."""
+
+    def __init__(self, mapping: Mapping[Any, Any], reads: list[int]) -> None:
+        self._mapping, self._reads = mapping, reads
+
+    def __getitem__(self, key: Any) -> Any:
+        self._reads[0] += 1
+        return self._mapping[key]
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter(self._mapping)
+
+    def __len__(self) -> int:
+        return len(self._mapping)
+
+
+@pytest.mark.parametrize("count", [10, 80])
+def test_merging_takes_work_in_proportion_to_what_is_merged(count: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not to what was merged before: each entry is read once or twice, and no digest is made on the way."""
+    digests, reads, made = many_digests(count), [0], [0]
+    entries = sum(len(one.stacks) + len(one.peers) for one in digests)
+    calls = sum(len(one.slowest.calls) for one in digests)
+    counted = [
+        Digest(stacks=Counted(one.stacks, reads), peers=Counted(one.peers, reads), slowest=one.slowest)
+        for one in digests
+    ]
+    sort, sorted_calls, make = calls_module.longest_first, [0], Digest.__init__
+
+    def counted_sort(durations: Any, began: Any) -> Any:
+        sorted_calls[0] += len(durations)
+        return sort(durations, began)
+
+    def counted_digest(one: Digest, *arguments: Any, **fields: Any) -> None:
+        made[0] += 1
+        make(one, *arguments, **fields)
+
+    monkeypatch.setattr(slowest, "longest_first", counted_sort)
+    monkeypatch.setattr(slowest, "MOST_CALLS", 400)
+    monkeypatch.setattr(slowest, "MOST_ROWS", 100)
+    monkeypatch.setattr(Digest, "__init__", counted_digest)
+    monkeypatch.setattr(many, "_digests", lambda *_: (("run.cap", one) for one in counted))
+
+    whole = many.digest_all(many.Spools(Path(), [], frozenset()), Request(), 1, done=lambda _: None)
+
+    assert (len(whole.stacks), made[0]) == (5 + count * 20, 1)
+    assert entries <= reads[0] <= 2 * entries
+    assert sorted_calls[0] <= 6 * calls
