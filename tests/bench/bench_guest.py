@@ -31,7 +31,7 @@ from httpcapture.frames import FrameReader
 from vm import recorded
 
 HERE = Path(__file__).resolve().parent
-GUEST_S = 900
+GUEST_S = 3600
 SECONDS_HERE = 5
 PLAIN, TCPTOP = "kprobes and kretprobes, an event each", "as BCC's tcptop"
 SENT_ALONG = ("guest_driver.py", "other_tools.c", "nginx.conf")

@@ -40,7 +40,7 @@ def _parser() -> argparse.ArgumentParser:
         command.add_argument("--kernel", metavar="SUITE", help="where its kernel is from (default: SUITE)")
     run.add_argument("--memory", type=int, default=1536, metavar="MIB")
     run.add_argument("--cpus", type=int, default=2)
-    run.add_argument("--timeout", type=float, default=300, metavar="SECONDS")
+    run.add_argument("--timeout", type=float, default=guest.MOST_S, metavar="SECONDS")
     run.add_argument("job", type=Path, metavar="JOBDIR", help="a folder; its run.sh is run as root")
     run.add_argument("out", type=Path, metavar="OUTDIR", help="where the guest's /tmp/out is put")
     long_load = commands.add_parser("soak", help="record as many calls as the guest bears")

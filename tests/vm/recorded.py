@@ -28,7 +28,7 @@ def run(
     sources: Iterable[Path],
     out: Path,
     *,
-    timeout_s: float,
+    timeout_s: float = guest.MOST_S,
     suite: str = "bookworm",
     kernel: str | None = None,
     counting: bool = False,

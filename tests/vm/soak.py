@@ -8,7 +8,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from vm import recorded
+from vm import guest, recorded
 
 MIB = 1 << 20
 GROWTH = 1.05  # of the peak in the second half over that at the end of the first
@@ -20,7 +20,7 @@ def soak(seconds: float) -> int:
         out = Path(folder)
         command = ["python3", "-m", "vm.soak_driver", str(seconds)]
         sources = [Path(__file__).parent, recorded.TESTS / "workload"]
-        recorded.run(command, sources, out, timeout_s=seconds + 180, verbose=True)
+        recorded.run(command, sources, out, timeout_s=seconds + guest.MOST_S, verbose=True)
         seen = json.loads((out / "soak.json").read_text())
     for sample in seen["samples"]:
         sizes = ", ".join(f"{name} {sample[name] / MIB:.1f} MiB" for name in ("resident", "peak", "kernel"))

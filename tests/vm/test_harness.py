@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import multiprocessing
 import os
 import re
@@ -14,6 +15,7 @@ import pytest
 from vm import cache, guest, sources
 from vm.apt import Package
 from vm.image import image_key
+from workload.waiting import wait_until
 
 JOB = """\
 set -e
@@ -62,17 +64,80 @@ def test_a_job_runs_as_root_in_a_copy_of_its_folder(job: Job) -> None:
     assert (folder, given) == ("/tmp/job", "given to the job")
 
 
-def test_a_job_that_hangs_is_killed_and_its_last_words_told(job: Job, tmp_path: Path) -> None:
-    job_dir = make_job(tmp_path / "job", "ls /usr/left-behind; echo about to hang; sleep 10000")
+def test_a_guest_that_falls_silent_is_killed_and_its_last_words_told(job: Job, tmp_path: Path) -> None:
+    """It is suspended, and nothing will ever wake it."""
+    hang = "ls /usr/left-behind; echo about to hang; echo mem >/sys/power/state"
     booted = re.search(r"runs the job, ([\d.]+) s after", job.result.console)
     assert booted
-    limit_s = 3 * float(booted[1])
+    silence_s = max(20.0, 5 * float(booted[1]))
     with pytest.raises(guest.GuestError) as caught:
-        guest.run(job_dir, tmp_path / "out", timeout_s=limit_s)
+        guest.run(make_job(tmp_path / "job", hang), tmp_path / "out", silence_s=silence_s)
     message = str(caught.value)
-    assert f"limit: {limit_s:g} s" in message
-    assert message.splitlines()[-1] == "about to hang"
+    assert message.startswith(f"the guest was killed: it had been silent for {silence_s:g} s; its console ended with")
+    assert "\nabout to hang\n" in message
     assert "/usr/left-behind: No such file" in message
+
+
+def test_a_guest_whose_job_says_nothing_is_heard_all_the_same(tmp_path: Path) -> None:
+    job_dir = make_job(tmp_path / "job", "printf 'no new '; sleep 21; echo line")
+    result = guest.run(job_dir, tmp_path / "out")
+    assert "\nno new line\n" in result.console
+    assert result.heartbeats >= 4
+
+
+def shell(script: str) -> list[str]:
+    """A guest's stand-in."""
+    return ["sh", "-c", script]
+
+
+def test_what_is_never_silent_for_long_may_take_any_time() -> None:
+    """Twice what one silence may last."""
+    speaks = "for i in $(seq 12); do printf '\\0'; sleep 0.5; done; echo done"
+    assert guest.listen(shell(speaks), silence_s=3, timeout_s=600) == "\0" * 12 + "done\n"
+
+
+def test_what_goes_on_for_ever_is_killed_in_the_end() -> None:
+    speaks_for_ever = "echo about to go on; while :; do printf '\\0'; sleep 0.1; done"
+    with pytest.raises(guest.GuestError) as caught:
+        guest.listen(shell(speaks_for_ever), silence_s=600, timeout_s=5)
+    message = str(caught.value)
+    assert "limit: 5 s" in message
+    assert message.splitlines()[-1] == "about to go on"
+
+
+def is_open(fifo: Path) -> bool:
+    """Whether a process reads from it."""
+    try:
+        os.close(os.open(fifo, os.O_WRONLY | os.O_NONBLOCK))
+    except OSError as error:
+        assert error.errno == errno.ENXIO
+        return False
+    return True
+
+
+def test_nothing_of_what_was_killed_runs_on(tmp_path: Path) -> None:
+    fifo = tmp_path / "open"
+    os.mkfifo(fifo)
+    with pytest.raises(guest.GuestError, match="silent for 2 s"):
+        guest.listen(shell(f"exec sleep 1000 3<>'{fifo}'"), silence_s=2, timeout_s=600)
+
+    wait_until("the killed process to be gone", lambda: not is_open(fifo))
+
+
+def test_a_guest_does_not_outlive_its_harness(tmp_path: Path) -> None:
+    fifo = tmp_path / "open"
+    os.mkfifo(fifo)
+    command = ["sh", "-c", f"exec sleep 1000 3<>'{fifo}'"]
+    harness = multiprocessing.Process(target=guest.listen, args=[command], kwargs={"silence_s": 600, "timeout_s": 600})
+    harness.start()
+    wait_until("the guest to begin", lambda: is_open(fifo))
+    harness.kill()
+    wait_until("the guest to be gone", lambda: not is_open(fifo))
+
+
+def test_a_guest_that_breaks_down_is_told_with_its_last_words() -> None:
+    with pytest.raises(guest.GuestError, match=r"exit status 3; its console ended with\nbroken$"):
+        guest.listen(shell("echo broken; exit 3"), silence_s=600, timeout_s=600)
 
 
 def test_a_kernel_panic_is_told_with_the_console(tmp_path: Path) -> None:

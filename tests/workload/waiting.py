@@ -1,0 +1,18 @@
+"""Waits for what must come. On a busy machine it may take its time, so the limit is for hangs only."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+HANG_S = 600
+PAUSE_S = 0.02
+
+
+def wait_until(what: str, holds: Callable[[], bool]) -> None:
+    """Return when `holds` does. Raises TimeoutError, which says `what` was waited for, after HANG_S."""
+    deadline = time.monotonic() + HANG_S
+    while not holds():
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"waited {HANG_S} s for {what}")
+        time.sleep(PAUSE_S)
