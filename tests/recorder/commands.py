@@ -16,6 +16,7 @@ import zstandard
 import httpbpf
 import httpcapture
 import httprec
+from workload.waiting import HANG_S
 
 HTTPREC = [sys.executable, "-m", "httprec"]
 # Another user than root, who may still read the tests' own folders.
@@ -51,7 +52,7 @@ def run(
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=HANG_S,
         check=False,
     )
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import subprocess
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+from workload.waiting import wait_until
 
 
 @contextmanager
@@ -21,8 +22,5 @@ def running(*command: str | Path) -> Iterator[subprocess.Popen[str]]:
 
 def until(name: str, pid: int, state: str = "S") -> None:
     """Waits for the process to be the program that it is about to become, and to sleep: then all of it is mapped."""
-    for _ in range(500):
-        if f" ({name}) {state} " in Path(f"/proc/{pid}/stat").read_text():
-            return
-        time.sleep(0.01)
-    raise AssertionError(f"{pid} has not become {name} in state {state}")
+    stat = Path(f"/proc/{pid}/stat")
+    wait_until(f"{pid} to be {name} in state {state}", lambda: f" ({name}) {state} " in stat.read_text())

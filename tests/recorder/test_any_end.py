@@ -17,6 +17,7 @@ import pytest
 from commands import environment
 
 from httpcapture import Calls, End, Stack, open_capture
+from workload.waiting import HANG_S
 
 HERE = Path(__file__).parent
 MIB = 1 << 20
@@ -59,7 +60,7 @@ def httprec(
 
 def failed(process: subprocess.Popen[bytes]) -> str:
     """The last line of a recorder that fails, the only one that says so."""
-    said = process.communicate(timeout=60)[1].decode()
+    said = process.communicate(timeout=HANG_S)[1].decode()
     assert process.returncode == 1, said
     assert said.count("httprec: ") == 1, said
     return said.splitlines()[-1]
@@ -77,7 +78,7 @@ def test_a_signal_ends_it_cleanly(tmp_path: Path, number: signal.Signals) -> Non
     with httprec("-o", str(path)) as process:
         wait_for_calls(path, process)
         process.send_signal(number)
-        said = process.communicate(timeout=60)[1].decode()
+        said = process.communicate(timeout=HANG_S)[1].decode()
     found = read(path)
     assert process.returncode == 0 and found.end is not None and found.cut_off is None
     assert (found.end.reason, found.end.recorded) == (number.name, found.calls)
@@ -87,7 +88,7 @@ def test_a_signal_ends_it_cleanly(tmp_path: Path, number: signal.Signals) -> Non
 def test_it_ends_at_its_size(tmp_path: Path) -> None:
     path = tmp_path / "run.cap"
     with httprec("-o", str(path), "--max-size", "1") as process:
-        process.communicate(timeout=60)
+        process.communicate(timeout=HANG_S)
     found = read(path)
     assert process.returncode == 0 and found.end is not None and found.end.reason == "size"
     assert MIB <= path.stat().st_size < 5 * MIB  # what waited in the rings and chunks is written too
@@ -95,7 +96,7 @@ def test_it_ends_at_its_size(tmp_path: Path) -> None:
 
 def test_parts_end_at_their_size(tmp_path: Path) -> None:
     with httprec("-o", str(tmp_path / "run.cap"), "--rotate-size", "1", "--max-size", "5") as process:
-        said = process.communicate(timeout=60)[1].decode()
+        said = process.communicate(timeout=HANG_S)[1].decode()
     paths = sorted(tmp_path.iterdir())
     assert [path.name for path in paths[:2]] == ["run.00001.cap", "run.00002.cap"]
     assert process.returncode == 0 and said.splitlines()[1] == f"Next: httpreport {tmp_path}/run.*.cap"

@@ -14,6 +14,7 @@ import pytest
 from commands import HTTPREC, NO_BPF, NOBODY, dependencies, environment, run, with_namespace
 
 from httprec import __version__
+from workload.waiting import HANG_S
 
 KPROBES = any(os.path.exists(f"/sys/kernel/{folder}/kprobe_events") for folder in ("tracing", "debug/tracing"))
 SHORT = ("-d", "0")
@@ -144,7 +145,7 @@ def test_a_terminal_gets_no_capture(folder: Path) -> None:
         stdout=theirs,
         stderr=subprocess.PIPE,
         text=True,
-        timeout=60,
+        timeout=HANG_S,
         check=False,
     )
     os.close(theirs)

@@ -14,8 +14,9 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.remote.webelement import WebElement
 from selenium.webdriver.support.ui import WebDriverWait
 
+from workload.waiting import HANG_S
+
 CHROMIUM, DRIVER = "/usr/bin/chromium", "/usr/bin/chromedriver"
-PATIENCE_S = 60
 # What shows a filter runs in an animation frame; it was asked for before this one.
 NEXT_FRAME = "const done = arguments[arguments.length - 1]; requestAnimationFrame(() => setTimeout(done));"
 
@@ -32,7 +33,7 @@ class Browser:
             options.add_argument("--no-sandbox")  # Chromium refuses root otherwise
         options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
         self.driver = Chrome(options=options, service=ChromeService(DRIVER))
-        self.driver.set_script_timeout(PATIENCE_S)
+        self.driver.set_script_timeout(HANG_S)
 
     def open(self, page: Path, *, width: int = 1280, height: int = 900, scheme: str = "light") -> None:
         self.command("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": scheme}])
@@ -56,7 +57,7 @@ class Browser:
 
     def wait(self, script: str) -> None:
         """Until the script returns what is true."""
-        WebDriverWait(self.driver, PATIENCE_S, 0.02).until(lambda _: self.run(script))
+        WebDriverWait(self.driver, HANG_S, 0.02).until(lambda _: self.run(script))
 
     def settle(self) -> None:
         """Until what was entered is shown."""

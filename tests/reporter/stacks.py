@@ -17,6 +17,7 @@ from typing import Any
 from httpreport.elf import BadElf, Elf, read_elf
 from httpreport.symbols import SymbolTable, read_symbols
 from httpreport.unwind import AddressSpace, CallFrameInfo, CodeRange, Registers, registers
+from workload.waiting import HANG_S, wait_until
 
 DATA = Path(__file__).parent / "data"
 CALLEE_SAVED = ("rip", "rsp", "rbp", "rbx", "r12", "r13", "r14", "r15")
@@ -146,17 +147,22 @@ def blocked(command: Sequence[str | Path], system_calls: Sequence[str] = ("0",))
     """The pid of a process that runs `command` and rests in one of the system calls, its standard input open."""
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL) as process:
         try:
-            until, before = time.monotonic() + 60, ""
-            while True:
-                now = Path(f"/proc/{process.pid}/syscall").read_text()
-                if now == before and now.split()[0] in system_calls:
-                    break
-                assert process.poll() is None and time.monotonic() < until, "the process does not block"
-                before = now
-                time.sleep(0.1)
+            wait_until_blocked(process.pid, system_calls)
             yield process.pid
         finally:
             process.kill()
+
+
+def wait_until_blocked(thread: int, system_calls: Sequence[str] = ("0",)) -> None:
+    """Until a thread rests in one of the system calls: it is in the same one at two looks."""
+    system_call = Path(f"/proc/{thread}/syscall")
+
+    def rests() -> bool:
+        before = system_call.read_text()
+        time.sleep(0.1)
+        return before == system_call.read_text() and before.split()[0] in system_calls
+
+    wait_until(f"thread {thread} to block", rests)
 
 
 def taken_from(pid: int, root: Path = Path("/")) -> RecordedStack:
@@ -181,7 +187,7 @@ def _taken(steps: int, *how: str, interrupted: bool = False) -> list[RecordedSta
     script = script.replace("INTERRUPTED", str(interrupted))
     whole = ["-ex", "set backtrace past-main on", "-ex", "set backtrace past-entry on"]
     command = ["gdb", "-nx", "-q", "-batch", *whole, *how, "-ex", f"python exec({script!r})"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=HANG_S)
     lines = [line[len("TAKEN") :] for line in done.stdout.splitlines() if line.startswith("TAKEN")]
     assert len(lines) == steps, f"gdb took {len(lines)} stacks:\n{done.stdout[-2000:]}\n{done.stderr[-2000:]}"
     vdso: dict[str, Elf] = {}

@@ -7,7 +7,6 @@ import random
 import shutil
 import struct
 import subprocess
-import time
 from collections.abc import Sequence
 from functools import cache
 from itertools import takewhile
@@ -18,11 +17,12 @@ from compiled import JIT, compiled, run
 from debian import unpack_packages
 from hypothesis import given
 from hypothesis import strategies as st
-from stacks import RecordedStack, blocked, sample, stepped, taken_from
+from stacks import RecordedStack, blocked, sample, stepped, taken_from, wait_until_blocked
 
 from httpreport.unwind import X86_64, AddressSpace, CodeRange, End, Found, Unwinder, registers
 from httpreport.unwind.fast import FastWalker
 from httpreport.unwind.walk import MAX_FRAMES, full_walk
+from workload.waiting import wait_until
 
 WITHOUT_FRAME_POINTERS = ["-fomit-frame-pointer", "-fno-optimize-sibling-calls"]
 
@@ -188,9 +188,10 @@ def test_a_thread_ends_in_clone(tmp_path: Path) -> None:
     program = compiled(tmp_path, "thread.c", THREAD, [*WITHOUT_FRAME_POINTERS, "-pthread"])
     with subprocess.Popen([program], stdin=subprocess.PIPE) as process:
         try:
-            time.sleep(0.3)
-            thread = max(map(int, os.listdir(f"/proc/{process.pid}/task")))
-            assert thread != process.pid
+            threads = Path(f"/proc/{process.pid}/task")
+            wait_until("the thread to begin", lambda: len(os.listdir(threads)) == 2)
+            thread = max(map(int, os.listdir(threads)))
+            wait_until_blocked(thread)
             stack = taken_from(thread)
         finally:
             process.kill()
