@@ -16,18 +16,20 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 from workload import recorder
+from workload.waiting import HANG_S, wait_until
 
 OUT = Path("/tmp/out")
 ZIPAPP = [str(Path(__file__).with_name("httprec.pyz"))]
 USER = 1000
 SLOW = 0.3
-SLEEPS_S = 5
-DETACHED_S = 30  # at most, after a kill: the kernel does it when it comes to it
+SLEEPS_S = 20  # longer than it takes to fall asleep, else nobody is left to be woken
+OPEN_S = 1  # for which a recorder may keep back what it has shown
+SEVERAL = 8  # calls of two clients, one after the other: some of them began after the first was shown
 
 
 def serve(listener: socket.socket) -> None:
@@ -100,14 +102,27 @@ def attached(*names: str) -> list[str]:
     return lines
 
 
-def end_by_signal() -> dict[str, Any]:
+def shown(log: Path, pid: int | str = "") -> int:
+    """How many calls a recorder has printed, or those of one process."""
+    return log.read_text().count(f"PID: {pid}")
+
+
+def wait_for_calls(log: Path, more: int = SEVERAL) -> int:
+    """Return how many calls a recorder had shown when it has shown so many more."""
+    before = shown(log)
+    wait_until(f"{more} calls more than {before} in {log}", lambda: shown(log) >= before + more)
+    return before
+
+
+def end_by_signal(hidden: int) -> dict[str, Any]:
     folder = OUT / "shared"
     folder.mkdir(mode=0o1777)
     capture = folder / "sigterm.cap"
     environment = {**os.environ, "SUDO_UID": str(USER), "SUDO_GID": str(USER)}
     process = start("sigterm", "-o", str(capture), env=environment)
     while_running = attached()
-    time.sleep(2)
+    for pid in (os.getpid(), hidden):
+        wait_until(f"a call of process {pid}", lambda pid=pid: shown(OUT / "sigterm.txt", f"{pid}, ") > 0)  # type: ignore[misc]
     held = privileges(process.pid)
     process.send_signal(signal.SIGTERM)
     code = process.wait()
@@ -127,7 +142,7 @@ def end_by_duration_through_a_socket() -> dict[str, Any]:
     listener = socket.create_server(("127.0.0.1", 0))
     sender = socket.create_connection(listener.getsockname())
     receiver = listener.accept()[0]
-    process = start("duration", "-o", "-", "-t", "0", "-d", "3", stdout=sender.fileno())
+    process = start("duration", "-o", "-", "-t", "0", "-d", "5", stdout=sender.fileno())
     sender.close()
     with open(OUT / "duration.cap", "wb") as capture:
         while data := receiver.recv(65536):
@@ -138,15 +153,17 @@ def end_by_duration_through_a_socket() -> dict[str, Any]:
 def end_by_kill(number: int) -> dict[str, Any]:
     """At a random moment, and by turns with either kind of probes."""
     name = f"kill{number}"
-    process = start(name, "-o", str(OUT / f"{name}.cap"), "-q", "--probes", ("kprobe", "fexit")[number % 2])
-    time.sleep(random.uniform(2, 5))
-    killed_ns = time.monotonic_ns()
+    log = OUT / f"{name}.txt"
+    process = start(name, "-o", str(OUT / f"{name}.cap"), "--probes", ("kprobe", "fexit")[number % 2])
+    wait_for_calls(log, 1)
+    time.sleep(random.uniform(0, 3))
+    calls = shown(log)
+    time.sleep(OPEN_S)
+    wait_for_calls(log)  # on a busy machine a recorder is late
     process.kill()
     process.wait()
-    until = time.monotonic() + DETACHED_S
-    while attached("enabled_functions") and time.monotonic() < until:
-        time.sleep(0.1)
-    return {"killed_ns": killed_ns, "attached_afterwards": attached("enabled_functions")}
+    wait_until("the kernel to detach a killed recorder", lambda: not attached("enabled_functions"))
+    return {"shown_a_second_before": calls}
 
 
 def end_by_full_disk() -> dict[str, Any]:
@@ -157,7 +174,7 @@ def end_by_full_disk() -> dict[str, Any]:
     with open(small / "ballast", "wb", buffering=0) as ballast, contextlib.suppress(OSError):
         while True:
             ballast.write(bytes(65536))
-    code = process.wait(timeout=60)
+    code = process.wait(HANG_S)
     (OUT / "full.cap").write_bytes((small / "full.cap").read_bytes())
     subprocess.run(["umount", str(small)], check=True)
     small.rmdir()
@@ -166,14 +183,15 @@ def end_by_full_disk() -> dict[str, Any]:
 
 def sleep_meanwhile() -> dict[str, Any]:
     """The guest is suspended to memory, with a call under way, until its clock wakes it."""
-    process = start("slept", "-o", str(OUT / "slept.cap"), "-q")
-    time.sleep(1)
+    log = OUT / "slept.txt"
+    process = start("slept", "-o", str(OUT / "slept.cap"))
+    wait_for_calls(log)
     alarm = Path("/sys/class/rtc/rtc0/wakealarm")
     alarm.write_text(f"+{SLEEPS_S}")
     before, before_ns = time.clock_gettime_ns(time.CLOCK_BOOTTIME), time.monotonic_ns()
     Path("/sys/power/state").write_text("mem")
     after, after_ns = time.clock_gettime_ns(time.CLOCK_BOOTTIME), time.monotonic_ns()
-    time.sleep(1)
+    wait_for_calls(log)
     process.send_signal(signal.SIGTERM)
     slept_ns = after - before - (after_ns - before_ns)
     return {"exit_code": process.wait(), "slept_ns": slept_ns, "before_ns": before_ns, "after_ns": after_ns}
@@ -193,7 +211,6 @@ def ended(*options: str, user: int = 0, command: Sequence[str] = recorder.COMMAN
 
 
 def main() -> None:
-    os.chmod(Path(__file__).parent, 0o755)  # for the recorder that is not root
     listener = socket.create_server(("127.0.0.1", 0))
     threading.Thread(target=serve, args=[listener], daemon=True).start()
     threading.Thread(target=call_for_ever, args=[listener.getsockname()[1]], daemon=True).start()
@@ -201,20 +218,23 @@ def main() -> None:
     existing, link = OUT / "existing.cap", OUT / "link.cap"
     existing.write_text("precious")
     link.symlink_to(existing)
-    seen = {
-        "driver_pid": os.getpid(),
-        "hidden_pid": hidden.pid,
-        "not_root": ended("-o", "/tmp/x.cap", user=USER),
-        "exists": ended("-o", str(existing)),
-        "link": ended("-f", "-o", str(link)),
-        "check": ended("--check", command=ZIPAPP),
-        "check_not_root": ended("--check", user=USER),
-        "signal": end_by_signal(),
-        "duration": end_by_duration_through_a_socket(),
-        "kills": [end_by_kill(number) for number in range(int(sys.argv[1]))],
-        "full": end_by_full_disk(),
-        "slept": sleep_meanwhile(),
+    steps: dict[str, Callable[[], Any]] = {
+        "not_root": lambda: ended("-o", "/tmp/x.cap", user=USER),
+        "exists": lambda: ended("-o", str(existing)),
+        "link": lambda: ended("-f", "-o", str(link)),
+        "check": lambda: ended("--check", command=ZIPAPP),
+        "check_not_root": lambda: ended("--check", user=USER),
+        "signal": lambda: end_by_signal(hidden.pid),
+        "duration": end_by_duration_through_a_socket,
+        "kills": lambda: [end_by_kill(number) for number in range(int(sys.argv[1]))],
+        "full": end_by_full_disk,
+        "slept": sleep_meanwhile,
     }
+    seen: dict[str, Any] = {"driver_pid": os.getpid(), "hidden_pid": hidden.pid}
+    for name, step in steps.items():
+        started = time.monotonic()
+        seen[name] = step()
+        print(f"{name}: {time.monotonic() - started:.1f} s", flush=True)
     hidden.kill()
     (OUT / "ends.json").write_text(json.dumps(seen))
 

@@ -21,12 +21,12 @@ from functools import partial
 from pathlib import Path
 
 from workload.recorder import recordings
+from workload.waiting import wait_until
 
 OUT = Path("/tmp/out")
 PROGRAMS = Path(__file__).with_name("programs")
 PLACE = Path("/tmp/askers")
 SLOW_S = 0.3
-ENDS_S = 60  # whatever is waited for
 ASKS = "bcdjJlt"  # of asker's letters
 
 Action = Callable[[Path, Sequence[int]], None]
@@ -50,7 +50,7 @@ def delete(program: Path, recorders: Sequence[int]) -> None:
 def wait_until_seen(program: Path, recorders: Sequence[int]) -> None:
     """A recorder keeps a program open from when it has read the maps of its process until it copies the program."""
     for recorder in recorders:
-        wait_for(f"recorder {recorder} to open {program}", partial(has_open, recorder, program))
+        wait_until(f"recorder {recorder} to open {program}", partial(has_open, recorder, program))
 
 
 def has_open(pid: int, path: Path) -> bool:
@@ -59,14 +59,6 @@ def has_open(pid: int, path: Path) -> bool:
             if os.readlink(link) == str(path):
                 return True
     return False
-
-
-def wait_for(what: str, holds: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + ENDS_S
-    while not holds():
-        if time.monotonic() > deadline:
-            raise SystemExit(f"waited {ENDS_S} s for {what}")
-        time.sleep(0.02)
 
 
 @dataclass(frozen=True)
@@ -137,7 +129,7 @@ def start(name: str, server: Server, recorders: Sequence[int]) -> subprocess.Pop
     server.meanwhile[name] = lambda: scenario.meanwhile(program, recorders)
     arguments = [str(program), str(server.port), name, str(PROGRAMS / scenario.other)]
     process = subprocess.Popen(["/bin/sh", "-c", scenario.through, *arguments], stdin=subprocess.PIPE)
-    wait_for(f"{name} to be its program", lambda: Path(f"/proc/{process.pid}/comm").read_text() == "asker\n")
+    wait_until(f"{name} to be its program", lambda: Path(f"/proc/{process.pid}/comm").read_text() == "asker\n")
     scenario.before(program, recorders)
     assert process.stdin is not None
     process.stdin.write(scenario.letters.encode())
@@ -157,7 +149,7 @@ def run_each(server: Server, recorders: Mapping[Path, int]) -> dict[str, subproc
     for name, scenario in SCENARIOS.items():
         started = time.monotonic()
         process = processes[name] = start(name, server, list(recorders.values()))
-        wait_for(f"the calls of {name}", partial(has_shown, recorders, process.pid, scenario.calls))
+        wait_until(f"the calls of {name}", partial(has_shown, recorders, process.pid, scenario.calls))
         print(f"{name}: {time.monotonic() - started:.1f} s", flush=True)
     return processes
 

@@ -2,8 +2,9 @@
 
 A scenario is a client and a server function over one connected socket each. The client's process is called like the
 scenario, the server's the same with an `S` behind, so that their calls are found again by name. What a client saw
-by its own clock (CLOCK_MONOTONIC) goes to /tmp/out/seen.json. The recorders run at the same time: one with fexit and
-one with kprobes, which must see the same, and one with process filters.
+by its own clock (CLOCK_MONOTONIC) goes to /tmp/out/seen.json: for each time of each call the two between which the
+kernel's must lie, however busy the machine is. The recorders run at the same time: one with fexit and one with
+kprobes, which must see the same, and one with process filters.
 """
 
 from __future__ import annotations
@@ -26,14 +27,20 @@ from pathlib import Path
 from typing import Any
 
 from workload.recorder import recordings
+from workload.waiting import wait_until
 
 OUT = "/tmp/out"
 REQUEST = b"GET /slow HTTP/1.1\r\nHost: guest\r\n\r\n"
 RESPONSE = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello"
 SLOW = 0.3  # seconds
+SLOW_NS = 300_000_000
+CLOSED = 7  # TCP_CLOSE, include/net/tcp_states.h
+RECVFROM = "45"  # its number on x86-64
 PR_SET_NAME = 15
 
 Side = Callable[[socket.socket], Any]
+Between = tuple[int, int]
+Own = dict[str, Any]  # Between by the name of a time: t0, t1, t2, t3; "tid": of the thread that receives
 SCENARIOS: dict[str, tuple[Side, Side]] = {}
 
 
@@ -140,12 +147,27 @@ def answers_at_once(sock: socket.socket) -> None:
         sock.sendall(RESPONSE)
 
 
-def call(sock: socket.socket, request: bytes = REQUEST) -> tuple[int, int]:
-    """One plain call; its t0 and t2 by the client's clock."""
-    t0 = now()
-    sock.sendall(request)
-    sock.recv(65536)
-    return t0, now()
+def timed(action: Callable[[], Any]) -> Between:
+    """When an action began and ended."""
+    began = now()
+    action()
+    return began, now()
+
+
+def send(sock: socket.socket, request: bytes = REQUEST) -> Between:
+    return timed(lambda: sock.sendall(request))
+
+
+def receive(sock: socket.socket) -> Between:
+    return timed(lambda: sock.recv(65536))
+
+
+def call(sock: socket.socket) -> Own:
+    """One plain call. Its server waits before it answers, ends or resets the connection."""
+    t0 = send(sock)
+    with contextlib.suppress(ConnectionResetError):
+        sock.recv(65536)
+    return {"t0": t0, "t2": (t0[0] + SLOW_NS, now())}
 
 
 @against(answers_slowly)
@@ -181,9 +203,7 @@ def keepalive(sock: socket.socket) -> Any:
 
 @against(never_answers)
 def in_flight(sock: socket.socket) -> Any:
-    t0 = now()
-    sock.sendall(REQUEST)
-    report([(t0, 0)])
+    report([{"t0": send(sock)}])
     sock.recv(65536)
 
 
@@ -194,32 +214,24 @@ def eof(sock: socket.socket) -> Any:
 
 @against(resets)
 def reset(sock: socket.socket) -> Any:
-    t0 = now()
-    sock.sendall(REQUEST)
-    with contextlib.suppress(ConnectionResetError):
-        sock.recv(65536)
-    return [(t0, now())]
+    return [call(sock)]
 
 
 @against(never_answers)
 def closed(sock: socket.socket) -> Any:
     """The client loses patience."""
-    t0 = now()
-    sock.sendall(REQUEST)
+    t0 = send(sock)
     time.sleep(SLOW)
-    sock.close()
-    return [(t0, now())]
+    return [{"t0": t0, "t2": timed(sock.close)}]
 
 
 @against(answers_slowly)
 def peek(sock: socket.socket) -> Any:
     """Looking at the response does not take it."""
-    t0 = now()
-    sock.sendall(REQUEST)
+    t0 = send(sock)
     sock.recv(65536, socket.MSG_PEEK)
     time.sleep(SLOW)
-    sock.recv(65536)
-    return [(t0, now())]
+    return [{"t0": t0, "t2": receive(sock)}]
 
 
 @against(answers_slowly)
@@ -228,12 +240,10 @@ def nonblocking(sock: socket.socket) -> Any:
     sock.setblocking(False)
     poll = select.poll()
     poll.register(sock, select.POLLIN)
-    t0 = now()
-    sock.send(REQUEST)
+    t0 = send(sock)
     while True:
         try:
-            sock.recv(65536)
-            return [(t0, now())]
+            return [{"t0": t0, "t2": receive(sock)}]
         except BlockingIOError:
             poll.poll(50)
 
@@ -242,30 +252,26 @@ def nonblocking(sock: socket.socket) -> Any:
 def two_threads(sock: socket.socket) -> Any:
     """One thread sends, another has been receiving all the time."""
     received = []
-    ready = threading.Event()
 
-    def receive() -> None:
-        ready.set()
+    def wait_for_answer() -> None:
         sock.recv(65536)
-        received.extend([now(), threading.get_native_id()])
+        received.append(now())
 
-    thread = threading.Thread(target=receive)
+    thread = threading.Thread(target=wait_for_answer)
     thread.start()
-    ready.wait()
-    time.sleep(0.1)
-    t0 = now()
-    sock.sendall(REQUEST)
+    system_call = Path(f"/proc/self/task/{thread.native_id}/syscall")
+    wait_until("the other thread to receive", lambda: system_call.read_text().split()[0] == RECVFROM)
+    t0 = send(sock)
     thread.join()
-    return [(t0, *received)]
+    return [{"t0": t0, "t2": (t0[0] + SLOW_NS, received[0]), "tid": thread.native_id}]
 
 
 @against(reads_in_another_thread)
 def two_server(sock: socket.socket) -> Any:
     """One thread reads the request, another answers it."""
-    t0 = now()
-    sock.sendall(REQUEST)
+    t0 = send(sock)
     response = sock.recv(65536)
-    return [(t0, now(), int(response.split(b"\r\n\r\n")[1]))]
+    return [{"t0": t0, "t2": (t0[0] + SLOW_NS, now()), "tid": int(response.split(b"\r\n\r\n")[1])}]
 
 
 @against(answers_at_once)
@@ -277,69 +283,67 @@ def hasty(sock: socket.socket) -> Any:
 @against(answers_slowly)
 def slow_upload(sock: socket.socket) -> Any:
     """The request itself takes a while."""
-    t0 = now()
-    sock.sendall(REQUEST[:10])
+    t0 = send(sock, REQUEST[:10])
     time.sleep(SLOW)
-    sock.sendall(REQUEST[10:])
+    t1 = send(sock, REQUEST[10:])
     sock.recv(65536)
-    return [(t0, now())]
+    return [{"t0": t0, "t1": t1, "t2": (t1[0] + SLOW_NS, now())}]
 
 
-def receive_all(sock: socket.socket, size: int) -> int:
-    """t2 of a response of this size, head and body."""
-    first = sock.recv(65536)
-    t2, got = now(), len(first)
+def receive_all(sock: socket.socket, t0: Between, size: int, takes_ns: int) -> Own:
+    """A call whose response has this size, head and body, and takes so long at least."""
+    got = len(sock.recv(65536))
+    t2 = t0[0] + SLOW_NS, now()
     while got < size:
+        before = now()
         got += len(sock.recv(65536))
-    return t2
+    return {"t0": t0, "t2": t2, "t3": (max(before, t2[0] + takes_ns), now())}
 
 
 @against(answers_in_two_parts)
 def slow_download(sock: socket.socket) -> Any:
     """The response goes on after t2."""
-    t0 = now()
-    sock.sendall(REQUEST)
-    t2 = receive_all(sock, 43 + 100005)
-    return [(t0, t2, now())]
+    return [receive_all(sock, send(sock), 43 + 100005, SLOW_NS)]
 
 
 @against(sends_a_file)
 def sendfile(sock: socket.socket) -> Any:
-    t0 = now()
-    sock.sendall(REQUEST)
-    t2 = receive_all(sock, 43 + 100000)
-    return [(t0, t2, now())]
+    return [receive_all(sock, send(sock), 43 + 100000, 0)]
 
 
 @against(answers_after_end_of_file)
 def half_closed(sock: socket.socket) -> Any:
     """The client's end of file is no end of the call."""
-    t0 = now()
-    sock.sendall(REQUEST)
+    t0 = send(sock)
     sock.shutdown(socket.SHUT_WR)
     sock.recv(65536)
-    return [(t0, now())]
+    return [{"t0": t0, "t2": (t0[0] + SLOW_NS, now())}]
+
+
+def wait_until_closed(sock: socket.socket) -> None:
+    """Until TCP has heard the last of the peer."""
+
+    def state() -> int:
+        return sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1)[0]
+
+    wait_until("the connection to be closed", lambda: state() == CLOSED)
 
 
 @against(answers_after_end_of_file)
 def late_reader(sock: socket.socket) -> Any:
     """TCP is done with the connection when the response is read."""
-    t0 = now()
-    sock.sendall(REQUEST)
+    t0 = send(sock)
     sock.shutdown(socket.SHUT_WR)
-    time.sleep(3 * SLOW)
-    sock.recv(65536)
-    return [(t0, now())]
+    wait_until_closed(sock)
+    return [{"t0": t0, "t2": receive(sock)}]
 
 
 @against(answers_and_resets)
 def reset_reader(sock: socket.socket) -> Any:
     """The response is in the queue when the peer resets the connection."""
-    t0 = now()
-    sock.sendall(REQUEST + REQUEST)
-    time.sleep(3 * SLOW)
-    sock.recv(65536)
-    return [(t0, now())]
+    t0 = send(sock, REQUEST + REQUEST)
+    wait_until_closed(sock)
+    return [{"t0": t0, "t2": receive(sock)}]
 
 
 @against(answers_slowly)

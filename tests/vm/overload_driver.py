@@ -20,6 +20,7 @@ from subprocess import PIPE, Popen
 from typing import Any
 
 from vm.ends_driver import OUT, USER, attached, start
+from workload.waiting import wait_until
 
 PROGRAM = Path(__file__).resolve().parent.parent / "storm"
 CONNECTIONS = 4
@@ -126,10 +127,9 @@ def call_from_a_container(port: int, log: Path) -> int:
     group.mkdir()
     join = f'echo $$ >{group}/cgroup.procs; exec unshare --pid --fork --mount "$@"'
     process = Popen(["sh", "-c", join, "sh", sys.executable, "-c", CONTAINED, str(port)], stdin=PIPE)
-    while b"Comm: container," not in log.read_bytes():
-        if process.poll() is not None:
-            raise SystemExit("the container ended by itself")
-        time.sleep(0.1)
+    wait_until("a call from a container", lambda: b"Comm: container," in log.read_bytes() or process.poll() is not None)
+    if process.poll() is not None:
+        raise SystemExit("the container ended by itself")
     process.communicate()
     return group.stat().st_ino
 

@@ -81,7 +81,7 @@ class Boots:
         while len(self._booted) <= number:
             out = self._folders.mktemp(f"calls-{self._probes}")
             command = ["python3", "-m", "workload.calls_driver", "/tmp/out", self._probes]
-            recorded.run(command, [recorded.TESTS / "workload"], out, timeout_s=280)
+            recorded.run(command, [recorded.TESTS / "workload"], out)
             facts = json.loads((out / "facts.json").read_text())
             self._booted.append(Guest(out, read(out / "calls.cap", Selection(0)), **facts))
         return self._booted[number]

@@ -15,12 +15,12 @@ from httpcapture import open_capture
 from httpreport.recording import Recording, load
 from httpreport.selection import Selection
 from make_zipapp import make
-from vm import recorded
+from vm import guest, recorded
 
 SECOND = 1_000_000_000
 KILLS = int(os.environ.get("HTTPREC_KILLS", "3"))
-GUEST_S = 300 + 40 * KILLS
-pytestmark = pytest.mark.timeout(GUEST_S + 60)
+GUEST_S = guest.MOST_S + 60 * KILLS
+pytestmark = pytest.mark.timeout(2 * GUEST_S)
 
 
 @dataclass(frozen=True)
@@ -119,9 +119,7 @@ def test_a_killed_recorder_leaves_all_but_the_last_second(ends: Ends, number: in
     recording, seen = ends.recording(f"kill{number}.cap"), ends.seen["kills"][number]
     assert recording.end is None
     assert recording.cut_off
-    # a second for the open chunk, and the 300 ms of the call itself
-    assert int(recording.calls["t2"].max()) > seen["killed_ns"] - 2 * SECOND
-    assert not seen["attached_afterwards"]
+    assert len(recording.calls) >= seen["shown_a_second_before"] > 0
 
 
 def test_what_a_killed_recorder_left_is_removed_by_the_next(ends: Ends) -> None:

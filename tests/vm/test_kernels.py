@@ -90,7 +90,7 @@ def cell(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
     probes += ["tracepoint"] * (kernel in WITH_TRACEPOINTS)
     command = ["python3", "outcomes_driver.py", ",".join(probes), ",".join(EXPECTED)]
     sources = [Path(__file__).with_name("outcomes_driver.py"), recorded.TESTS / "workload"]
-    recorded.run(command, sources, out, timeout_s=300, suite=suite, kernel=kernel)
+    recorded.run(command, sources, out, suite=suite, kernel=kernel)
     scenarios = json.loads((out / "seen.json").read_text())
     return Cell(suite, kernel, {name: report(out / f"{name}.cap") for name in probes}, scenarios)
 
@@ -111,9 +111,9 @@ def test_their_times_lie_within_those_of_the_clients_clock(cell: Cell) -> None:
     for probes in cell.reports:
         for scenario in EXPECTED:
             for call, own in zip(cell.calls(probes, scenario, "client"), cell.scenarios[scenario]["calls"]):
-                t0, t2 = int(call["t0"]), int(call["t2"])
-                assert own[0] <= t0 < t0 + SLOW_NS <= t2, (probes, scenario)
-                assert t2 <= own[1] or scenario == "in_flight", (probes, scenario)
+                assert int(call["t0"]) + SLOW_NS <= int(call["t2"]), (probes, scenario)
+                for time, (earliest, latest) in own.items():  # in_flight has no t2
+                    assert earliest <= int(call[time]) <= latest, (probes, scenario, time)
 
 
 def test_every_stack_is_whole(cell: Cell) -> None:

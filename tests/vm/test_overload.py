@@ -43,7 +43,7 @@ def seen(tmp_path_factory: pytest.TempPathFactory) -> Seen:
     out = tmp_path_factory.mktemp("overload")
     storm = compiled(tmp_path_factory.mktemp("job"), "storm.c", (HERE / "storm.c").read_text(), ["-static"])
     sources = [HERE, recorded.TESTS / "workload", storm]
-    recorded.run(["python3", "-m", "vm.overload_driver"], sources, out, timeout_s=400)
+    recorded.run(["python3", "-m", "vm.overload_driver"], sources, out)
     return Seen(out, json.loads((out / "seen.json").read_text()))
 
 

@@ -26,6 +26,7 @@ from workload.plan import Plan
 from workload.ports import HOST, UPSTREAM
 from workload.recorder import recording, recordings
 from workload.servers import servers
+from workload.waiting import wait_until
 
 PLAN = Plan(slow=23, fast=200, slow_ms=300)
 WARM_UP = Plan(slow=1, fast=9, slow_ms=10)
@@ -88,9 +89,7 @@ def blocked_readers() -> Iterator[int]:
     threads = [threading.Thread(target=sock.recv, args=(1,), daemon=True) for sock in sockets]
     for thread in threads:
         thread.start()
-    deadline = time.monotonic() + 10
-    while blocked() < READERS and time.monotonic() < deadline:
-        time.sleep(0.1)
+    wait_until(f"{READERS} threads to be in a receive", lambda: blocked() >= READERS)
     yield blocked()
     for sock, thread in zip(sockets, threads):
         sock.shutdown(socket.SHUT_RDWR)

@@ -5,15 +5,14 @@ from __future__ import annotations
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from workload.waiting import HANG_S, wait_until
+
 COMMAND = [sys.executable, "-m", "httprec"]
-STARTS_S = 120  # to import bcc and to compile, in a guest that is emulated on a busy machine
-ENDS_S = 60
 
 
 @contextmanager
@@ -37,7 +36,7 @@ def recordings(wanted: Mapping[Path, Sequence[str]]) -> Iterator[Mapping[Path, s
         for httprec in started.values():
             httprec.send_signal(signal.SIGINT)
         for capture, httprec in started.items():
-            if httprec.wait(ENDS_S) != 0:
+            if httprec.wait(HANG_S) != 0:
                 raise _failure(httprec, capture.with_suffix(".err"))
     finally:
         for httprec in started.values():
@@ -52,12 +51,10 @@ def start(out: Path, err: Path, *options: str, **how: Any) -> subprocess.Popen[b
 
 
 def wait_until_it_traces(httprec: subprocess.Popen[bytes], out: Path, err: Path) -> None:
-    """Raises RuntimeError when it ends instead, or takes more than STARTS_S."""
-    deadline = time.monotonic() + STARTS_S
-    while b"Tracing..." not in out.read_bytes():
-        if httprec.poll() is not None or time.monotonic() > deadline:
-            raise _failure(httprec, err)
-        time.sleep(0.1)
+    """Raises RuntimeError when it ends instead."""
+    wait_until("httprec to trace", lambda: b"Tracing..." in out.read_bytes() or httprec.poll() is not None)
+    if httprec.poll() is not None:
+        raise _failure(httprec, err)
 
 
 def _failure(httprec: subprocess.Popen[bytes], err: Path) -> RuntimeError:

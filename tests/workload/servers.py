@@ -9,17 +9,16 @@ import os
 import shutil
 import socket
 import subprocess
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from workload.ports import HOST, NGINX, NOVA_API, UPSTREAM
+from workload.waiting import wait_until
 
 HERE = Path(__file__).resolve().parent
 PYTHON = "/usr/bin/python3"
 MODULES = ("gunicorn", "eventlet", "requests", "aiohttp")
-STARTS_S = 60
 
 
 def missing() -> list[str]:
@@ -42,7 +41,7 @@ def servers(calls: Path, run: Path) -> Iterator[Mapping[str, int]]:
 
     Gives their pids by name; those of nginx and nova-api are of the masters, whose one worker does the work.
 
-    Raises RuntimeError when one does not listen, with the end of its log.
+    Raises RuntimeError when one ends instead of listening, with the end of its log.
     """
     gunicorn = [str(HERE / "nova-api"), "--worker-class", "eventlet", "--bind", f"{HOST}:{NOVA_API}"]
     gunicorn += ["--keep-alive", "600", "workload.nova_api:application"]
@@ -84,11 +83,9 @@ def _server(name: str, command: Sequence[str], port: int, calls: Path, run: Path
 
 
 def _wait_until_it_listens(server: subprocess.Popen[bytes], name: str, port: int, log: Path) -> None:
-    deadline = time.monotonic() + STARTS_S
-    while not _listens(port):
-        if server.poll() is not None or time.monotonic() > deadline:
-            raise RuntimeError(f"{name} does not listen on port {port}: {log.read_text()[-2000:]}")
-        time.sleep(0.1)
+    wait_until(f"{name} to listen on port {port}", lambda: _listens(port) or server.poll() is not None)
+    if server.poll() is not None:
+        raise RuntimeError(f"{name} does not listen on port {port}: {log.read_text()[-2000:]}")
 
 
 def _listens(port: int) -> bool:
