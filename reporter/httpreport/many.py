@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import multiprocessing
 import os
+import shutil
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
@@ -24,6 +25,7 @@ from httpcapture import CaptureError, Meta, open_capture
 from .digest import CallByCall, Digest, Request, digest, digest_of_all
 from .errors import ReportError
 from .exports import table
+from .outputs import temporary_path
 from .runs import recording_of
 from .spool import cannot_write, entries, merged
 from .stack_ids import resolved
@@ -125,12 +127,15 @@ def metas_of(paths: Sequence[str]) -> dict[str, Meta]:
 @contextmanager
 def scratch(directory: str | None) -> Iterator[Path]:
     """A folder for spools, on the file system of the output. Raises ReportError."""
+    folder = Path(temporary_path(directory or tempfile.gettempdir()))
     try:
-        folder = tempfile.TemporaryDirectory(prefix=".httpreport.", dir=directory)
+        folder.mkdir(0o700)
     except OSError as error:
         raise ReportError(f"cannot make a folder for what is told call by call: {error.strerror or error}") from None
-    with folder as path:
-        yield Path(path)
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder)
 
 
 def text(whole: Digest, spools: Spools, *, all_stacks: bool) -> Iterator[str]:

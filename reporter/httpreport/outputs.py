@@ -8,9 +8,9 @@ output.
 from __future__ import annotations
 
 import os
+import secrets
 import stat
 import sys
-import tempfile
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -69,8 +69,9 @@ class Target:
             sys.stdout.buffer.writelines(pieces)
             sys.stdout.flush()
             return
+        temporary = temporary_path(self.directory)
         try:
-            descriptor, temporary = tempfile.mkstemp(prefix=f".{os.path.basename(self.path)}.", dir=self.directory)
+            descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
             try:
                 with open(descriptor, "wb") as file:
                     file.writelines(pieces)
@@ -108,6 +109,15 @@ class Target:
             )
         if not self.force:
             raise ReportError(f"{self.path} exists: use -f to replace it, or choose another place with {self.option}")
+
+
+def temporary_path(directory: str) -> str:
+    """Return a path that is free in the directory.
+
+    It is relative if the directory is. The tempfile module makes paths absolute, and they lead nowhere if the working
+    directory lies below one that the user cannot enter.
+    """
+    return os.path.join(directory, f".httpreport.{secrets.token_hex(8)}")
 
 
 def check_directory(directory: str, option: str) -> None:

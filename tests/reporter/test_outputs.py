@@ -52,6 +52,41 @@ def arguments_for(output: str, capture: Path, folder: Path) -> tuple[Path, list[
     return folder / "written", [capture, output, folder / "written"]
 
 
+NOBODY = 65534
+
+
+def test_a_file_is_written_in_a_working_directory_whose_parents_are_closed(tmp_path: Path) -> None:
+    """As in root's home for whoever root starts there as another user."""
+    closed = tmp_path / "closed"
+    inner = closed / "inner"
+    inner.mkdir(parents=True)
+    if os.geteuid() == 0:
+        os.chown(inner, NOBODY, NOBODY)
+    child = os.fork()
+    if not child:
+        try:
+            os.chdir(inner)
+            closed.chmod(0)
+            if os.geteuid() == 0:
+                os.setgroups([])
+                os.setgid(NOBODY)
+                os.setuid(NOBODY)
+            Target("run.svg", "--svg").write([b"new"])
+            os._exit(0)
+        finally:
+            os._exit(1)
+    status = os.waitpid(child, 0)[1]
+    closed.chmod(0o700)
+    assert (os.waitstatus_to_exitcode(status), os.listdir(inner)) == (0, ["run.svg"])
+    assert (inner / "run.svg").read_bytes() == b"new"
+
+
+def test_a_file_may_have_the_longest_name(tmp_path: Path) -> None:
+    path = tmp_path / ("x" * 255)
+    Target(str(path), "--svg").write([b"new"])
+    assert path.read_bytes() == b"new"
+
+
 def make_socket(path: Path) -> None:
     with socket.socket(socket.AF_UNIX) as listening:
         listening.bind(str(path))
