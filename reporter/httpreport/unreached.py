@@ -7,11 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+from httpcapture.durations import duration_text
+
 from .runs import Facts
 from .selection import exact_ms
 
 _DIGITS = 3
-_UNITS = ((6, "ms"), (3, "us"), (0, "ns"))  # by the power of ten of nanoseconds
 
 
 def unreached(captures: Sequence[Facts]) -> list[str]:
@@ -29,9 +30,6 @@ def sentence(subject: str, thresholds_ns: Iterable[int], slowest_ns: int) -> str
 
 
 def _rounded_down(nanoseconds: int) -> str:
-    """To three digits, and never up to a threshold that the duration does not reach."""
-    power, unit = next((each for each in _UNITS if nanoseconds >= 10 ** each[0]), _UNITS[0])
-    whole, rest = divmod(nanoseconds, 10**power)
-    decimals = max(_DIGITS - len(str(whole)), 0)
-    fraction = f"{rest:0{power}}"[:decimals].rstrip("0") if power else ""
-    return f"{whole:,}{'.' if fraction else ''}{fraction} {unit}"
+    """Return the duration with three digits, never rounded up to a threshold that it does not reach."""
+    step = 10 ** max(len(str(nanoseconds)) - _DIGITS, 0)
+    return duration_text(nanoseconds // step * step)

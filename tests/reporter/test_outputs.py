@@ -99,6 +99,12 @@ def make_device(path: Path) -> None:
     os.mknod(path, stat.S_IFCHR | 0o600, os.makedev(1, 3))
 
 
+def identity(path: Path) -> tuple[int, ...]:
+    """What a file is, and when it was made or changed: not when it was read."""
+    status = path.lstat()
+    return status.st_ino, status.st_mode, status.st_rdev, status.st_size, status.st_mtime_ns, status.st_ctime_ns
+
+
 def link_to_a_file(path: Path) -> None:
     (path.parent.parent / "precious").write_text("precious")
     path.symlink_to(path.parent.parent / "precious")
@@ -120,14 +126,14 @@ KINDS: dict[str, Callable[[Path], None]] = {
 def test_only_regular_files_are_replaced(output: str, kind: str, force: list[str], run_cap: Path, out: Path) -> None:
     path, arguments = arguments_for(output, run_cap, out)
     KINDS[kind](path)
-    before = path.lstat()
+    before = identity(path)
 
     result = run(*arguments, *force)
 
     assert (result.exit_code, result.stdout) == (1, "")
     assert result.stderr.startswith(f"httpreport: {path} is {kind.removesuffix(' that leads nowhere')}, and only ")
     assert result.stderr.count("\n") == 1
-    assert (path.lstat(), os.listdir(out)) == (before, [path.name])
+    assert (identity(path), os.listdir(out)) == (before, [path.name])
     assert kind != "a symbolic link" or (out.parent / "precious").read_text() == "precious"
 
 
