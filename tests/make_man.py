@@ -13,10 +13,10 @@ from click.shell_completion import get_completion_class
 from click_man.core import write_man_pages
 
 import httprec.main
-import httpreport.main
+import httpreport.cli.main
 from httprec import __version__
 
-COMMANDS: dict[str, click.Command] = {"httprec": httprec.main.command, "httpreport": httpreport.main.main}
+COMMANDS: dict[str, click.Command] = {"httprec": httprec.main.command, "httpreport": httpreport.cli.main.main}
 SHELLS = {"bash": "{}", "zsh": "_{}", "fish": "{}.fish"}  # and what each calls the file of a command
 
 

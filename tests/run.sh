@@ -97,7 +97,7 @@ lint() {
     "$dependencies/bin/ruff" check
     "$dependencies/bin/ruff" format --check
     "$dependencies/bin/mypy"
-    for script in reporter/httpreport/page/*.js; do node --check "$script"; done
+    for script in reporter/httpreport/outputs/page/*.js; do node --check "$script"; done
 }
 
 prepare() { # PACKAGE...: everything up to the installed wheel

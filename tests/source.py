@@ -44,9 +44,16 @@ def imports(path: Path, package: str) -> set[str]:
         if isinstance(node, ast.Import):
             names.update(alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
-            module = f"{package}.{node.module or ''}" if node.level else node.module or ""
+            module = _absolute(path, package, node) if node.level else node.module or ""
             names.update(f"{module}.{alias.name}" for alias in node.names)
     return names
+
+
+def _absolute(path: Path, package: str, node: ast.ImportFrom) -> str:
+    """Return the dotted name of the module that a relative import names."""
+    inner = path.relative_to(PACKAGES[package]).parts[:-1]
+    above = (package, *inner)[: len(inner) + 2 - node.level]
+    return ".".join((*above, node.module) if node.module else above)
 
 
 def top_level(names: set[str]) -> set[str]:

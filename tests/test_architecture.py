@@ -19,28 +19,30 @@ ARROWS = {
 RUN_BY_ROOT = ("httprec", "httpbpf", "httpcapture")
 FOR_ROOT = {"bcc", "click", "msgpack", "zstandard"}
 
-# What is not computation, and the reporter's files that may use it; binaries.py alone looks for binaries.
+# What is not computation, and the reporter's files that may use it.
+# symbols/binary_lookup.py alone looks for binaries.
 FILES = {"fileinput", "glob", "io", "linecache", "mmap", "os", "pathlib", "shutil", "subprocess", "tempfile"}
 NETWORK = {"http", "socket", "ssl", "urllib"}
 OTHER = {"multiprocessing", "threading", "time"}
 BUILTINS = {"input", "open", "print"}
 SHELL = {
-    "actions.py": FILES | BUILTINS,
-    "binaries.py": FILES | BUILTINS,
-    "cache.py": FILES | BUILTINS,
-    "debuginfod.py": NETWORK | {"os", "time"},
-    "digest.py": {"open", "pathlib"},
-    "line_worker.py": {"print"},
-    "lines.py": {"os", "subprocess", "time"},
-    "main.py": {"os"},
-    "many.py": FILES | {"multiprocessing", "open"},
-    "outputs.py": FILES | BUILTINS,
-    "progress.py": {"io", "time"},
-    "read.py": {"os", "pathlib"},
-    "seek_table.py": {"os"},
-    "sources.py": FILES | BUILTINS,
-    "spool.py": {"open", "os", "pathlib"},
-    "streams.py": FILES | BUILTINS,
+    "capture/seek_table.py": {"os"},
+    "capture/sources.py": FILES | BUILTINS,
+    "capture/verify.py": {"open"},
+    "cli/atomic_files.py": FILES | BUILTINS,
+    "cli/commands.py": FILES | BUILTINS,
+    "cli/compare_captures.py": {"pathlib"},
+    "cli/main.py": {"os"},
+    "cli/parallel.py": FILES | {"multiprocessing", "open"},
+    "cli/streams.py": FILES | BUILTINS,
+    "common/cache.py": FILES | BUILTINS,
+    "common/progress.py": {"io", "time"},
+    "report/aggregate.py": {"open", "pathlib"},
+    "report/sorted_spool.py": {"open", "os", "pathlib"},
+    "symbols/binary_lookup.py": FILES | BUILTINS,
+    "symbols/debuginfod.py": NETWORK | {"os", "time"},
+    "symbols/source_lines.py": {"os", "subprocess", "time"},
+    "symbols/source_lines_worker.py": {"print"},
 }
 # Of those modules, what is computation only, and heads of longer names.
 PURE = {"io.BytesIO", "os.fsdecode", "os.fsencode", "os.path.basename", "os.path.commonprefix"} | {
@@ -92,9 +94,36 @@ def test_only_the_shell_of_the_reporter_does_more_than_compute() -> None:
     for path in modules("httpreport"):
         imported = imports(path, "httpreport")
         impure = (FILES | NETWORK | OTHER) & top_level(imported) | BUILTINS
-        wrong = impure - SHELL.get(path.name, set())
+        wrong = impure - SHELL.get(path.relative_to(PACKAGES["httpreport"]).as_posix(), set())
         used = {name for name in names_used(path) | imported if name.split(".")[0] in wrong} - PURE
         assert not used, f"{path} uses {used}"
+
+
+# The folders of httpreport, the lowest first: a file imports from its own folder and from lower ones only.
+LAYERS = (
+    *("common", "elf", "unwind", "languages", "calls", "capture", "symbols"),
+    *("report", "redact", "compare", "outputs", "cli"),
+)
+
+
+def test_the_folders_of_the_reporter_are_its_layers() -> None:
+    top = PACKAGES["httpreport"]
+    folders = {path.relative_to(top).parts[0] for path in modules("httpreport") if path.parent != top}
+    assert folders == set(LAYERS)
+    assert {path.name for path in modules("httpreport") if path.parent == top} == {"__init__.py", "__main__.py"}
+
+
+def test_imports_in_the_reporter_point_downwards() -> None:
+    top, upwards = PACKAGES["httpreport"], []
+    for path in modules("httpreport"):
+        layer, *inner = path.relative_to(top).parts
+        if inner:
+            higher = LAYERS[LAYERS.index(layer) + 1 :]
+            names = imports(path, "httpreport")
+            upwards += [
+                f"{path}: {name}" for name in names if name.startswith(tuple(f"httpreport.{up}." for up in higher))
+            ]
+    assert not upwards
 
 
 SOMEBODYS_FOLDER = rb"/(?:home|Users)/(?!sre\b)\w+|/root/\.\w+"  # sre is the guest's user

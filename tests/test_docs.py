@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from httpbpf.layout import COUNTERS
-from httpreport.losses import MEANING
+from httpreport.report.loss_messages import MEANING
 from source import ROOT, files, modules
 
 DOCUMENTS = {str(path.relative_to(ROOT)): path.read_text() for path in files() if path.suffix == ".md"}

@@ -29,7 +29,7 @@ cd "$fetched/page"
 fetch d3 7.9.2 dist/d3.min.js d3.min.js
 fetch d3-flame-graph 5.0.0 dist/d3-flamegraph.umd.min.js d3-flame-graph.min.js
 sha256sum -- * >SHA256SUMS
-compare reporter/httpreport/page/vendor
+compare reporter/httpreport/outputs/page/vendor
 cd "$fetched/tests"
 fetch @firefox-devtools/profiler-cli 0.10.0 dist/profiler-cli.js profiler-cli.js
 gzip -n9 profiler-cli.js # it is built, not to be read

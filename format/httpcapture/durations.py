@@ -1,5 +1,5 @@
 """A duration for a person to read: three digits and the unit that suits it. The page has the same rule in JavaScript
-(httpreport/page/format.js)."""
+(httpreport/outputs/page/format.js)."""
 
 from __future__ import annotations
 

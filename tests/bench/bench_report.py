@@ -38,14 +38,14 @@ import zstandard
 from made_calls import CALL_ROW, FRAMES, PROCESSES, decode_some, write_calls
 
 from httpcapture import Calls, open_capture
-from httpreport.digest import digest_of
-from httpreport.fold import folded
-from httpreport.outputs import Target
-from httpreport.recording import load
-from httpreport.report import Report, make_report
-from httpreport.selection import Selection
-from httpreport.text import text
-from httpreport.trace import Unnamed
+from httpreport.calls.filters import Selection
+from httpreport.capture.recording import load
+from httpreport.cli.atomic_files import Target
+from httpreport.languages.stack_trace import Unnamed
+from httpreport.outputs.stack_traces import text
+from httpreport.report.aggregate import digest_of
+from httpreport.report.folding import folded
+from httpreport.report.report import Report, make_report
 
 STACKS = 1000
 COPY_CALLS, COPY_EVERY, OF_COPIES = 1_000_000, 8, PROCESSES * FRAMES

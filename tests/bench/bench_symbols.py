@@ -26,8 +26,8 @@ import numpy as np
 from compiled import NODE_BINARY
 from symbolic.debuginfo import Archive
 
-from httpreport.elf import read_elf
-from httpreport.symbols import SymbolTable, read_symbols
+from httpreport.elf.elf import read_elf
+from httpreport.elf.symbol_table import SymbolTable, read_symbols
 
 LIBRARIES = Path("/usr/lib/x86_64-linux-gnu")
 MODULES = [LIBRARIES / "libc.so.6", *sorted(LIBRARIES.glob("libpython3.*.so.1.0")), NODE_BINARY]

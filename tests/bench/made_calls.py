@@ -24,7 +24,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "format"))
 from capture_samples import CALL_LAYOUT, COMPLETION_LAYOUT, END, META
 
 from httpcapture import BatchColumns, Field, Layout, Outcome, Process, Role, RoleSource, Stack, StackStatus, Writer
-from httpreport.decode import decode
+from httpreport.calls.column_decoding import decode
 
 PROCESSES, CONNECTIONS, FRAMES = 8, 512, 24
 COPY, OWN_WORDS, REGISTERS = 12 << 10, 16, 21  # bytes; words of 8 bytes

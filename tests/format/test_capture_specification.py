@@ -15,9 +15,9 @@ from httpbpf.program import Sizes
 from httpcapture import Field, Layout, Outcome, Role, StackStatus, batch, chunks, frames, header, layout, room
 from httpcapture.codec import MAX_DEPTH, Bool, Bytes, ListOf, MapOf, Struct, Text, UInt
 from httprec import host
-from httpreport.calls import COMPLETION, LATEST_NS, OPTIONAL, RECORDED
-from httpreport.losses import MEANING
-from httpreport.trace import Incomplete
+from httpreport.calls.schema import COMPLETION, LATEST_NS, OPTIONAL, RECORDED
+from httpreport.languages.stack_trace import Incomplete
+from httpreport.report.loss_messages import MEANING
 from httpreport.unwind import Found
 
 KINDS: dict[str, Struct[Any]] = {

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from httpcapture import Calls, CodedColumn, Writer, codings
 from httpcapture.codings import from_planes, to_differences, to_planes
-from httpreport import decode as by_numpy
+from httpreport.calls import column_decoding as by_numpy
 
 
 @st.composite

@@ -20,7 +20,7 @@ from specification import function
 
 from httpcapture import Layout, Writer
 from httpcapture.frames import FrameReader
-from httpreport import payload
+from httpreport.calls import protocol
 
 DECODE, KIND_METHOD_STATUS = function("decode"), function("kind_method_status")
 CODES = {"u8": "B", "u16": "H", "u32": "I", "u64": "Q", "bytes8": "8s", "bytes16": "16s"}
@@ -123,8 +123,8 @@ def test_the_code_leaves_out_fields_of_unknown_types_and_codings(unknown: tuple[
 @example(b"", b"HTTP/1.1 000")
 def test_the_code_for_kinds_says_what_httpreport_says(request: bytes, response: bytes) -> None:
     request_head, response_head = request[:8].ljust(8, b"\0"), response[:16].ljust(16, b"\0")
-    found = payload.read(np.array([request_head], "S8"), np.array([response_head], "S16"))
-    kind = payload.Kind(int(found.kind[0])).name.lower()
+    found = protocol.read(np.array([request_head], "S8"), np.array([response_head], "S16"))
+    kind = protocol.Kind(int(found.kind[0])).name.lower()
     assert KIND_METHOD_STATUS(request_head, response_head) == (kind, found.method[0], found.status[0])
     assert KIND_METHOD_STATUS(request[:8], response[:16]) == (kind, found.method[0], found.status[0])
 

@@ -17,7 +17,7 @@ from specification import FORMAT
 from worked_example import example_capture, example_records, hex_dump, parse_dump
 
 from httpcapture import Calls, Completions, Reader
-from httpreport.main import main
+from httpreport.cli.main import main
 
 EXAMPLE = re.compile(r"(<!-- worked example -->\n```\n)(.*?)(```\n<!-- end of worked example -->)", re.DOTALL)
 ROLES = {1: "client", 2: "server"}

@@ -22,9 +22,9 @@ from pathlib import Path
 
 import numpy as np
 
-from httpreport.demangle import demangle
-from httpreport.elf import BadElf, Elf, Section, read_elf
-from httpreport.symbols import read_symbols
+from httpreport.elf.demangle import demangle
+from httpreport.elf.elf import BadElf, Elf, Section, read_elf
+from httpreport.elf.symbol_table import read_symbols
 from httpreport.unwind import X86_64, AddressSpace, CallFrameInfo, CodeRange, registers
 from httpreport.unwind.fast import FastWalker
 from httpreport.unwind.walk import full_walk

@@ -20,15 +20,15 @@ from fuzz_capture import fuzz
 from made_calls import write_calls
 
 from httpcapture import CaptureError, Reader
-from httpreport.digest import digest_of
-from httpreport.errors import ReportError
-from httpreport.json_report import document
-from httpreport.recording import Nothing, load
-from httpreport.report import make_report
-from httpreport.selection import Selection
-from httpreport.text import text
-from httpreport.there import COLUMNS
-from httpreport.trace import Unnamed
+from httpreport.calls.available_values import COLUMNS
+from httpreport.calls.filters import Selection
+from httpreport.capture.recording import Nothing, load
+from httpreport.common.errors import ReportError
+from httpreport.languages.stack_trace import Unnamed
+from httpreport.outputs.json_report import document
+from httpreport.outputs.stack_traces import text
+from httpreport.report.aggregate import digest_of
+from httpreport.report.report import make_report
 
 MILLISECONDS = (0, 20, 300)  # all calls, many of them, few
 CALLS = (40, 1500)  # in a chunk that is packed as a whole, and in one whose columns are

@@ -21,7 +21,7 @@ from httpbpf.program import Sizes
 from httpcapture import End, Outcome, Role, Stack, StackStatus, Writer
 from httprec.host import meta
 from httprec.live import Live
-from httpreport.main import main as httpreport
+from httpreport.cli.main import main as httpreport
 
 Values = dict[str, Union[int, bytes]]
 

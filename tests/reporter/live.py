@@ -17,7 +17,7 @@ from stacks import RecordedStack, taken_from
 
 from httpcapture import MAX_PART, Module, Process, Record, Section, Stack
 from httprec.elf_sections import places
-from httpreport import maps
+from httpreport.symbols import maps
 from httpreport.unwind.x86_64 import REGISTER_NAMES
 
 _PT_REGS = (

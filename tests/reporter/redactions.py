@@ -7,11 +7,11 @@ import os
 from dataclasses import replace
 
 from httpcapture import Reader
-from httpreport.binary import FindBinary
-from httpreport.recording import Nothing, load
+from httpreport.capture.recording import Nothing, load
+from httpreport.languages.stack_trace import Frame, StackTrace, Unnamed
 from httpreport.redact import Redaction
-from httpreport.report import Report
-from httpreport.trace import Frame, StackTrace, Unnamed
+from httpreport.report.report import Report
+from httpreport.symbols.binary import FindBinary
 
 IN_NO_MAPPING = (Unnamed.UNMAPPED, Unnamed.NO_MAPS)
 

@@ -11,17 +11,17 @@ from typing import Any
 from jsonschema import Draft202012Validator
 
 from httpcapture import Module, Reader
-from httpreport.binary import FindBinary
-from httpreport.digest import Digest, digest_of
-from httpreport.elf import Elf
-from httpreport.fold import folded
-from httpreport.recording import load
-from httpreport.report import Report, make_report
-from httpreport.selection import Selection
-from httpreport.text import text
-from httpreport.trace import Unnamed
+from httpreport.calls.filters import Selection
+from httpreport.capture.recording import load
+from httpreport.elf.elf import Elf
+from httpreport.languages.stack_trace import Unnamed
+from httpreport.outputs.stack_traces import text
+from httpreport.report.aggregate import Digest, digest_of
+from httpreport.report.folding import folded
+from httpreport.report.report import Report, make_report
+from httpreport.symbols.binary import FindBinary
 
-SCHEMA: dict[str, Any] = json.loads((resources.files("httpreport") / "report.schema.json").read_text())
+SCHEMA: dict[str, Any] = json.loads((resources.files("httpreport.outputs") / "report.schema.json").read_text())
 VALIDATOR = Draft202012Validator(SCHEMA)
 
 

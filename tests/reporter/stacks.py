@@ -14,8 +14,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from httpreport.elf import BadElf, Elf, read_elf
-from httpreport.symbols import SymbolTable, read_symbols
+from httpreport.elf.elf import BadElf, Elf, read_elf
+from httpreport.elf.symbol_table import SymbolTable, read_symbols
 from httpreport.unwind import AddressSpace, CallFrameInfo, CodeRange, Registers, registers
 from workload.waiting import HANG_S, wait_until
 

@@ -12,11 +12,11 @@ from compiled import compiled
 from test_symbolize import build_id
 
 from httpcapture import Module
-from httpreport import binaries
-from httpreport.binaries import Binaries
-from httpreport.binary import Binary
-from httpreport.elf import read_elf
-from httpreport.trace import Unnamed
+from httpreport.elf.elf import read_elf
+from httpreport.languages.stack_trace import Unnamed
+from httpreport.symbols import binary_lookup
+from httpreport.symbols.binary import Binary
+from httpreport.symbols.binary_lookup import Binaries
 
 PROGRAM = Path("/usr/bin/python3").resolve()
 BUILD_ID = build_id(PROGRAM)
@@ -111,13 +111,13 @@ def test_what_is_no_elf_file_is_not_readable(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("size", [64, 100, 4096, 1 << 24])
 def test_how_much_of_the_file_is_looked_at_first_does_not_matter(size: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(binaries, "HEAD", size)
+    monkeypatch.setattr(binary_lookup, "HEAD", size)
 
     assert isinstance(find(PROGRAM), Binary)
     assert find(PROGRAM, id=b"\1" * 20) is Unnamed.OTHER_BUILD
 
 
 def test_a_file_that_is_too_large_is_not_read(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(binaries, "MAX_BYTES", 1000)
+    monkeypatch.setattr(binary_lookup, "MAX_BYTES", 1000)
 
     assert find(PROGRAM) is Unnamed.UNREADABLE

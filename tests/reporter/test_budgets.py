@@ -11,18 +11,18 @@ from recordings import MAPS, PATH, PROCESS_START_NS, STARTED_NS, TEXT, Row, capt
 from reports import no_binary, reported
 
 from httpcapture import JitMap, Module, Record
-from httpreport import symbolize
-from httpreport.binary import Binary
-from httpreport.cautions import Cause, incomplete
-from httpreport.elf import read_elf
-from httpreport.report import Report
-from httpreport.symbolize import FRAME_OVERHEAD
-from httpreport.trace import NoStack, Unnamed
+from httpreport.elf.elf import read_elf
+from httpreport.languages.stack_trace import NoStack, Unnamed
+from httpreport.report.report import Report
+from httpreport.report.warnings import Cause, incomplete
+from httpreport.symbols import symbolizer
+from httpreport.symbols.binary import Binary
+from httpreport.symbols.symbolizer import FRAME_OVERHEAD
 
 
 def test_of_more_stack_traces_than_can_be_held_the_first_are(monkeypatch: pytest.MonkeyPatch) -> None:
     """Equal ones count once, and the last one that is held may take more than is left."""
-    monkeypatch.setattr(symbolize, "MAX_TRACES_BYTES", 90 * FRAME_OVERHEAD + 1)
+    monkeypatch.setattr(symbolizer, "MAX_TRACES_BYTES", 90 * FRAME_OVERHEAD + 1)
     addresses = [range(10 * number + 1, 10 * number + 11) for number in range(12)]
     chosen = addresses[:9] + addresses[:9] + addresses[9:]
     records = [stack(*some, id=id) for id, some in enumerate(chosen, 1)]
@@ -47,7 +47,7 @@ def test_long_names_count_for_what_they_are(monkeypatch: pytest.MonkeyPatch) -> 
         *(stack(TEXT + id, TEXT + 100 + id, id=id) for id in range(1, 5)),
     ]
     data = capture([Row(stack=id, sequence=id) for id in range(1, 5)], records)
-    monkeypatch.setattr(symbolize, "MAX_TRACES_BYTES", 3 * 4001)
+    monkeypatch.setattr(symbolizer, "MAX_TRACES_BYTES", 3 * 4001)
 
     report = reported(data, milliseconds=None)
 
@@ -84,7 +84,7 @@ def test_what_names_no_more_frames_for_lack_of_memory_is_said(
     data = of_two_processes(*modules, *texts)
     elf = replace(read_elf(Path("/bin/true").read_bytes()), segments=())
     find = (lambda module, carried: Binary(elf, ())) if what == "binaries" else no_binary
-    monkeypatch.setattr(symbolize, limit, 1)
+    monkeypatch.setattr(symbolizer, limit, 1)
 
     report = reported(data, milliseconds=None, find_binary=find)
 

@@ -12,8 +12,8 @@ from compiled import SYSTEM_BINARIES, run
 from hypothesis import given
 from hypothesis import strategies as st
 
-from httpreport.elf import Elf, Section, from_parts, read_elf
-from httpreport.symbols import read_symbols
+from httpreport.elf.elf import Elf, Section, from_parts, read_elf
+from httpreport.elf.symbol_table import read_symbols
 from httpreport.unwind import AddressSpace, CallFrameInfo, CodeRange, End, Unwinder, registers
 from httpreport.unwind.cfa import Row, Rule
 from httpreport.unwind.dwarf import BadCfi, Budget, sleb128, uleb128

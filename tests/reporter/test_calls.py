@@ -33,15 +33,15 @@ from reports import reported
 
 from httpcapture import Field, Layout, Lost, Outcome, Reader, Record, StackStatus
 from httpcapture.frames import FrameReader
-from httpreport.call import Call, address_text
-from httpreport.calls import CALL, RECORDED, total
-from httpreport.cautions import Cause, incomplete
-from httpreport.columns import Impossible, types_of
-from httpreport.errors import ReportError
-from httpreport.json_report import document
-from httpreport.recording import Recording, load
-from httpreport.report import Report
-from httpreport.selection import Selection
+from httpreport.calls.call import Call, address_text
+from httpreport.calls.columns import Impossible, types_of
+from httpreport.calls.filters import Selection
+from httpreport.calls.schema import CALL, RECORDED, total
+from httpreport.capture.recording import Recording, load
+from httpreport.common.errors import ReportError
+from httpreport.outputs.json_report import document
+from httpreport.report.report import Report
+from httpreport.report.warnings import Cause, incomplete
 
 
 def loaded(data: bytes) -> Recording:

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from live import parts
 
 from httpcapture import PROGRAM_HEADERS, JitMap, Module, Section
-from httpreport.carried import NOT_FOLLOWING, Whole, Wholes, add_part, add_text, to_elf
-from httpreport.elf import read_elf
+from httpreport.capture.module_sections import NOT_FOLLOWING, Whole, Wholes, add_part, add_text, to_elf
+from httpreport.elf.elf import read_elf
 
 PYTHON = Path("/usr/bin/python3").resolve()
 U64 = st.integers(0, (1 << 64) - 1)

@@ -10,9 +10,9 @@ import pytest
 from recordings import MS, STARTED_NS, Row, capture
 
 from httpcapture import End, Lost, Reader
-from httpreport.cautions import Cause, cautions, incomplete
-from httpreport.recording import Recording, load
-from httpreport.selection import Selection
+from httpreport.calls.filters import Selection
+from httpreport.capture.recording import Recording, load
+from httpreport.report.warnings import Cause, cautions, incomplete
 
 
 def cautioned(data: bytes, milliseconds: float | None = None, *names: str) -> tuple[Recording, list[tuple[Cause, str]]]:

@@ -9,14 +9,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from httpreport import clean
+from httpreport.common import printable
 
 ANY_TEXT = st.one_of(st.binary(max_size=64), st.text(max_size=64))
 
 
 @given(ANY_TEXT)
 def test_nothing_invisible_survives(text: bytes | str) -> None:
-    cleaned = clean.printable(text)
+    cleaned = printable.printable(text)
 
     categories = {unicodedata.category(character) for character in cleaned}
     assert not any(category.startswith(("C", "Z")) and category != "Zs" for category in categories)
@@ -25,7 +25,7 @@ def test_nothing_invisible_survives(text: bytes | str) -> None:
 
 @given(st.text(alphabet=st.characters(min_codepoint=0x20, max_codepoint=0x7E), max_size=64))
 def test_plain_text_stays_as_it_is(text: str) -> None:
-    assert clean.printable(text) == text == clean.printable(text.encode())
+    assert printable.printable(text) == text == printable.printable(text.encode())
 
 
 @pytest.mark.parametrize(
@@ -42,20 +42,20 @@ def test_plain_text_stays_as_it_is(text: str) -> None:
     ],
 )
 def test_what_cannot_be_seen_is_written_as_an_escape(recorded: bytes | str, shown: str) -> None:
-    assert clean.printable(recorded) == shown
+    assert printable.printable(recorded) == shown
 
 
 def test_a_long_name_is_cut() -> None:
-    assert len(clean.printable("x" * 100_000)) == len(clean.printable(b"x" * 100_000)) == clean.LONGEST
+    assert len(printable.printable("x" * 100_000)) == len(printable.printable(b"x" * 100_000)) == printable.LONGEST
 
 
 def test_a_comm_ends_at_its_first_nul() -> None:
-    assert clean.comm(b"nova\0junk\0\0\0\0\0\0\0") == "nova"
+    assert printable.comm(b"nova\0junk\0\0\0\0\0\0\0") == "nova"
 
 
 @given(ANY_TEXT)
 def test_a_frame_can_be_told_from_its_neighbours_and_from_a_weight(text: bytes | str) -> None:
-    frame = clean.frame(text)
+    frame = printable.frame(text)
 
     assert frame
     assert ";" not in frame

@@ -24,10 +24,10 @@ from reports import folded_lines
 from test_many import ROWS, reported, weights
 
 from httpcapture import End, Record
+from httpreport.cli.main import main
 from httpreport.compare.changes import compare
-from httpreport.compare.folded import folded
-from httpreport.digest import Digest, digest_of
-from httpreport.main import main
+from httpreport.outputs.comparison_folded import folded
+from httpreport.report.aggregate import Digest, digest_of
 
 SVG = "{http://www.w3.org/2000/svg}"
 STACKS = {256: (TEXT + 8, TEXT + 64), 512: (TEXT + 8, TEXT + 128, TEXT + 64), 768: (TEXT + 256, TEXT + 64)}

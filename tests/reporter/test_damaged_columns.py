@@ -12,9 +12,9 @@ from recordings import CALL_LAYOUT, META, MS, Row
 from httpcapture import Reader, Writer
 from httpcapture.chunks import Kind
 from httpcapture.frames import FrameReader
-from httpreport import verify
-from httpreport.recording import Recording, load
-from httpreport.selection import Selection
+from httpreport.calls.filters import Selection
+from httpreport.capture import verify
+from httpreport.capture.recording import Recording, load
 
 BATCH = 500  # calls
 PID = 1 + [field.name for field in CALL_LAYOUT.fields].index("pid")  # in a batch; the sizes of groups come first

@@ -14,15 +14,15 @@ from compiled import compiled, run
 from live import build_id
 
 from httpcapture import Module
-from httpreport import debuginfod
-from httpreport.binaries import Binaries
-from httpreport.binary import Binary
-from httpreport.cache import Cache
-from httpreport.debuginfod import Debuginfod
-from httpreport.elf import read_elf
-from httpreport.errors import ReportError
-from httpreport.main import asked_servers
-from httpreport.trace import Unnamed
+from httpreport.cli.main import asked_servers
+from httpreport.common.cache import Cache
+from httpreport.common.errors import ReportError
+from httpreport.elf.elf import read_elf
+from httpreport.languages.stack_trace import Unnamed
+from httpreport.symbols import debuginfod
+from httpreport.symbols.binary import Binary
+from httpreport.symbols.binary_lookup import Binaries
+from httpreport.symbols.debuginfod import Debuginfod
 
 SOURCE = """
 __attribute__((noinline)) static int hidden(int a) { __asm__ volatile(""); return a * 3; }

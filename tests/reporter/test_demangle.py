@@ -10,9 +10,9 @@ from compiled import run
 from hypothesis import given
 from hypothesis import strategies as st
 
-from httpreport.demangle import MAX_DEMANGLED, MAX_MANGLED, demangle
-from httpreport.elf import read_elf
-from httpreport.symbols import read_symbols
+from httpreport.elf.demangle import MAX_DEMANGLED, MAX_MANGLED, demangle
+from httpreport.elf.elf import read_elf
+from httpreport.elf.symbol_table import read_symbols
 
 
 @pytest.mark.parametrize(

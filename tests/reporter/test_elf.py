@@ -13,7 +13,7 @@ from compiled import SYSTEM_BINARIES, compiled, run
 from hypothesis import given
 from hypothesis import strategies as st
 
-from httpreport.elf import CARRIED, BadElf, Section, from_parts, read_elf
+from httpreport.elf.elf import CARRIED, BadElf, Section, from_parts, read_elf
 
 HELLO = "int main(void) { return 0; }"
 

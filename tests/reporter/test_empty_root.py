@@ -12,14 +12,14 @@ from live import own_cache  # noqa: F401 (a fixture)
 from stacks import DATA, kept_module
 
 from httpcapture import Module, open_capture
-from httpreport.actions import FOLDED, STACK_TRACES
+from httpreport.cli.commands import FOLDED, STACK_TRACES
 
 CAPTURE = DATA / "python_http.cap"
 
 # The first report is there to import all that a report imports: below the roots there is nothing to import.
 REPORTS = """
 import os, sys
-from httpreport.main import main
+from httpreport.cli.main import main
 capture, folder, *roots = sys.argv[1:]
 main([capture, "-o", folder], standalone_mode=False)
 for root in roots:

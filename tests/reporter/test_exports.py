@@ -18,15 +18,15 @@ from recordings import MS, TEXT, Row, capture, process, stack
 from reports import digested, folded_lines, reported
 
 from httpcapture import StackStatus
-from httpreport.exports.firefox import firefox
-from httpreport.exports.flame import MARGIN, WIDTH
-from httpreport.exports.pprof import pprof
-from httpreport.exports.speedscope import speedscope
-from httpreport.exports.svg import svg
-from httpreport.exports.table import lines, table
-from httpreport.exports.table import rows as rows_of
-from httpreport.report import Report
-from httpreport.samples import Sample, Weight
+from httpreport.outputs.csv_table import lines, table
+from httpreport.outputs.csv_table import rows as rows_of
+from httpreport.outputs.firefox import firefox
+from httpreport.outputs.flame_svg import svg
+from httpreport.outputs.pprof import pprof
+from httpreport.outputs.speedscope import speedscope
+from httpreport.outputs.svg_tree import MARGIN, WIDTH
+from httpreport.report.report import Report
+from httpreport.report.samples import Sample, Weight
 
 DATA = Path(__file__).parent / "data"
 HOSTILE = [b"</title><x a='", b"a;b 7", b"\x1b[31m\n", b"=1+1", b"\xff\xfe&<>", "\u202eevil".encode(), b'a,b"c', b""]

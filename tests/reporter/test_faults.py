@@ -38,12 +38,12 @@ from httpcapture import (
     StackStatus,
     room,
 )
-from httpreport import verify
-from httpreport.cautions import Cause, incomplete
-from httpreport.elf import Elf
-from httpreport.main import main
-from httpreport.report import Report
-from httpreport.trace import NoStack, Unnamed
+from httpreport.capture import verify
+from httpreport.cli.main import main
+from httpreport.elf.elf import Elf
+from httpreport.languages.stack_trace import NoStack, Unnamed
+from httpreport.report.report import Report
+from httpreport.report.warnings import Cause, incomplete
 
 U64_MAX = (1 << 64) - 1
 MODULE, OTHER = Module(1, b"/opt/nova", b"\1" * 20, 9, b""), Module(1, b"/opt/other", b"\2" * 20, 9, b"")

@@ -11,11 +11,11 @@ from recordings import MS, TEXT, Row, capture, process, stack
 from reports import folded_lines, reported
 
 from httpcapture import StackStatus
-from httpreport.clean import comm
-from httpreport.fold import fold
-from httpreport.samples import HostStack, Sample, places
-from httpreport.sums import Sums
-from httpreport.trace import Frame, NoStack, StackTrace, Unnamed
+from httpreport.calls.totals import Sums
+from httpreport.common.printable import comm
+from httpreport.languages.stack_trace import Frame, NoStack, StackTrace, Unnamed
+from httpreport.report.folding import fold
+from httpreport.report.samples import HostStack, Sample, places
 
 FLAMEGRAPH_LINE = re.compile(r"^(.*)\s+?(\d+(?:\.\d*)?)$")  # flamegraph.pl: "process and merge frames"
 LINE = re.compile(r"^(.+)\s+(\d+)$")

@@ -13,9 +13,9 @@ from redactions import redacted, traces
 from reports import folded_lines, no_binary, reported, text_lines
 
 from httpcapture import StackStatus
-from httpreport.json_report import document
-from httpreport.report import Report, naming
-from httpreport.trace import Incomplete, StackTrace, Unnamed
+from httpreport.languages.stack_trace import Incomplete, StackTrace, Unnamed
+from httpreport.outputs.json_report import document
+from httpreport.report.report import Report, naming
 
 HEAP = 0x7F1000000000
 JIT = 0x7F2000000000

@@ -10,9 +10,9 @@ from live import Taken, taken
 from reports import reported
 from stacks import blocked
 
-from httpreport.binaries import Binaries
-from httpreport.symbolize import GREENLET_START
-from httpreport.trace import Incomplete
+from httpreport.languages.stack_trace import Incomplete
+from httpreport.symbols.binary_lookup import Binaries
+from httpreport.symbols.symbolizer import GREENLET_START
 
 # As eventlet's does, the hub starts a greenlet from one depth of its stack and resumes it from another.
 HUB = """

@@ -28,9 +28,9 @@ from live import own_cache  # noqa: F401 (a fixture)
 from pseudo_terminal import on_terminal
 from reports import VALIDATOR
 
-from httpreport import terminal
-from httpreport.clean import LONGEST
-from httpreport.main import main
+from httpreport.cli.main import main
+from httpreport.common.printable import LONGEST
+from httpreport.outputs import terminal
 
 # A capture's name
 FILE = b"\x1b[31m\n;\xff\xe2\x80\xae<b>=1.cap"

@@ -17,13 +17,13 @@ from reports import VALIDATOR, digested, folded_lines, no_binary, reported
 from rich.console import Console
 
 from httpcapture import PROGRAM_HEADERS, SECTION_HEADERS, End, JitMap, Lost, Module, Section
-from httpreport import terminal
-from httpreport.binaries import Binaries
-from httpreport.json_report import document
-from httpreport.page.data import page_data
-from httpreport.report import naming
-from httpreport.summary import warnings
-from httpreport.text import text
+from httpreport.outputs import terminal
+from httpreport.outputs.json_report import document
+from httpreport.outputs.page.data import page_data
+from httpreport.outputs.stack_traces import text
+from httpreport.report.headline import warnings
+from httpreport.report.report import naming
+from httpreport.symbols.binary_lookup import Binaries
 
 CONTROL = re.compile("[\x00-\x09\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 U64, U32 = st.integers(0, (1 << 64) - 1), st.integers(0, (1 << 32) - 1)

@@ -16,7 +16,7 @@ from pseudo_terminal import on_terminal
 from recordings import MS, PATH, STARTED_NS, TEXT, Row, capture, completion, process, stack
 
 from httpcapture import Lost, Module, Record
-from httpreport.main import main
+from httpreport.cli.main import main
 
 
 def run(*arguments: str | Path, data: bytes | None = None) -> Result:

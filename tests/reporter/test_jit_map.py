@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from httpreport.jit_map import MAX_LINES, JitMap
+from httpreport.languages.jit_map import MAX_LINES, JitMap
 
 FUNCTIONS = st.lists(st.tuples(st.integers(0, 40), st.integers(0, 12)), max_size=12)
 

@@ -15,12 +15,12 @@ from recordings import MS, TEXT, Row, capture, process, stack
 from reports import SCHEMA, VALIDATOR
 
 from httpcapture import Lost, Outcome, Record, Role, StackStatus
-from httpreport import kept
-from httpreport.cautions import Cause
-from httpreport.compare import cautions
-from httpreport.main import main
-from httpreport.payload import Kind
-from httpreport.trace import Incomplete, NoStack, Unnamed
+from httpreport.calls import listed_calls
+from httpreport.calls.protocol import Kind
+from httpreport.cli.main import main
+from httpreport.compare import warnings
+from httpreport.languages.stack_trace import Incomplete, NoStack, Unnamed
+from httpreport.report.warnings import Cause
 from httpreport.unwind import Found
 
 DATA = Path(__file__).parent / "data"
@@ -68,7 +68,7 @@ def document_of(*arguments: str) -> dict[str, Any]:
 @pytest.mark.parametrize("case", CAPTURES)
 def test_a_report_is_as_the_schema_says(case: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     if case == "not all listed":
-        monkeypatch.setattr(kept, "MAX_LISTED", 2)
+        monkeypatch.setattr(listed_calls, "MAX_LISTED", 2)
     path = tmp_path / "run.cap"
     path.write_bytes(CAPTURES[case])
 
@@ -159,7 +159,7 @@ def test_the_schema_knows_every_word_of_an_enumeration() -> None:
     )
     assert words(missing) == {reason.name.lower(): reason.value for reason in NoStack}
     assert {*words(warning["cause"])} == {cause.value for cause in Cause}
-    assert {*words(compared["cause"])} == {cause.value for cause in cautions.Cause}
+    assert {*words(compared["cause"])} == {cause.value for cause in warnings.Cause}
     named = {"role": Role, "outcome": Outcome, "kind": Kind}
     for name, kind in named.items():
         assert {*words(call[name])} == {one.name.lower() for one in kind}

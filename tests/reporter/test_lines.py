@@ -22,13 +22,13 @@ from reports import reported, text_lines
 from stacks import blocked
 
 from httpcapture import Module
-from httpreport import lines
-from httpreport.binaries import Binaries
-from httpreport.binary import Binary, Location
-from httpreport.elf import read_elf
-from httpreport.lines import DebugFile, LineReader
-from httpreport.report import Report
-from httpreport.symbols import read_symbols
+from httpreport.elf.elf import read_elf
+from httpreport.elf.symbol_table import read_symbols
+from httpreport.report.report import Report
+from httpreport.symbols import source_lines
+from httpreport.symbols.binary import Binary, Location
+from httpreport.symbols.binary_lookup import Binaries
+from httpreport.symbols.source_lines import DebugFile, LineReader
 from workload.waiting import HANG_S
 
 SOURCE = """
@@ -288,19 +288,20 @@ def test_what_is_of_another_build_gives_no_lines(
 def test_a_worker_that_fails_costs_the_lines_of_one_file(
     worker: str, why: str, tmp_path: Path, program: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (tmp_path / "httpreport").mkdir()
+    (tmp_path / "httpreport/symbols").mkdir(parents=True)
     (tmp_path / "httpreport/__init__.py").write_text("")
-    (tmp_path / "httpreport/line_worker.py").write_text(worker)
+    (tmp_path / "httpreport/symbols/__init__.py").write_text("")
+    (tmp_path / "httpreport/symbols/source_lines_worker.py").write_text(worker)
     file = debug_file(program)
     reader = LineReader()
     # Only what never answers may run out of time: to start a worker can take seconds on a busy machine.
-    monkeypatch.setattr(lines, "TIMEOUT_S", 1.0 if why.startswith("no answer") else HANG_S)
+    monkeypatch.setattr(source_lines, "TIMEOUT_S", 1.0 if why.startswith("no answer") else HANG_S)
     with monkeypatch.context() as failing:
         failing.syspath_prepend(str(tmp_path))
         assert reader.at(file, 0x1000) == ()
     assert reader.problems == [f"no lines from {program}: its DWARF could not be read ({why})"]
 
-    monkeypatch.setattr(lines, "TIMEOUT_S", HANG_S)
+    monkeypatch.setattr(source_lines, "TIMEOUT_S", HANG_S)
     other = tmp_path / "other"
     shutil.copy(program, other)
     at = int(next(line.split()[0] for line in run("nm", program).splitlines() if line.endswith(" outer")), 16)

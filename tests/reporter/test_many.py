@@ -24,14 +24,15 @@ from recordings import MS, STARTED_NS, TEXT, Row, capture, completion, process, 
 from reports import folded_lines, no_binary
 
 from httpcapture import End, Lost, Reader, Record
-from httpreport import many, spool
-from httpreport.digest import Digest, digest_of
-from httpreport.fold import folded
-from httpreport.main import main
-from httpreport.recording import load
-from httpreport.report import Report, make_report, naming
-from httpreport.selection import Selection
-from httpreport.spool import Entry, Spool, merged
+from httpreport.calls.filters import Selection
+from httpreport.capture.recording import load
+from httpreport.cli import parallel
+from httpreport.cli.main import main
+from httpreport.report import sorted_spool
+from httpreport.report.aggregate import Digest, digest_of
+from httpreport.report.folding import folded
+from httpreport.report.report import Report, make_report, naming
+from httpreport.report.sorted_spool import Entry, Spool, merged
 
 ROWS = st.builds(
     Row,
@@ -350,11 +351,11 @@ def test_standard_input_is_no_part_of_several(fleet: Path) -> None:
 
 
 def test_a_capture_that_is_given_twice_is_read_once(fleet: Path) -> None:
-    assert many.captures_of([str(fleet), str(fleet / "1.cap")]) == [str(fleet / f"{n}.cap") for n in range(3)]
+    assert parallel.captures_of([str(fleet), str(fleet / "1.cap")]) == [str(fleet / f"{n}.cap") for n in range(3)]
 
 
 def test_more_spools_than_can_be_open_are_merged_in_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(spool, "OPEN_AT_ONCE", 3)
+    monkeypatch.setattr(sorted_spool, "OPEN_AT_ONCE", 3)
     entries = [
         (duration, start, f"{duration} {start} caf\u00e9\n")
         for duration, start in itertools.product(range(9), range(-2, 3))
@@ -375,8 +376,8 @@ def test_more_spools_than_can_be_open_are_merged_in_order(tmp_path: Path, monkey
         yield from entries_of(path)
         open_now -= 1
 
-    entries_of = spool.entries
-    monkeypatch.setattr(spool, "entries", counted)
+    entries_of = sorted_spool.entries
+    monkeypatch.setattr(sorted_spool, "entries", counted)
 
     texts = list(merged(paths))
 

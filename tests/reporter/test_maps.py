@@ -7,7 +7,7 @@ from pathlib import Path
 from hypothesis import given
 from hypothesis import strategies as st
 
-from httpreport import maps
+from httpreport.symbols import maps
 
 
 def test_every_mapping_of_this_process_is_found_at_its_first_and_last_byte() -> None:

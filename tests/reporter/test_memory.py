@@ -12,9 +12,9 @@ from click.testing import CliRunner, Result
 from recordings import Row, capture
 
 from httpcapture import Reader, Record
-from httpreport import digest
-from httpreport.exports.files import EXPORTS
-from httpreport.main import main
+from httpreport.cli.main import main
+from httpreport.outputs.registry import EXPORTS
+from httpreport.report import aggregate
 
 ASKED = [
     ["-o", "out"],
@@ -79,7 +79,7 @@ def test_what_was_written_of_it_until_then_is_not_reported(folder: Path, monkeyp
             raise MemoryError
         yield "{}"
 
-    monkeypatch.setattr(digest, "document", first)
+    monkeypatch.setattr(aggregate, "document", first)
     (folder / "other.cap").write_bytes(capture([Row()]))
 
     result = run("fine.cap", "other.cap", "--json", "--jobs", "1")

@@ -19,15 +19,17 @@ from reports import reported
 from rich.console import Console
 
 from httpcapture import StackStatus
-from httpreport import calls as calls_module
-from httpreport import many, slowest, summary, terminal
-from httpreport.digest import Digest, HostPeer, Request, digest_of, digest_of_all
-from httpreport.exports.files import EXPORTS, Drawn
-from httpreport.fold import folded
-from httpreport.report import Naming
-from httpreport.samples import HostStack, Place, Weight
-from httpreport.sums import Latencies, PeerKey, Sums
-from httpreport.trace import Incomplete, Unnamed
+from httpreport.calls import schema
+from httpreport.calls.totals import Latencies, PeerKey, Sums
+from httpreport.cli import parallel
+from httpreport.languages.stack_trace import Incomplete, Unnamed
+from httpreport.outputs import terminal
+from httpreport.outputs.registry import EXPORTS, Drawn
+from httpreport.report import headline, slowest
+from httpreport.report.aggregate import Digest, HostPeer, Request, digest_of, digest_of_all
+from httpreport.report.folding import folded
+from httpreport.report.report import Naming
+from httpreport.report.samples import HostStack, Place, Weight
 
 CODE_ELSEWHERE = b"7e0000000000-7e0000001000 r-xp 00000000 fe:01 78 /srv/other/lib nova.so\n"
 ROWS = st.builds(
@@ -76,7 +78,7 @@ def outputs(whole: Digest) -> dict[str, Any]:
     made["folded"] = list(folded(whole.samples))
     console = Console(record=True, file=io.StringIO(), width=200)
     terminal.print_summary(console, whole)
-    made["summary"], made["warnings"] = console.export_text(), list(summary.warnings(whole))
+    made["summary"], made["warnings"] = console.export_text(), list(headline.warnings(whole))
     return made
 
 
@@ -139,7 +141,7 @@ def test_reasons_that_are_as_frequent_have_one_order() -> None:
 
     one, other = (Digest(naming=naming) for naming in (first, second))
 
-    assert summary.summary(one.merge(other)) == summary.summary(other.merge(one))
+    assert headline.summary(one.merge(other)) == headline.summary(other.merge(one))
 
 
 def test_stacks_that_took_the_same_time_have_one_order() -> None:
@@ -197,7 +199,7 @@ def test_merging_takes_work_in_proportion_to_what_is_merged(count: int, monkeypa
         Digest(stacks=Counted(one.stacks, reads), peers=Counted(one.peers, reads), slowest=one.slowest)
         for one in digests
     ]
-    sort, sorted_calls, make = calls_module.longest_first, [0], Digest.__init__
+    sort, sorted_calls, make = schema.longest_first, [0], Digest.__init__
 
     def counted_sort(durations: Any, began: Any) -> Any:
         sorted_calls[0] += len(durations)
@@ -211,9 +213,9 @@ def test_merging_takes_work_in_proportion_to_what_is_merged(count: int, monkeypa
     monkeypatch.setattr(slowest, "MOST_CALLS", 400)
     monkeypatch.setattr(slowest, "MOST_ROWS", 100)
     monkeypatch.setattr(Digest, "__init__", counted_digest)
-    monkeypatch.setattr(many, "_digests", lambda *_: (("run.cap", one) for one in counted))
+    monkeypatch.setattr(parallel, "_digests", lambda *_: (("run.cap", one) for one in counted))
 
-    whole = many.digest_all(many.Spools(Path(), [], frozenset()), Request(), 1, done=lambda _: None)
+    whole = parallel.digest_all(parallel.Spools(Path(), [], frozenset()), Request(), 1, done=lambda _: None)
 
     assert (len(whole.stacks), made[0]) == (5 + count * 20, 1)
     assert entries <= reads[0] <= 2 * entries

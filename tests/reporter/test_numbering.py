@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from httpreport.numbering import UNKNOWN, Numbering, bytes_of, words_of
+from httpreport.common.interning import UNKNOWN, Numbering, bytes_of, words_of
 
 WORDS = st.one_of(st.integers(0, 3), st.sampled_from([0, 1 << 63, (1 << 64) - 1]), st.integers(0, (1 << 64) - 1))
 PAIRS = st.lists(st.tuples(WORDS, WORDS), max_size=60)

@@ -15,10 +15,10 @@ from click.testing import CliRunner, Result
 from pseudo_terminal import on_terminal
 from recordings import MS, TEXT, Row, capture, process, stack
 
-from httpreport.errors import ReportError
-from httpreport.exports.files import EXPORTS
-from httpreport.main import main
-from httpreport.outputs import Target
+from httpreport.cli.atomic_files import Target
+from httpreport.cli.main import main
+from httpreport.common.errors import ReportError
+from httpreport.outputs.registry import EXPORTS
 
 
 def run(*arguments: str | Path) -> Result:

@@ -21,12 +21,12 @@ from recordings import MS, PROCESS_START_NS, STARTED_NS, TEXT, Row, capture, pro
 from reports import digested, reported
 
 from httpcapture import JitMap, Role
-from httpreport import slowest
-from httpreport.digest import Digest
-from httpreport.json_report import document as json_document
-from httpreport.page import page
-from httpreport.page.columns import leb128
-from httpreport.page.data import MOMENTS, Page, page_data
+from httpreport.outputs.json_report import document as json_document
+from httpreport.outputs.page import page
+from httpreport.outputs.page.columns import leb128
+from httpreport.outputs.page.data import MOMENTS, Page, page_data
+from httpreport.report import slowest
+from httpreport.report.aggregate import Digest
 
 EVIL = "</script><!--<script><img src=x onerror=alert(1)>"
 EVIL_MAPS = b"%x-%x r-xp 00000000 fe:01 77 /%s\n" % (TEXT, TEXT + 0x1000, EVIL.encode())

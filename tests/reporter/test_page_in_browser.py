@@ -73,7 +73,7 @@ def test_the_threshold_means_what_t_means(browser: Browser, tmp_path: Path) -> N
 
 def test_durations_read_as_they_do_on_the_terminal(mixed_page: Browser) -> None:
     durations, texts = zip(*CASES)
-    script = (resources.files("httpreport.page") / "format.js").read_text()
+    script = (resources.files("httpreport.outputs.page") / "format.js").read_text()
     assert mixed_page.run(f"{script} return arguments[0].map((ns) => duration(ns))", durations) == list(texts)
 
 

@@ -18,13 +18,14 @@ from reports import folded_lines, no_binary, reported
 from httpcapture import End, Reader, Record, Writer
 from httpcapture.chunks import Kind
 from httpcapture.frames import FrameReader
-from httpreport import redact, stacks
-from httpreport.cautions import Cause, incomplete
-from httpreport.recording import RECORD_OVERHEAD, Recording, load
+from httpreport import redact
+from httpreport.calls.filters import Selection
+from httpreport.capture import packed_stacks
+from httpreport.capture.recording import RECORD_OVERHEAD, Recording, load
+from httpreport.languages.stack_trace import NoStack
 from httpreport.redact import Redaction
-from httpreport.report import make_report
-from httpreport.selection import Selection
-from httpreport.trace import NoStack
+from httpreport.report.report import make_report
+from httpreport.report.warnings import Cause, incomplete
 
 COPY = 60 << 10
 COPIES = 2000  # more than 100 MiB
@@ -118,7 +119,7 @@ def test_of_more_stacks_than_can_be_read_the_first_are(ids: Sequence[int], monke
     rows = [Row(stack=ids[0]), Row(stack=ids[-1], sequence=1)]
     data = capture(rows, [stack(TEXT, id=id) for id in ids])
     assert reported(data, milliseconds=None).cautions == []
-    monkeypatch.setattr(stacks, "MAX_STACKS", 9)
+    monkeypatch.setattr(packed_stacks, "MAX_STACKS", 9)
 
     report = reported(data, milliseconds=None)
 

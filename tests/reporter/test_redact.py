@@ -23,20 +23,21 @@ from reports import digested, folded_lines, no_binary, reported, text_lines
 
 from httpcapture import Calls, Completions, End, JitMap, Lost, Module, Reader, Record, Section, StackStatus
 from httpcapture.frames import FrameReader
-from httpreport import __version__, payload
-from httpreport.cautions import Cause
-from httpreport.digest import digest_of
-from httpreport.errors import ReportError
-from httpreport.exports.files import EXPORTS, Drawn
-from httpreport.exports.table import lines, rows
-from httpreport.json_report import document
-from httpreport.main import main
-from httpreport.recording import Nothing, load
+from httpreport import __version__
+from httpreport.calls import protocol
+from httpreport.capture.recording import Nothing, load
+from httpreport.cli.main import main
+from httpreport.common.errors import ReportError
+from httpreport.outputs.csv_table import lines, rows
+from httpreport.outputs.json_report import document
+from httpreport.outputs.registry import EXPORTS, Drawn
+from httpreport.outputs.stack_traces import text
 from httpreport.redact import Redaction
 from httpreport.redact.masks import Addresses, Paths
-from httpreport.samples import Weight
-from httpreport.summary import summary
-from httpreport.text import text
+from httpreport.report.aggregate import digest_of
+from httpreport.report.headline import summary
+from httpreport.report.samples import Weight
+from httpreport.report.warnings import Cause
 
 REAL = Path(__file__).parent / "data" / "python_http.cap"
 HEADS = st.one_of(
@@ -302,10 +303,10 @@ def test_a_capture_that_changes_meanwhile_is_refused() -> None:
 def test_of_a_head_only_what_tells_its_kind_method_and_status_is_left(heads: list[tuple[bytes, bytes]]) -> None:
     requests, responses = np.array([one for one, _ in heads], "S8"), np.array([other for _, other in heads], "S16")
 
-    bare = payload.bare(requests, responses)
+    bare = protocol.bare(requests, responses)
 
-    assert all(map(np.array_equal, payload.read(*bare), payload.read(requests, responses)))
-    methods = "|".join(name.decode() for name in payload.METHODS)
+    assert all(map(np.array_equal, protocol.read(*bare), protocol.read(requests, responses)))
+    methods = "|".join(name.decode() for name in protocol.METHODS)
     for request, response in zip(*(column.tolist() for column in bare)):
         assert re.fullmatch(rf"(({methods}) |\?|[\x14-\x18]\x03[\0-\4]?)?", request.decode())
         assert re.fullmatch(r"(HTTP/1\.([0-9]( [0-9]{3})?)?|\?|[\x14-\x18]\x03[\0-\4]?)?", response.decode())

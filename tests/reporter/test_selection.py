@@ -9,11 +9,11 @@ import pytest
 from recordings import META, MS, Row, capture
 
 from httpcapture import Outcome, Reader, Role
-from httpreport.cautions import cautions
-from httpreport.moments import parse
-from httpreport.payload import Kind
-from httpreport.recording import Recording, load
-from httpreport.selection import Filters, Peer, Selection, covered, matches
+from httpreport.calls.filters import Filters, Peer, Selection, covered, matches
+from httpreport.calls.protocol import Kind
+from httpreport.calls.time_options import parse
+from httpreport.capture.recording import Recording, load
+from httpreport.report.warnings import cautions
 
 
 def loaded(data: bytes, *names: str, milliseconds: float | None = None) -> Recording:

@@ -21,12 +21,12 @@ from rich.console import Console
 from stacks import blocked
 
 from httpcapture import JitMap, MappedModule, Module, Process, Record, Section
-from httpreport import terminal
-from httpreport.binaries import Binaries
-from httpreport.elf import read_elf
-from httpreport.report import Report, naming
-from httpreport.symbols import read_symbols
-from httpreport.trace import Frame, Incomplete, NoStack, StackTrace, Unnamed
+from httpreport.elf.elf import read_elf
+from httpreport.elf.symbol_table import read_symbols
+from httpreport.languages.stack_trace import Frame, Incomplete, NoStack, StackTrace, Unnamed
+from httpreport.outputs import terminal
+from httpreport.report.report import Report, naming
+from httpreport.symbols.binary_lookup import Binaries
 from httpreport.unwind import Found
 
 DATA = Path(__file__).parent / "data"

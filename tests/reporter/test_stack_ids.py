@@ -21,7 +21,7 @@ from recordings import MS, TEXT, Row, capture, process, stack
 from reports import reported, text_lines
 
 from httpcapture import StackStatus
-from httpreport.main import main
+from httpreport.cli.main import main
 
 BLOCK = re.compile(
     r"^PID: \d+, Comm: .*, Stack ID: (?P<id>\d+)\n.*\n.*\nStack trace:\n(?P<lines>(?: {4}.*\n)+)"

@@ -13,8 +13,8 @@ import pytest
 from recordings import MS, TEXT, Row, capture, process, stack
 
 from httpcapture import Lost
-from httpreport.exports.files import EXPORTS
-from httpreport.spool import OPEN_AT_ONCE
+from httpreport.outputs.registry import EXPORTS
+from httpreport.report.sorted_spool import OPEN_AT_ONCE
 
 HTTPREPORT = f"{sys.executable} -P -m httpreport"
 READER_GONE = 141  # 128 + SIGPIPE

@@ -15,13 +15,14 @@ from recordings import META, MS, STARTED_NS, Row, capture, completion, packed_ad
 
 from httpcapture import Calls, End, Layout, Reader, Role, Writer
 from httpcapture.batch import MAX_ROWS_SIZE
-from httpreport import completions, kept, recording
-from httpreport.calls import RECORDED
-from httpreport.columns import Columns, types_of
-from httpreport.recording import Nothing, Recording, load
+from httpreport.calls import completions, listed_calls
+from httpreport.calls.columns import Columns, types_of
+from httpreport.calls.filters import Selection
+from httpreport.calls.schema import RECORDED
+from httpreport.calls.totals import Latencies, PeerKey, StackKey, Sums
+from httpreport.capture import recording
+from httpreport.capture.recording import Nothing, Recording, load
 from httpreport.redact.calls import CALL_ROW, layout
-from httpreport.selection import Selection
-from httpreport.sums import Latencies, PeerKey, StackKey, Sums
 
 ROWS = st.builds(
     Row,
@@ -136,7 +137,7 @@ def test_batches_that_are_read_together_or_apart_are_the_same(monkeypatch: pytes
 
 
 def test_beyond_the_limit_the_longest_calls_are_listed_and_all_are_summed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(kept, "MAX_LISTED", 100)
+    monkeypatch.setattr(listed_calls, "MAX_LISTED", 100)
     monkeypatch.setattr(completions, "RECENT", 20)
     monkeypatch.setattr(recording, "ROWS_AT_ONCE", 50)
     rows = [Row(duration_ns=(n * 7919 % 5000) * MS, sequence=n) for n in range(5000)]
@@ -171,7 +172,7 @@ def test_completions_wait_for_the_few_calls_that_are_kept(monkeypatch: pytest.Mo
 
 @pytest.mark.parametrize("most", [7, 200])
 def test_some_calls_are_those_of_all_whenever_they_are_asked_for(most: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(kept, "MAX_LISTED", 150)
+    monkeypatch.setattr(listed_calls, "MAX_LISTED", 150)
     monkeypatch.setattr(recording, "ROWS_AT_ONCE", 50)
     rows = [Row(duration_ns=(n * 7919 % 300) * MS, sequence=n, connection=n // 9) for n in range(300)]
     found = loaded(rows, [completion(row, MS, n, 2) for n, row in enumerate(rows)])

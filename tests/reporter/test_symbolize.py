@@ -21,12 +21,12 @@ from live import own_cache  # noqa: F401 (a fixture)
 from recordings import MAPS, META, PATH, PROCESS_START_NS, STARTED_NS, TEXT, capture, process, stack
 
 from httpcapture import Module, Process, Reader, Stack
-from httpreport import maps
-from httpreport.binaries import Binaries
-from httpreport.recording import ProcessKey, load
-from httpreport.selection import Selection
-from httpreport.symbolize import Symbolizer
-from httpreport.trace import Frame, NoStack, StackTrace, Unnamed
+from httpreport.calls.filters import Selection
+from httpreport.capture.recording import ProcessKey, load
+from httpreport.languages.stack_trace import Frame, NoStack, StackTrace, Unnamed
+from httpreport.symbols import maps
+from httpreport.symbols.binary_lookup import Binaries
+from httpreport.symbols.symbolizer import Symbolizer
 
 PROGRAM = r"""
 #include <execinfo.h>

@@ -14,9 +14,9 @@ from compiled import NODE_BINARY, SYSTEM_BINARIES, compiled, run
 from hypothesis import given
 from hypothesis import strategies as st
 
-from httpreport.elf import Elf as ElfFile
-from httpreport.elf import Range, Section, Segment, from_parts, read_elf
-from httpreport.symbols import SYMBOL, SymbolTable, read_symbols
+from httpreport.elf.elf import Elf as ElfFile
+from httpreport.elf.elf import Range, Section, Segment, from_parts, read_elf
+from httpreport.elf.symbol_table import SYMBOL, SymbolTable, read_symbols
 
 ASSEMBLY = """
     .text

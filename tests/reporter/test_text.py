@@ -13,10 +13,10 @@ from recordings import MS, PATH, STARTED_NS, TEXT, Row, capture, completion, pro
 from reports import folded_lines, reported, text_lines
 
 from httpcapture import Lost, Module, Outcome, Record, Role, StackStatus
-from httpreport.binary import Binary
-from httpreport.elf import Elf, Segment
-from httpreport.report import Report
-from httpreport.symbols import SYMBOL, SymbolTable
+from httpreport.elf.elf import Elf, Segment
+from httpreport.elf.symbol_table import SYMBOL, SymbolTable
+from httpreport.report.report import Report
+from httpreport.symbols.binary import Binary
 
 GOLDEN = Path(__file__).parent / "golden"
 

@@ -15,9 +15,9 @@ from hypothesis import strategies as st
 from recordings import MS, TEXT, Row, capture, process, stack
 
 from httpcapture import Record
-from httpreport.exports.files import EXPORTS
-from httpreport.main import main
-from httpreport.unreached import sentence
+from httpreport.cli.main import main
+from httpreport.outputs.registry import EXPORTS
+from httpreport.report.unreached import sentence
 
 STACKS: list[Record] = [process(), stack(TEXT)]
 FILES = ["stack_traces.txt", "stacks.folded"]

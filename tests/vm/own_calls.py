@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from httpreport.call import Call
+from httpreport.calls.call import Call
 
 MS = 1_000_000
 Connection = tuple[int, int]  # pid, local port

@@ -13,12 +13,12 @@ import pytest
 from click.testing import CliRunner
 
 from httpcapture import Outcome, Role, Stack, open_capture
-from httpreport.actions import FOLDED
-from httpreport.call import Call, each
-from httpreport.main import main
-from httpreport.payload import Kind
-from httpreport.recording import Recording, load
-from httpreport.selection import Selection
+from httpreport.calls.call import Call, each
+from httpreport.calls.filters import Selection
+from httpreport.calls.protocol import Kind
+from httpreport.capture.recording import Recording, load
+from httpreport.cli.commands import FOLDED
+from httpreport.cli.main import main
 from vm import recorded
 from vm.own_calls import MS, OwnCall, Pairs, pair, read_own_calls
 from workload.calls_driver import FILTERED, PLAN

@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 
 from httpcapture import open_capture
-from httpreport.recording import Recording, load
-from httpreport.selection import Selection
+from httpreport.calls.filters import Selection
+from httpreport.capture.recording import Recording, load
 from make_zipapp import make
 from vm import guest, recorded
 

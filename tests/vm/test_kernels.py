@@ -16,8 +16,8 @@ import numpy as np
 import pytest
 
 from httpcapture import Outcome, Role
-from httpreport.digest import Request, read_report
-from httpreport.report import Report
+from httpreport.report.aggregate import Request, read_report
+from httpreport.report.report import Report
 from vm import recorded
 
 SUITES = ("bullseye", "bookworm", "trixie")

@@ -16,11 +16,11 @@ import pytest
 from compiled import compiled, run
 
 from httpcapture import Role, open_capture
-from httpreport.binaries import Binaries
-from httpreport.recording import Recording, load
-from httpreport.report import Report, make_report
-from httpreport.selection import Selection
-from httpreport.trace import StackTrace, Unnamed
+from httpreport.calls.filters import Selection
+from httpreport.capture.recording import Recording, load
+from httpreport.languages.stack_trace import StackTrace, Unnamed
+from httpreport.report.report import Report, make_report
+from httpreport.symbols.binary_lookup import Binaries
 from vm import recorded
 
 HERE = Path(__file__).parent

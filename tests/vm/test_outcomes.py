@@ -14,12 +14,12 @@ import numpy as np
 import pytest
 
 from httpcapture import Outcome, Role, RoleSource, StackStatus, open_capture
-from httpreport.binaries import Binaries
-from httpreport.recording import Recording, load
-from httpreport.report import Report, make_report
-from httpreport.selection import Selection
-from httpreport.text import text
-from httpreport.trace import StackTrace
+from httpreport.calls.filters import Selection
+from httpreport.capture.recording import Recording, load
+from httpreport.languages.stack_trace import StackTrace
+from httpreport.outputs.stack_traces import text
+from httpreport.report.report import Report, make_report
+from httpreport.symbols.binary_lookup import Binaries
 from vm import recorded
 
 SLOW_NS = 300_000_000

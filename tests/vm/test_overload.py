@@ -15,8 +15,8 @@ from compiled import compiled
 
 from httpbpf.program import Sizes
 from httpcapture import End, open_capture
-from httpreport.recording import ProcessKey, Recording, load
-from httpreport.selection import Selection
+from httpreport.calls.filters import Selection
+from httpreport.capture.recording import ProcessKey, Recording, load
 from vm import recorded
 
 HERE = Path(__file__).parent

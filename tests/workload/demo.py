@@ -28,7 +28,7 @@ SUITE = "bookworm"
 OUT = HERE.parent.parent / "build" / "demo"
 REPORT = ["-t", "300", "-p", "nova-api"]
 PAGE = ["--html", "report.html"]
-HTTPREPORT = "from httpreport.main import main; main(prog_name='httpreport')"
+HTTPREPORT = "from httpreport.cli.main import main; main(prog_name='httpreport')"
 GUEST_S = 300
 TRACE_LINES, FOLDED_LINES, COLUMNS = 32, 4, 118
 

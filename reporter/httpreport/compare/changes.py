@@ -14,10 +14,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, TypeVar, Union
 
-from ..digest import Digest
-from ..fold import folded_sums
-from ..samples import samples
-from ..sums import Latencies, PeerKey, Sums
+from ..calls.totals import Latencies, PeerKey, Sums
+from ..report.aggregate import Digest
+from ..report.folding import folded_sums
+from ..report.samples import samples
 
 Value = TypeVar("Value", Sums, Latencies)
 

@@ -7,9 +7,9 @@ import numpy.typing as npt
 
 from httpcapture import Calls, Completions, Field, Layout, Meta
 
-from .. import payload
-from ..calls import COMPLETION, RECORDED
-from ..columns import Columns, types_of
+from ..calls import protocol
+from ..calls.columns import Columns, types_of
+from ..calls.schema import COMPLETION, RECORDED
 from .masks import Addresses, Numbers
 
 # As httprec has them (httpbpf/rows.h, httprec/host.py): what calls of a connection have in common comes first.
@@ -63,7 +63,7 @@ class Rows:
         rows["cgroup"] = self.cgroups.masked(rows["cgroup"])
         heads = rows["request_head"], rows["response_head"]
         self.heads += sum(int(np.count_nonzero(head)) for head in heads)
-        rows["request_head"], rows["response_head"] = payload.bare(*heads)
+        rows["request_head"], rows["response_head"] = protocol.bare(*heads)
         return rows.tobytes()
 
     def completions(self, batch: Completions) -> bytes:

@@ -24,11 +24,11 @@ from httpcapture import (
     Writer,
 )
 
-from ..binary import FindBinary
-from ..cautions import Cause, Caution, cut_off
-from ..errors import ReportError
-from ..recording import Recording
-from ..symbolize import Symbolizer
+from ..capture.recording import Recording
+from ..common.errors import ReportError
+from ..report.warnings import Cause, Caution, cut_off
+from ..symbols.binary import FindBinary
+from ..symbols.symbolizer import Symbolizer
 from .calls import Rows
 from .records import Records
 from .stacks import RedactedStacks

@@ -14,8 +14,8 @@ import numpy.typing as npt
 
 from httpcapture import MAX_PATH, MAX_TEXT
 
-from ..errors import ReportError
-from ..numbering import Numbering, Words, words_of
+from ..common.errors import ReportError
+from ..common.interning import Numbering, Words, words_of
 
 MASKED_FOLDER = b"/redacted/%d/"
 PSEUDO_PATHS = (b"[vdso]", b"[vsyscall]")  # of mappings; what a report knows them by

@@ -21,10 +21,12 @@ from httpcapture import (
     Stack,
 )
 
-from .. import __version__, jit_map, maps
-from ..carried import Whole, Wholes
-from ..maps import Mapping
-from ..recording import ProcessKey, Recording
+from .. import __version__
+from ..capture.module_sections import Whole, Wholes
+from ..capture.recording import ProcessKey, Recording
+from ..languages import jit_map
+from ..symbols import maps
+from ..symbols.maps import Mapping
 from .calls import CALL_ROW, COMPLETION_ROW, layout
 from .masks import Paths, without_paths
 from .stacks import RedactedStacks

@@ -13,9 +13,9 @@ import numpy as np
 
 from httpcapture import UNWOUND_WHOLE, Stack
 
-from ..recording import MAX_HELD_BYTES, RECORD_OVERHEAD, ProcessKey, Recording
-from ..symbolize import Symbolizer
-from ..walks import Snapshot
+from ..capture.recording import MAX_HELD_BYTES, RECORD_OVERHEAD, ProcessKey, Recording
+from ..symbols.stack_walk import Snapshot
+from ..symbols.symbolizer import Symbolizer
 
 NO_ADDRESS = 1 << 63  # user space ends below
 

@@ -17,7 +17,7 @@ from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-from ..elf import Elf, Section
+from ..elf.elf import Elf, Section
 from .cfa import Alignment, Program, Row, Rule
 from .dwarf import OMITTED, BadCfi, Budget, pointer, sleb128, uleb128
 

@@ -18,14 +18,7 @@ from .architecture import Architecture, Registers
 from .cfa import Row
 from .dwarf import BadCfi, Budget
 from .eh_frame import CallFrameInfo
-from .step import (
-    End,
-    StackMemory,
-    WalkEnded,
-    step_by_cfi,
-    step_by_frame_pointer,
-    step_by_stack_top,
-)
+from .step import End, StackMemory, WalkEnded, step_by_cfi, step_by_frame_pointer, step_by_stack_top
 
 MAX_FRAMES = 1024
 MAX_EXPRESSION_STEPS = 20000  # in one walk

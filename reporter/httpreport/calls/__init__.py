@@ -1,0 +1,1 @@
+"""The table of calls: its columns, filters and totals."""

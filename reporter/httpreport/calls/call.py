@@ -1,0 +1,166 @@
+"""A `Call` is one row of the array of calls as a value with words for what its numbers mean.
+
+Filtering and summing work on the array (`calls.py`); this is for what is written call by call.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+from functools import lru_cache
+from ipaddress import IPv6Address
+from typing import NamedTuple, Optional
+
+import numpy as np
+import numpy.typing as npt
+
+from httpcapture import Meta, Outcome, Role, StackStatus
+
+from .protocol import Kind
+from .schema import LATEST_NS, Array
+
+ROWS_AT_ONCE = 4096
+
+
+class Call(NamedTuple):
+    """The fields of the dtype CALL, in its order."""
+
+    connection: int
+    t0: int
+    t1: int
+    t2: int
+    sent: int
+    received: int
+    cgroup: int
+    process_start: int
+    stack: int
+    comm: bytes
+    process: bytes
+    local_address: bytes
+    peer_address: bytes
+    request_head: bytes
+    response_head: bytes
+    sequence: int
+    pid: int
+    tid: int
+    receive_tid: int
+    local_port: int
+    peer_port: int
+    role: int
+    role_source: int
+    outcome: int
+    stack_status: int
+    receive_stack: int
+    receive_stack_status: int
+    t3: int
+    t3_known: bool
+    kind: int
+    method: bytes
+    status: int
+
+    @property
+    def duration_ns(self) -> int:
+        return self.t2 - self.t0
+
+    @property
+    def size(self) -> int:
+        """Bytes of the request and the response."""
+        return self.sent + self.received
+
+    @property
+    def has_stack(self) -> bool:
+        """Whether `stack` is the id of a stack."""
+        return self.stack_status == StackStatus.RECORDED
+
+    @property
+    def answered(self) -> bool:
+        return self.outcome == Outcome.ANSWERED
+
+    @property
+    def response_ns(self) -> Optional[int]:
+        """Return how long the response took, at least; None where the call has no response."""
+        return self.t3 - self.t2 if self.answered else None
+
+    @property
+    def role_name(self) -> str:
+        return word(Role, self.role)
+
+    @property
+    def outcome_name(self) -> str:
+        return word(Outcome, self.outcome)
+
+    @property
+    def kind_name(self) -> str:
+        return word(Kind, self.kind)
+
+    @property
+    def source(self) -> tuple[str, int]:
+        """Address and port of who sent the request: the peer of a server; the process itself if the role is
+        unknown."""
+        return self._peer if self.role == Role.SERVER else self._local
+
+    @property
+    def destination(self) -> tuple[str, int]:
+        """Address and port of who was asked."""
+        return self._local if self.role == Role.SERVER else self._peer
+
+    @property
+    def _local(self) -> tuple[str, int]:
+        return address_text(self.local_address), self.local_port
+
+    @property
+    def _peer(self) -> tuple[str, int]:
+        return address_text(self.peer_address), self.peer_port
+
+
+def each(calls: Array, order: npt.NDArray[np.intp]) -> Iterator[Call]:
+    """The calls (dtype CALL) one by one in the given order."""
+    for first in range(0, len(order), ROWS_AT_ONCE):
+        yield from map(Call._make, calls[order[first : first + ROWS_AT_ONCE]].tolist())
+
+
+@lru_cache(maxsize=1 << 14)
+def address_text(address: bytes) -> str:
+    """16 bytes of IPv6 (zeros at the end may be missing) as text, a v4-mapped one as IPv4."""
+    parsed = IPv6Address(address.ljust(16, b"\0"))
+    return str(parsed.ipv4_mapped or parsed)
+
+
+@lru_cache(maxsize=1 << 10)
+def endpoint(host: str, port: int) -> str:
+    """HOST:PORT; without a port (0), HOST."""
+    if not port:
+        return host
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def word(kind: type[enum.IntEnum], number: int) -> str:
+    """An enumeration's value in words; a number that this version does not know as `unknown (7)`."""
+    try:
+        return kind(number).name.lower()
+    except ValueError:
+        return f"unknown ({number})"
+
+
+def since_1970_ns(meta: Meta, at_ns: int) -> int:
+    """A time on CLOCK_MONOTONIC (at most LATEST_NS) on the wall clock, by the pair of clocks in META; held within 146
+    years, so that it fits into 64 bits."""
+    offset = meta.started_realtime_ns - meta.started_monotonic_ns
+    return at_ns + max(-LATEST_NS, min(offset, LATEST_NS - 1))
+
+
+def moment(meta: Meta, at_ns: int) -> str:
+    """A time on CLOCK_MONOTONIC as ISO 8601 in UTC, by the pair of clocks in META."""
+    seconds, nanoseconds = divmod(meta.started_realtime_ns + at_ns - meta.started_monotonic_ns, 1_000_000_000)
+    second = _second(seconds)
+    return f"{second}.{nanoseconds // 1000:06}+00:00" if second else "unknown"
+
+
+@lru_cache(maxsize=1 << 12)
+def _second(seconds: int) -> str:
+    """Seconds since 1970 as ISO 8601 without the zone, empty beyond the year 9999."""
+    try:
+        return (datetime(1970, 1, 1) + timedelta(seconds=seconds)).isoformat(timespec="seconds")
+    except OverflowError:
+        return ""

@@ -1,0 +1,198 @@
+"""A `Selection` says which calls a report is about: those at least so slow, of processes of these names, and so on.
+
+`-p NAME` matches the name of the thread or of its process: exactly, case-sensitively, in the 15 bytes that
+the kernel keeps; a name with `*`, `?` or `[` is a shell pattern. The recorder's -p means the same, so a
+capture of all calls filtered here equals a capture recorded with the filter.
+"""
+
+from __future__ import annotations
+
+import fnmatch
+import os
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from ipaddress import ip_address
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from httpcapture import Meta, Outcome, Role
+
+from ..common.interning import Numbering, bytes_of, words_of
+from ..common.printable import printable
+from .available_values import peer_text
+from .protocol import Kind
+from .schema import LATEST_NS, ByName, duration_ns
+from .time_options import Moment
+
+COMM_BYTES = 15  # TASK_COMM_LEN - 1
+_MAPPED = bytes(10) + b"\xff\xff"  # before an IPv4 address
+_PORT = r"(?::(?P<port>[0-9]{1,5}))?"
+_PEER = re.compile(rf"(?:\[(?P<bracketed>[^\]]*)\]|(?P<plain>[^:\[\]]*)){_PORT}|(?P<ipv6>[0-9a-fA-F:.]*)", re.ASCII)
+
+
+@dataclass(frozen=True)
+class Peer:
+    """The other end of a connection: 16 bytes of IPv6 or v4-mapped, and a port (None: any)."""
+
+    address: bytes
+    port: int | None = None
+
+    @classmethod
+    def parse(cls, text: str) -> Peer:
+        """HOST[:PORT], HOST an IPv4 or IPv6 address; before a port IPv6 is in brackets. Raises ValueError."""
+        found = _PEER.fullmatch(text)
+        if not found:
+            raise ValueError(f"{text!r} is no address")
+        address = ip_address(found["bracketed"] or found["plain"] or found["ipv6"])
+        port = None if found["port"] is None else int(found["port"])
+        if port is not None and not 0 < port < 1 << 16:
+            raise ValueError(f"{port} is no port")
+        return cls(address.packed if address.version == 6 else _MAPPED + address.packed, port)
+
+    def __str__(self) -> str:
+        return peer_text(self.address, self.port or 0)
+
+
+@dataclass(frozen=True)
+class Filters:
+    """What -t and -p do not say. Of several values of one field any may be a call's; every field must agree."""
+
+    pids: tuple[int, ...] = ()
+    roles: tuple[Role, ...] = ()
+    peers: tuple[Peer, ...] = ()
+    kinds: tuple[Kind, ...] = ()
+    outcomes: tuple[Outcome, ...] = ()
+    since: Moment | None = None  # calls that began then or later
+    until: Moment | None = None  # calls that began before
+
+    def fixed(self, meta: Meta) -> Filters:
+        """With times that mean the same in all parts of the recording of which the capture is the first."""
+        since, until = (moment and moment.fixed(meta) for moment in (self.since, self.until))
+        return replace(self, since=since, until=until)
+
+    def __str__(self) -> str:
+        numbers: Iterable[tuple[str, tuple[Any, ...]]] = (("pid", self.pids), ("peer", self.peers))
+        words = (("role", self.roles), ("kind", self.kinds), ("outcome", self.outcomes))
+        said = [f"{name} {' or '.join(map(str, values))}" for name, values in numbers if values]
+        said += [f"{name} {' or '.join(value.name.lower() for value in values)}" for name, values in words if values]
+        times = (("since", self.since), ("until", self.until))
+        return ", ".join([*said, *(f"{name} {printable(moment.text)}" for name, moment in times if moment)])
+
+
+@dataclass(frozen=True)
+class Selection:
+    """Calls of at least `threshold_ns` whose thread or process one of `names` matches (no names: every one), and that
+    pass `filters`; of these, times on CLOCK_MONOTONIC."""
+
+    threshold_ns: int
+    names: tuple[bytes, ...] = ()
+    filters: Filters = Filters()
+    since_ns: int = 0
+    until_ns: int | None = None
+
+    @classmethod
+    def of(
+        cls, meta: Meta, milliseconds: float | None, names: tuple[str, ...] = (), filters: Filters | None = None
+    ) -> Selection:
+        """What the command line asks for; without a threshold the capture's own."""
+        threshold = meta.threshold_ns if milliseconds is None else round(milliseconds * 1_000_000)
+        filters = filters or Filters()
+        since = max(filters.since.on(meta), 0) if filters.since else 0
+        until = max(filters.until.on(meta), 0) if filters.until else None
+        return cls(threshold, tuple(os.fsencode(name) for name in names), filters, since, until)
+
+    @property
+    def asked(self) -> list[str]:
+        """What it asks about (keys of there.COLUMNS), in any case processes."""
+        filters = self.filters
+        others = {
+            "pids": filters.pids,
+            "roles": filters.roles,
+            "peers": filters.peers,
+            "kinds": filters.kinds,
+            "outcomes": filters.outcomes,
+        }
+        return ["processes", *(what for what, values in others.items() if values)]
+
+    @property
+    def subject(self) -> str:
+        """Which calls, but for the threshold, as a sentence begins with it: `call of nova-api`."""
+        names = list(map(printable, self.names))
+        of = f" of {' or '.join(filter(None, (', '.join(names[:-1]), names[-1])))}" if names else ""
+        filters = f" that passes the filters ({self.filters})" if str(self.filters) else ""
+        return f"call{of}{filters}"
+
+    def mask(self, calls: ByName) -> npt.NDArray[np.bool_]:
+        """True for each call that is kept."""
+        return self._parted(calls, duration_ns(calls) >= np.uint64(self.threshold_ns))
+
+    def passing(self, calls: ByName) -> npt.NDArray[np.bool_]:
+        """True for each call that is kept, or would be with a threshold of 0."""
+        return self._parted(calls, np.ones(len(calls["t0"]), np.bool_))
+
+    def _parted(self, calls: ByName, kept: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
+        for part in self._parts(calls):
+            kept &= part
+        return np.asarray(kept)
+
+    def _parts(self, calls: ByName) -> Iterator[npt.NDArray[np.bool_]]:
+        filters = self.filters
+        if self.names:
+            yield self._named(calls["comm"]) | self._named(calls["process"])
+        if self.since_ns:
+            yield calls["t0"] >= np.uint64(min(self.since_ns, LATEST_NS))
+        if self.until_ns is not None:
+            yield calls["t0"] < np.uint64(min(self.until_ns, LATEST_NS))
+        for name, values in (("pid", filters.pids), ("role", filters.roles), ("outcome", filters.outcomes)):
+            if values:
+                yield np.isin(calls[name], values)
+        if filters.peers:
+            yield self._with_peer(calls)
+        if filters.kinds:
+            yield np.isin(calls["kind"], filters.kinds)
+
+    def _with_peer(self, calls: ByName) -> npt.NDArray[np.bool_]:
+        found = np.zeros(len(calls["peer_port"]), np.bool_)
+        for peer in self.filters.peers:
+            one = calls["peer_address"] == peer.address
+            found |= one if peer.port is None else one & (calls["peer_port"] == peer.port)
+        return found
+
+    def _named(self, comms: npt.NDArray[np.bytes_]) -> npt.NDArray[np.bool_]:
+        distinct = Numbering(2)
+        numbers = distinct.number(*words_of(comms))
+        hits = [any(matches(name, comm) for name in self.names) for comm in bytes_of(distinct.values)]
+        return np.asarray(np.array(hits, np.bool_)[numbers])
+
+    def __str__(self) -> str:
+        calls = "all calls" if self.threshold_ns == 0 else f"calls >= {exact_ms(self.threshold_ns)} ms"
+        of = " of " + ", ".join(map(printable, self.names)) if self.names else ""
+        return ", ".join(filter(None, [calls + of, str(self.filters)]))
+
+
+def exact_ms(nanoseconds: int) -> str:
+    """In milliseconds, as -t takes it: `300`, `0.5`, `1200000`."""
+    whole, fraction = divmod(nanoseconds, 1_000_000)
+    return f"{whole}.{fraction:06}".rstrip("0").rstrip(".")
+
+
+def is_pattern(name: bytes) -> bool:
+    return any(character in name for character in (b"*", b"?", b"["))
+
+
+def matches(name: bytes, comm: bytes) -> bool:
+    """Whether a -p NAME matches a comm."""
+    if is_pattern(name):
+        return fnmatch.fnmatchcase(comm, name)
+    return comm == name[:COMM_BYTES]
+
+
+def covered(name: bytes, filters: tuple[bytes, ...]) -> bool:
+    """Whether a capture recorded with these -p filters holds every call that -p NAME asks for. Of two
+    different patterns nobody can say."""
+    if is_pattern(name):
+        return name in filters
+    return any(matches(pattern, name[:COMM_BYTES]) for pattern in filters)

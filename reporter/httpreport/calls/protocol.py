@@ -1,0 +1,118 @@
+"""The first bytes of a request and of its response say what a call speaks; ports and names never do.
+
+HTTP/1 is a method and a blank in the request (RFC 9112, 3) or `HTTP/1.` in the response (4); TLS is a record
+header (RFC 8446, 5.1): content type, 3, a minor version. Anything else that was read is `tcp`. Heads are compared as
+words of 64 bits, the first byte the lowest: a status is the second word of "HTTP/1.1 200".
+"""
+
+from __future__ import annotations
+
+import enum
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from ..common.interning import Words, words_of
+
+METHODS = (b"GET", b"HEAD", b"POST", b"PUT", b"DELETE", b"CONNECT", b"OPTIONS", b"TRACE", b"PATCH")
+ZERO, BLANK = np.uint64(ord("0")), np.uint64(ord(" "))
+OTHER = ord("?")  # a head of no known kind, in a redacted capture
+TLS_FIRST_TYPE, TLS_LAST_TYPE = 20, 24  # change_cipher_spec to heartbeat
+TLS_MAJOR, TLS_LAST_MINOR = 3, 4
+
+Heads = npt.NDArray[np.bytes_]
+Mask = npt.NDArray[np.bool_]
+
+
+class Kind(enum.IntEnum):
+    """What the two bursts of a call carry."""
+
+    UNKNOWN = 0  # no byte of either was read
+    HTTP = 1
+    TLS = 2
+    TCP = 3
+
+
+class Payloads(NamedTuple):
+    """What the first bytes say, one element a call: `kind` (u1, a `Kind`), `method` (S7, empty where none was
+    seen) and `status` (u2, 0 where none was seen)."""
+
+    kind: npt.NDArray[np.uint8]
+    method: npt.NDArray[np.bytes_]
+    status: npt.NDArray[np.uint16]
+
+
+def read(request_heads: Heads, response_heads: Heads) -> Payloads:
+    """Read S8 heads of requests and S16 heads of responses."""
+    (request,), (response, rest) = words_of(request_heads), words_of(response_heads)
+    number = _method(request)
+    version = _starts(response, b"HTTP/1.")
+    no_answer_read = (response | rest) == 0
+    kind = np.full(len(request), Kind.TCP, np.uint8)
+    kind[_is_tls(request) | _is_tls(response)] = Kind.TLS
+    http = version | ((number != 0) & no_answer_read)
+    kind[http] = Kind.HTTP
+    kind[(request == 0) & no_answer_read] = Kind.UNKNOWN
+    number[~http] = 0
+    return Payloads(kind, np.array([b"", *METHODS], "S7")[number], _status(rest, version))
+
+
+def bare(request_heads: Heads, response_heads: Heads) -> tuple[Heads, Heads]:
+    """The heads with nothing in them but what `read` looks at, so that it says the same: a method or a status line's
+    version and status, or what marks TLS; of others OTHER stands for whatever they are."""
+    (request,), (response, rest) = words_of(request_heads), words_of(response_heads)
+    methods = np.array([0, *(int.from_bytes(name + b" ", "little") for name in METHODS)], np.uint64)
+    number, version = _method(request), _starts(response, b"HTTP/1.")
+    bare_request = np.where(number != 0, methods[number], _bare_head(request, request != 0))
+    bare_response = np.where(version, _bare_version(response), _bare_head(response, (response | rest) != 0))
+    bare_rest = np.where(_status(rest, version) != 0, rest & np.uint64(0xFFFFFFFF), np.uint64(0))
+    return _heads(bare_request), _heads(bare_response, bare_rest)
+
+
+def _bare_head(head: Words, some: Mask) -> Words:
+    other = np.where(some, np.uint64(OTHER), np.uint64(0))
+    return np.asarray(np.where(_is_tls(head), head & np.uint64(0xFFFFFF), other))
+
+
+def _bare_version(response: Words) -> Words:
+    """The eighth byte is the minor version."""
+    digit = _byte(response, 7) - ZERO <= 9
+    return np.where(digit, response, response & np.uint64((1 << 56) - 1))
+
+
+def _heads(*words: Words) -> Heads:
+    size = 8 * len(words)
+    return np.ascontiguousarray(np.stack(words, 1).astype("<u8")).view(f"S{size}").reshape(-1)
+
+
+def _method(request: Words) -> npt.NDArray[np.intp]:
+    """Its place in METHODS, from 1; 0 where there is none."""
+    number = np.zeros(len(request), np.intp)
+    for place, name in enumerate(METHODS, 1):
+        number[_starts(request, name + b" ")] = place
+    return number
+
+
+def _status(rest: Words, version: Mask) -> npt.NDArray[np.uint16]:
+    """By the second word of a response's head: a blank and three digits."""
+    digits = [_byte(rest, place) - ZERO for place in (1, 2, 3)]  # what is below "0" wraps around
+    stands = version & (_byte(rest, 0) == BLANK)
+    for digit in digits:
+        stands &= digit <= 9
+    hundreds, tens, ones = digits
+    return np.where(stands, hundreds * np.uint64(100) + tens * np.uint64(10) + ones, 0).astype(np.uint16)
+
+
+def _is_tls(head: Words) -> Mask:
+    record = (_byte(head, 0) >= TLS_FIRST_TYPE) & (_byte(head, 0) <= TLS_LAST_TYPE)
+    return np.asarray(record & (_byte(head, 1) == TLS_MAJOR) & (_byte(head, 2) <= TLS_LAST_MINOR))
+
+
+def _starts(head: Words, prefix: bytes) -> Mask:
+    mask = np.uint64((1 << 8 * len(prefix)) - 1)
+    return np.asarray((head & mask) == np.uint64(int.from_bytes(prefix, "little")))
+
+
+def _byte(words: Words, place: int) -> Words:
+    return np.asarray((words >> np.uint64(8 * place)) & np.uint64(0xFF))

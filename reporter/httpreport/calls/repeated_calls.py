@@ -1,0 +1,53 @@
+"""Finds calls that a completion cannot tell apart: those of its connection and sequence, where there are several."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from ..common.interning import Numbering, Words, words_of
+from .schema import ByName
+
+MAX_KEYS = 1 << 24  # of calls and of completions that are compared: 8 bytes each
+MAX_CONNECTIONS = 1 << 22
+
+
+class Repeated:
+    """Gathers the keys of calls and completions. Of too many only the first are compared, and `is_full` says so."""
+
+    def __init__(self) -> None:
+        self.is_full = False
+        self._connections = Numbering()
+        self._calls, self._completions = [np.zeros(0, np.uint64)], [np.zeros(0, np.uint64)]
+        self._count = 0
+
+    def add_calls(self, calls: ByName) -> None:
+        self._calls.append(self._keys(calls["connection"], calls["sequence"]))
+
+    def add_completions(self, completions: ByName) -> None:
+        self._completions.append(self._keys(completions["connection"], completions["sequence"]))
+
+    def _keys(self, connections: Any, sequences: Any) -> Words:
+        """Return the number of the connection and the sequence in one word for each row."""
+        self._count += len(connections)
+        self.is_full |= self._count > MAX_KEYS or len(self._connections) > MAX_CONNECTIONS
+        if self.is_full or not len(connections):
+            return np.zeros(0, np.uint64)
+        begins = np.concatenate([[True], connections[1:] != connections[:-1]])  # rows of one connection come together
+        numbers = self._connections.number(*words_of(connections[begins]))[np.cumsum(begins) - 1]
+        return np.asarray(numbers.astype(np.uint64) << np.uint64(32) | sequences)
+
+    def any(self) -> bool:
+        """Whether two calls have one key."""
+        return bool(len(self._repeated()[0]))
+
+    def count(self) -> int:
+        """Return how many calls share the key of a completion with another call."""
+        keys, counts = self._repeated()
+        return int(counts[np.isin(keys, np.concatenate(self._completions))].sum())
+
+    def _repeated(self) -> tuple[Words, Any]:
+        """Return the keys that several calls have, and how many calls."""
+        keys, counts = np.unique(np.concatenate(self._calls), return_counts=True)
+        return keys[counts > 1], counts[counts > 1]

@@ -1,0 +1,84 @@
+"""What contradicts itself in a capture, and what is in it beyond the format's limits (format/FORMAT.md): a report and
+--verify say it in the same words.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from httpcapture import JitMap, Lost, Module, Process, Section
+
+from ..calls.columns import Impossible
+from ..common.printable import printable
+
+NAMED = 3  # wholes whose parts do not follow each other
+_NO_DURATION = "they are shown with 0 ms"
+_LACKING = "some frames may have no name"
+_LEFT_OUT: dict[type, tuple[str, str]] = {  # what records of a class are, and what follows when they are missing
+    Module: ("modules", _LACKING),
+    Section: ("parts of modules", _LACKING),
+    Process: ("process maps", _LACKING),
+    JitMap: ("parts of JIT maps", _LACKING),
+    Lost: ("states of the ledger", "what was lost may be more than is shown"),
+}
+
+
+@dataclass(frozen=True)
+class Faults:
+    """Counts, and names that are safe to print."""
+
+    left_out: Mapping[tuple[type, str], int] = field(default_factory=dict)  # Reader.left_out
+    impossible: Impossible = field(default_factory=Impossible)
+    repeated: int = 0  # calls that share the key of a completion with another call
+    modules: int = 0  # ids that two different modules have
+    stacks: int = 0  # ids that two different stacks have
+    gaps: Sequence[str] = ()  # sections and JIT maps whose parts do not follow each other
+    unnamed: Mapping[str, int] = field(default_factory=dict)  # RecordedStacks.left_out
+    written: int | None = None  # calls that END counts, if it is there
+    recorded: int = 0  # calls that are there
+
+    def beyond_limits(self) -> Iterator[str]:
+        """Say what was not read, a line for each limit."""
+        for (kind, limit), count in self.left_out.items():
+            what, consequence = _LEFT_OUT[kind]
+            yield f"{what} beyond the limit of {limit}: {count:,}: they were not read, {consequence}"
+        for what, count in self.unnamed.items():
+            remedy = "keep fewer calls by a higher -t or a narrower -p"
+            yield f"{what} left out for lack of memory: {count:,}: {_LACKING}; {remedy}"
+
+    def damage(self) -> Iterator[str]:
+        """Say what contradicts itself, a line for each kind."""
+        backwards, beyond = self.impossible.backwards, self.impossible.beyond
+        if backwards:
+            yield f"calls that end before they begin: {backwards:,} (damage): {_NO_DURATION}"
+        if beyond:
+            yield f"calls more than 146 years after the start of the host: {beyond:,} (damage): {_NO_DURATION}"
+        if self.repeated:
+            what = "calls that share connection and sequence, and so a completion"
+            yield f"{what}: {self.repeated:,} (damage): the ends of their responses may be each other's"
+        if self.modules:
+            yield f"ids that two modules have: {self.modules:,} (damage): frames in these modules have no name"
+        if self.stacks:
+            yield f"ids that two stacks have: {self.stacks:,} (damage): their calls have no stack trace"
+        if self.gaps:
+            named = ", ".join(self.gaps[:NAMED]) + (", ..." if len(self.gaps) > NAMED else "")
+            yield f"parts that do not follow each other: {len(self.gaps):,} (damage: {named}): {_LACKING}"
+        if self.written is not None and self.written < self.recorded:
+            here = f"calls that END counts: {self.written:,}, calls that are here: {self.recorded:,}"
+            yield f"{here} (damage): one of the two is wrong"
+
+    def missing(self) -> Iterator[str]:
+        """Say how many calls are missing by what END counts."""
+        if self.written is not None and self.written > self.recorded:
+            yield f"of {self.written:,} calls written, {self.recorded:,} are here: the others are missing"
+
+
+def section_name(module: int, name: str) -> str:
+    """Name a section of a module, or the module's whole file."""
+    return f"module {module} {printable(name) or 'whole file'}"
+
+
+def jit_map_name(pid: int) -> str:
+    """Name the JIT map of a process."""
+    return f"JIT map of process {pid}"

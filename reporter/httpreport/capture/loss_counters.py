@@ -1,0 +1,10 @@
+"""Tells what the counters of a capture's ledger mean for reading it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+
+def completions_lost(counts: Mapping[str, int]) -> bool:
+    """Return whether a call without a completion may have had one that was lost."""
+    return any("completion" in name and count > 0 for name, count in counts.items())

@@ -1,0 +1,226 @@
+"""`httpreport --verify`: whether a capture is whole and agrees with itself, told by what is wrong, and where.
+
+Reading checks every checksum, size, type and limit of the format; here its counts and references are checked as well.
+What the recorder itself counted as lost is no fault of the file, and a reference to something that was lost neither.
+"""
+
+from __future__ import annotations
+
+from array import array
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import BinaryIO
+
+import numpy as np
+
+from httpcapture import (
+    BatchColumns,
+    Calls,
+    CaptureError,
+    Completions,
+    End,
+    JitMap,
+    Meta,
+    Module,
+    Process,
+    Reader,
+    Record,
+    Section,
+    Stack,
+    StackStatus,
+)
+
+from ..calls.columns import Columns, Impossible, Types, types_of, unknown_fields
+from ..calls.repeated_calls import Repeated
+from ..calls.schema import COMPLETION, RECORDED
+from ..common.errors import ReportError
+from ..common.interning import Numbering
+from ..common.printable import printable
+from . import seek_table
+from .faults import Faults, jit_map_name, section_name
+from .module_sections import NOT_FOLLOWING, Extent, add_part, add_text
+from .packed_stacks import MAX_STACKS, content_of
+
+_COUNTED: dict[type, str] = {
+    Calls: "calls",  # by row, as the next
+    Completions: "completions",
+    Stack: "stacks",
+    Process: "process maps",
+    Module: "modules",
+    Section: "parts of modules",
+    JitMap: "parts of JIT maps",
+}
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What was found in a capture. Texts are safe to print."""
+
+    file: str
+    counts: dict[str, int] = field(default_factory=dict)  # by kind of record
+    problems: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()  # what is unusual and no fault of the file
+
+
+def verify(name: str, file: BinaryIO) -> Verdict:
+    """The verdict on the capture in `file`, which can be read again. What is wrong with it is part of the verdict.
+    Raises OSError where it cannot be read."""
+    checks = _Checks()
+    problems: list[str] = []
+    try:
+        reader = Reader(file, name)
+        checks.read(reader)
+        problems += [reader.cut_off] if reader.cut_off else []
+        problems += filter(None, [seek_table.check(file)])
+    except (CaptureError, ReportError) as error:
+        problems.append(f"{error}: nothing after that was checked")
+    faults = checks.faults()
+    problems += [*faults.missing(), *faults.damage(), *faults.beyond_limits()]
+    return Verdict(printable(name), dict(checks.counts), tuple(map(printable, problems)), tuple(checks.notes()))
+
+
+def lines(verdict: Verdict) -> Iterator[str]:
+    """What is printed of a verdict."""
+    counts = ", ".join(f"{count:,} {kind}" for kind, count in verdict.counts.items())
+    yield f"{verdict.file}: {'damaged' if verdict.problems else 'whole'}: {counts or 'nothing could be read'}"
+    yield from (f"  wrong: {problem}" for problem in verdict.problems)
+    yield from (f"  note: {note}" for note in verdict.notes)
+
+
+def _unpack(columns: BatchColumns) -> None:
+    """Raise CorruptRecord where a column is damaged."""
+    for name in columns:
+        columns.coded(name)
+    if columns.grouped:
+        len(columns.group_sizes)
+
+
+class _Checks:
+    """What can be told wrong once all records were seen."""
+
+    def __init__(self) -> None:
+        self.counts: Counter[str] = Counter()
+        self._left_out: Mapping[tuple[type, str], int] = {}
+        self._stacks, self._stack_processes = array("Q"), array("Q")  # of each stack: its id, its pid
+        self._contents = array("q")  # of each stack: content_of
+        self._asked_stacks, self._asked_modules = Numbering(), set[int]()
+        self._modules: dict[int, Module] = {}
+        self._ambiguous = set[int]()  # ids of modules
+        self._processes, self._asked_processes = set[int](), set[int]()
+        self._sections: dict[int, dict[str, Extent]] = {}
+        self._texts: dict[tuple[int, int], dict[int, Extent]] = {}  # JIT maps by pid and start of the process
+        self._impossible, self._repeated = Impossible(), Repeated()
+        self._types: dict[str, Types | None] = {}  # of the columns of a kind of batch
+        self._unchecked: dict[str, None] = {}
+        self._end: End | None = None
+
+    def read(self, reader: Reader) -> None:
+        self._left_out = reader.left_out
+        for record in reader:
+            self._count(record)
+            if isinstance(record, (Calls, Completions)):
+                _unpack(record.columns)
+                types = self._types_of(record, reader.meta)
+                if types:
+                    self._check(record, Columns(types, [record], record.rows))
+            else:
+                self._refer(record)
+
+    def _types_of(self, batch: Calls | Completions, meta: Meta) -> Types | None:
+        """Return what to check the batch by, None where that is not known, which is no damage."""
+        what = _COUNTED[type(batch)]
+        if what not in self._types:
+            layout, wanted = (
+                (meta.call_layout, RECORDED) if isinstance(batch, Calls) else (meta.completion_layout, COMPLETION)
+            )
+            try:
+                self._types[what] = types_of(layout, wanted)
+                self._unchecked.update(dict.fromkeys(unknown_fields(layout) if wanted is RECORDED else ()))
+            except ReportError as error:
+                self._types[what] = None
+                self._unchecked[f"{what} were not checked: {error}"] = None
+        return self._types[what]
+
+    def _count(self, record: Record) -> None:
+        if type(record) in _COUNTED:
+            self.counts[_COUNTED[type(record)]] += record.rows if isinstance(record, (Calls, Completions)) else 1
+
+    def _check(self, batch: Calls | Completions, columns: Columns) -> None:
+        if isinstance(batch, Completions):
+            self._repeated.add_completions(columns)
+            return
+        self._impossible += columns.make_possible()
+        self._repeated.add_calls(columns)
+        for side in ("stack", "receive_stack"):
+            if len(self._asked_stacks) < MAX_STACKS:
+                self._asked_stacks.number(columns[side][columns[f"{side}_status"] == StackStatus.RECORDED])
+
+    def _refer(self, record: Record) -> None:
+        if isinstance(record, Stack):
+            self._add_stack(record)
+        elif isinstance(record, Module):
+            if self._modules.setdefault(record.id, record) != record:
+                self._ambiguous.add(record.id)
+        elif isinstance(record, Process):
+            self._processes.add(record.pid)
+            self._asked_modules.update(mapped.module for mapped in record.modules)
+        elif isinstance(record, Section):
+            self._asked_modules.add(record.module)
+            add_part(self._sections.setdefault(record.module, {}), record, Extent)
+        elif isinstance(record, JitMap):
+            self._asked_processes.add(record.pid)
+            add_text(self._texts.setdefault((record.pid, record.process_start_ns), {}), record, Extent)
+        elif isinstance(record, End):
+            self._end = record
+
+    def _add_stack(self, stack: Stack) -> None:
+        if len(self._stacks) == MAX_STACKS:
+            self._unchecked[f"only the first {MAX_STACKS:,} stacks were compared"] = None
+            return
+        self._stacks.append(stack.id)
+        self._stack_processes.append(stack.pid)
+        self._contents.append(content_of(stack))
+
+    def faults(self) -> Faults:
+        texts = ((pid, text) for (pid, _), texts in self._texts.items() for text in texts.values())
+        sections = ((id, name, whole) for id, wholes in self._sections.items() for name, whole in wholes.items())
+        return Faults(
+            left_out=self._left_out,
+            impossible=self._impossible,
+            repeated=self._repeated.count(),
+            modules=len(self._ambiguous),
+            stacks=_ambiguous(self._stacks, self._contents),
+            gaps=[
+                *(section_name(id, name) for id, name, whole in sections if whole.problem == NOT_FOLLOWING),
+                *(jit_map_name(pid) for pid, text in texts if text.problem == NOT_FOLLOWING),
+            ],
+            written=self._end.recorded if self._end else None,
+            recorded=self.counts["calls"],
+        )
+
+    def notes(self) -> Iterator[str]:
+        yield from map(printable, self._unchecked)
+        if self._repeated.is_full:
+            yield "there are too many calls to compare the connection and sequence of all of them"
+        missing = np.setdiff1d(self._asked_stacks.values[0], np.frombuffer(self._stacks, np.uint64))
+        if len(missing):
+            yield f"stacks that calls refer to and that are not here: {len(missing):,}"
+        if self._asked_modules - self._modules.keys():
+            gone = len(self._asked_modules - self._modules.keys())
+            yield f"modules that are referred to and are not here: {gone:,}"
+        asked = self._asked_processes.union(np.unique(np.frombuffer(self._stack_processes, np.uint64)).tolist())
+        if asked - self._processes:
+            yield f"processes that stacks refer to and that are not here: {len(asked - self._processes):,}"
+        if self._end is not None and not self._end.clean:
+            yield f"the recorder could not finish: {printable(self._end.reason)}"
+        lost = {printable(cause): count for cause, count in (self._end.lost if self._end else {}).items() if count}
+        yield from (f"lost while recording: {count:,} {cause}" for cause, count in lost.items())
+
+
+def _ambiguous(ids: array[int], contents: array[int]) -> int:
+    """Return how many ids came with different contents."""
+    values, order = np.frombuffer(ids, np.uint64), np.argsort(np.frombuffer(ids, np.uint64), kind="stable")
+    values, content = values[order], np.frombuffer(contents, np.int64)[order]
+    differ = (values[1:] == values[:-1]) & (content[1:] != content[:-1])
+    return len(np.unique(values[1:][differ]))

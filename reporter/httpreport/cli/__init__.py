@@ -1,0 +1,1 @@
+"""The command line: options, commands, processes that read captures in parallel, and the files they write."""

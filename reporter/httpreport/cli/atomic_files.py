@@ -1,0 +1,165 @@
+"""Output files appear whole or not at all: they are written under a temporary name in the same directory, then renamed.
+
+A regular file is replaced only if that was asked for. Anything else, such as a device, a named pipe or a symbolic link,
+is never replaced. New files are for their owner alone (0600), as the capture is. The path `-` stands for standard
+output.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import stat
+import sys
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+
+from ..common.errors import ReportError
+
+STDOUT = "-"
+_KINDS = {
+    stat.S_IFDIR: "a directory",
+    stat.S_IFLNK: "a symbolic link",
+    stat.S_IFIFO: "a named pipe",
+    stat.S_IFSOCK: "a socket",
+    stat.S_IFCHR: "a device",
+    stat.S_IFBLK: "a device",
+}
+
+
+@dataclass(frozen=True)
+class Target:
+    """Where one output goes. `option` is the one that chose it; `force` lets it replace a regular file."""
+
+    path: str
+    option: str
+    force: bool = False
+    binary: bool = False  # not for a terminal
+
+    @property
+    def is_stdout(self) -> bool:
+        return self.path == STDOUT
+
+    @property
+    def name(self) -> str:
+        """What messages call it."""
+        return "standard output" if self.is_stdout else self.path
+
+    @property
+    def directory(self) -> str:
+        return os.path.dirname(self.path) or "."
+
+    def check(self) -> None:
+        """Find out before the work begins whether `write` can work. Makes the directory if it is missing.
+
+        Raises ReportError.
+        """
+        if not self.is_stdout:
+            check_directory(self.directory, self.option)
+            self._check_file()
+        elif self.binary and sys.stdout.isatty():
+            raise ReportError(
+                f"{self.option} - would write binary data to the terminal: redirect it to a file or a pipe"
+            )
+
+    def write(self, pieces: Iterable[bytes]) -> None:
+        """Write the pieces; where that fails no file is left behind. Raises ReportError."""
+        if self.is_stdout:
+            sys.stdout.buffer.writelines(pieces)
+            sys.stdout.flush()
+            return
+        temporary = temporary_path(self.directory)
+        try:
+            descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+            try:
+                with open(descriptor, "wb") as file:
+                    file.writelines(pieces)
+                self._check_file()  # it may have come meanwhile
+                os.replace(temporary, self.path)
+            except BaseException:
+                with suppress(OSError):
+                    os.unlink(temporary)
+                raise
+        except OSError as error:
+            raise ReportError(
+                f"cannot write {self.path}: {error.strerror or error}; choose another place with {self.option}"
+            ) from None
+
+    def write_lines(self, lines: Iterable[str]) -> None:
+        """Write the lines, each with a newline; as `write`."""
+        self.write((line + "\n").encode("utf-8", "backslashreplace") for line in lines)
+
+    def _check_file(self) -> None:
+        """Raise ReportError where the path names something that may not be replaced."""
+        try:
+            kind = stat.S_IFMT(os.lstat(self.path).st_mode)
+        except FileNotFoundError:
+            return
+        except OSError as error:
+            raise ReportError(
+                f"cannot write {self.path}: {error.strerror}; choose another place with {self.option}"
+            ) from None
+        if kind != stat.S_IFREG:
+            what = _KINDS.get(kind, "no regular file")
+            or_stdout = "" if self.option == "-o" else ", or - for standard output"
+            raise ReportError(
+                f"{self.path} is {what}, and only regular files are replaced: choose another place with "
+                f"{self.option}{or_stdout}"
+            )
+        if not self.force:
+            raise ReportError(f"{self.path} exists: use -f to replace it, or choose another place with {self.option}")
+
+
+def temporary_path(directory: str) -> str:
+    """Return a path that is free in the directory.
+
+    It is relative if the directory is. The tempfile module makes paths absolute, and they lead nowhere if the working
+    directory lies below one that the user cannot enter.
+    """
+    return os.path.join(directory, f".httpreport.{secrets.token_hex(8)}")
+
+
+def check_directory(directory: str, option: str) -> None:
+    """Make sure that files can be made in the directory; it is made itself if it is missing. Raises ReportError."""
+    try:
+        os.mkdir(directory)
+    except FileExistsError:
+        if not os.path.isdir(directory):
+            raise ReportError(f"{directory} is not a directory: choose another one with {option}") from None
+    except OSError as error:
+        raise ReportError(
+            f"cannot make the directory {directory}: {error.strerror}; choose another with {option}"
+        ) from None
+    if not os.access(directory, os.W_OK | os.X_OK):
+        raise ReportError(f"cannot write in the directory {directory}: choose another one with {option}")
+
+
+def check_apart(targets: Iterable[Target], captures: Sequence[str]) -> None:
+    """Make sure that no output replaces a capture that is read, or another output. Raises ReportError."""
+    read = {identity: path for path in captures if (identity := _identity(path))}
+    written: dict[str, Target] = {}
+    for target in targets:
+        if target.is_stdout:
+            continue
+        identity = _identity(target.path)
+        if identity in read:
+            raise ReportError(
+                f"{target.path} is the capture {read[identity]}, which is read: choose another place with "
+                f"{target.option}"
+            )
+        place = os.path.join(os.path.realpath(target.directory), os.path.basename(target.path))
+        other = written.setdefault(place, target)
+        if other is not target:
+            raise ReportError(
+                f"{other.option} and {target.option} both write {target.path}: choose another place for one of them"
+            )
+
+
+def _identity(path: str) -> tuple[int, int] | None:
+    """The device and inode of a file, None where it is not there."""
+    try:
+        status = os.stat(path)
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino

@@ -1,0 +1,37 @@
+"""Reads the captures of both sides of a comparison, with the same filters."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Callable
+
+from ..common.errors import ReportError
+from ..compare.changes import Comparison, compare
+from ..report.aggregate import Digest, Request
+from . import parallel
+
+
+def read_both(
+    before: Sequence[str], after: Sequence[str], request: Request, jobs: int, done: Callable[[str], None]
+) -> Comparison:
+    """What changed between the captures at the paths. Without a threshold it is the largest of the captures' own: below
+    it one of them may lack calls. Calls `done` with each capture as it is finished.
+
+    Raises ReportError, also where no capture of a side can be read.
+    """
+    if "-" in (*before, *after):
+        raise ReportError("standard input cannot be compared: write it to a file")
+    if request.milliseconds is None:
+        largest = max((meta.threshold_ns for meta in parallel.metas_of((*before, *after)).values()), default=0)
+        request = replace(request, milliseconds=largest / 1e6)
+    return compare(*(_read(paths, request, jobs, done) for paths in (before, after)))
+
+
+def _read(paths: Sequence[str], request: Request, jobs: int, done: Callable[[str], None]) -> Digest:
+    spools = parallel.Spools(Path(), paths, frozenset())  # none is written
+    side = parallel.digest_all(spools, request, jobs, done=done)
+    if not side.captures:
+        raise ReportError("; ".join(one.reason for one in side.unreadable))
+    return side

@@ -1,0 +1,95 @@
+"""The options of httpreport that say which calls a report is about, beside -t and -p; one function reads them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Callable, TypeVar
+
+import click
+
+from httpcapture import Outcome, Role
+
+from ..calls import time_options
+from ..calls.filters import Filters, Peer
+from ..calls.protocol import Kind
+from ..calls.time_options import Moment
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+
+def _parsed_by(parse: Callable[[str], Any]) -> Callable[[click.Context, click.Parameter, Any], Any]:
+    """A callback that makes a text, or each of several, a value; ValueError is a wrong usage."""
+
+    def parsed(context: click.Context, parameter: click.Parameter, value: Any) -> Any:
+        try:
+            return tuple(map(parse, value)) if isinstance(value, tuple) else None if value is None else parse(value)
+        except ValueError as error:
+            raise click.BadParameter(f"{error}.") from None
+
+    return parsed
+
+
+_WORDS = {kind: click.Choice([value.name.lower() for value in kind]) for kind in (Role, Kind, Outcome)}
+
+
+def filter_options(command: Command) -> Command:
+    """Adds the options; what they say goes to `filters_of`."""
+    for option in reversed(_OPTIONS):
+        command = option(command)
+    return command
+
+
+_OPTIONS = (
+    click.option(
+        "--pid",
+        "pids",
+        type=click.IntRange(0, (1 << 32) - 1),
+        multiple=True,
+        metavar="PID",
+        help="Only calls of this process. This and the following may be given more than once, for any of the values.",
+    ),
+    click.option("--role", "roles", type=_WORDS[Role], multiple=True, help="Only calls as client, or as server."),
+    click.option(
+        "--peer",
+        "peers",
+        callback=_parsed_by(Peer.parse),
+        multiple=True,
+        metavar="HOST[:PORT]",
+        help="Only calls whose connection's other end has this address, and this port: 10.0.0.1, 10.0.0.1:80, ::1, "
+        "[::1]:80.",
+    ),
+    click.option("--kind", "kinds", type=_WORDS[Kind], multiple=True, help="Only calls whose bytes are of this kind."),
+    click.option("--outcome", "outcomes", type=_WORDS[Outcome], multiple=True, help="Only calls that ended like this."),
+    click.option(
+        "--since",
+        callback=_parsed_by(time_options.parse),
+        metavar="TIME",
+        help="Only calls that began then or later: +30s (ms, s, m, h) from the capture's start, or on the wall clock "
+        "19:06:48 of its first day or 2026-11-22T19:06:48, in UTC unless it ends with a zone (+01:00).",
+    ),
+    click.option(
+        "--until", callback=_parsed_by(time_options.parse), metavar="TIME", help="Only calls that began before."
+    ),
+)
+
+
+def filters_of(
+    *,
+    pids: Sequence[int],
+    roles: Sequence[str],
+    peers: Sequence[Peer],
+    kinds: Sequence[str],
+    outcomes: Sequence[str],
+    since: Moment | None,
+    until: Moment | None,
+) -> Filters:
+    """What the options say."""
+    return Filters(
+        tuple(pids),
+        tuple(Role[name.upper()] for name in roles),
+        tuple(peers),
+        tuple(Kind[name.upper()] for name in kinds),
+        tuple(Outcome[name.upper()] for name in outcomes),
+        since,
+        until,
+    )

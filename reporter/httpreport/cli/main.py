@@ -1,0 +1,244 @@
+"""httpreport: parse the command line and do what it asks for; every error is caught here, once.
+
+Exit status: 0 done, 1 failed, 2 usage; 3 with --strict when something was lost or cut off; 141 when who read standard
+output has gone.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from typing import Any
+
+import click
+
+from httpcapture import CaptureError
+
+from .. import __version__
+from ..calls.filters import Filters
+from ..common.errors import ReportError
+from ..outputs.registry import EXPORTS, export_options
+from ..outputs.stack_traces import REPEATED_CALLS
+from ..report.aggregate import Request
+from ..report.samples import Weight
+from ..symbols.debuginfod import servers_of
+from . import parallel
+from .atomic_files import STDOUT, Target
+from .commands import (
+    DIFF,
+    FOLDED,
+    STACK_TRACES,
+    Output,
+    check_outputs,
+    redact,
+    report_changes,
+    report_many,
+    report_one,
+    tell,
+)
+from .filter_options import filter_options, filters_of
+from .streams import FAILED, Program, say
+
+INCOMPLETE = 3
+MAX_MILLISECONDS = 1e12
+
+
+def milliseconds(context: click.Context, parameter: click.Parameter, value: float | None) -> float | None:
+    """Refuse what is no duration, NaN too."""
+    if value is not None and not 0 <= value <= MAX_MILLISECONDS:
+        raise click.BadParameter("must be 0 or more milliseconds.")
+    return value
+
+
+@click.command(
+    cls=Program,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    short_help="report the slow HTTP calls of a capture",
+)
+@click.argument("captures", nargs=-1, required=True, metavar="CAPTURE...", type=click.Path())
+@click.option(
+    "-t",
+    "threshold",
+    type=float,
+    metavar="MS",
+    callback=milliseconds,
+    help="Only calls of at least MS milliseconds. Default: the capture's own threshold.",
+)
+@click.option(
+    "-p",
+    "names",
+    multiple=True,
+    metavar="NAME",
+    help="Only calls of the process or thread NAME: exact, case-sensitive, its first 15 bytes count; "
+    "with *, ? or [ a shell pattern. May be given more than once.",
+)
+@filter_options
+@click.option(
+    "--baseline",
+    "baselines",
+    multiple=True,
+    metavar="CAPTURE",
+    type=click.Path(),
+    help="Say what changed since this capture, or folder of captures: the same filters are applied to both. Writes "
+    f"{DIFF}, for flamegraph.pl, instead of the two files. May be given more than "
+    "once.",
+)
+@click.option(
+    "-o",
+    "directory",
+    metavar="DIR",
+    type=click.Path(),
+    help=f"Where to write {STACK_TRACES} and {FOLDED}. Default: here, but not with --json or another output.",
+)
+@click.option(
+    "--all-stacks",
+    is_flag=True,
+    help=f"Print the stack trace of every call in {STACK_TRACES}. Without this, behind the longest {REPEATED_CALLS:,} "
+    "calls a stack trace that was printed before is named by its Stack ID only.",
+)
+@export_options
+@click.option("--count", is_flag=True, help="Weigh stacks by the number of their calls instead of by their time.")
+@click.option("-f", "force", is_flag=True, help="Replace regular files that exist; nothing else is ever replaced.")
+@click.option(
+    "--symfs",
+    metavar="DIR",
+    type=click.Path(),
+    help="Look for binaries below DIR first, by their paths on the recorded host.",
+)
+@click.option(
+    "--debuginfod",
+    is_flag=True,
+    help="Ask the servers of the environment variable DEBUGINFOD_URLS for binaries and debug files that are not here; "
+    "they learn the build IDs. Without this and the next option no network is used.",
+)
+@click.option(
+    "--debuginfod-url",
+    "debuginfod_urls",
+    multiple=True,
+    metavar="URL",
+    help="Ask this debuginfod server. May be given more than once.",
+)
+@click.option(
+    "--json",
+    "as_json",
+    is_flag=True,
+    help="Print one JSON document instead of the summary; warnings go to standard error.",
+)
+@click.option(
+    "--jobs",
+    type=click.IntRange(1, 1024),
+    metavar="N",
+    help="Of several captures, how many to read at a time. Default: one a CPU.",
+)
+@click.option("--info", "tell_info", is_flag=True, help="Say what each capture is and holds, and report nothing.")
+@click.option(
+    "-v",
+    "verbose",
+    is_flag=True,
+    help="With --info, list the modules too: what the capture has of each, and whether their symbols are here.",
+)
+@click.option(
+    "--verify",
+    "check",
+    is_flag=True,
+    help="Check every checksum and count of each capture, and report nothing. Exit with status 1 if one is not whole.",
+)
+@click.option(
+    "--redact",
+    "redacted",
+    metavar="FILE",
+    type=click.Path(),
+    help="Write a capture that can be given away, and report nothing: stacks are unwound and their bytes left out, "
+    "host, IP addresses and folders are made up.",
+)
+@click.option("--strict", is_flag=True, help="Exit with status 3 if anything was lost, cut off or unreadable.")
+@click.version_option(__version__, "-V", "--version", message="httpreport %(version)s")
+def main(  # noqa: PLR0917 (one an option)
+    captures: tuple[str, ...],
+    threshold: float | None,
+    names: tuple[str, ...],
+    baselines: tuple[str, ...],
+    directory: str | None,
+    all_stacks: bool,
+    count: bool,
+    force: bool,
+    symfs: str | None,
+    debuginfod: bool,
+    debuginfod_urls: tuple[str, ...],
+    as_json: bool,
+    jobs: int | None,
+    tell_info: bool,
+    verbose: bool,
+    check: bool,
+    redacted: str | None,
+    strict: bool,
+    **more: Any,
+) -> None:
+    """Report the slow HTTP calls in each CAPTURE: a file made by httprec, a folder of such *.cap files, or - for
+    standard input.
+
+    Writes stack_traces.txt, every call with its stack trace, the longest first, and stacks.folded for
+    flamegraph.pl; prints a summary. The capture holds what stack traces need. A binary or a debug file on this machine
+    adds names only if its build ID is the recorded one.
+    """
+    asked = {export: more.pop(export.name) for export in EXPORTS}
+    exports = {
+        export: Target(path, export.option, force, export.binary) for export, path in asked.items() if path is not None
+    }
+    filters = filters_of(**more)
+    filtered = threshold is not None or names or filters != Filters()
+    to_write = directory is not None or exports or as_json
+    if redacted is not None and (filtered or to_write or count or tell_info or check):
+        raise click.UsageError("--redact is of a whole capture and makes no report: leave out filters and outputs.")
+    if baselines and (tell_info or check or redacted is not None):
+        raise click.UsageError("--baseline is for a report: leave out --info, --verify and --redact.")
+    if to_write and (tell_info or check):
+        raise click.UsageError("--info and --verify report nothing: leave out outputs.")
+    if not (to_write or tell_info or check or redacted is not None):
+        directory = "."
+    files = files_in(directory, (DIFF,) if baselines else (STACK_TRACES, FOLDED), force=force)
+    output = Output(directory, files, exports, as_json, Weight.COUNT if count else Weight.TIME)
+    if len(output.on_stdout) > 1:
+        raise click.UsageError(f"Only one of {', '.join(output.on_stdout)} can go to standard output.")
+    try:
+        paths = parallel.captures_of(captures)
+        earlier = parallel.captures_of(baselines)
+        check_outputs(output, [*paths, *earlier])
+        servers = asked_servers(debuginfod, debuginfod_urls)
+        request = Request(threshold, names, filters, symfs, tuple(servers), output.has("html"), all_stacks)
+        if tell_info or check:
+            fine = [tell(path, request, tell_info=tell_info, verbose=verbose, check=check) for path in paths]
+            raise SystemExit(0 if all(fine) else FAILED)
+        jobs = jobs or len(os.sched_getaffinity(0))
+        if redacted is not None:
+            complete = redact(paths, Target(redacted, "--redact", force, binary=True), request)
+        elif baselines:
+            complete = report_changes(earlier, paths, request, output, jobs)
+        elif len(paths) == 1:
+            complete = report_one(paths[0], request, output)
+        else:
+            complete = report_many(paths, request, output, jobs)
+    except (ReportError, CaptureError) as error:
+        say(error)
+        raise SystemExit(FAILED) from None
+    if strict and not complete:
+        raise SystemExit(INCOMPLETE)
+
+
+def files_in(directory: str | None, names: Sequence[str], *, force: bool) -> dict[str, Target]:
+    """The files of -o by their names. Raises click.UsageError."""
+    if directory == STDOUT:
+        raise click.UsageError(
+            "-o is a directory. One output can go to standard output: --json, or --csv - and others."
+        )
+    return {} if directory is None else {name: Target(os.path.join(directory, name), "-o", force) for name in names}
+
+
+def asked_servers(from_environment: bool, urls: tuple[str, ...]) -> list[str]:
+    """The debuginfod servers to ask. Raises ReportError."""
+    servers = servers_of([*urls, *([os.environ.get("DEBUGINFOD_URLS", "")] if from_environment else [])])
+    if not servers and from_environment:
+        raise ReportError("--debuginfod: DEBUGINFOD_URLS names no server: name one with --debuginfod-url URL")
+    if not servers and urls:
+        raise ReportError("--debuginfod-url names no server: give its URL")
+    return servers

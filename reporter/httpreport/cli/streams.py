@@ -1,0 +1,109 @@
+"""Standard input, output and error as they may be: closed, full, or with nobody at the other end.
+
+A write that fails raises `StreamError`, once. What is written after it is dropped, so that nothing that flushes at the
+end, as Python itself does, fails again.
+"""
+
+from __future__ import annotations
+
+import errno
+import io
+import os
+import select
+import sys
+from contextlib import suppress
+from typing import Any
+
+import click
+
+from ..common.errors import OUT_OF_MEMORY, ReportError
+from ..common.printable import printable
+
+FAILED = 1
+READER_GONE = 141  # what a shell makes of SIGPIPE: 128 + 13
+_DEVNULL_MODES = (os.O_WRONLY, os.O_RDONLY, os.O_RDONLY)
+
+
+class StreamError(Exception):
+    """Standard output or standard error takes nothing. It is no OSError, since click and rich end the program for one
+    of a broken pipe, each in its own way."""
+
+    def __init__(self, name: str, error: OSError) -> None:
+        reason = "it is closed" if error.errno == errno.EBADF else error.strerror or str(error)
+        super().__init__(f"cannot write to {name}: {reason}")
+        self.reader_gone = error.errno == errno.EPIPE
+
+
+class _Raw(io.FileIO):
+    def __init__(self, descriptor: int, title: str) -> None:
+        super().__init__(descriptor, "w", closefd=False)
+        self._title = title
+        self._failed = False
+
+    def write(self, data: Any, /) -> int:
+        size = memoryview(data).nbytes
+        try:
+            while not self._failed:
+                written = super().write(data)
+                if written is not None:
+                    return written
+                select.select([], [self], [])  # somebody made it non-blocking, and it takes nothing now
+        except OSError as error:
+            self._failed = True
+            raise StreamError(self._title, error) from None
+        return size
+
+
+class Program(click.Command):
+    """A command that ends with one line and status 1 where memory runs out or where standard output or standard error
+    takes nothing, and silently where their reader has gone."""
+
+    def main(self, *args: Any, **kwargs: Any) -> Any:
+        open_standard_streams()
+        try:
+            try:
+                return super().main(*args, **kwargs)
+            finally:
+                sys.stdout.flush()
+                sys.stderr.flush()
+        except StreamError as error:
+            if error.reader_gone:
+                raise SystemExit(READER_GONE) from None
+            with suppress(StreamError):
+                say(error)
+            raise SystemExit(FAILED) from None
+        except MemoryError:
+            with suppress(StreamError):
+                say(ReportError(OUT_OF_MEMORY))
+            raise SystemExit(FAILED) from None
+
+
+def open_standard_streams() -> None:
+    """Make sure that all three are there, and that a failure to write raises StreamError. Streams that somebody has put
+    in their place stay."""
+    for descriptor, mode in enumerate(_DEVNULL_MODES):
+        try:
+            os.fstat(descriptor)
+        except OSError:  # closed: else the next file that is opened would be taken for it
+            os.set_inheritable(os.open(os.devnull, mode), True)  # to read or to write there fails
+    if sys.stdin is None:
+        sys.stdin = open(0, closefd=False)  # noqa: SIM115 (it is for all of the program)
+    if sys.stdout is sys.__stdout__:
+        sys.stdout = _writer(sys.stdout, 1, "standard output")
+    if sys.stderr is sys.__stderr__:
+        sys.stderr = _writer(sys.stderr, 2, "standard error")
+
+
+def _writer(before: Any, descriptor: int, title: str) -> io.TextIOWrapper:
+    """In the encoding of the stream `before`, which may be None. A locale may lack a letter of a name."""
+    return io.TextIOWrapper(
+        io.BufferedWriter(_Raw(descriptor, title)),
+        encoding=getattr(before, "encoding", None),
+        errors="backslashreplace",
+        line_buffering=descriptor == 2 or os.isatty(descriptor),
+    )
+
+
+def say(error: Exception) -> None:
+    """In one line on standard error."""
+    print(f"httpreport: {printable(str(error))}", file=sys.stderr)

@@ -1,0 +1,1 @@
+"""What every layer may use: errors, printable text, progress, caches, interning."""

@@ -1,0 +1,58 @@
+"""How often each value came, where far more values come than are distinct.
+
+Many are counted at a time: small ones by place, which takes a few nanoseconds a value, and less than to look each up in
+a table that is larger than a processor's cache; others by sorting them.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from .interning import Words
+
+AT_ONCE = 1 << 20  # values, about: 8 MB
+SMALL = 1 << 22  # values below it: 32 MB for their counts
+
+
+class Tally:
+    """Counts values as they come."""
+
+    def __init__(self) -> None:
+        self._values = self._counts = np.zeros(0, np.uint64)
+        self._new: list[Words] = []
+        self._new_count = 0
+
+    def __len__(self) -> int:
+        """Distinct values, without the newest."""
+        return len(self._values)
+
+    def add(self, values: Words) -> None:
+        self._new.append(values)
+        self._new_count += len(values)
+        if self._new_count >= AT_ONCE:
+            self._count()
+
+    def counts(self) -> tuple[Words, Words]:
+        """The distinct values, which ascend, and how often each came."""
+        self._count()
+        return self._values, self._counts
+
+    def _count(self) -> None:
+        if not self._new_count:
+            return
+        new, counts = _counted(np.concatenate(self._new))
+        self._new, self._new_count = [], 0
+        values = np.concatenate([self._values, new])
+        order = np.argsort(values, kind="stable")
+        values, counts = values[order], np.concatenate([self._counts, counts])[order]
+        first = np.flatnonzero(np.concatenate([[True], values[1:] != values[:-1]]))
+        self._values, self._counts = values[first], np.add.reduceat(counts, first)
+
+
+def _counted(values: Words) -> tuple[Words, Words]:
+    if values.max() < SMALL:
+        counts = np.bincount(values.astype(np.intp))
+        values = np.flatnonzero(counts).astype(np.uint64)
+        return values, counts[counts > 0].astype(np.uint64)
+    values, counts = np.unique(values, return_counts=True)
+    return values, counts.astype(np.uint64)

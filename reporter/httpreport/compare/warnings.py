@@ -1,0 +1,106 @@
+"""What a comparison could make its reader believe wrongly: where the two sides were not recorded alike."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from ..calls.filters import exact_ms
+from ..languages.stack_trace import Incomplete
+from ..report.headline import warnings as warnings_of
+from ..report.recordings import Facts
+from .changes import Comparison
+
+
+class Cause(enum.Enum):
+    """What a caution is about; the value is its name in JSON."""
+
+    THRESHOLDS = "thresholds"
+    FILTERS = "filters"
+    LENGTH = "length"
+    HOSTS = "hosts"
+    STACKS = "stacks"
+
+
+@dataclass(frozen=True)
+class Caution:
+    cause: Cause
+    text: str  # one line, safe to print
+
+
+def warnings(comparison: Comparison) -> Iterator[str]:
+    """One line each, safe to print: those of the comparison, then those of each side's captures."""
+    yield from (caution.text for caution in cautions(comparison))
+    for digest in (comparison.before, comparison.after):
+        yield from warnings_of(digest, named=True)
+
+
+def cautions(comparison: Comparison) -> list[Caution]:
+    return [
+        *_thresholds(comparison),
+        *_filters(comparison),
+        *_length(comparison),
+        *_hosts(comparison),
+        *_stacks(comparison),
+    ]
+
+
+def _captures(comparison: Comparison) -> Sequence[Facts]:
+    return (*comparison.before.captures, *comparison.after.captures)
+
+
+def _thresholds(comparison: Comparison) -> Iterator[Caution]:
+    recorded = sorted({facts.threshold_ns for facts in _captures(comparison)})
+    floors = sorted({facts.floor_ns for facts in _captures(comparison)})
+    said = f"recorded with thresholds of {' and '.join(map(exact_ms, recorded))} ms"
+    if len(floors) > 1:
+        text = (
+            f"{said}: calls from {exact_ms(floors[0])} to {exact_ms(floors[-1])} ms are in a part of the captures "
+            f"only, so they look new or gone; compare with -t {exact_ms(floors[-1])}"
+        )
+        yield Caution(Cause.THRESHOLDS, text)
+    elif len(recorded) > 1 and floors == recorded[-1:]:
+        yield Caution(Cause.THRESHOLDS, f"{said}: only calls >= {exact_ms(floors[0])} ms are compared")
+
+
+def _filters(comparison: Comparison) -> Iterator[Caution]:
+    before, after = ({facts.names for facts in digest.captures} for digest in (comparison.before, comparison.after))
+    if len(before | after) > 1:
+        text = (
+            f"recorded of other processes (before: {_names(before)}; after: {_names(after)}): those that were recorded "
+            "on one side only look new or gone; compare what both have with -p"
+        )
+        yield Caution(Cause.FILTERS, text)
+
+
+def _length(comparison: Comparison) -> Iterator[Caution]:
+    unknown = [facts.file for facts in _captures(comparison) if not facts.length_ns]
+    if unknown:
+        text = (
+            f"how long was recorded is not known of {', '.join(unknown)}: calls and time are totals, not per second, "
+            "so the longer recording has more of both"
+        )
+        yield Caution(Cause.LENGTH, text)
+
+
+def _hosts(comparison: Comparison) -> Iterator[Caution]:
+    before, after = comparison.before.hosts, comparison.after.hosts
+    if before != after:
+        text = (
+            f"other hosts (before: {', '.join(before)}; after: {', '.join(after)}): how they differ looks like a change"
+        )
+        yield Caution(Cause.HOSTS, text)
+
+
+def _stacks(comparison: Comparison) -> Iterator[Caution]:
+    naming = [digest.naming for digest in (comparison.before, comparison.after)]
+    before, after = (bool(one.incomplete[Incomplete.AS_RECORDED]) for one in naming)
+    if before != after and all(one.traces for one in naming):
+        side = "before" if before else "after"
+        text = f"recorded with --stack fp {side} only: stacks of the same code differ, so they look new or gone"
+        yield Caution(Cause.STACKS, text)
+
+
+def _names(filters: set[tuple[str, ...]]) -> str:
+    return " or ".join(sorted(", ".join(names) or "all" for names in filters))

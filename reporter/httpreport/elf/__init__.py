@@ -1,0 +1,1 @@
+"""ELF files, their symbol tables, and C++ and Rust names."""

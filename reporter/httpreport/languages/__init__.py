@@ -1,0 +1,1 @@
+"""Stack traces as values, and what a language's runtime knows about its frames."""

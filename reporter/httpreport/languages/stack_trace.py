@@ -1,0 +1,133 @@
+"""A stack trace is a list of frames, leaf first; a frame without a name says why, a stack without frames
+too."""
+
+from __future__ import annotations
+
+import enum
+import os
+from dataclasses import dataclass
+from typing import NamedTuple, Optional
+
+from httpcapture import StackStatus
+
+from ..unwind import End, Found
+
+
+class Unnamed(enum.Enum):
+    """Why a frame has no name; the value is how it is said."""
+
+    NO_MAPS = "the process's maps were not recorded"
+    UNMAPPED = "outside any mapping"
+    NOT_CODE = "memory that is not executable"
+    ANONYMOUS = "code made at run time, without a perf-PID.map"
+    NOT_IN_JIT_MAP = "code made at run time, not in its perf-PID.map"
+    JIT_MAP_CUT_OFF = "code made at run time, not in what was recorded of its perf-PID.map"
+    KERNEL_PROVIDED = "the kernel's own mapping"  # [vdso], [vsyscall]
+    LEFT_OUT = "left out, since what would name it takes too much memory"
+    NO_MODULE = "its file was not recorded"
+    AMBIGUOUS = "two files were recorded under its id"
+    NO_IDENTITY = "its build ID was not recorded"
+    NOT_FOUND = "binary not found here"
+    OTHER_BUILD = "another build of the binary is here"
+    UNREADABLE = "binary not readable"
+    STRIPPED = "stripped, no symbol covers it"
+    NO_SYMBOL = "no symbol covers it"
+
+
+HOW_GUESSED: dict[Found | None, str] = {
+    Found.FRAME_POINTER: "by frame pointer",
+    Found.STACK_TOP: "by the top of the stack",
+}
+"""Frames found without unwind information, and how."""
+
+
+class NoStack(enum.Enum):
+    """Why a call has no stack trace; the value is how it is said."""
+
+    NOT_TAKEN = "not taken, the process did not send"
+    NO_USER_SPACE = "no user space, it was a kernel thread or io_uring"
+    FAULT = "not readable"
+    LOST = "lost"
+    MISSING = "missing in the capture"
+    AMBIGUOUS = "two stacks were recorded under its id"
+    LEFT_OUT = "left out, since the stack traces take too much memory"
+    EMPTY = "empty"
+    UNKNOWN = "of a kind that this version does not know"
+
+    @classmethod
+    def of(cls, status: int) -> NoStack:
+        """Of a StackStatus other than RECORDED."""
+        try:
+            return cls[StackStatus(status).name]
+        except (ValueError, KeyError):
+            return cls.UNKNOWN
+
+
+class Incomplete(enum.Enum):
+    """Why a stack trace may lack outer frames; the value is how it is said."""
+
+    STACK_ENDED = "the stack copy ended"
+    NOT_CODE = "the next address is in no executable mapping"
+    PAGE_MISSING = "a page of the stack was not in memory"
+    NO_CFI = "a function without unwind information, and no frame pointer to follow"
+    BAD_CFI = "bad unwind information"
+    NOT_GROWING = "the next frame would not be above this one"
+    TOO_MANY_FRAMES = "more frames than the limit"
+    GREENLET = "a greenlet began here: what lies beyond is of other greenlets"
+    AS_RECORDED = "frame pointers only, recorded without stack copies"
+    NO_COPY = "frame pointers only, no stack copy: no slot was free"
+    PROCESS_OF_32_BIT = "frame pointers only, no stack copy: a 32-bit process"
+    UNREADABLE = "frame pointers only, the stack could not be copied"
+    NO_MAPS = "frame pointers only, the process's maps were not recorded"
+    OTHER_PROCESSOR = "frame pointers only, this version does not unwind stacks of this processor"
+    UNKNOWN = "for a reason that this version does not know"
+
+    @classmethod
+    def of(cls, end: End) -> Incomplete | None:
+        """Of the end of an unwinder's walk: None where it is the end of the stack."""
+        return cls.__members__.get(end.name)
+
+
+class Frame(NamedTuple):
+    """One function activation. `symbol_offset` counts from the symbol's start, `file_offset` from the file's."""
+
+    address: int
+    module: Optional[str] = None  # path, as the process saw it
+    file_offset: Optional[int] = None
+    name: Optional[str] = None
+    symbol_offset: Optional[int] = None
+    file: Optional[str] = None
+    line: Optional[int] = None
+    unnamed: Optional[Unnamed] = None
+    function_start: Optional[int] = None  # address in the module; known where it has no name but unwind information
+    found: Optional[Found] = None  # how the unwinder found it; None in a stack trace by frame pointers only
+    inlined: bool = False  # into the frame that follows: no activation of its own on the stack
+
+    @property
+    def text_size(self) -> int:
+        """Characters of its texts."""
+        return sum(len(text) for text in (self.module, self.name, self.file) if text is not None)
+
+    @property
+    def label(self) -> str:
+        """The name; without one `module+0xSTART` of the function by its unwind information, which is the same in
+        every capture, else `module+0xoffset` in the file, or the reason where there is no module either."""
+        if self.name is not None:
+            return self.name
+        if self.module is not None:
+            place = self.file_offset or 0 if self.function_start is None else self.function_start
+            return f"{os.path.basename(self.module)}+0x{place:x}"
+        return f"[{self.unnamed.value if self.unnamed else 'unknown'}]"
+
+
+@dataclass(frozen=True)
+class StackTrace:
+    """Frames, leaf first; without any, the reason. `left_out` counts frames beyond the limit, `repeats` the outermost
+    ones that repeat up to the limit of what is recorded by frame pointers."""
+
+    frames: tuple[Frame, ...]
+    missing: NoStack | None = None
+    left_out: int = 0
+    incomplete: Incomplete | None = None
+    copied: int = 0  # bytes of the stack copy, where it ended too early
+    repeats: int = 0

@@ -1,0 +1,1 @@
+"""What httpreport writes: one file for each output, and the registry that names them all."""

@@ -1,0 +1,95 @@
+"""`httpreport --baseline --json`: one JSON document, as `report.schema.json` describes it, field by field.
+
+It is stable: fields are only ever added while `version` stays 1. Recorded texts are printable, as everywhere
+(`clean.py`).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+from httpcapture import Role
+
+from ..calls.call import address_text, word
+from ..calls.totals import Latencies, Sums
+from ..common.printable import comm
+from ..compare.changes import Comparison, PeerChange, StackChange
+from ..compare.warnings import cautions
+from ..report.aggregate import Digest
+from ..report.recordings import Facts
+from .json_report import json_list
+
+VERSION = 1
+QUANTILES = {"p50_ns": 0.5, "p90_ns": 0.9, "p99_ns": 0.99}
+
+
+def document(comparison: Comparison) -> Iterator[str]:
+    """The document in pieces."""
+    yield "{\n"
+    for name, value in _head(comparison).items():
+        yield f"{json.dumps(name)}: {json.dumps(value)},\n"
+    yield from json_list("peers", (_peer(comparison, change) for change in comparison.peers))
+    yield ",\n"
+    yield from json_list("stacks", (_stack(comparison, change) for change in comparison.stacks))
+    yield "\n}\n"
+
+
+def _head(comparison: Comparison) -> dict[str, Any]:
+    lengths = comparison.lengths
+    return {
+        "format": "httpreport comparison",
+        "version": VERSION,
+        "before": _side(comparison.before),
+        "after": _side(comparison.after),
+        "length_ns": {"before": lengths.before_ns, "after": lengths.after_ns} if lengths else None,
+        "warnings": [{"cause": caution.cause.value, "text": caution.text} for caution in cautions(comparison)],
+    }
+
+
+def _side(digest: Digest) -> dict[str, Any]:
+    return {
+        "captures": list(map(_capture, digest.captures)),
+        "unreadable": [{"file": one.file, "reason": one.reason} for one in digest.unreadable],
+    }
+
+
+def _capture(facts: Facts) -> dict[str, Any]:
+    names = ("file", "host", "started", "selection", "recorded", "kept", "unreached_ns", "lost", "complete")
+    lengths = ("threshold_ns", "floor_ns", "length_ns")
+    warnings = [{"cause": caution.cause.value, "text": caution.text} for caution in facts.cautions]
+    return {**{name: getattr(facts, name) for name in (*names, *lengths)}, "warnings": warnings}
+
+
+def _peer(comparison: Comparison, change: PeerChange) -> dict[str, Any]:
+    peer = change.peer
+    return {
+        "process": comm(peer.process),
+        "role": word(Role, peer.role),
+        "address": address_text(peer.address),
+        "port": peer.port,
+        "added_ns": comparison.added_ns(change),
+        "before": _latencies(change.before),
+        "after": _latencies(change.after),
+    }
+
+
+def _stack(comparison: Comparison, change: StackChange) -> dict[str, Any]:
+    return {
+        "frames": change.stack.split(";"),
+        "added_ns": comparison.added_ns(change),
+        "before": _sums(change.before),
+        "after": _sums(change.after),
+    }
+
+
+def _latencies(latencies: Latencies) -> dict[str, Any] | None:
+    sums = _sums(latencies.sums)
+    return sums and {**sums, **{name: latencies.quantile_ns(share) for name, share in QUANTILES.items()}}
+
+
+def _sums(sums: Sums) -> dict[str, Any] | None:
+    if not sums.calls:
+        return None
+    return {"calls": sums.calls, "time_ns": sums.time_ns, "slowest_ns": sums.slowest_ns}

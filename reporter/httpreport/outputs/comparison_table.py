@@ -1,0 +1,61 @@
+"""The table of processes and peers as texts, the same on the terminal and in the page."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+from httpcapture.durations import duration_text
+
+from ..calls.totals import Latencies
+from ..compare.changes import Comparison, Lengths, PeerChange
+from .comparison_words import GONE, NEW, per_second, relative, waited
+from .terminal import QUANTILES
+
+BEFORE, AFTER, CHANGE = "before", "after", "change"
+
+
+class Row(NamedTuple):
+    """`label` is BEFORE, AFTER and then CHANGE, or NEW or GONE alone; `cells` has a text for each of the heads."""
+
+    label: str
+    cells: Sequence[str]
+
+
+def heads(comparison: Comparison) -> Sequence[str]:
+    rates = ("calls/s",) if comparison.lengths else ()
+    return "calls", *rates, "p50", "p90", "p99", "max", "time"
+
+
+def rows(comparison: Comparison, change: PeerChange) -> Iterator[Row]:
+    """Of one process and peer."""
+    lengths = comparison.lengths or Lengths(0, 0)
+    before, after = change.sums
+    if before.calls:
+        time = waited(comparison, comparison.scaled(before.time_ns))
+        yield Row(BEFORE if after.calls else GONE, _numbers(change.before, lengths.before_ns, time))
+    if after.calls:
+        time = waited(comparison, after.time_ns)
+        yield Row(AFTER if before.calls else NEW, _numbers(change.after, lengths.after_ns, time))
+    if before.calls and after.calls:
+        yield Row(CHANGE, _changes(comparison, change))
+
+
+def _numbers(latencies: Latencies, length_ns: int, time: str) -> Sequence[str]:
+    sums = latencies.sums
+    rates = (f"{per_second(sums.calls, length_ns):,.2f}",) if length_ns else ()
+    durations = (*(latencies.quantile_ns(share) for share in QUANTILES), sums.slowest_ns)
+    return f"{sums.calls:,}", *rates, *map(duration_text, durations), time
+
+
+def _changes(comparison: Comparison, change: PeerChange) -> Sequence[str]:
+    before, after = change.sums
+    lengths = comparison.lengths or Lengths(1, 1)
+    calls = relative(per_second(before.calls, lengths.before_ns), per_second(after.calls, lengths.after_ns))
+    quantiles = ((side.quantile_ns(share) for side in (change.before, change.after)) for share in QUANTILES)
+    return (
+        *(("", calls) if comparison.lengths else (calls,)),
+        *(relative(*each) for each in quantiles),
+        relative(before.slowest_ns, after.slowest_ns),
+        relative(comparison.scaled(before.time_ns), after.time_ns),
+    )

@@ -1,0 +1,54 @@
+"""The comparison on the terminal: what was compared, then who waited longer or shorter, and in which stacks: those that
+changed most, what got slower first."""
+
+from __future__ import annotations
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from ..compare.changes import Comparison
+from .comparison_table import AFTER, BEFORE, CHANGE, heads, rows
+from .comparison_words import relative, summary, waited, waited_more
+from .terminal import TOP, leaves_of, new_table, peer_name, print_lines
+
+
+def print_comparison(out: Console, comparison: Comparison) -> None:
+    """Everything but the warnings."""
+    print_lines(out, summary(comparison))
+    if comparison.stacks:
+        out.print()
+        out.print(_peers(comparison))
+        out.print()
+        out.print(_stacks(comparison))
+
+
+def _peers(comparison: Comparison) -> Table:
+    """For each process and peer what was before and after, and by how much it changed."""
+    columns = heads(comparison)
+    table = new_table("", *columns, last="process and peer")
+    for change in comparison.largest(comparison.peers, TOP):
+        name = Text(peer_name(change.peer))
+        for row in rows(comparison, change):
+            table.add_row(row.label, *row.cells, name)
+            name = Text()
+    _add_rest(table, 1 + len(columns), len(comparison.peers), "processes and peers")
+    return table
+
+
+def _stacks(comparison: Comparison) -> Table:
+    table = new_table(BEFORE, AFTER, CHANGE, "", last="top changes of stacks, leaf first (time waited)")
+    for change in comparison.largest(comparison.stacks, TOP):
+        before, after = comparison.scaled(change.before.time_ns), change.after.time_ns
+        times = (waited(comparison, time_ns) for time_ns in (before, after))
+        name, *frames = change.stack.split(";")
+        added = waited_more(comparison, after - before)
+        table.add_row(*times, added, relative(before, after), Text(f"{name}: {leaves_of(frames)}"))
+    _add_rest(table, 4, len(comparison.stacks), "stacks")
+    return table
+
+
+def _add_rest(table: Table, columns: int, count: int, what: str) -> None:
+    """One row for those that changed less."""
+    if count > TOP:
+        table.add_row(*[""] * columns, Text(f"{count - TOP:,} more {what}, which changed less"))

@@ -1,0 +1,126 @@
+"""A comparison in a few lines, and how a change is written, the same in every output."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from httpcapture.durations import duration_text
+
+from ..calls.totals import Sums
+from ..common.printable import comm
+from ..compare.changes import Comparison
+from ..report.aggregate import Digest
+from ..report.headline import lost
+from ..report.unreached import unreached
+
+NAMES_LISTED = 10
+NEW, GONE = "new", "gone"
+SHADES = (0.05, 0.2, 0.5)  # from a change of so much on, as a part of the larger side, a picture has another shade
+
+
+def summary(comparison: Comparison) -> Iterator[str]:
+    """What was compared, how much time it took, and which processes and stacks are on one side only."""
+    for word, side in (("before", comparison.before), ("after", comparison.after)):
+        yield f"{word}: {_side(side)}"
+        yield from (f"{word}: {sentence}" for sentence in unreached(side.captures))
+    yield f"time waited: {times(comparison, *total(comparison))}"
+    yield _processes(comparison)
+    yield _stacks(comparison)
+
+
+def relative(before: float, after: float) -> str:
+    """A change in percent; from nothing, or to nothing, in a word."""
+    if not (before and after):
+        return NEW if after else GONE if before else "0.0%"
+    text = f"{(after - before) / before:+,.1%}"
+    return text if text.strip("+-") != "0.0%" else "0.0%"
+
+
+def shade(before: int, after: int) -> int:
+    """How much it changed: the number of the shades that it reaches, negative where it became less."""
+    change = (after - before) / max(before, after, 1)
+    reached = sum(abs(change) >= least for least in SHADES)
+    return reached if change > 0 else -reached
+
+
+def per_second(amount: float, length_ns: int) -> float:
+    return amount * 1e9 / length_ns
+
+
+def rate(comparison: Comparison) -> float:
+    """Return how many ns of waiting a scaled nanosecond stands for: in each second, if the lengths are known."""
+    return per_second(1, comparison.lengths.after_ns) if comparison.lengths else 1
+
+
+def each(comparison: Comparison) -> str:
+    """Return what stands behind a time that is told per second of recording."""
+    return "/s" if comparison.lengths else ""
+
+
+def waited(comparison: Comparison, scaled_ns: int) -> str:
+    """Return a time after, or one before that is scaled to it, as text: `399 ms/s`, or `8.2 s` in all."""
+    return duration_text(round(scaled_ns * rate(comparison))) + each(comparison)
+
+
+def waited_more(comparison: Comparison, added_ns: int) -> str:
+    """Return by how much a time changed, with its sign."""
+    sign = "-" if added_ns < 0 else "+" if added_ns > 0 else ""
+    return sign + waited(comparison, abs(added_ns))
+
+
+def times(comparison: Comparison, before: Sums, after: Sums) -> str:
+    """The time waited, before and after."""
+    scaled = comparison.scaled(before.time_ns)
+    first, second = (waited(comparison, time_ns) for time_ns in (scaled, after.time_ns))
+    return f"{first} before, {second} after ({relative(scaled, after.time_ns)})"
+
+
+def side_name(digest: Digest) -> str:
+    captures = digest.captures
+    return captures[0].file if len(captures) == 1 else f"{len(captures):,} captures"
+
+
+def _side(digest: Digest) -> str:
+    captures = digest.captures
+    kept, recorded = sum(facts.kept for facts in captures), sum(facts.recorded for facts in captures)
+    selections = " or ".join(dict.fromkeys(facts.selection for facts in captures))
+    known = [facts.length_ns for facts in captures if facts.length_ns]
+    length = duration_text(sum(known)) if len(known) == len(captures) else "for a time that is not known"
+    started = min(facts.started for facts in captures)
+    kept_calls = f"{side_name(digest)}: {kept:,} of {recorded:,} calls kept ({selections})"
+    losses = lost(captures)
+    return f"{kept_calls}, {length} on {', '.join(digest.hosts)} from {started}; {losses}"
+
+
+def total(comparison: Comparison) -> tuple[Sums, Sums]:
+    """Of all calls before and after."""
+    return (
+        sum((stack.before for stack in comparison.stacks), Sums()),
+        sum((stack.after for stack in comparison.stacks), Sums()),
+    )
+
+
+def _processes(comparison: Comparison) -> str:
+    before, after = (
+        {comm(change.peer.process) for change in comparison.peers if change.sums[side].calls} for side in (0, 1)
+    )
+    said = [f"{word}: {_listed(names)}" for word, names in ((NEW, after - before), (GONE, before - after)) if names]
+    return "processes: " + ("; ".join(said) or "the same")
+
+
+def _listed(names: set[str]) -> str:
+    more = f", and {len(names) - NAMES_LISTED:,} more" if len(names) > NAMES_LISTED else ""
+    return ", ".join(sorted(names)[:NAMES_LISTED]) + more
+
+
+def _stacks(comparison: Comparison) -> str:
+    """How well stacks match."""
+    both = [stack for stack in comparison.stacks if stack.before.calls and stack.after.calls]
+    new = sum(not stack.before.calls for stack in comparison.stacks)
+    gone = sum(not stack.after.calls for stack in comparison.stacks)
+    known = (sum(stack.sums[side].time_ns for stack in both) for side in (0, 1))
+    shares = [f"{part / max(whole.time_ns, 1):.0%}" for part, whole in zip(known, total(comparison))]
+    return (
+        f"stacks: {len(both):,} on both sides ({shares[0]} of the time before, {shares[1]} after), "
+        f"{new:,} {NEW}, {gone:,} {GONE}"
+    )

@@ -1,0 +1,72 @@
+"""Comma-separated values (RFC 4180): a header line, then a line for each call, the longest first.
+
+Text that a spreadsheet would take for a formula gets a `'` before it: whoever names a process does not choose what runs
+on the machine where the table is opened.
+"""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Union
+
+from ..calls.call import Call, moment
+from ..common.printable import comm, host, printable
+from ..report.report import Report
+
+COLUMNS = (
+    *("host", "capture", "start", "pid", "tid", "comm", "process", "role", "outcome", "kind", "method", "status"),
+    *("source_address", "source_port", "destination_address", "destination_port"),
+    *("duration_ns", "request_ns", "wait_ns", "response_ns", "sent", "received", "stack_id", "leaf"),
+)
+FORMULA = ("=", "+", "-", "@")
+
+
+Cell = Union[str, int, bytes]
+"""The key of a stack trace is in the place of its number."""
+
+
+def table(lines: Iterable[str]) -> Iterator[str]:
+    """All lines, without newlines; `lines` are those of the calls."""
+    yield _line(COLUMNS)
+    yield from lines
+
+
+def lines(rows: Iterable[Sequence[Cell]], stack_ids: Mapping[bytes, int]) -> Iterator[str]:
+    """The lines of calls."""
+    for row in rows:
+        yield _line(stack_ids[cell] if isinstance(cell, bytes) else _cell(cell) for cell in row)
+
+
+def rows(report: Report, capture: str) -> Iterator[tuple[Call, Sequence[Cell]]]:
+    """Each listed call and its cells. `capture` is the name of the file that the report is about."""
+    of = (host(report.recording.meta.host), printable(capture))
+    for call, trace, _ in report.calls():
+        yield call, (*of, *_row(report, call, trace))
+
+
+def _row(report: Report, call: Call, trace: int) -> Iterator[Cell]:
+    frames = report.traces[trace].frames
+    yield from (moment(report.recording.meta, call.t0), call.pid, call.tid, comm(call.comm), comm(call.process))
+    yield from (call.role_name, call.outcome_name, call.kind_name, call.method.decode(), call.status or "")
+    yield from (*call.source, *call.destination)
+    yield from (call.duration_ns, call.t1 - call.t0, call.t2 - call.t1)
+    yield from ("" if call.response_ns is None else call.response_ns, call.sent, call.received)
+    yield from (report.stack_keys[trace] or "", printable(frames[0].label) if frames else "")
+
+
+class _Kept(list[str]):
+    """What csv takes for a file."""
+
+    def write(self, text: str) -> None:
+        self.append(text)
+
+
+def _line(values: Iterable[object]) -> str:
+    kept = _Kept()
+    csv.writer(kept, lineterminator="").writerow(values)
+    return "".join(kept)
+
+
+def _cell(value: str | int) -> str | int:
+    return f"'{value}" if isinstance(value, str) and value.startswith(FORMULA) else value

@@ -1,0 +1,169 @@
+"""The Firefox Profiler's processed profile: a track for each process of each host, a sample for each of its stacks.
+
+A sample weighs the time or the number of its calls, and begins where the one before ends: a track is as long as its
+calls took together, and does not tell when they were.
+
+Source: https://github.com/firefox-devtools/profiler: docs-developer/CHANGELOG-formats.md and src/types/profile.ts of
+version 60 of the format, which later versions of the profiler convert to theirs.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator, Sequence
+from itertools import accumulate
+from typing import Any, Generic, Optional, TypeVar
+
+from ..report.samples import Place, Sample, Weight
+
+VERSION, GECKO_VERSION = 60, 33  # of the processed format, and of the one that Firefox writes at that time
+_LIBRARY, _NONE = 1, -1  # a resource's type; no resource, no address
+_WEIGHT_TYPE = {Weight.TIME: "tracing-ms", Weight.COUNT: "samples"}
+
+Row = TypeVar("Row")
+_Function = tuple[str, Optional[str], Optional[str]]  # label, module, file
+_Stack = tuple[Optional[int], int]  # the number of the stack without its leaf, and that of the leaf's frame
+
+
+def firefox(
+    samples: Sequence[Sample], weight: Weight, title: str, exporter: str, started_realtime_ns: int
+) -> Iterator[str]:
+    """The document in pieces."""
+    tables = _Tables()
+    by_process: dict[str, list[Sample]] = {} if samples else {"[no calls]": []}  # the profiler wants a track
+    for sample in samples:
+        by_process.setdefault(sample.of, []).append(sample)
+    threads = [_thread(process, of_process, weight, tables) for process, of_process in by_process.items()]
+    shared = tables.columns()
+    document = {
+        "meta": {
+            "product": title,
+            "importedFrom": exporter,
+            "preprocessedProfileVersion": VERSION,
+            "version": GECKO_VERSION,
+            "startTime": started_realtime_ns / 1e6,
+            "interval": 1,
+            "processType": 0,
+            "stackwalk": 1,
+            "symbolicated": True,
+            "symbolicationNotSupported": True,
+            "usesOnlyOneStackType": True,
+            "sourceCodeIsNotOnSearchfox": True,
+            "keepProfileThreadOrder": True,
+            "initialVisibleThreads": [*range(len(threads))],
+            "initialSelectedThreads": [0],
+            "categories": [{"name": "Other", "color": "grey", "subcategories": ["Other"]}],
+            "markerSchema": [],
+        },
+        "libs": [_library(path) for path in tables.modules.rows],
+        "shared": shared,
+        "threads": threads,
+    }
+    yield from json.JSONEncoder().iterencode(document)
+
+
+def _thread(process: str, samples: Sequence[Sample], weight: Weight, tables: _Tables) -> dict[str, Any]:
+    """The profiler wants a thread of a process. One of a name stands for all processes of that name, so the name is its
+    pid and tid as well, which may be texts. The last sample is empty: it tells where the one before ends."""
+    scale = 1e6 if weight is Weight.TIME else 1
+    weights = [weight.of(sample.sums) / scale for sample in samples]
+    return {
+        "name": process,
+        "processName": process,
+        "pid": process,
+        "tid": process,
+        "isMainThread": True,
+        "processType": "default",
+        "processStartupTime": 0,
+        "processShutdownTime": None,
+        "registerTime": 0,
+        "unregisterTime": None,
+        "pausedRanges": [],
+        "samples": {
+            "stack": [*(tables.stack(sample.stack.places) for sample in samples), None],
+            "time": [0, *accumulate(weights)],
+            "weight": [*weights, 0],
+            "weightType": _WEIGHT_TYPE[weight],
+            "length": len(samples) + 1,
+        },
+        "markers": _columns([], "data name startTime endTime phase category"),
+    }
+
+
+def _library(path: str) -> dict[str, Any]:
+    """Without its build: names are there already, none is to be looked up."""
+    name = os.path.basename(path)
+    return {
+        "arch": "",
+        "name": name,
+        "path": path,
+        "debugName": name,
+        "debugPath": path,
+        "breakpadId": "",
+        "codeId": None,
+    }
+
+
+class _Numbered(Generic[Row]):
+    """Distinct rows of a table, by the order in which they came."""
+
+    def __init__(self) -> None:
+        self.rows: dict[Row, int] = {}
+
+    def number(self, row: Row) -> int:
+        return self.rows.setdefault(row, len(self.rows))
+
+
+class _Tables:
+    """What all threads share. Rows refer to each other by number."""
+
+    def __init__(self) -> None:
+        self._strings, self.modules, self._files = _Numbered[str](), _Numbered[str](), _Numbered[str]()
+        self._functions, self._frames = _Numbered[_Function](), _Numbered[tuple[int, Optional[int]]]()
+        self._stacks = _Numbered[_Stack]()
+
+    def stack(self, places: Sequence[Place]) -> int | None:
+        stack = None
+        for place in places:
+            function = self._functions.number((place.label, place.module, place.file))
+            stack = self._stacks.number((stack, self._frames.number((function, place.line))))
+        return stack
+
+    def columns(self) -> dict[str, Any]:
+        """The tables, column by column."""
+        functions = [
+            (
+                self._strings.number(label),
+                False,
+                False,
+                _NONE if module is None else self.modules.number(module),
+                None if file is None else self._files.number(file),
+                None,
+                None,
+            )
+            for label, module, file in self._functions.rows
+        ]
+        frames = [(_NONE, 0, 0, 0, function, None, None, line, None) for function, line in self._frames.rows]
+        resources = [
+            (number, self._strings.number(os.path.basename(path)), None, _LIBRARY)
+            for path, number in self.modules.rows.items()
+        ]
+        sources = [(None, self._strings.number(path)) for path in self._files.rows]
+        return {
+            "stackTable": _columns([*self._stacks.rows], "prefix frame"),
+            "frameTable": _columns(
+                frames, "address inlineDepth category subcategory func nativeSymbol innerWindowID line column"
+            ),
+            "funcTable": _columns(functions, "name isJS relevantForJS resource source lineNumber columnNumber"),
+            "resourceTable": _columns(resources, "lib name host type"),
+            "nativeSymbols": _columns([], "libIndex address name functionSize"),
+            "sources": _columns(sources, "uuid filename"),
+            "stringArray": [*self._strings.rows],
+        }
+
+
+def _columns(rows: Sequence[tuple[object, ...]], names: str) -> dict[str, Any]:
+    """A table by column, as the profiler keeps them."""
+    columns = zip(*rows) if rows else ((),) * len(names.split())
+    return {**dict(zip(names.split(), map(list, columns))), "length": len(rows)}

@@ -1,0 +1,57 @@
+"""A flame graph: a box is as wide as the time that calls waited in it and in what it called, or as their number.
+
+The process's name is below the outermost frame, and below that the host's where there are several. A box's colour is
+that of its module.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+
+from httpcapture.durations import duration_text
+
+from ..calls.totals import Sums
+from ..report.samples import Place, Sample, Weight
+from .svg_tree import Look, Tree, draw
+
+
+@dataclass
+class _Box:
+    place: Place
+    sums: Sums = field(default_factory=Sums)
+
+
+def svg(samples: Sequence[Sample], weight: Weight, title: str) -> Iterator[str]:
+    """The lines, without newlines."""
+    root = _tree(samples)
+    whole = root.value.sums
+    subtitle = f"{duration_text(whole.time_ns)} in {whole.calls:,} calls; a box is as wide as its {weight.value}"
+    return draw(root, lambda box: _look(box, weight, whole.time_ns), title, subtitle)
+
+
+def _tree(samples: Sequence[Sample]) -> Tree[_Box]:
+    root = Tree(_Box(Place("all")))
+    for sample in samples:
+        node = root
+        node.value.sums += sample.sums
+        for place in (*map(Place, sample.above), *sample.stack.places):
+            node = node.children.setdefault(place.label, Tree(_Box(place)))
+            node.value.sums += sample.sums
+    return root
+
+
+def _look(box: _Box, weight: Weight, whole_ns: int) -> Look:
+    place, sums = box.place, box.sums
+    share = f"{duration_text(sums.time_ns)}, {sums.time_ns / max(whole_ns, 1):.1%}, {sums.calls:,} calls"
+    tooltip = "\n".join(filter(None, (place.label, place.module, share)))
+    return Look(weight.of(sums), place.label, tooltip, _colour(place))
+
+
+def _colour(place: Place) -> str:
+    """A light one, on which black text can be read; grey where there is no module."""
+    if place.module is None:
+        return "#ddd"
+    hue = zlib.crc32(place.module.encode()) % 360
+    return f"hsl({hue} 65% 78%)"

@@ -1,0 +1,66 @@
+"""A differential flame graph: a box is as wide as its time after, red where that became more and blue where it became
+less, as flamegraph.pl's. In words too: a text begins with the change in percent, and the tooltip has both times.
+
+A box's change is that of all time in it, with what it called. What is gone has no width; how much that is, is said.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from ..calls.totals import Sums
+from ..compare.changes import Comparison, StackChange
+from ..report.samples import Weight
+from .comparison_words import SHADES, relative, shade, times, total, waited
+from .svg_tree import Look, Tree, draw
+
+COLOURS = (
+    "#86b4ff",
+    "#afcdff",
+    "#d7e6ff",
+    "#e8e8e8",
+    "#ffdad6",
+    "#ffb5ad",
+    "#ff8f85",
+)  # black text is readable on each
+
+
+@dataclass
+class _Both:
+    label: str
+    before: Sums = field(default_factory=Sums)
+    after: Sums = field(default_factory=Sums)
+
+    def add(self, change: StackChange) -> None:
+        self.before += change.before
+        self.after += change.after
+
+
+def differential(comparison: Comparison, weight: Weight, title: str) -> Iterator[str]:
+    """The lines, without newlines."""
+    root = Tree(_Both("all"))
+    for change in comparison.stacks:
+        node = root
+        node.value.add(change)
+        for label in change.stack.split(";"):
+            node = node.children.setdefault(label, Tree(_Both(label)))
+            node.value.add(change)
+    return draw(root, lambda both: _look(comparison, both, weight), title, _subtitle(comparison, weight))
+
+
+def _subtitle(comparison: Comparison, weight: Weight) -> str:
+    gone_ns = comparison.scaled(sum(change.before.time_ns for change in comparison.stacks if not change.after.calls))
+    gone = f"; {waited(comparison, gone_ns)} were in stacks that are gone" if gone_ns else ""
+    return f"{times(comparison, *total(comparison))}{gone}; a box is as wide as its {weight.value} after"
+
+
+def _look(comparison: Comparison, both: _Both, weight: Weight) -> Look:
+    before, after = comparison.scaled(_weight(both.before, weight)), _weight(both.after, weight)
+    calls = f"{both.before.calls:,} calls before, {both.after.calls:,} after"
+    tooltip = f"{both.label}\n{times(comparison, both.before, both.after)}\n{calls}"
+    return Look(after, f"{relative(before, after)} {both.label}", tooltip, COLOURS[shade(before, after) + len(SHADES)])
+
+
+def _weight(sums: Sums, weight: Weight) -> int:
+    return weight.of(sums)

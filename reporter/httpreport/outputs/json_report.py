@@ -1,0 +1,158 @@
+"""`httpreport --json`: one JSON document, as `report.schema.json` beside this file describes it, field by field.
+
+It is stable: fields are only ever added while `version` stays 1. Recorded texts are printable, as everywhere
+(`clean.py`). Written piece by piece, so memory does not grow with it.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
+
+from ..calls.call import Call, moment
+from ..common.printable import comm, printable
+from ..languages.stack_trace import Frame, StackTrace
+from ..report.report import Report, naming
+from ..report.stack_ids import Piece, resolved
+from ..report.warnings import incomplete
+
+VERSION = 1
+
+
+def document(report: Report, capture: str) -> Iterator[str]:
+    """The document in pieces. `capture` is the name of the file that the report is about."""
+    return (resolved(each, report.stack_ids) for each in pieces(report, capture))
+
+
+def pieces(report: Report, capture: str) -> Iterator[Sequence[Piece]]:
+    """Yield the document, not yet with the Stack IDs, in pieces of a few pieces each."""
+    yield ("{\n",)
+    for name, value in _head(report, capture).items():
+        yield (f"{json.dumps(name)}: {json.dumps(value)},\n",)
+    yield from ((text,) for text in json_list("stacks", map(_trace, report.traces)))
+    yield (',\n"calls": [',)
+    separator = "\n"
+    for call_and_places in report.calls():
+        yield (separator, *_call(report, *call_and_places))
+        separator = ",\n"
+    yield ("\n]\n}\n",)
+
+
+def json_list(name: str, values: Iterable[dict[str, Any]]) -> Iterator[str]:
+    """A field of a document, in pieces."""
+    yield f"{json.dumps(name)}: ["
+    separator = "\n"
+    for value in values:
+        yield separator + json.dumps(value)
+        separator = ",\n"
+    yield "\n]"
+
+
+def _head(report: Report, capture: str) -> dict[str, Any]:
+    recording, meta, frames = report.recording, report.recording.meta, naming(report)
+    return {
+        "format": "httpreport",
+        "version": VERSION,
+        "capture": {
+            "file": printable(capture),
+            "host": printable(meta.host),
+            "kernel": printable(meta.kernel),
+            "arch": printable(meta.arch),
+            "tool": printable(meta.tool),
+            "started": moment(meta, meta.started_monotonic_ns),
+            "threshold_ns": meta.threshold_ns,
+            "process_filters": list(map(printable, meta.process_filters)),
+            "run": printable(meta.run),
+            "part": meta.part,
+        },
+        "selection": {
+            "threshold_ns": report.selection.threshold_ns,
+            "names": list(map(printable, report.selection.names)),
+            "filters": str(report.selection.filters),
+        },
+        "warnings": [{"cause": caution.cause.value, "text": caution.text} for caution in report.cautions],
+        "ledger": {
+            "recorded": recording.recorded,
+            "kept": recording.kept,
+            "unreached_ns": recording.there.unreached_ns,
+            "lost": {printable(cause): count for cause, count in recording.lost.items() if count},
+            "lost_between": {
+                printable(cause): [moment(recording.meta, at_ns) for at_ns in span]
+                for cause, span in recording.lost_between.items()
+            },
+            "complete": not incomplete(recording),
+        },
+        "frames": {
+            "total": frames.frames,
+            "named": frames.named,
+            "unnamed": {reason.name.lower(): count for reason, count in frames.unnamed.items()},
+            "guessed": frames.guessed,
+        },
+        "stack_traces": {
+            "total": frames.traces,
+            "incomplete": {reason.name.lower(): count for reason, count in frames.incomplete.items()},
+        },
+    }
+
+
+def _trace(trace: StackTrace) -> dict[str, Any]:
+    return {
+        "frames": list(map(_frame, trace.frames)),
+        "missing": trace.missing.name.lower() if trace.missing else None,
+        "incomplete": trace.incomplete.name.lower() if trace.incomplete else None,
+        "left_out": trace.left_out,
+        "copied": trace.copied,
+        "repeats": trace.repeats,
+    }
+
+
+def _frame(frame: Frame) -> dict[str, Any]:
+    return {
+        "address": frame.address,
+        "module": None if frame.module is None else printable(frame.module),
+        "file_offset": frame.file_offset,
+        "name": None if frame.name is None else printable(frame.name),
+        "symbol_offset": frame.symbol_offset,
+        "file": None if frame.file is None else printable(frame.file),
+        "line": frame.line,
+        "unnamed": frame.unnamed.name.lower() if frame.unnamed else None,
+        "function_start": frame.function_start,
+        "inlined": frame.inlined,
+        "found": None if frame.found is None else frame.found.name.lower(),
+    }
+
+
+def _call(report: Report, call: Call, trace: int, receive_trace: int | None) -> Sequence[Piece]:
+    facts, stack_id = json.dumps(_facts(report, call)), report.stack_keys[trace] or "null"
+    traces = json.dumps({"trace": trace, "receive_trace": receive_trace})
+    return f'{facts[:-1]}, "stack_id": ', stack_id, f", {traces[1:]}"
+
+
+def _facts(report: Report, call: Call) -> dict[str, Any]:
+    return {
+        "pid": call.pid,
+        "tid": call.tid,
+        "receive_tid": call.receive_tid,
+        "comm": comm(call.comm),
+        "process": comm(call.process),
+        "cgroup": call.cgroup or None,
+        "role": call.role_name,
+        "outcome": call.outcome_name,
+        "kind": call.kind_name,
+        "method": call.method.decode() or None,
+        "status": call.status or None,
+        "source": dict(zip(("address", "port"), call.source)),
+        "destination": dict(zip(("address", "port"), call.destination)),
+        "start": moment(report.recording.meta, call.t0),
+        "t0_ns": call.t0,
+        "duration_ns": call.duration_ns,
+        "request_ns": call.t1 - call.t0,
+        "wait_ns": call.t2 - call.t1,
+        "response_ns": call.response_ns,
+        "response_end_known": call.t3_known,
+        "sent": call.sent,
+        "received": call.received,
+        "connection": call.connection,
+        "sequence": call.sequence,
+    }

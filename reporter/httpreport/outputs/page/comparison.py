@@ -1,0 +1,102 @@
+"""What the page of a comparison holds: the table of processes and peers as texts, and of each stack both times.
+
+All text is printable (`clean.py`), but not yet escaped for HTML.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from ... import __version__
+from ...compare.changes import Comparison, StackChange
+from ...compare.warnings import warnings
+from ..comparison_table import Row, heads, rows
+from ..comparison_words import SHADES, each, rate, side_name, summary
+from ..terminal import peer_name
+
+MOST_PEERS = 2_000  # in the page
+MOST_STACKS = 20_000
+
+
+class Peer(NamedTuple):
+    """A process and a peer, with the rows of the table that tell of it, and by how much the time changed, scaled ns."""
+
+    name: str
+    rows: Sequence[Row]
+    added_ns: int
+
+
+class Stack(NamedTuple):
+    """A folded stack: places in `ComparisonPage.labels`, its process first; the time before is scaled."""
+
+    labels: Sequence[int]
+    before_ns: int
+    after_ns: int
+    before_calls: int
+    after_calls: int
+
+
+@dataclass(frozen=True)
+class ComparisonPage:
+    """All that the page shows. `peers` and `stacks` are in the order of the comparison's."""
+
+    version: str
+    before: str
+    after: str
+    facts: Sequence[str]
+    warnings: Sequence[str]
+    each: str  # what stands behind a time
+    rate: float  # a scaled nanosecond is shown as so many
+    shades: Sequence[float]
+    heads: Sequence[str]
+    peers: Sequence[Peer]
+    labels: Sequence[str]
+    stacks: Sequence[Stack]
+
+
+def comparison_data(
+    comparison: Comparison, most_peers: int = MOST_PEERS, most_stacks: int = MOST_STACKS
+) -> ComparisonPage:
+    """Of more peers or stacks than told the page has those that changed most, and says so."""
+    peers = comparison.largest(comparison.peers, most_peers)
+    stacks = comparison.largest(comparison.stacks, most_stacks)
+    labels: dict[str, int] = {}
+    return ComparisonPage(
+        version=__version__,
+        before=os.path.basename(side_name(comparison.before)),
+        after=os.path.basename(side_name(comparison.after)),
+        facts=list(summary(comparison)),
+        warnings=[
+            *warnings(comparison),
+            *_left_out("processes and peers", len(comparison.peers), len(peers)),
+            *_left_out("stacks", len(comparison.stacks), len(stacks)),
+        ],
+        each=each(comparison),
+        rate=rate(comparison),
+        shades=SHADES,
+        heads=heads(comparison),
+        peers=[
+            Peer(peer_name(change.peer), list(rows(comparison, change)), comparison.added_ns(change))
+            for change in peers
+        ],
+        stacks=[_stack(comparison, change, labels) for change in stacks],
+        labels=list(labels),
+    )
+
+
+def _left_out(what: str, there: int, shown: int) -> list[str]:
+    return [f"{there:,} {what} are too many for one page: it has the {shown:,} that changed most"] * (shown < there)
+
+
+def _stack(comparison: Comparison, change: StackChange, labels: dict[str, int]) -> Stack:
+    before, after = change.sums
+    return Stack(
+        [labels.setdefault(label, len(labels)) for label in change.stack.split(";")],
+        comparison.scaled(before.time_ns),
+        after.time_ns,
+        before.calls,
+        after.calls,
+    )

@@ -1,0 +1,210 @@
+"""What the page holds of a report: three numbers of every call, the rest once for each group of calls or stack trace.
+
+Of every call the page has its group, its duration and when it started, in columns sorted by duration: so the page can
+apply any threshold exactly, by taking the first so many calls, and can sum and rank them by whatever a group says. The
+slowest calls are also there in full, as rows, for the table. It is all in a digest already (`slowest.py`); here each
+distinct value gets a number.
+
+All text is printable (`clean.py`), but not yet escaped for HTML.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+
+from httpcapture import Role
+
+from ... import __version__
+from ...calls.call import word
+from ...calls.schema import Array
+from ...common.printable import comm
+from ...report.aggregate import Digest
+from ...report.headline import incomplete, name, origins, summary, warnings, where
+from ...report.slowest import Group, Label, Places, Row, Trace
+from ...report.stack_ids import key_of
+from .columns import packed
+
+MOMENTS = 1 << 14  # how finely starts are told, over the time from the first to the last: two bytes each
+NO_MODULE = ""  # the first of `Page.modules`
+NO_TRACE = -1  # in place of the place of a stack trace
+
+Value = TypeVar("Value")
+
+
+class Name(NamedTuple):
+    """The name of a process or thread: as it is shown, and its bytes in hexadecimal, which -p is compared with."""
+
+    text: str
+    bytes: str
+
+
+class Groups(NamedTuple):
+    """What calls have in common: places in `Page.names`, `roles`, `peers`, `traces` and `hosts`, one number a group
+    (`columns.packed`)."""
+
+    process: str
+    thread: str
+    role: str
+    peer: str
+    trace: str
+    host: str
+
+
+class TracePlaces(NamedTuple):
+    """A stack trace: places in `Page.labels`, outermost first, and in `Page.lines`, leaf first; its Stack ID, 0 where
+    there is no stack."""
+
+    labels: Sequence[int]
+    lines: Sequence[int]
+    stack_id: int
+
+
+@dataclass(frozen=True)
+class Columns:
+    """One number a call, the longest call first (`columns.packed`)."""
+
+    group: str  # its number
+    shorter: str  # by so many ns than the call before; the first has its duration
+    start: str  # in steps from the first start (0) to the last (MOMENTS - 1)
+
+
+@dataclass(frozen=True)
+class Page:
+    """All that the page shows."""
+
+    version: str
+    name: str
+    where: str
+    hosts: Sequence[str]
+    origins: Sequence[str]  # a line for each capture
+    facts: Sequence[str]
+    warnings: Sequence[str]
+    complete: bool  # nothing was lost, cut off or unreadable
+    floor_ns: int  # every kept call of at least this duration is in the page
+    recorded: int  # calls in the captures
+    calls: int  # in the page
+    first_ms: float  # when the first and the last of them started, on their hosts' clocks, since 1970
+    last_ms: float
+    moments: int
+    names: Sequence[Name]
+    roles: Sequence[str]
+    peers: Sequence[str]
+    modules: Sequence[str]
+    labels: Sequence[tuple[str, int]]  # a frame, and the place of its module in `modules`
+    lines: Sequence[str]
+    traces: Sequence[TracePlaces]
+    group_count: int
+    groups: Groups
+    columns: Columns
+    row_fields: Sequence[str]
+    rows: Sequence[Sequence[Any]]  # their receive_trace is a place in `traces`
+
+
+def page_data(whole: Digest) -> Page:
+    """The digest has to be one with the slowest calls."""
+    whole = _from_their_folder(whole)
+    slowest, calls = whole.slowest, whole.slowest.calls
+    kept = sum(facts.kept for facts in whole.captures)
+    left_out = [f"{kept - len(calls):,} of {kept:,} calls are too many for one page: it has the slowest"]
+    tables, numbers = _Tables(whole.hosts), list(slowest.groups)
+    first, group_of = _by_first_call(calls["group"])
+    groups = np.array([tables.group(numbers[number]) for number in calls["group"][first].tolist()], np.uint64)
+    rows = [tables.row(row) for row in slowest.rows]
+    traces = [tables.trace(trace, whole.stack_ids) for trace in tables.traces]
+    return Page(
+        version=__version__,
+        name=name(whole),
+        where=where(whole),
+        hosts=whole.hosts,
+        origins=list(origins(whole)),
+        facts=summary(whole),
+        warnings=[*warnings(whole), *(left_out if len(calls) < kept else [])],
+        complete=not incomplete(whole),
+        floor_ns=max(slowest.floor_ns, min(facts.asked_ns for facts in whole.captures)),
+        recorded=sum(facts.recorded for facts in whole.captures),
+        calls=len(calls),
+        first_ms=int(calls["start"].min(initial=np.iinfo(np.int64).max)) / 1e6,
+        last_ms=int(calls["start"].max(initial=0)) / 1e6,
+        moments=MOMENTS,
+        names=[Name(comm(name) or "[no name]", name.hex()) for name in tables.names],
+        roles=[word(Role, number) for number in tables.roles],
+        peers=list(tables.peers),
+        modules=list(tables.modules),
+        labels=[(label.text, tables.modules[label.module]) for label in tables.labels],
+        lines=list(tables.lines),
+        traces=traces,
+        group_count=len(groups),
+        groups=Groups(*map(packed, groups.reshape(-1, len(Groups._fields)).T)),
+        columns=_columns(calls, group_of),
+        row_fields=Row._fields,
+        rows=rows,
+    )
+
+
+def _from_their_folder(whole: Digest) -> Digest:
+    """Captures are named from the folder that all are in: whoever gets the page need not know where that is."""
+    files = [facts.file for facts in whole.captures]
+    start = os.path.commonprefix(files).rfind("/") + 1  # noqa: RUF071 (folders may be relative, or none)
+    captures = tuple(replace(facts, file=facts.file[start:]) for facts in whole.captures)
+    rows = tuple(row._replace(capture=row.capture[start:]) for row in whole.slowest.rows)
+    return replace(whole, captures=captures, slowest=replace(whole.slowest, rows=rows))
+
+
+class _Table(dict[Value, int]):
+    """Distinct values in the order in which they came, each with its place."""
+
+    def place(self, value: Value) -> int:
+        return self.setdefault(value, len(self))
+
+
+class _Tables:
+    """Everything that the page says once, and has places of."""
+
+    def __init__(self, hosts: Sequence[str]) -> None:
+        self.hosts = {host: place for place, host in enumerate(hosts)}
+        self.names, self.roles, self.peers = _Table[bytes](), _Table[int](), _Table[str]()
+        self.traces, self.labels, self.lines = _Table[Trace](), _Table[Label](), _Table[str]()
+        self.modules = _Table[str]({NO_MODULE: 0})
+
+    def group(self, group: Group) -> tuple[int, ...]:
+        """In the order of `Groups`."""
+        return (
+            self.names.place(group.process),
+            self.names.place(group.thread),
+            self.roles.place(group.role),
+            self.peers.place(group.peer),
+            self.traces.place(group.trace),
+            self.hosts[group.host],
+        )
+
+    def row(self, row: Row) -> Sequence[Any]:
+        return [*row[:-1], NO_TRACE if row.receive_trace is None else self.traces.place(row.receive_trace)]
+
+    def trace(self, trace: Trace, stack_ids: Mapping[bytes, int]) -> TracePlaces:
+        for label in trace.labels:
+            self.modules.place(label.module)
+        labels, lines = [*map(self.labels.place, trace.labels)], [*map(self.lines.place, trace.lines)]
+        return TracePlaces(labels, lines, stack_ids.get(key_of(trace.lines), 0))
+
+
+def _by_first_call(groups: npt.NDArray[np.uint32]) -> tuple[Places, Places]:
+    """The place of each group's first call, in order, and for each call the place of its group in that."""
+    _, first, group_of = np.unique(groups, return_index=True, return_inverse=True)
+    return np.sort(first), np.argsort(np.argsort(first))[group_of]
+
+
+def _columns(calls: Array, group_of: Places) -> Columns:
+    durations, starts = calls["duration"], calls["start"]
+    first = int(starts.min(initial=np.iinfo(np.int64).max))
+    span = max(int(starts.max(initial=0)) - first, 1)
+    return Columns(
+        group=packed(group_of.astype(np.uint64)),
+        shorter=packed(np.concatenate([durations[:1], durations[:-1] - durations[1:]])),
+        start=packed(((starts - first) * ((MOMENTS - 1) / span)).astype(np.uint64)),
+    )

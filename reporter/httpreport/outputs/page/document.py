@@ -1,0 +1,79 @@
+"""The HTML text of a page: page.html or comparison.html with everything that it needs put in, so that the file stands
+alone.
+
+Nothing that was recorded becomes markup or script. It is in the data only, a JSON text in which `<` is written as an
+escape, so no name can end the element; and the scripts make text nodes of it. The content security policy lets only the
+scripts run that are here, each named by its hash (CSP 3, 8.2), and nothing be fetched or sent.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import html
+import json
+import pkgutil
+import re
+from collections.abc import Sequence
+from dataclasses import is_dataclass
+from typing import Any
+
+from ...compare.changes import Comparison
+from ...report.aggregate import Digest
+from .comparison import comparison_data
+from .data import Page, page_data
+
+LIBRARIES = ("d3", "d3-flame-graph")
+SCRIPTS = ("selection.js", "format.js", "latency.js", "groups.js", "chart.js", "flame.js", "calls.js", "main.js")
+COMPARISON_SCRIPTS = ("format.js", "chart.js", "changes.js", "comparison.js")
+
+
+def page(whole: Digest) -> str:
+    """The page. The digest has to be one with the slowest calls."""
+    return document(page_data(whole))
+
+
+def comparison_page(comparison: Comparison) -> str:
+    data = comparison_data(comparison)
+    return _assembled("comparison.html", f"{data.after} since {data.before} - what changed", COMPARISON_SCRIPTS, data)
+
+
+def document(data: Page) -> str:
+    return _assembled("page.html", f"{data.name} - slow HTTP calls on {data.where}", SCRIPTS, data)
+
+
+def _assembled(template: str, title: str, scripts: Sequence[str], data: object) -> str:
+    libraries = [_file(f"vendor/{name}.min.js") for name in LIBRARIES]
+    own = "\n".join(map(_file, scripts))
+    parts = {
+        "policy": _policy([*libraries, own]),
+        "title": html.escape(title),
+        "style": _file("page.css"),
+        "libraries": "\n".join(f"<script>{library}</script>" for library in libraries),
+        "licences": html.escape("\n\n".join(_file(f"vendor/{name}.LICENSE") for name in LIBRARIES)),
+        "data": _json(data),
+        "script": own,
+    }
+    return re.sub(r"{{(\w+)}}", lambda match: parts[match[1]], _file(template))
+
+
+def _policy(scripts: list[str]) -> str:
+    hashes = (base64.b64encode(hashlib.sha256(script.encode()).digest()).decode() for script in scripts)
+    allowed = " ".join(f"'sha256-{each}'" for each in hashes)
+    return f"default-src 'none'; script-src {allowed}; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
+
+
+def _json(data: object) -> str:
+    return json.dumps(data, default=_fields, separators=(",", ":")).replace("<", "\\u003c")
+
+
+def _fields(value: Any) -> dict[str, Any]:
+    if not is_dataclass(value):
+        raise TypeError(value)
+    return vars(value)
+
+
+def _file(name: str) -> str:
+    data = pkgutil.get_data(__package__, name)
+    assert data is not None  # the loader of a package on disk or in a zip file has it
+    return data.decode()

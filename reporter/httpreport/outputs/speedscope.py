@@ -1,0 +1,59 @@
+"""speedscope's own file format: a sampled profile for each process of each host.
+
+Source: https://www.speedscope.app/file-format-schema.json.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from typing import Any, Optional
+
+from ..report.samples import Place, Sample, Weight
+
+SCHEMA = "https://www.speedscope.app/file-format-schema.json"
+_Key = tuple[str, Optional[str], Optional[int]]  # of a frame: name, file or module, line
+
+
+def speedscope(samples: Sequence[Sample], weight: Weight, title: str, exporter: str) -> Iterator[str]:
+    """The document in pieces."""
+    numbers: dict[_Key, int] = {}
+    by_process: dict[str, list[Sample]] = {}
+    for sample in samples:
+        by_process.setdefault(sample.of, []).append(sample)
+    profiles = [_profile(name, those, weight, numbers) for name, those in by_process.items()]
+    document = {
+        "$schema": SCHEMA,
+        "name": title,
+        "exporter": exporter,
+        "shared": {"frames": [_frame(*key) for key in numbers]},
+        "profiles": profiles,
+    }
+    yield from json.JSONEncoder().iterencode(document)
+
+
+def _profile(name: str, samples: Sequence[Sample], weight: Weight, numbers: dict[_Key, int]) -> dict[str, Any]:
+    weights = [weight.of(sample.sums) for sample in samples]
+    stacks = [[numbers.setdefault(_key(place), len(numbers)) for place in sample.stack.places] for sample in samples]
+    return {
+        "type": "sampled",
+        "name": name,
+        "unit": "nanoseconds" if weight is Weight.TIME else "none",
+        "startValue": 0,
+        "endValue": sum(weights),
+        "samples": stacks,
+        "weights": weights,
+    }
+
+
+def _key(place: Place) -> _Key:
+    return place.label, place.file or place.module, place.line if place.file else None
+
+
+def _frame(name: str, file: str | None, line: int | None) -> dict[str, Any]:
+    frame: dict[str, Any] = {"name": name}
+    if file is not None:
+        frame["file"] = file
+    if line is not None:
+        frame["line"] = line
+    return frame

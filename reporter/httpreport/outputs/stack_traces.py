@@ -1,0 +1,194 @@
+"""stack_traces.txt: every kept call, the longest first, each a block of lines that a person reads and grep
+finds.
+
+The first three lines of a block are those that the recorder prints live, but for the Stack ID. Times are milliseconds;
+the start is ISO 8601 in UTC. Behind the longest calls a stack trace is written once and then named by its Stack ID, so
+that a file of many calls of few stack traces stays small. Memory grows with the distinct stack traces only, by the size
+of a key (stack_ids.py).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from functools import lru_cache
+from typing import Union
+
+from httpcapture import Role
+
+from ..calls.call import Call, moment
+from ..common.printable import comm, printable
+from ..report.report import Report
+from ..report.stack_ids import Piece
+from ..report.unreached import sentence
+from ..symbols.trace_lines import trace_lines
+
+INDENT = "    "
+REPEATED_CALLS = 10_000  # the longest, each with its stack trace in full
+ROOM = 256 << 20  # characters of stack traces in a file
+CACHED = 16  # stack traces as text, each of them at most some MiB
+MEANING = (
+    "Duration: start of the request to start of the response. Size: bytes of request and response.",
+    "Stack ID: number of the stack trace in this report. Record: number of the stack in its capture, which httprec "
+    "prints as Stack ID.",
+)
+
+Trace = tuple[bytes, str]
+"""The key of a stack trace and its lines as text, empty where they are not to be repeated."""
+Block = Sequence[Union[Piece, Trace]]
+"""The lines of a call, not yet with the Stack IDs."""
+
+
+class Room:
+    """Decides which stack traces of a file are written in full, call by call."""
+
+    def __init__(self, *, all_stacks: bool) -> None:
+        self._all_stacks = all_stacks
+        self._calls = self._size = 0
+        self._written = set[bytes]()
+
+    def next_call(self) -> None:
+        self._calls += 1
+
+    def has_written(self, key: bytes) -> bool:
+        return key in self._written
+
+    def has_room(self, key: bytes) -> bool:
+        """Return whether this stack trace is to be written in full now."""
+        wanted = self._calls <= REPEATED_CALLS or key not in self._written
+        return self._all_stacks or (wanted and self._size < ROOM)
+
+    def take(self, key: bytes, text: str) -> None:
+        self._written.add(key)
+        self._size += len(text)
+
+
+class Blocks:
+    """Writes the blocks of a file, in their order."""
+
+    def __init__(self, stack_ids: Mapping[bytes, int], *, all_stacks: bool) -> None:
+        self._stack_ids = stack_ids
+        self._room = Room(all_stacks=all_stacks)
+
+    def text(self, block: Block) -> str:
+        """Return the lines of a call."""
+        self._room.next_call()
+        return "".join(map(self._text, block))
+
+    def _text(self, piece: Piece | Trace) -> str:
+        if isinstance(piece, str):
+            return piece
+        if isinstance(piece, bytes):
+            return str(self._stack_ids[piece])
+        key, lines = piece
+        if lines and self._room.has_room(key):
+            self._room.take(key, lines)
+            return lines
+        if self._room.has_written(key):
+            return f"{INDENT}(printed above with Stack ID {self._stack_ids[key]})"
+        return f"{INDENT}(left out behind {ROOM >> 20} MiB of stack traces; --all-stacks prints all)"
+
+
+def text(report: Report, capture: str, *, all_stacks: bool = False) -> Iterator[str]:
+    """The text in pieces: a line, or a call's block of lines. None ends with a newline. `capture` is the name of the
+    file that the report is about."""
+    yield from _head(report, capture)
+    yield from explained(len(report.recording.listed), all_stacks=all_stacks)
+    written = Blocks(report.stack_ids, all_stacks=all_stacks)
+    for _, block in blocks(report, all_stacks=all_stacks):
+        yield "\n" + written.text(block)
+
+
+def explained(calls: int, *, all_stacks: bool) -> Iterator[str]:
+    """Say what the lines of so many calls mean."""
+    if calls > REPEATED_CALLS and not all_stacks:
+        yield (
+            f"Behind the longest {REPEATED_CALLS:,} calls, a stack trace that was printed above is not repeated but "
+            "named by its Stack ID; --all-stacks prints all."
+        )
+    yield from MEANING
+
+
+def blocks(report: Report, *, all_stacks: bool) -> Iterator[tuple[Call, Block]]:
+    """Each listed call and its lines; stack traces in full only where this file, or one of more calls, has room."""
+    room = Room(all_stacks=all_stacks)
+
+    @lru_cache(maxsize=CACHED)
+    def lines(place: int) -> str:
+        return "\n".join(INDENT + line for line in trace_lines(report.traces[place]))
+
+    def trace(place: int) -> Piece | Trace:
+        key = report.stack_keys[place]
+        if not key:
+            return lines(place)
+        if not room.has_room(key):
+            return key, ""
+        room.take(key, lines(place))
+        return key, lines(place)
+
+    for call, place, receive_place in report.calls():
+        room.next_call()
+        stack_id = report.stack_keys[place] or "0"
+        block: list[Piece | Trace] = [_first_line(call), stack_id, _two_lines(call), "Stack trace:\n", trace(place)]
+        if receive_place is not None:
+            receive_id = report.stack_keys[receive_place]
+            of = (", Stack ID ", receive_id) if receive_id else ()
+            block += [f"\nReceive stack trace (tid {call.receive_tid}", *of, "):\n", trace(receive_place)]
+        yield call, [*block, "\n", _last_lines(report, call)]
+
+
+def _head(report: Report, capture: str) -> Iterator[str]:
+    recording, meta = report.recording, report.recording.meta
+    for caution in report.cautions:
+        yield f"Warning: {caution.text}"
+    yield (
+        f"{printable(capture)}: recorded on {printable(meta.host)} (Linux {printable(meta.kernel)} "
+        f"{printable(meta.arch)}) by {printable(meta.tool)} from {moment(meta, meta.started_monotonic_ns)}"
+    )
+    kept = f"{recording.kept:,} of {recording.recorded:,} calls"
+    yield f"{kept} ({report.selection}), the longest first"
+    if recording.there.unreached_ns is not None:
+        selection = report.selection
+        yield sentence(selection.subject, [selection.threshold_ns], recording.there.unreached_ns)
+
+
+def _first_line(call: Call) -> str:
+    """Up to the Stack ID."""
+    return f"PID: {call.pid}, Comm: {comm(call.comm)}, Stack ID: "
+
+
+def _two_lines(call: Call) -> str:
+    """From behind the Stack ID."""
+    destination, port = call.destination
+    return (
+        f"\nDuration: {_ms(call.duration_ns)}, Size: {call.size} bytes\n"
+        f"Src IP: {call.source[0]}, Dst IP: {destination}, Dst Port: {port}\n"
+    )
+
+
+def _last_lines(report: Report, call: Call) -> str:
+    return (
+        f"Role: {call.role_name}, Outcome: {call.outcome_name}, Kind: {call.kind_name}{_http(call)}\n"
+        f"Process: {comm(call.process)}, TID: {call.tid}, Start: {moment(report.recording.meta, call.t0)}, "
+        f"Record: {report.record_number(call)}\n"
+        f"{_split(call)}"
+    )
+
+
+def _http(call: Call) -> str:
+    method = f", Method: {call.method.decode()}" if call.method else ""
+    return f"{method}, Status: {call.status}" if call.status else method
+
+
+def _split(call: Call) -> str:
+    """Where the time went, in the order in which it went: a server receives first."""
+    request, response = ("Received", "Sent") if call.role == Role.SERVER else ("Sent", "Received")
+    at_least = "" if call.t3_known else "at least "
+    answer = f"{response}: {at_least}{_ms(call.t3 - call.t2)}" if call.answered else f"{response}: nothing"
+    return (
+        f"{request}: {_ms(call.t1 - call.t0)}, Waited: {_ms(call.t2 - call.t1)}, {answer}, "
+        f"Total: {at_least}{_ms(call.t3 - call.t0)}"
+    )
+
+
+def _ms(nanoseconds: int) -> str:
+    return f"{nanoseconds / 1e6:.2f} ms"

@@ -1,0 +1,163 @@
+"""The summary on the terminal: warnings first, then what was kept, lost and named, how long each process waited for
+each peer, and the top stacks.
+
+Nothing recorded is ever taken for markup: every text is a rich `Text` of printable characters. Colours only
+on a terminal, and not where NO_COLOR is set; elsewhere the same words, plain and never wrapped.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import IO
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from httpcapture import Role
+from httpcapture.durations import duration_text
+from httpcapture.shell import quoted
+
+from ..calls.available_values import peer_text
+from ..calls.totals import PeerKey, Sums
+from ..common.printable import comm, printable
+from ..report.aggregate import Digest
+from ..report.folding import folded_sums
+from ..report.headline import kept, summary, together
+from ..report.recordings import runs_of
+from ..report.samples import Weight
+
+PLAIN_WIDTH = 160  # columns of a table where there is no terminal to ask
+TOP = 10
+LEAVES = 3  # frames of a top stack that are shown
+BAR = 12  # columns of the longest bar
+QUANTILES = (0.5, 0.9, 0.99)
+
+
+def console(file: IO[str]) -> Console:
+    """A console on a stream."""
+    width = None if file.isatty() else PLAIN_WIDTH
+    return Console(file=file, width=width, highlight=False, markup=False, emoji=False)
+
+
+def print_warnings(out: Console, warnings: Iterable[str]) -> None:
+    for warning in warnings:
+        _line(out, Text.assemble(("warning: ", "bold yellow"), warning))
+
+
+def print_lines(out: Console, lines: Iterable[str]) -> None:
+    for line in lines:
+        _line(out, Text(line))
+
+
+def print_summary(out: Console, whole: Digest) -> None:
+    """Everything but the warnings; a part for each host where there are several."""
+    _, *others = summary(whole)
+    print_lines(out, [*_kept(whole), *others])
+    if len(whole.hosts) == 1:
+        _print_tables(out, whole)
+        return
+    for host in whole.hosts:
+        out.print()
+        _line(out, Text(f"host {host}", "bold"))
+        _print_tables(out, whole.of_host(host))
+
+
+def _kept(whole: Digest) -> Iterator[str]:
+    """A line for one capture, or for each host."""
+    if len(whole.captures) == 1:
+        yield f"{whole.captures[0].file}: {kept(whole.captures)}"
+        return
+    for host in whole.hosts:
+        captures = [facts for facts in whole.captures if facts.host == host]
+        yield f"{host}: {kept(captures)}, {together(runs_of(captures))}"
+
+
+def _print_tables(out: Console, whole: Digest) -> None:
+    if whole.stacks:
+        out.print()
+        out.print(_peers(whole))
+        out.print()
+        out.print(_stacks(whole, "\N{FULL BLOCK}" if out.encoding.startswith("utf") else "#"))
+
+
+def print_written(out: Console, traces: str, folded: str) -> None:
+    """Say which two files were written."""
+    out.print()
+    _line(out, Text(f"wrote {printable(traces)} and {printable(folded)}"))
+
+
+def print_next(out: Console, folded: str, weight: Weight) -> None:
+    """Say what to type to see folded stacks. It fails on a file whose weights are all 0, as it does on an empty one."""
+    unit = "us" if weight is Weight.TIME else "calls"
+    svg = folded.rsplit(".", 1)[0] + ".svg"
+    _line(out, Text(f"next: flamegraph.pl --countname {unit} {quoted(folded)} > {quoted(svg)}"))
+
+
+def print_exported(out: Console, paths: Iterable[str]) -> None:
+    for path in paths:
+        _line(out, Text(f"wrote {printable(path)}"))
+
+
+def _peers(whole: Digest) -> Table:
+    """For each process and peer how long its calls took, those that took the most time first."""
+    table = new_table("calls", "p50", "p90", "p99", "max", "time", "share", last="process and peer")
+    peers = sorted(whole.peers.items(), key=lambda item: (-item[1].sums.time_ns, item[0]))
+    time_ns = sum(latencies.sums.time_ns for _, latencies in peers)
+    for (_, peer), latencies in peers[:TOP]:
+        sums = latencies.sums
+        quantiles = (latencies.quantile_ns(share) for share in QUANTILES)
+        times = map(duration_text, (*quantiles, sums.slowest_ns, sums.time_ns))
+        table.add_row(f"{sums.calls:,}", *times, _share(sums, time_ns), Text(peer_name(peer)))
+    _add_rest(table, [latencies.sums for _, latencies in peers[TOP:]], 5, time_ns, "others")
+    return table
+
+
+def _stacks(whole: Digest, block: str) -> Table:
+    """Stacks of one process with the same names are one, whatever their addresses."""
+    table = new_table("time", "share", "calls", last="top stacks, leaf first")
+    stacks = sorted(folded_sums(whole.samples).items(), key=lambda item: (-item[1].time_ns, item[0]))
+    time_ns = sum(sums.time_ns for _, sums in stacks)
+    for stack, sums in stacks[:TOP]:
+        bar = block * max(1, round(BAR * sums.time_ns / max(time_ns, 1)))
+        name, *frames = stack.split(";")
+        text = f"{bar:{BAR}} {name}: {leaves_of(frames)}"
+        table.add_row(duration_text(sums.time_ns), _share(sums, time_ns), f"{sums.calls:,}", Text(text))
+    return table
+
+
+def _add_rest(table: Table, rest: Sequence[Sums], columns: int, time_ns: int, what: str) -> None:
+    """One row for all that are not shown."""
+    if rest:
+        sums = sum(rest, Sums())
+        skipped = ("",) * (columns - 2)
+        times = (duration_text(sums.slowest_ns), duration_text(sums.time_ns))
+        table.add_row(f"{sums.calls:,}", *skipped, *times, _share(sums, time_ns), Text(f"{len(rest):,} {what}"))
+
+
+def new_table(*numbers: str, last: str) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for number in numbers:
+        table.add_column(number, justify="right", no_wrap=True)
+    table.add_column(last, overflow="fold")
+    return table
+
+
+def peer_name(key: PeerKey) -> str:
+    """A process and whom it called, or who called it."""
+    how = "to" if key.role == Role.CLIENT else "from" if key.role == Role.SERVER else "with"
+    return f"{comm(key.process)} {how} {peer_text(key.address, key.port)}"
+
+
+def _share(sums: Sums, time_ns: int) -> str:
+    return f"{sums.time_ns / max(time_ns, 1):.1%}"
+
+
+def leaves_of(frames: Sequence[str]) -> str:
+    leaves = [*reversed(frames)][:LEAVES]
+    return " < ".join(leaves) + (" < ..." if len(frames) > LEAVES else "")
+
+
+def _line(out: Console, text: Text) -> None:
+    """One line, however long: a terminal wraps it, a file keeps it whole."""
+    out.print(text, soft_wrap=True)

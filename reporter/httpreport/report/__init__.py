@@ -1,0 +1,1 @@
+"""The report: totals of one capture or of many, warnings, and the texts that every output shares."""

@@ -1,0 +1,282 @@
+"""A `Digest` is what one capture adds to a report over many: it grows with distinct stacks and peers, and two of them
+merge into one.
+
+`digest` makes it of a file and shares nothing, so that it can run in any process on any machine. What is told call by
+call goes to files of its own.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any, NamedTuple, TypeVar
+
+from httpcapture import CaptureError, Reader, open_capture
+
+from ..calls.call import Call, moment, since_1970_ns
+from ..calls.filters import Filters, Selection
+from ..calls.totals import Latencies, PeerKey, Sums
+from ..capture.recording import Recording, load
+from ..capture.sources import cannot_read
+from ..common.errors import OUT_OF_MEMORY, ReportError
+from ..common.printable import comm, host, printable
+from ..common.progress import Bar
+from ..outputs import csv_table
+from ..outputs.json_report import pieces
+from ..outputs.stack_traces import Block, blocks
+from ..symbols.binary_lookup import Binaries
+from ..symbols.debuginfod import Debuginfod
+from .recordings import Facts, Run, recording_of, runs_of
+from .report import Naming, Report, make_report, naming
+from .samples import HostStack, Sample, places, samples
+from .slowest import Ranking, Slowest, slowest_of
+from .sorted_spool import Spool
+from .stack_ids import Longest, numbered
+from .warnings import Cause, Caution, goes_on, incomplete
+
+Key = TypeVar("Key")
+
+
+@dataclass(frozen=True)
+class Request:
+    """What the command line asks of every capture. Holds no open thing, so it travels to other processes."""
+
+    milliseconds: float | None = None
+    names: tuple[str, ...] = ()
+    filters: Filters = field(default_factory=Filters)
+    symfs: str | None = None
+    debuginfod_urls: tuple[str, ...] = ()
+    slowest: bool = False  # whether the digest is to have the slowest calls
+    all_stacks: bool = False  # whether stack_traces.txt is to repeat stack traces without end
+
+    @property
+    def filtered(self) -> bool:
+        """Whether some calls are asked for only, whatever they took."""
+        return bool(self.names) or self.filters != Filters()
+
+
+class HostPeer(NamedTuple):
+    host: str
+    peer: PeerKey
+
+
+@dataclass(frozen=True)
+class CallByCall:
+    """New files for what is told of a capture call by call, each only if it is asked for."""
+
+    text: Path | None = None  # a spool of the blocks of stack_traces.txt, each with its host and file
+    table: Path | None = None  # a spool of the rows of --csv
+    document: Path | None = None  # a spool of the JSON document, in its order
+
+
+@dataclass(frozen=True)
+class Unreadable:
+    """A capture that could not be read."""
+
+    file: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Digest:
+    """Of any number of captures; `Digest()` is of none."""
+
+    captures: tuple[Facts, ...] = ()
+    unreadable: tuple[Unreadable, ...] = ()
+    stacks: Mapping[HostStack, Sums] = field(default_factory=dict)
+    peers: Mapping[HostPeer, Latencies] = field(default_factory=dict)
+    naming: Naming = field(default_factory=Naming)
+    slowest: Slowest = field(default_factory=Slowest)  # only where they are asked for
+    longest: Mapping[bytes, Longest] = field(default_factory=dict)  # of each stack trace, by key
+
+    @property
+    def hosts(self) -> list[str]:
+        return sorted({facts.host for facts in self.captures})
+
+    @property
+    def listed(self) -> int:
+        """Calls that are told one by one."""
+        return sum(facts.listed for facts in self.captures)
+
+    @cached_property
+    def stack_ids(self) -> Mapping[bytes, int]:
+        """By the keys of stack traces."""
+        return numbered(self.longest)
+
+    @cached_property
+    def runs(self) -> list[Run]:
+        return runs_of(self.captures)
+
+    @cached_property
+    def samples(self) -> list[Sample]:
+        """What pictures are drawn from."""
+        return samples(self.stacks, with_host=len(self.hosts) > 1)
+
+    def merge(self, other: Digest) -> Digest:
+        """Of the captures of both."""
+        return digest_of_all((self, other))
+
+    def of_host(self, host: str) -> Digest:
+        """What is of one host, but not the naming and the slowest calls, which are of all."""
+        return replace(
+            self,
+            captures=tuple(facts for facts in self.captures if facts.host == host),
+            stacks={key: sums for key, sums in self.stacks.items() if key.host == host},
+            peers={key: latencies for key, latencies in self.peers.items() if key.host == host},
+        )
+
+
+def digest_of_all(digests: Iterable[Digest]) -> Digest:
+    """Return the digest of the captures of all. In which order, and in which groups, digests are merged makes no
+    difference to what is reported. Takes one after the other and keeps none."""
+    captures: list[Facts] = []
+    unreadable: list[Unreadable] = []
+    stacks: dict[HostStack, Sums] = {}
+    peers: dict[HostPeer, Sums] = {}
+    bins: defaultdict[HostPeer, Counter[int]] = defaultdict(Counter)
+    names, ranking = Naming(), Ranking()
+    longest: dict[bytes, Longest] = {}
+    for one in digests:
+        captures += one.captures
+        unreadable += one.unreadable
+        _add(stacks, one.stacks.items())
+        _add(peers, ((peer, latencies.sums) for peer, latencies in one.peers.items()))
+        for peer, latencies in one.peers.items():
+            bins[peer].update(latencies.bins)
+        names += one.naming
+        ranking.add(one.slowest)
+        for key, call in one.longest.items():
+            longest[key] = min(call, longest.get(key, call))
+    return Digest(
+        tuple(sorted(captures, key=lambda facts: (facts.host, facts.started, facts.file))),
+        tuple(sorted(unreadable, key=lambda one: one.file)),
+        stacks,
+        {peer: Latencies(sums, bins[peer]) for peer, sums in peers.items()},
+        names,
+        ranking.slowest(),
+        longest,
+    )
+
+
+def _add(sums: dict[Key, Sums], more: Iterable[tuple[Key, Sums]]) -> None:
+    for key, value in more:
+        sums[key] = sums[key] + value if key in sums else value
+
+
+def digest(path: str, request: Request, files: CallByCall) -> Digest:
+    """The digest of the capture at `path`. What is wrong with that is part of the digest. Raises OSError where `files`
+    cannot be written."""
+    try:
+        report = read_report(path, request)
+        _write(files, report, path, all_stacks=request.all_stacks)
+        return digest_of(report, path, slowest=request.slowest)
+    except (ReportError, CaptureError) as error:
+        reason = str(error)
+    except MemoryError:
+        reason = f"{path}: {OUT_OF_MEMORY}"
+    for file in filter(None, (files.text, files.table, files.document)):
+        file.unlink(missing_ok=True)  # it is not whole
+    return Digest(unreadable=(Unreadable(printable(path), printable(reason)),))
+
+
+def _write(files: CallByCall, report: Report, path: str, *, all_stacks: bool) -> None:
+    if files.text is not None:
+        _spool(files.text, report, _blocks(report, path, all_stacks=all_stacks))
+    if files.table is not None:
+        _spool(files.table, report, csv_table.rows(report, path))
+    if files.document is not None:
+        with Spool(files.document) as spool:
+            for each in pieces(report, path):
+                spool.add(0, 0, each)
+
+
+def read_report(path: str, request: Request, reader: Reader | None = None, bar: Bar | None = None) -> Report:
+    """The report of one capture; `reader` where it is open already, which is closed then. The bar hears of what is read
+    again. Raises ReportError and CaptureError."""
+    try:
+        with reader or open_capture(path) as opened:
+            selection = Selection.of(opened.meta, request.milliseconds, request.names, request.filters)
+            recording = load(opened, selection)
+    except OSError as error:
+        raise cannot_read(path, error) from None
+    if bar is not None and recording.kept:
+        bar.expect(recording.stacks.nbytes)
+        recording.stacks.on_read = bar.advance
+    with closing(binaries_of(request)) as binaries:
+        report = make_report(recording, selection, binaries.find)
+        problems = [Caution(Cause.BINARIES, printable(problem)) for problem in binaries.problems]
+    return replace(report, cautions=[*report.cautions, *problems])
+
+
+def binaries_of(request: Request) -> Binaries:
+    """Where to look for binaries; to be closed."""
+    servers = Debuginfod(request.debuginfod_urls) if request.debuginfod_urls else None
+    return Binaries(request.symfs, servers)
+
+
+def digest_of(report: Report, path: str, *, slowest: bool = False) -> Digest:
+    recording, meta, end = report.recording, report.recording.meta, report.recording.end
+    host = printable(meta.host)
+    facts = Facts(
+        file=printable(path),
+        host=host,
+        system=f"Linux {printable(meta.kernel)} {printable(meta.arch)}",
+        tool=printable(meta.tool),
+        run=recording_of(meta, path),
+        part=meta.part,
+        goes_on=goes_on(recording),
+        started=moment(meta, meta.started_monotonic_ns),
+        started_realtime_ns=meta.started_realtime_ns,
+        ended=moment(meta, end.at_ns) if end else None,
+        selection=str(report.selection),
+        asked_ns=report.selection.threshold_ns,
+        subject=report.selection.subject,
+        recorded=recording.recorded,
+        kept=recording.kept,
+        unreached_ns=recording.there.unreached_ns,
+        listed=len(recording.listed),
+        lost={printable(cause): count for cause, count in recording.lost.items() if count},
+        lost_between={
+            printable(cause): (moment(meta, first), moment(meta, last))
+            for cause, (first, last) in recording.lost_between.items()
+        },
+        complete=not incomplete(recording),
+        cautions=tuple(report.cautions),
+        threshold_ns=recording.meta.threshold_ns,
+        floor_ns=max(report.selection.threshold_ns, recording.meta.threshold_ns),
+        names=tuple(map(printable, report.selection.names or recording.meta.process_filters)),
+        length_ns=_length_ns(recording, report.selection),
+    )
+    stacks: dict[HostStack, Sums] = {}
+    places_of = list(map(places, report.traces))
+    for key, sums in recording.by_stack.items():
+        stack = HostStack(host, comm(key.process), places_of[report.trace_of_key[key]])
+        stacks[stack] = stacks.get(stack, Sums()) + sums
+    peers = {HostPeer(host, key): latencies for key, latencies in recording.by_peer.items()}
+    slow = slowest_of(report, path) if slowest else Slowest()
+    return Digest((facts,), (), stacks, peers, naming(report), slow, report.longest)
+
+
+def _length_ns(recording: Recording, selection: Selection) -> int | None:
+    if recording.end is None:
+        return None
+    first = max(recording.meta.started_monotonic_ns, selection.since_ns)
+    last = recording.end.at_ns if selection.until_ns is None else min(recording.end.at_ns, selection.until_ns)
+    return max(last - first, 0)
+
+
+def _blocks(report: Report, path: str, *, all_stacks: bool) -> Iterator[tuple[Call, tuple[str, Block]]]:
+    """With the line that comes last: by it equally long calls of one start are sorted."""
+    last = f"\nHost: {host(report.recording.meta.host)}, Capture: {printable(path)}"
+    return ((call, (last, block)) for call, block in blocks(report, all_stacks=all_stacks))
+
+
+def _spool(path: Path, report: Report, listed: Iterable[tuple[Call, Sequence[Any]]]) -> None:
+    meta = report.recording.meta
+    with Spool(path) as spool:
+        for call, values in listed:
+            spool.add(call.duration_ns, since_1970_ns(meta, call.t0), values)

@@ -1,0 +1,106 @@
+"""What every output says of a whole report, in the same words: what it is of, warnings, what was kept, lost, unwound
+and named. All of it is safe to print."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+from ..languages.stack_trace import Incomplete, Unnamed
+from .aggregate import Digest
+from .recordings import Facts, Run
+from .report import Naming
+from .unreached import unreached
+from .warnings import to_the_second
+
+HOSTS_NAMED = 3
+
+
+def summary(whole: Digest) -> list[str]:
+    """Lines: calls kept, that none reaches the threshold if so, what was lost, stack traces, frames."""
+    others = [lost(whole.captures), stack_traces(whole.naming), frames(whole.naming)]
+    return [kept(whole.captures), *unreached(whole.captures), *others]
+
+
+def name(whole: Digest) -> str:
+    """Of what was reported."""
+    if len(whole.captures) == 1:
+        return os.path.basename(whole.captures[0].file)
+    return together(whole.runs)
+
+
+def where(whole: Digest) -> str:
+    """The hosts, or how many there are."""
+    return ", ".join(whole.hosts) if len(whole.hosts) <= HOSTS_NAMED else f"{len(whole.hosts):,} hosts"
+
+
+def together(runs: Sequence[Run]) -> str:
+    """What several captures are."""
+    captures = sum(len(run.parts) for run in runs)
+    if captures == len(runs):
+        return f"{captures:,} capture{'' if captures == 1 else 's'}"
+    return (
+        f"recording of {captures:,} parts" if len(runs) == 1 else f"{len(runs):,} recordings in {captures:,} captures"
+    )
+
+
+def origins(whole: Digest) -> Iterator[str]:
+    """A line for each recording."""
+    for run in whole.runs:
+        first, parts = run.first, f"{together([run])}, " if len(run.parts) > 1 else ""
+        said = f"{run.file}: {parts}recorded on {first.host} ({first.system}) by {first.tool} from "
+        yield said + to_the_second(first.started, first.started)
+
+
+def warnings(whole: Digest, *, named: bool = False) -> Iterator[str]:
+    """One line each: what could not be read, and what else there is to know; of several captures, or if asked for, with
+    their names."""
+    for one in whole.unreadable:
+        yield f"left out: {one.reason}"
+    named = named or len(whole.captures) + len(whole.unreadable) > 1
+    for run in whole.runs:
+        yield from (f"{file}: {text}" if named else text for file, text in run.warnings())
+
+
+def incomplete(whole: Digest) -> bool:
+    """What --strict refuses: something was lost, cut off or could not be read."""
+    return bool(whole.unreadable) or not all(run.complete for run in whole.runs)
+
+
+def kept(captures: Sequence[Facts]) -> str:
+    of_all = f"{sum(facts.kept for facts in captures):,} of {sum(facts.recorded for facts in captures):,}"
+    return f"{of_all} calls kept ({selections(captures)})"
+
+
+def selections(captures: Iterable[Facts]) -> str:
+    return " or ".join(dict.fromkeys(facts.selection for facts in captures))
+
+
+def lost(captures: Iterable[Facts]) -> str:
+    causes: Counter[str] = sum((Counter(facts.lost) for facts in captures), Counter())
+    return "lost: " + (", ".join(f"{count:,} {cause}" for cause, count in causes.items()) or "nothing")
+
+
+def stack_traces(counts: Naming) -> str:
+    if not counts.traces:
+        return "stack traces: none"
+    whole = counts.traces - sum(counts.incomplete.values())
+    share = f"stack traces: {whole:,} of {counts.traces:,} whole"
+    reasons = _reasons(counts.incomplete)
+    return f"{share}; others: {reasons}" if reasons else share
+
+
+def frames(counts: Naming) -> str:
+    if not counts.frames:
+        return "frames: none"
+    unnamed = _reasons(counts.unnamed)
+    share = f"frames: {counts.named / counts.frames:.0%} of {counts.frames:,} named"
+    guessed = f"; found without unwind information: {counts.guessed:,}" if counts.guessed else ""
+    return (f"{share}; without a name: {unnamed}" if unnamed else share) + guessed
+
+
+def _reasons(counts: Mapping[Unnamed, int] | Mapping[Incomplete, int]) -> str:
+    """The most frequent first."""
+    ranked = sorted((-count, reason.value) for reason, count in counts.items())
+    return ", ".join(f"{-minus_count:,} {reason}" for minus_count, reason in ranked)

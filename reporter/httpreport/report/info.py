@@ -1,0 +1,111 @@
+"""`httpreport --info`: what a capture is: a summary in one line, then whose it is, when and how long it was recorded,
+what was asked of the recorder, what it holds and lacks; with -v its modules one by one."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import closing
+from typing import BinaryIO
+
+from httpcapture import End, Module, Reader
+from httpcapture.durations import duration_text
+
+from ..calls.call import moment
+from ..calls.filters import exact_ms
+from ..capture.module_sections import Wholes, to_elf
+from ..capture.recording import Nothing, Recording, load
+from ..common.printable import printable
+from ..elf.symbol_table import SymbolTable
+from ..languages.stack_trace import Unnamed
+from ..symbols.binary_lookup import Binaries
+from .aggregate import Request, binaries_of
+from .loss_messages import losses
+from .warnings import goes_on, incomplete, listed, times_of_losses
+
+_ASKED = ("processes", "roles", "kinds", "outcomes", "peers")
+
+
+def info(name: str, file: BinaryIO, request: Request, *, modules: bool) -> Iterator[str]:
+    """Yield the lines, those of the modules if asked for. Raises OSError, ReportError and CaptureError."""
+    recording = load(Reader(file, name), Nothing(_ASKED))
+    yield f"{printable(name)}: {_summary(recording)}"
+    yield from (f"  {name:12} {text}" for name, text in _facts(recording, hint="" if modules else "; -v lists them"))
+    if not modules:
+        return
+    with closing(binaries_of(request)) as binaries:
+        for module in recording.modules.values():
+            yield f"  {'module':12} {_module(module, recording.carried.get(module.id, {}), binaries)}"
+        yield from (f"  {'warning':12} {printable(problem)}" for problem in binaries.problems)
+
+
+def _summary(recording: Recording) -> str:
+    """Return what matters most in a line: how many calls, how slow, in what time, and what is missing."""
+    meta, end = recording.meta, recording.end
+    calls = f"{recording.recorded:,} call{'' if recording.recorded == 1 else 's'}"
+    slowest = max((sums.slowest_ns for sums in recording.there.values()["processes"].values()), default=None)
+    slow = "" if slowest is None else f", the slowest {duration_text(slowest)}"
+    length = "a time that is not known" if end is None else _length(recording, end)
+    lost = ", ".join(f"{count:,} {printable(cause)}" for cause, count in recording.lost.items() if count)
+    unseen = "not known" if incomplete(recording) else "nothing"
+    return f"{calls}{slow}, in {length} on {printable(meta.host)}; lost: {lost or unseen}"
+
+
+def _length(recording: Recording, end: End) -> str:
+    return duration_text(max(end.at_ns - recording.meta.started_monotonic_ns, 0))
+
+
+def _facts(recording: Recording, *, hint: str) -> Iterator[tuple[str, str]]:
+    meta, end = recording.meta, recording.end
+    yield "host", f"{printable(meta.host)}, Linux {printable(meta.kernel)} {printable(meta.arch)}"
+    if meta.boot_id:
+        yield "boot", printable(meta.boot_id)
+    yield "recorder", f"{printable(meta.tool)}, probes: {printable(meta.probes)}"
+    if meta.redacted:
+        yield "redacted", f"by {printable(meta.redacted)}"
+    if meta.part > 1 or goes_on(recording):
+        yield "part", f"{meta.part:,} of a recording" + (", another one follows" if goes_on(recording) else "")
+    yield "started", moment(meta, meta.started_monotonic_ns)
+    if end is not None:
+        clean = "" if end.clean else ", not cleanly"
+        yield "ended", f"{moment(meta, end.at_ns)}, after {_length(recording, end)}, by {printable(end.reason)}{clean}"
+    else:
+        yield "ended", printable(recording.cut_off or "not known: END is missing")
+    threshold = f"calls >= {exact_ms(meta.threshold_ns)} ms" if meta.threshold_ns else "all calls"
+    names = ", ".join(map(printable, meta.process_filters))
+    yield "filters", threshold + (f" of {names}" if names else "")
+    yield "limits", ", ".join(f"{printable(name)} {value:,}" for name, value in meta.limits.items()) or "none"
+    in_flight = f", of them in flight at the end: {end.in_flight:,}" if end else ""
+    yield "calls", f"{recording.recorded:,}{in_flight}"
+    for what, values in recording.there.values().items():
+        yield what, listed(values)
+    yield "stacks", _stacks(recording)
+    yield (
+        "losses",
+        "; ".join(losses(recording.lost, times_of_losses(recording)))
+        or ("nothing" if not incomplete(recording) else "not known"),
+    )
+    yield (
+        "modules",
+        f"{len(recording.modules):,}, of {sum(map(len, recording.processes.values())):,} process maps{hint}",
+    )
+
+
+def _stacks(recording: Recording) -> str:
+    counts = Counter(bool(stack.memory) for stack in recording.stacks)
+    return f"{sum(counts.values()):,}, of them with a copy of the stack: {counts[True]:,}"
+
+
+def _module(module: Module, wholes: Wholes, binaries: Binaries) -> str:
+    """Its path, its build, what the capture carries of it, and whether its addresses can be named here."""
+    build = module.build_id.hex() if module.build_id else "no build ID"
+    carried = ", ".join(f"{printable(name) or 'whole file'} {len(whole.data):,}" for name, whole in wholes.items())
+    binary = binaries.find(module, to_elf(module, wholes) if wholes else None)
+    named = f"no symbols: {binary.value}" if isinstance(binary, Unnamed) else _symbols(binary.symbols)
+    problem = f"; {printable(module.problem)}" if module.problem else ""
+    return f"{printable(module.path)} ({build}): {named}; carried: {carried or 'nothing'}{problem}"
+
+
+def _symbols(tables: Sequence[SymbolTable]) -> str:
+    sources = dict.fromkeys(source for table in tables if len(table) for source in table.sources)
+    return f"symbols of {', '.join(sources)}" if sources else "no symbols: stripped"

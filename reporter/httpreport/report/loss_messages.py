@@ -1,0 +1,84 @@
+"""What a counter of the ledger means to the reader of a report.
+
+The recorder counts under names of its own; a name that is not in the table is shown as it is, never left out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from ..common.printable import printable
+
+
+class Loss(NamedTuple):
+    """What was lost, why, what follows, and what to record with next time; empty where nothing helps."""
+
+    what: str
+    why: str
+    consequence: str
+    remedy: str = ""
+
+
+_BUSY = "the recorder could not keep up"
+_FEWER = "raise -t or --call-ring, or give -p"
+_MISSED = "calls may be missing or wrong"
+
+MEANING = {  # by the name of the counter
+    "call_ring_full": Loss("calls", _BUSY, "slow calls may be missing", _FEWER),
+    "completion_ring_full": Loss("response ends", _BUSY, "some responses went on for longer than is shown", _FEWER),
+    "stack_ring_full": Loss(
+        "stacks",
+        _BUSY,
+        "some calls have no stack trace",
+        "raise -t or --stack-ring, give -p, or copy less: a lower --stack-size, or --stack fp",
+    ),
+    "process_ring_full": Loss("processes", _BUSY, "some stack traces have no names", "give -p"),
+    "process_gone": Loss("processes", "ended before their maps were read", "some stack traces have no names"),
+    "stack_slots_used_up": Loss(
+        "stack copies",
+        "too many calls were waiting",
+        "some stack traces are by frame pointers only",
+        "raise --stack-slots, or leave out --recv-stack",
+    ),
+    "process_left_out": Loss(
+        "process maps",
+        "the capture has no room for more",
+        "some stack traces have no names",
+        "record in parts with --rotate-size",
+    ),
+    "module_left_out": Loss(
+        "parts of binaries",
+        "the capture's room for them was used up",
+        "some stack traces are cut short or have no names, unless the same binaries are here",
+        "raise --modules-size",
+    ),
+    "stack_not_repeated": Loss(
+        "stacks",
+        "an earlier part has them, and the recorder had forgotten them",
+        "some calls have no stack trace",
+        "make parts longer",
+    ),
+    "connection_map_full": Loss("connections", "too many were open", "their calls are missing", "raise --connections"),
+    "thread_map_full": Loss("sends and receives", "too many were under way", _MISSED, "raise --threads"),
+    "probe_missed": Loss("sends and receives", "the kernel skipped a probe", _MISSED, "try other --probes"),
+    "probe_perhaps_missed": Loss(
+        "sends and receives",
+        "at most: this kernel also counts page faults in a probe",
+        _MISSED,
+        "use --probes fexit, whose count is exact",
+    ),
+}
+UNKNOWN_CONSEQUENCE = "what follows is not known to this version of httpreport"
+
+
+def losses(counts: Mapping[str, int], seen: Mapping[str, str]) -> list[str]:
+    """One line a cause that has a count, the largest count first; `seen` says when that was."""
+    found = sorted((-count, cause) for cause, count in counts.items() if count > 0)
+    return [_line(cause, -count, seen[cause]) for count, cause in found]
+
+
+def _line(cause: str, count: int, seen: str) -> str:
+    loss = MEANING.get(cause, Loss("events", printable(cause), UNKNOWN_CONSEQUENCE))
+    next_time = f". Next time {loss.remedy}" if loss.remedy else ""
+    return f"lost {loss.what}: {count:,} ({loss.why}, {seen}): {loss.consequence}{next_time}"

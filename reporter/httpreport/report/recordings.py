@@ -1,0 +1,144 @@
+"""A `Run` is a recording: one capture, or those of its parts that are here, which are shown as one.
+
+Parts know each other by host, boot and the run that META names. What they lost is added up, what several of them warn
+of is said once, and what is missing between two of them is said with its times.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+
+from httpcapture import Meta
+
+from ..common.printable import printable
+from .loss_messages import losses
+from .warnings import Cause, Caution, beyond, numbered, to_the_second
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What is told of one capture by its name. All texts are safe to print."""
+
+    file: str
+    host: str
+    system: str
+    tool: str
+    run: tuple[str, ...]  # that of recording_of
+    part: int
+    goes_on: bool  # in another part
+    started: str  # ISO 8601, UTC
+    started_realtime_ns: int  # the same since 1970
+    ended: str | None  # ISO 8601, UTC; None where END is missing
+    selection: str
+    asked_ns: int  # the threshold of the selection
+    subject: str  # of the selection: which calls, but for the threshold
+    recorded: int
+    kept: int
+    unreached_ns: (
+        int | None
+    )  # of the slowest call that only the threshold keeps out; None: there is none, or one is kept
+    listed: int
+    lost: Mapping[str, int]
+    lost_between: Mapping[str, tuple[str, str]]  # by cause: ISO 8601, UTC
+    complete: bool  # nothing was lost or cut off
+    cautions: tuple[Caution, ...]
+    threshold_ns: int  # the recorder's
+    floor_ns: int  # every call of at least this duration was recorded and asked for
+    names: tuple[str, ...]  # -p of the report, else the recorder's; empty: all processes
+    length_ns: int | None  # of the recording, as far as it was asked for; None where its end is missing
+
+    @property
+    def some_pass(self) -> bool:
+        """Whether a call passes the filters, however long it took."""
+        return self.kept > 0 or self.unreached_ns is not None
+
+
+def recording_of(meta: Meta, path: str) -> tuple[str, ...]:
+    """What is the same in all parts of a recording, and in no other. All texts are safe to print."""
+    host = printable(meta.host)
+    return (host, printable(meta.boot_id), printable(meta.run)) if meta.run else (host, printable(path))
+
+
+@dataclass(frozen=True)
+class Run:
+    """At least one part, by their numbers."""
+
+    parts: tuple[Facts, ...]
+
+    @property
+    def first(self) -> Facts:
+        return self.parts[0]
+
+    @property
+    def file(self) -> str:
+        others = f" to {os.path.basename(self.parts[-1].file)}" if len(self.parts) > 1 else ""
+        return self.first.file + others
+
+    @property
+    def complete(self) -> bool:
+        return all(facts.complete for facts in self.parts) and not self._gaps
+
+    def warnings(self) -> Iterator[tuple[str, str]]:
+        """Each with the file or files that it is about."""
+        for cause in Cause:
+            if cause is Cause.LOST:
+                yield from ((self.file, line) for line in self._losses())
+            elif cause is Cause.PART:
+                yield from ((self.file, line) for line in self._missing())
+            elif cause is not Cause.NOTHING_KEPT or not any(facts.some_pass for facts in self.parts):
+                yield from self._cautions(cause)
+
+    def _losses(self) -> list[str]:
+        counts: Counter[str] = sum((Counter(facts.lost) for facts in self.parts), Counter())
+        spans = [item for facts in self.parts for item in facts.lost_between.items()]
+        seen = {}
+        for cause in counts:
+            times = [time for name, span in spans if name == cause for time in span]
+            seen[cause] = to_the_second(min(times), max(times))
+        return losses(counts, seen)
+
+    def _missing(self) -> Iterator[str]:
+        last = self.parts[-1]
+        outside = beyond(self.first.part, last.part, last.goes_on)
+        if outside:
+            yield outside
+        for before, after in self._gaps:
+            which = numbered(before.part + 1, after.part - 1)
+            since = to_the_second(before.ended or before.started, after.started)
+            yield f"without {which} of the recording: calls of {since} are missing in all figures"
+        for number, files in self._files.items():
+            if len(files) > 1:
+                yield f"part {number} is here {len(files)} times ({', '.join(files)}): its calls are counted as often"
+
+    @cached_property
+    def _gaps(self) -> list[tuple[Facts, Facts]]:
+        return [(one, next) for one, next in zip(self.parts, self.parts[1:]) if next.part > one.part + 1]
+
+    @property
+    def _files(self) -> Mapping[int, list[str]]:
+        files: dict[int, list[str]] = {}
+        for facts in self.parts:
+            files.setdefault(facts.part, []).append(facts.file)
+        return files
+
+    def _cautions(self, cause: Cause) -> Iterator[tuple[str, str]]:
+        """What several parts say is said of all."""
+        said: dict[str, list[str]] = {}
+        for facts in self.parts:
+            for caution in facts.cautions:
+                if caution.cause is cause:
+                    said.setdefault(caution.text, []).append(facts.file)
+        return ((files[0] if len(files) == 1 else self.file, text) for text, files in said.items())
+
+
+def runs_of(captures: Iterable[Facts]) -> list[Run]:
+    """In the order of their first parts."""
+    parts: dict[tuple[str, ...], list[Facts]] = {}
+    for facts in captures:
+        parts.setdefault(facts.run, []).append(facts)
+    runs = [Run(tuple(sorted(those, key=lambda facts: (facts.part, facts.file)))) for those in parts.values()]
+    return sorted(runs, key=lambda run: (run.first.host, run.first.started, run.file))

@@ -1,0 +1,197 @@
+"""A `Report` is everything that the outputs are written from: the calls kept, their stack traces, the
+cautions.
+
+It is computed once; text, folded stacks, JSON and the terminal only write it down, so they cannot disagree.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+
+import numpy as np
+import numpy.typing as npt
+
+from httpcapture import StackStatus
+
+from ..calls.call import Call, each, since_1970_ns
+from ..calls.filters import Selection
+from ..calls.schema import longest_first
+from ..calls.totals import StackKey
+from ..capture.recording import Recording
+from ..common.interning import Numbering, words_of
+from ..languages.stack_trace import HOW_GUESSED, Incomplete, NoStack, StackTrace, Unnamed
+from ..symbols.binary import FindBinary
+from ..symbols.symbolizer import Symbolizer
+from ..symbols.trace_lines import trace_lines
+from .stack_ids import Longest, key_of, longest_by_key, numbered
+from .warnings import Caution, cautions
+
+NO_TRACE = -1  # in place of the place of a stack trace
+
+
+@dataclass(frozen=True)
+class Report:
+    """The listed calls are `recording.calls`. Sums are of all that are kept: `trace_of_key` tells the place of a stack
+    trace in `traces` for each key of `recording.by_stack`, `trace_of_stack` for a StackStatus and the id of a stack.
+    `record_numbers` are the places of these stacks in the capture, by id."""
+
+    recording: Recording
+    selection: Selection
+    cautions: Sequence[Caution]
+    traces: Sequence[StackTrace]
+    trace_of_stack: Mapping[tuple[int, int], int]
+    trace_of_key: Mapping[StackKey, int]
+    record_numbers: Mapping[int, int]
+
+    @cached_property
+    def trace_of(self) -> npt.NDArray[np.intp]:
+        """For each of the listed calls the place of its stack trace."""
+        return _stacks_of(self.recording, "stack").places(self.trace_of_stack)
+
+    @cached_property
+    def receive_trace_of(self) -> npt.NDArray[np.intp]:
+        """For each of the listed calls the place of the stack trace of its receiving side where that, or the thread,
+        is another one, else NO_TRACE."""
+        listed, places = self.recording.listed, np.full(len(self.recording.listed), NO_TRACE)
+        taken = self.recording.received
+        if len(taken):
+            places[taken] = _stacks_of(self.recording, "receive_stack", taken).places(self.trace_of_stack)
+            places[(places == self.trace_of) & (listed.values("receive_tid") == listed.values("tid"))] = NO_TRACE
+        return places
+
+    @cached_property
+    def stack_keys(self) -> Sequence[bytes]:
+        """For each of `traces` its key (stack_ids.py), empty where there is no stack."""
+        return [b"" if trace.missing else key_of(trace_lines(trace)) for trace in self.traces]
+
+    @cached_property
+    def longest(self) -> Mapping[bytes, Longest]:
+        """The longest listed call of each stack trace, by key."""
+        order, listed, meta = self.longest_first, self.recording.listed, self.recording.meta
+        sides = np.stack([self.trace_of[order], self.receive_trace_of[order]], axis=1)
+        traces, first = np.unique(sides, return_index=True)
+        durations, began = (values[order[first // 2]].tolist() for values in (listed.durations, listed.began))
+        return longest_by_key(
+            (self.stack_keys[trace], Longest(-duration_ns, since_1970_ns(meta, began_ns), place))
+            for trace, duration_ns, began_ns, place in zip(traces.tolist(), durations, began, first.tolist())
+            if trace != NO_TRACE and self.stack_keys[trace]
+        )
+
+    @cached_property
+    def stack_ids(self) -> Mapping[bytes, int]:
+        """Those of a report of this capture alone, by key."""
+        return numbered(self.longest)
+
+    def record_number(self, call: Call) -> int:
+        """The number of a call's stack in the capture, 0 where it has none."""
+        return self.record_numbers.get(call.stack, 0) if call.has_stack else 0
+
+    def trace(self, place: int) -> StackTrace:
+        """The stack trace of one of the listed calls."""
+        return self.traces[int(self.trace_of[place])]
+
+    def calls(self, some: npt.NDArray[np.intp] | None = None) -> Iterator[tuple[Call, int, int | None]]:
+        """Each call, the place of its stack trace and that of its receiving side, if there is one, in the order of
+        `longest_first`; or the same of the listed calls at some places, in their order."""
+        order = self.longest_first if some is None else some
+        places = np.sort(order)
+        calls = self.recording.calls if some is None else self.recording.some_calls(places)
+        receiving = (None if place == NO_TRACE else place for place in self.receive_trace_of[order].tolist())
+        return zip(each(calls, np.searchsorted(places, order)), self.trace_of[order].tolist(), receiving)
+
+    @cached_property
+    def longest_first(self) -> npt.NDArray[np.intp]:
+        """The places of the listed calls, the longest call first, of equally long ones the earliest."""
+        return longest_first(self.recording.listed.durations, self.recording.listed.began)
+
+
+@dataclass(frozen=True)
+class Naming:
+    """How many of the frames of all kept calls have a name, and how often which reason stands for one; how many stack
+    traces there are, and how many of them may lack outer frames for which reason."""
+
+    frames: int = 0
+    named: int = 0
+    unnamed: Counter[Unnamed] = field(default_factory=Counter)
+    guessed: int = 0  # frames found without unwind information
+    traces: int = 0
+    incomplete: Counter[Incomplete] = field(default_factory=Counter)
+
+    def __add__(self, other: Naming) -> Naming:
+        return Naming(
+            self.frames + other.frames,
+            self.named + other.named,
+            self.unnamed + other.unnamed,
+            self.guessed + other.guessed,
+            self.traces + other.traces,
+            self.incomplete + other.incomplete,
+        )
+
+
+def make_report(recording: Recording, selection: Selection, find_binary: FindBinary) -> Report:
+    """Name every distinct stack of the kept calls."""
+    symbolizer = Symbolizer(recording, find_binary)
+    received = _stacks_of(recording, "receive_stack", recording.received).distinct if len(recording.received) else []
+    keys = {(key.stack_status, key.stack) for key in recording.by_stack}.union(received)
+    recorded, numbers = dict[int, StackTrace](), dict[int, int]()
+    for number, stack in recording.stacks.some({id for status, id in keys if status == StackStatus.RECORDED}):
+        recorded[stack.id], numbers[stack.id] = symbolizer.stack_trace(stack), number
+    recorded.update(dict.fromkeys(recording.stacks.ambiguous, StackTrace((), NoStack.AMBIGUOUS)))
+    places: dict[StackTrace, int] = {}  # equal stack traces are one
+    place_of = {key: places.setdefault(_trace(recorded, *key), len(places)) for key in sorted(keys)}
+    trace_of_key = {key: place_of[key.stack_status, key.stack] for key in recording.by_stack}
+    said = cautions(recording, selection)
+    return Report(recording, selection, said, list(places), place_of, trace_of_key, numbers)
+
+
+def _trace(recorded: Mapping[int, StackTrace], stack_status: int, id: int) -> StackTrace:
+    if stack_status != StackStatus.RECORDED:
+        return StackTrace((), NoStack.of(stack_status))
+    return recorded.get(id) or StackTrace((), NoStack.MISSING)
+
+
+@dataclass(frozen=True)
+class _Stacks:
+    """The stacks of some calls: the distinct ones by StackStatus and id, and for each call the place of its own."""
+
+    distinct: list[tuple[int, int]]
+    of_call: npt.NDArray[np.intp]
+
+    def places(self, place_of: Mapping[tuple[int, int], int]) -> npt.NDArray[np.intp]:
+        """For each call the place of its stack trace."""
+        return np.array([place_of[key] for key in self.distinct], np.intp)[self.of_call]
+
+
+def _stacks_of(recording: Recording, side: str, calls: npt.NDArray[np.intp] | None = None) -> _Stacks:
+    """Of the side `stack` or `receive_stack` of some of the listed calls, or all."""
+    chosen = slice(None) if calls is None else calls
+    numbering, status = Numbering(2), recording.listed.values(f"{side}_status")[chosen]
+    ids = np.where(status == StackStatus.RECORDED, recording.listed.values(side)[chosen], 0)
+    numbers = numbering.number(*words_of(status), ids)
+    return _Stacks([(int(one), int(id)) for one, id in zip(*numbering.values.tolist())], numbers)
+
+
+def naming(report: Report) -> Naming:
+    """Count the frames of every kept call, as often as stack_traces.txt would show them; those of receiving sides only
+    of calls that are listed."""
+    received = report.receive_trace_of[report.receive_trace_of != NO_TRACE]
+    uses = np.bincount(received, minlength=len(report.traces)).tolist()
+    for key, sums in report.recording.by_stack.items():
+        uses[report.trace_of_key[key]] += sums.calls
+    frames = named = guessed = traces = 0
+    unnamed: Counter[Unnamed] = Counter()
+    incomplete: Counter[Incomplete] = Counter()
+    for trace, times in zip(report.traces, uses):
+        traces += times if trace.frames else 0
+        if trace.incomplete is not None:
+            incomplete[trace.incomplete] += times
+        for frame in trace.frames:
+            frames += times
+            named += times if frame.name is not None else 0
+            guessed += times if frame.found in HOW_GUESSED else 0
+            if frame.unnamed is not None:
+                unnamed[frame.unnamed] += times
+    return Naming(frames, named, unnamed, guessed, traces, incomplete)

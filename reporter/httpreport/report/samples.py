@@ -1,0 +1,94 @@
+"""A picture is drawn from samples: each distinct stack of a process once, with what its calls sum up to."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Mapping
+from functools import lru_cache
+from typing import Any, NamedTuple, Optional
+
+from ..calls.totals import Sums
+from ..common.printable import printable
+from ..languages.stack_trace import Frame, Incomplete, StackTrace
+
+
+class Place(NamedTuple):
+    """What a viewer shows of a frame: printable, and the same for frames that are to be one box, whatever the
+    process."""
+
+    label: str
+    module: Optional[str] = None
+    file: Optional[str] = None
+    line: Optional[int] = None
+    file_offset: int = 0  # of the address, in the module's file
+    inlined: bool = False
+
+    def __lt__(self, other: tuple[Any, ...]) -> bool:
+        """Some order, the same in every process: a field that is None has none by itself."""
+        return repr(self) < repr(other)
+
+
+class HostStack(NamedTuple):
+    """What calls of one host, one process name and one stack trace have in common; `places` are outermost first."""
+
+    host: str
+    process: str
+    places: tuple[Place, ...]
+
+
+class Weight(enum.Enum):
+    """What the width of a box is."""
+
+    TIME = "time"
+    COUNT = "count"
+
+    def of(self, sums: Sums) -> int:
+        """Nanoseconds, or calls."""
+        return sums.time_ns if self is Weight.TIME else sums.calls
+
+    def folded(self, sums: Sums) -> int:
+        """Whole microseconds, those of each call rounded down, or calls."""
+        return sums.microseconds if self is Weight.TIME else sums.calls
+
+
+class Sample(NamedTuple):
+    """`above` is what a picture has outside of the stack trace: the host where there are several, and the process."""
+
+    above: tuple[str, ...]
+    stack: HostStack
+    sums: Sums
+
+    @property
+    def of(self) -> str:
+        """What is above, in one text."""
+        return ": ".join(name or "[no name]" for name in self.above)
+
+
+def samples(stacks: Mapping[HostStack, Sums], *, with_host: bool = False) -> list[Sample]:
+    """Return them with the most time first. Their order does not depend on that of `stacks`."""
+    made = [
+        Sample((stack.host, stack.process) if with_host else (stack.process,), stack, sums)
+        for stack, sums in stacks.items()
+    ]
+    return sorted(made, key=lambda sample: (-sample.sums.time_ns, sample.above, sample.stack.places))
+
+
+def places(trace: StackTrace) -> tuple[Place, ...]:
+    """A stack trace outermost first; why there is none, or why outer frames are missing, stands in brackets."""
+    if trace.missing is not None:
+        return (Place(f"[no stack: {trace.missing.value}]"),)
+    outer = []
+    if trace.incomplete not in (None, Incomplete.AS_RECORDED):
+        outer.append(Place(f"[incomplete: {trace.incomplete.value}]"))
+    if trace.left_out:
+        outer.append(Place("[frames left out]"))
+    if trace.repeats:
+        outer.append(Place("[frames repeat up to the limit: recursion, or frame pointers that lead in a circle]"))
+    return (*outer, *map(_place, reversed(trace.frames)))
+
+
+@lru_cache(maxsize=1 << 16)
+def _place(frame: Frame) -> Place:
+    module = None if frame.module is None else printable(frame.module)
+    file = None if frame.file is None else printable(frame.file)
+    return Place(printable(frame.label), module, file, frame.line, frame.file_offset or 0, frame.inlined)

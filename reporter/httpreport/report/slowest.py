@@ -1,0 +1,259 @@
+"""The slowest calls of any number of captures, as far as the page (page/) shows calls one by one: a value that merges
+(`Ranking`).
+
+Of each call it has three numbers: its duration, its start and its `Group`, what it has in common with others. Of the
+very slowest it also has a `Row`. Beyond MOST_CALLS the slowest are kept, of equally slow ones all or none: whoever
+applies a threshold of at least `floor_ns` gets what all calls would have given. So it grows with distinct groups only.
+
+All text is printable (`clean.py`).
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import Any, NamedTuple, Optional
+
+import numpy as np
+import numpy.typing as npt
+
+from httpcapture import Role
+
+from ..calls.call import Call, address_text, endpoint, moment, since_1970_ns
+from ..calls.schema import Array, longest_first
+from ..common.interning import Numbering, Numbers, bytes_of, words_of
+from ..common.printable import frame, printable
+from ..languages.stack_trace import StackTrace
+from ..symbols.trace_lines import trace_lines
+from .report import Report
+from .samples import Place, places
+
+MOST_CALLS = 1_500_000
+MOST_ROWS = 5_000
+CALL = np.dtype([("duration", "<u8"), ("start", "<i8"), ("group", "<u4")])  # ns; ns since 1970; number of a Group
+
+Places = npt.NDArray[np.intp]
+
+
+class Label(NamedTuple):
+    """A frame as a flame graph shows it, and its module's name, empty where there is none."""
+
+    text: str
+    module: str
+
+
+class Trace(NamedTuple):
+    """A stack trace, as a flame graph has it and as lines."""
+
+    labels: tuple[Label, ...]  # outermost first
+    lines: tuple[str, ...]  # leaf first
+
+
+class Group(NamedTuple):
+    """What its calls have in common."""
+
+    host: str
+    process: bytes
+    thread: bytes
+    role: int
+    peer: str
+    trace: Trace
+
+
+class Row(NamedTuple):
+    """A call in full. Times are ns, `start` is ISO 8601 in UTC; `method` is empty and `status` is 0 where none was
+    seen."""
+
+    start: str
+    pid: int
+    tid: int
+    method: str
+    status: int
+    outcome: str
+    kind: str
+    source: str
+    destination: str
+    request_ns: int
+    wait_ns: int
+    response_ns: int
+    response_end_known: bool
+    sent: int
+    received: int
+    capture: str
+    receive_tid: int
+    receive_trace: Optional[Trace]  # where the receiving side differs
+
+
+@dataclass(frozen=True)
+class Slowest:
+    """Calls in `calls` (dtype CALL) are sorted, the longest first, of equally long ones the earliest, of those by their
+    groups; `rows` are the first of them."""
+
+    calls: Array = field(default_factory=lambda: np.empty(0, CALL))
+    groups: Mapping[Group, int] = field(default_factory=dict)
+    rows: tuple[Row, ...] = ()
+    floor_ns: int = 0  # shorter calls were left out
+
+
+class Ranking:
+    """Merges the slowest calls of captures. In which order they are added makes no difference: of calls that have the
+    same duration, start and group, their captures and rows decide.
+
+    What is added waits until it is as much as may be kept. So memory is bounded, and no call is sorted again and again.
+    """
+
+    def __init__(self) -> None:
+        self._groups: dict[Group, int] = {}
+        self._calls, self._with_rows = [np.empty(0, CALL)], [np.empty(0, CALL)]
+        self._rows: list[Row] = []  # of the calls in _with_rows
+        self._floor_ns = 0
+
+    def add(self, one: Slowest) -> None:
+        numbers = np.array([self._groups.setdefault(group, len(self._groups)) for group in one.groups], np.uint32)
+        calls = one.calls.copy()
+        calls["group"] = numbers[calls["group"]]
+        self._calls.append(calls)
+        self._with_rows.append(calls[: len(one.rows)].copy())
+        self._rows += one.rows
+        self._floor_ns = max(self._floor_ns, one.floor_ns)
+        if sum(map(len, self._calls)) > 2 * MOST_CALLS:
+            self._rank_calls()
+        if len(self._rows) > 2 * MOST_ROWS:
+            self._rank_rows()
+
+    def slowest(self) -> Slowest:
+        """Return the slowest of all calls that were added."""
+        self._rank_calls()
+        self._rank_rows()
+        (calls,) = self._calls
+        return Slowest(calls, dict(self._groups), tuple(self._rows[: len(calls)]), self._floor_ns)
+
+    def _rank_calls(self) -> None:
+        calls = np.concatenate(self._calls)
+        calls, self._floor_ns = _fitting(calls[_order(calls, self._groups)], self._floor_ns)
+        self._calls = [calls]
+
+    def _rank_rows(self) -> None:
+        calls = np.concatenate(self._with_rows)
+        order = _order(calls, self._groups, self._rows)[:MOST_ROWS]
+        self._with_rows = [calls[order]]
+        self._rows = [self._rows[place] for place in order.tolist()]
+
+
+def _order(calls: Array, groups: Iterable[Group], rows: Sequence[Row] = ()) -> Places:
+    """Return the places of the calls in their order. `groups` are all, by number; `rows` are the calls', or none."""
+    order = longest_first(calls["duration"], calls["start"])
+    tied = _tied(calls[order])
+    if len(tied):
+        places, by_number = order[tied], list(groups)
+        numbers, of_call = np.unique(calls["group"][places], return_inverse=True)
+        by_group = _ranks(by_number[number] for number in numbers.tolist())[of_call]
+        by_row = _ranks(_comparable(rows[place]) for place in places.tolist()) if rows else by_group
+        keys = (by_row, by_group, calls["start"][places], ~calls["duration"][places])
+        order[tied] = places[np.lexsort(keys)]
+    return order
+
+
+def _tied(calls: Array) -> Places:
+    """Return the places of sorted calls that have duration and start of the one before or behind."""
+    before, behind = calls[:-1], calls[1:]
+    same = (before["duration"] == behind["duration"]) & (before["start"] == behind["start"])
+    first = np.flatnonzero(same)
+    return np.union1d(first, first + 1)
+
+
+def _ranks(values: Iterable[Any]) -> Places:
+    """Return for each value its place among the sorted ones."""
+    listed = list(values)
+    ranks = np.empty(len(listed), np.intp)
+    ranks[sorted(range(len(listed)), key=listed.__getitem__)] = np.arange(len(listed))
+    return ranks
+
+
+def _comparable(row: Row) -> tuple[Any, ...]:
+    return row.capture, *row[:-1], row.receive_trace or ()
+
+
+def slowest_of(report: Report, capture: str) -> Slowest:
+    """`capture` is the name of the file that the report is about."""
+    meta, listed, order = report.recording.meta, report.recording.listed, report.longest_first[: MOST_CALLS + 1]
+    calls = np.empty(len(order), CALL)
+    calls["duration"] = listed.durations[order]
+    calls["start"] = listed.began[order].astype(np.int64) + since_1970_ns(meta, 0)
+    calls, floor_ns = _fitting(calls, 0)
+    traces = list(map(_trace, report.traces))
+    order = order[: len(calls)]
+    groups, calls["group"] = _groups(report, order, traces)
+    by_group = _order(calls, groups)
+    rows = _rows(report, capture, traces, order[by_group[:MOST_ROWS]])
+    return Slowest(calls[by_group], groups, tuple(rows), floor_ns)
+
+
+def _fitting(calls: Array, floor_ns: int) -> tuple[Array, int]:
+    """The calls that there is room for, the longest first, and the ns from which on every one is there."""
+    if len(calls) > MOST_CALLS:
+        floor_ns = max(floor_ns, int(calls["duration"][MOST_CALLS]) + 1)
+    return calls[: int(np.count_nonzero(calls["duration"] >= np.uint64(floor_ns)))], floor_ns
+
+
+def _groups(report: Report, order: Places, traces: Sequence[Trace]) -> tuple[Mapping[Group, int], Numbers]:
+    """The distinct groups of the listed calls at these places, and for each call the number of its group."""
+    names = ("process", "comm", "peer_address", "role", "peer_port")
+    process, thread, address, role, port = (report.recording.listed.values(name)[order] for name in names)
+    port = np.where(role == Role.CLIENT, port, 0)  # others have another one each time
+    distinct = Numbering(9)
+    columns = (process, thread, address, role, port, report.trace_of[order])
+    numbers = distinct.number(*(word for column in columns for word in words_of(column)))
+    values = distinct.values
+    texts = zip(*(bytes_of(values[first : first + 2]) for first in (0, 2, 4)))
+    groups = [
+        Group(printable(report.recording.meta.host), process, thread, role, _peer(address, port), traces[trace])
+        for (process, thread, address), (role, port, trace) in zip(texts, values[6:].T.tolist())
+    ]
+    number_of: dict[Group, int] = {}  # some have one text, though their stack traces differ in an address
+    numbers_of_groups = np.array([number_of.setdefault(group, len(number_of)) for group in groups], np.intp)
+    return number_of, numbers_of_groups[numbers]
+
+
+def _peer(address: bytes, port: int) -> str:
+    """Who was on the other side."""
+    return endpoint(address_text(address), port)
+
+
+def _trace(trace: StackTrace) -> Trace:
+    return Trace(tuple(map(_label, places(trace))), tuple(trace_lines(trace)))
+
+
+@lru_cache(maxsize=1 << 16)
+def _label(place: Place) -> Label:
+    return Label(frame(place.label), os.path.basename(place.module or ""))
+
+
+def _rows(report: Report, capture: str, traces: Sequence[Trace], order: Places) -> Iterator[Row]:
+    for call, _, receive_trace in report.calls(order):
+        yield _row(report, call, printable(capture), None if receive_trace is None else traces[receive_trace])
+
+
+def _row(report: Report, call: Call, capture: str, receive_trace: Trace | None) -> Row:
+    return Row(
+        start=moment(report.recording.meta, call.t0),
+        pid=call.pid,
+        tid=call.tid,
+        method=call.method.decode(),
+        status=call.status,
+        outcome=call.outcome_name,
+        kind=call.kind_name,
+        source=endpoint(*call.source),
+        destination=endpoint(*call.destination),
+        request_ns=call.t1 - call.t0,
+        wait_ns=call.t2 - call.t1,
+        response_ns=call.t3 - call.t2,
+        response_end_known=call.t3_known,
+        sent=call.sent,
+        received=call.received,
+        capture=capture,
+        receive_tid=call.receive_tid,
+        receive_trace=receive_trace,
+    )

@@ -1,0 +1,97 @@
+"""What is listed call by call of many captures waits in files, sorted, and is merged as it is read: memory does not
+grow with the calls, and few files are open at a time.
+"""
+
+from __future__ import annotations
+
+import heapq
+import os
+import struct
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import msgpack
+
+from ..common.errors import ReportError
+
+OPEN_AT_ONCE = 64  # files; a process may have 1,024
+Values = tuple[Any, ...]
+_HEAD = struct.Struct("<QqI")  # duration in ns, start in ns since 1970, bytes of the packed values
+
+
+@dataclass(frozen=True, order=True)
+class Entry:
+    """Sorts the longest first, of equally long ones the earliest, of those by their packed values."""
+
+    minus_duration_ns: int
+    start_ns: int
+    packed: bytes
+
+    @property
+    def values(self) -> Values:
+        values: Values = msgpack.unpackb(self.packed, use_list=False)
+        return values
+
+
+class Spool:
+    """Writes entries to a new file; use it in a `with` statement. They must come in their order."""
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        self._file: BinaryIO = open(path, "wb")  # noqa: SIM115 (closed by __exit__)
+
+    def __enter__(self) -> Spool:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._file.close()
+
+    def add(self, duration_ns: int, start_ns: int, values: Sequence[Any]) -> None:
+        """Write what is listed of a call: texts, bytes, whole numbers, and sequences of them."""
+        self.write(Entry(-duration_ns, start_ns, msgpack.packb(values, unicode_errors="backslashreplace")))
+
+    def write(self, entry: Entry) -> None:
+        self._file.write(_HEAD.pack(-entry.minus_duration_ns, entry.start_ns, len(entry.packed)) + entry.packed)
+
+
+def entries(path: str | os.PathLike[str]) -> Iterator[Entry]:
+    """The entries of a spool, in their order."""
+    with open(path, "rb") as file:
+        while head := file.read(_HEAD.size):
+            duration_ns, start_ns, size = _HEAD.unpack(head)
+            yield Entry(-duration_ns, start_ns, file.read(size))
+
+
+def merged(paths: Sequence[Path]) -> Iterator[Values]:
+    """Yield the values of all spools, sorted. Makes longer spools of many, beside them, and removes what was read.
+
+    Raises ReportError where they cannot be written.
+    """
+    while len(paths) > OPEN_AT_ONCE:
+        some, paths = paths[:OPEN_AT_ONCE], paths[OPEN_AT_ONCE:]
+        together = some[0].with_suffix(".merged" + some[0].suffix)
+        try:
+            _merge(some, together)
+        except OSError as error:
+            raise cannot_write(together.parent, error) from None
+        paths = [*paths, together]
+    for entry in heapq.merge(*map(entries, paths)):
+        yield entry.values
+
+
+def _merge(paths: Sequence[Path], together: Path) -> None:
+    """Make one spool of several, and remove these."""
+    with Spool(together) as spool:
+        for entry in heapq.merge(*map(entries, paths)):
+            spool.write(entry)
+    for path in paths:
+        path.unlink()
+
+
+def cannot_write(folder: Path, error: OSError) -> ReportError:
+    """What to say where a spool in the folder of spools cannot be written."""
+    return ReportError(
+        f"cannot write temporary files in {folder.parent}: {error.strerror or error}; free some space there, or choose "
+        "another place for the outputs, or with TMPDIR where they go to standard output"
+    )

@@ -1,0 +1,35 @@
+"""What is said where calls pass the filters and none of them reaches the threshold: that, and how slow the slowest was.
+
+That is a result. Where no call passes the filters, they may be wrong: see actions.py.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from httpcapture.durations import duration_text
+
+from ..calls.filters import exact_ms
+from .recordings import Facts
+
+_DIGITS = 3
+
+
+def unreached(captures: Sequence[Facts]) -> list[str]:
+    """The sentence about all captures together; none where a call is kept, or none passes the filters."""
+    slowest = [facts.unreached_ns for facts in captures if facts.unreached_ns is not None]
+    if not slowest or any(facts.kept for facts in captures):
+        return []
+    return [sentence(captures[0].subject, {facts.asked_ns for facts in captures}, max(slowest))]
+
+
+def sentence(subject: str, thresholds_ns: Iterable[int], slowest_ns: int) -> str:
+    """`No call of nova-api took 300 ms; the slowest took 146 ms`. The subject is that of a Selection."""
+    thresholds = " or ".join(map(exact_ms, sorted(thresholds_ns)))
+    return f"No {subject} took {thresholds} ms; the slowest took {_rounded_down(slowest_ns)}"
+
+
+def _rounded_down(nanoseconds: int) -> str:
+    """Return the duration with three digits, never rounded up to a threshold that it does not reach."""
+    step = 10 ** max(len(str(nanoseconds)) - _DIGITS, 0)
+    return duration_text(nanoseconds // step * step)

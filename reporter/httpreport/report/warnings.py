@@ -1,0 +1,207 @@
+"""A `Caution` is one warning with its consequence: what a reader of this report could otherwise believe
+wrongly."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from httpcapture.durations import duration_text
+
+from ..calls.call import moment
+from ..calls.filters import Selection, covered, exact_ms
+from ..calls.totals import Sums
+from ..capture.recording import FULL, Recording
+from ..common.printable import printable
+from .loss_messages import losses
+
+NAMES_LISTED = 20
+
+
+class Cause(enum.Enum):
+    """What a caution is about, in the order in which they are said; the value is its name in JSON."""
+
+    PART = "part"
+    CUT_OFF = "cut_off"
+    LOST = "lost"
+    DAMAGE = "damage"
+    LIMIT = "limit"
+    FIELDS = "fields"
+    SLEPT = "slept"
+    THRESHOLD = "threshold"
+    FILTER = "filter"
+    NOTHING_KEPT = "nothing_kept"
+    NOT_LISTED = "not_listed"
+    REDACTED = "redacted"
+    BINARIES = "binaries"
+
+
+@dataclass(frozen=True)
+class Caution:
+    cause: Cause
+    text: str  # one line, safe to print
+
+
+def cautions(recording: Recording, selection: Selection) -> list[Caution]:
+    """Everything that the reader has to know before the first call."""
+    return [
+        *_part(recording),
+        *lacking(recording),
+        *_slept(recording),
+        *_threshold(recording, selection),
+        *_filter(recording, selection),
+        *_nothing_kept(recording, selection),
+        *_notlisted(recording),
+        *_redacted(recording),
+    ]
+
+
+def lacking(recording: Recording) -> list[Caution]:
+    """What was lost, cut off, damaged or not read."""
+    faults = recording.faults
+    return [
+        *_cut_off(recording),
+        *(Caution(Cause.CUT_OFF, line) for line in faults.missing()),
+        *(Caution(Cause.LOST, line) for line in losses(recording.lost, times_of_losses(recording))),
+        *(Caution(Cause.DAMAGE, line) for line in faults.damage()),
+        *_damaged_stacks(recording),
+        *(Caution(Cause.LIMIT, line) for line in faults.beyond_limits()),
+        *(Caution(Cause.FIELDS, line) for line in recording.unknown_fields),
+    ]
+
+
+def incomplete(recording: Recording) -> bool:
+    """Whether something was lost, cut off, damaged or not read: what --strict refuses."""
+    return bool(lacking(recording))
+
+
+def _cut_off(recording: Recording) -> list[Caution]:
+    end = recording.end
+    if recording.cut_off == FULL:
+        return [Caution(Cause.CUT_OFF, f"{FULL}: calls after the first {recording.recorded:,} are missing")]
+    if recording.cut_off is not None or end is None:
+        return [cut_off(recording.cut_off or "its end is missing")]
+    if not end.clean:
+        text = f"the recorder could not finish ({printable(end.reason)}): the last calls may be missing"
+        return [Caution(Cause.CUT_OFF, text)]
+    return []
+
+
+def cut_off(why: str) -> Caution:
+    """Say that a capture could not be read to its end."""
+    return Caution(Cause.CUT_OFF, f"the capture is cut off ({printable(why)}): calls after that point are missing")
+
+
+def _part(recording: Recording) -> list[Caution]:
+    number = recording.meta.part
+    text = beyond(number, number, goes_on(recording))
+    return [Caution(Cause.PART, text)] if text else []
+
+
+def goes_on(recording: Recording) -> bool:
+    """Whether another part follows (format/FORMAT.md, Parts of a recording)."""
+    return recording.end is not None and recording.end.reason == "rotated"
+
+
+def beyond(first: int, last: int, another_follows: bool) -> str | None:
+    """That there are parts of a recording before the first or behind the last one that is here."""
+    others = [*(["earlier"] if first > 1 else []), *(["later"] if another_follows else [])]
+    if not others:
+        return None
+    return f"only {numbered(first, last)} of the recording: calls of {' and '.join(others)} parts are missing here"
+
+
+def numbered(first: int, last: int) -> str:
+    return f"part {first:,}" if first == last else f"parts {first:,} to {last:,}"
+
+
+def times_of_losses(recording: Recording) -> dict[str, str]:
+    """By cause."""
+    spans = recording.lost_between.items()
+    return {cause: to_the_second(*(moment(recording.meta, at_ns) for at_ns in span)) for cause, span in spans}
+
+
+def to_the_second(first: str, last: str) -> str:
+    """From one ISO 8601 time to another, both UTC: the recorder looks at its counters once a second."""
+    first, last = (time[: len("2026-11-22T19:06:48")] for time in (first, last))
+    return f"{first} UTC" if first == last else f"{first} to {last} UTC"
+
+
+def _damaged_stacks(recording: Recording) -> list[Caution]:
+    if recording.stacks.damage is None:
+        return []
+    text = f"stacks that cannot be read ({printable(recording.stacks.damage)}): some calls have no stack trace"
+    return [Caution(Cause.DAMAGE, text)]
+
+
+def _slept(recording: Recording) -> list[Caution]:
+    if recording.end is None or not recording.end.slept_ns:
+        return []
+    text = (
+        f"the host was suspended for {duration_text(recording.end.slept_ns)} during this recording: durations are "
+        "without that, and times of day after it are too early by it"
+    )
+    return [Caution(Cause.SLEPT, text)]
+
+
+def _threshold(recording: Recording, selection: Selection) -> list[Caution]:
+    floor = recording.meta.threshold_ns
+    if selection.threshold_ns >= floor:
+        return []
+    text = (
+        f"-t {exact_ms(selection.threshold_ns)} is below the capture's threshold of {exact_ms(floor)} ms: "
+        f"calls shorter than {exact_ms(floor)} ms were not recorded and are missing here"
+    )
+    return [Caution(Cause.THRESHOLD, text)]
+
+
+def _filter(recording: Recording, selection: Selection) -> list[Caution]:
+    filters = tuple(recording.meta.process_filters)
+    missing = [printable(name) for name in selection.names if filters and not covered(name, filters)]
+    if not missing:
+        return []
+    recorded = ", ".join(map(printable, filters))
+    what = f"-p {', '.join(missing)} is outside the capture's own filter ({recorded})"
+    text = f"{what}: calls of other processes were not recorded and are missing here"
+    return [Caution(Cause.FILTER, text)]
+
+
+def _nothing_kept(recording: Recording, selection: Selection) -> list[Caution]:
+    if recording.kept or recording.there.unreached_ns is not None:
+        return []
+    if not recording.recorded:
+        return [Caution(Cause.NOTHING_KEPT, "the capture holds no call")]
+    there = [f"{what} in the capture: {listed(values)}" for what, values in recording.there.values().items()]
+    if selection.filters.since or selection.filters.until:
+        first, last = (moment(recording.meta, ns) for ns in (recording.there.first_ns, recording.there.last_ns))
+        there.append(f"calls in the capture began from {first} to {last}")
+    floor = recording.meta.threshold_ns
+    only = f", which has calls of at least {exact_ms(floor)} ms only" if floor else ""
+    text = f"no {selection.subject} is in the capture{only}; {'; '.join(there)}"
+    return [Caution(Cause.NOTHING_KEPT, text)]
+
+
+def listed(values: Mapping[str, Sums]) -> str:
+    """Those with the most calls."""
+    busiest = sorted(values.items(), key=lambda item: (-item[1].calls, item[0]))
+    there = [f"{text} ({sums.calls:,}, slowest {duration_text(sums.slowest_ns)})" for text, sums in busiest]
+    rest = f", and {len(there) - NAMES_LISTED:,} more" if len(there) > NAMES_LISTED else ""
+    return ", ".join(there[:NAMES_LISTED]) + rest
+
+
+def _notlisted(recording: Recording) -> list[Caution]:
+    listed = len(recording.listed)
+    if listed == recording.kept:
+        return []
+    text = (
+        f"only the {listed:,} longest of {recording.kept:,} calls are listed one by one: "
+        "sums and stacks are of all of them; list others by a higher -t or a narrower -p"
+    )
+    return [Caution(Cause.NOT_LISTED, text)]
+
+
+def _redacted(recording: Recording) -> list[Caution]:
+    by = printable(recording.meta.redacted)
+    text = f"the capture was redacted by {by}: its host, addresses and folders are made up, other than the system's"
+    return [Caution(Cause.REDACTED, text)] if by else []

@@ -1,0 +1,1 @@
+"""From recorded stacks to stack traces: maps, unwinding, binaries, names and source lines."""

@@ -1,0 +1,65 @@
+"""A `Binary` is what names the addresses of one module: its ELF file, and symbols of the very same build."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Callable, NamedTuple, Optional, Union
+
+from httpcapture import Module
+
+from ..elf.elf import Elf
+from ..elf.symbol_table import Symbol, SymbolTable
+from ..languages.stack_trace import Unnamed
+from ..unwind import CallFrameInfo
+
+
+class Location(NamedTuple):
+    """A function at an address, and the line there; `line` is 0 where it is not known."""
+
+    function: str
+    file: str | None
+    line: int
+
+
+Lines = Callable[[int], Sequence[Location]]
+"""The functions at an address that is counted from the lowest PT_LOAD: innermost first, the last is not inlined."""
+
+
+@dataclass(frozen=True)
+class Binary:
+    """One module. Addresses are its own, without load bias."""
+
+    elf: Elf
+    symbols: tuple[SymbolTable, ...]  # the first that names an address counts
+    unnamed: Unnamed = Unnamed.NO_SYMBOL  # why an address has no name that none of them covers
+    lines: Lines | None = None
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes that it takes in memory, about."""
+        sections = sum(len(section.data) for section in self.elf.sections.values())
+        return sections + sum(table.symbols.nbytes + len(table.strings) for table in self.symbols)
+
+    def symbol(self, address: int) -> Symbol | None:
+        """The symbol that covers an address."""
+        return next(filter(None, (table.lookup(address) for table in self.symbols)), None)
+
+    def locations(self, address: int) -> Sequence[Location]:
+        """The functions at an address, innermost first, all but the last inlined; none where there is no DWARF."""
+        if self.lines is None or not self.elf.segments:
+            return ()
+        return self.lines(address - min(segment.address for segment in self.elf.segments))
+
+    def function_start(self, address: int) -> int | None:
+        """Where the function around an address begins, as its unwind information says."""
+        return self.call_frames.function_start(address)
+
+    @cached_property
+    def call_frames(self) -> CallFrameInfo:
+        return CallFrameInfo(self.elf)
+
+
+FindBinary = Callable[[Module, Optional[Elf]], Union[Binary, Unnamed]]
+"""Brings a module's binary, or the reason why there is none. The Elf is what the capture itself carries of it."""

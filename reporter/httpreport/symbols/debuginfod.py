@@ -1,0 +1,159 @@
+"""The only file of the reporter that uses the network, and only when it was told to: binaries and debug files by build
+ID from debuginfod servers.
+
+What a server sends is bounded in size and time, kept in the cache, and checked by whoever reads it: its build ID has to
+be the one asked for, else it is refused and not kept. A server that does not answer is not asked again in this run.
+Each such failure is a line in `problems`.
+
+Protocol: debuginfod(8), "Webapi": GET /buildid/BUILDID/executable and /debuginfo. How servers are named:
+debuginfod-client-config(7), DEBUGINFOD_URLS, and init_server_urls and init_handle in elfutils' debuginfod-client.c.
+Words that begin with ima: tell how signatures are checked, and are no servers. Below a file:// URL the same paths are
+those of files.
+"""
+
+from __future__ import annotations
+
+import http.client
+import os
+import re
+import time
+import urllib.error
+import urllib.parse
+import urllib.request
+from collections.abc import Iterable, Iterator, Sequence
+from email.message import Message
+from typing import NamedTuple, Optional, Protocol
+
+from ..common.cache import Cache
+
+TIMEOUT_S = 5.0  # for a server to answer, or to go on
+MAX_SECONDS = 120.0  # for one file
+MAX_BYTES = 1 << 30  # of one file
+CACHE_BYTES = 4 << 30
+_PIECE = 1 << 20
+_NOT_FOUND = 404
+_USER = re.compile("//[^/]*@")  # and a password, which is not for a report
+_FAILURES = (OSError, ValueError, http.client.HTTPException)  # URLError and timeouts are OSErrors
+
+
+class _Body(Protocol):
+    @property
+    def headers(self) -> Message: ...
+
+    def read(self, size: int) -> bytes: ...
+
+
+def servers_of(texts: Iterable[str]) -> list[str]:
+    """The servers, each once, that are named in texts like that of DEBUGINFOD_URLS."""
+    words = (word for text in texts for word in text.split())
+    return list(dict.fromkeys(word for word in words if not word.startswith("ima:")))
+
+
+class Debuginfod:
+    """Asks each of the servers in order."""
+
+    def __init__(self, servers: Sequence[str], cache: Cache | None = None) -> None:
+        self.problems: list[str] = []
+        self._places: dict[str, _Place] = {}  # by the names of the servers
+        for name in servers:
+            try:
+                self._places[name] = _place(name)
+            except ValueError as error:
+                self._problem(name, f"is not asked: {error}")
+        self._cache = cache or Cache.of_user("debuginfod", CACHE_BYTES)
+        self._in_vain: set[str] = set()
+
+    def executables(self, build_id: bytes) -> Iterator[str]:
+        """Paths of what may be the binary itself; none where no server has it. To ask for the next is to refuse one."""
+        return self._files(build_id, "executable")
+
+    def debug_files(self, build_id: bytes) -> Iterator[str]:
+        """Paths of what may be its debug file; none where no server has it. To ask for the next is to refuse one."""
+        return self._files(build_id, "debuginfo")
+
+    def _files(self, build_id: bytes, kind: str) -> Iterator[str]:
+        """The file in the cache, then that of each server. What is refused is not kept."""
+        name = f"{build_id.hex()}.{kind}"
+        if name in self._in_vain:
+            return
+        kept = self._cache.find(name)
+        if kept:
+            yield kept
+            self._cache.remove(name)
+        for server, place in list(self._places.items()):
+            path = f"/buildid/{build_id.hex()}/{kind}"
+            found = (
+                self._fetched(server, place.url + path, name) if place.folder is None else _file(place.folder + path)
+            )
+            if found:
+                yield found
+                if place.folder is None:
+                    self._cache.remove(name)
+                self.problems.append(
+                    f"debuginfod server {server} has another {kind} than that of build {build_id.hex()}"
+                )
+        self._in_vain.add(name)
+
+    def _fetched(self, server: str, url: str, name: str) -> str | None:
+        try:
+            with urllib.request.urlopen(url, timeout=TIMEOUT_S) as body:
+                return self._cache.write(name, _pieces(body))
+        except urllib.error.HTTPError as error:
+            error.close()
+            if error.code != _NOT_FOUND:
+                self._give_up(server, f"answered with status {error.code}")
+        except _FAILURES as error:
+            self._give_up(server, str(getattr(error, "reason", error)) or type(error).__name__)
+        return None
+
+    def _give_up(self, server: str, why: str) -> None:
+        del self._places[server]
+        self._problem(server, f"is not asked any more: {why}")
+
+    def _problem(self, server: str, what: str) -> None:
+        shown = _USER.sub("//...@", server)
+        self.problems.append(f"debuginfod server {shown} {what}: names and lines may be missing")
+
+
+class _Place(NamedTuple):
+    """Of a server: its URL or, where its files lie in this file system, their folder. Neither ends with a slash."""
+
+    url: str
+    folder: Optional[str] = None
+
+
+def _place(server: str) -> _Place:
+    """Raises ValueError where a server cannot be at such a place."""
+    named = server if "://" in server or server.startswith("file:") else f"http://{server}"  # as curl takes it
+    url = urllib.parse.urlsplit(named)
+    if "@" in url.netloc:
+        raise ValueError("a user name in its URL is not supported")
+    if url.scheme in ("http", "https") and url.netloc:
+        return _Place(named.rstrip("/"))
+    if url.scheme != "file":
+        raise ValueError("it is no http, https or file URL")
+    if url.netloc not in ("", "localhost", "127.0.0.1"):
+        raise ValueError("its files are on another host")
+    folder = os.fsdecode(urllib.parse.unquote_to_bytes(url.path))
+    if not os.path.isdir(folder):
+        raise ValueError("there is no such folder")
+    return _Place(named, folder.rstrip("/"))
+
+
+def _file(path: str) -> str | None:
+    return path if os.path.exists(path) else None
+
+
+def _pieces(body: _Body) -> Iterator[bytes]:
+    """Raises ValueError where there is too much, OSError where it takes too long or ends too early."""
+    declared, received = body.headers.get("Content-Length"), 0
+    deadline = time.monotonic() + MAX_SECONDS
+    while piece := body.read(_PIECE):
+        received += len(piece)
+        if received > MAX_BYTES:
+            raise ValueError(f"sent more than {MAX_BYTES >> 20} MiB")
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"took more than {MAX_SECONDS:.0f} s")
+        yield piece
+    if declared is not None and received < int(declared):  # http.client's read(size) does not tell
+        raise ConnectionError(f"sent {received} of {declared} bytes")

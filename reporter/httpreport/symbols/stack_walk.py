@@ -1,0 +1,222 @@
+"""A recorded stack becomes the addresses of its frames: by its copy and unwind information, else as the recorder
+found them by frame pointer, and the result says which.
+
+A process may have several recorded maps. Those that the stack pointer is in are meant: after an exec the stack is
+elsewhere. Of several the nearest in time are taken, unless others let the walk go further.
+
+The stacks of a redacted capture were walked when they were recorded in it: what was found then is there (`Stack.end`).
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from operator import attrgetter
+from typing import Callable, Optional
+
+import numpy as np
+
+from httpcapture import UNWOUND_WHOLE, Meta, Stack
+
+from ..languages.stack_trace import Incomplete
+from ..unwind import AddressSpace, CallFrameInfo, CodeRange, Found, Registers, StackWalk, Unwinder, inside, registers
+from .maps import Mapping, Maps
+
+MAX_FRAMES = 1024
+MAX_RECORDED = 127  # frames by frame pointer: as many as httprec, and a kernel by its default, takes
+
+# struct pt_regs of x86-64 (arch/x86/include/asm/ptrace.h), the order since 2.6; DWARF's names.
+_PT_REGS = struct.Struct("<21Q")
+_PT_REGS_NAMES = (
+    *("r15", "r14", "r13", "r12", "rbp", "rbx", "r11", "r10", "r9", "r8", "rax", "rcx", "rdx", "rsi", "rdi"),
+    *("orig_rax", "rip", "cs", "eflags", "rsp", "ss"),
+)
+_NOT_DWARF = {"orig_rax", "cs", "eflags", "ss"}
+_4_GIB = 1 << 32
+_NOWHERE = (1 << 64) - 1  # an address that is in no mapping
+
+
+CallFrames = Callable[[Mapping, Optional[int]], Optional[tuple[int, CallFrameInfo]]]
+"""Load bias and unwind information of a mapping and the id of its module, None where there is none."""
+
+
+@dataclass(frozen=True, eq=False)
+class Snapshot:
+    """A process's mappings at one moment, and the modules that they map, by the mapping's start."""
+
+    number: int  # of the recorded ones of its process, from 1
+    maps: Maps
+    modules: dict[int, int]
+    call_frames: CallFrames
+
+    @cached_property
+    def unwinder(self) -> Unwinder:
+        """Made when a stack copy needs it: that is when all modules are looked for."""
+        return Unwinder(AddressSpace(map(self._code_range, filter(attrgetter("executable"), self.maps))))
+
+    @cached_property
+    def of_32_bit(self) -> bool:
+        """Whether nothing is mapped where the stack of a 64-bit process is."""
+        ends = [mapping.end for mapping in self.maps]
+        return bool(ends) and max(ends) <= _4_GIB
+
+    def _code_range(self, mapping: Mapping) -> CodeRange:
+        bias, frames = self.call_frames(mapping, self.modules.get(mapping.start)) or (0, None)
+        return CodeRange(mapping.start, mapping.end, bias, frames)
+
+
+@dataclass(frozen=True)
+class Walk:
+    """The frames of one stack, leaf first: `inside[i]` is a byte of the instruction that `addresses[i]` stands for,
+    `found` is empty where the walk is by frame pointers."""
+
+    addresses: tuple[int, ...]
+    inside: tuple[int, ...]
+    found: tuple[Found, ...] = ()
+    incomplete: Incomplete | None = None
+    copied: int = 0  # bytes, where the copy ended too early
+    left_out: int = 0
+    repeats: int = 0  # how many outermost frames repeat up to the limit, where the walk is by frame pointers
+
+
+def walk(meta: Meta, stack: Stack, snapshots: Iterable[Snapshot]) -> tuple[Walk, Snapshot | None]:
+    """The walk, and the maps that its addresses are in; None where there are none. `snapshots` are the process's, the
+    nearest in time first."""
+    if stack.end:
+        return _as_walked(stack, snapshots)
+    reason = _why_no_unwinding(meta, stack)
+    unwound = None if reason else _unwound(meta, stack, snapshots)
+    return unwound or _by_frame_pointers(stack, snapshots, reason or Incomplete.NO_MAPS)
+
+
+def _why_no_unwinding(meta: Meta, stack: Stack) -> Incomplete | None:
+    if not stack.registers:
+        recorded_so = not meta.limits.get("stack_pages")
+        return Incomplete.AS_RECORDED if recorded_so else Incomplete.NO_COPY
+    if meta.arch != "x86_64" or len(stack.registers) < _PT_REGS.size:
+        return Incomplete.OTHER_PROCESSOR
+    if not stack.memory:
+        return Incomplete.UNREADABLE
+    return None
+
+
+def _unwound(meta: Meta, stack: Stack, snapshots: Iterable[Snapshot]) -> tuple[Walk, Snapshot] | None:
+    values, memory = _recorded_registers(stack), _from_stack_pointer(stack, meta.page_size)
+    best: tuple[StackWalk, Snapshot] | None = None
+    for one in _with_stack(snapshots, _stack_pointer(stack)):
+        found = one.unwinder.unwind(values, memory)
+        if best is None or found.complete or len(found.addresses) > len(best[0].addresses):
+            best = found, one
+        if found.complete:
+            break
+    if best is None:
+        return None
+    found, one = best
+    incomplete, count = Incomplete.of(found.end), len(found.addresses)
+    if incomplete and incomplete is not Incomplete.STACK_ENDED and stack.missing_pages:
+        incomplete, count = Incomplete.PAGE_MISSING, count - (found.addresses[-1] == _NOWHERE)
+    copied = len(stack.memory) if incomplete is Incomplete.STACK_ENDED else 0
+    return Walk(found.addresses[:count], found.inside[:count], found.found[:count], incomplete, copied), one
+
+
+def _recorded_registers(stack: Stack) -> Registers:
+    values = dict(zip(_PT_REGS_NAMES, _PT_REGS.unpack_from(stack.registers)))
+    return registers(**{name: value for name, value in values.items() if name not in _NOT_DWARF})
+
+
+def _stack_pointer(stack: Stack) -> int:
+    value: int = _PT_REGS.unpack_from(stack.registers)[_PT_REGS_NAMES.index("rsp")]
+    return value
+
+
+def _with_stack(snapshots: Iterable[Snapshot], stack_pointer: int) -> Iterable[Snapshot]:
+    """The maps that the stack is in; all if it is in none, as that of a thread that is younger than they are."""
+    every = list(snapshots)
+    return [one for one in every if one.maps.find(stack_pointer)] or every
+
+
+def _from_stack_pointer(stack: Stack, page_size: int) -> bytes:
+    """The recorder copies from there; whatever else a capture says has no meaning. What was not in memory is made to
+    lead to _NOWHERE: as zeros it could pass for the end of the stack."""
+    if stack.memory_address != _stack_pointer(stack):
+        return b""
+    if not stack.missing_pages or not page_size:
+        return stack.memory
+    memory, before = bytearray(stack.memory), stack.memory_address % page_size
+    for page in range(stack.missing_pages.bit_length()):
+        if stack.missing_pages >> page & 1:
+            start, end = max(page * page_size - before, 0), min((page + 1) * page_size - before, len(memory))
+            memory[start:end] = b"\xff" * (end - start)
+    return bytes(memory)
+
+
+def _by_frame_pointers(stack: Stack, snapshots: Iterable[Snapshot], reason: Incomplete) -> tuple[Walk, Snapshot | None]:
+    """Take the maps that let the chain go furthest, of those the nearest in time: after an exec the later maps hold
+    none of its addresses, after a dlopen the earlier ones not all."""
+    addresses = _frames(stack)
+    best = max(snapshots, key=lambda one: _code_frames(addresses[:MAX_FRAMES], one.maps), default=None)
+    if reason is Incomplete.NO_COPY and best and best.of_32_bit:
+        reason = Incomplete.PROCESS_OF_32_BIT
+    return _chain(addresses, best, reason), best
+
+
+def _chain(addresses: Sequence[int], where: Snapshot | None, reason: Incomplete | None) -> Walk:
+    """Follow a chain of frame pointers up to a return address of 0, or to the first address that is no code: that is
+    the last frame, since what lies behind it is no chain.
+
+    Recursion repeats addresses, and so does a chain that leads in a circle: the addresses alone do not tell which.
+    """
+    chain = addresses[: addresses.index(0)] if 0 in addresses else addresses
+    kept = tuple(chain[:MAX_FRAMES])
+    code = len(kept) if where is None else _code_frames(kept, where.maps)
+    left_out = len(chain) - len(kept) if code == len(kept) else 0
+    kept = kept[: code + 1]
+    repeats = _repeated(kept) if len(kept) >= MAX_RECORDED else 0
+    return Walk(kept, _called_from(kept), incomplete=reason, left_out=left_out, repeats=repeats)
+
+
+def _code_frames(addresses: Sequence[int], maps: Maps) -> int:
+    """Return how many addresses, from the leaf on, are code."""
+    places = enumerate(_called_from(addresses))
+    return next((number for number, place in places if not maps.has_code(place)), len(addresses))
+
+
+def _repeated(addresses: tuple[int, ...]) -> int:
+    """Return how many of the last addresses are the same as those before them, 0 where none are."""
+    lengths = range(1, len(addresses) // 2 + 1)
+    return next((length for length in lengths if addresses[-length:] == addresses[-2 * length : -length]), 0)
+
+
+def _as_walked(stack: Stack, snapshots: Iterable[Snapshot]) -> tuple[Walk, Snapshot | None]:
+    addresses = _frames(stack)
+    kept, found = tuple(addresses[:MAX_FRAMES]), _found(stack.found[:MAX_FRAMES])
+    where = next((one for one in snapshots if one.number == stack.maps), None)
+    if not found or len(found) != len(kept):
+        return replace(_chain(addresses, where, incomplete_of(stack.end)), copied=stack.copied), where
+    left_out = len(addresses) - len(kept)
+    return Walk(kept, inside(kept, found), found, incomplete_of(stack.end), stack.copied, left_out), where
+
+
+def _found(numbers: bytes) -> tuple[Found, ...]:
+    """Empty if one of them is not known."""
+    try:
+        return tuple(map(Found, numbers))
+    except ValueError:
+        return ()
+
+
+def incomplete_of(end: str) -> Incomplete | None:
+    """Of a Stack's `end`."""
+    return None if end == UNWOUND_WHOLE else Incomplete.__members__.get(end.upper(), Incomplete.UNKNOWN)
+
+
+def _frames(stack: Stack) -> list[int]:
+    addresses: list[int] = np.frombuffer(stack.frames, "<u8", len(stack.frames) // 8).tolist()
+    return addresses
+
+
+def _called_from(addresses: Sequence[int]) -> tuple[int, ...]:
+    """`Walk.inside` of frames by frame pointers: all but the first are return addresses."""
+    return (*addresses[:1], *(address - 1 for address in addresses[1:]))

@@ -1,0 +1,284 @@
+"""A stack becomes a stack trace: each address by the process's maps to a module, by the module's symbols to a name.
+
+Pure but for `find_binary`, which brings a module's binary or the reason why there is none. Every distinct stack, maps
+and (module, offset) is looked at once; equal stacks give the very same stack trace.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+
+from httpcapture import Process, Stack
+
+from ..capture.module_sections import Whole, to_elf
+from ..capture.recording import ProcessKey, Recording
+from ..common.budget import Budget
+from ..common.printable import printable
+from ..elf.demangle import demangle
+from ..elf.elf import Elf
+from ..languages.jit_map import JitMap
+from ..languages.stack_trace import Frame, Incomplete, NoStack, StackTrace, Unnamed
+from ..unwind import X86_64, CallFrameInfo, Found
+from . import maps
+from .binary import Binary, FindBinary, Location
+from .maps import Mapping
+from .stack_walk import Snapshot, Walk, walk
+
+MAX_TRACES_BYTES = 1 << 30  # of all stack traces of a recording, as text
+FRAME_OVERHEAD = 128  # bytes that a frame of a stack trace takes beside its texts
+MAX_MAPPINGS = 1 << 21  # of all processes: some 0.4 GiB
+MAX_FUNCTIONS = 1 << 22  # of all JIT maps: some 0.2 GiB
+MAX_BINARIES_BYTES = 2 << 30  # of what unwinds and names
+MAX_SNAPSHOTS = 8  # maps of one process that are tried for a stack
+JIT = "[JIT]"  # the module of code that a perf-PID.map names
+GREENLET_START = "greenlet::UserGreenlet::g_initialstub(void*)"  # greenlet 2.0 and later
+_NOT_READ = JitMap(b"")  # in place of a JIT map that was left out
+_TWO_MODULES = -1  # in place of the id of a module
+_KERNEL_PROVIDED = (b"[vdso]", b"[vsyscall]")
+
+
+@dataclass
+class _Process:
+    """What was recorded of one process; maps are parsed when a stack needs them."""
+
+    records: Sequence[Process]
+    jit_texts: dict[int, Whole]
+    snapshots: dict[int, Snapshot] = field(default_factory=dict)  # by place in `records`
+    jit_maps: dict[int, JitMap] = field(default_factory=dict)  # by the time when they were taken
+    maps_left_out: bool = False
+
+    def taken_after(self, taken_ns: int) -> int:
+        """When the first JIT map after that time was taken, since code is only ever added; else the last."""
+        return min((ns for ns in self.jit_texts if ns >= taken_ns), default=max(self.jit_texts))
+
+
+class Symbolizer:
+    """Names the stacks of one recording."""
+
+    def __init__(self, recording: Recording, find_binary: FindBinary) -> None:
+        self.recording = recording
+        self._find_binary = find_binary
+        self._processes: dict[ProcessKey, _Process] = {}
+        self._carried: dict[int, Elf | None] = {}
+        self._call_frames: dict[int, tuple[Elf, CallFrameInfo] | None] = {}
+        self._binaries: dict[int, Binary | Unnamed] = {}
+        left_out = recording.stacks.left_out
+        self._traces_budget = Budget(MAX_TRACES_BYTES, "stack traces", left_out)
+        self._mappings_budget = Budget(MAX_MAPPINGS, "process maps", left_out)
+        self._functions_budget = Budget(MAX_FUNCTIONS, "JIT maps", left_out)
+        self._binaries_budget = Budget(MAX_BINARIES_BYTES, "binaries", left_out)
+        self._traces: dict[tuple[Snapshot | None, JitMap | None, Walk], StackTrace] = {}
+        self._frames: dict[tuple[Snapshot, JitMap | None, int, int, Found | None], list[Frame]] = {}
+
+    def stack_trace(self, stack: Stack) -> StackTrace:
+        """The stack trace of a recorded stack."""
+        walked, where = self.walk(stack)
+        if not walked.addresses:
+            return StackTrace((), NoStack.EMPTY)
+        process = self._process(stack)
+        jit_map = self._jit_map(process, stack.taken_ns)
+        key = where, jit_map, walked
+        if key not in self._traces:
+            if self._traces_budget.is_spent():
+                return StackTrace((), NoStack.LEFT_OUT)
+            unmapped = Unnamed.LEFT_OUT if process.maps_left_out else Unnamed.NO_MAPS
+            trace = self._traces[key] = self._new_trace(walked, where, jit_map, unmapped)
+            self._traces_budget.spend(sum(frame.text_size + FRAME_OVERHEAD for frame in trace.frames))
+        return self._traces[key]
+
+    def walk(self, stack: Stack) -> tuple[Walk, Snapshot | None]:
+        """The frames of a recorded stack, and the maps that they are in."""
+        return walk(self.recording.meta, stack, self._snapshots(self._process(stack), stack.taken_ns))
+
+    def _process(self, stack: Stack) -> _Process:
+        key = ProcessKey.of(self.recording.meta, stack.pid, stack.process_start_ns)
+        if key not in self._processes:
+            records = self.recording.processes.get(key, ())
+            self._processes[key] = _Process(records, dict(self.recording.jit_maps.get(key, {})))
+        return self._processes[key]
+
+    def _snapshots(self, process: _Process, taken_ns: int) -> Iterator[Snapshot]:
+        """The nearest in time first."""
+        records = process.records
+        with_maps = [place for place, record in enumerate(records) if record.maps]
+        nearest = sorted(with_maps, key=lambda place: abs(records[place].taken_ns - taken_ns))
+        for place in nearest[:MAX_SNAPSHOTS]:
+            if place not in process.snapshots:
+                process.maps_left_out = process.maps_left_out or self._mappings_budget.is_spent()
+                if process.maps_left_out:
+                    return  # others would be of another moment
+                parsed, modules = maps.parse(records[place].maps), _modules(records[place])
+                process.snapshots[place] = Snapshot(place + 1, parsed, modules, self._unwind_information)
+                self._mappings_budget.spend(len(parsed))
+            yield process.snapshots[place]
+
+    def _jit_map(self, process: _Process, taken_ns: int) -> JitMap | None:
+        if not process.jit_texts:
+            return None
+        taken = process.taken_after(taken_ns)
+        if taken not in process.jit_maps:
+            process.jit_maps[taken] = self._new_jit_map(process.jit_texts[taken])
+        return process.jit_maps[taken]
+
+    def _new_jit_map(self, text: Whole) -> JitMap:
+        if self._functions_budget.is_spent():
+            return _NOT_READ
+        jit_map = JitMap(text.data, is_cut_off=bool(text.missing))
+        self._functions_budget.spend(len(jit_map))
+        return jit_map
+
+    def _unwind_information(self, mapping: Mapping, module: int | None) -> tuple[int, CallFrameInfo] | None:
+        """The load bias of a mapping and its module's unwind information."""
+        if module is None:
+            return None
+        if module not in self._call_frames:
+            elf = self._elf_to_unwind(module)
+            usable = elf is not None and elf.machine == X86_64.name and elf.section(".eh_frame")
+            self._call_frames[module] = (elf, CallFrameInfo(elf)) if elf and usable else None
+        known = self._call_frames[module]
+        bias = known[0].load_bias(mapping.start, mapping.offset) if known else None
+        return None if known is None or bias is None else (bias, known[1])
+
+    def _elf_to_unwind(self, module: int) -> Elf | None:
+        """What the capture carries, else a binary of the same build."""
+        carried = self._carried_elf(module)
+        if carried is not None and carried.section(".eh_frame"):
+            return carried
+        binary = self._binary(module)
+        return carried if isinstance(binary, Unnamed) else binary.elf
+
+    def _carried_elf(self, module: int) -> Elf | None:
+        if module not in self._carried:
+            known, wholes = self.recording.modules.get(module), self.recording.carried.get(module)
+            self._carried[module] = to_elf(known, wholes) if known and wholes else None
+        return self._carried[module]
+
+    def _binary(self, module: int) -> Binary | Unnamed:
+        if module not in self._binaries:
+            self._binaries[module] = self._find(module)
+        return self._binaries[module]
+
+    def _find(self, module: int) -> Binary | Unnamed:
+        if module == _TWO_MODULES or module in self.recording.ambiguous:
+            return Unnamed.AMBIGUOUS
+        known = self.recording.modules.get(module)
+        if known is None:
+            return Unnamed.NO_MODULE
+        if self._binaries_budget.is_spent():
+            return Unnamed.LEFT_OUT
+        binary = self._find_binary(known, self._carried_elf(module))
+        self._binaries_budget.spend(0 if isinstance(binary, Unnamed) else binary.nbytes)
+        return binary
+
+    def _new_trace(self, walked: Walk, where: Snapshot | None, jit_map: JitMap | None, unmapped: Unnamed) -> StackTrace:
+        """`unmapped`: why there are no maps, if there are none."""
+        found = walked.found or (None,) * len(walked.addresses)
+        if where is None:
+            frames = [Frame(address, unnamed=unmapped) for address in walked.addresses]
+        else:
+            each_frame = zip(walked.addresses, walked.inside, found)
+            frames = [frame for each in each_frame for frame in self._frames_at(where, jit_map, *each)]
+        trace = StackTrace(
+            tuple(frames),
+            left_out=walked.left_out,
+            incomplete=walked.incomplete,
+            copied=walked.copied,
+            repeats=walked.repeats,
+        )
+        return _within_greenlet(trace) if walked.found else trace
+
+    def _frames_at(
+        self, where: Snapshot, jit_map: JitMap | None, address: int, inside: int, found: Found | None
+    ) -> list[Frame]:
+        """The frames of an address, those inlined first; `inside` is a byte of the instruction that it stands for."""
+        key = where, jit_map, address, inside, found
+        if key not in self._frames:
+            frames = self._new_frames(where, jit_map, address, inside)
+            self._frames[key] = frames if found is None else [frame._replace(found=found) for frame in frames]
+        return self._frames[key]
+
+    def _new_frames(self, where: Snapshot, jit_map: JitMap | None, address: int, inside: int) -> list[Frame]:
+        mapping = where.maps.find(inside)
+        if mapping is None or not mapping.executable:
+            return [Frame(address, unnamed=Unnamed.UNMAPPED if mapping is None else Unnamed.NOT_CODE)]
+        module = where.modules.get(mapping.start)
+        if module is None and not mapping.path.startswith(b"/"):
+            return [_without_file(mapping, jit_map, address, inside)]
+        path, offset = printable(mapping.path), mapping.file_offset(address)
+        binary = self._binary(module) if module is not None else Unnamed.NO_MODULE
+        if isinstance(binary, Unnamed):
+            return [Frame(address, path, offset, unnamed=binary)]
+        frame = Frame(address, path, offset)
+        bias = binary.elf.load_bias(mapping.start, mapping.offset)
+        if bias is None:
+            return [frame._replace(unnamed=Unnamed.NO_SYMBOL)]
+        return _with_lines(_named(frame, binary, bias, inside), binary, inside - bias)
+
+
+def _modules(record: Process) -> dict[int, int]:
+    """Return the id of the module that each mapping maps; _TWO_MODULES where the record says two."""
+    modules: dict[int, int] = {}
+    for mapped in record.modules:
+        if modules.setdefault(mapped.address, mapped.module) != mapped.module:
+            modules[mapped.address] = _TWO_MODULES
+    return modules
+
+
+def _without_file(mapping: Mapping, jit_map: JitMap | None, address: int, inside: int) -> Frame:
+    if mapping.path in _KERNEL_PROVIDED:
+        return Frame(address, unnamed=Unnamed.KERNEL_PROVIDED)
+    if jit_map is None:
+        return Frame(address, unnamed=Unnamed.ANONYMOUS)
+    if jit_map is _NOT_READ:
+        return Frame(address, unnamed=Unnamed.LEFT_OUT)
+    found = jit_map.find(inside)
+    if found is None:
+        return Frame(address, unnamed=Unnamed.JIT_MAP_CUT_OFF if jit_map.is_cut_off else Unnamed.NOT_IN_JIT_MAP)
+    name, offset = found
+    return Frame(address, JIT, name=printable(name), symbol_offset=offset + address - inside)
+
+
+def _named(frame: Frame, binary: Binary, bias: int, inside: int) -> Frame:
+    symbol = binary.symbol(inside - bias)
+    if symbol is not None:
+        offset = symbol.offset + frame.address - inside
+        return frame._replace(name=demangle(symbol.name), symbol_offset=offset)
+    return frame._replace(unnamed=binary.unnamed, function_start=binary.function_start(inside - bias))
+
+
+def _within_greenlet(trace: StackTrace) -> StackTrace:
+    """A stack trace up to where a greenlet began, if it did.
+
+    All greenlets of a thread run on one stack, and of those that wait the bytes that are in the way are moved to the
+    heap. So beyond its own first frame a greenlet has what others left there: a walk goes on with frames of nobody.
+    Source: greenlet.cpp, "Stack layout for a greenlet".
+    """
+    names = [frame.name for frame in trace.frames]
+    if GREENLET_START not in names:
+        return trace
+    frames = trace.frames[: names.index(GREENLET_START) + 1]
+    return StackTrace(frames, incomplete=Incomplete.GREENLET)
+
+
+def _with_lines(frame: Frame, binary: Binary, address: int) -> list[Frame]:
+    """The frame with its line, after the frames of what was inlined there."""
+    *inlined, last = binary.locations(address) or (Location("", None, 0),)
+    frame = frame._replace(file=last.file, line=last.line or None)
+    if frame.name is None and last.line:  # without a line it may be no more than the nearest symbol
+        frame = frame._replace(name=demangle(last.function), unnamed=None, function_start=None)
+    return [
+        *(
+            frame._replace(
+                name=demangle(each.function),
+                file=each.file,
+                line=each.line or None,
+                inlined=True,
+                symbol_offset=None,
+                unnamed=None,
+                function_start=None,
+            )
+            for each in inlined
+        ),
+        frame,
+    ]

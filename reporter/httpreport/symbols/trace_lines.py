@@ -1,0 +1,40 @@
+"""How a stack trace is written: a line for each frame, leaf first, and in brackets what is missing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import lru_cache
+
+from ..common.printable import printable
+from ..languages.stack_trace import HOW_GUESSED, Frame, Incomplete, StackTrace
+
+
+def trace_lines(trace: StackTrace) -> Iterator[str]:
+    """Yield a line a frame, leaf first, and what is missing in brackets; never nothing."""
+    if not (trace.frames or trace.missing or trace.incomplete):
+        yield "[no frames]"
+    if trace.missing is not None:
+        yield f"[no stack: {trace.missing.value}]"
+    for frame in trace.frames:
+        yield _frame(frame)
+    if trace.left_out:
+        yield f"[{trace.left_out:,} more frames left out]"
+    if trace.repeats:
+        last = "frame repeats" if trace.repeats == 1 else f"{trace.repeats} frames repeat"
+        yield f"[the last {last} up to the limit: recursion, or frame pointers that lead in a circle]"
+    if trace.incomplete is not None:
+        size = f" after {trace.copied / 1024:.4g} KiB" if trace.incomplete is Incomplete.STACK_ENDED else ""
+        yield f"[{trace.incomplete.value}{size}]"
+
+
+@lru_cache(maxsize=1 << 14)
+def _frame(frame: Frame) -> str:
+    """`function (module) file:line`, or `module+0xoffset (module: why it has no name)`, and how it was guessed."""
+    guess = f" [{HOW_GUESSED[frame.found]}]" if frame.found in HOW_GUESSED else ""
+    if frame.module is None:
+        return f"0x{frame.address:x} [{frame.unnamed.value if frame.unnamed else 'unknown'}]{guess}"
+    why = f": {frame.unnamed.value}" if frame.unnamed else ""
+    line = f":{frame.line}" if frame.line is not None else ""
+    place = f" {printable(frame.file)}{line}" if frame.file is not None else ""
+    inlined = " [inlined]" if frame.inlined else ""
+    return f"{printable(frame.label)} ({printable(frame.module)}{why}){place}{inlined}{guess}"
