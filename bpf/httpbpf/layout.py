@@ -59,12 +59,8 @@ CALL_ROW = ROWS["call_row"]
 COMPLETION_ROW = ROWS["completion_row"]
 STACK_ROW = ROWS["stack_row"]
 PROCESS_ROW = ROWS["process_row"]
-CONNECTION_STATE = ROWS["connection_state"]
+CONNECTION = ROWS["connection"]
+FAST_CALLS = ROWS["fast_calls"]
 MAX_FRAMES = 127  # what a kernel walks unless told otherwise: /proc/sys/kernel/perf_event_max_stack
-STACK_SIZE = STACK_ROW.size + 8 * MAX_FRAMES  # of a stack row with room for all frames
+STACK_FRAMES_SIZE = STACK_ROW.size + 8 * MAX_FRAMES  # of a stack row with room for all frames
 COUNTERS = tuple(name.lower() for name in ENUMS["counter"][:-1])
-
-
-def connection_size(receive_stacks: int) -> int:
-    """Bytes of a struct connection (maps.h): call row, connection_state, and the stack of one side or of both."""
-    return CALL_ROW.size + CONNECTION_STATE.size + (1 + receive_stacks) * STACK_SIZE

@@ -1,60 +1,170 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* What leaves the kernel: the two filters, then rows into the rings. Every row that does not fit is counted. */
+/* What leaves the kernel of a slow call. Every row that does not fit is counted. */
 
-static __always_inline bool matches(struct process_filter *filter, u8 *comm)
+static __always_inline bool is_slow(struct connection *c, u64 t2)
 {
-	u64 state = 1;
+	return (s64)(t2 - c->t0) >= THRESHOLD_NS;
+}
+
+static __always_inline u64 hash_frames(struct stack_frames *from)
+{
+	u64 hash = from->row.process_start ^ (u64)from->row.pid << 32;
+
+	for (u32 i = 0; i < MAX_FRAMES; i++) {
+		if (i * sizeof(u64) >= from->row.frames_size)
+			break;
+		hash = (hash ^ from->frames[i]) * 0x9e3779b97f4a7c15ULL;
+		hash ^= hash >> 32;
+	}
+	return hash | 1; /* 0 is none */
+}
+
+/* Of one side of one call. */
+static __always_inline u64 unique_id(struct connection *c, struct side side)
+{
+	return (c->connection * 0x9e3779b97f4a7c15ULL ^ ((u64)c->sequence << 1 | side.number << 33)) | 1;
+}
+
+static __always_inline u64 output_stack(struct side side, struct stack_row *row, u32 size)
+{
+	if (stack_ring.ringbuf_output(row, size, BPF_RB_NO_WAKEUP)) {
+		count(STACK_RING_FULL);
+		*side.status = STACK_LOST;
+		return 0;
+	}
+	return row->id;
+}
+
+/* Equal frames of a process go out once. */
+static __always_inline u64 submit_frames(struct connection *c, struct side side, struct stack_frames *from)
+{
+	u32 size = from->row.frames_size;
+	u8 seen = 1;
+	u64 id;
+
+	if (size > sizeof(from->frames))
+		return 0;
+	if (from->row.registers_size) {
+		from->row.id = unique_id(c, side);
+		return output_stack(side, &from->row, sizeof(from->row) + size);
+	}
+	from->row.id = hash_frames(from);
+	if (seen_stacks.lookup(&from->row.id))
+		return from->row.id;
+	id = output_stack(side, &from->row, sizeof(from->row) + size);
+	if (id)
+		seen_stacks.update(&id, &seen);
+	return id;
+}
+
+/* The stack's id, 0 for none. Every copy goes out for itself: two are hardly ever the same. */
+static __always_inline u64 submit_stack(struct connection *c, struct side side)
+{
+	struct stack_frames *frames = frames_in(*side.slot);
+
+	if (*side.status != STACK_RECORDED)
+		return 0;
+#if STACK_PAGES
+	struct stack_copy *copy = copy_in(*side.slot);
+
+	if (copy) {
+		u32 size = copy->row.memory_size;
+
+		if (size > sizeof(copy->memory))
+			return 0;
+		copy->row.id = unique_id(c, side);
+		return output_stack(side, &copy->row, sizeof(copy->row) + size);
+	}
+#endif
+	return frames ? submit_frames(c, side, frames) : 0;
+}
+
+static __always_inline void fill_call(struct call_row *call, struct connection *c, u64 stack, u64 receive_stack)
+{
+	__builtin_memset(call, 0, sizeof(*call));
+	call->process_start = c->process_start;
+	call->connection = c->connection;
+	call->cgroup = c->cgroup;
+	__builtin_memcpy(call->process, c->process, sizeof(call->process));
+	__builtin_memcpy(call->local_address, c->local_address, sizeof(call->local_address));
+	__builtin_memcpy(call->peer_address, c->peer_address, sizeof(call->peer_address));
+	call->pid = c->pid;
+	call->local_port = c->local_port;
+	call->peer_port = c->peer_port;
+	call->t0 = c->t0;
+	call->t1 = c->t1;
+	call->t2 = c->t2;
+	call->sent = c->sent;
+	call->received = c->received;
+	call->stack = stack;
+	call->receive_stack = receive_stack;
+	__builtin_memcpy(call->comm, c->comm, sizeof(call->comm));
+	__builtin_memcpy(call->request_head, c->request_head, sizeof(call->request_head));
+	__builtin_memcpy(call->response_head, c->response_head, sizeof(call->response_head));
+	call->sequence = c->sequence;
+	call->tid = c->tid;
+	call->receive_tid = c->receive_tid;
+	call->role = c->role;
+	call->role_source = c->role_source;
+	call->outcome = c->outcome;
+	call->stack_status = c->stack_status;
+	call->receive_stack_status = c->receive_stack_status;
+}
+
+static __always_inline void submit_slow_call(struct connection *c)
+{
+	u64 stack, receive_stack = 0;
+	struct call_row *call;
+
+	count(CALLS);
+	refresh_names(c);
+	stack = submit_stack(c, sending_side(c));
+	if (RECEIVE_STACKS)
+		receive_stack = submit_stack(c, receiving_side(c));
+	call = call_ring.ringbuf_reserve(sizeof(*call));
+	if (!call) {
+		count(CALL_RING_FULL);
+		return;
+	}
+	fill_call(call, c, stack, receive_stack);
+	call_ring.ringbuf_submit(call, BPF_RB_NO_WAKEUP);
+	c->recorded = 1;
+}
+
+/* The place of the highest bit that is set. */
+static __always_inline u32 log2_of(u64 value)
+{
+	u32 log = 0;
 
 #pragma unroll
-	for (int i = 0; i < 15; i++) {
-		if (!comm[i])
-			break;
-		state = filter->next[state][comm[i]];
+	for (u32 half = 32; half; half /= 2) {
+		if (value >> half) {
+			value >>= half;
+			log += half;
+		}
 	}
-	return filter->accepts[state];
+	return log;
 }
 
-static __always_inline bool is_wanted(struct call_row *call)
+static __always_inline void count_fast_call(u64 duration)
 {
-#ifdef FILTER_PROCESSES
 	u32 zero = 0;
-	struct process_filter *filter = process_filters.lookup(&zero);
+	struct fast_calls *fast = fast_calls.lookup(&zero);
 
-	return filter && (matches(filter, call->comm) || matches(filter, call->process));
-#else
-	return true;
-#endif
-}
-
-static __always_inline bool is_slow(struct call_row *call, u64 t2)
-{
-	return (s64)(t2 - call->t0) >= THRESHOLD_NS;
-}
-
-/* Wakes user space: a short process must have its maps read before it is gone. */
-static __always_inline void announce_process(struct call_row *call)
-{
-	struct process_key key = process_of(call);
-	struct process_row row = { .process_start = call->process_start, .pid = call->pid };
-	u8 seen = 1;
-
-	if (seen_processes.lookup(&key))
+	if (!fast)
 		return;
-	if (process_ring.ringbuf_output(&row, sizeof(row), BPF_RB_FORCE_WAKEUP))
-		count(PROCESS_RING_FULL);
-	else
-		seen_processes.update(&key, &seen);
+	__sync_fetch_and_add(&fast->durations[log2_of(duration) & 63], 1);
+	if (duration > fast->slowest)
+		fast->slowest = duration;
 }
 
 static __always_inline void submit_call(struct connection *c)
 {
-	if (c->state.wanted && is_slow(&c->call, c->call.t2)) {
-		count(CALLS);
-		submit_stacks(c);
-		if (call_ring.ringbuf_output(&c->call, sizeof(c->call), BPF_RB_NO_WAKEUP))
-			count(CALL_RING_FULL);
+	if (c->wanted) {
+		if (is_slow(c, c->t2))
+			submit_slow_call(c);
 		else
-			c->state.recorded = 1;
+			count_fast_call(c->t2 - c->t0);
 	}
 	release_slots(c);
 }
@@ -62,14 +172,14 @@ static __always_inline void submit_call(struct connection *c)
 static __always_inline void submit_completion(struct connection *c)
 {
 	struct completion_row row = {
-		.connection = c->call.connection,
-		.t3 = c->state.t3,
-		.sent = c->call.sent,
-		.received = c->call.received,
-		.sequence = c->call.sequence,
+		.connection = c->connection,
+		.t3 = c->t3,
+		.sent = c->sent,
+		.received = c->received,
+		.sequence = c->sequence,
 	};
 
-	if (!c->state.recorded || c->state.t3 == c->call.t2)
+	if (!c->recorded || c->t3 == c->t2)
 		return;
 	count(COMPLETIONS);
 	if (completion_ring.ringbuf_output(&row, sizeof(row), BPF_RB_NO_WAKEUP))

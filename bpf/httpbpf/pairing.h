@@ -11,8 +11,6 @@
  * is undone. A receive counts from its return: its entry is before the wait.
  */
 
-enum step { IGNORED, OPENED, ANSWERED, CONTINUED };
-
 static __always_inline u8 opposite(u8 direction)
 {
 	return direction == SENDING ? RECEIVING : SENDING;
@@ -43,9 +41,9 @@ static __always_inline bool is_status_line(u64 head)
 
 static __always_inline void set_role(struct connection *c, u8 opens, u8 source)
 {
-	c->state.opens = opens;
-	c->call.role = opens == SENDING ? ROLE_CLIENT : ROLE_SERVER;
-	c->call.role_source = source;
+	c->opens = opens;
+	c->role = opens == SENDING ? ROLE_CLIENT : ROLE_SERVER;
+	c->role_source = source;
 }
 
 /* A connection that is older than the recorder tells its role by the first bytes of a burst. */
@@ -53,7 +51,7 @@ static __always_inline void learn_role(struct connection *c, u8 direction, u64 h
 {
 	u8 opens;
 
-	if (c->call.role_source == ROLE_FROM_CONNECTION)
+	if (c->role_source == ROLE_FROM_CONNECTION)
 		return;
 	if (is_method(head))
 		opens = direction;
@@ -61,91 +59,100 @@ static __always_inline void learn_role(struct connection *c, u8 direction, u64 h
 		opens = opposite(direction);
 	else
 		return;
-	if (opens != c->state.opens)
-		c->state.phase = IDLE; /* what was paired so far was no call */
+	if (opens != c->opens)
+		c->phase = IDLE; /* what was paired so far was no call */
 	set_role(c, opens, ROLE_FROM_PAYLOAD);
 }
 
-static __always_inline void begin_call(struct connection *c, u64 sock, u64 now, u64 head)
+static __always_inline u32 begin_call(struct connection *c, u64 sock, u64 now, u64 head)
 {
-	struct call_row *call = &c->call;
-
-	call->sequence++;
-	call->t0 = now;
-	call->t1 = now;
-	call->t2 = 0;
-	call->sent = 0;
-	call->received = 0;
-	call->stack = 0;
-	call->outcome = OUTCOME_ANSWERED;
-	call->stack_status = STACK_NOT_TAKEN;
-	call->receive_tid = 0;
-	call->receive_stack = 0;
-	call->receive_stack_status = STACK_NOT_TAKEN;
-	*(u64 *)call->request_head = head;
-	((u64 *)call->response_head)[0] = 0;
-	((u64 *)call->response_head)[1] = 0;
-	c->state.recorded = 0;
-	c->state.peer_closed = 0;
-	c->state.phase = REQUEST;
-	read_addresses(call, sock);
-	identify(call);
-	c->state.wanted = is_wanted(call);
-	if (c->state.wanted)
-		announce_process(call);
+	c->phase = IDLE;
+	meet_thread(c);
+	if (c->ignored)
+		return IGNORED;
+	set_addresses(c, sock);
+	c->sequence++;
+	c->t0 = now;
+	c->t1 = now;
+	c->t2 = 0;
+	c->sent = 0;
+	c->received = 0;
+	c->outcome = OUTCOME_ANSWERED;
+	c->stack_status = STACK_NOT_TAKEN;
+	c->receive_stack_status = STACK_NOT_TAKEN;
+	c->receive_tid = 0;
+	*(u64 *)c->request_head = head;
+	((u64 *)c->response_head)[0] = 0;
+	((u64 *)c->response_head)[1] = 0;
+	c->recorded = 0;
+	c->peer_closed = 0;
+	c->overlapping = 0;
+	c->phase = REQUEST;
+	return OPENED;
 }
 
 static __always_inline bool is_answer(struct connection *c, u8 direction)
 {
-	return direction != c->state.opens && c->state.phase == REQUEST;
+	return direction != c->opens && c->phase == REQUEST;
 }
 
-static __always_inline void answer_call(struct connection *c, u64 now, u64 *head)
+static __always_inline u32 answer_call(struct connection *c, u64 now, u64 *head)
 {
-	c->call.t2 = now;
-	c->state.t3 = now;
-	((u64 *)c->call.response_head)[0] = head[0];
-	((u64 *)c->call.response_head)[1] = head[1];
-	c->state.phase = RESPONSE;
+	c->t2 = now;
+	c->t3 = now;
+	((u64 *)c->response_head)[0] = head[0];
+	((u64 *)c->response_head)[1] = head[1];
+	c->phase = RESPONSE;
+	return ANSWERED;
 }
 
-static __always_inline u32 advance(struct connection *c, u64 sock, u8 direction, u64 now, struct user_buffer *buffer)
+/*
+ * The first bytes of a burst are read where they tell the role, where they are a request's, and where they are those of a
+ * slow answer.
+ */
+static __always_inline bool is_head_wanted(struct connection *c, u8 direction, u64 now)
 {
-	u64 head[2] = {}, size = buffer->size;
+	return c->role_source != ROLE_FROM_CONNECTION || c->opens == direction || is_slow(c, now);
+}
 
-	if (c->state.direction != direction) {
-		if (size > sizeof(head))
-			size = sizeof(head);
-		bpf_probe_read_user(head, size, (void *)buffer->address);
-		learn_role(c, direction, head[0]);
-		c->state.direction = direction;
+static __always_inline u32 advance(struct connection *c, u64 sock, u8 direction, u64 now, u64 msg, u64 received)
+{
+	u64 head[2] = {};
+
+	if (c->direction != direction) {
+		c->direction = direction;
+		if (is_head_wanted(c, direction, now)) {
+			struct user_buffer buffer = direction == SENDING ? sent_from(msg) : received_into(msg, received);
+
+			if (buffer.size > sizeof(head))
+				buffer.size = sizeof(head);
+			bpf_probe_read_user(head, buffer.size, (void *)buffer.address);
+			learn_role(c, direction, head[0]);
+		}
 	}
-	if (c->state.opens == NEITHER)
-		c->state.opens = direction;
-	if (direction == c->state.opens && c->state.phase != REQUEST) {
-		if (c->state.phase == RESPONSE)
+	if (c->opens == NEITHER)
+		c->opens = direction;
+	if (direction == c->opens && c->phase != REQUEST) {
+		if (c->phase == RESPONSE)
 			submit_completion(c);
-		begin_call(c, sock, now, head[0]);
-		return OPENED;
+		return begin_call(c, sock, now, head[0]);
 	}
-	if (is_answer(c, direction)) {
-		answer_call(c, now, head);
-		return ANSWERED;
-	}
-	return c->state.phase == IDLE ? IGNORED : CONTINUED;
+	if (is_answer(c, direction))
+		return answer_call(c, now, head);
+	return c->phase == IDLE ? IGNORED : CONTINUED;
 }
 
 /* Ends the call, if there is one, for good. */
 static __always_inline void end_call(struct connection *c, u8 outcome)
 {
-	if (c->state.phase == REQUEST) {
-		c->call.t2 = bpf_ktime_get_ns();
-		c->call.outcome = outcome;
+	if (c->phase == REQUEST) {
+		c->t2 = bpf_ktime_get_ns();
+		c->outcome = outcome;
 		submit_call(c);
-	} else if (c->state.phase == RESPONSE) {
+	} else if (c->phase == RESPONSE) {
 		submit_completion(c);
 	}
-	c->state.phase = IDLE;
+	c->phase = IDLE;
 }
 
 static __always_inline void fail_transfer(struct connection *c, int error)
@@ -156,9 +163,11 @@ static __always_inline void fail_transfer(struct connection *c, int error)
 
 static __always_inline void undo(struct connection *c, u32 step)
 {
-	if (step == OPENED && c->state.phase == REQUEST)
-		c->state.phase = IDLE;
-	if (step == ANSWERED && c->state.phase == RESPONSE)
-		c->state.phase = REQUEST;
-	c->state.direction = NEITHER;
+	if (step == OPENED && c->phase == REQUEST) {
+		c->phase = IDLE;
+		release_slots(c);
+	}
+	if (step == ANSWERED && c->phase == RESPONSE)
+		c->phase = REQUEST;
+	c->direction = NEITHER;
 }

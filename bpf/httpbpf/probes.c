@@ -1,99 +1,95 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /* The probes: one function for each kernel function, then thin wrappers for fentry/fexit, kprobe/kretprobe or tracepoints. */
 
-static __always_inline int send_enters(void *ctx, u64 sock, struct user_buffer buffer)
+static __always_inline int send_enters(void *ctx, u64 sock, u64 msg)
 {
-	u64 id = bpf_get_current_pid_tgid();
-	struct transfer transfer = { .sock = sock };
 	struct connection *c;
+	u32 tid = bpf_get_current_pid_tgid();
+	u64 now;
 
-	if (!is_running() || is_ignored())
+	if (!is_running())
 		return 0;
 	c = follow(sock);
-	if (!c)
+	if (!c || is_further_segment(c, tid))
 		return 0;
-	transfer.step = advance(c, sock, SENDING, bpf_ktime_get_ns(), &buffer);
-	if (transfer.step == ANSWERED) { /* the thread that answers may be another than the one that received */
-		identify(&c->call);
-		c->state.wanted = is_wanted(&c->call);
-	}
-	if (c->state.wanted && (transfer.step == OPENED || (transfer.step == ANSWERED && is_slow(&c->call, c->call.t2))))
-		take_send_stack(ctx, c);
-	transfer.sequence = c->call.sequence;
-	if (transfers.update(&id, &transfer))
-		count(THREAD_MAP_FULL);
+	now = bpf_ktime_get_ns();
+	if (c->sending_tid && c->sending_tid != tid)
+		c->overlapping++;
+	c->step = advance(c, sock, SENDING, now, msg, 0);
+	if (c->step == ANSWERED) /* the thread that answers may be another than the one that received */
+		meet_thread(c);
+	if (c->wanted && (c->step == OPENED || (c->step == ANSWERED && is_slow(c, now))))
+		take_send_stack(ctx, c, now);
+	c->sending_tid = tid;
+	c->sending_sequence = c->sequence;
 	return 0;
 }
 
-static __always_inline int send_returns(int sent)
+/* A send that another thread's has overtaken did nothing to the call but go on with it. */
+static __always_inline u32 end_of_send(struct connection *c)
 {
-	u64 id = bpf_get_current_pid_tgid(), now = bpf_ktime_get_ns();
-	struct transfer *found = transfers.lookup(&id), transfer;
-	struct connection *c;
+	if (c->sending_tid == (u32)bpf_get_current_pid_tgid()) {
+		c->sending_tid = 0;
+		return c->sending_sequence == c->sequence ? c->step : IGNORED;
+	}
+	if (!c->overlapping)
+		return IGNORED;
+	c->overlapping--;
+	return CONTINUED;
+}
 
-	if (!found)
+static __always_inline int send_returns(u64 sock, int sent)
+{
+	struct connection *c = connections.lookup(&sock);
+	u32 step;
+
+	if (!c || !is_running())
 		return 0;
-	transfer = *found;
-	transfers.delete(&id);
-	c = connections.lookup(&transfer.sock);
-	if (!c || c->call.sequence != transfer.sequence)
-		return 0;
+	step = end_of_send(c);
 	if (sent <= 0) {
-		undo(c, transfer.step);
+		if (step != IGNORED)
+			undo(c, step);
 		fail_transfer(c, sent);
 		return 0;
 	}
-	c->call.sent += sent;
-	if (c->state.opens == SENDING) {
-		if (c->state.phase == REQUEST)
-			c->call.t1 = now;
-	} else if (c->state.phase == RESPONSE) {
-		c->state.t3 = now;
-		if (transfer.step == ANSWERED)
+	if (step == IGNORED)
+		return 0;
+	c->sent += sent;
+	if (c->opens == SENDING) {
+		if (c->phase == REQUEST)
+			c->t1 = bpf_ktime_get_ns();
+	} else if (c->phase == RESPONSE) {
+		c->t3 = bpf_ktime_get_ns();
+		if (step == ANSWERED)
 			submit_call(c);
 	}
 	return 0;
 }
 
-static __always_inline int receive_enters(u64 sock, u64 msg, u64 size, u32 flags)
+static __always_inline void receive_bytes(void *ctx, struct connection *c, u64 sock, u64 msg, u32 received)
 {
-	u64 id = bpf_get_current_pid_tgid();
-	struct transfer transfer = { .sock = sock, .size = size };
-
-	if (!is_running() || is_ignored() || (flags & (MSG_PEEK | MSG_ERRQUEUE)))
-		return 0;
-	transfer.buffer = first_buffer(msg);
-	if (transfers.update(&id, &transfer))
-		count(THREAD_MAP_FULL);
-	return 0;
-}
-
-static __always_inline void receive_bytes(void *ctx, struct transfer *transfer, u32 received, u64 now)
-{
-	struct connection *c = follow(transfer->sock);
+	u64 id = bpf_get_current_pid_tgid(), now = bpf_ktime_get_ns();
 	u32 step;
 
-	if (!c)
-		return;
-	if (transfer->buffer.size > received)
-		transfer->buffer.size = received;
+	if (c->sending_tid == (u32)id) /* its return was missed */
+		c->sending_tid = 0;
 	/* Before the call is answered: from then on another thread may begin the next one. */
-	if (is_answer(c, RECEIVING) && c->state.wanted && is_slow(&c->call, now))
-		take_receive_stack(ctx, c);
-	step = advance(c, transfer->sock, RECEIVING, now, &transfer->buffer);
-	c->call.received += received;
-	if (c->state.opens == RECEIVING) {
-		if (c->state.phase == REQUEST)
-			c->call.t1 = now;
+	if (RECEIVE_STACKS && is_answer(c, RECEIVING) && c->wanted && is_slow(c, now))
+		take_receive_stack(ctx, c, now);
+	step = advance(c, sock, RECEIVING, now, msg, received);
+	c->received += received;
+	if (c->opens == RECEIVING) {
+		if (c->phase == REQUEST)
+			c->t1 = now;
 		if (step == OPENED) {
-			c->call.receive_tid = c->call.tid;
-			if (c->state.wanted)
-				take_receive_stack(ctx, c);
+			c->receive_tid = id;
+			if (RECEIVE_STACKS && c->wanted)
+				take_receive_stack(ctx, c, now);
 		}
-	} else if (c->state.phase == RESPONSE) {
-		c->state.t3 = now;
+	} else if (c->phase == RESPONSE) {
+		c->t3 = now;
 		if (step == ANSWERED) {
-			c->call.receive_tid = bpf_get_current_pid_tgid();
+			c->receive_tid = id;
 			submit_call(c);
 		}
 	}
@@ -102,40 +98,31 @@ static __always_inline void receive_bytes(void *ctx, struct transfer *transfer, 
 static __always_inline void receive_end_of_file(struct connection *c)
 {
 	/* A server may still answer a client that has closed its sending side. */
-	if (c->state.opens == SENDING)
+	if (c->opens == SENDING)
 		end_call(c, OUTCOME_EOF);
 	else
-		c->state.peer_closed = 1;
+		c->peer_closed = 1;
 }
 
-static __always_inline int receive(void *ctx, struct transfer *transfer, int received, u64 now)
+/* `wanted`: how many bytes there was room for. */
+static __always_inline int receive_returns(void *ctx, u64 sock, u64 msg, u64 wanted, u32 flags, int received)
 {
 	struct connection *c;
 
+	if (received == -EAGAIN || (flags & (MSG_PEEK | MSG_ERRQUEUE)) || !is_running())
+		return 0;
+	c = connections.lookup(&sock);
 	if (received > 0) {
-		receive_bytes(ctx, transfer, received, now);
-		return 0;
-	}
-	c = connections.lookup(&transfer->sock);
-	if (!c)
-		return 0;
-	if (received < 0)
+		if (!c && is_tcp(sock))
+			c = follow(sock);
+		if (c)
+			receive_bytes(ctx, c, sock, msg, received);
+	} else if (c && received < 0) {
 		fail_transfer(c, received);
-	else if (transfer->size)
+	} else if (c && wanted) {
 		receive_end_of_file(c);
+	}
 	return 0;
-}
-
-static __always_inline int receive_returns(void *ctx, int received)
-{
-	u64 id = bpf_get_current_pid_tgid(), now = bpf_ktime_get_ns();
-	struct transfer *found = transfers.lookup(&id), transfer;
-
-	if (!found)
-		return 0;
-	transfer = *found;
-	transfers.delete(&id);
-	return receive(ctx, &transfer, received, now);
 }
 
 static __always_inline void forget(u64 sock, struct connection *c)
@@ -148,9 +135,9 @@ static __always_inline int close_enters(u64 sock)
 {
 	struct connection *c = connections.lookup(&sock);
 
-	if (!c)
+	if (!c || !is_running())
 		return 0;
-	end_call(c, c->state.reset ? OUTCOME_RESET : c->state.peer_closed ? OUTCOME_EOF : OUTCOME_CLOSED);
+	end_call(c, c->reset ? OUTCOME_RESET : c->peer_closed ? OUTCOME_EOF : OUTCOME_CLOSED);
 	forget(sock, c);
 	return 0;
 }
@@ -177,10 +164,10 @@ static __always_inline void end_connection(u64 sock)
 
 	if (!c)
 		return;
-	if (!c->call.sequence)
+	if (!c->sequence)
 		forget(sock, c);
 	else if (error == ECONNRESET || error == EPIPE)
-		c->state.reset = 1;
+		c->reset = 1;
 }
 
 RAW_TRACEPOINT_PROBE(inet_sock_set_state)
@@ -215,22 +202,17 @@ RAW_TRACEPOINT_PROBE(inet_sock_set_state)
 
 AT_ENTRY(tcp_sendmsg)
 {
-	return send_enters(ctx, ctx[0], first_buffer(ctx[1]));
+	return send_enters(ctx, ctx[0], ctx[1]);
 }
 
 AT_EXIT(tcp_sendmsg)
 {
-	return send_returns(ctx[TCP_SENDMSG_ARGUMENTS]);
-}
-
-AT_ENTRY(tcp_recvmsg)
-{
-	return receive_enters(ctx[0], ctx[1], ctx[2], ctx[TCP_RECVMSG_FLAGS]);
+	return send_returns(ctx[0], ctx[TCP_SENDMSG_ARGUMENTS]);
 }
 
 AT_EXIT(tcp_recvmsg)
 {
-	return receive_returns(ctx, ctx[TCP_RECVMSG_ARGUMENTS]);
+	return receive_returns(ctx, ctx[0], ctx[1], ctx[2], ctx[TCP_RECVMSG_FLAGS], ctx[TCP_RECVMSG_ARGUMENTS]);
 }
 
 AT_ENTRY(tcp_close)
@@ -241,12 +223,12 @@ AT_ENTRY(tcp_close)
 #ifdef TCP_SENDPAGE_ARGUMENTS /* sends pages of a file; gone in 6.5, commit dc97391e6610 */
 AT_ENTRY(tcp_sendpage)
 {
-	return send_enters(ctx, ctx[0], (struct user_buffer){});
+	return send_enters(ctx, ctx[0], 0);
 }
 
 AT_EXIT(tcp_sendpage)
 {
-	return send_returns(ctx[TCP_SENDPAGE_ARGUMENTS]);
+	return send_returns(ctx[0], ctx[TCP_SENDPAGE_ARGUMENTS]);
 }
 #endif
 
@@ -254,12 +236,15 @@ AT_EXIT(tcp_sendpage)
 
 int enter_tcp_sendmsg(struct pt_regs *ctx)
 {
-	return send_enters(ctx, PT_REGS_PARM1(ctx), first_buffer(PT_REGS_PARM2(ctx)));
+	begin_transfer(PT_REGS_PARM1(ctx), 0, 0, 0);
+	return send_enters(ctx, PT_REGS_PARM1(ctx), PT_REGS_PARM2(ctx));
 }
 
 int return_tcp_sendmsg(struct pt_regs *ctx)
 {
-	return send_returns(PT_REGS_RC(ctx));
+	struct transfer transfer = end_transfer();
+
+	return send_returns(transfer.sock, PT_REGS_RC(ctx));
 }
 
 int enter_tcp_recvmsg(struct pt_regs *ctx)
@@ -267,12 +252,17 @@ int enter_tcp_recvmsg(struct pt_regs *ctx)
 	u64 argument[] = { PT_REGS_PARM1(ctx), PT_REGS_PARM2(ctx), PT_REGS_PARM3(ctx),
 			   PT_REGS_PARM4(ctx), PT_REGS_PARM5(ctx), PT_REGS_PARM6(ctx) };
 
-	return receive_enters(argument[0], argument[1], argument[2], argument[TCP_RECVMSG_FLAGS]);
+	begin_transfer(argument[0], argument[1], argument[2], argument[TCP_RECVMSG_FLAGS]);
+	return 0;
 }
 
 int return_tcp_recvmsg(struct pt_regs *ctx)
 {
-	return receive_returns(ctx, PT_REGS_RC(ctx));
+	struct transfer transfer = end_transfer();
+
+	if (!transfer.sock)
+		return 0;
+	return receive_returns(ctx, transfer.sock, transfer.msg, transfer.wanted, transfer.flags, PT_REGS_RC(ctx));
 }
 
 int enter_tcp_close(struct pt_regs *ctx)
@@ -282,53 +272,35 @@ int enter_tcp_close(struct pt_regs *ctx)
 
 int enter_tcp_sendpage(struct pt_regs *ctx)
 {
-	return send_enters(ctx, PT_REGS_PARM1(ctx), (struct user_buffer){});
+	begin_transfer(PT_REGS_PARM1(ctx), 0, 0, 0);
+	return send_enters(ctx, PT_REGS_PARM1(ctx), 0);
 }
 
 int return_tcp_sendpage(struct pt_regs *ctx)
 {
-	return send_returns(PT_REGS_RC(ctx));
+	struct transfer transfer = end_transfer();
+
+	return send_returns(transfer.sock, PT_REGS_RC(ctx));
 }
 
 #else
 
-RAW_TRACEPOINT_PROBE(tcp_sendmsg_locked) /* before each segment of a send */
+RAW_TRACEPOINT_PROBE(tcp_sendmsg_locked)
 {
-	u64 id = bpf_get_current_pid_tgid(), sock = ctx->args[0];
-	struct transfer *found = transfers.lookup(&id);
-
-	if (found && found->sock == sock)
-		return 0;
-	return send_enters(ctx, sock, first_buffer(ctx->args[1]));
+	return send_enters(ctx, ctx->args[0], ctx->args[1]);
 }
 
 RAW_TRACEPOINT_PROBE(sock_send_length)
 {
-	u64 id = bpf_get_current_pid_tgid(), sock = ctx->args[0];
-	struct transfer *found = transfers.lookup(&id);
-	int sent = ctx->args[1];
-	struct connection *c;
-
-	if (found && found->sock == sock)
-		return send_returns(sent);
-	c = connections.lookup(&sock);
-	if (c && sent < 0) /* it failed before it could begin */
-		fail_transfer(c, sent);
-	return 0;
+	return send_returns(ctx->args[0], ctx->args[1]);
 }
 
 RAW_TRACEPOINT_PROBE(sock_recv_length)
 {
-	struct transfer transfer = { .sock = ctx->args[0] };
-	u32 flags = ctx->args[2];
-	struct system_call call;
+	int received = ctx->args[1];
+	u64 wanted = received ? 1 : bytes_wanted();
 
-	if (!is_running() || is_ignored() || (flags & (MSG_PEEK | MSG_ERRQUEUE)) || !is_tcp(transfer.sock))
-		return 0;
-	call = system_call();
-	transfer.buffer = received_into(&call);
-	transfer.size = call.number == RECVFROM ? call.third : 1;
-	return receive(ctx, &transfer, (int)ctx->args[1], bpf_ktime_get_ns());
+	return receive_returns(ctx, ctx->args[0], 0, wanted, ctx->args[2], received);
 }
 
 RAW_TRACEPOINT_PROBE(tcp_destroy_sock)

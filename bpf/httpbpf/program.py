@@ -11,24 +11,46 @@ from .btf import Btf, BtfError, first_of
 from .layout import MAX_FRAMES
 from .sources import read
 
-_FILES = ("rows.h", "kernel.h", "maps.h", "stack.h", "output.h", "pairing.h", "tracepoints.h", "probes.c")
+_FILES = (
+    "rows.h",
+    "kernel.h",
+    "arch_x86.h",
+    "maps.h",
+    "transfers.h",
+    "addresses.h",
+    "threads.h",
+    "slots.h",
+    "stack_copy.h",
+    "stack_frames.h",
+    "stack.h",
+    "output.h",
+    "buffers.h",
+    "tracepoints.h",
+    "pairing.h",
+    "probes.c",
+)
 _USE = {"fexit": "USE_FEXIT", "kprobe": "USE_KPROBES", "tracepoint": "USE_TRACEPOINTS"}
 _OF_TRACEPOINTS = ("sk_protocol", "sk_type", "sk_shutdown")  # of struct sock
-_THREAD_SIZE = 16384  # of a kernel stack on x86-64 (arch/x86/include/asm/page_64_types.h, without KASAN)
 
 
 class Sizes(NamedTuple):
     """Room for what the program remembers and sends, with its cost in kernel memory."""
 
-    connections: int = 16384  # 1,456 bytes each, and the cost of a hash map
-    threads: int = 16384  # 48 bytes each, for threads in tcp_sendmsg or tcp_recvmsg
+    connections: int = 65536  # 240 bytes each, and the cost of a hash map
+    threads: int = 16384  # 32 bytes each, and the cost of a hash map; with kprobes only
     stack_pages: int = 4  # of a stack copy, each 4,096 bytes; 0 for none
-    stack_slots: int = 1024  # copies that wait for their calls: stack_pages + 1,250 bytes each
-    receive_stacks: int = 0  # 1 for the receiving side's stacks too: 1,232 bytes more a connection
+    stack_slots: int = 1024  # copies that wait for their calls: stack_pages and 224 bytes each
+    frame_slots: int = 2048  # stacks by frame pointer that wait: 1,240 bytes each
+    receive_stacks: int = 0  # 1 for the receiving side's stacks too
     call_ring_pages: int = 1024
     completion_ring_pages: int = 256
     stack_ring_pages: int = 4096
     process_ring_pages: int = 16
+
+    @property
+    def copies(self) -> int:
+        """How many stack copies can wait."""
+        return self.stack_slots if self.stack_pages else 0
 
 
 class Program(NamedTuple):
@@ -44,6 +66,8 @@ def _offsets(btf: Btf) -> dict[str, int]:
     offsets = {
         "TASK_STRUCT__FLAGS": first_of(task, ["flags"]),
         "TASK_STRUCT__STACK": first_of(task, ["stack"]),
+        "TASK_STRUCT__PID": first_of(task, ["pid"]),
+        "TASK_STRUCT__TGID": first_of(task, ["tgid"]),
         "TASK_STRUCT__GROUP_LEADER": first_of(task, ["group_leader"]),
         "TASK_STRUCT__COMM": first_of(task, ["comm"]),
         # renamed in 5.5, commit cf25e24db61c
@@ -98,9 +122,9 @@ def build(btf: Btf, sizes: Sizes, *, threshold_ns: int, filter_processes: bool, 
         "STACK_RING_PAGES": sizes.stack_ring_pages,
         "PROCESS_RING_PAGES": sizes.process_ring_pages,
         "STACK_PAGES": sizes.stack_pages,
-        "STACK_SLOTS": sizes.stack_slots,
+        "STACK_SLOTS": sizes.copies,
+        "FRAME_SLOTS": sizes.frame_slots,
         "RECEIVE_STACKS": sizes.receive_stacks,
-        "THREAD_SIZE": _THREAD_SIZE,
         "THRESHOLD_NS": threshold_ns,
         **_offsets(btf),
         **prototypes,

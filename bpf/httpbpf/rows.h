@@ -49,34 +49,73 @@ struct completion_row {
 	u32 reserved;          /* - 0 */
 };
 
-/* Where a connection stands; user space reads it, behind the call row, of the connections that the end finds open. */
-struct connection_state {
+/*
+ * What is known of one socket: its current or last call, and where that stands. A field that a call row has too has the
+ * same name; user space makes the row of a call that the end finds open from it. What every transfer touches comes first.
+ */
+struct connection {
+	u64 t0;                /* ns as in the call row */
+	u64 t1;                /* ns the same */
+	u64 t2;                /* ns the same */
 	u64 t3;                /* ns last transfer of the response so far */
+	u64 sent;              /* bytes so far */
+	u64 received;          /* bytes so far */
+	u64 connection;        /* - as in the call row */
+	u64 task;              /* - address of the task_struct of the thread that sends */
+	u32 pid;               /* - of the thread that sends */
+	u32 tid;               /* - the same */
+	u32 sequence;          /* - of the call */
+	u32 receive_tid;       /* - thread id on the receiving side */
+	u32 slot;              /* - where the sending side's stack waits, from 1; 0 for none */
+	u32 receive_slot;      /* - the same of the receiving side */
+	u32 sending_tid;       /* - the thread whose send has not returned, 0 for none; of several the last one to begin */
+	u32 sending_sequence;  /* - the call that this send belongs to */
 	u8 phase;              /* - enum phase */
 	u8 opens;              /* - enum direction: in which a request goes */
 	u8 direction;          /* - enum direction: of the last transfer */
+	u8 step;               /* - enum step: what the send that has not returned did to the call */
+	u8 overlapping;        /* - how many sends of the call that other threads began before it have not returned */
+	u8 role;               /* - enum role */
+	u8 role_source;        /* - enum role_source */
+	u8 ignored;            /* - the process is one that is not recorded */
 	u8 wanted;             /* - the process filter lets this call pass */
 	u8 recorded;           /* - this call is in the ring */
 	u8 peer_closed;        /* - a receive returned end of file */
 	u8 reset;              /* - the peer has reset the connection */
-	u8 reserved;           /* - 0 */
-	u32 slot;              /* - of the sending side's stack copy, from 1; 0 for none */
-	u32 receive_slot;      /* - the same of the receiving side */
+	u8 outcome;            /* - enum outcome */
+	u8 stack_status;       /* - enum stack_status */
+	u8 receive_stack_status; /* - the same of the receiving side */
+	u8 stack_end_is_sure;  /* - it was found twice */
+	u64 stack_end;         /* - where the stack of thread stack_tid ends, 0 where it is not known */
+	u32 stack_tid;         /* - a thread of this process */
+	u32 named_tid;         /* - the thread that had the name comm */
+	u8 request_head[8];    /* - as in the call row */
+	u8 response_head[16];  /* - the same */
+	u64 process_start;     /* ns of the process that had a call here last */
+	u64 cgroup;            /* - of the same */
+	u8 process[16];        /* - the same, when it had its first call here */
+	u8 comm[16];           /* - the same, of one of its threads */
+	u8 local_address[16];  /* - as in the call row */
+	u8 peer_address[16];   /* - the same */
+	u16 local_port;        /* - the same */
+	u16 peer_port;         /* - the same */
 };
 
-/* A user stack. frames_size bytes of frames are return addresses, leaf first; a copy of the stack itself may follow. */
+/*
+ * A user stack. What follows is either frames_size bytes of return addresses, leaf first, or memory_size bytes that were
+ * copied from the stack.
+ */
 struct stack_row {
 	u64 id;                /* - unique in a capture for the same frames of the same process, or for one copy */
 	u64 process_start;     /* ns start of the process since boot */
 	u64 taken;             /* ns when */
 	u32 pid;               /* - thread group id */
-	u32 frames_size;       /* bytes of addresses that follow */
+	u32 frames_size;       /* bytes of addresses */
 	u64 memory_address;    /* - user stack pointer: where the copy begins */
-	u32 memory_size;       /* bytes of the copy that follow the frames */
-	u32 registers_size;    /* bytes of registers: none without a copy */
+	u32 memory_size;       /* bytes of the copy */
+	u32 registers_size;    /* bytes of registers: none where they could not be read */
 	u64 missing_pages;     /* - bit n: page n of the copy was not in memory, its bytes are 0 */
 	u8 registers[168];     /* - struct pt_regs of the user at the send or receive */
-	u64 frames[MAX_FRAMES];
 };
 
 /* A process that has begun its first call: time to read its maps. */
@@ -90,8 +129,15 @@ enum phase { IDLE, REQUEST, RESPONSE };
 enum direction { NEITHER, SENDING, RECEIVING };
 enum role { ROLE_UNKNOWN, ROLE_CLIENT, ROLE_SERVER };
 enum role_source { ROLE_FROM_NONE, ROLE_FROM_CONNECTION, ROLE_FROM_PAYLOAD };
+enum step { IGNORED, OPENED, ANSWERED, CONTINUED };
 enum outcome { OUTCOME_ANSWERED, OUTCOME_EOF, OUTCOME_RESET, OUTCOME_CLOSED, OUTCOME_IN_FLIGHT };
 enum stack_status { STACK_RECORDED, STACK_NOT_TAKEN, STACK_NO_USER_SPACE, STACK_FAULT, STACK_LOST };
+
+/* What ended below the threshold. */
+struct fast_calls {
+	u64 slowest;           /* ns the longest of them */
+	u64 durations[64];     /* - number n counts those of 2^n to 2^(n+1) - 1 ns */
+};
 
 /* The ledger: how much there was, and what was lost. */
 enum counter {
@@ -103,6 +149,7 @@ enum counter {
 	PROCESS_RING_FULL,
 	CONNECTION_MAP_FULL, /* a socket was not followed */
 	THREAD_MAP_FULL,     /* one send or receive was not seen */
-	STACK_SLOTS_USED_UP, /* only a frame-pointer stack was kept, of one side of a call */
+	STACK_SLOTS_USED_UP, /* no stack copy was kept of one side of a call, but its frames */
+	FRAME_SLOTS_USED_UP, /* nor its frames */
 	COUNTERS
 };

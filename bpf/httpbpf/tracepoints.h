@@ -14,13 +14,7 @@
 #define TCP_FIN_WAIT1 4
 #define TCP_LAST_ACK 9
 
-/* System calls, arch/x86/entry/syscalls/syscall_64.tbl */
-#define READ 0
-#define READV 19
-#define RECVFROM 45
-#define RECVMSG 47
-#define SHUTDOWN 48
-#define NONE -1
+#define NO_SYSTEM_CALL -1
 
 struct system_call {
 	s64 number;
@@ -33,11 +27,11 @@ static __always_inline struct system_call system_call(void)
 	u64 registers = has_user_space() ? user_registers() : 0;
 
 	if (!registers)
-		return (struct system_call){ .number = NONE };
+		return (struct system_call){ .number = NO_SYSTEM_CALL };
 	return (struct system_call){
-		.number = read_u64(registers + __builtin_offsetof(struct pt_regs, orig_ax)),
-		.second = read_u64(registers + __builtin_offsetof(struct pt_regs, si)),
-		.third = read_u64(registers + __builtin_offsetof(struct pt_regs, dx)),
+		.number = system_call_number(registers),
+		.second = second_argument(registers),
+		.third = third_argument(registers),
 	};
 }
 
@@ -49,21 +43,40 @@ static __always_inline struct user_buffer first_segment(u64 iovec)
 	return buffer;
 }
 
-static __always_inline struct user_buffer received_into(struct system_call *call)
+static __always_inline struct user_buffer room_of(struct system_call *call)
 {
 	u64 iovec = 0;
 
 	switch (call->number) {
-	case READ:
-	case RECVFROM:
+	case SYSTEM_CALL_READ:
+	case SYSTEM_CALL_RECVFROM:
 		return (struct user_buffer){ call->second, call->third };
-	case READV:
+	case SYSTEM_CALL_READV:
 		return first_segment(call->second);
-	case RECVMSG: /* msg_iov of a struct user_msghdr */
+	case SYSTEM_CALL_RECVMSG: /* msg_iov of a struct user_msghdr */
 		bpf_probe_read_user(&iovec, sizeof(iovec), (void *)(call->second + 16));
 		return first_segment(iovec);
 	}
 	return (struct user_buffer){};
+}
+
+/* Where a receive has written. There is no msghdr here. */
+static __always_inline struct user_buffer received_into(u64 msg, u64 received)
+{
+	struct system_call call = system_call();
+	struct user_buffer buffer = room_of(&call);
+
+	if (buffer.size > received)
+		buffer.size = received;
+	return buffer;
+}
+
+/* Of a receive that returned nothing: a program that has room for nothing has not met the end of file. */
+static __always_inline u64 bytes_wanted(void)
+{
+	struct system_call call = system_call();
+
+	return call.number == SYSTEM_CALL_RECVFROM ? call.third : 1;
 }
 
 static __always_inline bool is_tcp(u64 sock)
@@ -74,11 +87,29 @@ static __always_inline bool is_tcp(u64 sock)
 	       read_u16(sock + SOCK__SK_TYPE) == SOCK_STREAM;
 }
 
+/* The tracepoint of a send comes before each of its segments. */
+static __always_inline bool is_further_segment(struct connection *c, u32 tid)
+{
+	return c->sending_tid == tid;
+}
+
 /* shutdown(2) for both directions ends the connection too, but the process may still read what has come. */
 static __always_inline bool begins_to_close(u64 sock, int to)
 {
 	return (to == TCP_FIN_WAIT1 || to == TCP_LAST_ACK) && read_u8(sock + SOCK__SK_SHUTDOWN) == SHUTDOWN_MASK &&
-	       system_call().number != SHUTDOWN;
+	       system_call().number != SYSTEM_CALL_SHUTDOWN;
+}
+
+#else
+
+static __always_inline bool is_tcp(u64 sock)
+{
+	return true;
+}
+
+static __always_inline bool is_further_segment(struct connection *c, u32 tid)
+{
+	return false;
 }
 
 #endif

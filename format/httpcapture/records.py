@@ -47,7 +47,7 @@ class StackStatus(enum.IntEnum):
     NOT_TAKEN = 1  # the process did not send in this call
     NO_USER_SPACE = 2  # a kernel thread or an io_uring worker sent
     FAULT = 3  # the kernel could not read the stack
-    LOST = 4  # the stack ring was full
+    LOST = 4  # the stack ring was full, or too many stacks were waiting
 
 
 @dataclass(frozen=True)

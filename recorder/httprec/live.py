@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import ipaddress
-import struct
 from collections import OrderedDict
-from typing import Any
 
 from httpbpf.layout import CALL_ROW
 from httpcapture import Role
 
-_CODES = {"u8": "B", "u16": "H", "u32": "I", "u64": "Q"}
-_ROW = struct.Struct("<" + "".join(_CODES.get(field.type) or field.type[5:] + "s" for field in CALL_ROW.fields))
+from .rows import RowCodec
+
+CALLS = RowCodec(CALL_ROW)
 _MAX_STACKS = 65536
-_NAMES = [field.name for field in CALL_ROW.fields]
 
 
 def _printable(name: bytes) -> str:
@@ -33,11 +31,6 @@ def _address(packed: bytes) -> str:
     return str(address.ipv4_mapped or address)
 
 
-def read_row(row: bytes | memoryview) -> dict[str, Any]:
-    """The fields of one call row by name."""
-    return dict(zip(_NAMES, _ROW.unpack_from(row)))
-
-
 class Live:
     """Makes the text of a call. The recorder does not unwind, so it cannot tell equal stack traces: the Stack ID that
     it prints is the number of the stack's record in the capture, which httpreport repeats as `Record`."""
@@ -55,7 +48,7 @@ class Live:
 
     def describe(self, row: memoryview) -> str:
         """Three lines for one call row."""
-        call = read_row(row)
+        call = CALLS.read(row)
         local, peer = _address(call["local_address"]), _address(call["peer_address"])
         source, destination, port = local, peer, call["peer_port"]
         if call["role"] == Role.SERVER:

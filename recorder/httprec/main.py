@@ -192,7 +192,7 @@ def _record(
     type=click.IntRange(min=1, max=65536),
     default=options.DEFAULTS.stack_slots,
     show_default=True,
-    help="Client calls that can have a stack copy waiting at a time. The kernel keeps N * (KIB + 1.3) KiB for them; "
+    help="Client calls that can have a stack copy waiting at a time. The kernel keeps N * (KIB + 0.3) KiB for them; "
     "a call beyond has a frame-pointer stack instead and is counted.",
 )
 @click.option(
@@ -200,7 +200,7 @@ def _record(
     "receive_stacks",
     is_flag=True,
     help="Record the stack of the receiving side too: of the code that waits for an answer, or that reads a request. "
-    "Every server call under way then has a stack copy waiting as well; the kernel keeps 20 MiB more.",
+    "Every server call under way then has a stack copy waiting as well.",
 )
 @options.room
 @click.option(

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import mmap
 from collections.abc import Sequence
 from typing import Any, Callable, TypeVar
 
 import click
 
-from httpbpf.layout import STACK_SIZE
+from httpbpf.layout import STACK_FRAMES_SIZE, STACK_ROW
 from httpbpf.program import Sizes
 
 from .parts import Bounds
+from .ring import HEADER
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -18,6 +20,7 @@ MAX_TIME = 1e9  # milliseconds or seconds
 DEFAULTS = Sizes()
 PAGE_KIB = 4
 _MAX_RING_KIB = 1 << 20
+_FRAMES_FOR_A_COPY = 16  # slots, in about the same room
 
 
 def time(context: click.Context, parameter: click.Parameter, value: float | None) -> float | None:
@@ -77,7 +80,7 @@ _ROOM = [
         type=click.IntRange(min=1, max=1 << 22),
         default=DEFAULTS.connections,
         show_default=True,
-        help="Connections to follow at a time; those beyond are counted. The kernel keeps N * 1.4 KiB for them.",
+        help="Connections to follow at a time; those beyond are counted. The kernel keeps N * 0.3 KiB for them.",
     ),
     click.option(
         "--threads",
@@ -85,7 +88,8 @@ _ROOM = [
         type=click.IntRange(min=1, max=1 << 22),
         default=DEFAULTS.threads,
         show_default=True,
-        help="Threads that send or receive at a time; what those beyond do is counted. The kernel keeps N * 0.2 KiB.",
+        help="With kprobes only: how many living threads can have sent or received; what others do is counted. The "
+        "kernel keeps N * 0.1 KiB.",
     ),
     click.option(
         "--call-ring",
@@ -104,7 +108,7 @@ _ROOM = [
         callback=_power_of_two,
         default=DEFAULTS.stack_ring_pages * PAGE_KIB,
         show_default=True,
-        help="Room for stacks on their way, up to --stack-size + 1.3 KiB each: a power of two. The kernel keeps this "
+        help="Room for stacks on their way, up to --stack-size + 0.3 KiB each: a power of two. The kernel keeps this "
         "much.",
     ),
 ]
@@ -152,13 +156,15 @@ def sizes(
 ) -> Sizes:
     """Rings and stacks in KiB; a `stack_size` of 0 is for frames only. Raises click.UsageError where no stack fits."""
     pages = -(-stack_size // PAGE_KIB)
-    if stack_ring < pages * PAGE_KIB + STACK_SIZE / 1024:
+    most = max(pages * mmap.PAGESIZE + STACK_ROW.size, STACK_FRAMES_SIZE)
+    if stack_ring << 10 < most + HEADER:
         raise click.UsageError(f"--stack-ring {stack_ring} has no room for a stack of --stack-size {stack_size}.")
     return DEFAULTS._replace(
         connections=connections,
         threads=threads,
         stack_pages=pages,
-        stack_slots=stack_slots if pages else 1,
+        stack_slots=stack_slots,
+        frame_slots=DEFAULTS.frame_slots if pages else _FRAMES_FOR_A_COPY * stack_slots,
         call_ring_pages=call_ring // PAGE_KIB,
         completion_ring_pages=max(call_ring // PAGE_KIB // 4, 1),
         stack_ring_pages=stack_ring // PAGE_KIB,

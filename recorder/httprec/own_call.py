@@ -11,7 +11,7 @@ from typing import Any, NamedTuple, Optional
 from httpbpf.layout import CALL_ROW
 from httpbpf.program import Sizes
 
-from .live import read_row
+from .live import CALLS
 from .ring import HEADER
 from .stacks import stack_record
 from .tracer import Options, Tracer
@@ -78,4 +78,4 @@ def _rows(span: bytes) -> Iterator[dict[str, Any]]:
     """Yield the fields of each call row of a span of the ring, headers included."""
     stride = HEADER + CALL_ROW.size
     for start in range(HEADER, len(span), stride):
-        yield read_row(span[start : start + CALL_ROW.size])
+        yield CALLS.read(span[start : start + CALL_ROW.size])

@@ -227,6 +227,15 @@ def _name(pid: int, start_ns: int) -> bytes:
     return name
 
 
+def thread_name(pid: int, tid: int, start_ns: int) -> bytes:
+    """Return the comm of a thread of a process; empty where it has ended."""
+    try:
+        _name(pid, start_ns)
+        return _read(f"/proc/{pid}/task/{tid}/comm", 4096)[:-1]
+    except (_GoneError, OSError):
+        return b""
+
+
 def _jit_map(known: _Known) -> Iterator[tuple[int, bytes, str]]:
     """The parts of a process's map and, if it may have had one, why there are none."""
     process = known.record

@@ -13,19 +13,21 @@ from __future__ import annotations
 import select
 import struct
 import time
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
-from typing import Callable
+from typing import Any, Callable
 
-from httpbpf.layout import CALL_ROW, COMPLETION_ROW, CONNECTION_STATE, ENUMS, STACK_SIZE, Row
+from httpbpf.layout import CALL_ROW, COMPLETION_ROW, CONNECTION, ENUMS, Row
 from httpcapture import RING_HEADER, End, Outcome, Stack, StackStatus
 
 from . import host
 from .ledger import Ledger
-from .live import Live
+from .live import CALLS, Live
 from .modules import Modules
 from .parts import Parts
-from .processes import Key, Processes
+from .processes import Key, Processes, thread_name
 from .ring import HEADER
+from .rows import RowCodec
 from .stacks import SharedStacks, stack_record, unsent_id
 from .tracer import Tracer
 
@@ -33,8 +35,7 @@ _ROUND_MS = 100
 _LEDGER_NS = 1_000_000_000
 _LEAST_SLEEP_NS = 1_000_000  # less is what lies between the readings of two clocks
 _PROCESS = struct.Struct("<QI")
-_CONNECTION_STATE = struct.Struct("<QBBBBBBBBII")
-_COMPLETION = struct.Struct("<QQQQII")
+_CONNECTIONS, _COMPLETIONS = RowCodec(CONNECTION), RowCodec(COMPLETION_ROW)
 _REQUEST, _RESPONSE = ENUMS["phase"].index("REQUEST"), ENUMS["phase"].index("RESPONSE")
 
 
@@ -51,18 +52,8 @@ def _offset(row: Row, name: str) -> int:
     return next(field.offset for field in row.fields if field.name == name)
 
 
-_CALL_U64 = {
-    name: struct.Struct(f"<{_offset(CALL_ROW, name)}xQ")
-    for name in ("connection", "t0", "t2", "sent", "received", "process_start")
-}
-_SEQUENCE, _PID = (_offset(CALL_ROW, name) for name in ("sequence", "pid"))
-_OUTCOME = _offset(CALL_ROW, "outcome")
-_SIDES = [(_offset(CALL_ROW, name), _offset(CALL_ROW, f"{name}_status")) for name in ("stack", "receive_stack")]
-
-
-def _u64(row: bytes | bytearray, name: str) -> int:
-    value: int = _CALL_U64[name].unpack_from(row)[0]
-    return value
+_PID = _offset(CALL_ROW, "pid")
+_STACKS = [_offset(CALL_ROW, name) for name in ("stack", "receive_stack")]
 
 
 def _keys(span: memoryview) -> set[Key]:
@@ -77,7 +68,7 @@ def _stack_ids(span: memoryview) -> set[int]:
     """The stacks that a span of call rows names."""
     stride = HEADER + CALL_ROW.size
     words = span.cast("Q")
-    return {number for offset, _ in _SIDES for number in words[(HEADER + offset) // 8 :: stride // 8]} - {0}
+    return {number for offset in _STACKS for number in words[(HEADER + offset) // 8 :: stride // 8]} - {0}
 
 
 class Recording:
@@ -197,7 +188,7 @@ class Recording:
 
     def _begin_part(self) -> None:
         now_ns = time.monotonic_ns()
-        for connection in self._tracer.open_connections():
+        for connection in self._open_connections():
             self._finish_response(connection)
         self._processes.check_maps(now_ns, last=True)
         self._processes.write_jit_maps(now_ns)
@@ -214,7 +205,7 @@ class Recording:
         self._tracer.stop()
         self._round()
         now_ns = time.monotonic_ns()
-        for connection in self._tracer.open_connections():
+        for connection in self._open_connections():
             self._finish_request(connection, now_ns)
             self._finish_response(connection)
         self._processes.check_maps(now_ns, last=True)
@@ -223,39 +214,37 @@ class Recording:
         self._writer.end(self._with_sleep(self._ledger.end(reason, now_ns)))
         return Totals(self._ledger.all_recorded, self._ledger.all_lost, self._processes.recorded)
 
+    def _open_connections(self) -> Iterator[dict[str, Any]]:
+        return map(_CONNECTIONS.read, self._tracer.open_connections())
+
     def _with_sleep(self, end: End) -> End:
         slept_ns = host.slept_ns() - self._slept_before_ns
         return replace(end, slept_ns=slept_ns if slept_ns >= _LEAST_SLEEP_NS else 0)
 
-    def _finish_request(self, connection: bytes, now_ns: int) -> None:
+    def _finish_request(self, connection: Mapping[str, Any], now_ns: int) -> None:
         """A slow call that has no response yet."""
-        row = bytearray(connection[: CALL_ROW.size])
-        _, phase, _, _, wanted, _, _, _, _, *slots = _CONNECTION_STATE.unpack_from(connection, CALL_ROW.size)
-        if phase == _REQUEST and wanted and now_ns - _u64(row, "t0") >= self._threshold_ns:
-            stacks = memoryview(connection)[CALL_ROW.size + CONNECTION_STATE.size :]
-            self._record_in_flight(row, stacks, slots, now_ns)
+        waited = now_ns - connection["t0"] >= self._threshold_ns
+        if connection["phase"] == _REQUEST and connection["wanted"] and waited:
+            self._record_in_flight(connection, now_ns)
 
-    def _finish_response(self, connection: bytes) -> None:
+    def _finish_response(self, connection: Mapping[str, Any]) -> None:
         """What has come so far of the response of a call that is recorded."""
-        t3, phase, _, _, _, recorded, *_ = _CONNECTION_STATE.unpack_from(connection, CALL_ROW.size)
-        if phase == _RESPONSE and recorded and t3 != _u64(connection, "t2"):
-            (sequence,) = struct.unpack_from("<I", connection, _SEQUENCE)
-            sizes = (_u64(connection, "sent"), _u64(connection, "received"))
-            self._writer.completions(_COMPLETION.pack(_u64(connection, "connection"), t3, *sizes, sequence, 0))
+        if connection["phase"] == _RESPONSE and connection["recorded"] and connection["t3"] != connection["t2"]:
+            self._writer.completions(_COMPLETIONS.make(connection))
 
-    def _record_in_flight(self, row: bytearray, stacks: memoryview, slots: list[int], now_ns: int) -> None:
-        """The stack of each side, the sending one first, is in its slot; where it has none, in `stacks`."""
-        (pid,) = struct.unpack_from("<I", row, _PID)
-        self._processes.record((pid, _u64(row, "process_start")), now_ns)
-        for number, ((id_at, status_at), slot) in enumerate(zip(_SIDES, slots)):
-            if row[status_at] == StackStatus.RECORDED:
-                waiting = bytes(stacks[number * STACK_SIZE : (number + 1) * STACK_SIZE])
-                stack_row = self._tracer.stack_copy(slot) if slot else waiting
+    def _record_in_flight(self, connection: Mapping[str, Any], now_ns: int) -> None:
+        pid, tid, start_ns = (connection[name] for name in ("pid", "tid", "process_start"))
+        self._processes.record((pid, start_ns), now_ns)
+        call = {**connection, "t2": now_ns, "outcome": Outcome.IN_FLIGHT}
+        if connection["named_tid"] != tid:
+            call["comm"] = thread_name(pid, tid, start_ns)
+        for side, slot in (("stack", connection["slot"]), ("receive_stack", connection["receive_slot"])):
+            if connection[f"{side}_status"] == StackStatus.RECORDED:
+                stack_row = self._tracer.stack_in(slot)
                 stack = replace(stack_record(stack_row), id=unsent_id(stack_row))
                 self._record_stack(stack, now_ns)
-                struct.pack_into("<Q", row, id_at, stack.id)
-        struct.pack_into("<Q", row, _offset(CALL_ROW, "t2"), now_ns)
-        row[_OUTCOME] = Outcome.IN_FLIGHT
+                call[side] = stack.id
+        row = CALLS.make(call)
         self._writer.calls(row)
         self._ledger.recorded += 1
         self._ledger.in_flight += 1

@@ -11,18 +11,17 @@ import struct
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator
 
-from httpbpf.layout import STACK_ROW, STACK_SIZE
+from httpbpf.layout import STACK_ROW
 from httpcapture import Stack
 
 _HEAD = struct.Struct("<QQQIIQIIQ")  # struct stack_row up to its registers, rows.h
 _REGISTERS = _HEAD.size
-_FRAMES = STACK_ROW.size
-_MEMORY = STACK_SIZE
+_BYTES = STACK_ROW.size
 _MAX_KEPT = 32768  # twice what the kernel knows as sent (seen_stacks, maps.h); 1.5 kB each at most
 
 
 def stack_record(row: bytes) -> Stack:
-    """A row as it stands in the stack ring, in a connection or in a slot; what is not of this stack is left out."""
+    """A row as it stands in the stack ring or in a slot; what is not of this stack is left out."""
     (number, start_ns, taken_ns, pid, frames_size, address, memory_size, registers_size, missing) = _HEAD.unpack_from(
         row
     )
@@ -31,10 +30,10 @@ def stack_record(row: bytes) -> Stack:
         pid=pid,
         process_start_ns=start_ns,
         taken_ns=taken_ns,
-        frames=row[_FRAMES : _FRAMES + frames_size],
+        frames=row[_BYTES : _BYTES + frames_size],
         registers=row[_REGISTERS : _REGISTERS + registers_size],
         memory_address=address if memory_size else 0,
-        memory=row[_MEMORY : _MEMORY + memory_size],
+        memory=row[_BYTES : _BYTES + memory_size],
         missing_pages=missing if memory_size else 0,
     )
 

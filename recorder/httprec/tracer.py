@@ -105,9 +105,7 @@ class Tracer:
             os.environ["BCC_KERNEL_SOURCE"] = str(tree)  # libbcc reads it when it compiles
             self.probes, self._bpf = self._attach_best(import_bcc().BPF, options)
         sizes = options.sizes
-        self._connection_size = layout.connection_size(sizes.receive_stacks)
-        self._stack_copy_size = layout.STACK_SIZE + sizes.stack_pages * mmap.PAGESIZE
-        self._max_connections = sizes.connections
+        self._sizes = sizes
         self._fill_maps(options)
         self.calls = self._ring("call_ring", sizes.call_ring_pages)
         self.completions = self._ring("completion_ring", sizes.completion_ring_pages)
@@ -167,10 +165,16 @@ class Tracer:
             table = b"".join(self._filter)
             leaf = ctypes.c_char * len(table)
             self._table("process_filters", ctypes.c_uint32, leaf)[ctypes.c_uint32(0)] = leaf.from_buffer_copy(table)
-        free_slots = self._bpf.get_table("free_slots", leaftype=ctypes.c_uint32)
-        for slot in range(1, options.sizes.stack_slots + 1):
-            free_slots.push(ctypes.c_uint32(slot))
+        copies = options.sizes.copies
+        if copies:
+            self._free("free_slots", range(1, copies + 1))
+        self._free("free_frame_slots", range(copies + 1, copies + options.sizes.frame_slots + 1))
         self._counters = self._table("counters", ctypes.c_uint32, ctypes.c_uint64)
+
+    def _free(self, name: str, slots: Iterable[int]) -> None:
+        table = self._bpf.get_table(name, leaftype=ctypes.c_uint32)
+        for slot in slots:
+            table.push(ctypes.c_uint32(slot))
 
     def _ring(self, name: str, pages: int) -> Ring:
         return Ring(self._bpf[name].map_fd, pages * mmap.PAGESIZE)
@@ -214,22 +218,30 @@ class Tracer:
         return missed
 
     def open_connections(self) -> Iterator[bytes]:
-        """struct connection of every socket that is followed (maps.h): call row, connection_state, stack rows.
+        """struct connection (rows.h) of every socket that is followed.
 
         While probes run, those that change are left out, and a walk that the map's changes send back has an end.
         """
-        leaf = ctypes.c_char * self._connection_size
+        leaf = ctypes.c_char * layout.CONNECTION.size
         table = self._table("connections", ctypes.c_uint64, leaf)
-        for key in itertools.islice(table, 2 * self._max_connections):
+        for key in itertools.islice(table, 2 * self._sizes.connections):
             with contextlib.suppress(KeyError):
                 found = bytes(table[key])
                 if found == bytes(table[key]):
                     yield found
 
-    def stack_copy(self, slot: int) -> bytes:
-        """struct stack_copy of one slot, from 1: stack row, frames and stack bytes."""
-        table = self._table("stack_copies", ctypes.c_uint32, ctypes.c_char * self._stack_copy_size)
-        return bytes(table[ctypes.c_uint32(slot - 1)])
+    def stack_in(self, slot: int) -> bytes:
+        """The stack row that waits in a slot, from 1, and what follows it: frames or stack bytes (slots.h)."""
+        copies = self._sizes.copies
+        name, size, index = "stack_frames", layout.STACK_FRAMES_SIZE, slot - 1 - copies
+        if slot <= copies:
+            name, size, index = (
+                "stack_copies",
+                layout.STACK_ROW.size + self._sizes.stack_pages * mmap.PAGESIZE,
+                slot - 1,
+            )
+        table = self._table(name, ctypes.c_uint32, ctypes.c_char * size)
+        return bytes(table[ctypes.c_uint32(index)])
 
 
 def _remove_leftovers() -> None:

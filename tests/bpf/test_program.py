@@ -18,7 +18,7 @@ from httpbpf.program import Program, Sizes, build
 SYSTEM_PYTHON = "/usr/bin/python3"
 KERNEL_TREE = Path(layout.__file__).with_name("kernel")
 COMPILER = Path(__file__).with_name("compile_programs.py")
-SIZES = Sizes(connections=64, threads=64, stack_slots=8)
+SIZES = Sizes(connections=64, threads=64, stack_slots=8, frame_slots=8)
 FEW_PAGES = SIZES._replace(stack_pages=0)
 BOTH_SIDES = SIZES._replace(receive_stacks=1)
 TRACEPOINTS = ("tcp_sendmsg_locked", "sock_send_length", "sock_recv_length", "tcp_destroy_sock")
@@ -166,9 +166,10 @@ def test_compiles_without_any_kernel_header(compiled: dict[str, Compiled], name:
     elif CASES[name].probes == "fexit":
         wanted = {f"{kind}__{function}" for kind in ("kfunc", "kretfunc") for function in program.functions}
         wanted.add("kfunc__tcp_close")
+        wanted.remove("kfunc__tcp_recvmsg")  # its return has the arguments
     else:
         wanted = {f"{kind}_{function}" for kind in ("enter", "return") for function in program.functions}
-        wanted.add("enter_tcp_close")
+        wanted |= {"enter_tcp_close", "raw_tracepoint__sched_process_exit"}
     assert functions >= wanted | {"raw_tracepoint__inet_sock_set_state"}
     assert all(compiled[name].functions[function] > 2 * 8 for function in wanted)  # no empty one
 
@@ -189,11 +190,12 @@ def test_the_receiving_sides_stack_is_taken_by_receives_and_only_when_it_is_want
 
 def test_the_kernel_agrees_with_user_space_on_the_size_of_what_it_hands_over(compiled: dict[str, Compiled]) -> None:
     leaves = compiled["kprobe"].leaves
-    assert leaves["connections"] == layout.connection_size(0)
-    assert compiled["kprobe, both sides"].leaves["connections"] == layout.connection_size(1)
+    assert leaves["connections"] == layout.CONNECTION.size
     assert leaves["counters"] == 8
     assert leaves["process_filters"] == 256 + 256 * 256
-    assert leaves["stack_copies"] == layout.STACK_SIZE + SIZES.stack_pages * 4096
+    assert leaves["stack_copies"] == layout.STACK_ROW.size + SIZES.stack_pages * 4096
+    assert leaves["stack_frames"] == layout.STACK_FRAMES_SIZE
+    assert leaves["fast_calls"] == layout.FAST_CALLS.size
 
 
 @pytest.mark.parametrize("name", [name for name, case in CASES.items() if case.load])

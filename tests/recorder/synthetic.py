@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from typing import Optional
 
 from httpbpf import layout
-from httpbpf.layout import CALL_ROW, COMPLETION_ROW, CONNECTION_STATE, STACK_ROW
+from httpbpf.layout import CALL_ROW, COMPLETION_ROW, CONNECTION, STACK_ROW
 from httprec.ring import HEADER, Ring
 from httprec.tracer import Tracer
 
@@ -130,9 +130,8 @@ class SyntheticTracer(Tracer):
             return
         values = {"id": number, "process_start": start, "pid": pid, "frames_size": 8}
         if memory:
-            frames = struct.pack("<Q", 0x1000 + number).ljust(8 * layout.MAX_FRAMES, b"\0")
-            values.update(memory_address=0x7FFF0000, memory_size=len(memory), registers_size=168)
-            row = row_of(STACK_ROW, **values) + frames + memory
+            values.update(frames_size=0, memory_address=0x7FFF0000, memory_size=len(memory), registers_size=168)
+            row = row_of(STACK_ROW, **values) + memory
         else:
             row = row_of(STACK_ROW, **values) + struct.pack("<Q", 0x1000 + number)
         if self._send("stack", row) and not memory:
@@ -149,7 +148,6 @@ class SyntheticTracer(Tracer):
 
     def hold_response(self, number: int, t2: int, t3: int) -> None:
         """A connection whose recorded call is still being answered."""
-        call = row_of(CALL_ROW, connection=number, sequence=1, pid=PID, process_start=START, t2=t2)
         phase = layout.ENUMS["phase"].index("RESPONSE")
-        state = row_of(CONNECTION_STATE, t3=t3, phase=phase, recorded=1)
-        self.open.append(call + state + bytes(layout.STACK_SIZE))
+        values = {"connection": number, "sequence": 1, "pid": PID, "process_start": START, "t2": t2, "t3": t3}
+        self.open.append(row_of(CONNECTION, **values, phase=phase, recorded=1))

@@ -186,9 +186,9 @@ def test_a_process_in_a_container_has_its_cgroup_and_its_pid_there(seen: Seen) -
 def test_the_kernel_keeps_as_much_as_the_options_say(seen: Seen) -> None:
     sizes = Sizes()
     expected = (
-        sizes.connections * 1.4
-        + sizes.threads * 0.2
-        + sizes.stack_slots * (4 * sizes.stack_pages + 1.3)
+        sizes.connections * 0.3
+        + sizes.stack_slots * (4 * sizes.stack_pages + 0.3)
+        + sizes.frame_slots * 1.3
         + 4 * (sizes.call_ring_pages * 1.25 + sizes.stack_ring_pages)
     )
     assert 0.9 < seen.driver["storm"]["after"]["kernel"] / (expected * 1024) < 1.1

@@ -47,6 +47,12 @@ MEANING = {  # by the name of the counter
         "some stack traces have no names",
         "record in parts with --rotate-size",
     ),
+    "frame_slots_used_up": Loss(
+        "stacks",
+        "too many calls were waiting",
+        "some calls have no stack trace",
+        "raise --stack-slots",
+    ),
     "module_left_out": Loss(
         "parts of binaries",
         "the capture's room for them was used up",
@@ -60,7 +66,7 @@ MEANING = {  # by the name of the counter
         "make parts longer",
     ),
     "connection_map_full": Loss("connections", "too many were open", "their calls are missing", "raise --connections"),
-    "thread_map_full": Loss("sends and receives", "too many were under way", _MISSED, "raise --threads"),
+    "thread_map_full": Loss("sends and receives", "too many threads had sent or received", _MISSED, "raise --threads"),
     "probe_missed": Loss("sends and receives", "the kernel skipped a probe", _MISSED, "try other --probes"),
     "probe_perhaps_missed": Loss(
         "sends and receives",

@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * What a kretprobe does not have: the arguments. An entry is kept for each thread that has sent or received until the
+ * thread ends, since to delete it and to make it again at each call costs more than all else here.
+ */
+#ifdef USE_KPROBES
+
+struct transfer {
+	u64 sock; /* 0: the thread is in none */
+	u64 msg;
+	u64 wanted; /* bytes to receive */
+	u64 flags;
+};
+
+BPF_HASH(transfers, u64, struct transfer, MAX_THREADS);
+
+static __always_inline void begin_transfer(u64 sock, u64 msg, u64 wanted, u64 flags)
+{
+	struct transfer transfer = { .sock = sock, .msg = msg, .wanted = wanted, .flags = flags }, *found;
+	u64 id = bpf_get_current_pid_tgid();
+
+	if (!is_running())
+		return;
+	found = transfers.lookup(&id);
+	if (found)
+		*found = transfer;
+	else if (transfers.update(&id, &transfer))
+		count(THREAD_MAP_FULL);
+}
+
+static __always_inline struct transfer end_transfer(void)
+{
+	u64 id = bpf_get_current_pid_tgid();
+	struct transfer *found = transfers.lookup(&id), transfer = {};
+
+	if (found) {
+		transfer = *found;
+		found->sock = 0;
+	}
+	return transfer;
+}
+
+RAW_TRACEPOINT_PROBE(sched_process_exit)
+{
+	u64 id = bpf_get_current_pid_tgid();
+
+	transfers.delete(&id);
+	return 0;
+}
+
+#endif

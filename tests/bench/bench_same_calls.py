@@ -1,0 +1,177 @@
+"""Two recorders, of an older revision and of this tree, are attached at once to the same traffic: the rows of both are
+compared field by field, and the stack copies byte by byte; natively by tracepoints, in the guest by fexit and kprobes.
+
+    sudo PYTHONPATH=recorder:bpf:format:reporter python tests/bench/bench_same_calls.py [PROBES...] [-- OPTION...]
+
+The older revision is $OLD, by default the last one before the program was rewritten. The options are httprec's. Each
+recorder has its own probes, so times differ by the moments between these; all else must not. A call is found by its
+addresses, its role and its time.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from httpcapture import Outcome, Stack, StackStatus, open_capture
+from httpreport.recording import Recording
+from httpreport.recording import load as load_recording
+from httpreport.selection import Selection
+from vm import recorded
+
+HERE = Path(__file__).resolve().parent
+TREE = HERE.parents[1]
+BEFORE_THE_REWRITE = "c5e054a"
+PACKAGES = ("recorder/httprec", "bpf/httpbpf", "format/httpcapture")
+SENT_ALONG = ("same_calls_driver.py", "same_calls_traffic.py", "nginx.conf")
+APART_NS = {"tracepoint": 1_000_000}  # the most between two probes on a busy machine; else in the guest
+APART_IN_GUEST_NS = 3_000_000
+OF_A_RECORDER = {"connection", "sequence", "stack", "receive_stack", "t0", "t1", "t2", "t3"}
+END = ("local_address", "local_port", "peer_address", "peer_port", "role")
+THRESHOLDS_MS = ("0", "20")
+
+
+def packages(folder: Path, revision: str | None) -> Path:
+    """The recorder of a revision; of this tree for None."""
+    folder.mkdir()
+    for path in PACKAGES:
+        if revision is None:
+            shutil.copytree(TREE / path, folder / Path(path).name, ignore=shutil.ignore_patterns("__pycache__"))
+        else:
+            tar = subprocess.run(["git", "-C", TREE, "archive", revision, path], check=True, capture_output=True).stdout
+            subprocess.run(["tar", "x", "-C", folder, "--strip-components=1"], input=tar, check=True)
+    return folder
+
+
+def record(job: Path, out: Path, probes: str, threshold: str, options: Sequence[str]) -> None:
+    out.mkdir(parents=True)
+    command = ["python3", "same_calls_driver.py", "/tmp/out", probes, threshold, "old", "new", *options]
+    if probes != "tracepoint":
+        recorded.run(command, job.iterdir(), out, timeout_s=900)
+        return
+    command[0], command[2] = sys.executable, str(out)
+    environment = {**os.environ, "PYTHONPATH": ""}
+    subprocess.run(command, cwd=job, env=environment, check=True)
+
+
+def read(path: Path) -> Recording:
+    with open_capture(path) as reader:
+        return load_recording(reader, Selection(0))
+
+
+def by_end(recording: Recording) -> dict[tuple[Any, ...], list[Any]]:
+    found: dict[tuple[Any, ...], list[Any]] = defaultdict(list)
+    for call in recording.calls[np.argsort(recording.calls["t2"])]:
+        found[tuple(call[name].item() for name in END)].append(call)
+    return found
+
+
+def differ_ns(one: Any, other: Any) -> int:
+    """By how much the times of two calls differ, at most; when a recording ends is each recorder's own."""
+    times = ["t0"] if one["outcome"] == other["outcome"] == Outcome.IN_FLIGHT else ["t0", "t2"]
+    return max(abs(int(one[time]) - int(other[time])) for time in times)
+
+
+def same(old: Recording, new: Recording, apart_ns: int) -> Iterator[tuple[Any, Any]]:
+    """Pairs of the same call; None in the place of one that is missing."""
+    news = by_end(new)
+    for end, calls in by_end(old).items():
+        others = news.pop(end, [])
+        for call in calls:
+            near = [place for place, other in enumerate(others) if differ_ns(call, other) <= apart_ns]
+            found = min(near, key=lambda place: differ_ns(call, others[place]), default=None)
+            yield call, None if found is None else others.pop(found)
+        yield from ((None, other) for other in others)
+    yield from ((None, other) for others in news.values() for other in others)
+
+
+def names_of(recording: Recording) -> tuple[str, ...]:
+    return recording.calls.dtype.names or ()
+
+
+def stacks(recording: Recording) -> dict[int, Stack]:
+    return {stack.id: stack for stack in recording.stacks}
+
+
+def copied(stack: Stack) -> tuple[object, ...]:
+    if not stack.registers:
+        return (stack.frames,)
+    return stack.pid, stack.process_start_ns, stack.registers, stack.memory_address, stack.memory, stack.missing_pages
+
+
+def compare(old: Recording, new: Recording, apart_ns: int) -> None:
+    differing: Counter[str] = Counter()
+    examples: dict[str, tuple[object, ...]] = {}
+    counted: Counter[str] = Counter()
+    copies = stacks(old), stacks(new)
+    common = sorted({*names_of(old)} & {*names_of(new)} - OF_A_RECORDER)
+    for one, other in same(old, new, apart_ns):
+        if one is None or other is None:
+            kind = "only new" if one is None else "only old"
+            counted[kind] += 1
+            examples.setdefault(kind, (text_of(one if other is None else other),))
+            continue
+        counted["both"] += 1
+        for name in common:
+            lost = name.endswith("stack_status") and StackStatus.LOST in (one[name], other[name])
+            if one[name] != other[name] and not lost:
+                differing[name] += 1
+                examples.setdefault(name, (text_of(one), text_of(other)))
+        for side in ("stack", "receive_stack"):
+            pair = copies[0].get(int(one[side])), copies[1].get(int(other[side]))
+            if pair[0] and pair[1]:
+                counted[f"{side}s compared"] += 1
+                if copied(pair[0]) != copied(pair[1]):
+                    differing[f"{side} copy"] += 1
+                    examples.setdefault(f"{side} copy", tuple(stack_text(stack) for stack in pair if stack))
+    print(f"  {dict(counted)}; fields that differ: {dict(differing) or 'none'}; lost: {old.lost} {new.lost}")
+    for name, example in examples.items():
+        print(f"    {name}: {example}")
+
+
+def text_of(call: Any) -> str:
+    return ", ".join(f"{name} {call[name].item()!r}" for name in call.dtype.names)
+
+
+def stack_text(stack: Stack) -> str:
+    return (
+        f"{len(stack.frames) // 8} frames, {len(stack.memory)} bytes from {stack.memory_address:#x}, "
+        f"missing {stack.missing_pages:#b}"
+    )
+
+
+def main() -> None:
+    words = sys.argv[1:]
+    options = words[words.index("--") + 1 :] if "--" in words else []
+    probes = words[: words.index("--")] if "--" in words else words
+    with tempfile.TemporaryDirectory() as folder:
+        job = Path(folder, "job")
+        job.mkdir()
+        packages(job / "old", os.environ.get("OLD", BEFORE_THE_REWRITE))
+        packages(job / "new", None)
+        for name in SENT_ALONG:
+            shutil.copy(HERE / name, job)
+        subprocess.run(
+            ["gcc", "-O2", "-static", "-pthread", "-o", job / "keep_alive", HERE / "keep_alive.c"], check=True
+        )
+        for kind in probes or ("tracepoint", "fexit", "kprobe"):
+            for threshold in THRESHOLDS_MS:
+                out = Path(folder, kind, threshold)
+                record(job, out, kind, threshold, options)
+                print(f">> {kind}, -t {threshold} {' '.join(options)}")
+                compare(read(out / "old.cap"), read(out / "new.cap"), APART_NS.get(kind, APART_IN_GUEST_NS))
+
+
+if __name__ == "__main__":
+    main()
