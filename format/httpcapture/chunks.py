@@ -156,7 +156,7 @@ STACK = Struct(
     maps=_u32,
 )
 BATCH = Struct(Batch, rows=_u32, columns=ListOf(Bytes(MAX_CONTENT), MAX_NAMES + 1), groups=_u32)
-LOST = Struct(Lost, at_ns=_u64, counts=_counts)
+LOST = Struct(Lost, at_ns=_u64, counts=_counts, slowest_ns=_u64, durations=ListOf(_u64, 64))
 END = Struct(
     End,
     at_ns=_u64,

@@ -246,10 +246,12 @@ class JitMap:
 
 @dataclass(frozen=True)
 class Lost:
-    """The ledger at one moment: what was lost since the start, by cause."""
+    """The ledger at one moment: what was lost since the start, by cause, and what was too fast to be recorded."""
 
     at_ns: int
     counts: Mapping[str, int]
+    slowest_ns: int = 0  # the longest call below the threshold since the recording began, in all its parts
+    durations: Sequence[int] = ()  # of calls below the threshold: number n counts those of 2^n to 2^(n+1) - 1 ns
 
 
 @dataclass(frozen=True)

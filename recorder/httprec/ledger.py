@@ -10,6 +10,8 @@ from collections.abc import Mapping
 
 from httpcapture import End, Lost
 
+from .fast_calls import FastCalls
+
 
 class Ledger:
     """`recorded` and `in_flight` count calls of this part; whoever records them adds them up."""
@@ -22,6 +24,8 @@ class Ledger:
         self._lost_before: Mapping[str, int] = {}
         self._lost: Mapping[str, int] = {}
         self._emitted = 0
+        self._fast_before = FastCalls()
+        self.fast = FastCalls()  # of all parts
 
     @property
     def all_recorded(self) -> int:
@@ -32,11 +36,22 @@ class Ledger:
         """By cause, those that have a count."""
         return {cause: count for cause, count in self._lost.items() if count}
 
-    def take(self, emitted: int, lost: Mapping[str, int], now_ns: int) -> Lost | None:
+    @property
+    def all_slow(self) -> int:
+        """Calls that reached the threshold: recorded, or lost."""
+        return self.all_recorded + self._lost.get("call_ring_full", 0)
+
+    def take(self, emitted: int, lost: Mapping[str, int], fast: FastCalls, now_ns: int) -> Lost | None:
         """The counters since the start of the recording; gives the record for this part if one has changed."""
-        changed = dict(lost) != self._lost
-        self._emitted, self._lost = emitted, dict(lost)
-        return Lost(now_ns, self._part()) if changed else None
+        changed = dict(lost) != self._lost or fast != self.fast
+        self._emitted, self._lost, self.fast = emitted, dict(lost), fast
+        return self._record(now_ns) if changed else None
+
+    def _record(self, now_ns: int) -> Lost:
+        durations = list(self.fast.since(self._fast_before).durations)
+        while durations and not durations[-1]:
+            durations.pop()
+        return Lost(now_ns, self._part(), self.fast.slowest_ns, tuple(durations))
 
     def _part(self) -> dict[str, int]:
         return {cause: count - self._lost_before.get(cause, 0) for cause, count in self._lost.items()}
@@ -53,6 +68,7 @@ class Ledger:
         self._recorded_before += self.recorded
         self._emitted_before += emitted
         self._lost_before = self._lost
+        self._fast_before = self.fast
         self.recorded = 0
         return end
 

@@ -16,6 +16,7 @@ from httpcapture.durations import duration_text
 
 from . import __version__, check, host, options, privileges
 from .errors import RecorderError
+from .fast_calls import sentence
 from .output import STDOUT
 from .parts import Bounds, Parts, check_parts
 from .recording import Recording, Totals
@@ -134,6 +135,8 @@ def _record(
                 + parts.next_command
             ) from error
         _say(_summary(totals, parts.bytes_written, time.monotonic_ns() - started_ns))
+        if tracing.threshold_ns:
+            _say(sentence(totals.slow, totals.fast, tracing.threshold_ns))
         _say(f"Next: {parts.next_command}")
 
 

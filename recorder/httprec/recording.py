@@ -21,6 +21,7 @@ from httpbpf.layout import CALL_ROW, COMPLETION_ROW, CONNECTION, ENUMS, Row
 from httpcapture import RING_HEADER, End, Outcome, Stack, StackStatus
 
 from . import host
+from .fast_calls import FastCalls
 from .ledger import Ledger
 from .live import CALLS, Live
 from .modules import Modules
@@ -41,9 +42,11 @@ _REQUEST, _RESPONSE = ENUMS["phase"].index("REQUEST"), ENUMS["phase"].index("RES
 
 @dataclass(frozen=True)
 class Totals:
-    """What the summary at the end says."""
+    """What the summary at the end says. `slow`: calls that reached the threshold, recorded or lost."""
 
     calls: int
+    slow: int
+    fast: FastCalls
     lost: dict[str, int]
     processes: int
 
@@ -181,7 +184,7 @@ class Recording:
         counts["process_left_out"] = self._processes.left_out
         counts["module_left_out"] = self._modules.left_out
         counts["stack_not_repeated"] = self._stacks.forgotten
-        lost = self._ledger.take(emitted, counts, now_ns)
+        lost = self._ledger.take(emitted, counts, self._tracer.fast_calls(), now_ns)
         if lost:
             self._writer.lost(lost)
         self._ledger_ns = now_ns
@@ -212,7 +215,8 @@ class Recording:
         self._processes.write_jit_maps(now_ns)
         self._write_ledger(now_ns)
         self._writer.end(self._with_sleep(self._ledger.end(reason, now_ns)))
-        return Totals(self._ledger.all_recorded, self._ledger.all_lost, self._processes.recorded)
+        ledger = self._ledger
+        return Totals(ledger.all_recorded, ledger.all_slow, ledger.fast, ledger.all_lost, self._processes.recorded)
 
     def _open_connections(self) -> Iterator[dict[str, Any]]:
         return map(_CONNECTIONS.read, self._tracer.open_connections())

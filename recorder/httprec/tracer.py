@@ -24,6 +24,7 @@ from httpbpf.program import Program, Sizes, build
 from httpbpf.sources import kernel_tree
 
 from .errors import RecorderError
+from .fast_calls import FastCalls, add_up
 from .ring import Ring
 
 KPROBE_EVENTS = ("/sys/kernel/tracing/kprobe_events", "/sys/kernel/debug/tracing/kprobe_events")
@@ -208,6 +209,11 @@ class Tracer:
         counts["probe_missed"] = self._missed_programs() + certain
         counts["probe_perhaps_missed"] = in_profile - certain
         return counts
+
+    def fast_calls(self) -> FastCalls:
+        """What ended below the threshold, over all CPUs."""
+        row = ctypes.c_char * layout.FAST_CALLS.size
+        return add_up(map(bytes, self._table("fast_calls", ctypes.c_uint32, row)[ctypes.c_uint32(0)]))
 
     def _missed_programs(self) -> int:
         missed = 0

@@ -117,7 +117,7 @@ STACK = Stack(
     copied=56,
     maps=1,
 )
-LOST = Lost(6_000_000_000, {"call_ring_full": 2})
+LOST = Lost(6_000_000_000, {"call_ring_full": 2}, 46_000_000, (0, 0, 5))
 END = End(6_000_000_000, "signal", True, 3, 3, 0, {"call_ring_full": 2})
 
 

@@ -57,7 +57,7 @@ OBJECTS: list[tuple[int, list[object], Record]] = [
         [1, 2, 3, 4, bytes(8), bytes(168), 5, b"stack", 6, "why", b"\1", 7, 8],
         Stack(1, 2, 3, 4, bytes(8), bytes(168), 5, b"stack", 6, "why", b"\1", 7, 8),
     ),
-    (LOST, [1, {"a": 2}], Lost(1, {"a": 2})),
+    (LOST, [1, {"a": 2}, 3, [4, 5]], Lost(1, {"a": 2}, 3, (4, 5))),
     (END, [1, "why", False, 2, 3, 4, {"a": 5}, 6], EndRecord(1, "why", False, 2, 3, 4, {"a": 5}, 6)),
 ]
 

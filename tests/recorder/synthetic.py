@@ -11,6 +11,7 @@ from typing import Optional
 
 from httpbpf import layout
 from httpbpf.layout import CALL_ROW, COMPLETION_ROW, CONNECTION, STACK_ROW
+from httprec.fast_calls import FastCalls
 from httprec.ring import HEADER, Ring
 from httprec.tracer import Tracer
 
@@ -100,6 +101,7 @@ class SyntheticTracer(Tracer):
         self.counts: Counter[str] = Counter()
         self.seen: set[int] = set()
         self.open: list[bytes] = []
+        self.fast = FastCalls()
 
     def close(self) -> None:
         for ring in self.rings.values():
@@ -115,6 +117,9 @@ class SyntheticTracer(Tracer):
 
     def counters(self) -> dict[str, int]:
         return {name: self.counts[name] for name in (*layout.COUNTERS, "probe_missed")}
+
+    def fast_calls(self) -> FastCalls:
+        return self.fast
 
     def open_connections(self) -> Iterator[bytes]:
         return iter(self.open)
