@@ -87,7 +87,7 @@ def test_the_reporter_imports_what_the_distribution_declares() -> None:
 
 def test_one_file_imports_bcc() -> None:
     importers = [path for name in PACKAGES for path in modules(name) if "bcc" in top_level(imports(path, name))]
-    assert importers == [PACKAGES["httprec"] / "tracer.py"]
+    assert importers == [PACKAGES["httprec"] / "loader.py"]
 
 
 def test_only_the_shell_of_the_reporter_does_more_than_compute() -> None:

@@ -10,6 +10,7 @@ static __always_inline u64 hash_frames(struct stack_frames *from)
 {
 	u64 hash = from->row.process_start ^ (u64)from->row.pid << 32;
 
+#pragma nounroll
 	for (u32 i = 0; i < MAX_FRAMES; i++) {
 		if (i * sizeof(u64) >= from->row.frames_size)
 			break;
@@ -136,14 +137,12 @@ static __always_inline u32 log2_of(u64 value)
 {
 	u32 log = 0;
 
-#pragma unroll
-	for (u32 half = 32; half; half /= 2) {
-		if (value >> half) {
-			value >>= half;
-			log += half;
-		}
-	}
-	return log;
+	if (value >> 32) { log += 32; value >>= 32; }
+	if (value >> 16) { log += 16; value >>= 16; }
+	if (value >> 8) { log += 8; value >>= 8; }
+	if (value >> 4) { log += 4; value >>= 4; }
+	if (value >> 2) { log += 2; value >>= 2; }
+	return log + (value >> 1 & 1);
 }
 
 static __always_inline void count_fast_call(u64 duration)

@@ -142,23 +142,27 @@ static __always_inline u32 advance(struct connection *c, u64 sock, u8 direction,
 	return c->phase == IDLE ? IGNORED : CONTINUED;
 }
 
-/* Ends the call, if there is one, for good. */
-static __always_inline void end_call(struct connection *c, u8 outcome)
+/*
+ * Ends the call, if there is one, for good. This and the next tell whether a call is to be submitted, since the code of
+ * submit_call should be in a probe only once.
+ */
+static __always_inline bool end_call(struct connection *c, u8 outcome)
 {
-	if (c->phase == REQUEST) {
+	bool is_unanswered = c->phase == REQUEST;
+
+	if (is_unanswered) {
 		c->t2 = bpf_ktime_get_ns();
 		c->outcome = outcome;
-		submit_call(c);
 	} else if (c->phase == RESPONSE) {
 		submit_completion(c);
 	}
 	c->phase = IDLE;
+	return is_unanswered;
 }
 
-static __always_inline void fail_transfer(struct connection *c, int error)
+static __always_inline bool fail_transfer(struct connection *c, int error)
 {
-	if (error == -EPIPE || error == -ECONNRESET)
-		end_call(c, OUTCOME_RESET);
+	return (error == -EPIPE || error == -ECONNRESET) && end_call(c, OUTCOME_RESET);
 }
 
 static __always_inline void undo(struct connection *c, u32 step)

@@ -38,35 +38,38 @@ static __always_inline u32 end_of_send(struct connection *c)
 	return CONTINUED;
 }
 
-static __always_inline int send_returns(u64 sock, int sent)
+/* Whether the call is to be submitted now. */
+static __always_inline bool end_send(struct connection *c, u32 step, int sent)
 {
-	struct connection *c = connections.lookup(&sock);
-	u32 step;
-
-	if (!c || !is_running())
-		return 0;
-	step = end_of_send(c);
 	if (sent <= 0) {
 		if (step != IGNORED)
 			undo(c, step);
-		fail_transfer(c, sent);
-		return 0;
+		return fail_transfer(c, sent);
 	}
 	if (step == IGNORED)
-		return 0;
+		return false;
 	c->sent += sent;
 	if (c->opens == SENDING) {
 		if (c->phase == REQUEST)
 			c->t1 = bpf_ktime_get_ns();
 	} else if (c->phase == RESPONSE) {
 		c->t3 = bpf_ktime_get_ns();
-		if (step == ANSWERED)
-			submit_call(c);
+		return step == ANSWERED;
 	}
+	return false;
+}
+
+static __always_inline int send_returns(u64 sock, int sent)
+{
+	struct connection *c = connections.lookup(&sock);
+
+	if (c && is_running() && end_send(c, end_of_send(c), sent))
+		submit_call(c);
 	return 0;
 }
 
-static __always_inline void receive_bytes(void *ctx, struct connection *c, u64 sock, u64 msg, u32 received)
+/* The same, as the next two. */
+static __always_inline bool receive_bytes(void *ctx, struct connection *c, u64 sock, u64 msg, u32 received)
 {
 	u64 id = bpf_get_current_pid_tgid(), now = bpf_ktime_get_ns();
 	u32 step;
@@ -78,30 +81,35 @@ static __always_inline void receive_bytes(void *ctx, struct connection *c, u64 s
 		take_receive_stack(ctx, c, now);
 	step = advance(c, sock, RECEIVING, now, msg, received);
 	c->received += received;
+	if (step == OPENED || step == ANSWERED)
+		c->receive_tid = id;
 	if (c->opens == RECEIVING) {
 		if (c->phase == REQUEST)
 			c->t1 = now;
-		if (step == OPENED) {
-			c->receive_tid = id;
-			if (RECEIVE_STACKS && c->wanted)
-				take_receive_stack(ctx, c, now);
-		}
+		if (RECEIVE_STACKS && step == OPENED && c->wanted)
+			take_receive_stack(ctx, c, now);
 	} else if (c->phase == RESPONSE) {
 		c->t3 = now;
-		if (step == ANSWERED) {
-			c->receive_tid = id;
-			submit_call(c);
-		}
 	}
+	return step == ANSWERED;
 }
 
-static __always_inline void receive_end_of_file(struct connection *c)
+static __always_inline bool receive_end_of_file(struct connection *c)
 {
 	/* A server may still answer a client that has closed its sending side. */
 	if (c->opens == SENDING)
-		end_call(c, OUTCOME_EOF);
-	else
-		c->peer_closed = 1;
+		return end_call(c, OUTCOME_EOF);
+	c->peer_closed = 1;
+	return false;
+}
+
+static __always_inline bool end_receive(void *ctx, struct connection *c, u64 sock, u64 msg, u64 wanted, int received)
+{
+	if (received > 0)
+		return receive_bytes(ctx, c, sock, msg, received);
+	if (received < 0)
+		return fail_transfer(c, received);
+	return wanted && receive_end_of_file(c);
 }
 
 /* `wanted`: how many bytes there was room for. */
@@ -112,16 +120,10 @@ static __always_inline int receive_returns(void *ctx, u64 sock, u64 msg, u64 wan
 	if (received == -EAGAIN || (flags & (MSG_PEEK | MSG_ERRQUEUE)) || !is_running())
 		return 0;
 	c = connections.lookup(&sock);
-	if (received > 0) {
-		if (!c && is_tcp(sock))
-			c = follow(sock);
-		if (c)
-			receive_bytes(ctx, c, sock, msg, received);
-	} else if (c && received < 0) {
-		fail_transfer(c, received);
-	} else if (c && wanted) {
-		receive_end_of_file(c);
-	}
+	if (!c && received > 0 && is_tcp(sock))
+		c = follow(sock);
+	if (c && end_receive(ctx, c, sock, msg, wanted, received))
+		submit_call(c);
 	return 0;
 }
 
@@ -137,7 +139,8 @@ static __always_inline int close_enters(u64 sock)
 
 	if (!c || !is_running())
 		return 0;
-	end_call(c, c->reset ? OUTCOME_RESET : c->peer_closed ? OUTCOME_EOF : OUTCOME_CLOSED);
+	if (end_call(c, c->reset ? OUTCOME_RESET : c->peer_closed ? OUTCOME_EOF : OUTCOME_CLOSED))
+		submit_call(c);
 	forget(sock, c);
 	return 0;
 }

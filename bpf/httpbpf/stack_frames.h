@@ -21,6 +21,7 @@ static __always_inline bool walk_frames(void *ctx, struct stack_frames *to)
 	at = frame_pointer(user);
 	to->frames[0] = instruction_pointer(user);
 	to->row.frames_size = sizeof(u64);
+#pragma nounroll
 	for (u32 i = 1; i < MAX_FRAMES; i++) {
 		if (at < before || bpf_probe_read_user(frame, sizeof(frame), (void *)at))
 			break;

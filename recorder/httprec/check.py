@@ -18,15 +18,15 @@ from httpbpf.program import Sizes, build
 from httpcapture.durations import duration_text
 
 from . import privileges
+from .bpf_maps import SYS_BPF
 from .errors import RecorderError
+from .loader import KPROBE_EVENTS, PROBES, import_bcc
 from .own_call import OwnCall, record_own_call
-from .tracer import KPROBE_EVENTS, PROBES, import_bcc
 
 _LOCKDOWN = "/sys/kernel/security/lockdown"
 _CLOCK_SOURCE = "/sys/devices/system/clocksource/clocksource0/current_clocksource"
 _MAX_FRAMES = "/proc/sys/kernel/perf_event_max_stack"
 _INIT_PID_NAMESPACE = "pid:[4026531836]"  # PROC_PID_INIT_INO, include/linux/proc_ns.h
-_SYS_BPF = {"x86_64": 321, "aarch64": 280}
 _BPF_MAP_CREATE, _BPF_MAP_TYPE_RINGBUF = 0, 27  # include/uapi/linux/bpf.h
 
 
@@ -113,7 +113,7 @@ def _memory_lock() -> str:
 def _ring_buffer() -> str:
     attributes = (ctypes.c_uint32 * 32)(_BPF_MAP_TYPE_RINGBUF, 0, 0, resource.getpagesize())
     libc = ctypes.CDLL(None, use_errno=True)
-    number = _SYS_BPF.get(os.uname().machine, -1)
+    number = SYS_BPF.get(os.uname().machine, -1)
     fd = libc.syscall(number, _BPF_MAP_CREATE, ctypes.byref(attributes), ctypes.sizeof(attributes))
     if fd < 0:
         raise Lacking(f"the kernel makes none: {os.strerror(ctypes.get_errno())}")

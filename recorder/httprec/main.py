@@ -17,11 +17,12 @@ from httpcapture.durations import duration_text
 from . import __version__, check, host, options, privileges
 from .errors import RecorderError
 from .fast_calls import sentence
+from .loader import PROBES, Options
 from .output import STDOUT
 from .parts import Bounds, Parts, check_parts
 from .recording import Recording, Totals
 from .streams import FAILED, StandardStream, Streams, open_standard_streams
-from .tracer import PROBES, Options, Tracer
+from .tracer import Tracer
 
 _COMM_BYTES = 15  # what the kernel keeps of a name: TASK_COMM_LEN less the final 0
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)

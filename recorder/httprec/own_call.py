@@ -12,9 +12,10 @@ from httpbpf.layout import CALL_ROW
 from httpbpf.program import Sizes
 
 from .live import CALLS
+from .loader import Options
 from .ring import HEADER
 from .stacks import stack_record
-from .tracer import Options, Tracer
+from .tracer import Tracer
 
 _SIZES = Sizes(
     connections=1024,

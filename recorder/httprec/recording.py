@@ -119,6 +119,15 @@ class Recording:
 
     def _round(self) -> None:
         now_ns = time.monotonic_ns()
+        self._early = []
+        self._drain(now_ns)
+        if self._tracer.calls.is_cut or self._tracer.completions.is_cut:
+            self._drain(now_ns)  # what lies behind the end of a ring
+        if now_ns - self._ledger_ns >= _LEDGER_NS:
+            self._write_ledger(now_ns)
+        self._writer.tick(now_ns)
+
+    def _drain(self, now_ns: int) -> None:
         self._drain_processes(now_ns)
         span = self._tracer.calls.rows(CALL_ROW.size)
         named = _stack_ids(span) if self._rotates else set()
@@ -137,9 +146,6 @@ class Recording:
         if completions:
             self._writer.completions(completions, header=RING_HEADER)
             self._tracer.completions.consume(len(completions))
-        if now_ns - self._ledger_ns >= _LEDGER_NS:
-            self._write_ledger(now_ns)
-        self._writer.tick(now_ns)
 
     def _drain_processes(self, now_ns: int) -> None:
         for row in self._tracer.processes.records():
@@ -148,7 +154,7 @@ class Recording:
 
     def _drain_stacks(self, named: set[int], now_ns: int) -> set[int]:
         """The ids; where another part may begin, stacks that no call has `named` yet are held for that."""
-        ids, self._early = set(), []
+        ids = set()
         for row in self._tracer.stacks.records():
             stack = stack_record(row)
             self._record_stack(stack, now_ns)

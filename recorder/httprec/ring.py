@@ -1,9 +1,9 @@
 """A BPF ring buffer is read where it lies: its pages are mapped, whole spans of records are handed on uncopied.
 
 The mapping (kernel/bpf/ringbuf.c): a page with the consumer's position, a page with the producer's, then the data twice
-in a row, so that a record that wraps around is contiguous. A record is a header of 8 bytes, u32 length and u32 page
-offset, and a payload padded to 8. Bit 31 of the length is set while the record is being written, bit 30 when it was
-discarded.
+in a row, so that a record that wraps around is contiguous; of the second time only the beginning is mapped here. A
+record is a header of 8 bytes, u32 length and u32 page offset, and a payload padded to 8. Bit 31 of the length is set
+while the record is being written, bit 30 when it was discarded.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import struct
 from collections.abc import Iterator
 
 HEADER = 8
+_REPEATED = 128 << 10  # bytes of the data's beginning that are mapped behind its end: more than the largest record has
 _BUSY = 1 << 31
 _DISCARDED = 1 << 30
 _LENGTH = struct.Struct("<I")
@@ -26,7 +27,9 @@ class Ring:
         page = mmap.PAGESIZE
         self._size = size
         self._consumer_page = mmap.mmap(fd, page, mmap.MAP_SHARED, mmap.PROT_READ | mmap.PROT_WRITE)
-        self._shared = mmap.mmap(fd, page + 2 * size, mmap.MAP_SHARED, mmap.PROT_READ, offset=page)
+        mapped = page + size + min(size, _REPEATED)  # not all of it twice: each page that is mapped is resident
+        self._shared = mmap.mmap(fd, mapped, mmap.MAP_SHARED, mmap.PROT_READ, offset=page)
+        self.is_cut = False  # whether the last `rows` left some that were whole
         # A c_uint64 is loaded and stored as a whole, which struct does not promise.
         self._position = ctypes.c_uint64.from_buffer(self._consumer_page)
         view = memoryview(self._shared)
@@ -36,11 +39,14 @@ class Ring:
     def rows(self, row_size: int) -> memoryview:
         """All records that are whole, headers included, of a ring whose records all have `row_size` bytes.
 
-        `row_size` is a multiple of 8. The view is valid until `consume`.
+        `row_size` is a multiple of 8. The view is valid until `consume`. Where the ring's end is in the way, those
+        behind it come the next time, and `is_cut` says so.
         """
         stride = HEADER + row_size
         start = self._position.value & (self._size - 1)
-        waiting = (self._producer[0] - self._position.value) // stride
+        waiting, reached = (self._producer[0] - self._position.value) // stride, (len(self._data) - start) // stride
+        self.is_cut = waiting > reached
+        waiting = min(waiting, reached)
         span = self._data[start : start + waiting * stride]
         lengths = span.cast("I")[:: stride // 4].tobytes()  # once: the kernel finishes records meanwhile
         if lengths != _LENGTH.pack(row_size) * waiting:

@@ -11,7 +11,7 @@ from unittest import mock
 from synthetic import SyntheticTracer
 
 from httprec import main
-from httprec.tracer import Options
+from httprec.loader import Options
 
 STACK_BYTES = 4096
 RING_SIZE = 1 << 17

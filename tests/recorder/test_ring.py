@@ -210,3 +210,19 @@ def test_rows_are_those_of_a_queue(start: int, size: int, rounds: list[tuple[int
             ring.consume(HEADER + size)
             queue.popleft()
     kernel.close()
+
+
+def test_rows_behind_the_end_of_a_large_ring_come_the_next_time() -> None:
+    producer = KernelRing(1 << 18)
+    producer.start_at(producer.size - 48)
+    ring, count = Ring(producer.fd, producer.size), producer.size // 48
+    for number in range(count):
+        assert producer.output(number.to_bytes(40, "little"))
+    seen: list[int] = []
+    for _ in range(2):
+        span = ring.rows(40)
+        seen += [int.from_bytes(row, "little") for row in rows_of(span, 40)]
+        assert ring.is_cut == (len(seen) < count)
+        ring.consume(len(span))
+    assert seen == list(range(count))
+    producer.close()

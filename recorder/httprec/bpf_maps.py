@@ -1,0 +1,83 @@
+"""Maps of the BPF program by their file descriptors, through bpf(2): what a recording does to them needs no BCC."""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import os
+import re
+from collections.abc import Iterator
+
+SYS_BPF = {"x86_64": 321, "aarch64": 280}
+_LOOKUP, _UPDATE, _NEXT_KEY = 1, 2, 4  # enum bpf_cmd, include/uapi/linux/bpf.h
+_POSSIBLE_CPUS = "/sys/devices/system/cpu/possible"
+
+Buffer = ctypes.Array[ctypes.c_char]
+
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+class _Attributes(ctypes.Structure):
+    """union bpf_attr for BPF_MAP_*_ELEM; `value` is the next key for _NEXT_KEY."""
+
+    _fields_ = (
+        ("map_fd", ctypes.c_uint64),  # a u32, and padding
+        ("key", ctypes.c_uint64),
+        ("value", ctypes.c_uint64),
+        ("flags", ctypes.c_uint64),
+    )
+
+
+def cpus() -> int:
+    """Return how many values a per-CPU map has for each key."""
+    with open(_POSSIBLE_CPUS) as file:
+        return int(re.findall(r"\d+", file.read())[-1]) + 1
+
+
+class BpfMap:
+    """One map with keys of `key_size` bytes. Of a per-CPU map `value_size` is that of all values, each rounded up to
+    8 bytes; a stack has no keys."""
+
+    def __init__(self, fd: int, key_size: int, value_size: int) -> None:
+        self._fd, self._key_size, self._value_size = fd, key_size, value_size
+
+    def _call(self, command: int, key: Buffer | None, value: Buffer) -> None:
+        """Raises OSError."""
+        attributes = _Attributes(self._fd, 0 if key is None else ctypes.addressof(key), ctypes.addressof(value), 0)
+        number, size = SYS_BPF.get(os.uname().machine, -1), ctypes.sizeof(attributes)
+        if _libc.syscall(number, command, ctypes.byref(attributes), size) != 0:
+            raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
+
+    def get(self, key: bytes) -> bytes | None:
+        """Return a value, None where there is none. Raises OSError where it may not be read."""
+        value = ctypes.create_string_buffer(self._value_size)
+        try:
+            self._call(_LOOKUP, ctypes.create_string_buffer(key, self._key_size), value)
+        except OSError as error:
+            if error.errno == errno.ENOENT:
+                return None
+            raise
+        return value.raw
+
+    def put(self, key: bytes, value: bytes) -> None:
+        """Set a value. Raises OSError."""
+        new = ctypes.create_string_buffer(value, self._value_size)
+        self._call(_UPDATE, ctypes.create_string_buffer(key, self._key_size), new)
+
+    def push(self, value: bytes) -> None:
+        """Put a value on top of a stack. Raises OSError."""
+        self._call(_UPDATE, None, ctypes.create_string_buffer(value, self._value_size))
+
+    def keys(self) -> Iterator[bytes]:
+        """Yield the keys; while others change the map, some may come twice. Raises OSError."""
+        key: Buffer | None = None
+        while True:
+            following = ctypes.create_string_buffer(self._key_size)
+            try:
+                self._call(_NEXT_KEY, key, following)
+            except OSError as error:
+                if error.errno == errno.ENOENT:
+                    return
+                raise
+            yield following.raw
+            key = following

@@ -1,0 +1,226 @@
+"""The BPF program is compiled, loaded and attached by a process of its own, which hands over the file descriptors and
+ends: BCC's compiler takes more memory than a whole recording. The one file that imports bcc.
+
+What holds a probe is its descriptor, so the program stays attached as long as the recorder has it. A loaded program can
+be attached again without the compiler, by perf_event_open(2) and PERF_EVENT_IOC_SET_BPF, which wants cap_perfmon.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import json
+import os
+import re
+import signal
+import socket
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NoReturn
+
+from httpbpf.btf import Btf, BtfError, load
+from httpbpf.program import Program, Sizes, build
+from httpbpf.sources import kernel_tree
+
+from .errors import RecorderError
+
+KPROBE_EVENTS = ("/sys/kernel/tracing/kprobe_events", "/sys/kernel/debug/tracing/kprobe_events")
+PROBES = ("fexit", "kprobe", "tracepoint")  # the better first
+MAPS = (
+    "call_ring",
+    "completion_ring",
+    "connections",
+    "counters",
+    "fast_calls",
+    "free_frame_slots",
+    "free_slots",
+    "ignored_pids",
+    "process_filters",
+    "process_ring",
+    "running",
+    "stack_copies",
+    "stack_frames",
+    "stack_ring",
+)
+_BLOCKED_READERS = 4096  # at once; the most there can be (KRETPROBE_MAXACTIVE_MAX). The default is a few per CPU
+_ATTACHMENTS = ("anon_inode:bpf_link", "anon_inode:bpf-link", "anon_inode:[perf_event]")
+_MOST_FDS = 253  # in a message: SCM_MAX_FD
+_MOST_BYTES = 1 << 16
+_PR_SET_PDEATHSIG = 1
+
+
+@dataclass(frozen=True)
+class Options:
+    """What is decided in the kernel. `process_filters` empty: all processes. `ignored_pids` are not seen at all."""
+
+    threshold_ns: int
+    process_filters: Sequence[bytes]
+    ignored_pids: Sequence[int]
+    probes: str  # auto, or one of PROBES
+    sizes: Sizes
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """The attached program, by file descriptors."""
+
+    probes: str  # one of PROBES
+    maps: Mapping[str, int]
+    programs: Sequence[int]
+    attachments: Sequence[int]  # to close one detaches what it stands for
+    events: str  # how names of its kprobe events end
+    faults_are_misses: bool  # the kernel counts a page fault in a kprobe as a miss
+
+
+def import_bcc() -> Any:
+    """The distribution's bcc. Raises RecorderError where there is none."""
+    try:
+        import bcc  # noqa: PLC0415 - a recording only
+    except ImportError:
+        raise RecorderError("BCC for Python is missing: apt install python3-bpfcc") from None
+    if not hasattr(bcc, "BPF"):
+        raise RecorderError(
+            f"{os.path.dirname(bcc.__file__ or 'bcc')} is PyPI's lattice package of the same name, not BCC: "
+            "pip uninstall bcc; apt install python3-bpfcc"
+        )
+    return bcc
+
+
+def load_program(options: Options) -> Loaded:
+    """Compile, load and attach the program. Raises RecorderError where the kernel or BCC cannot do it."""
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    child = os.fork()
+    if not child:
+        ours.close()
+        _load_and_hand_over(theirs, options)
+    theirs.close()
+    with ours:
+        message, fds, _, _ = socket.recv_fds(ours, _MOST_BYTES, _MOST_FDS, socket.MSG_CMSG_CLOEXEC)
+    _, status = os.waitpid(child, 0)
+    if not message:
+        raise RecorderError(f"the process that compiles the BPF program was killed (status {status}): try again")
+    answer = json.loads(message)
+    if "error" in answer:
+        raise RecorderError(answer["error"])
+    places = {name: [fds[place] for place in answer[name]] for name in ("programs", "attachments")}
+    maps = {name: fds[place] for name, place in answer["maps"].items()}
+    return Loaded(
+        answer["probes"], maps, events=f"_bcc_{child}", faults_are_misses=answer["faults_are_misses"], **places
+    )
+
+
+def _load_and_hand_over(to: socket.socket, options: Options) -> NoReturn:
+    """The other process. Nothing of it is cleaned up: its descriptors live on in the recorder."""
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+    try:
+        answer, fds = _load(options)
+    except RecorderError as error:
+        answer, fds = {"error": str(error)}, []
+    except KeyboardInterrupt:
+        os._exit(1)
+    except BaseException as error:
+        answer, fds = {"error": f"cannot load the BPF program: {type(error).__name__}: {error}"}, []
+    with contextlib.suppress(OSError):
+        socket.send_fds(to, [json.dumps(answer).encode()[:_MOST_BYTES]], fds)
+    os._exit(0)
+
+
+def _load(options: Options) -> tuple[dict[str, Any], list[int]]:
+    """Return what to say, with places in the list of descriptors."""
+    try:
+        btf = load()
+    except BtfError as error:
+        raise RecorderError(str(error)) from error
+    with kernel_tree() as tree:
+        os.environ["BCC_KERNEL_SOURCE"] = str(tree)  # libbcc reads it when it compiles
+        probes, bpf = _attach_best(import_bcc(), btf, options)
+    table_fd = import_bcc().libbcc.lib.bpf_table_fd
+    found = {name: table_fd(bpf.module, name.encode()) for name in MAPS}
+    maps = {name: fd for name, fd in found.items() if fd >= 0}
+    programs, attachments = [function.fd for function in bpf.funcs.values()], _attached()
+    fds = [*maps.values(), *programs, *attachments]
+    ends = len(maps), len(maps) + len(programs), len(fds)
+    return {
+        "probes": probes,
+        "maps": dict(zip(maps, range(ends[0]))),
+        "programs": list(range(ends[0], ends[1])),
+        "attachments": list(range(ends[1], ends[2])),
+        # Until 5.14 a page fault in a kprobe, as where a stack ends, was counted as a miss. With that went this member:
+        # "kprobes: Remove kprobe::fault_handler", "kprobes: Do not increment probe miss count in the fault handler".
+        "faults_are_misses": "fault_handler" in btf.members("kprobe"),
+    }, fds
+
+
+def _attached() -> list[int]:
+    found = []
+    for fd in map(int, os.listdir("/proc/self/fd")):
+        with contextlib.suppress(OSError):
+            if os.readlink(f"/proc/self/fd/{fd}") in _ATTACHMENTS:
+                found.append(fd)
+    return sorted(found)
+
+
+def _attach_best(bcc: Any, btf: Btf, options: Options) -> tuple[str, Any]:
+    wanted = PROBES if options.probes == "auto" else (options.probes,)
+    problems: list[str] = []
+    for probes in wanted:
+        try:
+            program = build(
+                btf,
+                options.sizes,
+                threshold_ns=options.threshold_ns,
+                filter_processes=bool(options.process_filters),
+                probes=probes,
+            )
+        except BtfError as error:
+            raise RecorderError(str(error)) from error
+        bpf = _attach(bcc.BPF, program, probes, problems)
+        if bpf is not None:
+            return probes, bpf
+        for fd in _attached():  # what went well before something did not
+            os.close(fd)
+    raise RecorderError("this kernel takes no probes: " + "; ".join(problems))
+
+
+def _attach(bpf_class: Any, program: Program, probes: str, problems: list[str]) -> Any:
+    try:
+        with _quiet_stderr() as said:
+            bpf = bpf_class(text=program.text, cflags=program.cflags)  # attaches fexit and tracepoints
+            if probes == "kprobe":
+                for function in program.functions:
+                    bpf.attach_kprobe(event=function, fn_name=f"enter_{function}")
+                    bpf.attach_kretprobe(event=function, fn_name=f"return_{function}", maxactive=_BLOCKED_READERS)
+                bpf.attach_kprobe(event="tcp_close", fn_name="enter_tcp_close")
+    except Exception as error:  # BCC raises bare Exceptions
+        problems.append(f"{probes}: {_refusal(probes, str(error), ''.join(said))}")
+        return None
+    return bpf
+
+
+@contextlib.contextmanager
+def _quiet_stderr() -> Iterator[list[str]]:
+    """Keeps what libbcc prints to file descriptor 2; the list holds it afterwards."""
+    kept: list[str] = []
+    saved = os.dup(2)
+    spool = os.memfd_create("libbcc")
+    os.dup2(spool, 2)
+    try:
+        yield kept
+    finally:
+        os.dup2(saved, 2)
+        os.close(saved)
+        kept.append(os.pread(spool, 1 << 20, 0).decode(errors="replace"))
+        os.close(spool)
+
+
+def _refusal(probes: str, error: str, said: str) -> str:
+    """Why BCC could not attach, as far as it can be known."""
+    if probes == "kprobe" and not any(os.path.exists(path) for path in KPROBE_EVENTS):
+        return "the kernel was built without CONFIG_KPROBES, or tracefs is not mounted"
+    lacking = re.search(r"bpf_attach_raw_tracepoint \((\w+)\): No such file", said)
+    if lacking:
+        return f"the kernel has no tracepoint {lacking[1]}; Linux 6.16 has all"
+    if "Operation not permitted" in said:
+        return "not permitted; the kernel is locked down, or CAP_BPF and CAP_PERFMON are missing in this container"
+    lines = [line.strip() for line in said.splitlines() if line.strip()]
+    return f"{error} ({lines[-1]})" if lines else error
