@@ -15,18 +15,39 @@
 #define SYSTEM_CALL_RECVMSG 47
 #define SYSTEM_CALL_SHUTDOWN 48
 
-static __always_inline bool are_registers(u64 address)
+/* Their second half, from the third argument of a system call on. */
+struct second_half {
+	u64 dx, si, di, orig_ax, ip, cs, flags, sp, ss;
+};
+
+static __always_inline bool are_of_user(u64 cs, u64 ss)
 {
-	return read_u16(address + __builtin_offsetof(struct pt_regs, cs)) == USER_CS &&
-	       read_u16(address + __builtin_offsetof(struct pt_regs, ss)) == USER_SS;
+	return (u16)cs == USER_CS && (u16)ss == USER_SS;
 }
 
-/* A system call saves them at the top of the kernel stack; 16 bytes lower where the kernel knows FRED. 0: nowhere. */
-static __always_inline u64 user_registers(void)
+static __always_inline bool read_at(u64 address, struct pt_regs *to)
 {
-	u64 top = read_u64(bpf_get_current_task() + TASK_STRUCT__STACK) + THREAD_SIZE - sizeof(struct pt_regs);
+	return !bpf_probe_read_kernel(to, sizeof(*to), (void *)address) && are_of_user(to->cs, to->ss);
+}
 
-	return are_registers(top) ? top : are_registers(top - 16) ? top - 16 : 0;
+static __always_inline bool read_half_at(u64 address, struct second_half *to)
+{
+	address += __builtin_offsetof(struct pt_regs, dx);
+	return !bpf_probe_read_kernel(to, sizeof(*to), (void *)address) && are_of_user(to->cs, to->ss);
+}
+
+/* A system call saves them at the top of the kernel stack; 16 bytes lower where the kernel knows FRED. */
+static __always_inline u64 top_of_stack(void)
+{
+	return read_u64(bpf_get_current_task() + TASK_STRUCT__STACK) + THREAD_SIZE - sizeof(struct pt_regs);
+}
+
+/* The user's, of the current system call; false where there are none. */
+static __always_inline bool read_user_registers(struct pt_regs *to)
+{
+	u64 top = top_of_stack();
+
+	return read_at(top, to) || read_at(top - 16, to);
 }
 
 static __always_inline u64 stack_pointer(struct pt_regs *user)
@@ -44,17 +65,21 @@ static __always_inline u64 instruction_pointer(struct pt_regs *user)
 	return user->ip;
 }
 
-static __always_inline s64 system_call_number(u64 registers)
-{
-	return read_u64(registers + __builtin_offsetof(struct pt_regs, orig_ax));
-}
+struct system_call {
+	s64 number;
+	u64 second; /* argument */
+	u64 third;
+};
 
-static __always_inline u64 second_argument(u64 registers)
+static __always_inline bool read_system_call(struct system_call *call)
 {
-	return read_u64(registers + __builtin_offsetof(struct pt_regs, si));
-}
+	struct second_half half;
+	u64 top = top_of_stack();
 
-static __always_inline u64 third_argument(u64 registers)
-{
-	return read_u64(registers + __builtin_offsetof(struct pt_regs, dx));
+	if (!read_half_at(top, &half) && !read_half_at(top - 16, &half))
+		return false;
+	call->number = half.orig_ax;
+	call->second = half.si;
+	call->third = half.dx;
+	return true;
 }

@@ -8,35 +8,60 @@ struct user_buffer {
 	u64 size;
 };
 
-static __always_inline u32 iterator_type(u64 iter)
+/* A struct iov_iter, as far as it is looked at. */
+struct iterator {
+	u8 bytes[IOV_ITER_SIZE];
+} __attribute__((aligned(8)));
+
+static __always_inline struct iterator read_iterator(u64 msg)
+{
+	struct iterator iter = {};
+
+	if (msg)
+		bpf_probe_read_kernel(&iter, sizeof(iter), (void *)(msg + MSGHDR__MSG_ITER));
+	return iter;
+}
+
+static __always_inline u64 word_of(struct iterator *iter, u32 offset)
+{
+	return *(u64 *)(iter->bytes + offset);
+}
+
+static __always_inline u32 type_of(struct iterator *iter)
 {
 #ifdef IOV_ITER__ITER_TYPE
-	return read_u8(iter + IOV_ITER__ITER_TYPE);
+	return iter->bytes[IOV_ITER__ITER_TYPE];
 #else
-	return read_u32(iter + IOV_ITER__TYPE) & ~1; /* bit 0 was the direction before 5.14, commit 8cd54c1c8480 */
+	return *(u32 *)(iter->bytes + IOV_ITER__TYPE) & ~1; /* bit 0 was the direction before 5.14, commit 8cd54c1c8480 */
 #endif
+}
+
+static __always_inline struct user_buffer segment_at(u64 iovec)
+{
+	struct user_buffer buffer = {};
+
+	bpf_probe_read_kernel(&buffer, sizeof(buffer), (void *)iovec);
+	return buffer;
 }
 
 /* What a send whose arguments have this msghdr is about to send. 0 stands for a send without one. */
 static __always_inline struct user_buffer sent_from(u64 msg)
 {
+	struct iterator iter = read_iterator(msg);
+	u64 offset = word_of(&iter, IOV_ITER__IOV_OFFSET);
 	struct user_buffer buffer = {};
-	u64 iter = msg + MSGHDR__MSG_ITER, offset;
-	u32 type;
 
 	if (!msg)
 		return buffer;
-	offset = read_u64(iter + IOV_ITER__IOV_OFFSET);
-	type = iterator_type(iter);
-	if (type == ITER_IOVEC) {
-		bpf_probe_read_kernel(&buffer, sizeof(buffer), (void *)read_u64(iter + IOV_ITER__IOV));
+	if (type_of(&iter) == ITER_IOVEC) {
+		buffer = segment_at(word_of(&iter, IOV_ITER__IOV));
 		buffer.address += offset;
 		buffer.size -= offset;
 	}
 #ifdef ITER_UBUF
-	if (type == ITER_UBUF) {
-		buffer.address = read_u64(iter + IOV_ITER__UBUF) + offset;
-		buffer.size = read_u64(iter + IOV_ITER__COUNT);
+	if (type_of(&iter) == ITER_UBUF) {
+		buffer.address = word_of(&iter, IOV_ITER__UBUF) + offset;
+		buffer.size = word_of(&iter, IOV_ITER__COUNT);
 	}
 #endif
 	return buffer;
@@ -50,30 +75,28 @@ static __always_inline struct user_buffer sent_from(u64 msg)
  */
 static __always_inline struct user_buffer received_into(u64 msg, u64 received)
 {
+	struct iterator iter = read_iterator(msg);
+	u64 written = word_of(&iter, IOV_ITER__IOV_OFFSET), segment;
 	struct user_buffer buffer = {};
-	u64 iter = msg + MSGHDR__MSG_ITER, written = read_u64(iter + IOV_ITER__IOV_OFFSET);
-	u32 type = iterator_type(iter);
 
 #ifdef ITER_UBUF
-	if (type == ITER_UBUF && written >= received)
-		return (struct user_buffer){ read_u64(iter + IOV_ITER__UBUF) + written - received, received };
+	if (type_of(&iter) == ITER_UBUF && written >= received)
+		return (struct user_buffer){ word_of(&iter, IOV_ITER__UBUF) + written - received, received };
 #endif
-	if (type == ITER_IOVEC) {
-		u64 segment = read_u64(iter + IOV_ITER__IOV);
-
+	if (type_of(&iter) != ITER_IOVEC)
+		return buffer;
+	segment = word_of(&iter, IOV_ITER__IOV);
 #pragma unroll
-		for (int i = 0; i < MOST_SEGMENTS; i++) {
-			if (written >= received)
-				break;
+	for (int i = 0; i < MOST_SEGMENTS; i++) {
+		if (written < received) {
 			segment -= sizeof(buffer);
 			written += read_u64(segment + sizeof(u64));
 		}
-		if (written == received) {
-			bpf_probe_read_kernel(&buffer, sizeof(buffer), (void *)segment);
-			if (buffer.size > received)
-				buffer.size = received;
-		}
 	}
+	if (written == received)
+		buffer = segment_at(segment);
+	if (buffer.size > received)
+		buffer.size = received;
 	return buffer;
 }
 

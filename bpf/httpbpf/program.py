@@ -88,6 +88,7 @@ def _offsets(btf: Btf) -> dict[str, int]:
     for optional in ("iter_type", "type", "ubuf"):
         if optional in iter_:
             offsets[f"IOV_ITER__{optional.upper()}"] = iter_[optional]
+    offsets["IOV_ITER_SIZE"] = 8 + max(offset for name, offset in offsets.items() if name.startswith("IOV_ITER__"))
     kinds = btf.enumerators("iter_type")
     offsets["ITER_IOVEC"] = first_of(kinds, ["ITER_IOVEC"])
     if "ITER_UBUF" in kinds:

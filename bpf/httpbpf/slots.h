@@ -120,9 +120,7 @@ static __always_inline void begin_row(struct stack_row *row, struct process_key 
 
 static __always_inline bool read_registers(struct stack_row *row)
 {
-	u64 registers = user_registers();
-
-	if (!registers || bpf_probe_read_kernel(row->registers, sizeof(row->registers), (void *)registers))
+	if (!read_user_registers((struct pt_regs *)row->registers))
 		return false;
 	row->registers_size = sizeof(struct pt_regs);
 	return true;

@@ -16,23 +16,13 @@
 
 #define NO_SYSTEM_CALL -1
 
-struct system_call {
-	s64 number;
-	u64 second; /* argument */
-	u64 third;
-};
-
 static __always_inline struct system_call system_call(void)
 {
-	u64 registers = has_user_space() ? user_registers() : 0;
+	struct system_call call = {};
 
-	if (!registers)
-		return (struct system_call){ .number = NO_SYSTEM_CALL };
-	return (struct system_call){
-		.number = system_call_number(registers),
-		.second = second_argument(registers),
-		.third = third_argument(registers),
-	};
+	if (!has_user_space() || !read_system_call(&call))
+		call.number = NO_SYSTEM_CALL;
+	return call;
 }
 
 static __always_inline struct user_buffer first_segment(u64 iovec)

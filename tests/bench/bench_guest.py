@@ -33,6 +33,7 @@ from vm import recorded
 HERE = Path(__file__).resolve().parent
 GUEST_S = 3600
 SECONDS_HERE = 5
+HERE_TOO = ("pairs", "tracepoints", "slices")
 PLAIN, TCPTOP = "kprobes and kretprobes, an event each", "as BCC's tcptop"
 SENT_ALONG = ("guest_driver.py", "other_tools.c", "nginx.conf")
 
@@ -47,7 +48,7 @@ def here(job: Path, out: Path) -> Mapping[str, Any] | None:
     """None where the running kernel takes no probes."""
     if subprocess.run([sys.executable, "-m", "httprec", "--check"], check=False, stdout=subprocess.DEVNULL).returncode:
         return None
-    subprocess.run([sys.executable, job / "guest_driver.py", out, str(SECONDS_HERE), "pairs"], check=True)
+    subprocess.run([sys.executable, job / "guest_driver.py", out, str(SECONDS_HERE), *HERE_TOO], check=True)
     return measured(out)
 
 
@@ -111,6 +112,21 @@ def print_programs(programs: Mapping[str, Any]) -> None:
         print(f">> BPF program time a pair, {name}: {each[name] / each[PLAIN]:.2f} of {PLAIN}")
 
 
+def print_tracepoints(programs: Mapping[str, Any]) -> None:
+    print("BPF program time for each pair of a send and a receive, by tracepoints")
+    for name, run in programs.items():
+        print(f">> {name:36} {run['program_ns'] / run['load']['requests'] / 2:8.0f} ns a pair")
+
+
+def print_slices(slices: Sequence[Mapping[str, float]]) -> None:
+    ratios = sorted(each["without"] / each["with"] for each in slices)
+    without, with_httprec = (statistics.median(each[name] for each in slices) for name in ("without", "with"))
+    print(
+        f">> processor time of nginx and its client a request, here: {without:.1f} us without, {with_httprec:.1f} us "
+        f"with httprec; median ratio {statistics.median(ratios):.2f} ({ratios[0]:.2f} to {ratios[-1]:.2f})"
+    )
+
+
 def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         job, *outs = (Path(folder, name) for name in ("job", "guest", "here"))
@@ -125,6 +141,8 @@ def main() -> None:
         if found:
             print(f"Linux {found['kernel']}, here")
             print_pairs("here", found, outs[1])
+            print_tracepoints(found["tracepoints"])
+            print_slices(found["slices"])
         else:
             print("here: not measured, the running kernel takes no probes")
 

@@ -1,8 +1,9 @@
 """Runs as root, in the guest or here: nginx under a keep-alive load, without a recorder, with httprec, and other tools.
 
-    python3 guest_driver.py OUT SECONDS pairs|programs...
+    python3 guest_driver.py OUT SECONDS pairs|programs|tracepoints|slices...
 
-What it measured (OUT/bench.json) and the captures are for bench_guest.py. `programs` wants kprobes.
+What it measured (OUT/bench.json) and the captures are for bench_guest.py. `programs` wants kprobes, `tracepoints` a
+kernel that has those of sockets.
 """
 
 from __future__ import annotations
@@ -24,7 +25,8 @@ from typing import Any, NamedTuple
 from httpbpf.sources import kernel_tree
 
 JOB, OUT, SECONDS = Path(__file__).parent, Path(sys.argv[1]), sys.argv[2]
-PORT, CONNECTIONS, PAIRS = 8081, 16, 5
+PORT, CONNECTIONS, MANY_CONNECTIONS, PAIRS, SLICES = 8081, 16, 256, 5, 11
+SLICE_S = "1"
 FILES = {f"/item{number}": number * number * 200 for number in range(1, 9)}  # bytes
 ALL_CALLS = ("-t", "0", "--stack", "fp")
 RECORDERS = {
@@ -33,6 +35,13 @@ RECORDERS = {
     "httprec --stack fp": ("--stack", "fp"),
     "httprec, all calls": ALL_CALLS,
     "httprec, all calls, kprobes": (*ALL_CALLS, "--probes", "kprobe"),
+}
+BY_TRACEPOINTS = {
+    "httprec, by default": (),
+    "httprec --stack-size 4": ("--stack-size", "4"),
+    "httprec, no stacks": ("-p", "nobody"),
+    "httprec --stack fp": ("--stack", "fp"),
+    "httprec, all calls": ALL_CALLS,
 }
 
 
@@ -45,8 +54,8 @@ class Load(NamedTuple):
     p99: float
 
 
-def load() -> Load:
-    command = [str(JOB / "keep_alive"), str(PORT), str(CONNECTIONS), SECONDS, *FILES, "/missing"]
+def load(connections: int = CONNECTIONS, seconds: str = SECONDS) -> Load:
+    command = [str(JOB / "keep_alive"), str(PORT), str(connections), seconds, *FILES, "/missing"]
     words = subprocess.run(command, check=True, capture_output=True, text=True).stdout.split()
     return Load(int(words[0]), *map(float, words[1:]))
 
@@ -110,10 +119,10 @@ def rss_kib(pid: int) -> int:
     return int(match.group(1)) if match else 0
 
 
-def with_httprec(capture: Path, options: Iterable[str]) -> dict[str, object]:
+def with_httprec(capture: Path, options: Iterable[str], connections: int = CONNECTIONS) -> dict[str, object]:
     with httprec(capture, *options) as pid:
         programs, cpu = program_ns(pid), cpu_seconds(pid)
-        seen = load()
+        seen = load(connections)
         time.sleep(0.3)  # more than a round: what is in the rings is drained
         return {
             "load": seen._asdict(),
@@ -163,6 +172,48 @@ def programs() -> Mapping[str, object]:
     }
 
 
+def tracepoints() -> Mapping[str, object]:
+    Path("/proc/sys/kernel/bpf_stats_enabled").write_text("1")
+    by_httprec = {name: with_httprec(OUT / "other.cap", options) for name, options in BY_TRACEPOINTS.items()}
+    by_httprec[f"httprec, {MANY_CONNECTIONS} calls at a time"] = with_httprec(OUT / "other.cap", (), MANY_CONNECTIONS)
+    others = {
+        "empty programs": with_other_tool(["-DEMPTY"]),
+        "an event for each return": with_other_tool(["-DPLAIN", "-DUSE_TRACEPOINTS"]),
+        "as BCC's tcptop": with_other_tool(["-DUSE_TRACEPOINTS"]),
+    }
+    Path("/proc/sys/kernel/bpf_stats_enabled").write_text("0")
+    return {**by_httprec, **others}
+
+
+def cpu_us_a_request() -> float:
+    """Processor time of nginx and of its client for each request."""
+    workers = [int(pid) for pid in os.listdir("/proc") if pid.isdigit() and is_worker(pid)]
+    before, client = sum(map(running_ns, workers)), os.times()
+    seen = load(seconds=SLICE_S)
+    after, end = sum(map(running_ns, workers)), os.times()
+    of_client = end.children_user + end.children_system - client.children_user - client.children_system
+    return ((after - before) / 1e3 + of_client * 1e6) / seen.requests
+
+
+def is_worker(pid: str) -> bool:
+    with contextlib.suppress(OSError):
+        return b"nginx: worker" in Path(f"/proc/{pid}/cmdline").read_bytes()
+    return False
+
+
+def running_ns(pid: int) -> int:
+    return int(Path(f"/proc/{pid}/schedstat").read_text().split()[0])
+
+
+def slices() -> list[Mapping[str, float]]:
+    found: list[Mapping[str, float]] = []
+    for number in range(SLICES):
+        without = cpu_us_a_request()
+        with httprec(OUT / f"slice{number}.cap"):
+            found.append({"without": without, "with": cpu_us_a_request()})
+    return found
+
+
 def main() -> None:
     seen: dict[str, object] = {"kernel": os.uname().release}
     with nginx(), kernel_tree() as tree:
@@ -170,6 +221,8 @@ def main() -> None:
         load()
         seen["pairs"] = [pair(number) for number in range(PAIRS)] if "pairs" in sys.argv else []
         seen["programs"] = programs() if "programs" in sys.argv else {}
+        seen["tracepoints"] = tracepoints() if "tracepoints" in sys.argv else {}
+        seen["slices"] = slices() if "slices" in sys.argv else []
     (OUT / "bench.json").write_text(json.dumps(seen))
 
 

@@ -1,7 +1,16 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /* What httprec's probes are compared with. PLAIN: entry and return of send and receive, an event to user space for each
- * return, no pairing. Else as BCC's tcptop: bytes summed up by process and connection, none sent.
+ * return, no pairing. EMPTY: the same places, and nothing done there. Else as BCC's tcptop: bytes summed up by process and
+ * connection, none sent. With kprobes, or with the tracepoints of sockets (USE_TRACEPOINTS).
  */
+
+#ifdef EMPTY
+
+RAW_TRACEPOINT_PROBE(tcp_sendmsg_locked) { return 0; }
+RAW_TRACEPOINT_PROBE(sock_send_length) { return 0; }
+RAW_TRACEPOINT_PROBE(sock_recv_length) { return 0; }
+
+#else
 
 struct sock_common { /* include/net/sock.h, its begin */
 	u32 daddr, rcv_saddr;
@@ -28,16 +37,16 @@ struct event {
 BPF_HASH(entries, u64, struct entry);
 BPF_PERF_OUTPUT(events);
 
-static inline int enter(struct pt_regs *ctx)
+static inline int enter(u64 sock)
 {
 	u64 id = bpf_get_current_pid_tgid();
-	struct entry entry = { .sock = PT_REGS_PARM1(ctx), .entered = bpf_ktime_get_ns() };
+	struct entry entry = { .sock = sock, .entered = bpf_ktime_get_ns() };
 
 	entries.update(&id, &entry);
 	return 0;
 }
 
-static inline int leave(struct pt_regs *ctx, u32 is_receive)
+static inline int leave(void *ctx, int size, u32 is_receive)
 {
 	u64 id = bpf_get_current_pid_tgid();
 	struct entry *entry = entries.lookup(&id);
@@ -48,7 +57,7 @@ static inline int leave(struct pt_regs *ctx, u32 is_receive)
 		return 0;
 	event.sock = entry->sock;
 	event.entered = entry->entered;
-	event.size = PT_REGS_RC(ctx);
+	event.size = size;
 	event.is_receive = is_receive;
 	entries.delete(&id);
 	bpf_probe_read_kernel(&sock, sizeof(sock), (void *)event.sock);
@@ -61,10 +70,20 @@ static inline int leave(struct pt_regs *ctx, u32 is_receive)
 	return 0;
 }
 
-int kprobe__tcp_sendmsg(struct pt_regs *ctx) { return enter(ctx); }
-int kretprobe__tcp_sendmsg(struct pt_regs *ctx) { return leave(ctx, 0); }
-int kprobe__tcp_recvmsg(struct pt_regs *ctx) { return enter(ctx); }
-int kretprobe__tcp_recvmsg(struct pt_regs *ctx) { return leave(ctx, 1); }
+#ifdef USE_TRACEPOINTS
+RAW_TRACEPOINT_PROBE(tcp_sendmsg_locked) { return enter(ctx->args[0]); }
+RAW_TRACEPOINT_PROBE(sock_send_length) { return leave(ctx, ctx->args[1], 0); }
+RAW_TRACEPOINT_PROBE(sock_recv_length)
+{
+	enter(ctx->args[0]); /* the receive's beginning has no tracepoint */
+	return leave(ctx, ctx->args[1], 1);
+}
+#else
+int kprobe__tcp_sendmsg(struct pt_regs *ctx) { return enter(PT_REGS_PARM1(ctx)); }
+int kretprobe__tcp_sendmsg(struct pt_regs *ctx) { return leave(ctx, PT_REGS_RC(ctx), 0); }
+int kprobe__tcp_recvmsg(struct pt_regs *ctx) { return enter(PT_REGS_PARM1(ctx)); }
+int kretprobe__tcp_recvmsg(struct pt_regs *ctx) { return leave(ctx, PT_REGS_RC(ctx), 1); }
+#endif
 
 #else
 
@@ -91,6 +110,32 @@ static inline void fill(struct key *key, u64 address)
 	key->num = sock.num;
 	key->dport = sock.dport;
 }
+
+#ifdef USE_TRACEPOINTS
+
+RAW_TRACEPOINT_PROBE(sock_send_length)
+{
+	struct key key = {};
+
+	if ((int)ctx->args[1] > 0) {
+		fill(&key, ctx->args[0]);
+		sent.increment(key, ctx->args[1]);
+	}
+	return 0;
+}
+
+RAW_TRACEPOINT_PROBE(sock_recv_length)
+{
+	struct key key = {};
+
+	if ((int)ctx->args[1] > 0) {
+		fill(&key, ctx->args[0]);
+		received.increment(key, ctx->args[1]);
+	}
+	return 0;
+}
+
+#else
 
 int kprobe__tcp_sendmsg(struct pt_regs *ctx)
 {
@@ -127,5 +172,9 @@ int kprobe__tcp_cleanup_rbuf(struct pt_regs *ctx)
 	}
 	return 0;
 }
+
+#endif
+
+#endif
 
 #endif
