@@ -31,6 +31,7 @@ _FILES = (
 )
 _USE = {"fexit": "USE_FEXIT", "kprobe": "USE_KPROBES", "tracepoint": "USE_TRACEPOINTS"}
 _OF_TRACEPOINTS = ("sk_protocol", "sk_type", "sk_shutdown")  # of struct sock
+FEW_SLOTS = 16
 
 
 class Sizes(NamedTuple):
@@ -111,8 +112,13 @@ def _prototypes(btf: Btf) -> dict[str, int]:
     return constants
 
 
-def build(btf: Btf, sizes: Sizes, *, threshold_ns: int, filter_processes: bool, probes: str) -> Program:
-    """`probes`: fexit, kprobe or tracepoint. Raises BtfError where the kernel lacks what it cannot do without."""
+def build(
+    btf: Btf, sizes: Sizes, *, threshold_ns: int, filter_processes: bool, probes: str, processors: int = 1
+) -> Program:
+    """`probes`: fexit, kprobe or tracepoint. `processors`: how many there can be; each keeps a few free slots.
+
+    Raises BtfError where the kernel lacks what it cannot do without.
+    """
     prototypes = _prototypes(btf)
     constants = {
         "MAX_FRAMES": MAX_FRAMES,
@@ -125,6 +131,8 @@ def build(btf: Btf, sizes: Sizes, *, threshold_ns: int, filter_processes: bool, 
         "STACK_PAGES": sizes.stack_pages,
         "STACK_SLOTS": sizes.copies,
         "FRAME_SLOTS": sizes.frame_slots,
+        "FEW_SLOTS": FEW_SLOTS,
+        "PROCESSORS": processors,
         "RECEIVE_STACKS": sizes.receive_stacks,
         "THRESHOLD_NS": threshold_ns,
         **_offsets(btf),

@@ -2,7 +2,8 @@
 /*
  * Where stacks wait until their call turns out to be slow. A slot with room for a copy is one of STACK_SLOTS; what is
  * walked where there is none left, or where no copies are wanted, takes one of FRAME_SLOTS. The slot that was given back
- * last is the next one to be used: it is in the cache.
+ * last is the next one to be used: it is in the cache. So that processors do not wait for each other, each keeps a few
+ * free ones, of copies if these are wanted; one that has none takes from those of all, then from the others'.
  */
 
 struct stack_copy {
@@ -21,6 +22,42 @@ BPF_STACK(free_slots, u32, STACK_SLOTS); /* numbers from 1, filled by user space
 #endif
 BPF_ARRAY(stack_frames, struct stack_frames, FRAME_SLOTS);
 BPF_STACK(free_frame_slots, u32, FRAME_SLOTS); /* numbers from STACK_SLOTS + 1 */
+BPF_STACK(few_slots, u32, FEW_SLOTS);	       /* what a processor keeps; this one is only the model */
+BPF_ARRAY_OF_MAPS(slots_of_processor, "few_slots", PROCESSORS); /* filled with such stacks by user space */
+
+/* Helpers by number, include/uapi/linux/bpf.h: BCC knows them for maps that have a name only. */
+static long (*push_slot)(void *stack, const void *slot, u64 flags) = (void *)87;
+static long (*pop_slot)(void *stack, void *slot) = (void *)88;
+
+/* 0 where it keeps none. */
+static __always_inline u32 slot_of(u32 processor)
+{
+	void *few = slots_of_processor.lookup(&processor);
+	u32 slot = 0;
+
+	return few && !pop_slot(few, &slot) ? slot : 0;
+}
+
+static __always_inline bool keep_slot(u32 slot)
+{
+	u32 processor = bpf_get_smp_processor_id();
+	void *few = slots_of_processor.lookup(&processor);
+
+	return few && !push_slot(few, &slot, 0);
+}
+
+static __always_inline u32 slot_of_others(void)
+{
+	u32 slot = 0;
+
+#pragma nounroll
+	for (u32 processor = 0; processor < PROCESSORS; processor++) {
+		slot = slot_of(processor);
+		if (slot)
+			break;
+	}
+	return slot;
+}
 
 static __always_inline bool has_copy(u32 slot)
 {
@@ -50,6 +87,8 @@ static __always_inline void release_slot(u32 *place)
 	if (!slot)
 		return;
 	*place = 0;
+	if ((has_copy(slot) || !STACK_PAGES) && keep_slot(slot))
+		return;
 #if STACK_PAGES
 	if (has_copy(slot)) {
 		free_slots.push(&slot, 0);
@@ -70,24 +109,26 @@ static __always_inline void release_slots(struct connection *c)
 /* 0 where none is free. */
 static __always_inline u32 acquire_copy(void)
 {
-	u32 slot = 0;
+	u32 slot = slot_of(bpf_get_smp_processor_id());
 
-	if (free_slots.pop(&slot)) {
+	if (slot || !free_slots.pop(&slot))
+		return slot;
+	slot = slot_of_others();
+	if (!slot)
 		count(STACK_SLOTS_USED_UP);
-		return 0;
-	}
 	return slot;
 }
 #endif
 
 static __always_inline u32 acquire_frames(void)
 {
-	u32 slot = 0;
+	u32 slot = STACK_PAGES ? 0 : slot_of(bpf_get_smp_processor_id());
 
-	if (free_frame_slots.pop(&slot)) {
+	if (slot || !free_frame_slots.pop(&slot))
+		return slot;
+	slot = STACK_PAGES ? 0 : slot_of_others();
+	if (!slot)
 		count(FRAME_SLOTS_USED_UP);
-		return 0;
-	}
 	return slot;
 }
 

@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterator
 
 SYS_BPF = {"x86_64": 321, "aarch64": 280}
-_LOOKUP, _UPDATE, _NEXT_KEY = 1, 2, 4  # enum bpf_cmd, include/uapi/linux/bpf.h
+_CREATE, _LOOKUP, _UPDATE, _NEXT_KEY = 0, 1, 2, 4  # enum bpf_cmd, include/uapi/linux/bpf.h
 _POSSIBLE_CPUS = "/sys/devices/system/cpu/possible"
 
 Buffer = ctypes.Array[ctypes.c_char]
@@ -34,6 +34,22 @@ def cpus() -> int:
         return int(re.findall(r"\d+", file.read())[-1]) + 1
 
 
+def _bpf(command: int, attributes: ctypes.Structure | ctypes.Array[ctypes.c_uint32]) -> int:
+    """Raises OSError."""
+    number, size = SYS_BPF.get(os.uname().machine, -1), ctypes.sizeof(attributes)
+    result = int(_libc.syscall(number, command, ctypes.byref(attributes), size))
+    if result < 0:
+        raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
+    return result
+
+
+def create(kind: int, key_size: int, value_size: int, entries: int) -> int:
+    """Return the file descriptor of a new map; `kind` is of enum bpf_map_type. Raises OSError."""
+    fd = _bpf(_CREATE, (ctypes.c_uint32 * 32)(kind, key_size, value_size, entries))
+    os.set_inheritable(fd, False)
+    return fd
+
+
 class BpfMap:
     """One map with keys of `key_size` bytes. Of a per-CPU map `value_size` is that of all values, each rounded up to
     8 bytes; a stack has no keys."""
@@ -44,9 +60,7 @@ class BpfMap:
     def _call(self, command: int, key: Buffer | None, value: Buffer) -> None:
         """Raises OSError."""
         attributes = _Attributes(self._fd, 0 if key is None else ctypes.addressof(key), ctypes.addressof(value), 0)
-        number, size = SYS_BPF.get(os.uname().machine, -1), ctypes.sizeof(attributes)
-        if _libc.syscall(number, command, ctypes.byref(attributes), size) != 0:
-            raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
+        _bpf(command, attributes)
 
     def get(self, key: bytes) -> bytes | None:
         """Return a value, None where there is none. Raises OSError where it may not be read."""

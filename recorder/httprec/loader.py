@@ -14,14 +14,16 @@ import os
 import re
 import signal
 import socket
+import struct
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
 from httpbpf.btf import Btf, BtfError, load
-from httpbpf.program import Program, Sizes, build
+from httpbpf.program import FEW_SLOTS, Program, Sizes, build
 from httpbpf.sources import kernel_tree
 
+from .bpf_maps import BpfMap, cpus, create
 from .errors import RecorderError
 
 KPROBE_EVENTS = ("/sys/kernel/tracing/kprobe_events", "/sys/kernel/debug/tracing/kprobe_events")
@@ -47,6 +49,8 @@ _ATTACHMENTS = ("anon_inode:bpf_link", "anon_inode:bpf-link", "anon_inode:[perf_
 _MOST_FDS = 253  # in a message: SCM_MAX_FD
 _MOST_BYTES = 1 << 16
 _PR_SET_PDEATHSIG = 1
+_STACK = 23  # BPF_MAP_TYPE_STACK, include/uapi/linux/bpf.h
+_U32 = struct.Struct("<I")
 
 
 @dataclass(frozen=True)
@@ -135,6 +139,7 @@ def _load(options: Options) -> tuple[dict[str, Any], list[int]]:
         os.environ["BCC_KERNEL_SOURCE"] = str(tree)  # libbcc reads it when it compiles
         probes, bpf = _attach_best(import_bcc(), btf, options)
     table_fd = import_bcc().libbcc.lib.bpf_table_fd
+    _give_slots(BpfMap(table_fd(bpf.module, b"slots_of_processor"), _U32.size, _U32.size))
     found = {name: table_fd(bpf.module, name.encode()) for name in MAPS}
     maps = {name: fd for name, fd in found.items() if fd >= 0}
     programs, attachments = [function.fd for function in bpf.funcs.values()], _attached()
@@ -149,6 +154,14 @@ def _load(options: Options) -> tuple[dict[str, Any], list[int]]:
         # "kprobes: Remove kprobe::fault_handler", "kprobes: Do not increment probe miss count in the fault handler".
         "faults_are_misses": "fault_handler" in btf.members("kprobe"),
     }, fds
+
+
+def _give_slots(of_processor: BpfMap) -> None:
+    """Give each processor an empty stack for the few free slots that it keeps (slots.h)."""
+    for processor in range(cpus()):
+        stack = create(_STACK, 0, _U32.size, FEW_SLOTS)
+        of_processor.put(_U32.pack(processor), _U32.pack(stack))
+        os.close(stack)
 
 
 def _attached() -> list[int]:
@@ -171,6 +184,7 @@ def _attach_best(bcc: Any, btf: Btf, options: Options) -> tuple[str, Any]:
                 threshold_ns=options.threshold_ns,
                 filter_processes=bool(options.process_filters),
                 probes=probes,
+                processors=cpus(),
             )
         except BtfError as error:
             raise RecorderError(str(error)) from error

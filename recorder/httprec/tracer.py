@@ -40,10 +40,10 @@ class Tracer:
         except FilterError as error:
             raise RecorderError(str(error)) from error
         _remove_leftovers()
+        self._cpus = cpus()
+        self._sizes = sizes = options.sizes
         self._loaded = load_program(options)
         self.probes = self._loaded.probes
-        self._sizes = sizes = options.sizes
-        self._cpus = cpus()
         if patterns:
             table = b"".join(patterns)
             self._map("process_filters", len(table)).put(_U32.pack(0), table)
