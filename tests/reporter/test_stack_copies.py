@@ -227,6 +227,28 @@ def test_without_a_copy_frame_pointers_are_all_and_the_reason_is_said(deep_stack
     )
 
 
+def test_without_maps_a_copy_is_followed_by_frame_pointers_as_far_as_these_rise(
+    deep_stack: Taken, traced: Traced
+) -> None:
+    """One frame calls the next; the last one's pointer leads back, as where the register is used for something else."""
+    address, memory = 0x7FFC_0000_1000, bytearray(256)
+    for place, (following, caller) in {
+        16: (address + 64, 0xA1),
+        64: (address + 128, 0xA2),
+        128: (address, 0xA3),
+    }.items():
+        struct.pack_into("<QQ", memory, place, following, caller)
+    names = ("r15", "r14", "r13", "r12", "rbp", "rbx", *["other"] * 10, "rip", "cs", "eflags", "rsp", "ss")
+    registers = struct.pack(
+        "<21Q", *({"rbp": address + 16, "rip": 0xA0, "rsp": address}.get(name, 0) for name in names)
+    )
+    stack = replace(deep_stack.stack, frames=b"", registers=registers, memory_address=address, memory=bytes(memory))
+    records = [record for record in replace(deep_stack, stack=stack).records() if record != deep_stack.process]
+    trace = traced(capture([Row(stack=256)], records, limits=LIMITS))
+    assert trace.incomplete is Incomplete.NO_MAPS
+    assert [frame.address for frame in trace.frames] == [0xA0, 0xA1, 0xA2, 0xA3]
+
+
 def test_the_summary_counts_what_is_whole_and_why_the_others_are_not(
     deep_stack: Taken, report_of: Callable[[bytes], Report]
 ) -> None:

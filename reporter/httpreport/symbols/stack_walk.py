@@ -34,6 +34,7 @@ _PT_REGS_NAMES = (
     *("orig_rax", "rip", "cs", "eflags", "rsp", "ss"),
 )
 _NOT_DWARF = {"orig_rax", "cs", "eflags", "ss"}
+_FRAME = struct.Struct("<QQ")  # the caller's frame pointer, and the address to return to
 _4_GIB = 1 << 32
 _NOWHERE = (1 << 64) - 1  # an address that is in no mapping
 
@@ -213,7 +214,26 @@ def incomplete_of(end: str) -> Incomplete | None:
 
 
 def _frames(stack: Stack) -> list[int]:
+    """Return the addresses that were recorded by frame pointer; a stack that was copied was not walked as well."""
+    if stack.registers and not stack.frames:
+        return _chain(stack)
     addresses: list[int] = np.frombuffer(stack.frames, "<u8", len(stack.frames) // 8).tolist()
+    return addresses
+
+
+def _chain(stack: Stack) -> list[int]:
+    """Return the addresses that lead through a stack copy by frame pointer, as far as the frames rise."""
+    if len(stack.registers) < _PT_REGS.size:
+        return []
+    values = dict(zip(_PT_REGS_NAMES, _PT_REGS.unpack_from(stack.registers)))
+    addresses, frame, lowest = [values["rip"]], values["rbp"], stack.memory_address
+    while frame >= lowest and len(addresses) <= MAX_FRAMES:
+        place = frame - stack.memory_address
+        if place + _FRAME.size > len(stack.memory):
+            break
+        lowest = frame + _FRAME.size
+        frame, address = _FRAME.unpack_from(stack.memory, place)
+        addresses.append(address)
     return addresses
 
 
