@@ -12,9 +12,11 @@ import ctypes
 import json
 import os
 import re
+import select
 import signal
 import socket
 import struct
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NoReturn
@@ -49,6 +51,7 @@ _ATTACHMENTS = ("anon_inode:bpf_link", "anon_inode:bpf-link", "anon_inode:[perf_
 _MOST_FDS = 253  # in a message: SCM_MAX_FD
 _MOST_BYTES = 1 << 16
 _PR_SET_PDEATHSIG = 1
+_LONG_S = 1.0  # without a word to who waits
 _STACK = 23  # BPF_MAP_TYPE_STACK, include/uapi/linux/bpf.h
 _U32 = struct.Struct("<I")
 
@@ -99,10 +102,17 @@ def load_program(options: Options) -> Loaded:
         _load_and_hand_over(theirs, options)
     theirs.close()
     with ours:
-        message, fds, _, _ = socket.recv_fds(ours, _MOST_BYTES, _MOST_FDS, socket.MSG_CMSG_CLOEXEC)
+        if sys.stderr.isatty() and not select.select([ours], [], [], _LONG_S)[0]:
+            sys.stderr.write("httprec: the BPF program is being compiled; that takes some seconds\n")
+        message, fds, _, _ = socket.recv_fds(ours, _MOST_BYTES, _MOST_FDS)
+    for fd in fds:
+        os.set_inheritable(fd, False)
     _, status = os.waitpid(child, 0)
     if not message:
-        raise RecorderError(f"the process that compiles the BPF program was killed (status {status}): try again")
+        how = f"was killed by signal {os.WTERMSIG(status)}" if os.WIFSIGNALED(status) else "ended early"
+        raise RecorderError(
+            f"the process that compiles the BPF program {how}: see that the host has memory, and try again"
+        )
     answer = json.loads(message)
     if "error" in answer:
         raise RecorderError(answer["error"])
@@ -124,8 +134,10 @@ def _load_and_hand_over(to: socket.socket, options: Options) -> NoReturn:
         os._exit(1)
     except BaseException as error:
         answer, fds = {"error": f"cannot load the BPF program: {type(error).__name__}: {error}"}, []
+    if "error" in answer:
+        answer["error"] = answer["error"][: _MOST_BYTES // 8]  # a character takes 6 bytes at most in JSON
     with contextlib.suppress(OSError):
-        socket.send_fds(to, [json.dumps(answer).encode()[:_MOST_BYTES]], fds)
+        socket.send_fds(to, [json.dumps(answer).encode()], fds)
     os._exit(0)
 
 
