@@ -216,12 +216,12 @@ def incomplete_of(end: str) -> Incomplete | None:
 def _frames(stack: Stack) -> list[int]:
     """Return the addresses that were recorded by frame pointer; a stack that was copied was not walked as well."""
     if stack.registers and not stack.frames:
-        return _chain(stack)
+        return _chain_in_copy(stack)
     addresses: list[int] = np.frombuffer(stack.frames, "<u8", len(stack.frames) // 8).tolist()
     return addresses
 
 
-def _chain(stack: Stack) -> list[int]:
+def _chain_in_copy(stack: Stack) -> list[int]:
     """Return the addresses that lead through a stack copy by frame pointer, as far as the frames rise."""
     if len(stack.registers) < _PT_REGS.size:
         return []
