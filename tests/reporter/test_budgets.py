@@ -42,12 +42,10 @@ def test_of_more_stack_traces_than_can_be_held_the_first_are(monkeypatch: pytest
 def test_long_names_count_for_what_they_are(monkeypatch: pytest.MonkeyPatch) -> None:
     """A path of 4,000 bytes is in each of the frames."""
     long = b"/" + b"x" * 4000
-    records: list[Record] = [
-        process(MAPS.replace(PATH, long)),
-        *(stack(TEXT + id, TEXT + 100 + id, id=id) for id in range(1, 5)),
-    ]
-    data = capture([Row(stack=id, sequence=id) for id in range(1, 5)], records)
-    monkeypatch.setattr(symbolizer, "MAX_TRACES_BYTES", 3 * 4001)
+    stacks = [stack(TEXT + id, TEXT + 100 + id, id=id) for id in range(1, 5)]
+    rows = [Row(stack=one.id, sequence=one.id) for one in stacks]
+    data = capture(rows, [process(MAPS.replace(PATH, long)), *stacks])
+    monkeypatch.setattr(symbolizer, "MAX_TRACES_BYTES", 3 * 2 * 4001)
 
     report = reported(data, milliseconds=None)
 

@@ -104,11 +104,6 @@ class Frame(NamedTuple):
     inlined: bool = False  # into the frame that follows: no activation of its own on the stack
 
     @property
-    def text_size(self) -> int:
-        """Characters of its texts."""
-        return sum(len(text) for text in (self.module, self.name, self.file) if text is not None)
-
-    @property
     def label(self) -> str:
         """The name; without one `module+0xSTART` of the function by its unwind information, which is the same in
         every capture, else `module+0xoffset` in the file, or the reason where there is no module either."""

@@ -67,7 +67,7 @@ class Paths:
         return self.within(text.encode())[:MAX_TEXT].decode("utf-8", "ignore")
 
 
-def without_paths(strings: bytes) -> bytes:
+def without_paths(strings: bytes) -> bytearray:
     """The strings of an ELF file, each ended by a NUL, with `x` for each byte of a path: all stay where they are. A
     path begins with a `/` at the start of a string or behind a `:`."""
     masked, before, inside = bytearray(strings), 0, False  # the byte before; whether it is one of a path
@@ -81,7 +81,7 @@ def without_paths(strings: bytes) -> bytes:
         in_path = last_begin > last_end
         before, inside = int(letters[-1]), bool(in_path[-1])
         letters[in_path] = ord("x")
-    return bytes(masked)
+    return masked
 
 
 class Numbers:

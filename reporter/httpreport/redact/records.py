@@ -106,9 +106,8 @@ class Records:
     def _sections(self, module: Module, name: str, whole: Whole) -> Iterator[Section]:
         """Its parts. Of a whole file none, unless it is the kernel's."""
         data = whole.data if name != WHOLE_FILE or module.path == _VDSO else b""
-        data = without_paths(data) if name in _STRINGS else data
         size, problem = whole.size or 0, self.paths.text(whole.problem)
-        for start, part, why in _parts(data, problem):
+        for start, part, why in _parts(without_paths(data) if name in _STRINGS else data, problem):
             yield Section(module.id, name, whole.address, size, start, part, why)
 
     def _process(self, key: tuple[ProcessKey, int], process: Process) -> Process:
@@ -160,7 +159,7 @@ class Records:
             yield JitMap(key.pid, start_ns, taken_ns, start, part, why)
 
 
-def _parts(data: bytes, problem: str) -> Iterator[tuple[int, bytes, str]]:
+def _parts(data: bytes | bytearray, problem: str) -> Iterator[tuple[int, bytes, str]]:
     """Where each part of `data` begins, what it is, and why what follows is missing; one at least."""
     for start in range(0, max(len(data), 1), MAX_PART):
-        yield start, data[start : start + MAX_PART], problem if start + MAX_PART >= len(data) else ""
+        yield start, bytes(data[start : start + MAX_PART]), problem if start + MAX_PART >= len(data) else ""

@@ -25,8 +25,9 @@ from .binary import Binary, FindBinary, Location
 from .maps import Mapping
 from .stack_walk import Snapshot, Walk, walk
 
-MAX_TRACES_BYTES = 1 << 30  # of all stack traces of a recording, as text
+MAX_TRACES_BYTES = 1 << 30  # of all stack traces of a recording
 FRAME_OVERHEAD = 128  # bytes that a frame of a stack trace takes beside its texts
+TEXT_COPIES = 2  # of these, when they are written
 MAX_MAPPINGS = 1 << 21  # of all processes: some 0.4 GiB
 MAX_FUNCTIONS = 1 << 22  # of all JIT maps: some 0.2 GiB
 MAX_BINARIES_BYTES = 2 << 30  # of what unwinds and names
@@ -84,7 +85,7 @@ class Symbolizer:
                 return StackTrace((), NoStack.LEFT_OUT)
             unmapped = Unnamed.LEFT_OUT if process.maps_left_out else Unnamed.NO_MAPS
             trace = self._traces[key] = self._new_trace(walked, where, jit_map, unmapped)
-            self._traces_budget.spend(sum(frame.text_size + FRAME_OVERHEAD for frame in trace.frames))
+            self._traces_budget.spend(sum(map(_size, trace.frames)))
         return self._traces[key]
 
     def walk(self, stack: Stack) -> tuple[Walk, Snapshot | None]:
@@ -214,6 +215,11 @@ class Symbolizer:
         if bias is None:
             return [frame._replace(unnamed=Unnamed.NO_SYMBOL)]
         return _with_lines(_named(frame, binary, bias, inside), binary, inside - bias)
+
+
+def _size(frame: Frame) -> int:
+    """Return the bytes that a frame takes in each stack trace that it is in."""
+    return FRAME_OVERHEAD + TEXT_COPIES * sum(len(text) for text in (frame.module, frame.name, frame.file) if text)
 
 
 def _modules(record: Process) -> dict[int, int]:
