@@ -31,6 +31,7 @@ from selenium.webdriver.common.keys import Keys
 
 from duration_cases import CASES
 from httpcapture import Record
+from httpcapture.durations import duration_text
 
 pytest_plugins = "browser_fixtures"
 REAL = Path(__file__).parent / "data" / "python_http.cap"
@@ -150,7 +151,7 @@ def test_filters_act_together_and_on_everything(mixed_page: Browser, mixed: Path
             name: expected.count(name) for name in expected
         }
     assert flame(mixed_page)["value"] == summed(calls)[1]
-    assert mixed_page.texts("#calls-table .open") == [f"{call['duration_ns'] / MS:,.2f} ms" for call in calls]
+    assert mixed_page.texts("#calls-table .open") == [duration_text(call["duration_ns"]) for call in calls]
     assert f"{len(calls)} call" in str(mixed_page.find("#latency svg").get_attribute("aria-label"))
 
     mixed_page.click("#filters [type=reset]")
@@ -195,7 +196,7 @@ def test_quantiles_are_durations_that_were_recorded(mixed_page: Browser, mixed: 
             enough = [
                 ns for ns in of_process if 100 * sum(other <= ns for other in of_process) >= percent * len(of_process)
             ]
-            assert text == f"{min(enough) / MS:,.2f} ms"
+            assert text == duration_text(min(enough))
 
 
 @pytest.mark.parametrize("merge", ["root", "leaf"])
@@ -392,7 +393,7 @@ def test_the_page_of_several_captures_says_what_the_command_line_says(
     of_each = [said(fleet / f"{place}.cap", "-t", "130", "-p", "n*")["calls"] for place in places]
     calls = sorted((call for each in of_each for call in each), key=lambda call: -call["duration_ns"])
     assert totals(browser) == summed(calls)
-    assert browser.texts("#calls-table .open") == [f"{call['duration_ns'] / MS:,.2f} ms" for call in calls][:25]
+    assert browser.texts("#calls-table .open") == [duration_text(call["duration_ns"]) for call in calls][:25]
     names = [call["process"] for call in calls]
     shown = dict(zip(browser.texts("#by-process tbody th"), map(int, browser.texts("#by-process tbody .calls"))))
     assert shown == {name: names.count(name) for name in names}
