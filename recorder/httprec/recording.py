@@ -246,8 +246,9 @@ class Recording:
         pid, tid, start_ns = (connection[name] for name in ("pid", "tid", "process_start"))
         self._processes.record((pid, start_ns), now_ns)
         call = {**connection, "t2": now_ns, "outcome": Outcome.IN_FLIGHT}
-        if connection["named_tid"] != tid:
-            call["comm"] = thread_name(pid, tid, start_ns)
+        named = connection["comm"] if connection["named_tid"] == tid else b""  # when it had its first call
+        call["comm"] = thread_name(pid, tid, start_ns) or named
+        call["process"] = thread_name(pid, pid, start_ns) or connection["process"]
         for side, slot in (("stack", connection["slot"]), ("receive_stack", connection["receive_slot"])):
             if connection[f"{side}_status"] == StackStatus.RECORDED:
                 stack_row = self._tracer.stack_in(slot)

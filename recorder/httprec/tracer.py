@@ -66,7 +66,7 @@ class Tracer:
     def __exit__(self, *exception: object) -> None:
         for fd in (*self._loaded.attachments, *self._loaded.programs, *self._loaded.maps.values()):
             os.close(fd)
-        _remove_leftovers()
+        _remove_leftovers(self._loaded.events)
 
     def _map(self, name: str, value_size: int, key_size: int = 4) -> BpfMap:
         return BpfMap(self._loaded.maps[name], key_size, value_size)
@@ -147,14 +147,15 @@ class Tracer:
         return self._map(name, size).get(_U32.pack(index)) or b""
 
 
-def _remove_leftovers() -> None:
-    """Of a recorder that was killed the kernel has detached all probes; of kretprobes it still has the names."""
+def _remove_leftovers(ours: str = "") -> None:
+    """Remove the names of kretprobes that end with `ours`, and those of recorders that were killed: the kernel has
+    detached these, but it keeps their names."""
     for path in KPROBE_EVENTS:
         with contextlib.suppress(OSError):
             with open(path) as file:
-                names = re.findall(r"^r\d*:(kprobes/r_tcp_\w+_bcc_(\d+)) ", file.read(), re.MULTILINE)
+                names = re.findall(r"^r\d*:(kprobes/r_tcp_\w+(_bcc_(\d+))) ", file.read(), re.MULTILINE)
             events = os.open(path, os.O_WRONLY | os.O_CLOEXEC)  # to truncate it would remove those of everybody
-            for name in (name for name, pid in names if not os.path.exists(f"/proc/{pid}")):
+            for name in (name for name, end, pid in names if end == ours or not os.path.exists(f"/proc/{pid}")):
                 with contextlib.suppress(OSError):  # somebody uses it
                     os.write(events, f"-:{name}\n".encode())
             os.close(events)

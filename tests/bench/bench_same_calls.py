@@ -10,6 +10,7 @@ addresses, its role and its time.
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
@@ -70,10 +71,13 @@ def read(path: Path) -> Recording:
         return load_recording(reader, Selection(0))
 
 
-def by_end(recording: Recording) -> dict[tuple[Any, ...], list[Any]]:
+def by_end(recording: Recording, ports: Sequence[int]) -> dict[tuple[Any, ...], list[Any]]:
+    """Other traffic of the host is left out: a connection without HTTP that is older than the recorders looks different
+    to each, since they did not begin at the same moment."""
     found: dict[tuple[Any, ...], list[Any]] = defaultdict(list)
     for call in recording.calls[np.argsort(recording.calls["t2"])]:
-        found[tuple(call[name].item() for name in END)].append(call)
+        if call["local_port"] in ports or call["peer_port"] in ports:
+            found[tuple(call[name].item() for name in END)].append(call)
     return found
 
 
@@ -83,10 +87,10 @@ def differ_ns(one: Any, other: Any) -> int:
     return max(abs(int(one[time]) - int(other[time])) for time in times)
 
 
-def same(old: Recording, new: Recording, apart_ns: int) -> Iterator[tuple[Any, Any]]:
+def same(old: Recording, new: Recording, ports: Sequence[int], apart_ns: int) -> Iterator[tuple[Any, Any]]:
     """Pairs of the same call; None in the place of one that is missing."""
-    news = by_end(new)
-    for end, calls in by_end(old).items():
+    news = by_end(new, ports)
+    for end, calls in by_end(old, ports).items():
         others = news.pop(end, [])
         for call in calls:
             near = [place for place, other in enumerate(others) if differ_ns(call, other) <= apart_ns]
@@ -110,13 +114,15 @@ def copied(stack: Stack) -> tuple[object, ...]:
     return stack.pid, stack.process_start_ns, stack.registers, stack.memory_address, stack.memory, stack.missing_pages
 
 
-def compare(old: Recording, new: Recording, apart_ns: int) -> None:
+def compare(out: Path, apart_ns: int) -> None:
+    old, new = read(out / "old.cap"), read(out / "new.cap")
+    ports = json.loads((out / "ports.json").read_text())
     differing: Counter[str] = Counter()
     examples: dict[str, tuple[object, ...]] = {}
     counted: Counter[str] = Counter()
     copies = stacks(old), stacks(new)
     common = sorted({*names_of(old)} & {*names_of(new)} - OF_A_RECORDER)
-    for one, other in same(old, new, apart_ns):
+    for one, other in same(old, new, ports, apart_ns):
         if one is None or other is None:
             kind = "only new" if one is None else "only old"
             counted[kind] += 1
@@ -170,7 +176,7 @@ def main() -> None:
                 out = Path(folder, kind, threshold)
                 record(job, out, kind, threshold, options)
                 print(f">> {kind}, -t {threshold} {' '.join(options)}")
-                compare(read(out / "old.cap"), read(out / "new.cap"), APART_NS.get(kind, APART_IN_GUEST_NS))
+                compare(out, APART_NS.get(kind, APART_IN_GUEST_NS))
 
 
 if __name__ == "__main__":

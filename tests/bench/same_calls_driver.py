@@ -2,13 +2,15 @@
 
     python3 same_calls_driver.py OUT PROBES THRESHOLD_MS FOLDER_OF_OLD FOLDER_OF_NEW [OPTION...]
 
-Each folder has a recorder's packages. The captures are OUT/old.cap and OUT/new.cap. Where nginx and keep_alive
+Each folder has a recorder's packages. The captures are OUT/old.cap and OUT/new.cap; OUT/ports.json says to which ports the
+calls were made. Where nginx and keep_alive
 (keep_alive.c) are, there is load as well.
 """
 
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import shutil
 import signal
@@ -62,6 +64,7 @@ def main() -> None:
     out, probes, threshold, old, new, *options = sys.argv[1:]
     options = ["--probes", probes, "-t", threshold, "--call-ring", "65536", "--stack-ring", "131072", *options]
     traffic = Traffic()
+    (Path(out) / "ports.json").write_text(json.dumps([*traffic.ports, PORT]))
     with recorder(old, Path(out) / "old.cap", *options), recorder(new, Path(out) / "new.cap", *options):
         traffic.run()
         load()

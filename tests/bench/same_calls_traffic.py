@@ -211,6 +211,7 @@ class Traffic:
         for listener in self._listeners:
             threading.Thread(target=self._accept, args=[listener], daemon=True).start()
         self._addresses = [listener.getsockname()[:2] for listener in self._listeners]
+        self.ports = [port for _, port in self._addresses]
         self._clients = [_Client(self._addresses[number % 2]) for number in range(CLIENTS)]
         for client in self._clients:
             client.call("plain")
