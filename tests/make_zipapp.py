@@ -13,7 +13,7 @@ import tempfile
 import zipapp
 from pathlib import Path
 
-from source import ROOT
+from support.source import ROOT
 from vm.recorded import RECORDER, installed
 
 PYTHON = "/usr/bin/python3 -I"

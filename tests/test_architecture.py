@@ -8,7 +8,7 @@ from importlib import metadata
 
 import pytest
 
-from source import PACKAGES, ROOT, files, imports, modules, names_used, top_level
+from support.source import PACKAGES, ROOT, files, imports, modules, names_used, top_level
 
 ARROWS = {
     "httprec": {"httpcapture", "httpbpf"},

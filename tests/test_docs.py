@@ -13,7 +13,7 @@ import pytest
 
 from httpbpf.layout import COUNTERS
 from httpreport.report.loss_messages import MEANING
-from source import ROOT, files, modules
+from support.source import ROOT, files, modules
 
 DOCUMENTS = {str(path.relative_to(ROOT)): path.read_text() for path in files() if path.suffix == ".md"}
 OPTIONS = {"httprec": "docs/httprec.md", "httpreport": "docs/httpreport.md"}  # where each command's table stands

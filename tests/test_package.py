@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from source import PACKAGES, ROOT, modules
+from support.source import PACKAGES, ROOT, modules
 
-VENDOR = ROOT / "reporter" / "httpreport" / "page" / "vendor"
+VENDOR = ROOT / "reporter" / "httpreport" / "outputs" / "page" / "vendor"
 
 
 def vendored(pattern: str) -> list[str]:

@@ -13,7 +13,7 @@ import pytest
 import httpbpf
 from httprec import __version__
 from make_zipapp import make
-from source import ROOT
+from support.source import ROOT
 
 # What make_zipapp.py has as its first line, but with a Python that has the dependencies wherever the tests run.
 ISOLATED = [sys.executable, "-I"]

@@ -29,10 +29,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeVar
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "format"))
-
-from capture_samples import CALL_LAYOUT, END, META
-from made_calls import decode_some
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from httpcapture import (
     RING_HEADER,
@@ -45,6 +42,8 @@ from httpcapture import (
     StackStatus,
     Writer,
 )
+from support.capture_samples import CALL_LAYOUT, END, META
+from support.made_calls import decode_some
 
 ROW = struct.Struct("<3Q16s16s16sI2H7Q16s8s16s3I5B7x")
 LEVELS = (1, 3, 6, 9)

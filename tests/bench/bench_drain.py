@@ -20,12 +20,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, BinaryIO, Callable, NamedTuple
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "format"))
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import msgpack
 import zstandard
 from bench_capture import keep_alive_load
-from capture_samples import CALL_LAYOUT
 
 from httpbpf.layout import CALL_ROW, COUNTERS, MAX_FRAMES
 from httpbpf.program import Sizes
@@ -36,6 +35,7 @@ from httprec import host
 from httprec.parts import Bounds, Parts
 from httprec.recording import Recording
 from httprec.ring import HEADER, Ring
+from support.capture_samples import CALL_LAYOUT
 
 READY, ROWS_A_CALL, CALLS = 1 << 15, 512, 80
 EVENTS = ROWS_A_CALL * CALLS

@@ -35,7 +35,6 @@ from typing import Any
 import msgpack
 import numpy as np
 import zstandard
-from made_calls import CALL_ROW, FRAMES, PROCESSES, decode_some, write_calls
 
 from httpcapture import Calls, open_capture
 from httpreport.calls.filters import Selection
@@ -46,6 +45,7 @@ from httpreport.outputs.stack_traces import text
 from httpreport.report.aggregate import digest_of
 from httpreport.report.folding import folded
 from httpreport.report.report import Report, make_report
+from support.made_calls import CALL_ROW, FRAMES, PROCESSES, decode_some, write_calls
 
 STACKS = 1000
 COPY_CALLS, COPY_EVERY, OF_COPIES = 1_000_000, 8, PROCESSES * FRAMES

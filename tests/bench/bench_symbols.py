@@ -20,14 +20,14 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "reporter"))
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import numpy as np
-from compiled import NODE_BINARY
 from symbolic.debuginfo import Archive
 
 from httpreport.elf.elf import read_elf
 from httpreport.elf.symbol_table import SymbolTable, read_symbols
+from support.compiled import NODE_BINARY
 
 LIBRARIES = Path("/usr/lib/x86_64-linux-gnu")
 MODULES = [LIBRARIES / "libc.so.6", *sorted(LIBRARIES.glob("libpython3.*.so.1.0")), NODE_BINARY]

@@ -20,13 +20,12 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "reporter"))
-
-from stacks import RecordedStack, kept_module, sample
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from httpreport.unwind import X86_64, Unwinder
 from httpreport.unwind.fast import FastWalker
 from httpreport.unwind.walk import full_walk
+from support.stacks import RecordedStack, kept_module, sample
 
 STACKS = [("py311_plain", "bookworm"), ("py311_tls", "bookworm"), ("py313_plain", "trixie")]
 RUNS, REPEATS = 5, 300

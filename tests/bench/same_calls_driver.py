@@ -2,9 +2,8 @@
 
     python3 same_calls_driver.py OUT PROBES THRESHOLD_MS FOLDER_OF_OLD FOLDER_OF_NEW [OPTION...]
 
-Each folder has a recorder's packages. The captures are OUT/old.cap and OUT/new.cap; OUT/ports.json says to which ports the
-calls were made. Where nginx and keep_alive
-(keep_alive.c) are, there is load as well.
+Each folder has a recorder's packages. The captures are OUT/old.cap and OUT/new.cap; OUT/ports.json says to which ports
+the calls were made. Where nginx and keep_alive (keep_alive.c) are, there is load as well.
 """
 
 from __future__ import annotations

@@ -12,10 +12,10 @@ from typing import Any
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from type_information import btf_of, dump
 
 from httpbpf.btf import VMLINUX, Btf, BtfError, first_of, load
 from httpbpf.program import Sizes, build
+from support.type_information import btf_of, dump
 
 Types = list[dict[str, Any]]
 

@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from type_information import TYPES, btf_of, dump
 
 from httpbpf import layout
 from httpcapture import Outcome, Role, RoleSource, StackStatus
+from support.type_information import TYPES, btf_of, dump
 
 ROWS_H = Path(layout.__file__).with_name("rows.h")
 Types = list[dict[str, Any]]

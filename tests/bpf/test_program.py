@@ -17,7 +17,7 @@ from httpbpf.program import Program, Sizes, build
 
 SYSTEM_PYTHON = "/usr/bin/python3"
 KERNEL_TREE = Path(layout.__file__).with_name("kernel")
-COMPILER = Path(__file__).with_name("compile_programs.py")
+COMPILER = Path(__file__).parents[1] / "support" / "compile_programs.py"
 SIZES = Sizes(connections=64, threads=64, stack_slots=8, frame_slots=8)
 FEW_PAGES = SIZES._replace(stack_pages=0)
 BOTH_SIDES = SIZES._replace(receive_stacks=1)

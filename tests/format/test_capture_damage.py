@@ -7,23 +7,6 @@ import struct
 from pathlib import Path
 
 import pytest
-from capture_bytes import (
-    CALLS,
-    META_KIND,
-    MODULE,
-    STACKS,
-    capture,
-    chunk,
-    frame,
-    header,
-    layout_object,
-    meta_object,
-    objects,
-    raw_frame,
-)
-from capture_bytes import END as END_KIND
-from capture_bytes import LOST as LOST_KIND
-from capture_samples import META, layout, read_all, write_capture
 
 from httpcapture import (
     Calls,
@@ -39,6 +22,23 @@ from httpcapture import (
     UnsupportedVersion,
     open_capture,
 )
+from support.capture_bytes import (
+    CALLS,
+    META_KIND,
+    MODULE,
+    STACKS,
+    capture,
+    chunk,
+    frame,
+    header,
+    layout_object,
+    meta_object,
+    objects,
+    raw_frame,
+)
+from support.capture_bytes import END as END_KIND
+from support.capture_bytes import LOST as LOST_KIND
+from support.capture_samples import META, layout, read_all, write_capture
 
 CAPTURE = write_capture()
 RECORDS, _ = read_all(CAPTURE)

@@ -7,7 +7,22 @@ from collections.abc import Iterator
 from dataclasses import MISSING, fields
 
 import pytest
-from capture_bytes import (
+
+from httpcapture import (
+    Calls,
+    CorruptRecord,
+    JitMap,
+    Lost,
+    Module,
+    Process,
+    Reader,
+    Record,
+    Section,
+    Stack,
+)
+from httpcapture import End as EndRecord
+from httpcapture.chunks import Kind
+from support.capture_bytes import (
     CALLS,
     END,
     JIT_MAP,
@@ -25,22 +40,7 @@ from capture_bytes import (
     meta_object,
     objects,
 )
-from capture_samples import CALL_LAYOUT, META, layout, read_all
-
-from httpcapture import (
-    Calls,
-    CorruptRecord,
-    JitMap,
-    Lost,
-    Module,
-    Process,
-    Reader,
-    Record,
-    Section,
-    Stack,
-)
-from httpcapture import End as EndRecord
-from httpcapture.chunks import Kind
+from support.capture_samples import CALL_LAYOUT, META, layout, read_all
 
 APPENDED: list[object] = ["new", {"deep": [[1, 2.5, None], b"x"]}, -7]
 OBJECTS: list[tuple[int, list[object], Record]] = [

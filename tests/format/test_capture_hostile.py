@@ -13,7 +13,9 @@ from pathlib import Path
 import msgpack
 import pytest
 import zstandard
-from capture_bytes import (
+
+from httpcapture import Calls, Completions, CorruptRecord, Reader
+from support.capture_bytes import (
     CALLS,
     END,
     JIT_MAP,
@@ -31,9 +33,7 @@ from capture_bytes import (
     meta_object,
     objects,
 )
-from capture_samples import CALL_LAYOUT
-
-from httpcapture import Calls, Completions, CorruptRecord, Reader
+from support.capture_samples import CALL_LAYOUT
 
 MiB = 1 << 20
 CONTENT = 8 * MiB

@@ -7,7 +7,6 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from capture_samples import COMPLETION_LAYOUT, END, JIT_MAP, META, SECTION, STACK, OneByOne, read_all, write
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -32,6 +31,7 @@ from httpcapture import (
     Stack,
     Writer,
 )
+from support.capture_samples import COMPLETION_LAYOUT, END, JIT_MAP, META, SECTION, STACK, OneByOne, read_all, write
 
 u16, u32, u64 = (st.integers(0, 2**bits - 1) for bits in (16, 32, 64))
 texts, blobs = st.text(max_size=30), st.binary(max_size=60)

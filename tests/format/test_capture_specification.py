@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from specification import FORMAT, fenced, quoted, section, tables
 
 import httpcapture
 from httpbpf.program import Sizes
@@ -19,6 +18,7 @@ from httpreport.calls.schema import COMPLETION, LATEST_NS, OPTIONAL, RECORDED
 from httpreport.languages.stack_trace import Incomplete
 from httpreport.report.loss_messages import MEANING
 from httpreport.unwind import Found
+from support.specification import FORMAT, fenced, quoted, section, tables
 
 KINDS: dict[str, Struct[Any]] = {
     "META": chunks.META,

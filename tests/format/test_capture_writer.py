@@ -15,24 +15,6 @@ from typing import Any
 
 import pytest
 import zstandard
-from capture_bytes import header
-from capture_samples import (
-    CALL_LAYOUT,
-    END,
-    JIT_MAP,
-    LOST,
-    META,
-    MODULE,
-    PROCESS,
-    SECTION,
-    STACK,
-    OneByOne,
-    call_rows,
-    read_all,
-    write,
-    write_all,
-    write_capture,
-)
 
 from httpcapture import (
     MAX_MAPS,
@@ -50,6 +32,24 @@ from httpcapture import (
     Section,
     Stack,
     Writer,
+)
+from support.capture_bytes import header
+from support.capture_samples import (
+    CALL_LAYOUT,
+    END,
+    JIT_MAP,
+    LOST,
+    META,
+    MODULE,
+    PROCESS,
+    SECTION,
+    STACK,
+    OneByOne,
+    call_rows,
+    read_all,
+    write,
+    write_all,
+    write_capture,
 )
 
 SECOND = 1_000_000_000

@@ -9,13 +9,13 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from capture_samples import END, META, layout, read_all
 from hypothesis import given
 from hypothesis import strategies as st
 
 from httpcapture import Calls, CodedColumn, Writer, codings
 from httpcapture.codings import from_planes, to_differences, to_planes
 from httpreport.calls import column_decoding as by_numpy
+from support.capture_samples import END, META, layout, read_all
 
 
 @st.composite

@@ -10,11 +10,11 @@ from dataclasses import replace
 import msgpack
 import pytest
 import zstandard
-from capture_bytes import CALLS, frame
-from capture_samples import META, layout
 
 from httpcapture import Calls, CorruptRecord, Reader, Writer
 from httpcapture.frames import FrameReader
+from support.capture_bytes import CALLS, frame
+from support.capture_samples import META, layout
 
 LAYOUT = layout("u64 connection - group", "u32 pid - group", "u32 port - group", "u64 t0 ns delta", "u64 size - planes")
 ROWS = [(n % 7, 300 + n % 7, 80, 1_000_000 + n * n, n * 31 % 977) for n in range(4000)]

@@ -7,12 +7,12 @@ import tracemalloc
 from dataclasses import replace
 
 import pytest
-from capture_bytes import STACKS, capture, chunk
-from capture_samples import END, LOST, META, STACK, write
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from httpcapture import ALL_IDS, CorruptRecord, Reader, Stack, Stacks, Writer
+from support.capture_bytes import STACKS, capture, chunk
+from support.capture_samples import END, LOST, META, STACK, write
 
 IDS = st.integers(1, 20)
 

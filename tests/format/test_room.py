@@ -8,11 +8,11 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from capture_bytes import END, JIT_MAP, LOST, SECTION, capture, chunk
-from capture_samples import META, OneByOne, write
 
 from httpcapture import BeyondLimitError, JitMap, Lost, MappedModule, Module, Process, Reader, Record, Section, Writer
 from httpcapture.room import Room
+from support.capture_bytes import END, JIT_MAP, LOST, SECTION, capture, chunk
+from support.capture_samples import META, OneByOne, write
 
 KIB, MIB = 1 << 10, 1 << 20
 PART = bytes(MIB)

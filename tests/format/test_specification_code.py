@@ -12,15 +12,15 @@ import msgpack
 import numpy as np
 import pytest
 import zstandard
-from capture_bytes import CALLS
-from capture_samples import META, layout
 from hypothesis import example, given
 from hypothesis import strategies as st
-from specification import function
 
 from httpcapture import Layout, Writer
 from httpcapture.frames import FrameReader
 from httpreport.calls import protocol
+from support.capture_bytes import CALLS
+from support.capture_samples import META, layout
+from support.specification import function
 
 DECODE, KIND_METHOD_STATUS = function("decode"), function("kind_method_status")
 CODES = {"u8": "B", "u16": "H", "u32": "I", "u64": "Q", "bytes8": "8s", "bytes16": "16s"}

@@ -13,11 +13,11 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner
-from specification import FORMAT
-from worked_example import example_capture, example_records, hex_dump, parse_dump
 
 from httpcapture import Calls, Completions, Reader
 from httpreport.cli.main import main
+from support.specification import FORMAT
+from support.worked_example import example_capture, example_records, hex_dump, parse_dump
 
 EXAMPLE = re.compile(r"(<!-- worked example -->\n```\n)(.*?)(```\n<!-- end of worked example -->)", re.DOTALL)
 ROLES = {1: "client", 2: "server"}

@@ -20,10 +20,9 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "format"))
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import zstandard
-from capture_samples import write_capture
 
 from httpcapture import (
     MAX_FRAMES,
@@ -41,6 +40,7 @@ from httpcapture import (
     Stacks,
 )
 from httpcapture.frames import FrameReader
+from support.capture_samples import write_capture
 
 MAX_SECONDS = 1.0  # of CPU time for one input
 MAX_ADDRESS_SPACE = 1 << 30  # bytes

@@ -2,7 +2,7 @@
 
     PYTHONPATH=recorder:bpf:format python tests/fuzz/fuzz_kill.py SECONDS [SEED]
 
-What it does to each is in tests/recorder/killing.py. The capture that breaks the rule is kept in the current directory
+What it does to each is in tests/support/killing.py. The capture that breaks the rule is kept in the current directory
 and named.
 """
 
@@ -16,9 +16,9 @@ import traceback
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "recorder"))
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from killing import kill_one
+from support.killing import kill_one
 
 
 def main() -> int:

@@ -12,12 +12,9 @@ import json
 import sys
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "bench"))
-sys.path.insert(0, str(Path(__file__).parents[1] / "format"))
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from capture_samples import write_capture
 from fuzz_capture import fuzz
-from made_calls import write_calls
 
 from httpcapture import CaptureError, Reader
 from httpreport.calls.available_values import COLUMNS
@@ -29,6 +26,8 @@ from httpreport.outputs.json_report import document
 from httpreport.outputs.stack_traces import text
 from httpreport.report.aggregate import digest_of
 from httpreport.report.report import make_report
+from support.capture_samples import write_capture
+from support.made_calls import write_calls
 
 MILLISECONDS = (0, 20, 300)  # all calls, many of them, few
 CALLS = (40, 1500)  # in a chunk that is packed as a whole, and in one whose columns are

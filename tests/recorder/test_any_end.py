@@ -6,41 +6,18 @@ import itertools
 import shutil
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import IO, NamedTuple, Optional, Union
+from typing import IO, Union
 
 import pytest
-from commands import environment
 
-from httpcapture import Calls, End, Stack, open_capture
+from support.commands import SYNTHETIC_HTTPREC, TESTS, environment, read
 from workload.waiting import HANG_S
 
-HERE = Path(__file__).parent
 MIB = 1 << 20
-HTTPREC = [sys.executable, str(HERE / "synthetic_httprec.py")]
-
-
-class Read(NamedTuple):
-    """What is in a capture."""
-
-    calls: int
-    stacks: int
-    end: Optional[End]
-    cut_off: Optional[str]
-
-
-def read(path: Path) -> Read:
-    calls, stacks, end = 0, 0, None
-    with open_capture(path) as reader:
-        for record in reader:
-            calls += record.rows if isinstance(record, Calls) else 0
-            stacks += isinstance(record, Stack)
-            end = record if isinstance(record, End) else end
-        return Read(calls, stacks, end, reader.cut_off)
 
 
 @contextmanager
@@ -49,8 +26,8 @@ def httprec(
     stdout: Union[int, IO[bytes]] = subprocess.DEVNULL,
     before: Sequence[str] = (),
 ) -> Iterator[subprocess.Popen[bytes]]:
-    command = [*before, *HTTPREC, "-q", "--modules", "none", *options]
-    process = subprocess.Popen(command, env=environment(HERE), stdout=stdout, stderr=subprocess.PIPE)
+    command = [*before, *SYNTHETIC_HTTPREC, "-q", "--modules", "none", *options]
+    process = subprocess.Popen(command, env=environment(TESTS), stdout=stdout, stderr=subprocess.PIPE)
     try:
         yield process
     finally:

@@ -8,7 +8,8 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from commands import NO_BPF, NOBODY, run, with_namespace
+
+from support.commands import NO_BPF, NOBODY, run, with_namespace
 
 ROW = re.compile(r"(.{17}) (yes|no |-  )  (.+)")
 TRIED = ["fexit", "kprobe", "tracepoint", "stack copies", "frame pointers", "clock"]

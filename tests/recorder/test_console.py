@@ -7,8 +7,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from commands import environment
-from test_any_end import HERE, HTTPREC, MIB, read
+
+from support.commands import SYNTHETIC_HTTPREC, TESTS, environment, read
 
 READER_GONE = 141  # 128 + SIGPIPE
 
@@ -16,10 +16,10 @@ READER_GONE = 141  # 128 + SIGPIPE
 def shell(folder: Path, command: str) -> subprocess.CompletedProcess[str]:
     """Run a command of bash, in which `httprec` has calls without end, on a kernel that is not there; of a pipe the
     first status counts."""
-    program = " ".join(HTTPREC)
+    program = " ".join(SYNTHETIC_HTTPREC)
     script = f'httprec() {{ {program} --modules none "$@"; }}\n{command}\nexit "${{PIPESTATUS[0]}}"'
     return subprocess.run(
-        ["bash", "-c", script], cwd=folder, env=environment(HERE), capture_output=True, text=True, check=False
+        ["bash", "-c", script], cwd=folder, env=environment(TESTS), capture_output=True, text=True, check=False
     )
 
 
@@ -28,7 +28,7 @@ def check_recording(path: Path) -> None:
     found = read(path)
     assert found.end is not None and found.cut_off is None
     assert (found.end.reason, found.end.recorded) == ("size", found.calls)
-    assert path.stat().st_size >= MIB
+    assert path.stat().st_size >= 1 << 20
 
 
 INSTEAD = ["--help", "--version", "--check"]
@@ -131,7 +131,9 @@ def test_a_capture_has_no_place_on_a_standard_output_that_is_closed_or_full(tmp_
 def test_a_console_that_does_not_wait_gets_every_call(tmp_path: Path) -> None:
     """A program may have made it non-blocking."""
     unblocked = "import os, sys; os.set_blocking(1, False); os.execv(sys.argv[1], sys.argv[1:])"
-    command = f"{sys.executable} -c '{unblocked}' {' '.join(HTTPREC)} --modules none -o run.cap --max-size 1 -t 0"
+    command = (
+        f"{sys.executable} -c '{unblocked}' {' '.join(SYNTHETIC_HTTPREC)} --modules none -o run.cap --max-size 1 -t 0"
+    )
 
     done = shell(tmp_path, f"{command} | {{ sleep 1; cat >printed; }}")
 

@@ -10,11 +10,11 @@ import time
 from pathlib import Path
 
 import pytest
-from commands import environment
 
 from httpbpf.layout import CALL_ROW
 from httpbpf.program import Sizes
 from httprec import __version__, host
+from support.commands import environment
 
 # Takes a comm and a command, as JSON lists of bytes: becomes the one, runs the other, prints its own pid first.
 NAMED = """

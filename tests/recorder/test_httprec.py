@@ -11,9 +11,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from commands import HTTPREC, NO_BPF, NOBODY, dependencies, environment, run, with_namespace
 
 from httprec import __version__
+from support.commands import HTTPREC, NO_BPF, NOBODY, dependencies, environment, run, with_namespace
 from workload.waiting import HANG_S
 
 KPROBES = any(os.path.exists(f"/sys/kernel/{folder}/kprobe_events") for folder in ("tracing", "debug/tracing"))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from pathlib import Path
 
-from killing import kill_one
+from support.killing import kill_one
 
 RUNS = 100
 

@@ -14,7 +14,6 @@ import pytest
 from click.testing import CliRunner
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from synthetic import row_of
 
 from httpbpf.layout import CALL_ROW
 from httpbpf.program import Sizes
@@ -22,6 +21,7 @@ from httpcapture import End, Outcome, Role, Stack, StackStatus, Writer
 from httprec.host import meta
 from httprec.live import Live
 from httpreport.cli.main import main as httpreport
+from support.synthetic import row_of
 
 Values = dict[str, Union[int, bytes]]
 

@@ -14,7 +14,6 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from programs import running, until
 
 from httpcapture import (
     PROGRAM_HEADERS,
@@ -32,6 +31,7 @@ from httpcapture import (
 from httprec.elf_sections import places
 from httprec.jit_maps import read_jit_map
 from httprec.modules import VDSO, Modules
+from support.programs import running, until
 
 LAYOUT = Layout(8, (Field("connection", "u64", 0),))
 META = Meta("t", "h", "k", "x86_64", "", 0, 0, 0, (), "fexit", 100, 4096, {}, LAYOUT, LAYOUT)

@@ -16,7 +16,6 @@ from unittest import mock
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from synthetic import PID, START, SyntheticTracer
 
 from httpbpf.program import Sizes
 from httpcapture import Calls, Completions, End, Meta, Module, Process, Record, Section, Stack, open_capture
@@ -24,6 +23,7 @@ from httprec import host, stacks
 from httprec.errors import RecorderError
 from httprec.parts import Bounds, Parts, check_parts
 from httprec.recording import Recording, Totals
+from support.synthetic import PID, START, SyntheticTracer
 
 ROTATE = Bounds(part_age_ns=1)
 Step = Callable[[SyntheticTracer], None]

@@ -8,7 +8,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from commands import environment
+
+from support.commands import environment
 
 # capabilities(7), include/uapi/linux/capability.h
 READ_SEARCH, PTRACE, ADMIN, BPF, RESTORE = 1 << 2, 1 << 19, 1 << 21, 1 << 39, 1 << 40

@@ -13,11 +13,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from programs import running, until
 
 from httpcapture import BeyondLimitError, JitMap, Module, Process, Record, Writer
 from httprec.modules import Modules
 from httprec.processes import Key, Processes
+from support.programs import running, until
 
 TICK_NS = 1_000_000_000 // os.sysconf("SC_CLK_TCK")
 LATER = 1_000_000_000_000  # ns: long enough after 0 to read any maps again

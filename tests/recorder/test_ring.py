@@ -12,9 +12,9 @@ from contextlib import contextmanager
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from synthetic import PAGE, KernelRing
 
 from httprec.ring import HEADER, Ring
+from support.synthetic import PAGE, KernelRing
 
 
 @pytest.fixture

@@ -8,8 +8,6 @@ import shutil
 from pathlib import Path
 
 import pytest
-from compiled import compiled
-from test_symbolize import build_id
 
 from httpcapture import Module
 from httpreport.elf.elf import read_elf
@@ -17,6 +15,8 @@ from httpreport.languages.stack_trace import Unnamed
 from httpreport.symbols import binary_lookup
 from httpreport.symbols.binary import Binary
 from httpreport.symbols.binary_lookup import Binaries
+from support.compiled import compiled
+from support.live import build_id
 
 PROGRAM = Path("/usr/bin/python3").resolve()
 BUILD_ID = build_id(PROGRAM)

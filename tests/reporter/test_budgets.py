@@ -7,8 +7,6 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from recordings import MAPS, PATH, PROCESS_START_NS, STARTED_NS, TEXT, Row, capture, process, stack
-from reports import no_binary, reported
 
 from httpcapture import JitMap, Module, Record
 from httpreport.elf.elf import read_elf
@@ -18,6 +16,8 @@ from httpreport.report.warnings import Cause, incomplete
 from httpreport.symbols import symbolizer
 from httpreport.symbols.binary import Binary
 from httpreport.symbols.symbolizer import FRAME_OVERHEAD
+from support.recordings import MAPS, PATH, PROCESS_START_NS, STARTED_NS, TEXT, Row, capture, process, stack
+from support.reports import no_binary, reported
 
 
 def test_of_more_stack_traces_than_can_be_held_the_first_are(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,7 +8,6 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from compiled import SYSTEM_BINARIES, run
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -19,6 +18,7 @@ from httpreport.unwind.cfa import Row, Rule
 from httpreport.unwind.dwarf import BadCfi, Budget, sleb128, uleb128
 from httpreport.unwind.expression import evaluate
 from httpreport.unwind.x86_64 import REGISTER_NAMES
+from support.compiled import SYSTEM_BINARIES, run
 
 COMPARED = [path for path in SYSTEM_BINARIES if path.name.startswith(("libc.", "ld-", "libssl", "python", "libstdc"))]
 

@@ -15,7 +15,19 @@ import pytest
 import zstandard
 from hypothesis import given
 from hypothesis import strategies as st
-from recordings import (
+
+from httpcapture import Field, Layout, Lost, Outcome, Reader, Record, StackStatus
+from httpcapture.frames import FrameReader
+from httpreport.calls.call import Call, address_text
+from httpreport.calls.columns import Impossible, types_of
+from httpreport.calls.filters import Selection
+from httpreport.calls.schema import CALL, RECORDED, total
+from httpreport.capture.recording import Recording, load
+from httpreport.common.errors import ReportError
+from httpreport.outputs.json_report import document
+from httpreport.report.report import Report
+from httpreport.report.warnings import Cause, incomplete
+from support.recordings import (
     CALL_LAYOUT,
     COMPLETION_LAYOUT,
     META,
@@ -29,19 +41,7 @@ from recordings import (
     process,
     stack,
 )
-from reports import reported
-
-from httpcapture import Field, Layout, Lost, Outcome, Reader, Record, StackStatus
-from httpcapture.frames import FrameReader
-from httpreport.calls.call import Call, address_text
-from httpreport.calls.columns import Impossible, types_of
-from httpreport.calls.filters import Selection
-from httpreport.calls.schema import CALL, RECORDED, total
-from httpreport.capture.recording import Recording, load
-from httpreport.common.errors import ReportError
-from httpreport.outputs.json_report import document
-from httpreport.report.report import Report
-from httpreport.report.warnings import Cause, incomplete
+from support.reports import reported
 
 
 def loaded(data: bytes) -> Recording:

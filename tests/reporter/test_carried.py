@@ -7,11 +7,11 @@ from pathlib import Path
 
 from hypothesis import given
 from hypothesis import strategies as st
-from live import parts
 
 from httpcapture import PROGRAM_HEADERS, JitMap, Module, Section
 from httpreport.capture.module_sections import NOT_FOLLOWING, Whole, Wholes, add_part, add_text, to_elf
 from httpreport.elf.elf import read_elf
+from support.live import parts
 
 PYTHON = Path("/usr/bin/python3").resolve()
 U64 = st.integers(0, (1 << 64) - 1)

@@ -7,12 +7,12 @@ import io
 import re
 
 import pytest
-from recordings import MS, STARTED_NS, Row, capture
 
 from httpcapture import End, Lost, Reader
 from httpreport.calls.filters import Selection
 from httpreport.capture.recording import Recording, load
 from httpreport.report.warnings import Cause, cautions, incomplete
+from support.recordings import MS, STARTED_NS, Row, capture
 
 
 def cautioned(data: bytes, milliseconds: float | None = None, *names: str) -> tuple[Recording, list[tuple[Cause, str]]]:

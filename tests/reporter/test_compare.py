@@ -19,15 +19,15 @@ import pytest
 from click.testing import CliRunner, Result
 from hypothesis import given
 from hypothesis import strategies as st
-from recordings import MS, STARTED_NS, TEXT, Row, capture, process, stack
-from reports import folded_lines
-from test_many import ROWS, reported, weights
 
 from httpcapture import End, Record
 from httpreport.cli.main import main
 from httpreport.compare.changes import compare
 from httpreport.outputs.comparison_folded import folded
 from httpreport.report.aggregate import Digest, digest_of
+from support.generated import ROWS
+from support.recordings import MS, STARTED_NS, TEXT, Row, capture, process, stack
+from support.reports import folded_lines, reported, weights
 
 SVG = "{http://www.w3.org/2000/svg}"
 STACKS = {256: (TEXT + 8, TEXT + 64), 512: (TEXT + 8, TEXT + 128, TEXT + 64), 768: (TEXT + 256, TEXT + 64)}

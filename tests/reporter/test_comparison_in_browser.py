@@ -11,14 +11,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from browser import Browser
-from pages import CONTRAST, EVIL, EVIL_MAPS, PROCESSES, STACKS, command_line, flame, shown_frames
-from recordings import MS, STARTED_NS, TEXT, Row, capture, process, stack
 from selenium.webdriver.common.keys import Keys
 
 from httpcapture import End, Role
+from support.browser import Browser
+from support.pages import CONTRAST, EVIL, EVIL_MAPS, PROCESSES, STACKS, command_line, flame, shown_frames
+from support.recordings import MS, STARTED_NS, TEXT, Row, capture, process, stack
 
-pytest_plugins = "browser_fixtures"
+pytest_plugins = "support.browser_fixtures"
 
 OTHER = {256: (TEXT + 8, TEXT + 64), 512: (TEXT + 8, TEXT + 128, TEXT + 64), 768: (TEXT + 512, TEXT + 64)}
 

@@ -10,8 +10,6 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 import pytest
-from compiled import compiled, run
-from live import build_id
 
 from httpcapture import Module
 from httpreport.cli.main import asked_servers
@@ -23,6 +21,8 @@ from httpreport.symbols import debuginfod
 from httpreport.symbols.binary import Binary
 from httpreport.symbols.binary_lookup import Binaries
 from httpreport.symbols.debuginfod import Debuginfod
+from support.compiled import compiled, run
+from support.live import build_id
 
 SOURCE = """
 __attribute__((noinline)) static int hidden(int a) { __asm__ volatile(""); return a * 3; }

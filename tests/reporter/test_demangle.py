@@ -6,13 +6,13 @@ import re
 from pathlib import Path
 
 import pytest
-from compiled import run
 from hypothesis import given
 from hypothesis import strategies as st
 
 from httpreport.elf.demangle import MAX_DEMANGLED, MAX_MANGLED, demangle
 from httpreport.elf.elf import read_elf
 from httpreport.elf.symbol_table import read_symbols
+from support.compiled import run
 
 
 @pytest.mark.parametrize(

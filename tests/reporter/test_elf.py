@@ -9,11 +9,11 @@ import tracemalloc
 from pathlib import Path
 
 import pytest
-from compiled import SYSTEM_BINARIES, compiled, run
 from hypothesis import given
 from hypothesis import strategies as st
 
 from httpreport.elf.elf import CARRIED, BadElf, Section, from_parts, read_elf
+from support.compiled import SYSTEM_BINARIES, compiled, run
 
 HELLO = "int main(void) { return 0; }"
 

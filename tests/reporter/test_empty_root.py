@@ -8,11 +8,10 @@ import subprocess
 import sys
 from pathlib import Path
 
-from live import own_cache  # noqa: F401 (a fixture)
-from stacks import DATA, kept_module
-
 from httpcapture import Module, open_capture
 from httpreport.cli.commands import FOLDED, STACK_TRACES
+from support.live import own_cache  # noqa: F401 (a fixture)
+from support.stacks import DATA, kept_module
 
 CAPTURE = DATA / "python_http.cap"
 

@@ -13,9 +13,6 @@ from pathlib import Path
 
 import jsonschema
 import pytest
-from firefox_profiler import tracks
-from recordings import MS, TEXT, Row, capture, process, stack
-from reports import digested, folded_lines, reported
 
 from httpcapture import StackStatus
 from httpreport.outputs.csv_table import lines, table
@@ -27,6 +24,9 @@ from httpreport.outputs.speedscope import speedscope
 from httpreport.outputs.svg_tree import MARGIN, WIDTH
 from httpreport.report.report import Report
 from httpreport.report.samples import Sample, Weight
+from support.firefox_profiler import tracks
+from support.recordings import MS, TEXT, Row, capture, process, stack
+from support.reports import digested, folded_lines, reported
 
 DATA = Path(__file__).parent / "data"
 HOSTILE = [b"</title><x a='", b"a;b 7", b"\x1b[31m\n", b"=1+1", b"\xff\xfe&<>", "\u202eevil".encode(), b'a,b"c', b""]

@@ -10,20 +10,6 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
-from recordings import (
-    MS,
-    PROCESS_START_NS,
-    STARTED_NS,
-    TEXT,
-    Row,
-    capture,
-    completion,
-    process,
-    stack,
-)
-from redactions import redacted, traces
-from reports import no_binary, reported
-from test_damaged_columns import three_batches, with_damaged_pids
 
 from httpcapture import (
     PROGRAM_HEADERS,
@@ -44,6 +30,20 @@ from httpreport.elf.elf import Elf
 from httpreport.languages.stack_trace import NoStack, Unnamed
 from httpreport.report.report import Report
 from httpreport.report.warnings import Cause, incomplete
+from support.damaged_columns import three_batches, with_damaged_pids
+from support.recordings import (
+    MS,
+    PROCESS_START_NS,
+    STARTED_NS,
+    TEXT,
+    Row,
+    capture,
+    completion,
+    process,
+    stack,
+)
+from support.redactions import redacted, traces
+from support.reports import no_binary, reported
 
 U64_MAX = (1 << 64) - 1
 MODULE, OTHER = Module(1, b"/opt/nova", b"\1" * 20, 9, b""), Module(1, b"/opt/other", b"\2" * 20, 9, b"")

@@ -7,8 +7,6 @@ from collections import Counter
 
 from hypothesis import given
 from hypothesis import strategies as st
-from recordings import MS, TEXT, Row, capture, process, stack
-from reports import folded_lines, reported
 
 from httpcapture import StackStatus
 from httpreport.calls.totals import Sums
@@ -16,6 +14,8 @@ from httpreport.common.printable import comm
 from httpreport.languages.stack_trace import Frame, NoStack, StackTrace, Unnamed
 from httpreport.report.folding import fold
 from httpreport.report.samples import HostStack, Sample, places
+from support.recordings import MS, TEXT, Row, capture, process, stack
+from support.reports import folded_lines, reported
 
 FLAMEGRAPH_LINE = re.compile(r"^(.*)\s+?(\d+(?:\.\d*)?)$")  # flamegraph.pl: "process and merge frames"
 LINE = re.compile(r"^(.+)\s+(\d+)$")

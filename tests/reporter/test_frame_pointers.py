@@ -8,14 +8,14 @@ import struct
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from recordings import STARTED_NS, TEXT, Row, capture, process, stack
-from redactions import redacted, traces
-from reports import folded_lines, no_binary, reported, text_lines
 
 from httpcapture import StackStatus
 from httpreport.languages.stack_trace import Incomplete, StackTrace, Unnamed
 from httpreport.outputs.json_report import document
 from httpreport.report.report import Report, naming
+from support.recordings import STARTED_NS, TEXT, Row, capture, process, stack
+from support.redactions import redacted, traces
+from support.reports import folded_lines, no_binary, reported, text_lines
 
 HEAP = 0x7F1000000000
 JIT = 0x7F2000000000

@@ -5,14 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from debian import unpack_packages
-from live import Taken, taken
-from reports import reported
-from stacks import blocked
 
 from httpreport.languages.stack_trace import Incomplete
 from httpreport.symbols.binary_lookup import Binaries
 from httpreport.symbols.symbolizer import GREENLET_START
+from support.debian import unpack_packages
+from support.live import Taken, taken
+from support.reports import reported
+from support.stacks import blocked
 
 # As eventlet's does, the hub starts a greenlet from one depth of its stack and resumes it from another.
 HUB = """

@@ -20,17 +20,17 @@ from pathlib import Path
 from typing import Any, Callable, NamedTuple
 
 import pytest
-from browser import CHROMIUM, DRIVER, Browser
 from click.testing import CliRunner
-from firefox_profiler import tracks
-from hostile import HARMLESS, HOSTILE, build, hostile_capture
-from live import own_cache  # noqa: F401 (a fixture)
-from pseudo_terminal import on_terminal
-from reports import VALIDATOR
 
 from httpreport.cli.main import main
 from httpreport.common.printable import LONGEST
 from httpreport.outputs import terminal
+from support.browser import CHROMIUM, DRIVER, Browser
+from support.firefox_profiler import tracks
+from support.hostile import HARMLESS, HOSTILE, build, hostile_capture
+from support.live import own_cache  # noqa: F401 (a fixture)
+from support.pseudo_terminal import on_terminal
+from support.reports import VALIDATOR
 
 # A capture's name
 FILE = b"\x1b[31m\n;\xff\xe2\x80\xae<b>=1.cap"

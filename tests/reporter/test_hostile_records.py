@@ -11,9 +11,6 @@ from pathlib import Path
 
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from recordings import PROCESS_START_NS, STARTED_NS, TEXT, Row, capture, completion, process, stack
-from redactions import redacted, traces
-from reports import VALIDATOR, digested, folded_lines, no_binary, reported
 from rich.console import Console
 
 from httpcapture import PROGRAM_HEADERS, SECTION_HEADERS, End, JitMap, Lost, Module, Section
@@ -24,6 +21,9 @@ from httpreport.outputs.stack_traces import text
 from httpreport.report.headline import warnings
 from httpreport.report.report import naming
 from httpreport.symbols.binary_lookup import Binaries
+from support.recordings import PROCESS_START_NS, STARTED_NS, TEXT, Row, capture, completion, process, stack
+from support.redactions import redacted, traces
+from support.reports import VALIDATOR, digested, folded_lines, no_binary, reported
 
 CONTROL = re.compile("[\x00-\x09\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 U64, U32 = st.integers(0, (1 << 64) - 1), st.integers(0, (1 << 32) - 1)

@@ -12,11 +12,11 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
-from pseudo_terminal import on_terminal
-from recordings import MS, PATH, STARTED_NS, TEXT, Row, capture, completion, process, stack
 
 from httpcapture import Lost, Module, Record
 from httpreport.cli.main import main
+from support.pseudo_terminal import on_terminal
+from support.recordings import MS, PATH, STARTED_NS, TEXT, Row, capture, completion, process, stack
 
 
 def run(*arguments: str | Path, data: bytes | None = None) -> Result:

@@ -11,11 +11,11 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
-from recordings import CALL_LAYOUT, MS, STARTED_NS, TEXT, Row, capture, process, stack
 
 from httpcapture import PROGRAM_HEADERS, End, Layout, Lost, Module, Reader, Record, Section
 from httpreport.capture import verify
 from httpreport.cli.main import main
+from support.recordings import CALL_LAYOUT, MS, STARTED_NS, TEXT, Row, capture, process, stack
 
 REAL = Path(__file__).parent / "data" / "python_http.cap"
 WHOLE: list[Record] = [Module(1, b"/opt/nova", b"\1" * 20, 9, b""), process(modules=[(TEXT, 1)]), stack(TEXT)]

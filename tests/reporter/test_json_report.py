@@ -11,8 +11,6 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 from jsonschema import Draft202012Validator
-from recordings import MS, TEXT, Row, capture, process, stack
-from reports import SCHEMA, VALIDATOR
 
 from httpcapture import Lost, Outcome, Record, Role, StackStatus
 from httpreport.calls import listed_calls
@@ -22,6 +20,8 @@ from httpreport.compare import warnings
 from httpreport.languages.stack_trace import Incomplete, NoStack, Unnamed
 from httpreport.report.warnings import Cause
 from httpreport.unwind import Found
+from support.recordings import MS, TEXT, Row, capture, process, stack
+from support.reports import SCHEMA, VALIDATOR
 
 DATA = Path(__file__).parent / "data"
 STACKS: list[Record] = [process(), stack(TEXT), stack(TEXT, 9, id=512)]

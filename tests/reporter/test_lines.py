@@ -15,11 +15,6 @@ from itertools import zip_longest
 from pathlib import Path
 
 import pytest
-from compiled import compiled, run
-from debian import unpack_packages
-from live import Taken, build_id, own_cache, taken  # noqa: F401 (own_cache is a fixture)
-from reports import reported, text_lines
-from stacks import blocked
 
 from httpcapture import Module
 from httpreport.elf.elf import read_elf
@@ -29,6 +24,11 @@ from httpreport.symbols import source_lines
 from httpreport.symbols.binary import Binary, Location
 from httpreport.symbols.binary_lookup import Binaries
 from httpreport.symbols.source_lines import DebugFile, LineReader
+from support.compiled import compiled, run
+from support.debian import unpack_packages
+from support.live import Taken, build_id, own_cache, taken  # noqa: F401 (own_cache is a fixture)
+from support.reports import reported, text_lines
+from support.stacks import blocked
 from workload.waiting import HANG_S
 
 SOURCE = """

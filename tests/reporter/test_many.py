@@ -11,7 +11,7 @@ import json
 import random
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from functools import reduce
 from pathlib import Path
 from typing import Any
@@ -20,28 +20,19 @@ import pytest
 from click.testing import CliRunner, Result
 from hypothesis import given
 from hypothesis import strategies as st
-from recordings import MS, STARTED_NS, TEXT, Row, capture, completion, process, stack
-from reports import folded_lines, no_binary
 
-from httpcapture import End, Lost, Reader, Record
-from httpreport.calls.filters import Selection
-from httpreport.capture.recording import load
+from httpcapture import End, Lost, Record
 from httpreport.cli import parallel
 from httpreport.cli.main import main
 from httpreport.report import sorted_spool
 from httpreport.report.aggregate import Digest, digest_of
 from httpreport.report.folding import folded
-from httpreport.report.report import Report, make_report, naming
+from httpreport.report.report import naming
 from httpreport.report.sorted_spool import Entry, Spool, merged
+from support.generated import ROWS
+from support.recordings import MS, STARTED_NS, TEXT, Row, capture, completion, process, stack
+from support.reports import folded_lines, reported, weights
 
-ROWS = st.builds(
-    Row,
-    duration_ns=st.integers(0, 1 << 50),
-    process=st.sampled_from([b"a", b"b;c", b""]),
-    stack=st.integers(0, 2),
-    stack_status=st.integers(0, 2),
-    peer=st.sampled_from(["10.0.0.1", "::1"]),
-)
 CAPTURES = st.lists(
     st.builds(
         lambda host, rows: capture(rows, [process(), stack(TEXT, id=1), stack(TEXT, 9, id=2)], host=host),
@@ -50,15 +41,6 @@ CAPTURES = st.lists(
     ),
     max_size=5,
 )
-
-
-def reported(data: bytes) -> Report:
-    selection = Selection(0)
-    return make_report(load(Reader(io.BytesIO(data)), selection), selection, no_binary)
-
-
-def weights(lines: Iterable[str]) -> Counter[str]:
-    return Counter({stack: int(weight) for stack, _, weight in (line.rpartition(" ") for line in lines)})
 
 
 @given(CAPTURES, st.randoms(use_true_random=False))

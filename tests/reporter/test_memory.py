@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
-from recordings import Row, capture
 
 from httpcapture import Reader, Record
 from httpreport.cli.main import main
 from httpreport.outputs.registry import EXPORTS
 from httpreport.report import aggregate
+from support.recordings import Row, capture
 
 ASKED = [
     ["-o", "out"],

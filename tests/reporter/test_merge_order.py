@@ -14,8 +14,6 @@ from unittest import mock
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from recordings import MS, TEXT, Row, capture, process, stack
-from reports import reported
 from rich.console import Console
 
 from httpcapture import StackStatus
@@ -30,6 +28,8 @@ from httpreport.report.aggregate import Digest, HostPeer, Request, digest_of, di
 from httpreport.report.folding import folded
 from httpreport.report.report import Naming
 from httpreport.report.samples import HostStack, Place, Weight
+from support.recordings import MS, TEXT, Row, capture, process, stack
+from support.reports import reported
 
 CODE_ELSEWHERE = b"7e0000000000-7e0000001000 r-xp 00000000 fe:01 78 /srv/other/lib nova.so\n"
 ROWS = st.builds(

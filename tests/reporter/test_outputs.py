@@ -12,13 +12,13 @@ from typing import Callable
 
 import pytest
 from click.testing import CliRunner, Result
-from pseudo_terminal import on_terminal
-from recordings import MS, TEXT, Row, capture, process, stack
 
 from httpreport.cli.atomic_files import Target
 from httpreport.cli.main import main
 from httpreport.common.errors import ReportError
 from httpreport.outputs.registry import EXPORTS
+from support.pseudo_terminal import on_terminal
+from support.recordings import MS, TEXT, Row, capture, process, stack
 
 
 def run(*arguments: str | Path) -> Result:

@@ -16,9 +16,6 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from pages import peer_of
-from recordings import MS, PROCESS_START_NS, STARTED_NS, TEXT, Row, capture, process, stack
-from reports import digested, reported
 
 from httpcapture import JitMap, Role
 from httpreport.outputs.json_report import document as json_document
@@ -27,6 +24,9 @@ from httpreport.outputs.page.columns import leb128
 from httpreport.outputs.page.data import MOMENTS, Page, page_data
 from httpreport.report import slowest
 from httpreport.report.aggregate import Digest
+from support.pages import peer_of
+from support.recordings import MS, PROCESS_START_NS, STARTED_NS, TEXT, Row, capture, process, stack
+from support.reports import digested, reported
 
 EVIL = "</script><!--<script><img src=x onerror=alert(1)>"
 EVIL_MAPS = b"%x-%x r-xp 00000000 fe:01 77 /%s\n" % (TEXT, TEXT + 0x1000, EVIL.encode())

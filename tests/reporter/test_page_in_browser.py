@@ -12,8 +12,13 @@ from importlib import resources
 from pathlib import Path
 
 import pytest
-from browser import Browser
-from pages import (
+from selenium.webdriver.common.keys import Keys
+
+from httpcapture import Record
+from httpcapture.durations import duration_text
+from support.browser import Browser
+from support.duration_cases import CASES
+from support.pages import (
     CONTRAST,
     EVIL,
     command_line,
@@ -26,14 +31,9 @@ from pages import (
     summed,
     totals,
 )
-from recordings import MS, TEXT, Row, capture, process, stack
-from selenium.webdriver.common.keys import Keys
+from support.recordings import MS, TEXT, Row, capture, process, stack
 
-from duration_cases import CASES
-from httpcapture import Record
-from httpcapture.durations import duration_text
-
-pytest_plugins = "browser_fixtures"
+pytest_plugins = "support.browser_fixtures"
 REAL = Path(__file__).parent / "data" / "python_http.cap"
 
 

@@ -9,7 +9,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from pseudo_terminal import on_terminal
+from support.pseudo_terminal import on_terminal
 
 CAPTURE = Path(__file__).parent / "data" / "python_http.cap"
 BAR = "\N{BOX DRAWINGS HEAVY HORIZONTAL}".encode()

@@ -7,14 +7,14 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from recordings import TEXT, Row, capture, process, stack
-from reports import folded_lines, reported, text_lines
 
 from httpcapture import Stack, StackStatus
 from httpreport.languages.stack_trace import StackTrace
 from httpreport.outputs.json_report import document
 from httpreport.report.report import naming
 from httpreport.symbols.symbolizer import Symbolizer
+from support.recordings import TEXT, Row, capture, process, stack
+from support.reports import folded_lines, reported, text_lines
 
 SENT, RECEIVED, SENT_AGAIN = 1, 2, 3  # the last with the addresses of the first
 STACKS = [stack(TEXT, id=SENT), stack(TEXT + 0x20, 0x1234, id=RECEIVED), stack(TEXT, id=SENT_AGAIN)]

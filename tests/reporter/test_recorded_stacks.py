@@ -11,9 +11,6 @@ from dataclasses import replace
 import msgpack
 import pytest
 import zstandard
-from recordings import META, MS, STARTED_NS, TEXT, Row, capture, process, stack
-from redactions import redacted
-from reports import folded_lines, no_binary, reported
 
 from httpcapture import End, Reader, Record, Writer
 from httpcapture.chunks import Kind
@@ -26,6 +23,9 @@ from httpreport.languages.stack_trace import NoStack
 from httpreport.redact import Redaction
 from httpreport.report.report import make_report
 from httpreport.report.warnings import Cause, incomplete
+from support.recordings import META, MS, STARTED_NS, TEXT, Row, capture, process, stack
+from support.redactions import redacted
+from support.reports import folded_lines, no_binary, reported
 
 COPY = 60 << 10
 COPIES = 2000  # more than 100 MiB

@@ -17,9 +17,6 @@ import pytest
 from click.testing import CliRunner, Result
 from hypothesis import given
 from hypothesis import strategies as st
-from recordings import MS, PROCESS_START_NS, STARTED_NS, TEXT, Row, capture, completion, packed_address, process, stack
-from redactions import redacted
-from reports import digested, folded_lines, no_binary, reported, text_lines
 
 from httpcapture import Calls, Completions, End, JitMap, Lost, Module, Reader, Record, Section, StackStatus
 from httpcapture.frames import FrameReader
@@ -38,6 +35,20 @@ from httpreport.report.aggregate import digest_of
 from httpreport.report.headline import summary
 from httpreport.report.samples import Weight
 from httpreport.report.warnings import Cause
+from support.recordings import (
+    MS,
+    PROCESS_START_NS,
+    STARTED_NS,
+    TEXT,
+    Row,
+    capture,
+    completion,
+    packed_address,
+    process,
+    stack,
+)
+from support.redactions import redacted
+from support.reports import digested, folded_lines, no_binary, reported, text_lines
 
 REAL = Path(__file__).parent / "data" / "python_http.cap"
 HEADS = st.one_of(

@@ -6,7 +6,6 @@ import io
 import itertools
 
 import pytest
-from recordings import META, MS, Row, capture
 
 from httpcapture import Outcome, Reader, Role
 from httpreport.calls.filters import Filters, Peer, Selection, covered, matches
@@ -14,6 +13,7 @@ from httpreport.calls.protocol import Kind
 from httpreport.calls.time_options import parse
 from httpreport.capture.recording import Recording, load
 from httpreport.report.warnings import cautions
+from support.recordings import META, MS, Row, capture
 
 
 def loaded(data: bytes, *names: str, milliseconds: float | None = None) -> Recording:

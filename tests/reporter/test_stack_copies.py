@@ -12,13 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from compiled import JIT, compiled
-from live import LIMITS, Taken, taken
-from recordings import PROCESS_START_NS, STARTED_NS, Row, capture, process, stack
-from redactions import redacted, traces
-from reports import digested, folded_lines, reported, text_lines
 from rich.console import Console
-from stacks import blocked
 
 from httpcapture import JitMap, MappedModule, Module, Process, Record, Section
 from httpreport.elf.elf import read_elf
@@ -28,6 +22,12 @@ from httpreport.outputs import terminal
 from httpreport.report.report import Report, naming
 from httpreport.symbols.binary_lookup import Binaries
 from httpreport.unwind import Found
+from support.compiled import JIT, compiled
+from support.live import LIMITS, Taken, taken
+from support.recordings import PROCESS_START_NS, STARTED_NS, Row, capture, process, stack
+from support.redactions import redacted, traces
+from support.reports import digested, folded_lines, reported, text_lines
+from support.stacks import blocked
 
 DATA = Path(__file__).parent / "data"
 CAPTURE = (DATA / "python_http.cap").read_bytes()

@@ -17,11 +17,11 @@ import pytest
 from click.testing import CliRunner
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from recordings import MS, TEXT, Row, capture, process, stack
-from reports import reported, text_lines
 
 from httpcapture import StackStatus
 from httpreport.cli.main import main
+from support.recordings import MS, TEXT, Row, capture, process, stack
+from support.reports import reported, text_lines
 
 BLOCK = re.compile(
     r"^PID: \d+, Comm: .*, Stack ID: (?P<id>\d+)\n.*\n.*\nStack trace:\n(?P<lines>(?: {4}.*\n)+)"

@@ -10,11 +10,11 @@ import sys
 from pathlib import Path
 
 import pytest
-from recordings import MS, TEXT, Row, capture, process, stack
 
 from httpcapture import Lost
 from httpreport.outputs.registry import EXPORTS
 from httpreport.report.sorted_spool import OPEN_AT_ONCE
+from support.recordings import MS, TEXT, Row, capture, process, stack
 
 HTTPREPORT = f"{sys.executable} -P -m httpreport"
 READER_GONE = 141  # 128 + SIGPIPE

@@ -11,7 +11,6 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from recordings import META, MS, STARTED_NS, Row, capture, completion, packed_address
 
 from httpcapture import Calls, End, Layout, Reader, Role, Writer
 from httpcapture.batch import MAX_ROWS_SIZE
@@ -23,6 +22,7 @@ from httpreport.calls.totals import Latencies, PeerKey, StackKey, Sums
 from httpreport.capture import recording
 from httpreport.capture.recording import Nothing, Recording, load
 from httpreport.redact.calls import CALL_ROW, layout
+from support.recordings import META, MS, STARTED_NS, Row, capture, completion, packed_address
 
 ROWS = st.builds(
     Row,

@@ -7,7 +7,6 @@ import ctypes
 import hashlib
 import io
 import os
-import re
 import shutil
 import subprocess
 from collections.abc import Iterator
@@ -16,9 +15,6 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from compiled import compiled, run
-from live import own_cache  # noqa: F401 (a fixture)
-from recordings import MAPS, META, PATH, PROCESS_START_NS, STARTED_NS, TEXT, capture, process, stack
 
 from httpcapture import Module, Process, Reader, Stack
 from httpreport.calls.filters import Selection
@@ -27,6 +23,9 @@ from httpreport.languages.stack_trace import Frame, NoStack, StackTrace, Unnamed
 from httpreport.symbols import maps
 from httpreport.symbols.binary_lookup import Binaries
 from httpreport.symbols.symbolizer import Symbolizer
+from support.compiled import compiled, run
+from support.live import build_id, own_cache  # noqa: F401 (a fixture)
+from support.recordings import MAPS, META, PATH, PROCESS_START_NS, STARTED_NS, TEXT, capture, process, stack
 
 PROGRAM = r"""
 #include <execinfo.h>
@@ -50,11 +49,6 @@ __attribute__((noinline)) static void middle(void) { leaf(); }
 __attribute__((noinline)) int outer(int count) { middle(); return count; }
 int main(int argc, char **argv) { return outer(argc) + argc; }
 """
-
-
-def build_id(path: Path) -> bytes:
-    match = re.search(r"Build ID: ([0-9a-f]+)", run("readelf", "-n", path))
-    return bytes.fromhex(match[1]) if match else b""
 
 
 def recorded(text: bytes, pid: int = 12345) -> tuple[Process, dict[int, Module]]:

@@ -10,13 +10,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from compiled import NODE_BINARY, SYSTEM_BINARIES, compiled, run
 from hypothesis import given
 from hypothesis import strategies as st
 
 from httpreport.elf.elf import Elf as ElfFile
 from httpreport.elf.elf import Range, Section, Segment, from_parts, read_elf
 from httpreport.elf.symbol_table import SYMBOL, SymbolTable, read_symbols
+from support.compiled import NODE_BINARY, SYSTEM_BINARIES, compiled, run
 
 ASSEMBLY = """
     .text

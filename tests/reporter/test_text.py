@@ -9,14 +9,14 @@ import os
 from pathlib import Path
 
 import numpy as np
-from recordings import MS, PATH, STARTED_NS, TEXT, Row, capture, completion, process, stack
-from reports import folded_lines, reported, text_lines
 
 from httpcapture import Lost, Module, Outcome, Record, Role, StackStatus
 from httpreport.elf.elf import Elf, Segment
 from httpreport.elf.symbol_table import SYMBOL, SymbolTable
 from httpreport.report.report import Report
 from httpreport.symbols.binary import Binary
+from support.recordings import MS, PATH, STARTED_NS, TEXT, Row, capture, completion, process, stack
+from support.reports import folded_lines, reported, text_lines
 
 GOLDEN = Path(__file__).parent / "golden"
 

@@ -12,12 +12,12 @@ import pytest
 from click.testing import CliRunner, Result
 from hypothesis import given
 from hypothesis import strategies as st
-from recordings import MS, TEXT, Row, capture, process, stack
 
 from httpcapture import Record
 from httpreport.cli.main import main
 from httpreport.outputs.registry import EXPORTS
 from httpreport.report.unreached import sentence
+from support.recordings import MS, TEXT, Row, capture, process, stack
 
 STACKS: list[Record] = [process(), stack(TEXT)]
 FILES = ["stack_traces.txt", "stacks.folded"]

@@ -13,15 +13,15 @@ from itertools import takewhile
 from pathlib import Path
 
 import pytest
-from compiled import JIT, compiled, run
-from debian import unpack_packages
 from hypothesis import given
 from hypothesis import strategies as st
-from stacks import RecordedStack, blocked, sample, stepped, taken_from, wait_until_blocked
 
 from httpreport.unwind import X86_64, AddressSpace, CodeRange, End, Found, Unwinder, registers
 from httpreport.unwind.fast import FastWalker
 from httpreport.unwind.walk import MAX_FRAMES, full_walk
+from support.compiled import JIT, compiled, run
+from support.debian import unpack_packages
+from support.stacks import RecordedStack, blocked, sample, stepped, taken_from, wait_until_blocked
 from workload.waiting import wait_until
 
 WITHOUT_FRAME_POINTERS = ["-fomit-frame-pointer", "-fno-optimize-sibling-calls"]

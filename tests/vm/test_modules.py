@@ -13,7 +13,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from compiled import compiled, run
 
 from httpcapture import Role, open_capture
 from httpreport.calls.filters import Selection
@@ -21,6 +20,7 @@ from httpreport.capture.recording import Recording, load
 from httpreport.languages.stack_trace import StackTrace, Unnamed
 from httpreport.report.report import Report, make_report
 from httpreport.symbols.binary_lookup import Binaries
+from support.compiled import compiled, run
 from vm import recorded
 
 HERE = Path(__file__).parent

@@ -11,12 +11,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-from compiled import compiled
 
 from httpbpf.program import Sizes
 from httpcapture import End, open_capture
 from httpreport.calls.filters import Selection
 from httpreport.capture.recording import ProcessKey, Recording, load
+from support.compiled import compiled
 from vm import recorded
 
 HERE = Path(__file__).parent

@@ -9,11 +9,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
-from compiled import compiled, run
-from live import build_id, parts
-from recordings import MS, PROCESS_START_NS, STARTED_NS, Row, capture, process, stack
-
 from httpcapture import End, JitMap, Lost, Module, Record
+from support.compiled import compiled, run
+from support.live import build_id, parts
+from support.recordings import MS, PROCESS_START_NS, STARTED_NS, Row, capture, process, stack
 
 JIT, PATHS, SYMBOLS, LONG = 0x7F0100000000, 0x7F0200000000, 0x7F0300000000, 4990
 SIZE = 0x1000  # of a mapping

@@ -1,6 +1,6 @@
 """The pictures in README.md and docs/page.md, made from a capture (the demo's):
 
-PYTHONPATH=reporter:format python tests/reporter/screenshots.py build/demo/run.cap docs
+PYTHONPATH=reporter:format:tests python tests/support/screenshots.py build/demo/run.cap docs
 """
 
 from __future__ import annotations
@@ -9,8 +9,8 @@ import sys
 import tempfile
 from pathlib import Path
 
-from browser import Browser
-from pages import command_line
+from support.browser import Browser
+from support.pages import command_line
 
 
 def main() -> None:

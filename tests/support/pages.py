@@ -9,10 +9,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from browser import Browser
-from recordings import MS, TEXT, Row, capture, process, stack
-
 from httpcapture import Lost, Role, StackStatus
+from support.browser import Browser
+from support.recordings import MS, TEXT, Row, capture, process, stack
 
 EVIL = "</script><img src=x onerror=document.title='owned'>"
 EVIL_MAPS = b"%x-%x r-xp 00000000 fe:01 77 /%s\n" % (TEXT, TEXT + 0x4000, EVIL.encode())

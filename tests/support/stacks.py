@@ -19,7 +19,7 @@ from httpreport.elf.symbol_table import SymbolTable, read_symbols
 from httpreport.unwind import AddressSpace, CallFrameInfo, CodeRange, Registers, registers
 from workload.waiting import HANG_S, wait_until
 
-DATA = Path(__file__).parent / "data"
+DATA = Path(__file__).parents[1] / "reporter" / "data"
 CALLEE_SAVED = ("rip", "rsp", "rbp", "rbx", "r12", "r13", "r14", "r15")
 
 _GDB = """

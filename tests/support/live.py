@@ -11,14 +11,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from compiled import run
-from recordings import PROCESS_START_NS, STARTED_NS, Row, capture, process
-from stacks import RecordedStack, taken_from
 
 from httpcapture import MAX_PART, Module, Process, Record, Section, Stack
 from httprec.elf_sections import places
 from httpreport.symbols import maps
 from httpreport.unwind.x86_64 import REGISTER_NAMES
+from support.compiled import run
+from support.recordings import PROCESS_START_NS, STARTED_NS, Row, capture, process
+from support.stacks import RecordedStack, taken_from
 
 _PT_REGS = (
     *("r15", "r14", "r13", "r12", "rbp", "rbx", "r11", "r10", "r9", "r8", "rax", "rcx", "rdx", "rsi", "rdi"),

@@ -10,21 +10,16 @@ the responses go on and have a completion.
 from __future__ import annotations
 
 import struct
-import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
-from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
 import numpy.typing as npt
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "format"))
-
-from capture_samples import CALL_LAYOUT, COMPLETION_LAYOUT, END, META
-
 from httpcapture import BatchColumns, Field, Layout, Outcome, Process, Role, RoleSource, Stack, StackStatus, Writer
 from httpreport.calls.column_decoding import decode
+from support.capture_samples import CALL_LAYOUT, COMPLETION_LAYOUT, END, META
 
 PROCESSES, CONNECTIONS, FRAMES = 8, 512, 24
 COPY, OWN_WORDS, REGISTERS = 12 << 10, 16, 21  # bytes; words of 8 bytes

@@ -16,7 +16,6 @@ from unittest import mock
 
 import msgpack
 import zstandard
-from capture_samples import CALL_LAYOUT, COMPLETION_LAYOUT
 
 from httpcapture import (
     End,
@@ -36,6 +35,7 @@ from httpcapture import (
     StackStatus,
     Writer,
 )
+from support.capture_samples import CALL_LAYOUT, COMPLETION_LAYOUT
 
 LEVEL = -(1 << 17)  # zstd's fastest leaves small contents as they are: the dump can then show them
 

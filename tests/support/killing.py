@@ -16,13 +16,12 @@ import time
 from pathlib import Path
 from unittest import mock
 
-from synthetic import SyntheticTracer
-
 from httpbpf.program import Sizes
 from httpcapture import Calls, Stack, open_capture
 from httprec import host
 from httprec.parts import Bounds, Parts
 from httprec.recording import Recording
+from support.synthetic import SyntheticTracer
 
 ROUND_NS = 100_000_000
 OPEN_ROUNDS = 10  # a second

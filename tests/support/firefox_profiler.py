@@ -19,7 +19,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-PROGRAM = Path(__file__).parent / "data" / "profiler-cli" / "profiler-cli.js.gz"
+PROGRAM = Path(__file__).parents[1] / "reporter" / "data" / "profiler-cli" / "profiler-cli.js.gz"
 
 
 class Track(NamedTuple):

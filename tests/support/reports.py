@@ -5,6 +5,8 @@ from __future__ import annotations
 
 import io
 import json
+from collections import Counter
+from collections.abc import Iterable
 from importlib import resources
 from typing import Any
 
@@ -48,3 +50,8 @@ def folded_lines(report: Report) -> list[str]:
 def text_lines(report: Report, capture: str) -> list[str]:
     """The lines of stack_traces.txt."""
     return "\n".join(text(report, capture)).split("\n")
+
+
+def weights(lines: Iterable[str]) -> Counter[str]:
+    """Return the weight of each stack in the lines of stacks.folded."""
+    return Counter({stack: int(weight) for stack, _, weight in (line.rpartition(" ") for line in lines)})

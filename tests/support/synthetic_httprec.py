@@ -8,10 +8,9 @@ import threading
 import time
 from unittest import mock
 
-from synthetic import SyntheticTracer
-
 from httprec import main
 from httprec.loader import Options
+from support.synthetic import SyntheticTracer
 
 STACK_BYTES = 4096
 RING_SIZE = 1 << 17

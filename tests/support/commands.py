@@ -8,6 +8,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import ModuleType
+from typing import NamedTuple, Optional
 
 import click
 import msgpack
@@ -16,9 +17,12 @@ import zstandard
 import httpbpf
 import httpcapture
 import httprec
+from httpcapture import Calls, End, Stack, open_capture
 from workload.waiting import HANG_S
 
 HTTPREC = [sys.executable, "-m", "httprec"]
+TESTS = Path(__file__).parents[1]
+SYNTHETIC_HTTPREC = [sys.executable, str(TESTS / "support" / "synthetic_httprec.py")]  # needs environment(TESTS)
 # Another user than root, who may still read the tests' own folders.
 NOBODY = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"]
 NOBODY += ["--inh-caps=-all,+dac_read_search", "--ambient-caps=-all,+dac_read_search"]
@@ -69,3 +73,22 @@ def dependencies(folder: Path) -> Path:
         source = folder_of(module)
         (folder / source.name).symlink_to(source)
     return folder
+
+
+class Read(NamedTuple):
+    """What is in a capture."""
+
+    calls: int
+    stacks: int
+    end: Optional[End]
+    cut_off: Optional[str]
+
+
+def read(path: Path) -> Read:
+    calls, stacks, end = 0, 0, None
+    with open_capture(path) as reader:
+        for record in reader:
+            calls += record.rows if isinstance(record, Calls) else 0
+            stacks += isinstance(record, Stack)
+            end = record if isinstance(record, End) else end
+        return Read(calls, stacks, end, reader.cut_off)

@@ -9,9 +9,9 @@ from collections.abc import Sequence
 
 import msgpack
 import zstandard
-from capture_samples import META
 
 from httpcapture import Layout, Writer
+from support.capture_samples import META
 
 META_KIND, MODULE, PROCESS, STACKS, CALLS, COMPLETIONS, LOST, END, SECTION, JIT_MAP = range(1, 11)
 

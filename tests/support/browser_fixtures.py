@@ -1,4 +1,4 @@
-"""The browser of a test, for all tests of pages: `pytest_plugins = "browser_fixtures"`."""
+"""The browser of a test, for all tests of pages: `pytest_plugins = "support.browser_fixtures"`."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ import shutil
 from collections.abc import Iterator
 
 import pytest
-from browser import CHROMIUM, DRIVER, Browser
+
+from support.browser import CHROMIUM, DRIVER, Browser
 
 
 @pytest.fixture(scope="module")

@@ -6,7 +6,7 @@ import ast
 from collections.abc import Iterator
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 PACKAGES = {
     "httprec": ROOT / "recorder" / "httprec",
     "httpbpf": ROOT / "bpf" / "httpbpf",
