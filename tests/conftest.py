@@ -13,6 +13,8 @@ from typing import TypeVar
 import pytest
 from hypothesis import HealthCheck, settings
 
+from vm import retries
+
 settings.register_profile("busy machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("busy machine")
 
@@ -40,7 +42,9 @@ def pytest_make_collect_report() -> Generator[None, pytest.CollectReport, pytest
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """What a target of the Makefile took until now, since tests/run.sh began; only pytest's own last line follows."""
+    """Print which boots were retried, and what the target of the Makefile took since tests/run.sh began."""
+    for line in retries.summary(terminalreporter.config.stash.get(retries.RETRIED, [])):
+        terminalreporter.write_line(line)
     target, started = os.environ.get("HTTPREC_TARGET"), os.environ.get("HTTPREC_STARTED")
     if target and started:
         terminalreporter.write_line(f"make {target}: {time.time() - float(started):.0f} s in all")

@@ -21,6 +21,7 @@ from httpreport.cli.commands import FOLDED
 from httpreport.cli.main import main
 from vm import recorded
 from vm.own_calls import MS, OwnCall, Pairs, pair, read_own_calls
+from vm.retries import RETRIED, hold
 from workload.calls_driver import FILTERED, PLAN
 
 THRESHOLD_NS = 100 * MS
@@ -73,8 +74,8 @@ def tolerance(client: str) -> int:
 class Boots:
     """Guests that do the same work, booted as they are asked for."""
 
-    def __init__(self, probes: str, folders: pytest.TempPathFactory) -> None:
-        self._probes, self._folders = probes, folders
+    def __init__(self, probes: str, folders: pytest.TempPathFactory, retried: list[str]) -> None:
+        self._probes, self._folders, self._retried = probes, folders, retried
         self._booted: list[Guest] = []
 
     def __getitem__(self, number: int) -> Guest:
@@ -87,19 +88,14 @@ class Boots:
         return self._booted[number]
 
     def hold(self, check: Callable[[Guest], None]) -> None:
-        """A check of times holds in one boot of three. An emulated machine stands still whenever its host is busy, also
-        between two readings of the clock; what the recorder does wrong is wrong in each boot."""
-        for number in range(BOOTS - 1):
-            try:
-                return check(self[number])
-            except AssertionError:
-                print(f"boot {number} does not hold, trying another")
-        return check(self[BOOTS - 1])
+        """Hold a check of times in one boot of BOOTS; the others are counted."""
+        hold(check, self.__getitem__, BOOTS, self._retried)
 
 
 @pytest.fixture(scope="module", params=["fexit", "kprobe"])
 def boots(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Boots:
-    return Boots(request.param, tmp_path_factory)
+    retried = request.config.stash.setdefault(RETRIED, [])
+    return Boots(request.param, tmp_path_factory, retried)
 
 
 @pytest.fixture
