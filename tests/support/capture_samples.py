@@ -1,8 +1,10 @@
-"""Captures for tests, fuzz target and benchmark: the recorder's row layouts and a record of every kind."""
+"""Build captures for tests, fuzzers and benchmarks: layouts, rows, and a record of every kind."""
 
 from __future__ import annotations
 
+import functools
 import io
+import struct
 from collections.abc import Callable
 from typing import Any, Union
 
@@ -32,6 +34,22 @@ def layout(*fields: str) -> Layout:
         placed.append(Field(name, kind, offset, *(word.replace("-", "") for word in more)))
         offset += int(kind[5:]) if kind.startswith("bytes") else int(kind[1:]) // 8
     return Layout(offset + -offset % 8, tuple(placed))
+
+
+def pack(layout: Layout, **values: bytes | int) -> bytes:
+    """Return one row of a layout; every field must be given."""
+    form, names = _row_format(layout)
+    assert values.keys() == set(names), values.keys() ^ set(names)
+    return form.pack(*(values[name] for name in names))
+
+
+@functools.cache
+def _row_format(layout: Layout) -> tuple[struct.Struct, list[str]]:
+    """Return how struct packs a row whose fields follow each other without gaps, and their names."""
+    letters = {"u8": "B", "u16": "H", "u32": "I", "u64": "Q"}
+    kinds = [letters.get(field.type) or f"{field.type[5:]}s" for field in layout.fields]
+    form = "<" + "".join(kinds)
+    return struct.Struct(f"{form}{layout.size - struct.calcsize(form)}x"), [field.name for field in layout.fields]
 
 
 CALL_LAYOUT = layout(

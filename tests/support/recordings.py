@@ -12,11 +12,8 @@ from typing import Any
 
 from httpcapture import (
     End,
-    Field,
     JitMap,
-    Layout,
     MappedModule,
-    Meta,
     Outcome,
     Process,
     Record,
@@ -25,6 +22,8 @@ from httpcapture import (
     StackStatus,
     Writer,
 )
+from support import capture_samples
+from support.capture_samples import layout, pack
 
 MS = 1_000_000
 STARTED_NS = 5_000_000_000
@@ -32,44 +31,26 @@ PROCESS_START_NS = 3_004_567_890  # not a whole clock tick
 TEXT, PATH = 0x7F0000001000, b"/opt/nova/lib nova.so"
 MAPS = b"%x-%x r-xp 00001000 fe:01 77    %s\n" % (TEXT, TEXT + 0x2000, PATH)
 
-
-def layout(size: int, fields: str) -> Layout:
-    """A layout from "name type" pairs in order, padded to `size`; rows of a connection are a group."""
-    offset, placed = 0, []
-    for name, kind in zip(*[iter(fields.split())] * 2):
-        placed.append(Field(name, kind, offset, coding="group" if name == "connection" else ""))
-        offset += int(kind[5:]) if kind.startswith("bytes") else int(kind[1:]) // 8
-    assert size - 8 < offset <= size
-    return Layout(size, placed)
-
-
+# In another order than the recorder's, and with few codings: the reporter must find fields by their names.
 CALL_LAYOUT = layout(
-    200,
-    """connection u64 t0 u64 t1 u64 t2 u64 sent u64 received u64 cgroup u64 process_start u64 stack u64
-    comm bytes16 process bytes16 local_address bytes16 peer_address bytes16
-    request_head bytes8 response_head bytes16
-    sequence u32 pid u32 tid u32 receive_tid u32 local_port u16 peer_port u16
-    role u8 role_source u8 outcome u8 stack_status u8
-    receive_stack u64 receive_stack_status u8""",
+    "u64 connection - group",
+    *(f"u64 {name}" for name in ["t0", "t1", "t2", "sent", "received", "cgroup", "process_start", "stack"]),
+    *(f"bytes16 {name}" for name in ["comm", "process", "local_address", "peer_address"]),
+    "bytes8 request_head",
+    "bytes16 response_head",
+    *(f"u32 {name}" for name in ["sequence", "pid", "tid", "receive_tid"]),
+    *(f"u16 {name}" for name in ["local_port", "peer_port"]),
+    *(f"u8 {name}" for name in ["role", "role_source", "outcome", "stack_status"]),
+    "u64 receive_stack",
+    "u8 receive_stack_status",
 )
-COMPLETION_LAYOUT = layout(40, "connection u64 t3 u64 sent u64 received u64 sequence u32 reserved u32")
-META = Meta(
-    tool="httprec 0.1.0",
-    host="web-1",
-    kernel="6.1.0-18-amd64",
-    arch="x86_64",
-    boot_id="0f1f9a38-5a3c-4d0e-8f3b-3f5f0d3b1a11",
-    started_monotonic_ns=STARTED_NS,
-    started_realtime_ns=1_700_000_000_000_000_000,
-    threshold_ns=100 * MS,
-    process_filters=(),
-    probes="fexit",
-    clock_ticks=100,
-    page_size=4096,
-    limits={},
-    call_layout=CALL_LAYOUT,
-    completion_layout=COMPLETION_LAYOUT,
+COMPLETION_LAYOUT = layout(
+    "u64 connection - group", "u64 t3", "u64 sent", "u64 received", "u32 sequence", "u32 reserved"
 )
+META = replace(
+    capture_samples.META, process_filters=(), limits={}, call_layout=CALL_LAYOUT, completion_layout=COMPLETION_LAYOUT
+)
+assert META.started_monotonic_ns == STARTED_NS
 
 
 @dataclass(frozen=True)
@@ -103,15 +84,36 @@ class Row:
 
     def packed(self) -> bytes:
         t0 = STARTED_NS + self.start_ns
-        times = (t0, t0 + self.request_ns, (t0 + self.duration_ns) % (1 << 64))
-        numbers = (self.connection, *times, self.sent, self.received, 7, PROCESS_START_NS, self.stack)
-        addresses = (packed_address(self.local), packed_address(self.peer))
-        texts = (self.comm, self.process, *addresses, self.request_head, self.response_head)
-        threads = (self.sequence, self.pid, self.tid, self.receive_tid)
-        ports = (self.local_port, self.peer_port)
-        kinds = (self.role, 1, self.outcome, self.stack_status)
-        receive = (self.receive_stack, self.receive_stack_status)
-        return struct.pack("<9Q16s16s16s16s8s16s4I2H4BQB7x", *numbers, *texts, *threads, *ports, *kinds, *receive)
+        return pack(
+            CALL_LAYOUT,
+            connection=self.connection,
+            t0=t0,
+            t1=t0 + self.request_ns,
+            t2=(t0 + self.duration_ns) % (1 << 64),
+            sent=self.sent,
+            received=self.received,
+            cgroup=7,
+            process_start=PROCESS_START_NS,
+            stack=self.stack,
+            comm=self.comm,
+            process=self.process,
+            local_address=packed_address(self.local),
+            peer_address=packed_address(self.peer),
+            request_head=self.request_head,
+            response_head=self.response_head,
+            sequence=self.sequence,
+            pid=self.pid,
+            tid=self.tid,
+            receive_tid=self.receive_tid,
+            local_port=self.local_port,
+            peer_port=self.peer_port,
+            role=self.role,
+            role_source=1,
+            outcome=self.outcome,
+            stack_status=self.stack_status,
+            receive_stack=self.receive_stack,
+            receive_stack_status=self.receive_stack_status,
+        )
 
 
 def packed_address(text: str) -> bytes:
@@ -122,7 +124,15 @@ def packed_address(text: str) -> bytes:
 def completion(row: Row, after_ns: int, sent: int, received: int) -> bytes:
     """The completion of a call whose t3 is `after_ns` after its t2."""
     t3 = STARTED_NS + row.start_ns + row.duration_ns + after_ns
-    return struct.pack("<4QII", row.connection, t3, sent, received, row.sequence, 0)
+    return pack(
+        COMPLETION_LAYOUT,
+        connection=row.connection,
+        t3=t3,
+        sent=sent,
+        received=received,
+        sequence=row.sequence,
+        reserved=0,
+    )
 
 
 def stack(*addresses: int, id: int = 256, taken_ns: int = STARTED_NS + 1, pid: int = 12345) -> Stack:

@@ -35,26 +35,15 @@ from httpcapture import (
     StackStatus,
     Writer,
 )
-from support.capture_samples import CALL_LAYOUT, COMPLETION_LAYOUT
+from support import capture_samples
+from support.capture_samples import CALL_LAYOUT, pack
 
 LEVEL = -(1 << 17)  # zstd's fastest leaves small contents as they are: the dump can then show them
 
-META = Meta(
-    tool="httprec 0.1.0",
-    host="web-1",
-    kernel="6.1.0-18-amd64",
-    arch="x86_64",
-    boot_id="0f1f9a38-5a3c-4d0e-8f3b-3f5f0d3b1a11",
-    started_monotonic_ns=5_000_000_000,
-    started_realtime_ns=1_700_000_000_000_000_000,
-    threshold_ns=100_000_000,
+META = dataclasses.replace(
+    capture_samples.META,
     process_filters=(b"nova*",),
-    probes="fexit",
-    clock_ticks=100,
-    page_size=4096,
     limits={"stack_pages": 4, "receive_stacks": 0},
-    call_layout=CALL_LAYOUT,
-    completion_layout=COMPLETION_LAYOUT,
     run="5f3a9c0e",
 )
 MODULE = Module(
@@ -109,11 +98,35 @@ def _row(
     """A call of nova-api as a row of CALL_LAYOUT. Only a client's has a stack."""
     addresses = (IPv6Address("::ffff:10.0.0.5").packed, IPv6Address(peer).packed)
     stack, stack_status = (1, StackStatus.RECORDED) if role == Role.CLIENT else (0, StackStatus.NOT_TAKEN)
-    return struct.pack(
-        "<3Q16s16s16sI2H7Q16s8s16s3I5B7x",
-        *(PROCESS.start_ns, connection, 4711, PROCESS.name, *addresses, PROCESS.pid, *ports),
-        *(*times, *sizes, stack, 0, b"api-worker", *heads, sequence, tid, tid),
-        *(role, RoleSource.CONNECTION, outcome, stack_status, StackStatus.NOT_TAKEN),
+    return pack(
+        CALL_LAYOUT,
+        process_start=PROCESS.start_ns,
+        connection=connection,
+        cgroup=4711,
+        process=PROCESS.name,
+        local_address=addresses[0],
+        peer_address=addresses[1],
+        pid=PROCESS.pid,
+        local_port=ports[0],
+        peer_port=ports[1],
+        t0=times[0],
+        t1=times[1],
+        t2=times[2],
+        sent=sizes[0],
+        received=sizes[1],
+        stack=stack,
+        receive_stack=0,
+        comm=b"api-worker",
+        request_head=heads[0],
+        response_head=heads[1],
+        sequence=sequence,
+        tid=tid,
+        receive_tid=tid,
+        role=role,
+        role_source=RoleSource.CONNECTION,
+        outcome=outcome,
+        stack_status=stack_status,
+        receive_stack_status=StackStatus.NOT_TAKEN,
     )
 
 
