@@ -42,7 +42,7 @@ from httpreport.capture.recording import load
 from httpreport.cli.atomic_files import Target
 from httpreport.languages.stack_trace import Unnamed
 from httpreport.outputs.stack_traces import text
-from httpreport.report.aggregate import digest_of
+from httpreport.report.aggregate import aggregate_of
 from httpreport.report.folding import folded
 from httpreport.report.report import Report, make_report
 from support.made_calls import CALL_ROW, FRAMES, PROCESSES, decode_some, write_calls
@@ -91,7 +91,7 @@ def reported(capture: str, milliseconds: float) -> Report:
 
 def fold(capture: str, milliseconds: float, stacks: int = STACKS) -> int:
     report = reported(capture, milliseconds)
-    assert 0 < sum(1 for _ in folded(digest_of(report, capture).samples)) <= stacks
+    assert 0 < sum(1 for _ in folded(aggregate_of(report, capture).samples)) <= stacks
     return report.recording.recorded
 
 

@@ -24,7 +24,7 @@ from httpreport.common.errors import ReportError
 from httpreport.languages.stack_trace import Unnamed
 from httpreport.outputs.json_report import document
 from httpreport.outputs.stack_traces import text
-from httpreport.report.aggregate import digest_of
+from httpreport.report.aggregate import aggregate_of
 from httpreport.report.report import make_report
 from support.capture_samples import write_capture
 from support.made_calls import write_calls
@@ -48,7 +48,7 @@ def report(data: bytes, milliseconds: int) -> str:
     selection = Selection(milliseconds * 1_000_000)
     recording = load(Reader(io.BytesIO(data), "input"), selection)
     made = make_report(recording, selection, lambda module, carried: Unnamed.NOT_FOUND)
-    assert sum(sums.calls for sums in digest_of(made, "input", slowest=True).stacks.values()) == recording.kept
+    assert sum(sums.calls for sums in aggregate_of(made, "input", slowest=True).stacks.values()) == recording.kept
     assert all(line.isprintable() for block in text(made, "input") for line in block.split("\n"))
     assert len(json.loads("".join(document(made, "input")))["calls"]) == len(recording.listed) == recording.kept
     return "cut off" if recording.cut_off else "whole"

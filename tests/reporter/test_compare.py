@@ -24,7 +24,7 @@ from httpcapture import End, Record
 from httpreport.cli.main import main
 from httpreport.compare.changes import compare
 from httpreport.outputs.comparison_folded import folded
-from httpreport.report.aggregate import Digest, digest_of
+from httpreport.report.aggregate import Aggregate, aggregate_of
 from support.generated import ROWS
 from support.recordings import MS, STARTED_NS, TEXT, Row, capture, process, stack
 from support.reports import folded_lines, reported, weights
@@ -72,16 +72,16 @@ def test_every_column_of_the_folded_stacks_is_that_of_its_side_alone(
     before: list[tuple[int, list[Row]]], after: list[tuple[int, list[Row]]]
 ) -> None:
     """That before in the ratio of the lengths, rounded down."""
-    digests, alone = [], []
+    aggregates, alone = [], []
     for side in (before, after):
         reports = [reported(lasting(*each)) for each in side]
-        digests.append(reduce(Digest.merge, [digest_of(report, "a.cap") for report in reports]))
+        aggregates.append(reduce(Aggregate.merge, [aggregate_of(report, "a.cap") for report in reports]))
         alone.append(Counter[str]())
         for report in reports:
             alone[-1].update(weights(folded_lines(report)))
     ratio = Fraction(*(sum(nanoseconds for nanoseconds, _ in side) for side in (after, before)))
 
-    lines = list(folded(compare(*digests)))
+    lines = list(folded(compare(*aggregates)))
 
     assert lines == sorted(lines, key=lambda line: line.rsplit(" ", 2)[0].encode())
     read = {stack: (int(old), int(new)) for stack, old, new in (line.rsplit(" ", 2) for line in lines)}

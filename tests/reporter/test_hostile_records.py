@@ -23,7 +23,7 @@ from httpreport.report.report import naming
 from httpreport.symbols.binary_lookup import Binaries
 from support.recordings import PROCESS_START_NS, STARTED_NS, TEXT, Row, capture, completion, process, stack
 from support.redactions import redacted, traces
-from support.reports import VALIDATOR, digested, folded_lines, no_binary, reported
+from support.reports import VALIDATOR, aggregated, folded_lines, no_binary, reported
 
 CONTROL = re.compile("[\x00-\x09\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 U64, U32 = st.integers(0, (1 << 64) - 1), st.integers(0, (1 << 32) - 1)
@@ -124,7 +124,7 @@ def test_every_output_is_made(rows: list[Row], records: list[Module], end: bool,
     report = reported(data, find_binary=Binaries().find)
 
     console = Console(record=True, file=io.StringIO(), highlight=False, markup=False, width=100)
-    whole = digested(report)
+    whole = aggregated(report)
     terminal.print_warnings(console, warnings(whole))
     terminal.print_summary(console, whole)
     parsed = "".join(document(report, "run.cap"))

@@ -25,7 +25,7 @@ from httpcapture import End, Lost, Record
 from httpreport.cli import parallel
 from httpreport.cli.main import main
 from httpreport.report import sorted_spool
-from httpreport.report.aggregate import Digest, digest_of
+from httpreport.report.aggregate import Aggregate, aggregate_of
 from httpreport.report.folding import folded
 from httpreport.report.report import naming
 from httpreport.report.sorted_spool import Entry, Spool, merged
@@ -46,12 +46,12 @@ CAPTURES = st.lists(
 @given(CAPTURES, st.randoms(use_true_random=False))
 def test_the_sums_are_those_of_the_captures_reported_one_by_one(captures: list[bytes], chance: random.Random) -> None:
     reports = [reported(data) for data in captures]
-    digests = [digest_of(report, f"{place}.cap") for place, report in enumerate(reports)]
+    aggregates = [aggregate_of(report, f"{place}.cap") for place, report in enumerate(reports)]
 
-    chance.shuffle(digests)
-    middle = len(digests) // 2
-    halves = (reduce(Digest.merge, half, Digest()) for half in (digests[:middle], digests[middle:]))
-    whole = Digest.merge(*halves)
+    chance.shuffle(aggregates)
+    middle = len(aggregates) // 2
+    halves = (reduce(Aggregate.merge, half, Aggregate()) for half in (aggregates[:middle], aggregates[middle:]))
+    whole = Aggregate.merge(*halves)
 
     several = len({report.recording.meta.host for report in reports}) > 1
     expected: Counter[str] = Counter()
@@ -71,7 +71,7 @@ def test_the_sums_are_those_of_the_captures_reported_one_by_one(captures: list[b
         assert (sum(each.calls for each in sums), sum(each.time_ns for each in sums)) == (kept, sum(durations))
     assert whole.naming.frames == sum(naming(report).frames for report in reports)
     assert [facts.file for facts in whole.captures] == [
-        facts.file for facts in reduce(Digest.merge, reversed(digests), Digest()).captures
+        facts.file for facts in reduce(Aggregate.merge, reversed(aggregates), Aggregate()).captures
     ]
 
 

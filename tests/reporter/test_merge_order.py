@@ -1,4 +1,4 @@
-"""What is reported of several captures does not depend on the order in which, and the groups in which, their digests
+"""What is reported of several captures does not depend on the order in which, and the groups in which, their aggregates
 are merged; and merging takes work in proportion to what is merged."""
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from httpreport.languages.stack_trace import Incomplete, Unnamed
 from httpreport.outputs import terminal
 from httpreport.outputs.registry import EXPORTS, Drawn
 from httpreport.report import headline, slowest
-from httpreport.report.aggregate import Digest, HostPeer, Request, digest_of, digest_of_all
+from httpreport.report.aggregate import Aggregate, HostPeer, Request, aggregate_of, merge_aggregates
 from httpreport.report.folding import folded
 from httpreport.report.report import Naming
 from httpreport.report.samples import HostStack, Place, Weight
@@ -63,16 +63,16 @@ CAPTURES = st.lists(
 )
 
 
-def digests_of(captures: list[tuple[str, int, list[Row]]]) -> list[Digest]:
-    digests = []
+def aggregates_of(captures: list[tuple[str, int, list[Row]]]) -> list[Aggregate]:
+    aggregates = []
     for number, (host, copies, rows) in enumerate(captures):
         report = reported(capture(rows, [*PROCESSES, *STACKS], host=host))
-        digests += [digest_of(report, f"{number}.{copy}.cap", slowest=True) for copy in range(copies)]
-    return digests
+        aggregates += [aggregate_of(report, f"{number}.{copy}.cap", slowest=True) for copy in range(copies)]
+    return aggregates
 
 
-def outputs(whole: Digest) -> dict[str, Any]:
-    """Whatever is made of a digest alone."""
+def outputs(whole: Aggregate) -> dict[str, Any]:
+    """Whatever is made of an aggregate alone."""
     drawn = Drawn(whole, ["a line"], Weight.TIME)
     made: dict[str, Any] = {export.name: b"".join(export.pieces(drawn)) for export in EXPORTS}
     made["folded"] = list(folded(whole.samples))
@@ -82,13 +82,13 @@ def outputs(whole: Digest) -> dict[str, Any]:
     return made
 
 
-def in_some_tree(digests: list[Digest], chance: random.Random) -> Digest:
+def in_some_tree(aggregates: list[Aggregate], chance: random.Random) -> Aggregate:
     """Merge some of them at a time, in any order, some of which are merged already."""
-    while len(digests) != 1:
-        chance.shuffle(digests)
-        count = chance.randint(0, min(3, len(digests)))
-        digests = [digest_of_all(digests[:count]), *digests[count:]]
-    return digests[0].merge(Digest())
+    while len(aggregates) != 1:
+        chance.shuffle(aggregates)
+        count = chance.randint(0, min(3, len(aggregates)))
+        aggregates = [merge_aggregates(aggregates[:count]), *aggregates[count:]]
+    return aggregates[0].merge(Aggregate())
 
 
 @settings(max_examples=25, deadline=None)
@@ -98,21 +98,21 @@ def test_every_output_is_the_same_in_whatever_order_captures_are_merged(
 ) -> None:
     """Nearly all calls have the duration and the start of others."""
     with mock.patch.multiple(slowest, MOST_CALLS=most[0], MOST_ROWS=most[1]):
-        digests = digests_of(captures)
+        aggregates = aggregates_of(captures)
 
-        expected = outputs(digest_of_all(digests))
+        expected = outputs(merge_aggregates(aggregates))
 
         for _ in range(2):
-            made = outputs(in_some_tree([*digests], chance))
+            made = outputs(in_some_tree([*aggregates], chance))
             assert [name for name in expected if made[name] != expected[name]] == []
 
 
 def test_rows_of_equal_calls_are_in_the_order_of_host_capture_and_row() -> None:
     rows = [Row(pid=pid, tid=pid) for pid in (9, 7)]
     reports = {host: reported(capture(rows, host=host)) for host in ("web-2", "web-1")}
-    digests = [digest_of(reports[host], name, slowest=True) for name in ("b.cap", "a.cap") for host in reports]
+    aggregates = [aggregate_of(reports[host], name, slowest=True) for name in ("b.cap", "a.cap") for host in reports]
 
-    found = digest_of_all(digests).slowest
+    found = merge_aggregates(aggregates).slowest
 
     hosts = [group.host for group in found.groups]
     assert [hosts[number] for number in found.calls["group"].tolist()] == [*["web-1"] * 4, *["web-2"] * 4]
@@ -128,18 +128,21 @@ def test_the_rows_of_a_capture_are_those_of_its_first_calls() -> None:
     """Of equal calls the first ones are not those that were recorded first."""
     rows = [Row(peer=peer) for peer in ("10.0.0.2", "10.0.0.1")]
     with mock.patch.multiple(slowest, MOST_ROWS=1):
-        digest = digest_of(reported(capture(rows)), "a.cap", slowest=True)
+        aggregate = aggregate_of(reported(capture(rows)), "a.cap", slowest=True)
 
-    assert [row.destination for row in digest.slowest.rows] == ["10.0.0.1:80"]
-    groups = list(digest.slowest.groups)
-    assert [groups[number].peer for number in digest.slowest.calls["group"].tolist()] == ["10.0.0.1:80", "10.0.0.2:80"]
+    assert [row.destination for row in aggregate.slowest.rows] == ["10.0.0.1:80"]
+    groups = list(aggregate.slowest.groups)
+    assert [groups[number].peer for number in aggregate.slowest.calls["group"].tolist()] == [
+        "10.0.0.1:80",
+        "10.0.0.2:80",
+    ]
 
 
 def test_reasons_that_are_as_frequent_have_one_order() -> None:
     first = Naming(1, 0, Counter([Unnamed.NOT_FOUND]), 0, 1, Counter([Incomplete.NO_COPY]))
     second = Naming(1, 0, Counter([Unnamed.ANONYMOUS]), 0, 1, Counter([Incomplete.BAD_CFI]))
 
-    one, other = (Digest(naming=naming) for naming in (first, second))
+    one, other = (Aggregate(naming=naming) for naming in (first, second))
 
     assert headline.summary(one.merge(other)) == headline.summary(other.merge(one))
 
@@ -152,12 +155,12 @@ def test_stacks_that_took_the_same_time_have_one_order() -> None:
     orders = set()
     for seed in range(20):
         random.Random(seed).shuffle(stacks)
-        orders.add(tuple(Digest(stacks=dict.fromkeys(stacks, Sums(1, 5, 5, 5))).samples))
+        orders.add(tuple(Aggregate(stacks=dict.fromkeys(stacks, Sums(1, 5, 5, 5))).samples))
 
     assert len(orders) == 1
 
 
-def many_digests(count: int) -> list[Digest]:
+def many_aggregates(count: int) -> list[Aggregate]:
     """Each with stacks, peers and calls of its own, and some that all have."""
     chance, made = random.Random(1), []
     for number in range(count):
@@ -168,7 +171,7 @@ def many_digests(count: int) -> list[Digest]:
             HostPeer("web-1", PeerKey(b"nova", 1, b"%d" % name, 80)): Latencies(Sums(1, 1, 1, 1), {name: 1})
             for name in names
         }
-        made.append(Digest(stacks=stacks, peers=peers, slowest=digest_of(report, "a.cap", slowest=True).slowest))
+        made.append(Aggregate(stacks=stacks, peers=peers, slowest=aggregate_of(report, "a.cap", slowest=True).slowest))
     return made
 
 
@@ -191,31 +194,31 @@ class Counted(Mapping[Any, Any]):
 
 @pytest.mark.parametrize("count", [10, 80])
 def test_merging_takes_work_in_proportion_to_what_is_merged(count: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Not to what was merged before: each entry is read once or twice, and no digest is made on the way."""
-    digests, reads, made = many_digests(count), [0], [0]
-    entries = sum(len(one.stacks) + len(one.peers) for one in digests)
-    calls = sum(len(one.slowest.calls) for one in digests)
+    """Not to what was merged before: each entry is read once or twice, and no aggregate is made on the way."""
+    aggregates, reads, made = many_aggregates(count), [0], [0]
+    entries = sum(len(one.stacks) + len(one.peers) for one in aggregates)
+    calls = sum(len(one.slowest.calls) for one in aggregates)
     counted = [
-        Digest(stacks=Counted(one.stacks, reads), peers=Counted(one.peers, reads), slowest=one.slowest)
-        for one in digests
+        Aggregate(stacks=Counted(one.stacks, reads), peers=Counted(one.peers, reads), slowest=one.slowest)
+        for one in aggregates
     ]
-    sort, sorted_calls, make = schema.longest_first, [0], Digest.__init__
+    sort, sorted_calls, make = schema.longest_first, [0], Aggregate.__init__
 
     def counted_sort(durations: Any, began: Any) -> Any:
         sorted_calls[0] += len(durations)
         return sort(durations, began)
 
-    def counted_digest(one: Digest, *arguments: Any, **fields: Any) -> None:
+    def counted_init(one: Aggregate, *arguments: Any, **fields: Any) -> None:
         made[0] += 1
         make(one, *arguments, **fields)
 
     monkeypatch.setattr(slowest, "longest_first", counted_sort)
     monkeypatch.setattr(slowest, "MOST_CALLS", 400)
     monkeypatch.setattr(slowest, "MOST_ROWS", 100)
-    monkeypatch.setattr(Digest, "__init__", counted_digest)
-    monkeypatch.setattr(parallel, "_digests", lambda *_: (("run.cap", one) for one in counted))
+    monkeypatch.setattr(Aggregate, "__init__", counted_init)
+    monkeypatch.setattr(parallel, "_aggregates", lambda *_: (("run.cap", one) for one in counted))
 
-    whole = parallel.digest_all(parallel.Spools(Path(), [], frozenset()), Request(), 1, done=lambda _: None)
+    whole = parallel.aggregate_all(parallel.Spools(Path(), [], frozenset()), Request(), 1, done=lambda _: None)
 
     assert (len(whole.stacks), made[0]) == (5 + count * 20, 1)
     assert entries <= reads[0] <= 2 * entries

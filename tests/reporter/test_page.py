@@ -23,10 +23,10 @@ from httpreport.outputs.page import page
 from httpreport.outputs.page.columns import leb128
 from httpreport.outputs.page.data import MOMENTS, Page, page_data
 from httpreport.report import slowest
-from httpreport.report.aggregate import Digest
+from httpreport.report.aggregate import Aggregate
 from support.pages import peer_of
 from support.recordings import MS, PROCESS_START_NS, STARTED_NS, TEXT, Row, capture, process, stack
-from support.reports import digested, reported
+from support.reports import aggregated, reported
 
 EVIL = "</script><!--<script><img src=x onerror=alert(1)>"
 EVIL_MAPS = b"%x-%x r-xp 00000000 fe:01 77 /%s\n" % (TEXT, TEXT + 0x1000, EVIL.encode())
@@ -78,16 +78,16 @@ def test_stack_traces_that_read_the_same_are_one_group() -> None:
     stacks = [stack(0x7E00_0000_0010, id=1), stack(0x7E00_0000_0020, id=2)]
     rows = [Row(stack=1), Row(stack=2, sequence=1), Row(stack=1, sequence=2)]
 
-    digest = digested(reported(capture(rows, [process(code), names, *stacks])))
+    aggregate = aggregated(reported(capture(rows, [process(code), names, *stacks])))
 
-    assert len(digest.slowest.groups) == 1
-    assert digest.slowest.calls["group"].tolist() == [0, 0, 0]
-    assert Digest().merge(digest).slowest.calls["group"].tolist() == [0, 0, 0]
+    assert len(aggregate.slowest.groups) == 1
+    assert aggregate.slowest.calls["group"].tolist() == [0, 0, 0]
+    assert Aggregate().merge(aggregate).slowest.calls["group"].tolist() == [0, 0, 0]
 
 
 def test_every_call_is_there_with_its_duration_group_and_start() -> None:
     recorded = capture(ROWS, [process(), stack(TEXT)])
-    data, expected = page_data(digested(reported(recorded))), json_calls(recorded)
+    data, expected = page_data(aggregated(reported(recorded))), json_calls(recorded)
 
     groups = groups_of(data)
 
@@ -111,16 +111,16 @@ def test_too_many_calls_are_cut_where_the_page_can_still_be_exact(monkeypatch: p
     report = reported(capture(rows))
 
     monkeypatch.setattr(slowest, "MOST_CALLS", 5)
-    whole = page_data(digested(report))
+    whole = page_data(aggregated(report))
     monkeypatch.setattr(slowest, "MOST_CALLS", 3)
-    cut = page_data(digested(report))
+    cut = page_data(aggregated(report))
     monkeypatch.setattr(slowest, "MOST_ROWS", 1)
 
     assert (whole.calls, whole.floor_ns, len(whole.warnings)) == (5, 0, len(report.cautions))
     assert (cut.calls, cut.floor_ns, cut.recorded) == (2, 300 * MS + 1, 5)
     assert durations(cut) == [500 * MS, 400 * MS]
     assert cut.warnings[-1] == "3 of 5 calls are too many for one page: it has the slowest"
-    assert len(page_data(digested(report)).rows) == 1
+    assert len(page_data(aggregated(report)).rows) == 1
 
 
 LISTS = st.lists(st.integers(1, 6), max_size=8)
@@ -139,11 +139,11 @@ def test_the_slowest_calls_of_all_are_those_of_each_in_whatever_order_they_are_m
         ((n * MS, place, at) for place, one in enumerate(captures) for at, n in enumerate(one)), reverse=True
     )
     with mock.patch.multiple(slowest, MOST_CALLS=6, MOST_ROWS=3):
-        values = [digested(*one) for one in reports]
+        values = [aggregated(*one) for one in reports]
         chance.shuffle(values)
         middle = len(values) // 2
-        halves = (reduce(Digest.merge, half, Digest()) for half in (values[:middle], values[middle:]))
-        data = page_data(Digest.merge(*halves))
+        halves = (reduce(Aggregate.merge, half, Aggregate()) for half in (values[:middle], values[middle:]))
+        data = page_data(Aggregate.merge(*halves))
 
     fitting = [length for length, *_ in every if len(every) <= 6 or length > every[6][0]]
     assert durations(data) == fitting
@@ -165,17 +165,17 @@ def test_the_slowest_calls_of_all_are_those_of_each_in_whatever_order_they_are_m
 
 def test_a_page_tells_captures_apart_but_not_where_they_are() -> None:
     files = ["/srv/of ann/a/run.cap", "/srv/of ann/b/run.cap"]
-    whole = reduce(Digest.merge, (digested(reported(capture([Row()], run=file)), file) for file in files))
+    whole = reduce(Aggregate.merge, (aggregated(reported(capture([Row()], run=file)), file) for file in files))
 
     data = page_data(whole)
 
     assert [line.split(": ")[0] for line in data.origins] == ["a/run.cap", "b/run.cap"]
     assert "of ann" not in json.dumps(data, default=vars)
-    assert "of ann" not in json.dumps(page_data(digested(reported(capture([Row()])), files[0])), default=vars)
+    assert "of ann" not in json.dumps(page_data(aggregated(reported(capture([Row()])), files[0])), default=vars)
 
 
 def test_an_empty_capture_has_a_page() -> None:
-    data = page_data(digested(reported(capture(rows=[]))))
+    data = page_data(aggregated(reported(capture(rows=[]))))
 
     assert (data.calls, data.group_count, data.rows, data.columns.shorter) == (0, 0, [], "")
     assert "the capture holds no call" in data.warnings
@@ -205,7 +205,7 @@ def test_recorded_text_adds_no_element_and_the_policy_names_each_script() -> Non
     def made(text: str, maps: bytes) -> Elements:
         row = Row(comm=text.encode()[:15], process=text.encode()[:15])
         recorded = capture([row], [process(maps), stack(TEXT)], host=text, process_filters=(text.encode(),))
-        return Elements(page(digested(reported(recorded), f"{text}.cap")))
+        return Elements(page(aggregated(reported(recorded), f"{text}.cap")))
 
     plain, evil = made("plain", EVIL_MAPS.replace(EVIL.encode(), b"plain")), made(EVIL, EVIL_MAPS)
 

@@ -26,7 +26,7 @@ from httpreport.report.report import Report
 from httpreport.report.samples import Sample, Weight
 from support.firefox_profiler import tracks
 from support.recordings import MS, TEXT, Row, capture, process, stack
-from support.reports import digested, folded_lines, reported
+from support.reports import aggregated, folded_lines, reported
 
 DATA = Path(__file__).parent / "data"
 HOSTILE = [b"</title><x a='", b"a;b 7", b"\x1b[31m\n", b"=1+1", b"\xff\xfe&<>", "\u202eevil".encode(), b'a,b"c', b""]
@@ -57,7 +57,7 @@ def report(request: pytest.FixtureRequest) -> Report:
 
 
 def samples_of(report: Report) -> list[Sample]:
-    return digested(report).samples
+    return aggregated(report).samples
 
 
 def total_ns(report: Report) -> int:
@@ -148,7 +148,7 @@ def test_an_svg_has_no_script_and_links_nowhere(hostile: Report) -> None:
 
 
 def test_an_svg_of_no_calls_is_a_picture_too() -> None:
-    image = ET.fromstring("\n".join(svg(digested(reported(capture([]))).samples, Weight.TIME, "run.cap")))
+    image = ET.fromstring("\n".join(svg(aggregated(reported(capture([]))).samples, Weight.TIME, "run.cap")))
     assert len(image.findall(f"{SVG}g")) <= 1
 
 

@@ -31,7 +31,7 @@ from httpreport.outputs.registry import EXPORTS, Drawn
 from httpreport.outputs.stack_traces import text
 from httpreport.redact import Redaction
 from httpreport.redact.masks import Addresses, Paths
-from httpreport.report.aggregate import digest_of
+from httpreport.report.aggregate import aggregate_of
 from httpreport.report.headline import summary
 from httpreport.report.samples import Weight
 from httpreport.report.warnings import Cause
@@ -48,7 +48,7 @@ from support.recordings import (
     stack,
 )
 from support.redactions import redacted
-from support.reports import digested, folded_lines, no_binary, reported, text_lines
+from support.reports import aggregated, folded_lines, no_binary, reported, text_lines
 
 REAL = Path(__file__).parent / "data" / "python_http.cap"
 HEADS = st.one_of(
@@ -168,7 +168,7 @@ def made(data: bytes) -> dict[str, object]:
     return {
         **{name: parsed[name] for name in ("selection", "ledger", "frames", "stack_traces")},
         "calls": [{name: value for name, value in call.items() if name not in MADE_UP} for call in parsed["calls"]],
-        "summary": summary(digest_of(report, "run.cap")),
+        "summary": summary(aggregate_of(report, "run.cap")),
         "peers": [(key.process, key.role, key.port, sums) for key, sums in report.recording.by_peer.items()],
     }
 
@@ -180,7 +180,7 @@ def outputs(data: bytes) -> dict[str, list[bytes]]:
     report = replace(report, recording=replace(report.recording, meta=replace(report.recording.meta, host="any")))
     report.recording.calls["cgroup"] = 0
     of_calls = list(lines((row for _, row in rows(report, "run.cap")), report.stack_ids))
-    drawn = Drawn(digested(report), of_calls, Weight.TIME)
+    drawn = Drawn(aggregated(report), of_calls, Weight.TIME)
     made = {export.name: b"".join(export.pieces(drawn)).splitlines() for export in EXPORTS}
     texts = {"text": text(report, "run.cap"), "folded": folded_lines(report), "json": document(report, "run.cap")}
     return {**made, **{name: "\n".join(pieces).encode().splitlines() for name, pieces in texts.items()}}

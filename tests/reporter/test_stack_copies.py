@@ -26,7 +26,7 @@ from support.compiled import JIT, compiled
 from support.live import LIMITS, Taken, taken
 from support.recordings import PROCESS_START_NS, STARTED_NS, Row, capture, process, stack
 from support.redactions import redacted, traces
-from support.reports import digested, folded_lines, reported, text_lines
+from support.reports import aggregated, folded_lines, reported, text_lines
 from support.stacks import blocked
 
 DATA = Path(__file__).parent / "data"
@@ -257,7 +257,7 @@ def test_the_summary_counts_what_is_whole_and_why_the_others_are_not(
     report = report_of(capture(rows, deep_stack.records(short), limits=LIMITS))
 
     console = Console(record=True, file=io.StringIO(), width=200)
-    terminal.print_summary(console, digested(report))
+    terminal.print_summary(console, aggregated(report))
 
     assert "stack traces: 1 of 3 whole; others: 2 the stack copy ended\n" in console.export_text()
 

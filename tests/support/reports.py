@@ -18,7 +18,7 @@ from httpreport.capture.recording import load
 from httpreport.elf.elf import Elf
 from httpreport.languages.stack_trace import Unnamed
 from httpreport.outputs.stack_traces import text
-from httpreport.report.aggregate import Digest, digest_of
+from httpreport.report.aggregate import Aggregate, aggregate_of
 from httpreport.report.folding import folded
 from httpreport.report.report import Report, make_report
 from httpreport.symbols.binary import FindBinary
@@ -37,14 +37,14 @@ def reported(data: bytes, *names: str, milliseconds: float | None = 0, find_bina
     return make_report(load(reader, selection), selection, find_binary)
 
 
-def digested(report: Report, capture: str = "run.cap") -> Digest:
+def aggregated(report: Report, capture: str = "run.cap") -> Aggregate:
     """With the slowest calls."""
-    return digest_of(report, capture, slowest=True)
+    return aggregate_of(report, capture, slowest=True)
 
 
 def folded_lines(report: Report) -> list[str]:
     """The lines of stacks.folded."""
-    return list(folded(digested(report).samples))
+    return list(folded(aggregated(report).samples))
 
 
 def text_lines(report: Report, capture: str) -> list[str]:

@@ -33,7 +33,7 @@ from ..outputs.registry import Drawn, Export
 from ..outputs.stack_traces import text
 from ..redact import Redaction
 from ..report import headline
-from ..report.aggregate import Digest, Request, binaries_of, digest_of, read_report
+from ..report.aggregate import Aggregate, Request, aggregate_of, binaries_of, read_report
 from ..report.folding import folded
 from ..report.info import info
 from ..report.recordings import Facts
@@ -97,7 +97,7 @@ def report_one(capture: str, request: Request, output: Output) -> bool:
     """Returns whether nothing was lost or cut off. Raises ReportError and CaptureError."""
     with Bar(printable(capture), size_of(capture)) as bar:
         report = read_report(capture, request, open_watched(capture, bar), bar)
-    whole = digest_of(report, capture, slowest=request.slowest)
+    whole = aggregate_of(report, capture, slowest=request.slowest)
     check_some_pass(request, whole.captures, headline.warnings(whole))
     write_files(output, whole, text(report, capture, all_stacks=request.all_stacks))
     write_exports(output, whole, lines((row for _, row in rows(report, capture)), report.stack_ids))
@@ -149,7 +149,7 @@ def report_many(paths: Sequence[str], request: Request, output: Output, jobs: in
     with parallel.scratch(output.scratch) as folder:
         spools = parallel.Spools(folder, paths, output.call_by_call)
         with Bar(f"{len(paths):,} captures", sum(map(size_of, paths))) as bar:
-            whole = parallel.digest_all(spools, request, jobs, done=lambda path: bar.advance(size_of(path)))
+            whole = parallel.aggregate_all(spools, request, jobs, done=lambda path: bar.advance(size_of(path)))
         if not whole.captures:
             raise ReportError("; ".join(one.reason for one in whole.unreadable))
         check_some_pass(request, whole.captures, headline.warnings(whole))
@@ -160,21 +160,21 @@ def report_many(paths: Sequence[str], request: Request, output: Output, jobs: in
     return print_report(output, whole)
 
 
-def write_files(output: Output, whole: Digest, pieces: Iterable[str]) -> None:
+def write_files(output: Output, whole: Aggregate, pieces: Iterable[str]) -> None:
     """Write stack traces (`pieces`) and folded stacks, if they are asked for. Raises ReportError."""
     if output.directory is not None:
         output.files[STACK_TRACES].write_lines(counted(STACK_TRACES, whole.listed, pieces))
         output.files[FOLDED].write_lines(folded(whole.samples, output.weight))
 
 
-def write_exports(output: Output, whole: Digest, lines: Iterable[str]) -> None:
+def write_exports(output: Output, whole: Aggregate, lines: Iterable[str]) -> None:
     """`lines` are those of --csv. Raises ReportError."""
     lines = counted("--csv", whole.listed, lines)
     for export, target in output.exports.items():
         target.write(export.pieces(Drawn(whole, lines, output.weight)))
 
 
-def print_json(whole: Digest, pieces: Iterable[str]) -> None:
+def print_json(whole: Aggregate, pieces: Iterable[str]) -> None:
     """With a bar, unless both would be on one terminal."""
     sys.stdout.writelines(pieces if sys.stdout.isatty() else counted("--json", whole.listed, pieces))
     sys.stdout.flush()
@@ -185,7 +185,7 @@ def console_of(output: Output) -> Console:
     return terminal.console(sys.stderr if output.on_stdout else sys.stdout)
 
 
-def print_report(output: Output, whole: Digest) -> bool:
+def print_report(output: Output, whole: Aggregate) -> bool:
     """With --json warnings only. Returns what `report_one` does."""
     out = console_of(output)
     terminal.print_warnings(out, headline.warnings(whole))

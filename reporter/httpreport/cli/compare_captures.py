@@ -9,7 +9,7 @@ from typing import Callable
 
 from ..common.errors import ReportError
 from ..compare.changes import Comparison, compare
-from ..report.aggregate import Digest, Request
+from ..report.aggregate import Aggregate, Request
 from . import parallel
 
 
@@ -29,9 +29,9 @@ def read_both(
     return compare(*(_read(paths, request, jobs, done) for paths in (before, after)))
 
 
-def _read(paths: Sequence[str], request: Request, jobs: int, done: Callable[[str], None]) -> Digest:
+def _read(paths: Sequence[str], request: Request, jobs: int, done: Callable[[str], None]) -> Aggregate:
     spools = parallel.Spools(Path(), paths, frozenset())  # none is written
-    side = parallel.digest_all(spools, request, jobs, done=done)
+    side = parallel.aggregate_all(spools, request, jobs, done=done)
     if not side.captures:
         raise ReportError("; ".join(one.reason for one in side.unreadable))
     return side

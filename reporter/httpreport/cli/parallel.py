@@ -1,4 +1,4 @@
-"""One report over many captures: each is digested by a process, and what comes back is merged as it comes.
+"""One report over many captures: each is aggregated by a process, and what comes back is merged as it comes.
 
 Memory is bounded by the distinct stacks and peers of all captures and by one capture a process, not by calls. A capture
 that cannot be read is named with its reason, and the others go on. Where there is more than one host, hosts are told
@@ -25,7 +25,7 @@ from httpcapture import CaptureError, Meta, open_capture
 from ..common.errors import ReportError
 from ..outputs import csv_table
 from ..outputs.stack_traces import Blocks, explained
-from ..report.aggregate import CallByCall, Digest, Request, digest, digest_of_all
+from ..report.aggregate import Aggregate, CallByCall, Request, aggregate, merge_aggregates
 from ..report.headline import kept, origins, warnings
 from ..report.recordings import recording_of
 from ..report.sorted_spool import cannot_write, entries, merged
@@ -74,32 +74,32 @@ class Spools:
         return self.folder / f"{place}.{kind}"
 
 
-def digest_all(spools: Spools, request: Request, jobs: int, *, done: Callable[[str], None]) -> Digest:
-    """The digest of all captures, `jobs` at a time (1: in this process); fills the spools. Calls `done` with each
+def aggregate_all(spools: Spools, request: Request, jobs: int, *, done: Callable[[str], None]) -> Aggregate:
+    """The aggregate of all captures, `jobs` at a time (1: in this process); fills the spools. Calls `done` with each
     capture as it is finished. Raises ReportError."""
     try:
-        return digest_of_all(_told(_digests(spools, request, jobs), done))
+        return merge_aggregates(_told(_aggregates(spools, request, jobs), done))
     except BrokenProcessPool:
         raise ReportError("a process that read a capture was killed, maybe for lack of memory: try --jobs 1") from None
     except OSError as error:
         raise cannot_write(spools.folder, error) from None
 
 
-def _told(digests: Iterator[tuple[str, Digest]], done: Callable[[str], None]) -> Iterator[Digest]:
-    for path, one in digests:
+def _told(aggregates: Iterator[tuple[str, Aggregate]], done: Callable[[str], None]) -> Iterator[Aggregate]:
+    for path, one in aggregates:
         yield one
         done(path)
 
 
-def _digests(spools: Spools, request: Request, jobs: int) -> Iterator[tuple[str, Digest]]:
+def _aggregates(spools: Spools, request: Request, jobs: int) -> Iterator[tuple[str, Aggregate]]:
     requests = _requests(spools.captures, request)
     work = [(path, requests[path], spools.of(place)) for place, path in enumerate(spools.captures)]
     if jobs == 1 or len(work) == 1:
-        yield from ((arguments[0], digest(*arguments)) for arguments in work)
+        yield from ((arguments[0], aggregate(*arguments)) for arguments in work)
         return
     context = multiprocessing.get_context("spawn")  # no copy of this process, whatever Python's default is
     with ProcessPoolExecutor(min(jobs, len(work)), context) as pool:
-        waiting: dict[Future[Digest], str] = {pool.submit(digest, *arguments): arguments[0] for arguments in work}
+        waiting: dict[Future[Aggregate], str] = {pool.submit(aggregate, *arguments): arguments[0] for arguments in work}
         for future in as_completed(waiting):
             yield waiting.pop(future), future.result()
             del future
@@ -138,7 +138,7 @@ def scratch(directory: str | None) -> Iterator[Path]:
         shutil.rmtree(folder)
 
 
-def text(whole: Digest, spools: Spools, *, all_stacks: bool) -> Iterator[str]:
+def text(whole: Aggregate, spools: Spools, *, all_stacks: bool) -> Iterator[str]:
     """stack_traces.txt in pieces, none of which ends with a newline: the calls of all captures, the longest first."""
     yield from (f"Warning: {warning}" for warning in warnings(whole))
     yield from (f"{origin}: {kept(run.parts)}" for origin, run in zip(origins(whole), whole.runs))
@@ -149,12 +149,12 @@ def text(whole: Digest, spools: Spools, *, all_stacks: bool) -> Iterator[str]:
     yield from (f"\n{written.text(block)}{last}" for last, block in merged(spools.written("text")))
 
 
-def lines(whole: Digest, spools: Spools) -> Iterator[str]:
+def lines(whole: Aggregate, spools: Spools) -> Iterator[str]:
     """Those of --csv, the longest call first."""
     return csv_table.lines(merged(spools.written("table")), whole.stack_ids)
 
 
-def documents(whole: Digest, spools: Spools) -> Iterator[str]:
+def documents(whole: Aggregate, spools: Spools) -> Iterator[str]:
     """The JSON document in pieces: see report.schema.json."""
     unreadable = [{"file": one.file, "reason": one.reason} for one in whole.unreadable]
     yield f'{{\n"format": "httpreport captures",\n"version": 1,\n"unreadable": {json.dumps(unreadable)},\n"reports": ['

@@ -1,4 +1,4 @@
-"""What changed from one set of captures to another, as a pure function over their digests.
+"""What changed from one set of captures to another, as a pure function over their aggregates.
 
 Peers match by the name of the process, role and address; stacks by the process and the names of their frames, as they
 are folded. So a stack matches that of another build as long as its frames have names; a frame without one is
@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import NamedTuple, TypeVar, Union
 
 from ..calls.totals import Latencies, PeerKey, Sums
-from ..report.aggregate import Digest
+from ..report.aggregate import Aggregate
 from ..report.folding import folded_sums
 from ..report.samples import samples
 
@@ -62,8 +62,8 @@ class Comparison:
     """`peers` and `stacks` have what took the most time more (after, scaled) first, and what took the most time less
     last."""
 
-    before: Digest
-    after: Digest
+    before: Aggregate
+    after: Aggregate
     lengths: Lengths | None  # None where one is not known: nothing is scaled then
     peers: Sequence[PeerChange]
     stacks: Sequence[StackChange]
@@ -82,7 +82,7 @@ class Comparison:
         return [changes[place] for place in sorted(ranked[:most])]
 
 
-def compare(before: Digest, after: Digest) -> Comparison:
+def compare(before: Aggregate, after: Aggregate) -> Comparison:
     lengths = _lengths(before, after)
     peers = _matched(_latencies_by_peer(before), _latencies_by_peer(after), Latencies(Sums(), {}))
     stacks = _matched(_sums_by_stack(before), _sums_by_stack(after), Sums())
@@ -95,20 +95,20 @@ def compare(before: Digest, after: Digest) -> Comparison:
     )
 
 
-def _lengths(before: Digest, after: Digest) -> Lengths | None:
-    known = [[facts.length_ns or 0 for facts in digest.captures] for digest in (before, after)]
+def _lengths(before: Aggregate, after: Aggregate) -> Lengths | None:
+    known = [[facts.length_ns or 0 for facts in aggregate.captures] for aggregate in (before, after)]
     return Lengths(*map(sum, known)) if all(length for side in known for length in side) and all(known) else None
 
 
-def _latencies_by_peer(digest: Digest) -> Mapping[PeerKey, Latencies]:
+def _latencies_by_peer(aggregate: Aggregate) -> Mapping[PeerKey, Latencies]:
     by_peer: dict[PeerKey, Latencies] = {}
-    for (_, peer), latencies in digest.peers.items():
+    for (_, peer), latencies in aggregate.peers.items():
         by_peer[peer] = by_peer[peer] + latencies if peer in by_peer else latencies
     return by_peer
 
 
-def _sums_by_stack(digest: Digest) -> Mapping[str, Sums]:
-    return folded_sums(samples(digest.stacks))
+def _sums_by_stack(aggregate: Aggregate) -> Mapping[str, Sums]:
+    return folded_sums(samples(aggregate.stacks))
 
 
 Key = TypeVar("Key", bound=Union[PeerKey, str])

@@ -32,8 +32,8 @@ class Caution:
 def warnings(comparison: Comparison) -> Iterator[str]:
     """One line each, safe to print: those of the comparison, then those of each side's captures."""
     yield from (caution.text for caution in cautions(comparison))
-    for digest in (comparison.before, comparison.after):
-        yield from warnings_of(digest, named=True)
+    for aggregate in (comparison.before, comparison.after):
+        yield from warnings_of(aggregate, named=True)
 
 
 def cautions(comparison: Comparison) -> list[Caution]:
@@ -65,7 +65,8 @@ def _thresholds(comparison: Comparison) -> Iterator[Caution]:
 
 
 def _filters(comparison: Comparison) -> Iterator[Caution]:
-    before, after = ({facts.names for facts in digest.captures} for digest in (comparison.before, comparison.after))
+    sides = (comparison.before, comparison.after)
+    before, after = ({facts.names for facts in side.captures} for side in sides)
     if len(before | after) > 1:
         text = (
             f"recorded of other processes (before: {_names(before)}; after: {_names(after)}): those that were recorded "
@@ -94,7 +95,7 @@ def _hosts(comparison: Comparison) -> Iterator[Caution]:
 
 
 def _stacks(comparison: Comparison) -> Iterator[Caution]:
-    naming = [digest.naming for digest in (comparison.before, comparison.after)]
+    naming = [aggregate.naming for aggregate in (comparison.before, comparison.after)]
     before, after = (bool(one.incomplete[Incomplete.AS_RECORDED]) for one in naming)
     if before != after and all(one.traces for one in naming):
         side = "before" if before else "after"

@@ -17,7 +17,7 @@ from ..calls.totals import Latencies, Sums
 from ..common.printable import comm
 from ..compare.changes import Comparison, PeerChange, StackChange
 from ..compare.warnings import cautions
-from ..report.aggregate import Digest
+from ..report.aggregate import Aggregate
 from ..report.recordings import Facts
 from .json_report import json_list
 
@@ -48,10 +48,10 @@ def _head(comparison: Comparison) -> dict[str, Any]:
     }
 
 
-def _side(digest: Digest) -> dict[str, Any]:
+def _side(aggregate: Aggregate) -> dict[str, Any]:
     return {
-        "captures": list(map(_capture, digest.captures)),
-        "unreadable": [{"file": one.file, "reason": one.reason} for one in digest.unreadable],
+        "captures": list(map(_capture, aggregate.captures)),
+        "unreadable": [{"file": one.file, "reason": one.reason} for one in aggregate.unreadable],
     }
 
 

@@ -9,7 +9,7 @@ from httpcapture.durations import duration_text
 from ..calls.totals import Sums
 from ..common.printable import comm
 from ..compare.changes import Comparison
-from ..report.aggregate import Digest
+from ..report.aggregate import Aggregate
 from ..report.headline import lost
 from ..report.unreached import unreached
 
@@ -75,21 +75,21 @@ def times(comparison: Comparison, before: Sums, after: Sums) -> str:
     return f"{first} before, {second} after ({relative(scaled, after.time_ns)})"
 
 
-def side_name(digest: Digest) -> str:
-    captures = digest.captures
+def side_name(aggregate: Aggregate) -> str:
+    captures = aggregate.captures
     return captures[0].file if len(captures) == 1 else f"{len(captures):,} captures"
 
 
-def _side(digest: Digest) -> str:
-    captures = digest.captures
+def _side(aggregate: Aggregate) -> str:
+    captures = aggregate.captures
     kept, recorded = sum(facts.kept for facts in captures), sum(facts.recorded for facts in captures)
     selections = " or ".join(dict.fromkeys(facts.selection for facts in captures))
     known = [facts.length_ns for facts in captures if facts.length_ns]
     length = duration_text(sum(known)) if len(known) == len(captures) else "for a time that is not known"
     started = min(facts.started for facts in captures)
-    kept_calls = f"{side_name(digest)}: {kept:,} of {recorded:,} calls kept ({selections})"
+    kept_calls = f"{side_name(aggregate)}: {kept:,} of {recorded:,} calls kept ({selections})"
     losses = lost(captures)
-    return f"{kept_calls}, {length} on {', '.join(digest.hosts)} from {started}; {losses}"
+    return f"{kept_calls}, {length} on {', '.join(aggregate.hosts)} from {started}; {losses}"
 
 
 def total(comparison: Comparison) -> tuple[Sums, Sums]:

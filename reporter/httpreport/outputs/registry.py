@@ -10,7 +10,7 @@ import click
 
 from .. import __version__
 from ..compare.changes import Comparison
-from ..report.aggregate import Digest
+from ..report.aggregate import Aggregate
 from ..report.headline import name, selections
 from ..report.samples import Weight
 from .comparison_words import side_name
@@ -26,10 +26,10 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 
 
 class Drawn(NamedTuple):
-    """What an export is made from: the digest of all captures, the lines of their calls for --csv, the longest call
+    """What an export is made from: the aggregate of all captures, the lines of their calls for --csv, the longest call
     first, and what the width of a box is."""
 
-    whole: Digest
+    whole: Aggregate
     lines: Iterable[str]
     weight: Weight
 

@@ -21,7 +21,7 @@ from httpcapture.shell import quoted
 from ..calls.available_values import peer_text
 from ..calls.totals import PeerKey, Sums
 from ..common.printable import comm, printable
-from ..report.aggregate import Digest
+from ..report.aggregate import Aggregate
 from ..report.folding import folded_sums
 from ..report.headline import kept, summary, together
 from ..report.recordings import runs_of
@@ -50,7 +50,7 @@ def print_lines(out: Console, lines: Iterable[str]) -> None:
         _line(out, Text(line))
 
 
-def print_summary(out: Console, whole: Digest) -> None:
+def print_summary(out: Console, whole: Aggregate) -> None:
     """Everything but the warnings; a part for each host where there are several."""
     _, *others = summary(whole)
     print_lines(out, [*_kept(whole), *others])
@@ -63,7 +63,7 @@ def print_summary(out: Console, whole: Digest) -> None:
         _print_tables(out, whole.of_host(host))
 
 
-def _kept(whole: Digest) -> Iterator[str]:
+def _kept(whole: Aggregate) -> Iterator[str]:
     """A line for one capture, or for each host."""
     if len(whole.captures) == 1:
         yield f"{whole.captures[0].file}: {kept(whole.captures)}"
@@ -73,7 +73,7 @@ def _kept(whole: Digest) -> Iterator[str]:
         yield f"{host}: {kept(captures)}, {together(runs_of(captures))}"
 
 
-def _print_tables(out: Console, whole: Digest) -> None:
+def _print_tables(out: Console, whole: Aggregate) -> None:
     if whole.stacks:
         out.print()
         out.print(_peers(whole))
@@ -99,7 +99,7 @@ def print_exported(out: Console, paths: Iterable[str]) -> None:
         _line(out, Text(f"wrote {printable(path)}"))
 
 
-def _peers(whole: Digest) -> Table:
+def _peers(whole: Aggregate) -> Table:
     """For each process and peer how long its calls took, those that took the most time first."""
     table = new_table("calls", "p50", "p90", "p99", "max", "time", "share", last="process and peer")
     peers = sorted(whole.peers.items(), key=lambda item: (-item[1].sums.time_ns, item[0]))
@@ -113,7 +113,7 @@ def _peers(whole: Digest) -> Table:
     return table
 
 
-def _stacks(whole: Digest, block: str) -> Table:
+def _stacks(whole: Aggregate, block: str) -> Table:
     """Stacks of one process with the same names are one, whatever their addresses."""
     table = new_table("time", "share", "calls", last="top stacks, leaf first")
     stacks = sorted(folded_sums(whole.samples).items(), key=lambda item: (-item[1].time_ns, item[0]))

@@ -1,8 +1,8 @@
-"""A `Digest` is what one capture adds to a report over many: it grows with distinct stacks and peers, and two of them
-merge into one.
+"""An `Aggregate` is what one capture adds to a report over many. It grows with distinct stacks and peers, and
+aggregates merge.
 
-`digest` makes it of a file and shares nothing, so that it can run in any process on any machine. What is told call by
-call goes to files of its own.
+`aggregate` makes one from a capture file. It shares no state, so it can run in any process on any machine. Outputs that
+list calls one by one are written to files of their own.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ class Request:
     filters: Filters = field(default_factory=Filters)
     symfs: str | None = None
     debuginfod_urls: tuple[str, ...] = ()
-    slowest: bool = False  # whether the digest is to have the slowest calls
+    slowest: bool = False  # whether the aggregate is to have the slowest calls
     all_stacks: bool = False  # whether stack_traces.txt is to repeat stack traces without end
 
     @property
@@ -82,8 +82,8 @@ class Unreadable:
 
 
 @dataclass(frozen=True)
-class Digest:
-    """Of any number of captures; `Digest()` is of none."""
+class Aggregate:
+    """Of any number of captures; `Aggregate()` is of none."""
 
     captures: tuple[Facts, ...] = ()
     unreadable: tuple[Unreadable, ...] = ()
@@ -116,11 +116,11 @@ class Digest:
         """What pictures are drawn from."""
         return samples(self.stacks, with_host=len(self.hosts) > 1)
 
-    def merge(self, other: Digest) -> Digest:
+    def merge(self, other: Aggregate) -> Aggregate:
         """Of the captures of both."""
-        return digest_of_all((self, other))
+        return merge_aggregates((self, other))
 
-    def of_host(self, host: str) -> Digest:
+    def of_host(self, host: str) -> Aggregate:
         """What is of one host, but not the naming and the slowest calls, which are of all."""
         return replace(
             self,
@@ -130,8 +130,8 @@ class Digest:
         )
 
 
-def digest_of_all(digests: Iterable[Digest]) -> Digest:
-    """Return the digest of the captures of all. In which order, and in which groups, digests are merged makes no
+def merge_aggregates(aggregates: Iterable[Aggregate]) -> Aggregate:
+    """Return the aggregate of the captures of all. In which order, and in which groups, aggregates are merged makes no
     difference to what is reported. Takes one after the other and keeps none."""
     captures: list[Facts] = []
     unreadable: list[Unreadable] = []
@@ -140,7 +140,7 @@ def digest_of_all(digests: Iterable[Digest]) -> Digest:
     bins: defaultdict[HostPeer, Counter[int]] = defaultdict(Counter)
     names, ranking = Naming(), Ranking()
     longest: dict[bytes, Longest] = {}
-    for one in digests:
+    for one in aggregates:
         captures += one.captures
         unreadable += one.unreadable
         _add(stacks, one.stacks.items())
@@ -151,7 +151,7 @@ def digest_of_all(digests: Iterable[Digest]) -> Digest:
         ranking.add(one.slowest)
         for key, call in one.longest.items():
             longest[key] = min(call, longest.get(key, call))
-    return Digest(
+    return Aggregate(
         tuple(sorted(captures, key=lambda facts: (facts.host, facts.started, facts.file))),
         tuple(sorted(unreadable, key=lambda one: one.file)),
         stacks,
@@ -167,20 +167,20 @@ def _add(sums: dict[Key, Sums], more: Iterable[tuple[Key, Sums]]) -> None:
         sums[key] = sums[key] + value if key in sums else value
 
 
-def digest(path: str, request: Request, files: CallByCall) -> Digest:
-    """The digest of the capture at `path`. What is wrong with that is part of the digest. Raises OSError where `files`
-    cannot be written."""
+def aggregate(path: str, request: Request, files: CallByCall) -> Aggregate:
+    """Return the aggregate of the capture at `path`; if it cannot be read, the aggregate says why. Raises OSError if
+    `files` cannot be written."""
     try:
         report = read_report(path, request)
         _write(files, report, path, all_stacks=request.all_stacks)
-        return digest_of(report, path, slowest=request.slowest)
+        return aggregate_of(report, path, slowest=request.slowest)
     except (ReportError, CaptureError) as error:
         reason = str(error)
     except MemoryError:
         reason = f"{path}: {OUT_OF_MEMORY}"
     for file in filter(None, (files.text, files.table, files.document)):
         file.unlink(missing_ok=True)  # it is not whole
-    return Digest(unreadable=(Unreadable(printable(path), printable(reason)),))
+    return Aggregate(unreadable=(Unreadable(printable(path), printable(reason)),))
 
 
 def _write(files: CallByCall, report: Report, path: str, *, all_stacks: bool) -> None:
@@ -218,7 +218,7 @@ def binaries_of(request: Request) -> Binaries:
     return Binaries(request.symfs, servers)
 
 
-def digest_of(report: Report, path: str, *, slowest: bool = False) -> Digest:
+def aggregate_of(report: Report, path: str, *, slowest: bool = False) -> Aggregate:
     recording, meta, end = report.recording, report.recording.meta, report.recording.end
     host = printable(meta.host)
     facts = Facts(
@@ -258,7 +258,7 @@ def digest_of(report: Report, path: str, *, slowest: bool = False) -> Digest:
         stacks[stack] = stacks.get(stack, Sums()) + sums
     peers = {HostPeer(host, key): latencies for key, latencies in recording.by_peer.items()}
     slow = slowest_of(report, path) if slowest else Slowest()
-    return Digest((facts,), (), stacks, peers, naming(report), slow, report.longest)
+    return Aggregate((facts,), (), stacks, peers, naming(report), slow, report.longest)
 
 
 def _length_ns(recording: Recording, selection: Selection) -> int | None:

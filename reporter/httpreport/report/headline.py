@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from ..languages.stack_trace import Incomplete, Unnamed
-from .aggregate import Digest
+from .aggregate import Aggregate
 from .recordings import Facts, Run
 from .report import Naming
 from .unreached import unreached
@@ -17,20 +17,20 @@ from .warnings import to_the_second
 HOSTS_NAMED = 3
 
 
-def summary(whole: Digest) -> list[str]:
+def summary(whole: Aggregate) -> list[str]:
     """Lines: calls kept, that none reaches the threshold if so, what was lost, stack traces, frames."""
     others = [lost(whole.captures), stack_traces(whole.naming), frames(whole.naming)]
     return [kept(whole.captures), *unreached(whole.captures), *others]
 
 
-def name(whole: Digest) -> str:
+def name(whole: Aggregate) -> str:
     """Of what was reported."""
     if len(whole.captures) == 1:
         return os.path.basename(whole.captures[0].file)
     return together(whole.runs)
 
 
-def where(whole: Digest) -> str:
+def where(whole: Aggregate) -> str:
     """The hosts, or how many there are."""
     return ", ".join(whole.hosts) if len(whole.hosts) <= HOSTS_NAMED else f"{len(whole.hosts):,} hosts"
 
@@ -45,7 +45,7 @@ def together(runs: Sequence[Run]) -> str:
     )
 
 
-def origins(whole: Digest) -> Iterator[str]:
+def origins(whole: Aggregate) -> Iterator[str]:
     """A line for each recording."""
     for run in whole.runs:
         first, parts = run.first, f"{together([run])}, " if len(run.parts) > 1 else ""
@@ -53,7 +53,7 @@ def origins(whole: Digest) -> Iterator[str]:
         yield said + to_the_second(first.started, first.started)
 
 
-def warnings(whole: Digest, *, named: bool = False) -> Iterator[str]:
+def warnings(whole: Aggregate, *, named: bool = False) -> Iterator[str]:
     """One line each: what could not be read, and what else there is to know; of several captures, or if asked for, with
     their names."""
     for one in whole.unreadable:
@@ -63,7 +63,7 @@ def warnings(whole: Digest, *, named: bool = False) -> Iterator[str]:
         yield from (f"{file}: {text}" if named else text for file, text in run.warnings())
 
 
-def incomplete(whole: Digest) -> bool:
+def incomplete(whole: Aggregate) -> bool:
     """What --strict refuses: something was lost, cut off or could not be read."""
     return bool(whole.unreadable) or not all(run.complete for run in whole.runs)
 

@@ -1,8 +1,8 @@
 """The page: one HTML file that shows a report and filters it again, without a network and without this program.
 
-`page` and, for --baseline, `comparison_page` are what callers use. `data` turns a digest into the values that the page
-needs, `columns` packs what there is of every call, `comparison` turns a comparison into values; `document` puts them
-into page.html or comparison.html, with page.css, the scripts (*.js) and the libraries in vendor/.
+Callers use `page` and, for --baseline, `comparison_page`. `data` turns an aggregate into the values that the page
+needs, `columns` packs the columns of calls, and `comparison` turns a comparison into values. `document` puts them into
+page.html or comparison.html, with page.css, the scripts (*.js) and the libraries in vendor/.
 """
 
 from __future__ import annotations

@@ -1,11 +1,11 @@
-"""What the page holds of a report: three numbers of every call, the rest once for each group of calls or stack trace.
+"""The values of a page: three numbers for each call, everything else once for each group of calls or stack trace.
 
-Of every call the page has its group, its duration and when it started, in columns sorted by duration: so the page can
-apply any threshold exactly, by taking the first so many calls, and can sum and rank them by whatever a group says. The
-slowest calls are also there in full, as rows, for the table. It is all in a digest already (`slowest.py`); here each
-distinct value gets a number.
+Each call has its group, its duration and its start, in columns sorted by duration. The page can apply any threshold
+exactly, by taking the first calls, and can sum and rank them by any field of their groups. The slowest calls are also
+there in full, as rows, for the table. An aggregate already has all of this (`report/slowest.py`); this module numbers
+the distinct values.
 
-All text is printable (`clean.py`), but not yet escaped for HTML.
+All text is printable (`common/printable.py`), but not yet escaped for HTML.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from ... import __version__
 from ...calls.call import word
 from ...calls.schema import Array
 from ...common.printable import comm
-from ...report.aggregate import Digest
+from ...report.aggregate import Aggregate
 from ...report.headline import incomplete, name, origins, summary, warnings, where
 from ...report.slowest import Group, Label, Places, Row, Trace
 from ...report.stack_ids import key_of
@@ -106,8 +106,8 @@ class Page:
     rows: Sequence[Sequence[Any]]  # their receive_trace is a place in `traces`
 
 
-def page_data(whole: Digest) -> Page:
-    """The digest has to be one with the slowest calls."""
+def page_data(whole: Aggregate) -> Page:
+    """Return the values of the page. The aggregate must have the slowest calls."""
     whole = _from_their_folder(whole)
     slowest, calls = whole.slowest, whole.slowest.calls
     kept = sum(facts.kept for facts in whole.captures)
@@ -147,7 +147,7 @@ def page_data(whole: Digest) -> Page:
     )
 
 
-def _from_their_folder(whole: Digest) -> Digest:
+def _from_their_folder(whole: Aggregate) -> Aggregate:
     """Captures are named from the folder that all are in: whoever gets the page need not know where that is."""
     files = [facts.file for facts in whole.captures]
     start = os.path.commonprefix(files).rfind("/") + 1  # noqa: RUF071 (folders may be relative, or none)

@@ -19,7 +19,7 @@ from dataclasses import is_dataclass
 from typing import Any
 
 from ...compare.changes import Comparison
-from ...report.aggregate import Digest
+from ...report.aggregate import Aggregate
 from .comparison import comparison_data
 from .data import Page, page_data
 
@@ -28,8 +28,8 @@ SCRIPTS = ("selection.js", "format.js", "latency.js", "groups.js", "chart.js", "
 COMPARISON_SCRIPTS = ("format.js", "chart.js", "changes.js", "comparison.js")
 
 
-def page(whole: Digest) -> str:
-    """The page. The digest has to be one with the slowest calls."""
+def page(whole: Aggregate) -> str:
+    """The page. The aggregate has to be one with the slowest calls."""
     return document(page_data(whole))
 
 
