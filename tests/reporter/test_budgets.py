@@ -94,4 +94,4 @@ def test_what_names_no_more_frames_for_lack_of_memory_is_said(
 
 
 def said(report: Report) -> list[tuple[Cause, str]]:
-    return [(caution.cause, caution.text) for caution in report.cautions]
+    return [(warning.cause, warning.text) for warning in report.warnings]

@@ -144,7 +144,7 @@ def verdict(data: bytes) -> verify.Verdict:
 
 
 def said(report: Report) -> list[tuple[Cause, str]]:
-    return [(caution.cause, caution.text) for caution in report.cautions]
+    return [(warning.cause, warning.text) for warning in report.warnings]
 
 
 @pytest.mark.parametrize(("line", "data", "cause"), [(line, *given) for line, given in FAULTS.items()])

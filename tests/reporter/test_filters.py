@@ -12,7 +12,7 @@ from httpreport.calls.filters import Filters, Peer, Selection, covered, matches
 from httpreport.calls.protocol import Kind
 from httpreport.calls.time_options import parse
 from httpreport.capture.recording import Recording, load
-from httpreport.report.warnings import cautions
+from httpreport.report.warnings import warnings_of
 from support.recordings import META, MS, Row, capture
 
 
@@ -173,9 +173,9 @@ def test_a_filter_that_matches_nothing_says_what_is_there(filters: Filters, said
     rows = [Row(process=b"a", pid=1), Row(process=b"b", pid=2, peer="::1", start_ns=1000 * MS)]
     found = filtered(rows, filters)
 
-    (caution,) = cautions(found, Selection(0, (), filters))
+    (warning,) = warnings_of(found, Selection(0, (), filters))
 
-    assert said in caution.text
+    assert said in warning.text
 
 
 def filtered(rows: list[Row], filters: Filters) -> Recording:

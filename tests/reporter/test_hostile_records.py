@@ -18,7 +18,7 @@ from httpreport.outputs import terminal
 from httpreport.outputs.json_report import document
 from httpreport.outputs.page.data import page_data
 from httpreport.outputs.stack_traces import text
-from httpreport.report.headline import warnings
+from httpreport.report.headline import warning_lines
 from httpreport.report.report import naming
 from httpreport.symbols.binary_lookup import Binaries
 from support.recordings import PROCESS_START_NS, STARTED_NS, TEXT, Row, capture, completion, process, stack
@@ -125,7 +125,7 @@ def test_every_output_is_made(rows: list[Row], records: list[Module], end: bool,
 
     console = Console(record=True, file=io.StringIO(), highlight=False, markup=False, width=100)
     whole = aggregated(report)
-    terminal.print_warnings(console, warnings(whole))
+    terminal.print_warnings(console, warning_lines(whole))
     terminal.print_summary(console, whole)
     parsed = "".join(document(report, "run.cap"))
     assert len(json.loads(parsed)["calls"]) == len(rows)

@@ -220,7 +220,7 @@ def test_filters_of_the_command_line(run_cap: Path) -> None:
     assert document["selection"]["filters"] == said
 
 
-def test_warnings_come_first_on_the_terminal_and_in_the_file(tmp_path: Path, out: Path) -> None:
+def test_cautions_come_first_on_the_terminal_and_in_the_file(tmp_path: Path, out: Path) -> None:
     path = tmp_path / "run.cap"
     path.write_bytes(capture(records=[Lost(1, {"call_ring_full": 4})], end=False))
 

@@ -159,7 +159,7 @@ def test_the_schema_knows_every_word_of_an_enumeration() -> None:
     )
     assert words(missing) == {reason.name.lower(): reason.value for reason in NoStack}
     assert {*words(warning["cause"])} == {cause.value for cause in Cause}
-    assert {*words(compared["cause"])} == {cause.value for cause in warnings.Cause}
+    assert {*words(compared["cause"])} == {cause.value for cause in warnings.ComparisonCause}
     named = {"role": Role, "outcome": Outcome, "kind": Kind}
     for name, kind in named.items():
         assert {*words(call[name])} == {one.name.lower() for one in kind}

@@ -221,7 +221,7 @@ def test_a_call_is_reported_without_a_field_that_no_number_depends_on(name: str)
         report = reported(data, milliseconds=None)
 
         assert json_calls(report)[0] == {**known, **WITHOUT[name]}
-        ((cause, text),) = [(caution.cause, caution.text) for caution in report.cautions]
+        ((cause, text),) = [(warning.cause, warning.text) for warning in report.warnings]
         assert cause is Cause.FIELDS
         assert re.fullmatch(f"the capture's field '{name}' {why}.*: it is not known of any call", text)
         assert incomplete(report.recording)

@@ -78,7 +78,7 @@ def outputs(whole: Aggregate) -> dict[str, Any]:
     made["folded"] = list(folded(whole.samples))
     console = Console(record=True, file=io.StringIO(), width=200)
     terminal.print_summary(console, whole)
-    made["summary"], made["warnings"] = console.export_text(), list(headline.warnings(whole))
+    made["summary"], made["warnings"] = console.export_text(), list(headline.warning_lines(whole))
     return made
 
 

@@ -102,9 +102,9 @@ def test_a_damaged_stack_loses_no_call_and_no_stack_of_another_chunk() -> None:
     missing, others = folded_lines(report)
     assert missing == "nova-api;[no stack: missing in the capture] 500000"
     assert others.endswith(" 750000")
-    (caution,) = report.cautions
-    assert re.match(r"stacks that cannot be read \(capture: damaged at byte \d+: Stack\.frames: int", caution.text)
-    assert caution.text.endswith("): some calls have no stack trace")
+    (warning,) = report.warnings
+    assert re.match(r"stacks that cannot be read \(capture: damaged at byte \d+: Stack\.frames: int", warning.text)
+    assert warning.text.endswith("): some calls have no stack trace")
     assert incomplete(report.recording)
 
 
@@ -118,13 +118,13 @@ def test_a_damaged_stack_loses_no_call_when_the_capture_is_redacted() -> None:
 def test_of_more_stacks_than_can_be_read_the_first_are(ids: Sequence[int], monkeypatch: pytest.MonkeyPatch) -> None:
     rows = [Row(stack=ids[0]), Row(stack=ids[-1], sequence=1)]
     data = capture(rows, [stack(TEXT, id=id) for id in ids])
-    assert reported(data, milliseconds=None).cautions == []
+    assert reported(data, milliseconds=None).warnings == []
     monkeypatch.setattr(packed_stacks, "MAX_STACKS", 9)
 
     report = reported(data, milliseconds=None)
 
     text = "stacks that cannot be read (only the first 9 are read: record in parts): some calls have no stack trace"
-    assert [(caution.cause, caution.text) for caution in report.cautions] == [(Cause.DAMAGE, text)]
+    assert [(warning.cause, warning.text) for warning in report.warnings] == [(Cause.DAMAGE, text)]
     missing = [report.trace(place).missing for place in range(2)]
     assert missing == [None, NoStack.MISSING if ids[-1] == 10 else None]
 
@@ -139,4 +139,4 @@ def test_of_more_frames_than_can_be_redacted_the_first_are(monkeypatch: pytest.M
 
         assert [one.id for one in again.stacks] == [*range(1, 11)]
         said = ["stacks left out for lack of memory: 1: their calls have none; record in parts"] * (count - 10)
-        assert [caution.text for caution in redaction.cautions()] == said
+        assert [warning.text for warning in redaction.warnings()] == said

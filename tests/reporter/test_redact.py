@@ -176,7 +176,7 @@ def made(data: bytes) -> dict[str, object]:
 def outputs(data: bytes) -> dict[str, list[bytes]]:
     """Every output of a capture, line by line, without its host, cgroups and the warning."""
     report = reported(data)
-    report = replace(report, cautions=[caution for caution in report.cautions if caution.cause is not Cause.REDACTED])
+    report = replace(report, warnings=[warning for warning in report.warnings if warning.cause is not Cause.REDACTED])
     report = replace(report, recording=replace(report.recording, meta=replace(report.recording.meta, host="any")))
     report.recording.calls["cgroup"] = 0
     of_calls = list(lines((row for _, row in rows(report, "run.cap")), report.stack_ids))

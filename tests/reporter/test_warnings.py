@@ -11,7 +11,7 @@ import pytest
 from httpcapture import End, Lost, Reader
 from httpreport.calls.filters import Selection
 from httpreport.capture.recording import Recording, load
-from httpreport.report.warnings import Cause, cautions, incomplete
+from httpreport.report.warnings import Cause, incomplete, warnings_of
 from support.recordings import MS, STARTED_NS, Row, capture
 
 
@@ -19,7 +19,7 @@ def cautioned(data: bytes, milliseconds: float | None = None, *names: str) -> tu
     reader = Reader(io.BytesIO(data))
     selection = Selection.of(reader.meta, milliseconds, names)
     recording = load(reader, selection)
-    return recording, [(caution.cause, caution.text) for caution in cautions(recording, selection)]
+    return recording, [(warning.cause, warning.text) for warning in warnings_of(recording, selection)]
 
 
 def test_a_whole_capture_needs_no_caution() -> None:

@@ -22,7 +22,7 @@ from ..capture.sources import STDIN, cannot_read, name_of, rereadable
 from ..common.errors import ReportError
 from ..common.printable import printable
 from ..common.progress import Bar, Watched, counted
-from ..compare.warnings import warnings as comparison_warnings
+from ..compare.warnings import comparison_lines
 from ..outputs import terminal
 from ..outputs.comparison_folded import folded as comparison_folded
 from ..outputs.comparison_json import document as comparison_document
@@ -98,7 +98,7 @@ def report_one(capture: str, request: Request, output: Output) -> bool:
     with Bar(printable(capture), size_of(capture)) as bar:
         report = read_report(capture, request, open_watched(capture, bar), bar)
     whole = aggregate_of(report, capture, slowest=request.slowest)
-    check_some_pass(request, whole.captures, headline.warnings(whole))
+    check_some_pass(request, whole.captures, headline.warning_lines(whole))
     write_files(output, whole, text(report, capture, all_stacks=request.all_stacks))
     write_exports(output, whole, lines((row for _, row in rows(report, capture)), report.stack_ids))
     if output.as_json:
@@ -113,7 +113,7 @@ def check_some_pass(request: Request, captures: Sequence[Facts], warnings: Itera
         return
     error = f"no {captures[0].subject} is in the captures: no output was written"
     if len(captures) == 1:
-        (error,) = (one.text for one in captures[0].cautions if one.cause is Cause.NOTHING_KEPT)
+        (error,) = (one.text for one in captures[0].warnings if one.cause is Cause.NOTHING_KEPT)
     terminal.print_warnings(terminal.console(sys.stderr), (text for text in warnings if text != error))
     raise ReportError(error)
 
@@ -135,9 +135,9 @@ def redact(captures: Sequence[str], target: Target, request: Request) -> bool:
             redaction = Redaction(recording, binaries.find)
             target.write(redaction.pieces(Reader(watched, name_of(capture))))
     out = terminal.console(sys.stderr if target.is_stdout else sys.stdout)
-    lacks = [*lacking(recording), *redaction.cautions()]
+    lacks = [*lacking(recording), *redaction.warnings()]
     problems = map(printable, binaries.problems)
-    terminal.print_warnings(out, [*(caution.text for caution in lacks), *problems])
+    terminal.print_warnings(out, [*(warning.text for warning in lacks), *problems])
     terminal.print_lines(out, [f"{name}: redacted: {printable(target.name)}", *redaction.lines()])
     return not lacks
 
@@ -152,7 +152,7 @@ def report_many(paths: Sequence[str], request: Request, output: Output, jobs: in
             whole = parallel.aggregate_all(spools, request, jobs, done=lambda path: bar.advance(size_of(path)))
         if not whole.captures:
             raise ReportError("; ".join(one.reason for one in whole.unreadable))
-        check_some_pass(request, whole.captures, headline.warnings(whole))
+        check_some_pass(request, whole.captures, headline.warning_lines(whole))
         write_files(output, whole, parallel.text(whole, spools, all_stacks=request.all_stacks))
         write_exports(output, whole, parallel.lines(whole, spools))
         if output.as_json:
@@ -188,7 +188,7 @@ def console_of(output: Output) -> Console:
 def print_report(output: Output, whole: Aggregate) -> bool:
     """With --json warnings only. Returns what `report_one` does."""
     out = console_of(output)
-    terminal.print_warnings(out, headline.warnings(whole))
+    terminal.print_warnings(out, headline.warning_lines(whole))
     if not output.as_json:
         terminal.print_summary(out, whole)
         if output.directory is not None:
@@ -213,7 +213,7 @@ def report_changes(baselines: Sequence[str], paths: Sequence[str], request: Requ
     with Bar(f"{len(baselines) + len(paths):,} captures", sum(map(size_of, (*baselines, *paths)))) as bar:
         comparison = read_both(baselines, paths, request, jobs, lambda path: bar.advance(size_of(path)))
     captures = (*comparison.before.captures, *comparison.after.captures)
-    check_some_pass(request, captures, comparison_warnings(comparison))
+    check_some_pass(request, captures, comparison_lines(comparison))
     if output.directory is not None:
         output.files[DIFF].write_lines(comparison_folded(comparison, output.weight))
     for export, target in output.exports.items():
@@ -223,7 +223,7 @@ def report_changes(baselines: Sequence[str], paths: Sequence[str], request: Requ
         sys.stdout.writelines(comparison_document(comparison))
         sys.stdout.flush()
     out = console_of(output)
-    terminal.print_warnings(out, comparison_warnings(comparison))
+    terminal.print_warnings(out, comparison_lines(comparison))
     if not output.as_json:
         print_comparison(out, comparison)
         out.print()

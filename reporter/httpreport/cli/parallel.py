@@ -26,7 +26,7 @@ from ..common.errors import ReportError
 from ..outputs import csv_table
 from ..outputs.stack_traces import Blocks, explained
 from ..report.aggregate import Aggregate, CallByCall, Request, aggregate, merge_aggregates
-from ..report.headline import kept, origins, warnings
+from ..report.headline import kept, origins, warning_lines
 from ..report.recordings import recording_of
 from ..report.sorted_spool import cannot_write, entries, merged
 from ..report.stack_ids import resolved
@@ -140,7 +140,7 @@ def scratch(directory: str | None) -> Iterator[Path]:
 
 def text(whole: Aggregate, spools: Spools, *, all_stacks: bool) -> Iterator[str]:
     """stack_traces.txt in pieces, none of which ends with a newline: the calls of all captures, the longest first."""
-    yield from (f"Warning: {warning}" for warning in warnings(whole))
+    yield from (f"Warning: {warning}" for warning in warning_lines(whole))
     yield from (f"{origin}: {kept(run.parts)}" for origin, run in zip(origins(whole), whole.runs))
     yield from unreached(whole.captures)
     yield f"{whole.listed:,} calls, the longest first"

@@ -8,12 +8,12 @@ from dataclasses import dataclass
 
 from ..calls.filters import exact_ms
 from ..languages.stack_trace import Incomplete
-from ..report.headline import warnings as warnings_of
+from ..report.headline import warning_lines
 from ..report.recordings import Facts
 from .changes import Comparison
 
 
-class Cause(enum.Enum):
+class ComparisonCause(enum.Enum):
     """What a caution is about; the value is its name in JSON."""
 
     THRESHOLDS = "thresholds"
@@ -24,19 +24,19 @@ class Cause(enum.Enum):
 
 
 @dataclass(frozen=True)
-class Caution:
-    cause: Cause
+class ComparisonWarning:
+    cause: ComparisonCause
     text: str  # one line, safe to print
 
 
-def warnings(comparison: Comparison) -> Iterator[str]:
+def comparison_lines(comparison: Comparison) -> Iterator[str]:
     """One line each, safe to print: those of the comparison, then those of each side's captures."""
-    yield from (caution.text for caution in cautions(comparison))
+    yield from (warning.text for warning in comparison_warnings(comparison))
     for aggregate in (comparison.before, comparison.after):
-        yield from warnings_of(aggregate, named=True)
+        yield from warning_lines(aggregate, named=True)
 
 
-def cautions(comparison: Comparison) -> list[Caution]:
+def comparison_warnings(comparison: Comparison) -> list[ComparisonWarning]:
     return [
         *_thresholds(comparison),
         *_filters(comparison),
@@ -50,7 +50,7 @@ def _captures(comparison: Comparison) -> Sequence[Facts]:
     return (*comparison.before.captures, *comparison.after.captures)
 
 
-def _thresholds(comparison: Comparison) -> Iterator[Caution]:
+def _thresholds(comparison: Comparison) -> Iterator[ComparisonWarning]:
     recorded = sorted({facts.threshold_ns for facts in _captures(comparison)})
     floors = sorted({facts.floor_ns for facts in _captures(comparison)})
     said = f"recorded with thresholds of {' and '.join(map(exact_ms, recorded))} ms"
@@ -59,12 +59,14 @@ def _thresholds(comparison: Comparison) -> Iterator[Caution]:
             f"{said}: calls from {exact_ms(floors[0])} to {exact_ms(floors[-1])} ms are in a part of the captures "
             f"only, so they look new or gone; compare with -t {exact_ms(floors[-1])}"
         )
-        yield Caution(Cause.THRESHOLDS, text)
+        yield ComparisonWarning(ComparisonCause.THRESHOLDS, text)
     elif len(recorded) > 1 and floors == recorded[-1:]:
-        yield Caution(Cause.THRESHOLDS, f"{said}: only calls >= {exact_ms(floors[0])} ms are compared")
+        yield ComparisonWarning(
+            ComparisonCause.THRESHOLDS, f"{said}: only calls >= {exact_ms(floors[0])} ms are compared"
+        )
 
 
-def _filters(comparison: Comparison) -> Iterator[Caution]:
+def _filters(comparison: Comparison) -> Iterator[ComparisonWarning]:
     sides = (comparison.before, comparison.after)
     before, after = ({facts.names for facts in side.captures} for side in sides)
     if len(before | after) > 1:
@@ -72,35 +74,35 @@ def _filters(comparison: Comparison) -> Iterator[Caution]:
             f"recorded of other processes (before: {_names(before)}; after: {_names(after)}): those that were recorded "
             "on one side only look new or gone; compare what both have with -p"
         )
-        yield Caution(Cause.FILTERS, text)
+        yield ComparisonWarning(ComparisonCause.FILTERS, text)
 
 
-def _length(comparison: Comparison) -> Iterator[Caution]:
+def _length(comparison: Comparison) -> Iterator[ComparisonWarning]:
     unknown = [facts.file for facts in _captures(comparison) if not facts.length_ns]
     if unknown:
         text = (
             f"how long was recorded is not known of {', '.join(unknown)}: calls and time are totals, not per second, "
             "so the longer recording has more of both"
         )
-        yield Caution(Cause.LENGTH, text)
+        yield ComparisonWarning(ComparisonCause.LENGTH, text)
 
 
-def _hosts(comparison: Comparison) -> Iterator[Caution]:
+def _hosts(comparison: Comparison) -> Iterator[ComparisonWarning]:
     before, after = comparison.before.hosts, comparison.after.hosts
     if before != after:
         text = (
             f"other hosts (before: {', '.join(before)}; after: {', '.join(after)}): how they differ looks like a change"
         )
-        yield Caution(Cause.HOSTS, text)
+        yield ComparisonWarning(ComparisonCause.HOSTS, text)
 
 
-def _stacks(comparison: Comparison) -> Iterator[Caution]:
+def _stacks(comparison: Comparison) -> Iterator[ComparisonWarning]:
     naming = [aggregate.naming for aggregate in (comparison.before, comparison.after)]
     before, after = (bool(one.incomplete[Incomplete.AS_RECORDED]) for one in naming)
     if before != after and all(one.traces for one in naming):
         side = "before" if before else "after"
         text = f"recorded with --stack fp {side} only: stacks of the same code differ, so they look new or gone"
-        yield Caution(Cause.STACKS, text)
+        yield ComparisonWarning(ComparisonCause.STACKS, text)
 
 
 def _names(filters: set[tuple[str, ...]]) -> str:

@@ -16,7 +16,7 @@ from ..calls.call import address_text, word
 from ..calls.totals import Latencies, Sums
 from ..common.printable import comm
 from ..compare.changes import Comparison, PeerChange, StackChange
-from ..compare.warnings import cautions
+from ..compare.warnings import comparison_warnings
 from ..report.aggregate import Aggregate
 from ..report.recordings import Facts
 from .json_report import json_list
@@ -44,7 +44,9 @@ def _head(comparison: Comparison) -> dict[str, Any]:
         "before": _side(comparison.before),
         "after": _side(comparison.after),
         "length_ns": {"before": lengths.before_ns, "after": lengths.after_ns} if lengths else None,
-        "warnings": [{"cause": caution.cause.value, "text": caution.text} for caution in cautions(comparison)],
+        "warnings": [
+            {"cause": warning.cause.value, "text": warning.text} for warning in comparison_warnings(comparison)
+        ],
     }
 
 
@@ -58,7 +60,7 @@ def _side(aggregate: Aggregate) -> dict[str, Any]:
 def _capture(facts: Facts) -> dict[str, Any]:
     names = ("file", "host", "started", "selection", "recorded", "kept", "unreached_ns", "lost", "complete")
     lengths = ("threshold_ns", "floor_ns", "length_ns")
-    warnings = [{"cause": caution.cause.value, "text": caution.text} for caution in facts.cautions]
+    warnings = [{"cause": warning.cause.value, "text": warning.text} for warning in facts.warnings]
     return {**{name: getattr(facts, name) for name in (*names, *lengths)}, "warnings": warnings}
 
 

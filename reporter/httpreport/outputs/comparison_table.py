@@ -15,7 +15,7 @@ from .terminal import QUANTILES
 BEFORE, AFTER, CHANGE = "before", "after", "change"
 
 
-class Row(NamedTuple):
+class ComparisonRow(NamedTuple):
     """`label` is BEFORE, AFTER and then CHANGE, or NEW or GONE alone; `cells` has a text for each of the heads."""
 
     label: str
@@ -27,18 +27,18 @@ def heads(comparison: Comparison) -> Sequence[str]:
     return "calls", *rates, "p50", "p90", "p99", "max", "time"
 
 
-def rows(comparison: Comparison, change: PeerChange) -> Iterator[Row]:
+def rows(comparison: Comparison, change: PeerChange) -> Iterator[ComparisonRow]:
     """Of one process and peer."""
     lengths = comparison.lengths or Lengths(0, 0)
     before, after = change.sums
     if before.calls:
         time = waited(comparison, comparison.scaled(before.time_ns))
-        yield Row(BEFORE if after.calls else GONE, _numbers(change.before, lengths.before_ns, time))
+        yield ComparisonRow(BEFORE if after.calls else GONE, _numbers(change.before, lengths.before_ns, time))
     if after.calls:
         time = waited(comparison, after.time_ns)
-        yield Row(AFTER if before.calls else NEW, _numbers(change.after, lengths.after_ns, time))
+        yield ComparisonRow(AFTER if before.calls else NEW, _numbers(change.after, lengths.after_ns, time))
     if before.calls and after.calls:
-        yield Row(CHANGE, _changes(comparison, change))
+        yield ComparisonRow(CHANGE, _changes(comparison, change))
 
 
 def _numbers(latencies: Latencies, length_ns: int, time: str) -> Sequence[str]:

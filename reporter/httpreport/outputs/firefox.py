@@ -21,7 +21,7 @@ VERSION, GECKO_VERSION = 60, 33  # of the processed format, and of the one that 
 _LIBRARY, _NONE = 1, -1  # a resource's type; no resource, no address
 _WEIGHT_TYPE = {Weight.TIME: "tracing-ms", Weight.COUNT: "samples"}
 
-Row = TypeVar("Row")
+Item = TypeVar("Item")
 _Function = tuple[str, Optional[str], Optional[str]]  # label, module, file
 _Stack = tuple[Optional[int], int]  # the number of the stack without its leaf, and that of the leaf's frame
 
@@ -105,13 +105,13 @@ def _library(path: str) -> dict[str, Any]:
     }
 
 
-class _Numbered(Generic[Row]):
+class _Numbered(Generic[Item]):
     """Distinct rows of a table, by the order in which they came."""
 
     def __init__(self) -> None:
-        self.rows: dict[Row, int] = {}
+        self.rows: dict[Item, int] = {}
 
-    def number(self, row: Row) -> int:
+    def number(self, row: Item) -> int:
         return self.rows.setdefault(row, len(self.rows))
 
 

@@ -71,7 +71,7 @@ def _head(report: Report, capture: str) -> dict[str, Any]:
             "names": list(map(printable, report.selection.names)),
             "filters": str(report.selection.filters),
         },
-        "warnings": [{"cause": caution.cause.value, "text": caution.text} for caution in report.cautions],
+        "warnings": [{"cause": warning.cause.value, "text": warning.text} for warning in report.warnings],
         "ledger": {
             "recorded": recording.recorded,
             "kept": recording.kept,

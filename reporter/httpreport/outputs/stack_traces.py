@@ -138,8 +138,8 @@ def blocks(report: Report, *, all_stacks: bool) -> Iterator[tuple[Call, Block]]:
 
 def _head(report: Report, capture: str) -> Iterator[str]:
     recording, meta = report.recording, report.recording.meta
-    for caution in report.cautions:
-        yield f"Warning: {caution.text}"
+    for warning in report.warnings:
+        yield f"Warning: {warning.text}"
     yield (
         f"{printable(capture)}: recorded on {printable(meta.host)} (Linux {printable(meta.kernel)} "
         f"{printable(meta.arch)}) by {printable(meta.tool)} from {moment(meta, meta.started_monotonic_ns)}"

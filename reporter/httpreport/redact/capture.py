@@ -26,7 +26,7 @@ from httpcapture import (
 
 from ..capture.recording import Recording
 from ..common.errors import ReportError
-from ..report.warnings import Cause, Caution, cut_off
+from ..report.warnings import Cause, ReportWarning, cut_off
 from ..symbols.binary import FindBinary
 from ..symbols.symbolizer import Symbolizer
 from .calls import Rows
@@ -86,7 +86,7 @@ class Redaction:
         elif isinstance(record, Lost):
             writer.lost(record)
 
-    def cautions(self) -> Iterator[Caution]:
+    def warnings(self) -> Iterator[ReportWarning]:
         """Say what is not in the redacted capture, beside what the recording lacks, once the pieces are written."""
         if self._damage is not None and self._damage != self._recording.cut_off:
             yield cut_off(self._damage)
@@ -94,10 +94,10 @@ class Redaction:
             text = (
                 f"stacks left out for lack of memory: {self._stacks.left_out:,}: their calls have none; record in parts"
             )
-            yield Caution(Cause.LIMIT, text)
+            yield ReportWarning(Cause.LIMIT, text)
         if self._beyond:
             text = f"records left out, since a capture has no room for them: {self._beyond:,}: some frames have no name"
-            yield Caution(Cause.LIMIT, text)
+            yield ReportWarning(Cause.LIMIT, text)
 
     def lines(self) -> Iterator[str]:
         """What was done, once the pieces are written."""

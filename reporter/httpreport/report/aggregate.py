@@ -30,13 +30,13 @@ from ..outputs.json_report import pieces
 from ..outputs.stack_traces import Block, blocks
 from ..symbols.binary_lookup import Binaries
 from ..symbols.debuginfod import Debuginfod
-from .recordings import Facts, Run, recording_of, runs_of
+from .recordings import Facts, RecordedRun, recording_of, runs_of
 from .report import Naming, Report, make_report, naming
 from .samples import HostStack, Sample, places, samples
 from .slowest import Ranking, Slowest, slowest_of
 from .sorted_spool import Spool
 from .stack_ids import Longest, numbered
-from .warnings import Cause, Caution, goes_on, incomplete
+from .warnings import Cause, ReportWarning, goes_on, incomplete
 
 Key = TypeVar("Key")
 
@@ -108,7 +108,7 @@ class Aggregate:
         return numbered(self.longest)
 
     @cached_property
-    def runs(self) -> list[Run]:
+    def runs(self) -> list[RecordedRun]:
         return runs_of(self.captures)
 
     @cached_property
@@ -208,8 +208,8 @@ def read_report(path: str, request: Request, reader: Reader | None = None, bar: 
         recording.stacks.on_read = bar.advance
     with closing(binaries_of(request)) as binaries:
         report = make_report(recording, selection, binaries.find)
-        problems = [Caution(Cause.BINARIES, printable(problem)) for problem in binaries.problems]
-    return replace(report, cautions=[*report.cautions, *problems])
+        problems = [ReportWarning(Cause.BINARIES, printable(problem)) for problem in binaries.problems]
+    return replace(report, warnings=[*report.warnings, *problems])
 
 
 def binaries_of(request: Request) -> Binaries:
@@ -245,7 +245,7 @@ def aggregate_of(report: Report, path: str, *, slowest: bool = False) -> Aggrega
             for cause, (first, last) in recording.lost_between.items()
         },
         complete=not incomplete(recording),
-        cautions=tuple(report.cautions),
+        warnings=tuple(report.warnings),
         threshold_ns=recording.meta.threshold_ns,
         floor_ns=max(report.selection.threshold_ns, recording.meta.threshold_ns),
         names=tuple(map(printable, report.selection.names or recording.meta.process_filters)),

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from ..languages.stack_trace import Incomplete, Unnamed
 from .aggregate import Aggregate
-from .recordings import Facts, Run
+from .recordings import Facts, RecordedRun
 from .report import Naming
 from .unreached import unreached
 from .warnings import to_the_second
@@ -35,7 +35,7 @@ def where(whole: Aggregate) -> str:
     return ", ".join(whole.hosts) if len(whole.hosts) <= HOSTS_NAMED else f"{len(whole.hosts):,} hosts"
 
 
-def together(runs: Sequence[Run]) -> str:
+def together(runs: Sequence[RecordedRun]) -> str:
     """What several captures are."""
     captures = sum(len(run.parts) for run in runs)
     if captures == len(runs):
@@ -53,7 +53,7 @@ def origins(whole: Aggregate) -> Iterator[str]:
         yield said + to_the_second(first.started, first.started)
 
 
-def warnings(whole: Aggregate, *, named: bool = False) -> Iterator[str]:
+def warning_lines(whole: Aggregate, *, named: bool = False) -> Iterator[str]:
     """One line each: what could not be read, and what else there is to know; of several captures, or if asked for, with
     their names."""
     for one in whole.unreadable:

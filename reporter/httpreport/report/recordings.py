@@ -1,4 +1,4 @@
-"""A `Run` is a recording: one capture, or those of its parts that are here, which are shown as one.
+"""A `RecordedRun` is a recording: one capture, or those of its parts that are here, which are shown as one.
 
 Parts know each other by host, boot and the run that META names. What they lost is added up, what several of them warn
 of is said once, and what is missing between two of them is said with its times.
@@ -16,7 +16,7 @@ from httpcapture import Meta
 
 from ..common.printable import printable
 from .loss_messages import losses
-from .warnings import Cause, Caution, beyond, numbered, to_the_second
+from .warnings import Cause, ReportWarning, beyond, numbered, to_the_second
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ class Facts:
     lost: Mapping[str, int]
     lost_between: Mapping[str, tuple[str, str]]  # by cause: ISO 8601, UTC
     complete: bool  # nothing was lost or cut off
-    cautions: tuple[Caution, ...]
+    warnings: tuple[ReportWarning, ...]
     threshold_ns: int  # the recorder's
     floor_ns: int  # every call of at least this duration was recorded and asked for
     names: tuple[str, ...]  # -p of the report, else the recorder's; empty: all processes
@@ -64,7 +64,7 @@ def recording_of(meta: Meta, path: str) -> tuple[str, ...]:
 
 
 @dataclass(frozen=True)
-class Run:
+class RecordedRun:
     """At least one part, by their numbers."""
 
     parts: tuple[Facts, ...]
@@ -129,16 +129,16 @@ class Run:
         """What several parts say is said of all."""
         said: dict[str, list[str]] = {}
         for facts in self.parts:
-            for caution in facts.cautions:
-                if caution.cause is cause:
-                    said.setdefault(caution.text, []).append(facts.file)
+            for warning in facts.warnings:
+                if warning.cause is cause:
+                    said.setdefault(warning.text, []).append(facts.file)
         return ((files[0] if len(files) == 1 else self.file, text) for text, files in said.items())
 
 
-def runs_of(captures: Iterable[Facts]) -> list[Run]:
+def runs_of(captures: Iterable[Facts]) -> list[RecordedRun]:
     """In the order of their first parts."""
     parts: dict[tuple[str, ...], list[Facts]] = {}
     for facts in captures:
         parts.setdefault(facts.run, []).append(facts)
-    runs = [Run(tuple(sorted(those, key=lambda facts: (facts.part, facts.file)))) for those in parts.values()]
+    runs = [RecordedRun(tuple(sorted(those, key=lambda facts: (facts.part, facts.file)))) for those in parts.values()]
     return sorted(runs, key=lambda run: (run.first.host, run.first.started, run.file))

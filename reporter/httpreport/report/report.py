@@ -1,5 +1,5 @@
 """A `Report` is everything that the outputs are written from: the calls kept, their stack traces, the
-cautions.
+warnings.
 
 It is computed once; text, folded stacks, JSON and the terminal only write it down, so they cannot disagree.
 """
@@ -27,7 +27,7 @@ from ..symbols.binary import FindBinary
 from ..symbols.symbolizer import Symbolizer
 from ..symbols.trace_lines import trace_lines
 from .stack_ids import Longest, key_of, longest_by_key, numbered
-from .warnings import Caution, cautions
+from .warnings import ReportWarning, warnings_of
 
 NO_TRACE = -1  # in place of the place of a stack trace
 
@@ -40,7 +40,7 @@ class Report:
 
     recording: Recording
     selection: Selection
-    cautions: Sequence[Caution]
+    warnings: Sequence[ReportWarning]
     traces: Sequence[StackTrace]
     trace_of_stack: Mapping[tuple[int, int], int]
     trace_of_key: Mapping[StackKey, int]
@@ -143,7 +143,7 @@ def make_report(recording: Recording, selection: Selection, find_binary: FindBin
     places: dict[StackTrace, int] = {}  # equal stack traces are one
     place_of = {key: places.setdefault(_trace(recorded, *key), len(places)) for key in sorted(keys)}
     trace_of_key = {key: place_of[key.stack_status, key.stack] for key in recording.by_stack}
-    said = cautions(recording, selection)
+    said = warnings_of(recording, selection)
     return Report(recording, selection, said, list(places), place_of, trace_of_key, numbers)
 
 

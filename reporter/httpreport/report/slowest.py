@@ -2,7 +2,7 @@
 (`Ranking`).
 
 Of each call it has three numbers: its duration, its start and its `Group`, what it has in common with others. Of the
-very slowest it also has a `Row`. Beyond MOST_CALLS the slowest are kept, of equally slow ones all or none: whoever
+very slowest it also has a `SlowCall`. Beyond MOST_CALLS the slowest are kept, of equally slow ones all or none: whoever
 applies a threshold of at least `floor_ns` gets what all calls would have given. So it grows with distinct groups only.
 
 All text is printable (`clean.py`).
@@ -62,7 +62,7 @@ class Group(NamedTuple):
     trace: Trace
 
 
-class Row(NamedTuple):
+class SlowCall(NamedTuple):
     """A call in full. Times are ns, `start` is ISO 8601 in UTC; `method` is empty and `status` is 0 where none was
     seen."""
 
@@ -93,7 +93,7 @@ class Slowest:
 
     calls: Array = field(default_factory=lambda: np.empty(0, CALL))
     groups: Mapping[Group, int] = field(default_factory=dict)
-    rows: tuple[Row, ...] = ()
+    rows: tuple[SlowCall, ...] = ()
     floor_ns: int = 0  # shorter calls were left out
 
 
@@ -107,7 +107,7 @@ class Ranking:
     def __init__(self) -> None:
         self._groups: dict[Group, int] = {}
         self._calls, self._with_rows = [np.empty(0, CALL)], [np.empty(0, CALL)]
-        self._rows: list[Row] = []  # of the calls in _with_rows
+        self._rows: list[SlowCall] = []  # of the calls in _with_rows
         self._floor_ns = 0
 
     def add(self, one: Slowest) -> None:
@@ -142,7 +142,7 @@ class Ranking:
         self._rows = [self._rows[place] for place in order.tolist()]
 
 
-def _order(calls: Array, groups: Iterable[Group], rows: Sequence[Row] = ()) -> Places:
+def _order(calls: Array, groups: Iterable[Group], rows: Sequence[SlowCall] = ()) -> Places:
     """Return the places of the calls in their order. `groups` are all, by number; `rows` are the calls', or none."""
     order = longest_first(calls["duration"], calls["start"])
     tied = _tied(calls[order])
@@ -172,7 +172,7 @@ def _ranks(values: Iterable[Any]) -> Places:
     return ranks
 
 
-def _comparable(row: Row) -> tuple[Any, ...]:
+def _comparable(row: SlowCall) -> tuple[Any, ...]:
     return row.capture, *row[:-1], row.receive_trace or ()
 
 
@@ -231,13 +231,13 @@ def _label(place: Place) -> Label:
     return Label(frame(place.label), os.path.basename(place.module or ""))
 
 
-def _rows(report: Report, capture: str, traces: Sequence[Trace], order: Places) -> Iterator[Row]:
+def _rows(report: Report, capture: str, traces: Sequence[Trace], order: Places) -> Iterator[SlowCall]:
     for call, _, receive_trace in report.calls(order):
         yield _row(report, call, printable(capture), None if receive_trace is None else traces[receive_trace])
 
 
-def _row(report: Report, call: Call, capture: str, receive_trace: Trace | None) -> Row:
-    return Row(
+def _row(report: Report, call: Call, capture: str, receive_trace: Trace | None) -> SlowCall:
+    return SlowCall(
         start=moment(report.recording.meta, call.t0),
         pid=call.pid,
         tid=call.tid,

@@ -1,4 +1,4 @@
-"""A `Caution` is one warning with its consequence: what a reader of this report could otherwise believe
+"""A `ReportWarning` is one warning with its consequence: what a reader of this report could otherwise believe
 wrongly."""
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ NAMES_LISTED = 20
 
 
 class Cause(enum.Enum):
-    """What a caution is about, in the order in which they are said; the value is its name in JSON."""
+    """What a warning is about, in the order in which they are said; the value is its name in JSON."""
 
     PART = "part"
     CUT_OFF = "cut_off"
@@ -38,12 +38,12 @@ class Cause(enum.Enum):
 
 
 @dataclass(frozen=True)
-class Caution:
+class ReportWarning:
     cause: Cause
     text: str  # one line, safe to print
 
 
-def cautions(recording: Recording, selection: Selection) -> list[Caution]:
+def warnings_of(recording: Recording, selection: Selection) -> list[ReportWarning]:
     """Everything that the reader has to know before the first call."""
     return [
         *_part(recording),
@@ -57,17 +57,17 @@ def cautions(recording: Recording, selection: Selection) -> list[Caution]:
     ]
 
 
-def lacking(recording: Recording) -> list[Caution]:
+def lacking(recording: Recording) -> list[ReportWarning]:
     """What was lost, cut off, damaged or not read."""
     faults = recording.faults
     return [
         *_cut_off(recording),
-        *(Caution(Cause.CUT_OFF, line) for line in faults.missing()),
-        *(Caution(Cause.LOST, line) for line in losses(recording.lost, times_of_losses(recording))),
-        *(Caution(Cause.DAMAGE, line) for line in faults.damage()),
+        *(ReportWarning(Cause.CUT_OFF, line) for line in faults.missing()),
+        *(ReportWarning(Cause.LOST, line) for line in losses(recording.lost, times_of_losses(recording))),
+        *(ReportWarning(Cause.DAMAGE, line) for line in faults.damage()),
         *_damaged_stacks(recording),
-        *(Caution(Cause.LIMIT, line) for line in faults.beyond_limits()),
-        *(Caution(Cause.FIELDS, line) for line in recording.unknown_fields),
+        *(ReportWarning(Cause.LIMIT, line) for line in faults.beyond_limits()),
+        *(ReportWarning(Cause.FIELDS, line) for line in recording.unknown_fields),
     ]
 
 
@@ -76,27 +76,29 @@ def incomplete(recording: Recording) -> bool:
     return bool(lacking(recording))
 
 
-def _cut_off(recording: Recording) -> list[Caution]:
+def _cut_off(recording: Recording) -> list[ReportWarning]:
     end = recording.end
     if recording.cut_off == FULL:
-        return [Caution(Cause.CUT_OFF, f"{FULL}: calls after the first {recording.recorded:,} are missing")]
+        return [ReportWarning(Cause.CUT_OFF, f"{FULL}: calls after the first {recording.recorded:,} are missing")]
     if recording.cut_off is not None or end is None:
         return [cut_off(recording.cut_off or "its end is missing")]
     if not end.clean:
         text = f"the recorder could not finish ({printable(end.reason)}): the last calls may be missing"
-        return [Caution(Cause.CUT_OFF, text)]
+        return [ReportWarning(Cause.CUT_OFF, text)]
     return []
 
 
-def cut_off(why: str) -> Caution:
+def cut_off(why: str) -> ReportWarning:
     """Say that a capture could not be read to its end."""
-    return Caution(Cause.CUT_OFF, f"the capture is cut off ({printable(why)}): calls after that point are missing")
+    return ReportWarning(
+        Cause.CUT_OFF, f"the capture is cut off ({printable(why)}): calls after that point are missing"
+    )
 
 
-def _part(recording: Recording) -> list[Caution]:
+def _part(recording: Recording) -> list[ReportWarning]:
     number = recording.meta.part
     text = beyond(number, number, goes_on(recording))
-    return [Caution(Cause.PART, text)] if text else []
+    return [ReportWarning(Cause.PART, text)] if text else []
 
 
 def goes_on(recording: Recording) -> bool:
@@ -128,24 +130,24 @@ def to_the_second(first: str, last: str) -> str:
     return f"{first} UTC" if first == last else f"{first} to {last} UTC"
 
 
-def _damaged_stacks(recording: Recording) -> list[Caution]:
+def _damaged_stacks(recording: Recording) -> list[ReportWarning]:
     if recording.stacks.damage is None:
         return []
     text = f"stacks that cannot be read ({printable(recording.stacks.damage)}): some calls have no stack trace"
-    return [Caution(Cause.DAMAGE, text)]
+    return [ReportWarning(Cause.DAMAGE, text)]
 
 
-def _slept(recording: Recording) -> list[Caution]:
+def _slept(recording: Recording) -> list[ReportWarning]:
     if recording.end is None or not recording.end.slept_ns:
         return []
     text = (
         f"the host was suspended for {duration_text(recording.end.slept_ns)} during this recording: durations are "
         "without that, and times of day after it are too early by it"
     )
-    return [Caution(Cause.SLEPT, text)]
+    return [ReportWarning(Cause.SLEPT, text)]
 
 
-def _threshold(recording: Recording, selection: Selection) -> list[Caution]:
+def _threshold(recording: Recording, selection: Selection) -> list[ReportWarning]:
     floor = recording.meta.threshold_ns
     if selection.threshold_ns >= floor:
         return []
@@ -153,10 +155,10 @@ def _threshold(recording: Recording, selection: Selection) -> list[Caution]:
         f"-t {exact_ms(selection.threshold_ns)} is below the capture's threshold of {exact_ms(floor)} ms: "
         f"calls shorter than {exact_ms(floor)} ms were not recorded and are missing here"
     )
-    return [Caution(Cause.THRESHOLD, text)]
+    return [ReportWarning(Cause.THRESHOLD, text)]
 
 
-def _filter(recording: Recording, selection: Selection) -> list[Caution]:
+def _filter(recording: Recording, selection: Selection) -> list[ReportWarning]:
     filters = tuple(recording.meta.process_filters)
     missing = [printable(name) for name in selection.names if filters and not covered(name, filters)]
     if not missing:
@@ -164,14 +166,14 @@ def _filter(recording: Recording, selection: Selection) -> list[Caution]:
     recorded = ", ".join(map(printable, filters))
     what = f"-p {', '.join(missing)} is outside the capture's own filter ({recorded})"
     text = f"{what}: calls of other processes were not recorded and are missing here"
-    return [Caution(Cause.FILTER, text)]
+    return [ReportWarning(Cause.FILTER, text)]
 
 
-def _nothing_kept(recording: Recording, selection: Selection) -> list[Caution]:
+def _nothing_kept(recording: Recording, selection: Selection) -> list[ReportWarning]:
     if recording.kept or recording.there.unreached_ns is not None:
         return []
     if not recording.recorded:
-        return [Caution(Cause.NOTHING_KEPT, "the capture holds no call")]
+        return [ReportWarning(Cause.NOTHING_KEPT, "the capture holds no call")]
     there = [f"{what} in the capture: {listed(values)}" for what, values in recording.there.values().items()]
     if selection.filters.since or selection.filters.until:
         first, last = (moment(recording.meta, ns) for ns in (recording.there.first_ns, recording.there.last_ns))
@@ -179,7 +181,7 @@ def _nothing_kept(recording: Recording, selection: Selection) -> list[Caution]:
     floor = recording.meta.threshold_ns
     only = f", which has calls of at least {exact_ms(floor)} ms only" if floor else ""
     text = f"no {selection.subject} is in the capture{only}; {'; '.join(there)}"
-    return [Caution(Cause.NOTHING_KEPT, text)]
+    return [ReportWarning(Cause.NOTHING_KEPT, text)]
 
 
 def listed(values: Mapping[str, Sums]) -> str:
@@ -190,7 +192,7 @@ def listed(values: Mapping[str, Sums]) -> str:
     return ", ".join(there[:NAMES_LISTED]) + rest
 
 
-def _notlisted(recording: Recording) -> list[Caution]:
+def _notlisted(recording: Recording) -> list[ReportWarning]:
     listed = len(recording.listed)
     if listed == recording.kept:
         return []
@@ -198,10 +200,10 @@ def _notlisted(recording: Recording) -> list[Caution]:
         f"only the {listed:,} longest of {recording.kept:,} calls are listed one by one: "
         "sums and stacks are of all of them; list others by a higher -t or a narrower -p"
     )
-    return [Caution(Cause.NOT_LISTED, text)]
+    return [ReportWarning(Cause.NOT_LISTED, text)]
 
 
-def _redacted(recording: Recording) -> list[Caution]:
+def _redacted(recording: Recording) -> list[ReportWarning]:
     by = printable(recording.meta.redacted)
     text = f"the capture was redacted by {by}: its host, addresses and folders are made up, other than the system's"
-    return [Caution(Cause.REDACTED, text)] if by else []
+    return [ReportWarning(Cause.REDACTED, text)] if by else []

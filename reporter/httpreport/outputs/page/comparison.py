@@ -12,8 +12,8 @@ from typing import NamedTuple
 
 from ... import __version__
 from ...compare.changes import Comparison, StackChange
-from ...compare.warnings import warnings
-from ..comparison_table import Row, heads, rows
+from ...compare.warnings import comparison_lines
+from ..comparison_table import ComparisonRow, heads, rows
 from ..comparison_words import SHADES, each, rate, side_name, summary
 from ..terminal import peer_name
 
@@ -25,7 +25,7 @@ class Peer(NamedTuple):
     """A process and a peer, with the rows of the table that tell of it, and by how much the time changed, scaled ns."""
 
     name: str
-    rows: Sequence[Row]
+    rows: Sequence[ComparisonRow]
     added_ns: int
 
 
@@ -70,7 +70,7 @@ def comparison_data(
         after=os.path.basename(side_name(comparison.after)),
         facts=list(summary(comparison)),
         warnings=[
-            *warnings(comparison),
+            *comparison_lines(comparison),
             *_left_out("processes and peers", len(comparison.peers), len(peers)),
             *_left_out("stacks", len(comparison.stacks), len(stacks)),
         ],

@@ -25,8 +25,8 @@ from ...calls.call import word
 from ...calls.schema import Array
 from ...common.printable import comm
 from ...report.aggregate import Aggregate
-from ...report.headline import incomplete, name, origins, summary, warnings, where
-from ...report.slowest import Group, Label, Places, Row, Trace
+from ...report.headline import incomplete, name, origins, summary, warning_lines, where
+from ...report.slowest import Group, Label, Places, SlowCall, Trace
 from ...report.stack_ids import key_of
 from .columns import packed
 
@@ -124,7 +124,7 @@ def page_data(whole: Aggregate) -> Page:
         hosts=whole.hosts,
         origins=list(origins(whole)),
         facts=summary(whole),
-        warnings=[*warnings(whole), *(left_out if len(calls) < kept else [])],
+        warnings=[*warning_lines(whole), *(left_out if len(calls) < kept else [])],
         complete=not incomplete(whole),
         floor_ns=max(slowest.floor_ns, min(facts.asked_ns for facts in whole.captures)),
         recorded=sum(facts.recorded for facts in whole.captures),
@@ -142,7 +142,7 @@ def page_data(whole: Aggregate) -> Page:
         group_count=len(groups),
         groups=Groups(*map(packed, groups.reshape(-1, len(Groups._fields)).T)),
         columns=_columns(calls, group_of),
-        row_fields=Row._fields,
+        row_fields=SlowCall._fields,
         rows=rows,
     )
 
@@ -183,7 +183,7 @@ class _Tables:
             self.hosts[group.host],
         )
 
-    def row(self, row: Row) -> Sequence[Any]:
+    def row(self, row: SlowCall) -> Sequence[Any]:
         return [*row[:-1], NO_TRACE if row.receive_trace is None else self.traces.place(row.receive_trace)]
 
     def trace(self, trace: Trace, stack_ids: Mapping[bytes, int]) -> TracePlaces:
