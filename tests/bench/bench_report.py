@@ -38,7 +38,7 @@ import zstandard
 
 from httpcapture import Calls, open_capture
 from httpreport.calls.filters import Selection
-from httpreport.capture.recording import load
+from httpreport.capture.loader import load
 from httpreport.cli.atomic_files import Target
 from httpreport.languages.stack_trace import Unnamed
 from httpreport.outputs.stack_traces import text

@@ -27,8 +27,8 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from httpcapture import Outcome, Stack, StackStatus, open_capture
 from httpreport.calls.filters import Selection
+from httpreport.capture.loader import load as load_recording
 from httpreport.capture.recording import Recording
-from httpreport.capture.recording import load as load_recording
 from vm import recorded
 
 HERE = Path(__file__).resolve().parent

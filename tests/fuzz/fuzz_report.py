@@ -19,7 +19,7 @@ from fuzz_capture import fuzz
 from httpcapture import CaptureError, Reader
 from httpreport.calls.available_values import COLUMNS
 from httpreport.calls.filters import Selection
-from httpreport.capture.recording import Nothing, load
+from httpreport.capture.loader import Nothing, load
 from httpreport.common.errors import ReportError
 from httpreport.languages.stack_trace import Unnamed
 from httpreport.outputs.json_report import document

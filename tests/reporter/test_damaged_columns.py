@@ -8,7 +8,8 @@ from pathlib import Path
 from httpcapture import Reader
 from httpreport.calls.filters import Selection
 from httpreport.capture import verify
-from httpreport.capture.recording import Recording, load
+from httpreport.capture.loader import load
+from httpreport.capture.recording import Recording
 from support.damaged_columns import BATCH, three_batches, with_damaged_pids
 from support.recordings import MS
 

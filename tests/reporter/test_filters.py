@@ -11,7 +11,8 @@ from httpcapture import Outcome, Reader, Role
 from httpreport.calls.filters import Filters, Peer, Selection, covered, matches
 from httpreport.calls.protocol import Kind
 from httpreport.calls.time_options import parse
-from httpreport.capture.recording import Recording, load
+from httpreport.capture.loader import load
+from httpreport.capture.recording import Recording
 from httpreport.report.warnings import warnings_of
 from support.recordings import META, MS, Row, capture
 

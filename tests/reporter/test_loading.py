@@ -22,7 +22,8 @@ from httpreport.calls.call import Call, address_text
 from httpreport.calls.columns import Impossible, types_of
 from httpreport.calls.filters import Selection
 from httpreport.calls.schema import CALL, RECORDED, total
-from httpreport.capture.recording import Recording, load
+from httpreport.capture.loader import load
+from httpreport.capture.recording import Recording
 from httpreport.common.errors import ReportError
 from httpreport.outputs.json_report import document
 from httpreport.report.report import Report

@@ -18,7 +18,8 @@ from httpcapture.frames import FrameReader
 from httpreport import redact
 from httpreport.calls.filters import Selection
 from httpreport.capture import packed_stacks
-from httpreport.capture.recording import RECORD_OVERHEAD, Recording, load
+from httpreport.capture.loader import RECORD_OVERHEAD, load
+from httpreport.capture.recording import Recording
 from httpreport.languages.stack_trace import NoStack
 from httpreport.redact import Redaction
 from httpreport.report.report import make_report

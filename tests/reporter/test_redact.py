@@ -22,7 +22,7 @@ from httpcapture import Calls, Completions, End, JitMap, Lost, Module, Reader, R
 from httpcapture.frames import FrameReader
 from httpreport import __version__
 from httpreport.calls import protocol
-from httpreport.capture.recording import Nothing, load
+from httpreport.capture.loader import Nothing, load
 from httpreport.cli.main import main
 from httpreport.common.errors import ReportError
 from httpreport.outputs.csv_table import lines, rows

@@ -10,7 +10,8 @@ import pytest
 
 from httpcapture import End, Lost, Reader
 from httpreport.calls.filters import Selection
-from httpreport.capture.recording import Recording, load
+from httpreport.capture.loader import load
+from httpreport.capture.recording import Recording
 from httpreport.report.warnings import Cause, incomplete, warnings_of
 from support.recordings import MS, STARTED_NS, Row, capture
 

@@ -7,7 +7,7 @@ import os
 from dataclasses import replace
 
 from httpcapture import Reader
-from httpreport.capture.recording import Nothing, load
+from httpreport.capture.loader import Nothing, load
 from httpreport.languages.stack_trace import Frame, StackTrace, Unnamed
 from httpreport.redact import Redaction
 from httpreport.report.report import Report

@@ -14,7 +14,7 @@ from jsonschema import Draft202012Validator
 
 from httpcapture import Module, Reader
 from httpreport.calls.filters import Selection
-from httpreport.capture.recording import load
+from httpreport.capture.loader import load
 from httpreport.elf.elf import Elf
 from httpreport.languages.stack_trace import Unnamed
 from httpreport.outputs.stack_traces import text

@@ -16,7 +16,8 @@ from httpcapture import Outcome, Role, Stack, open_capture
 from httpreport.calls.call import Call, each
 from httpreport.calls.filters import Selection
 from httpreport.calls.protocol import Kind
-from httpreport.capture.recording import Recording, load
+from httpreport.capture.loader import load
+from httpreport.capture.recording import Recording
 from httpreport.cli.commands import FOLDED
 from httpreport.cli.main import main
 from vm import recorded

@@ -13,7 +13,8 @@ import pytest
 
 from httpcapture import open_capture
 from httpreport.calls.filters import Selection
-from httpreport.capture.recording import Recording, load
+from httpreport.capture.loader import load
+from httpreport.capture.recording import Recording
 from make_zipapp import make
 from vm import guest, recorded
 

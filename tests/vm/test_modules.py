@@ -16,7 +16,8 @@ import pytest
 
 from httpcapture import Role, open_capture
 from httpreport.calls.filters import Selection
-from httpreport.capture.recording import Recording, load
+from httpreport.capture.loader import load
+from httpreport.capture.recording import Recording
 from httpreport.languages.stack_trace import StackTrace, Unnamed
 from httpreport.report.report import Report, make_report
 from httpreport.symbols.binary_lookup import Binaries

@@ -15,7 +15,8 @@ import pytest
 
 from httpcapture import Outcome, Role, RoleSource, StackStatus, open_capture
 from httpreport.calls.filters import Selection
-from httpreport.capture.recording import Recording, load
+from httpreport.capture.loader import load
+from httpreport.capture.recording import Recording
 from httpreport.languages.stack_trace import StackTrace
 from httpreport.outputs.stack_traces import text
 from httpreport.report.report import Report, make_report

@@ -15,7 +15,8 @@ import pytest
 from httpbpf.program import Sizes
 from httpcapture import End, open_capture
 from httpreport.calls.filters import Selection
-from httpreport.capture.recording import ProcessKey, Recording, load
+from httpreport.capture.loader import load
+from httpreport.capture.recording import ProcessKey, Recording
 from support.compiled import compiled
 from vm import recorded
 

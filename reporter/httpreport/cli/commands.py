@@ -17,7 +17,7 @@ from rich.console import Console
 from httpcapture import CaptureError, Reader
 
 from ..capture import verify
-from ..capture.recording import Nothing, load
+from ..capture.loader import Nothing, load
 from ..capture.sources import STDIN, cannot_read, name_of, rereadable
 from ..common.errors import ReportError
 from ..common.printable import printable

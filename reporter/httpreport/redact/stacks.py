@@ -13,7 +13,8 @@ import numpy as np
 
 from httpcapture import UNWOUND_WHOLE, Stack
 
-from ..capture.recording import MAX_HELD_BYTES, RECORD_OVERHEAD, ProcessKey, Recording
+from ..capture.loader import MAX_HELD_BYTES, RECORD_OVERHEAD
+from ..capture.recording import ProcessKey, Recording
 from ..symbols.stack_walk import Snapshot
 from ..symbols.symbolizer import Symbolizer
 

@@ -20,7 +20,8 @@ from httpcapture import CaptureError, Reader, open_capture
 from ..calls.call import Call, moment, since_1970_ns
 from ..calls.filters import Filters, Selection
 from ..calls.totals import Latencies, PeerKey, Sums
-from ..capture.recording import Recording, load
+from ..capture.loader import load
+from ..capture.recording import Recording
 from ..capture.sources import cannot_read
 from ..common.errors import OUT_OF_MEMORY, ReportError
 from ..common.printable import comm, host, printable

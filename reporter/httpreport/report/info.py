@@ -13,8 +13,9 @@ from httpcapture.durations import duration_text
 
 from ..calls.call import moment
 from ..calls.filters import exact_ms
+from ..capture.loader import Nothing, load
 from ..capture.module_sections import Wholes, to_elf
-from ..capture.recording import Nothing, Recording, load
+from ..capture.recording import Recording
 from ..common.printable import printable
 from ..elf.symbol_table import SymbolTable
 from ..languages.stack_trace import Unnamed

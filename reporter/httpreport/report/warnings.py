@@ -12,7 +12,8 @@ from httpcapture.durations import duration_text
 from ..calls.call import moment
 from ..calls.filters import Selection, covered, exact_ms
 from ..calls.totals import Sums
-from ..capture.recording import FULL, Recording
+from ..capture.loader import FULL
+from ..capture.recording import Recording
 from ..common.printable import printable
 from .loss_messages import losses
 

@@ -1,0 +1,258 @@
+"""`load` reads a capture once, front to back, into a `Recording`.
+
+It takes some batches of calls at a time (`calls/columns.py`). The calls that the filter keeps are added up
+(`calls/totals.py`) and listed (`calls/listed_calls.py`), so memory grows with what is kept, not with what was recorded.
+It is bounded too: a capture is untrusted input.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from httpcapture import (
+    Calls,
+    Completions,
+    CorruptRecord,
+    End,
+    JitMap,
+    Lost,
+    Meta,
+    Module,
+    Process,
+    Reader,
+    Record,
+    Section,
+    Stacks,
+)
+
+from ..calls.available_values import There
+from ..calls.columns import Columns, Impossible, Types, types_of, unknown_fields
+from ..calls.listed_calls import Listed
+from ..calls.schema import COMPLETION, RECORDED, ByName
+from ..calls.totals import Summing
+from .module_sections import Whole, Wholes, add_part, add_text, share
+from .packed_stacks import RecordedStacks
+from .recording import ProcessKey, Recording
+
+ROWS_AT_ONCE = 1 << 13  # calls that are filtered, and that are summed; their columns stay in a processor's cache
+RECORDED_AT_ONCE = 1 << 19  # calls of which those kept are summed at the latest: far fewer than completions.RECENT
+MAX_HELD_BYTES = 4 << 30  # of all that is kept
+FULL = (
+    f"the capture was not read to its end, since what is kept of it takes {MAX_HELD_BYTES >> 30} GiB of memory (keep "
+    "fewer calls by a higher -t or a narrower -p, or record in parts)"
+)
+"""`Recording.cut_off` of a capture that holds more than MAX_HELD_BYTES."""
+RECORD_OVERHEAD = 1 << 10  # bytes; more than a small record's objects take beside its bytes
+
+
+class Filter(Protocol):
+    """Which calls are kept."""
+
+    @property
+    def asked(self) -> Sequence[str]:
+        """What it asks about: keys of there.COLUMNS."""
+
+    def mask(self, calls: ByName) -> npt.NDArray[np.bool_]:
+        """True for each call that is kept."""
+
+    def passing(self, calls: ByName) -> npt.NDArray[np.bool_]:
+        """True for each call that is kept, or would be with a threshold of 0."""
+
+
+@dataclass(frozen=True)
+class Nothing:
+    """Keeps no call, so that there is told of all of them what is `asked`."""
+
+    asked: Sequence[str] = ()
+
+    def mask(self, calls: ByName) -> npt.NDArray[np.bool_]:
+        return np.zeros(len(calls["t0"]), np.bool_)
+
+    def passing(self, calls: ByName) -> npt.NDArray[np.bool_]:
+        return self.mask(calls)
+
+
+def load(reader: Reader, keep: Filter) -> Recording:
+    """Read the whole capture. Damage ends the reading and becomes `cut_off`.
+
+    Raises ReportError where the capture lacks a field. What takes more than MAX_HELD_BYTES ends the reading too.
+    """
+    loader = _Loader(reader.meta, keep)
+    damage = None
+    try:
+        try:
+            for record in reader.packed():
+                loader.add(record)
+        finally:
+            loader.add_waiting()
+    except CorruptRecord as error:
+        damage = str(error)
+    except _FullError:
+        damage = FULL
+    return loader.recording(damage or reader.cut_off, reader.left_out)
+
+
+class _FullError(Exception):
+    """What is kept takes too much memory."""
+
+
+class _Loader:
+    """Gathers the records of one capture."""
+
+    def __init__(self, meta: Meta, keep: Filter) -> None:
+        self.meta = meta
+        self.keep = keep
+        self.held = 0
+        self.recorded = self.summed = 0  # summed: of those recorded
+        self.kept = 0
+        self.impossible = Impossible()
+        self.waiting: list[Calls] = []  # batches of calls
+        self.waiting_rows = 0
+        self.kept_parts: list[Columns] = []  # that wait to be summed
+        self.listed = Listed()
+        self.summing = Summing()
+        self.there = There(keep.asked)  # filled as long as nothing is kept
+        self.stacks = RecordedStacks()
+        self.processes: dict[ProcessKey, list[Process]] = {}
+        self.modules: dict[int, Module] = {}
+        self.ambiguous: set[int] = set()
+        self.carried: dict[int, Wholes] = {}
+        self.jit_maps: dict[ProcessKey, dict[int, Whole]] = {}
+        self.last_text: Whole | None = None  # of them, the one that came last
+        self.lost: Counter[str] = Counter()
+        self.lost_between: dict[str, tuple[int, int]] = {}
+        self.end: End | None = None
+
+    @cached_property
+    def call_types(self) -> Types:
+        return types_of(self.meta.call_layout, RECORDED)
+
+    @cached_property
+    def completion_types(self) -> Types:
+        return types_of(self.meta.completion_layout, COMPLETION)
+
+    def add(self, record: Record | Stacks) -> None:
+        if isinstance(record, Calls):
+            self._add_batch(record)
+        elif isinstance(record, Completions):
+            self.listed.complete(record, self.completion_types)
+            self._hold(0)
+        elif isinstance(record, Stacks):
+            self._hold(len(record.frame) + RECORD_OVERHEAD)
+            self.stacks.add(record)
+        elif isinstance(record, Process):
+            self._hold(len(record.maps) + (1 + len(record.modules)) * RECORD_OVERHEAD)
+            self.processes.setdefault(ProcessKey.of(self.meta, record.pid, record.start_ns), []).append(record)
+        elif isinstance(record, Module):
+            self._hold(len(record.path) + len(record.problem) + RECORD_OVERHEAD)
+            if self.modules.setdefault(record.id, record) != record:
+                self.ambiguous.add(record.id)
+        elif isinstance(record, Section):
+            self._hold(len(record.data) + RECORD_OVERHEAD)
+            add_part(self.carried.setdefault(record.module, {}), record, Whole)
+        elif isinstance(record, JitMap):
+            self._hold(len(record.data) + RECORD_OVERHEAD)
+            key = ProcessKey.of(self.meta, record.pid, record.process_start_ns)
+            add_text(self.jit_maps.setdefault(key, {}), record, Whole)
+            self.last_text = self.jit_maps[key][record.taken_ns]
+        elif isinstance(record, Lost):
+            self._lose(record.counts, record.at_ns)
+        elif isinstance(record, End):
+            self._lose(record.lost, record.at_ns)
+            self.end = record
+
+    def recording(self, cut_off: str | None, left_out: Mapping[tuple[type, str], int]) -> Recording:
+        self._sum()
+        self.listed.end()
+        if cut_off and self.last_text:  # it has no declared size: another part may have followed
+            self.last_text.problem = self.last_text.problem or "the capture is cut off"
+        modules = {id: module for id, module in self.modules.items() if id not in self.ambiguous}
+        return Recording(
+            meta=self.meta,
+            listed=self.listed,
+            by_stack=self.summing.by_stack(),
+            by_peer=self.summing.by_peer(),
+            recorded=self.recorded,
+            kept=self.kept,
+            impossible=self.impossible,
+            unknown_fields=unknown_fields(self.meta.call_layout) if self.recorded else (),
+            there=There(()) if self.kept else self.there,
+            stacks=self.stacks,
+            processes=self.processes,
+            modules=modules,
+            ambiguous=frozenset(self.ambiguous),
+            carried=share(modules, self.carried),
+            jit_maps=self.jit_maps,
+            left_out=left_out,
+            lost=dict(self.lost),
+            lost_between=self.lost_between,
+            end=self.end,
+            cut_off=cut_off,
+        )
+
+    def _lose(self, counts: Mapping[str, int], at_ns: int) -> None:
+        for cause, count in counts.items():
+            if count > self.lost[cause]:
+                self.lost[cause] = count
+                self.lost_between[cause] = (self.lost_between.get(cause, (at_ns, 0))[0], at_ns)
+
+    def _add_batch(self, batch: Calls) -> None:
+        if batch.rows:
+            self.waiting.append(batch)
+            self.waiting_rows += batch.rows
+        if self.waiting_rows >= ROWS_AT_ONCE:
+            self.add_waiting()
+
+    def add_waiting(self) -> None:
+        """The batches that wait. Of damaged ones, which is seen only now, those before the first."""
+        batches, self.waiting, self.waiting_rows = self.waiting, [], 0
+        try:
+            self._add_calls(batches)
+        except CorruptRecord:
+            for batch in batches:
+                self._add_calls([batch])
+
+    def _add_calls(self, batches: Sequence[Calls]) -> None:
+        """Nothing of them is counted before all that is needed of them was read."""
+        if not batches:
+            return
+        calls = Columns(self.call_types, batches, sum(batch.rows for batch in batches))
+        impossible = calls.make_possible()
+        places = np.flatnonzero(self.keep.mask(calls))
+        if len(places) == calls.rows:
+            calls.unpack()
+            self.kept_parts.append(calls)
+        elif len(places):
+            self.kept_parts.append(calls.at(places))
+        elif not self.kept:
+            self.there.add(calls, self.keep.passing(calls))
+        self.kept += len(places)
+        self.recorded += calls.rows
+        self.impossible += impossible
+        kept = sum(part.rows for part in self.kept_parts)
+        if kept >= ROWS_AT_ONCE or self.recorded - self.summed >= RECORDED_AT_ONCE:
+            self._sum()
+        self._hold(0)
+
+    def _sum(self) -> None:
+        """Sum and list those that wait for it."""
+        self.summed = self.recorded
+        if self.kept_parts:
+            kept = Columns.together(self.kept_parts)
+            self.kept_parts = []
+            self.summing.add(kept)
+            self.listed.add(kept)
+
+    def _hold(self, size: int) -> None:
+        """Raise _FullError when this and what is held already is too much."""
+        self.held += size
+        sums = self.summing.nbytes + len(self.there) * RECORD_OVERHEAD
+        if self.held + self.listed.nbytes + sums > MAX_HELD_BYTES:
+            raise _FullError
