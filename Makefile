@@ -11,6 +11,9 @@ demo: ## record slow calls of real programs on a real kernel, and report them
 test: ## build and install the wheel, then lint, check types, and run every test
 	@tests/run.sh test
 
+quick: ## the tests that need no guest, browser or long search, in under a minute
+	@tests/run.sh quick
+
 test-kernels: ## the same calls on every kernel, with the BCC and the Python of every Debian
 	@tests/run.sh test-kernels
 
@@ -36,4 +39,4 @@ zipapp: ## build the recorder as one file, dist/httprec.pyz
 man: ## write man pages and shell completions into dist/share/
 	@tests/run.sh man
 
-.PHONY: help demo test test-kernels lint bench fuzz soak wheel zipapp man
+.PHONY: help demo test quick test-kernels lint bench fuzz soak wheel zipapp man

@@ -1,6 +1,7 @@
-"""Under CI=true nothing is skipped: what would be is a failure, with the reason. Else pytest says it at the end.
+"""Choose the quick tests, turn skipped tests into failures under CI=true, and print what a run took.
 
-Timings are not tested, since the machine may be busy: hypothesis has no deadline, and may take its time to draw.
+Without CI=true, pytest lists the skipped tests at the end. Timings are not tested, because the machine may be busy:
+hypothesis has no deadline, and may take its time to draw.
 """
 
 from __future__ import annotations
@@ -20,6 +21,29 @@ settings.load_profile("busy machine")
 
 TestOrCollect = TypeVar("TestOrCollect", pytest.TestReport, pytest.CollectReport)
 CI = os.environ.get("CI") == "true"
+# Tests that take more than about a second of a quiet machine each: they search through damaged inputs, compare whole
+# system libraries with what binutils say, kill recorders, or compile much. Paths and names below tests/.
+LONG: tuple[str, ...] = ()
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark as quick every test that needs no guest and no browser, is not LONG, and draws no inputs."""
+    for item in items:
+        if not (_needs_a_guest(item) or _needs_a_browser(item) or _is_long(item)):
+            item.add_marker(pytest.mark.quick)
+
+
+def _needs_a_guest(item: pytest.Item) -> bool:
+    return item.path.parent.name == "vm"
+
+
+def _needs_a_browser(item: pytest.Item) -> bool:
+    return "chromium" in getattr(item, "fixturenames", ())
+
+
+def _is_long(item: pytest.Item) -> bool:
+    below = item.nodeid.removeprefix("tests/")
+    return item.get_closest_marker("hypothesis") is not None or below.startswith(LONG)
 
 
 def _forbid_skip(report: TestOrCollect) -> TestOrCollect:

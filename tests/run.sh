@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Law: what a target of the Makefile needs is there, then the target is done; each step is named and timed.
 #
-#     tests/run.sh demo|test|test-kernels|lint|bench|fuzz [SECONDS]|soak [SECONDS]|wheel|zipapp|man
+#     tests/run.sh demo|test|quick|test-kernels|lint|bench|fuzz [SECONDS]|soak [SECONDS]|wheel|zipapp|man
 #
 # Debian packages are installed where they are missing. Python is Debian's. What pyproject.toml names is installed
 # once for each content of it, in the user's caches; the wheel under test is built and installed anew in every run,
@@ -12,8 +12,8 @@ unset PYTHONPATH PYTHONHOME
 
 python=/usr/bin/python3
 guest_packages=(qemu-system-x86 seabios e2fsprogs cpio)
-test_packages=(python3-bpfcc bpftool binutils gcc g++ libc6-dev gdb golang-go groff-base nodejs rustc zstd
-    chromium chromium-driver)
+quick_packages=(python3-bpfcc bpftool binutils gcc g++ libc6-dev gdb golang-go groff-base nodejs rustc zstd)
+test_packages=("${quick_packages[@]}" chromium chromium-driver)
 dependencies= # the environment of what pyproject.toml names
 installed=    # the environment of the wheel
 work=$(mktemp -d -t httprec-run.XXXXXX)
@@ -151,6 +151,11 @@ wheel)
     step "Python packages of pyproject.toml" python_packages
     step "Build the sdist, and from it the wheel" build_wheel dist
     ;;
+quick)
+    prepare "${quick_packages[@]}"
+    echo "== Tests"
+    "$installed/bin/python" -P -m pytest -m quick
+    ;;
 zipapp)
     prepare
     step "Build the zipapp" "$installed/bin/python" tests/make_zipapp.py dist/httprec.pyz
@@ -160,7 +165,7 @@ man)
     step "Write man pages and completions" "$installed/bin/python" tests/make_man.py dist/share
     ;;
 *)
-    echo "usage: tests/run.sh demo|test|test-kernels|lint|bench|fuzz [SECONDS]|soak [SECONDS]|wheel|zipapp|man" >&2
+    echo "usage: tests/run.sh demo|test|quick|test-kernels|lint|bench|fuzz [SECONDS]|soak [SECONDS]|wheel|zipapp|man" >&2
     exit 2
     ;;
 esac
