@@ -39,6 +39,7 @@ from ..calls.schema import COMPLETION, RECORDED, ByName
 from ..calls.totals import Summing
 from .module_sections import Whole, Wholes, add_part, add_text, share
 from .packed_stacks import RecordedStacks
+from .record_handlers import Handlers, ignore
 from .recording import ProcessKey, Recording
 
 ROWS_AT_ONCE = 1 << 13  # calls that are filtered, and that are summed; their columns stay in a processor's cache
@@ -139,34 +140,48 @@ class _Loader:
         return types_of(self.meta.completion_layout, COMPLETION)
 
     def add(self, record: Record | Stacks) -> None:
-        if isinstance(record, Calls):
-            self._add_batch(record)
-        elif isinstance(record, Completions):
-            self.listed.complete(record, self.completion_types)
-            self._hold(0)
-        elif isinstance(record, Stacks):
-            self._hold(len(record.frame) + RECORD_OVERHEAD)
-            self.stacks.add(record)
-        elif isinstance(record, Process):
-            self._hold(len(record.maps) + (1 + len(record.modules)) * RECORD_OVERHEAD)
-            self.processes.setdefault(ProcessKey.of(self.meta, record.pid, record.start_ns), []).append(record)
-        elif isinstance(record, Module):
-            self._hold(len(record.path) + len(record.problem) + RECORD_OVERHEAD)
-            if self.modules.setdefault(record.id, record) != record:
-                self.ambiguous.add(record.id)
-        elif isinstance(record, Section):
-            self._hold(len(record.data) + RECORD_OVERHEAD)
-            add_part(self.carried.setdefault(record.module, {}), record, Whole)
-        elif isinstance(record, JitMap):
-            self._hold(len(record.data) + RECORD_OVERHEAD)
-            key = ProcessKey.of(self.meta, record.pid, record.process_start_ns)
-            add_text(self.jit_maps.setdefault(key, {}), record, Whole)
-            self.last_text = self.jit_maps[key][record.taken_ns]
-        elif isinstance(record, Lost):
-            self._lose(record.counts, record.at_ns)
-        elif isinstance(record, End):
-            self._lose(record.lost, record.at_ns)
-            self.end = record
+        HANDLERS[type(record)](self, record)
+
+    def add_calls(self, batch: Calls) -> None:
+        if batch.rows:
+            self.waiting.append(batch)
+            self.waiting_rows += batch.rows
+        if self.waiting_rows >= ROWS_AT_ONCE:
+            self.add_waiting()
+
+    def add_completions(self, batch: Completions) -> None:
+        self.listed.complete(batch, self.completion_types)
+        self._hold(0)
+
+    def add_stacks(self, chunk: Stacks) -> None:
+        self._hold(len(chunk.frame) + RECORD_OVERHEAD)
+        self.stacks.add(chunk)
+
+    def add_process(self, process: Process) -> None:
+        self._hold(len(process.maps) + (1 + len(process.modules)) * RECORD_OVERHEAD)
+        self.processes.setdefault(ProcessKey.of(self.meta, process.pid, process.start_ns), []).append(process)
+
+    def add_module(self, module: Module) -> None:
+        self._hold(len(module.path) + len(module.problem) + RECORD_OVERHEAD)
+        if self.modules.setdefault(module.id, module) != module:
+            self.ambiguous.add(module.id)
+
+    def add_section(self, part: Section) -> None:
+        self._hold(len(part.data) + RECORD_OVERHEAD)
+        add_part(self.carried.setdefault(part.module, {}), part, Whole)
+
+    def add_jit_map(self, part: JitMap) -> None:
+        self._hold(len(part.data) + RECORD_OVERHEAD)
+        key = ProcessKey.of(self.meta, part.pid, part.process_start_ns)
+        add_text(self.jit_maps.setdefault(key, {}), part, Whole)
+        self.last_text = self.jit_maps[key][part.taken_ns]
+
+    def add_lost(self, lost: Lost) -> None:
+        self._lose(lost.counts, lost.at_ns)
+
+    def add_end(self, end: End) -> None:
+        self._lose(end.lost, end.at_ns)
+        self.end = end
 
     def recording(self, cut_off: str | None, left_out: Mapping[tuple[type, str], int]) -> Recording:
         self._sum()
@@ -202,13 +217,6 @@ class _Loader:
             if count > self.lost[cause]:
                 self.lost[cause] = count
                 self.lost_between[cause] = (self.lost_between.get(cause, (at_ns, 0))[0], at_ns)
-
-    def _add_batch(self, batch: Calls) -> None:
-        if batch.rows:
-            self.waiting.append(batch)
-            self.waiting_rows += batch.rows
-        if self.waiting_rows >= ROWS_AT_ONCE:
-            self.add_waiting()
 
     def add_waiting(self) -> None:
         """The batches that wait. Of damaged ones, which is seen only now, those before the first."""
@@ -256,3 +264,17 @@ class _Loader:
         sums = self.summing.nbytes + len(self.there) * RECORD_OVERHEAD
         if self.held + self.listed.nbytes + sums > MAX_HELD_BYTES:
             raise _FullError
+
+
+HANDLERS: Handlers[_Loader] = {
+    Meta: ignore,  # Reader.meta
+    Calls: _Loader.add_calls,
+    Completions: _Loader.add_completions,
+    Stacks: _Loader.add_stacks,
+    Process: _Loader.add_process,
+    Module: _Loader.add_module,
+    Section: _Loader.add_section,
+    JitMap: _Loader.add_jit_map,
+    Lost: _Loader.add_lost,
+    End: _Loader.add_end,
+}

@@ -21,11 +21,12 @@ from httpcapture import (
     Completions,
     End,
     JitMap,
+    Layout,
+    Lost,
     Meta,
     Module,
     Process,
     Reader,
-    Record,
     Section,
     Stack,
     StackStatus,
@@ -41,16 +42,7 @@ from . import seek_table
 from .faults import Faults, jit_map_name, section_name
 from .module_sections import NOT_FOLLOWING, Extent, add_part, add_text
 from .packed_stacks import MAX_STACKS, content_of
-
-_COUNTED: dict[type, str] = {
-    Calls: "calls",  # by row, as the next
-    Completions: "completions",
-    Stack: "stacks",
-    Process: "process maps",
-    Module: "modules",
-    Section: "parts of modules",
-    JitMap: "parts of JIT maps",
-}
+from .record_handlers import Handlers, ignore
 
 
 @dataclass(frozen=True)
@@ -112,43 +104,23 @@ class _Checks:
         self._texts: dict[tuple[int, int], dict[int, Extent]] = {}  # JIT maps by pid and start of the process
         self._impossible, self._repeated = Impossible(), Repeated()
         self._types: dict[str, Types | None] = {}  # of the columns of a kind of batch
+        self._meta: Meta  # set by the first record
         self._unchecked: dict[str, None] = {}
         self._end: End | None = None
 
     def read(self, reader: Reader) -> None:
+        """Check the records of a capture. Raises CaptureError."""
         self._left_out = reader.left_out
         for record in reader:
-            self._count(record)
-            if isinstance(record, (Calls, Completions)):
-                _unpack(record.columns)
-                types = self._types_of(record, reader.meta)
-                if types:
-                    self._check(record, Columns(types, [record], record.rows))
-            else:
-                self._refer(record)
+            HANDLERS[type(record)](self, record)
 
-    def _types_of(self, batch: Calls | Completions, meta: Meta) -> Types | None:
-        """Return what to check the batch by, None where that is not known, which is no damage."""
-        what = _COUNTED[type(batch)]
-        if what not in self._types:
-            layout, wanted = (
-                (meta.call_layout, RECORDED) if isinstance(batch, Calls) else (meta.completion_layout, COMPLETION)
-            )
-            try:
-                self._types[what] = types_of(layout, wanted)
-                self._unchecked.update(dict.fromkeys(unknown_fields(layout) if wanted is RECORDED else ()))
-            except ReportError as error:
-                self._types[what] = None
-                self._unchecked[f"{what} were not checked: {error}"] = None
-        return self._types[what]
+    def add_meta(self, meta: Meta) -> None:
+        self._meta = meta
 
-    def _count(self, record: Record) -> None:
-        if type(record) in _COUNTED:
-            self.counts[_COUNTED[type(record)]] += record.rows if isinstance(record, (Calls, Completions)) else 1
-
-    def _check(self, batch: Calls | Completions, columns: Columns) -> None:
-        if isinstance(batch, Completions):
-            self._repeated.add_completions(columns)
+    def add_calls(self, batch: Calls) -> None:
+        self.counts["calls"] += batch.rows
+        columns = self._columns(batch, "calls", self._meta.call_layout, RECORDED)
+        if columns is None:
             return
         self._impossible += columns.make_possible()
         self._repeated.add_calls(columns)
@@ -156,31 +128,58 @@ class _Checks:
             if len(self._asked_stacks) < MAX_STACKS:
                 self._asked_stacks.number(columns[side][columns[f"{side}_status"] == StackStatus.RECORDED])
 
-    def _refer(self, record: Record) -> None:
-        if isinstance(record, Stack):
-            self._add_stack(record)
-        elif isinstance(record, Module):
-            if self._modules.setdefault(record.id, record) != record:
-                self._ambiguous.add(record.id)
-        elif isinstance(record, Process):
-            self._processes.add(record.pid)
-            self._asked_modules.update(mapped.module for mapped in record.modules)
-        elif isinstance(record, Section):
-            self._asked_modules.add(record.module)
-            add_part(self._sections.setdefault(record.module, {}), record, Extent)
-        elif isinstance(record, JitMap):
-            self._asked_processes.add(record.pid)
-            add_text(self._texts.setdefault((record.pid, record.process_start_ns), {}), record, Extent)
-        elif isinstance(record, End):
-            self._end = record
+    def add_completions(self, batch: Completions) -> None:
+        self.counts["completions"] += batch.rows
+        columns = self._columns(batch, "completions", self._meta.completion_layout, COMPLETION)
+        if columns is not None:
+            self._repeated.add_completions(columns)
 
-    def _add_stack(self, stack: Stack) -> None:
+    def _columns(
+        self, batch: Calls | Completions, what: str, layout: Layout, wanted: np.dtype[np.void]
+    ) -> Columns | None:
+        """Return the columns to check, None where the layout lacks one, which is no damage. Raises CorruptRecord."""
+        _unpack(batch.columns)
+        if what not in self._types:
+            try:
+                self._types[what] = types_of(layout, wanted)
+                self._unchecked.update(dict.fromkeys(unknown_fields(layout) if wanted is RECORDED else ()))
+            except ReportError as error:
+                self._types[what] = None
+                self._unchecked[f"{what} were not checked: {error}"] = None
+        types = self._types[what]
+        return Columns(types, [batch], batch.rows) if types else None
+
+    def add_stack(self, stack: Stack) -> None:
+        self.counts["stacks"] += 1
         if len(self._stacks) == MAX_STACKS:
             self._unchecked[f"only the first {MAX_STACKS:,} stacks were compared"] = None
             return
         self._stacks.append(stack.id)
         self._stack_processes.append(stack.pid)
         self._contents.append(content_of(stack))
+
+    def add_process(self, process: Process) -> None:
+        self.counts["process maps"] += 1
+        self._processes.add(process.pid)
+        self._asked_modules.update(mapped.module for mapped in process.modules)
+
+    def add_module(self, module: Module) -> None:
+        self.counts["modules"] += 1
+        if self._modules.setdefault(module.id, module) != module:
+            self._ambiguous.add(module.id)
+
+    def add_section(self, part: Section) -> None:
+        self.counts["parts of modules"] += 1
+        self._asked_modules.add(part.module)
+        add_part(self._sections.setdefault(part.module, {}), part, Extent)
+
+    def add_jit_map(self, part: JitMap) -> None:
+        self.counts["parts of JIT maps"] += 1
+        self._asked_processes.add(part.pid)
+        add_text(self._texts.setdefault((part.pid, part.process_start_ns), {}), part, Extent)
+
+    def add_end(self, end: End) -> None:
+        self._end = end
 
     def faults(self) -> Faults:
         texts = ((pid, text) for (pid, _), texts in self._texts.items() for text in texts.values())
@@ -216,6 +215,20 @@ class _Checks:
             yield f"the recorder could not finish: {printable(self._end.reason)}"
         lost = {printable(cause): count for cause, count in (self._end.lost if self._end else {}).items() if count}
         yield from (f"lost while recording: {count:,} {cause}" for cause, count in lost.items())
+
+
+HANDLERS: Handlers[_Checks] = {
+    Meta: _Checks.add_meta,
+    Calls: _Checks.add_calls,
+    Completions: _Checks.add_completions,
+    Stack: _Checks.add_stack,
+    Process: _Checks.add_process,
+    Module: _Checks.add_module,
+    Section: _Checks.add_section,
+    JitMap: _Checks.add_jit_map,
+    Lost: ignore,  # END has the last counts
+    End: _Checks.add_end,
+}
 
 
 def _ambiguous(ids: array[int], contents: array[int]) -> int:

@@ -12,18 +12,20 @@ from httpcapture import (
     Calls,
     Completions,
     CorruptRecord,
+    End,
     JitMap,
     Lost,
+    Meta,
     Module,
     Process,
     Reader,
-    Record,
     Section,
     Stack,
     Stacks,
     Writer,
 )
 
+from ..capture.record_handlers import Handlers, ignore
 from ..capture.recording import Recording
 from ..common.errors import ReportError
 from ..report.warnings import Cause, ReportWarning, cut_off
@@ -59,6 +61,7 @@ class Redaction:
             raise ReportError(f"{reader.name} changed while it was read: try again")
         written = _Written()
         writer = Writer(written, self._records.meta())
+        copy = _Copy(writer, self._rows)
         for record in self._records:
             try:
                 _WRITE[type(record)](writer, record)
@@ -68,7 +71,7 @@ class Redaction:
         end = self._recording.end if self._recording.cut_off is None else None
         try:
             for again in reader.packed():
-                self._copy(writer, again)
+                HANDLERS[type(again)](copy, again)
                 yield from written.taken()
         except CorruptRecord as error:  # the recording ends there too, or did not need the column that is damaged
             end, self._damage = None, str(error)
@@ -77,14 +80,6 @@ class Redaction:
         else:
             writer.end(self._records.end(end))
         yield from written.taken()
-
-    def _copy(self, writer: Writer, record: Record | Stacks) -> None:
-        if isinstance(record, Calls):
-            writer.calls(self._rows.calls(record))
-        elif isinstance(record, Completions):
-            writer.completions(self._rows.completions(record))
-        elif isinstance(record, Lost):
-            writer.lost(record)
 
     def warnings(self) -> Iterator[ReportWarning]:
         """Say what is not in the redacted capture, beside what the recording lacks, once the pieces are written."""
@@ -121,6 +116,38 @@ class Redaction:
         yield f"folders: {len(self._records.paths):,}; those of the system, such as /usr/lib, stay"
         yield f"cgroups: {len(self._rows.cgroups):,}"
         yield f"frames that are in no mapping: {self._stacks.masked:,}"
+
+
+class _Copy:
+    """Writes the records of the second reading that are redacted one by one."""
+
+    def __init__(self, writer: Writer, rows: Rows) -> None:
+        self._writer, self._rows = writer, rows
+
+    def add_calls(self, batch: Calls) -> None:
+        self._writer.calls(self._rows.calls(batch))
+
+    def add_completions(self, batch: Completions) -> None:
+        self._writer.completions(self._rows.completions(batch))
+
+    def add_lost(self, lost: Lost) -> None:
+        self._writer.lost(lost)
+
+
+_from_recording = ignore  # `Records` makes them from the first reading
+
+HANDLERS: Handlers[_Copy] = {
+    Meta: _from_recording,
+    Module: _from_recording,
+    Section: _from_recording,
+    Process: _from_recording,
+    JitMap: _from_recording,
+    Stacks: _from_recording,
+    Calls: _Copy.add_calls,
+    Completions: _Copy.add_completions,
+    Lost: _Copy.add_lost,
+    End: _from_recording,
+}
 
 
 class _Written:
