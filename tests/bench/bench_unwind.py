@@ -22,7 +22,8 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from httpreport.unwind import X86_64, Unwinder
+from httpreport.unwind import Unwinder
+from httpreport.unwind.arch import X86_64
 from httpreport.unwind.fast import FastWalker
 from httpreport.unwind.walk import full_walk
 from support.stacks import RecordedStack, kept_module, sample
@@ -45,9 +46,9 @@ def seconds_each(work: Callable[[], object]) -> float:
 def ours(stack: RecordedStack) -> Iterator[tuple[str, int, float]]:
     space = stack.space()
     before = time.perf_counter()
-    frames = len(Unwinder(space).unwind(stack.registers, stack.stack).addresses)
+    frames = len(Unwinder(space, X86_64).unwind(stack.registers, stack.stack).addresses)
     yield "first of all", frames, time.perf_counter() - before
-    fast, unwinder = FastWalker(space, X86_64), Unwinder(space)
+    fast, unwinder = FastWalker(space, X86_64), Unwinder(space, X86_64)
     yield "fast walk", frames, seconds_each(lambda: fast.walk(stack.registers, stack.stack))
     yield "full walk", frames, seconds_each(lambda: full_walk(space, X86_64, stack.registers, stack.stack))
     copies = iter([bytes(bytearray(stack.stack)) for _ in range(RUNS * REPEATS + 1)])

@@ -25,7 +25,8 @@ import numpy as np
 from httpreport.elf.demangle import demangle
 from httpreport.elf.elf import BadElf, Elf, Section, read_elf
 from httpreport.elf.symbol_table import read_symbols
-from httpreport.unwind import X86_64, AddressSpace, CallFrameInfo, CodeRange, registers
+from httpreport.unwind import AddressSpace, CallFrameInfo, CodeRange
+from httpreport.unwind.arch import X86_64
 from httpreport.unwind.fast import FastWalker
 from httpreport.unwind.walk import full_walk
 
@@ -127,10 +128,10 @@ def walk(space: AddressSpace, code: list[int], chance: random.Random) -> None:
         & (1 << 64) - 1
         for _ in range(256)
     ]
-    values = registers(
-        CODE_AT + chance.choice(code or [0]) & (1 << 64) - 1,
-        STACK_AT,
-        STACK_AT + 8 * chance.randrange(64),
+    values = X86_64.numbered(
+        rip=CODE_AT + chance.choice(code or [0]) & (1 << 64) - 1,
+        rsp=STACK_AT,
+        rbp=STACK_AT + 8 * chance.randrange(64),
         rbx=words[0],
     )
     stack = struct.pack(f"<{len(words)}Q", *words)

@@ -13,11 +13,11 @@ from hypothesis import strategies as st
 
 from httpreport.elf.elf import Elf, Section, from_parts, read_elf
 from httpreport.elf.symbol_table import read_symbols
-from httpreport.unwind import AddressSpace, CallFrameInfo, CodeRange, End, Unwinder, registers
+from httpreport.unwind import AddressSpace, CallFrameInfo, CodeRange, End, Unwinder
+from httpreport.unwind.arch import X86_64
 from httpreport.unwind.cfa import Row, Rule
 from httpreport.unwind.dwarf import BadCfi, Budget, sleb128, uleb128
 from httpreport.unwind.expression import evaluate
-from httpreport.unwind.x86_64 import REGISTER_NAMES
 from support.compiled import SYSTEM_BINARIES, run
 
 COMPARED = [path for path in SYSTEM_BINARIES if path.name.startswith(("libc.", "ld-", "libssl", "python", "libstdc"))]
@@ -45,10 +45,10 @@ def _readelf_rows(path: Path) -> dict[int, tuple[int, dict[str, str]]]:
 
 def _as_readelf(row: Row, names: list[str]) -> dict[str, str]:
     cfa = row.cfa
-    shown = {"CFA": "exp" if cfa.expression else f"{REGISTER_NAMES[cfa.register]}{cfa.offset:+d}"}
+    shown = {"CFA": "exp" if cfa.expression else f"{X86_64.registers[cfa.register]}{cfa.offset:+d}"}
     rules = dict(row.rules)
     for name in names[1:]:
-        rule = rules.get(16 if name == "ra" else REGISTER_NAMES.index(name))
+        rule = rules.get(16 if name == "ra" else X86_64.registers.index(name))
         if rule is None:
             shown[name] = "u"  # readelf's word for "no rule" as well
         else:
@@ -88,7 +88,7 @@ def test_without_the_search_table_the_same_rows_are_found() -> None:
 def test_a_capture_that_carries_only_sections_gives_the_same_rows() -> None:
     elf = read_elf(SYSTEM_BINARIES[1].read_bytes())
     carried = {name: elf.sections[name] for name in (".eh_frame_hdr", ".eh_frame")}
-    whole, parts = CallFrameInfo(elf), CallFrameInfo(from_parts("x86_64", b"", carried))
+    whole, parts = CallFrameInfo(elf), CallFrameInfo(from_parts(62, b"", carried))
     for address in range(elf.segments[1].address, elf.segments[1].address + elf.segments[1].file_size, 997):
         assert parts.row(address) == whole.row(address)
 
@@ -105,7 +105,7 @@ def test_an_address_of_no_function_has_no_row() -> None:
     frames = CallFrameInfo(read_elf(SYSTEM_BINARIES[0].read_bytes()))
     assert frames.row(0) is None and frames.row((1 << 64) - 1) is None and frames.row(-1) is None
     assert frames.function_start(0) is None
-    assert CallFrameInfo(from_parts("x86_64", b"", {})).row(5) is None
+    assert CallFrameInfo(from_parts(62, b"", {})).row(5) is None
 
 
 @pytest.mark.parametrize(
@@ -136,7 +136,7 @@ def test_any_instructions_and_any_header_give_a_row_or_a_reason(code: bytes, hea
 @given(st.binary(max_size=300), st.binary(max_size=60))
 def test_any_sections_give_a_row_or_a_reason(frames: bytes, header: bytes) -> None:
     sections = {".eh_frame": Section(0x2000, frames), ".eh_frame_hdr": Section(0x100, b"\x01\x1b\x03\x3b" + header)}
-    info = CallFrameInfo(from_parts("x86_64", b"", sections))
+    info = CallFrameInfo(from_parts(62, b"", sections))
     for address in (0, 0x100, 0x2000, (1 << 64) - 1):
         assert isinstance(info.row(address), (Row, BadCfi, type(None)))
 
@@ -146,8 +146,8 @@ def test_any_sections_give_a_row_or_a_reason(frames: bytes, header: bytes) -> No
 )
 def test_a_return_address_must_be_in_a_register_that_there_is(return_address: int, end: End) -> None:
     frames = CallFrameInfo(_one_function(b"", return_address))
-    unwinder = Unwinder(AddressSpace([CodeRange(0x1000, 0x2000, 0, frames)]))
-    walk = unwinder.unwind(registers(rip=0x1000, rsp=0x7000, rbp=0), bytes(64))
+    unwinder = Unwinder(AddressSpace([CodeRange(0x1000, 0x2000, 0, frames)]), X86_64)
+    walk = unwinder.unwind(X86_64.numbered(rip=0x1000, rsp=0x7000, rbp=0), bytes(64))
     assert (walk.addresses, walk.end) == ((0x1000,), end)
 
 
@@ -240,4 +240,4 @@ def _one_function(instructions: bytes, return_address: int = 16) -> Elf:
     cie += b"\x0c\x07\x08" + bytes([0x80 | return_address, 1])  # CFA = rsp + 8, return address at CFA - 8
     fde = struct.pack("<III", len(cie) + 8, 0x1000, 0x100) + b"\0" + instructions
     data = struct.pack("<I", len(cie)) + cie + struct.pack("<I", len(fde)) + fde + bytes(4)
-    return from_parts("x86_64", b"", {".eh_frame": Section(0x2000, data)})
+    return from_parts(62, b"", {".eh_frame": Section(0x2000, data)})

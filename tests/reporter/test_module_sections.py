@@ -9,8 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from httpcapture import PROGRAM_HEADERS, JitMap, Module, Section
-from httpreport.capture.module_sections import NOT_FOLLOWING, Whole, Wholes, add_part, add_text, to_elf
+from httpreport.capture.module_sections import NOT_FOLLOWING, Whole, Wholes, add_part, add_text
 from httpreport.elf.elf import read_elf
+from httpreport.symbols.module_elf import to_elf
 from support.live import parts
 
 PYTHON = Path("/usr/bin/python3").resolve()
@@ -88,7 +89,7 @@ def test_what_the_recorder_copies_of_a_file_is_what_the_file_says() -> None:
     carried = to_elf(Module(1, os.fsencode(PYTHON), of_file.build_id, 0, b"", machine=62), wholes)
 
     assert carried is not None
-    assert (carried.machine, carried.segments, carried.build_id) == ("x86_64", of_file.segments, of_file.build_id)
+    assert (carried.machine, carried.segments, carried.build_id) == (62, of_file.segments, of_file.build_id)
     assert carried.sections == of_file.sections
     assert carried.section_ranges == of_file.section_ranges
 

@@ -16,7 +16,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from httpreport.unwind import X86_64, AddressSpace, CodeRange, End, Found, Unwinder, registers
+from httpreport.unwind import AddressSpace, CodeRange, End, Found, Unwinder
+from httpreport.unwind.arch import X86_64
 from httpreport.unwind.fast import FastWalker
 from httpreport.unwind.walk import MAX_FRAMES, full_walk
 from support.compiled import JIT, compiled, run
@@ -140,7 +141,7 @@ def blocked_stack(command: Sequence[str | Path], system_calls: Sequence[str] = (
 )
 def test_recorded_python_stacks_reach_start(name: str, suite: str, frames: int) -> None:
     stack = sample(name, suite)
-    walk = Unwinder(stack.space()).unwind(stack.registers, stack.stack)
+    walk = Unwinder(stack.space(), X86_64).unwind(stack.registers, stack.stack)
     assert (len(walk.addresses), walk.end, walk.complete) == (frames, End.OUTERMOST, True)
     assert walk.found == (Found.REGISTERS, *[Found.CFI] * (frames - 1))
     shown = stack.names(walk.addresses)
@@ -151,7 +152,7 @@ def test_recorded_python_stacks_reach_start(name: str, suite: str, frames: int) 
 def test_c_without_frame_pointers(tmp_path: Path) -> None:
     program = compiled(tmp_path, "calls.c", C_CALLS, WITHOUT_FRAME_POINTERS)
     stack = blocked_stack([program])
-    walk = Unwinder(stack.space()).unwind(stack.registers, stack.stack)
+    walk = Unwinder(stack.space(), X86_64).unwind(stack.registers, stack.stack)
     assert walk.addresses == stack.expected
     assert walk.end == End.OUTERMOST
     shown = stack.names(walk.addresses)
@@ -161,14 +162,14 @@ def test_c_without_frame_pointers(tmp_path: Path) -> None:
 def test_c_statically_linked_at_a_fixed_address(tmp_path: Path) -> None:
     program = compiled(tmp_path, "calls.c", C_CALLS, [*WITHOUT_FRAME_POINTERS, "-static", "-no-pie"])
     stack = blocked_stack([program])
-    assert Unwinder(stack.space()).unwind(stack.registers, stack.stack).addresses == stack.expected
+    assert Unwinder(stack.space(), X86_64).unwind(stack.registers, stack.stack).addresses == stack.expected
 
 
 @pytest.mark.parametrize("arguments", [[], ["on another stack"]], ids=["same stack", "sigaltstack"])
 def test_a_signal_handler(tmp_path: Path, arguments: list[str]) -> None:
     program = compiled(tmp_path, "signal.c", SIGNAL, WITHOUT_FRAME_POINTERS)
     stack = blocked_stack([program, *arguments])
-    walk = Unwinder(stack.space()).unwind(stack.registers, stack.stack)
+    walk = Unwinder(stack.space(), X86_64).unwind(stack.registers, stack.stack)
     if arguments:
         # The interrupted stack is elsewhere: only one stack is copied. What is on the copied one is all there.
         assert walk.end == End.STACK_ENDED
@@ -195,7 +196,7 @@ def test_a_thread_ends_in_clone(tmp_path: Path) -> None:
             stack = taken_from(thread)
         finally:
             process.kill()
-    walk = Unwinder(stack.space()).unwind(stack.registers, stack.stack)
+    walk = Unwinder(stack.space(), X86_64).unwind(stack.registers, stack.stack)
     assert walk.addresses == stack.expected
     assert walk.complete
     assert "work" in stack.names(walk.addresses)
@@ -204,7 +205,7 @@ def test_a_thread_ends_in_clone(tmp_path: Path) -> None:
 def test_cxx_in_the_clean_up_of_an_exception(tmp_path: Path) -> None:
     program = compiled(tmp_path, "throws.cpp", CXX, WITHOUT_FRAME_POINTERS)
     stack = blocked_stack([program])
-    walk = Unwinder(stack.space()).unwind(stack.registers, stack.stack)
+    walk = Unwinder(stack.space(), X86_64).unwind(stack.registers, stack.stack)
     assert walk.addresses == stack.expected
     assert walk.end == End.OUTERMOST
 
@@ -213,7 +214,7 @@ def test_cxx_in_the_clean_up_of_an_exception(tmp_path: Path) -> None:
 def test_interpreters_of_the_distribution(interpreter: str) -> None:
     command = {"python3": [interpreter, "-c", PYTHON], "perl": [interpreter, "-e", "sub f { sysread(STDIN, $x, 1) } f"]}
     stack = blocked_stack(command[Path(interpreter).name], ("0", RECVFROM))
-    walk = Unwinder(stack.space()).unwind(stack.registers, stack.stack)
+    walk = Unwinder(stack.space(), X86_64).unwind(stack.registers, stack.stack)
     assert walk.addresses == stack.expected
     assert len(walk.addresses) >= 8
 
@@ -225,7 +226,7 @@ def test_python_of_another_release_of_debian(tmp_path: Path) -> None:
     (tmp_path / "lib64").symlink_to("usr/lib64")
     with blocked(["chroot", tmp_path, "/usr/bin/python3.13", "-c", PYTHON], [RECVFROM]) as pid:
         stack = taken_from(pid, tmp_path)
-    walk = Unwinder(stack.space()).unwind(stack.registers, stack.stack)
+    walk = Unwinder(stack.space(), X86_64).unwind(stack.registers, stack.stack)
     assert walk.addresses == stack.expected
     assert walk.end == End.OUTERMOST
     shown = stack.names(walk.addresses)
@@ -238,7 +239,7 @@ def test_python_of_another_release_of_debian(tmp_path: Path) -> None:
 @pytest.mark.skipif(not shutil.which("node"), reason="node is not installed")
 def test_node_through_its_jit_frames() -> None:
     stack = blocked_stack([shutil.which("node") or "", "-e", NODE])
-    walk = Unwinder(stack.space()).unwind(stack.registers, stack.stack)
+    walk = Unwinder(stack.space(), X86_64).unwind(stack.registers, stack.stack)
     shown = stack.names(walk.addresses)
     jit = walk.found.index(Found.FRAME_POINTER)
     # Above the first frame without unwind information gdb guesses, and shows heap addresses as frames.
@@ -259,7 +260,7 @@ def test_rust(tmp_path: Path) -> None:
     (tmp_path / "calls.rs").write_text(RUST)
     run("rustc", "-O", "-o", tmp_path / "calls", tmp_path / "calls.rs")
     stack = blocked_stack([tmp_path / "calls"])
-    walk = Unwinder(stack.space()).unwind(stack.registers, stack.stack)
+    walk = Unwinder(stack.space(), X86_64).unwind(stack.registers, stack.stack)
     assert walk.addresses == stack.expected
     assert walk.end == End.OUTERMOST
 
@@ -271,7 +272,7 @@ def test_go_which_has_no_unwind_information(tmp_path: Path) -> None:
     command = ["go", "build", "-o", "calls", "calls.go"]
     subprocess.run(command, cwd=tmp_path, env=environment, check=True)
     stack = blocked_stack([tmp_path / "calls"])
-    walk = Unwinder(stack.space()).unwind(stack.registers, stack.stack)
+    walk = Unwinder(stack.space(), X86_64).unwind(stack.registers, stack.stack)
     # Below runtime.goexit, the outermost function, gdb shows one more frame, at address 0.
     assert walk.addresses == tuple(address for address in stack.expected if address)
     assert walk.end == End.NO_FRAME_POINTER and walk.found[1] is Found.STACK_TOP
@@ -281,7 +282,7 @@ def test_go_which_has_no_unwind_information(tmp_path: Path) -> None:
 
 def test_code_without_unwind_information_is_crossed_by_frame_pointer(tmp_path: Path) -> None:
     stack = blocked_stack([compiled(tmp_path, "jit.c", JIT, ["-fno-omit-frame-pointer"])])
-    walk = Unwinder(stack.space()).unwind(stack.registers, stack.stack)
+    walk = Unwinder(stack.space(), X86_64).unwind(stack.registers, stack.stack)
     shown = stack.names(walk.addresses)
     block = shown.index("block")
     assert shown[block : block + 3] == ["block", None, "main"]
@@ -296,7 +297,7 @@ def test_a_system_call_stub_without_unwind_information(tmp_path: Path) -> None:
     )
     program = compiled(tmp_path, "calls.c", source, [*WITHOUT_FRAME_POINTERS, str(tmp_path / "stub.s")])
     stack = blocked_stack([program])
-    walk = Unwinder(stack.space()).unwind(stack.registers, stack.stack)
+    walk = Unwinder(stack.space(), X86_64).unwind(stack.registers, stack.stack)
     assert walk.addresses == stack.expected
     assert walk.found[:3] == (Found.REGISTERS, Found.STACK_TOP, Found.CFI)
     assert stack.names(walk.addresses)[:2] == ["bare_read", "leaf"]
@@ -305,7 +306,7 @@ def test_a_system_call_stub_without_unwind_information(tmp_path: Path) -> None:
 def test_every_instruction_of_prologues_epilogues_and_lazy_binding(tmp_path: Path) -> None:
     program = compiled(tmp_path, "calls.c", C_CALLS, [*WITHOUT_FRAME_POINTERS, "-no-pie"])
     stacks = stepped(program, "aligned", 400)
-    unwinder = Unwinder(stacks[0].space())
+    unwinder = Unwinder(stacks[0].space(), X86_64)
     walks = [unwinder.unwind(stack.registers, stack.stack) for stack in stacks]
     assert [walk.addresses for walk in walks] == [stack.expected for stack in stacks]
     assert len({stack.expected for stack in stacks}) > 300
@@ -316,7 +317,7 @@ def test_a_signal_at_every_instruction_of_prologues_and_epilogues(tmp_path: Path
     source = handler + C_CALLS.replace("int main(void) {", "int main(void) {\n  signal(SIGUSR1, handler);")
     program = compiled(tmp_path, "calls.c", source, [*WITHOUT_FRAME_POINTERS, "-no-pie"])
     stacks = stepped(program, "recurse", 150, interrupted=True)
-    unwinder = Unwinder(stacks[0].space())
+    unwinder = Unwinder(stacks[0].space(), X86_64)
     walks = [unwinder.unwind(stack.registers, stack.stack) for stack in stacks]
     assert [walk.addresses for walk in walks] == [stack.expected for stack in stacks]
     assert all(walk.found[2] is Found.INTERRUPTED for walk in walks)
@@ -344,7 +345,7 @@ def test_the_fast_walk_is_the_full_walk(name: str) -> None:
 
 def test_a_cut_stack_keeps_what_was_found_and_says_why() -> None:
     stack = sample("py311_plain", "bookworm")
-    unwinder = Unwinder(stack.space())
+    unwinder = Unwinder(stack.space(), X86_64)
     whole = unwinder.unwind(stack.registers, stack.stack)
     complete = 0
     for size in range(0, len(stack.stack), 8):
@@ -359,21 +360,23 @@ def test_a_cut_stack_keeps_what_was_found_and_says_why() -> None:
 
 
 def test_a_pc_outside_all_code_is_kept_as_a_frame_and_ends_the_walk() -> None:
-    walk = Unwinder(AddressSpace([])).unwind(registers(rip=0x1234, rsp=0x7000, rbp=0), bytes(64))
+    walk = Unwinder(AddressSpace([]), X86_64).unwind(X86_64.numbered(rip=0x1234, rsp=0x7000, rbp=0), bytes(64))
     assert (walk.addresses, walk.end, walk.detail) == ((0x1234,), End.NOT_CODE, "0x1234")
 
 
 def test_the_frame_limit_ends_a_walk() -> None:
     frames = b"".join(struct.pack("<QQ", 0x8010 + 16 * i, 0x1010) for i in range(MAX_FRAMES + 10))
-    walk = Unwinder(AddressSpace([CodeRange(0x1000, 0x2000, 0, None)])).unwind(
-        registers(rip=0x1000, rsp=0x8000, rbp=0x8000), frames
+    walk = Unwinder(AddressSpace([CodeRange(0x1000, 0x2000, 0, None)]), X86_64).unwind(
+        X86_64.numbered(rip=0x1000, rsp=0x8000, rbp=0x8000), frames
     )
     assert (len(walk.addresses), walk.end) == (MAX_FRAMES, End.TOO_MANY_FRAMES)
 
 
 def test_the_outermost_frame_by_a_frame_pointer_of_zero() -> None:
     space = AddressSpace([CodeRange(0x1000, 0x2000, 0, None)])
-    walk = Unwinder(space).unwind(registers(rip=0x1000, rsp=0x8000, rbp=0x8010), struct.pack("<QQQQ", 5, 5, 0, 0x1800))
+    walk = Unwinder(space, X86_64).unwind(
+        X86_64.numbered(rip=0x1000, rsp=0x8000, rbp=0x8010), struct.pack("<QQQQ", 5, 5, 0, 0x1800)
+    )
     assert (walk.addresses, walk.end, walk.complete) == ((0x1000, 0x1800), End.NO_FRAME_POINTER, True)
     assert walk.found == (Found.REGISTERS, Found.FRAME_POINTER)
 
@@ -382,8 +385,8 @@ def test_the_outermost_frame_by_a_frame_pointer_of_zero() -> None:
 def test_any_registers_and_bytes_end_in_a_walk_with_a_reason(stack: bytes, values: list[int], at: int) -> None:
     recorded = sample("py311_plain", "bookworm")
     code = 0x41F000 + at * 700
-    odd = registers(code, values[1], *values[2:3], **dict(zip(("rbx", "r12", "r13", "r14", "r15"), values[3:])))
-    walk = Unwinder(_space(recorded)).unwind(odd, stack)
+    odd = X86_64.numbered(rip=code, **dict(zip(("rsp", "rbp", "rbx", "r12", "r13", "r14", "r15"), values[1:])))
+    walk = Unwinder(_space(recorded), X86_64).unwind(odd, stack)
     assert walk.addresses[0] == code
     assert len(walk.addresses) == len(walk.found)
     assert walk.end in End

@@ -15,7 +15,7 @@ import pytest
 from httpcapture import MAX_PART, Module, Process, Record, Section, Stack
 from httprec.elf_sections import places
 from httpreport.symbols import maps
-from httpreport.unwind.x86_64 import REGISTER_NAMES
+from httpreport.unwind.arch import X86_64
 from support.compiled import run
 from support.recordings import PROCESS_START_NS, STARTED_NS, Row, capture, process
 from support.stacks import RecordedStack, taken_from
@@ -90,7 +90,7 @@ def taken(pid: int, files: dict[str, Path] | None = None) -> Taken:
 
 def stack_copy(recorded: RecordedStack, id: int = 256) -> Stack:
     """The Stack record of what gdb took."""
-    values = dict(zip(REGISTER_NAMES, recorded.registers))
+    values = dict(zip(X86_64.registers, recorded.registers))
     registers = struct.pack("<21Q", *(values.get(name) or 0 for name in _PT_REGS))
     frames = struct.pack("<Q", values["rip"] or 0)
     address = values["rsp"] or 0

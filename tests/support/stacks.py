@@ -16,7 +16,8 @@ from typing import Any
 
 from httpreport.elf.elf import BadElf, Elf, read_elf
 from httpreport.elf.symbol_table import SymbolTable, read_symbols
-from httpreport.unwind import AddressSpace, CallFrameInfo, CodeRange, Registers, registers
+from httpreport.unwind import AddressSpace, CallFrameInfo, CodeRange, Registers
+from httpreport.unwind.arch import X86_64
 from workload.waiting import HANG_S, wait_until
 
 DATA = Path(__file__).parents[1] / "reporter" / "data"
@@ -122,7 +123,7 @@ def sample(name: str, suite: str) -> RecordedStack:
     folder = DATA / "stacks" / name
     values = json.loads((folder / "regs.json").read_text())["regs"]
     return RecordedStack(
-        registers(**{register: int(values[register], 16) for register in CALLEE_SAVED}),
+        X86_64.numbered(**{register: int(values[register], 16) for register in CALLEE_SAVED}),
         (folder / "stack.bin").read_bytes(),
         (folder / "maps.txt").read_text(),
         lambda path: _kept_elf(suite, path),
@@ -198,7 +199,7 @@ def _stack(taken: dict[str, Any], vdso: dict[str, Elf]) -> RecordedStack:
     if not vdso:
         vdso["[vdso]"] = read_elf(bytes.fromhex(taken["vdso"]))
     return RecordedStack(
-        registers(**taken["registers"]),
+        X86_64.numbered(**taken["registers"]),
         bytes.fromhex(taken["stack"]),
         taken["maps"],
         lambda path: vdso.get(path) or _mapped_module(path),

@@ -15,8 +15,7 @@ from typing import TypeVar, Union
 from httpcapture import PROGRAM_HEADERS, SECTION_HEADERS, WHOLE_FILE, JitMap, Module
 from httpcapture import Section as Part
 
-from ..elf import elf
-from ..elf.elf import CARRIED, BadElf, Elf
+from ..elf.elf import CARRIED
 
 NAMES = frozenset((*CARRIED, PROGRAM_HEADERS, SECTION_HEADERS, WHOLE_FILE))
 NOT_FOLLOWING = "its parts do not follow each other"
@@ -96,28 +95,3 @@ def share(modules: Mapping[int, Module], carried: Mapping[int, Wholes]) -> dict[
             first.setdefault(module.build_id, carried[module.id])
     shared = {id: first[module.build_id] for id, module in modules.items() if module.build_id in first}
     return {**shared, **carried}
-
-
-def to_elf(module: Module, wholes: Wholes) -> Elf | None:
-    """The module as far as the capture carries it, None where that is not enough to place an address in it."""
-    try:
-        if wholes.get(WHOLE_FILE, Whole()).data:
-            return elf.read_elf(wholes[WHOLE_FILE].data)
-        if not wholes.get(PROGRAM_HEADERS, Whole()).data:
-            return None
-        machine = elf.MACHINES.get(module.machine, f"machine {module.machine}")
-        section_headers = wholes.get(SECTION_HEADERS, Whole())
-        sections = {
-            name: elf.Section(wholes[name].address, wholes[name].data)
-            for name in CARRIED
-            if name in wholes and wholes[name].data
-        }
-        return elf.from_parts(
-            machine,
-            wholes[PROGRAM_HEADERS].data,
-            sections,
-            b"" if section_headers.missing else section_headers.data,
-            module.build_id,
-        )
-    except BadElf:
-        return None

@@ -31,7 +31,6 @@ CARRIED = (
 )
 """Names of the sections that unwinding and naming need."""
 
-MACHINES = {62: "x86_64", 183: "aarch64"}
 MAX_PROGRAM_HEADERS = 256
 MAX_SECTIONS = 16384
 MAX_NOTE_AREAS = 32
@@ -119,7 +118,7 @@ class _SectionHeader(NamedTuple):
 class Elf:
     """What unwinding and naming need of one module. Addresses are the file's own, without load bias."""
 
-    machine: str  # "x86_64", "aarch64", or "machine N"
+    machine: int  # e_machine of the file header
     segments: tuple[Segment, ...]
     sections: Mapping[str, Section]
     section_ranges: tuple[Range, ...] = ()  # by section index; empty where there is no section header table
@@ -189,7 +188,7 @@ def read_elf(data: Buffer, names: Iterable[str] = CARRIED) -> Elf:
     _sections_by_segment(view, table, sections)
     build_id, go_build_id = _build_ids(_note_areas(view, table, headers))
     return Elf(
-        machine=MACHINES.get(header.machine, f"machine {header.machine}"),
+        machine=header.machine,
         segments=_segments(table),
         sections=sections,
         section_ranges=tuple(Range(h.address, h.size) for h in headers),
@@ -200,7 +199,7 @@ def read_elf(data: Buffer, names: Iterable[str] = CARRIED) -> Elf:
 
 
 def from_parts(
-    machine: str,
+    machine: int,
     program_headers: Buffer,
     sections: Mapping[str, Section],
     section_headers: Buffer = b"",

@@ -14,12 +14,13 @@ from httpcapture.durations import duration_text
 from ..calls.call import moment
 from ..calls.filters import exact_ms
 from ..capture.loader import Nothing, load
-from ..capture.module_sections import Wholes, to_elf
+from ..capture.module_sections import Wholes
 from ..capture.recording import Recording
 from ..common.printable import printable
 from ..elf.symbol_table import SymbolTable
 from ..languages.stack_trace import Unnamed
 from ..symbols.binary_lookup import Binaries
+from ..symbols.module_elf import to_elf
 from .aggregate import Request, binaries_of
 from .loss_messages import losses
 from .warnings import goes_on, incomplete, listed, times_of_losses

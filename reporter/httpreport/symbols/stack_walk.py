@@ -21,21 +21,24 @@ import numpy as np
 from httpcapture import UNWOUND_WHOLE, Meta, Stack
 
 from ..languages.stack_trace import Incomplete
-from ..unwind import AddressSpace, CallFrameInfo, CodeRange, Found, Registers, StackWalk, Unwinder, inside, registers
+from ..unwind import (
+    ARCHITECTURES,
+    AddressSpace,
+    Architecture,
+    CallFrameInfo,
+    CodeRange,
+    Found,
+    Registers,
+    StackWalk,
+    Unwinder,
+    inside,
+)
 from .maps import Mapping, Maps
 
 MAX_FRAMES = 1024
 MAX_RECORDED = 127  # frames by frame pointer: as many as httprec, and a kernel by its default, takes
 
-# struct pt_regs of x86-64 (arch/x86/include/asm/ptrace.h), the order since 2.6; DWARF's names.
-_PT_REGS = struct.Struct("<21Q")
-_PT_REGS_NAMES = (
-    *("r15", "r14", "r13", "r12", "rbp", "rbx", "r11", "r10", "r9", "r8", "rax", "rcx", "rdx", "rsi", "rdi"),
-    *("orig_rax", "rip", "cs", "eflags", "rsp", "ss"),
-)
-_NOT_DWARF = {"orig_rax", "cs", "eflags", "ss"}
 _FRAME = struct.Struct("<QQ")  # the caller's frame pointer, and the address to return to
-_4_GIB = 1 << 32
 _NOWHERE = (1 << 64) - 1  # an address that is in no mapping
 
 
@@ -47,6 +50,7 @@ CallFrames = Callable[[Mapping, Optional[int]], Optional[tuple[int, CallFrameInf
 class Snapshot:
     """A process's mappings at one moment, and the modules that they map, by the mapping's start."""
 
+    architecture: Architecture | None  # None: the processor is not known
     number: int  # of the recorded ones of its process, from 1
     maps: Maps
     modules: dict[int, int]
@@ -54,14 +58,16 @@ class Snapshot:
 
     @cached_property
     def unwinder(self) -> Unwinder:
-        """Made when a stack copy needs it: that is when all modules are looked for."""
-        return Unwinder(AddressSpace(map(self._code_range, filter(attrgetter("executable"), self.maps))))
+        """Return the unwinder of stack copies of a known processor. Its first use looks for all modules."""
+        assert self.architecture is not None
+        space = AddressSpace(map(self._code_range, filter(attrgetter("executable"), self.maps)))
+        return Unwinder(space, self.architecture)
 
     @cached_property
     def of_32_bit(self) -> bool:
-        """Whether nothing is mapped where the stack of a 64-bit process is."""
+        """Return whether nothing is mapped where the stack of a 64-bit process is."""
         ends = [mapping.end for mapping in self.maps]
-        return bool(ends) and max(ends) <= _4_GIB
+        return bool(ends) and self.architecture is not None and max(ends) <= self.architecture.end_of_32_bit
 
     def _code_range(self, mapping: Mapping) -> CodeRange:
         bias, frames = self.call_frames(mapping, self.modules.get(mapping.start)) or (0, None)
@@ -87,27 +93,29 @@ def walk(meta: Meta, stack: Stack, snapshots: Iterable[Snapshot]) -> tuple[Walk,
     nearest in time first."""
     if stack.end:
         return _as_walked(stack, snapshots)
-    reason = _why_no_unwinding(meta, stack)
-    unwound = None if reason else _unwound(meta, stack, snapshots)
-    return unwound or _by_frame_pointers(stack, snapshots, reason or Incomplete.NO_MAPS)
-
-
-def _why_no_unwinding(meta: Meta, stack: Stack) -> Incomplete | None:
     if not stack.registers:
         recorded_so = not meta.limits.get("stack_pages")
-        return Incomplete.AS_RECORDED if recorded_so else Incomplete.NO_COPY
-    if meta.arch != "x86_64" or len(stack.registers) < _PT_REGS.size:
-        return Incomplete.OTHER_PROCESSOR
+        return _by_frame_pointers(stack, snapshots, Incomplete.AS_RECORDED if recorded_so else Incomplete.NO_COPY)
+    architecture = ARCHITECTURES.get(meta.arch)
+    registers = architecture.recorded_registers(stack.registers) if architecture else None
+    if architecture is None or registers is None:
+        return _by_frame_pointers(stack, snapshots, Incomplete.OTHER_PROCESSOR)
+    chain = _chain_in_copy(stack, registers, architecture)
     if not stack.memory:
-        return Incomplete.UNREADABLE
-    return None
+        return _by_frame_pointers(stack, snapshots, Incomplete.UNREADABLE, chain)
+    stack_pointer = registers[architecture.stack_pointer] or 0
+    memory = _from_stack_pointer(stack, stack_pointer, meta.page_size)
+    unwound = _unwound(stack, registers, memory, _with_stack(snapshots, stack_pointer))
+    return unwound or _by_frame_pointers(stack, snapshots, Incomplete.NO_MAPS, chain)
 
 
-def _unwound(meta: Meta, stack: Stack, snapshots: Iterable[Snapshot]) -> tuple[Walk, Snapshot] | None:
-    values, memory = _recorded_registers(stack), _from_stack_pointer(stack, meta.page_size)
+def _unwound(
+    stack: Stack, registers: Registers, memory: bytes, snapshots: Iterable[Snapshot]
+) -> tuple[Walk, Snapshot] | None:
+    """Unwind the copy by the maps that let the walk go furthest. Return None where there are no maps."""
     best: tuple[StackWalk, Snapshot] | None = None
-    for one in _with_stack(snapshots, _stack_pointer(stack)):
-        found = one.unwinder.unwind(values, memory)
+    for one in snapshots:
+        found = one.unwinder.unwind(registers, memory)
         if best is None or found.complete or len(found.addresses) > len(best[0].addresses):
             best = found, one
         if found.complete:
@@ -122,26 +130,16 @@ def _unwound(meta: Meta, stack: Stack, snapshots: Iterable[Snapshot]) -> tuple[W
     return Walk(found.addresses[:count], found.inside[:count], found.found[:count], incomplete, copied), one
 
 
-def _recorded_registers(stack: Stack) -> Registers:
-    values = dict(zip(_PT_REGS_NAMES, _PT_REGS.unpack_from(stack.registers)))
-    return registers(**{name: value for name, value in values.items() if name not in _NOT_DWARF})
-
-
-def _stack_pointer(stack: Stack) -> int:
-    value: int = _PT_REGS.unpack_from(stack.registers)[_PT_REGS_NAMES.index("rsp")]
-    return value
-
-
 def _with_stack(snapshots: Iterable[Snapshot], stack_pointer: int) -> Iterable[Snapshot]:
     """The maps that the stack is in; all if it is in none, as that of a thread that is younger than they are."""
     every = list(snapshots)
     return [one for one in every if one.maps.find(stack_pointer)] or every
 
 
-def _from_stack_pointer(stack: Stack, page_size: int) -> bytes:
+def _from_stack_pointer(stack: Stack, stack_pointer: int, page_size: int) -> bytes:
     """The recorder copies from there; whatever else a capture says has no meaning. What was not in memory is made to
     lead to _NOWHERE: as zeros it could pass for the end of the stack."""
-    if stack.memory_address != _stack_pointer(stack):
+    if stack.memory_address != stack_pointer:
         return b""
     if not stack.missing_pages or not page_size:
         return stack.memory
@@ -153,10 +151,15 @@ def _from_stack_pointer(stack: Stack, page_size: int) -> bytes:
     return bytes(memory)
 
 
-def _by_frame_pointers(stack: Stack, snapshots: Iterable[Snapshot], reason: Incomplete) -> tuple[Walk, Snapshot | None]:
-    """Take the maps that let the chain go furthest, of those the nearest in time: after an exec the later maps hold
-    none of its addresses, after a dlopen the earlier ones not all."""
-    addresses = _frames(stack)
+def _by_frame_pointers(
+    stack: Stack, snapshots: Iterable[Snapshot], reason: Incomplete, in_copy: Sequence[int] = ()
+) -> tuple[Walk, Snapshot | None]:
+    """Follow the chain that was recorded, else the one in the stack copy: httprec does not walk what it copied.
+
+    Take the maps that let the chain go furthest, of those the nearest in time: after an exec the later maps hold
+    none of its addresses, after a dlopen the earlier ones not all.
+    """
+    addresses = _frames(stack) or in_copy
     best = max(snapshots, key=lambda one: _code_frames(addresses[:MAX_FRAMES], one.maps), default=None)
     if reason is Incomplete.NO_COPY and best and best.of_32_bit:
         reason = Incomplete.PROCESS_OF_32_BIT
@@ -214,25 +217,21 @@ def incomplete_of(end: str) -> Incomplete | None:
 
 
 def _frames(stack: Stack) -> list[int]:
-    """Return the addresses that were recorded by frame pointer; a stack that was copied was not walked as well."""
-    if stack.registers and not stack.frames:
-        return _chain_in_copy(stack)
+    """Return the addresses that were recorded by frame pointer."""
     addresses: list[int] = np.frombuffer(stack.frames, "<u8", len(stack.frames) // 8).tolist()
     return addresses
 
 
-def _chain_in_copy(stack: Stack) -> list[int]:
+def _chain_in_copy(stack: Stack, registers: Registers, architecture: Architecture) -> list[int]:
     """Return the addresses that lead through a stack copy by frame pointer, as far as the frames rise."""
-    if len(stack.registers) < _PT_REGS.size:
-        return []
-    values = dict(zip(_PT_REGS_NAMES, _PT_REGS.unpack_from(stack.registers)))
-    addresses, frame, lowest = [values["rip"]], values["rbp"], stack.memory_address
+    addresses = [registers[architecture.instruction_pointer] or 0]
+    frame, lowest = registers[architecture.frame_pointer] or 0, stack.memory_address
     while frame >= lowest and len(addresses) <= MAX_FRAMES:
-        place = frame - stack.memory_address
-        if place + _FRAME.size > len(stack.memory):
+        offset = frame - stack.memory_address
+        if offset + _FRAME.size > len(stack.memory):
             break
         lowest = frame + _FRAME.size
-        frame, address = _FRAME.unpack_from(stack.memory, place)
+        frame, address = _FRAME.unpack_from(stack.memory, offset)
         addresses.append(address)
     return addresses
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 from httpcapture import Process, Stack
 
-from ..capture.module_sections import Whole, to_elf
+from ..capture.module_sections import Whole
 from ..capture.recording import ProcessKey, Recording
 from ..common.budget import Budget
 from ..common.printable import printable
@@ -19,10 +19,11 @@ from ..elf.demangle import demangle
 from ..elf.elf import Elf
 from ..languages.jit_map import JitMap
 from ..languages.stack_trace import Frame, Incomplete, NoStack, StackTrace, Unnamed
-from ..unwind import X86_64, CallFrameInfo, Found
+from ..unwind import ARCHITECTURES, CallFrameInfo, Found
 from . import maps
 from .binary import Binary, FindBinary, Location
 from .maps import Mapping
+from .module_elf import to_elf
 from .stack_walk import Snapshot, Walk, walk
 
 MAX_TRACES_BYTES = 1 << 30  # of all stack traces of a recording
@@ -60,6 +61,7 @@ class Symbolizer:
     def __init__(self, recording: Recording, find_binary: FindBinary) -> None:
         self.recording = recording
         self._find_binary = find_binary
+        self._architecture = ARCHITECTURES.get(recording.meta.arch)
         self._processes: dict[ProcessKey, _Process] = {}
         self._carried: dict[int, Elf | None] = {}
         self._call_frames: dict[int, tuple[Elf, CallFrameInfo] | None] = {}
@@ -110,7 +112,8 @@ class Symbolizer:
                 if process.maps_left_out:
                     return  # others would be of another moment
                 parsed, modules = maps.parse(records[place].maps), _modules(records[place])
-                process.snapshots[place] = Snapshot(place + 1, parsed, modules, self._unwind_information)
+                snapshot = Snapshot(self._architecture, place + 1, parsed, modules, self._unwind_information)
+                process.snapshots[place] = snapshot
                 self._mappings_budget.spend(len(parsed))
             yield process.snapshots[place]
 
@@ -135,7 +138,8 @@ class Symbolizer:
             return None
         if module not in self._call_frames:
             elf = self._elf_to_unwind(module)
-            usable = elf is not None and elf.machine == X86_64.name and elf.section(".eh_frame")
+            machine = self._architecture.elf_machine if self._architecture else None
+            usable = elf is not None and elf.machine == machine and elf.section(".eh_frame")
             self._call_frames[module] = (elf, CallFrameInfo(elf)) if elf and usable else None
         known = self._call_frames[module]
         bias = known[0].load_bias(mapping.start, mapping.offset) if known else None

@@ -2,21 +2,20 @@
 ended.
 
 `Unwinder` is what callers use; the modules go from there down to the bytes: a walk (fast, walk), a step
-(step), the row that a step follows (eh_frame, cfa, expression), the numbers in it (dwarf), and the processor
-(architecture, x86_64).
+(step), the row that a step follows (eh_frame, cfa, expression), the numbers in it (dwarf), and the processor (arch/).
 """
 
 from __future__ import annotations
 
-from .architecture import Architecture, Registers
+from .arch import ARCHITECTURES, Architecture
+from .arch.architecture import Registers
 from .eh_frame import CallFrameInfo
 from .step import End
 from .unwinder import Unwinder
 from .walk import AddressSpace, CodeRange, Found, StackWalk, inside
-from .x86_64 import X86_64, registers
 
 __all__ = [
-    "X86_64",
+    "ARCHITECTURES",
     "AddressSpace",
     "Architecture",
     "CallFrameInfo",
@@ -27,5 +26,4 @@ __all__ = [
     "StackWalk",
     "Unwinder",
     "inside",
-    "registers",
 ]

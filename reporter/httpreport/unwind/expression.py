@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Callable
 
-from .architecture import WORD
+from .arch.architecture import WORD
 from .dwarf import ADDRESS_MASK, BadCfi, Budget, sleb128, uleb128
 
 MAX_STACK = 64

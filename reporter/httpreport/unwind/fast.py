@@ -14,8 +14,8 @@ from array import array
 from collections.abc import Sequence
 from typing import Callable, NamedTuple
 
-from .architecture import WORD, Architecture, Registers
-from .cfa import RegisterRule, Rule
+from .arch.architecture import WORD, Architecture, Registers
+from .cfa import RegisterRule, Row, Rule
 from .dwarf import BadCfi
 from .step import End, WalkEnded
 from .walk import MAX_FRAMES, AddressSpace, Found, StackWalk
@@ -37,7 +37,6 @@ class _Row(NamedTuple):
     found: Found  # how the caller is found
 
 
-_LEAF_WITHOUT_CFI = _Row(False, 1, 0, 1, Found.STACK_TOP)
 _CALL_WITHOUT_CFI = _Row(True, 2, 2, 1, Found.FRAME_POINTER)
 
 
@@ -114,7 +113,7 @@ class FastWalker:
             row = rows[pc]
 
     def _leaf_row(self, pc: int) -> _Row:
-        return self._row(pc) or _LEAF_WITHOUT_CFI
+        return self._row(pc) or self._simple(self._architecture.entry, Found.STACK_TOP)
 
     def _call_row(self, return_address: int) -> _Row:
         if not return_address:
@@ -126,7 +125,6 @@ class FastWalker:
 
         Raises NotFastError, or WalkEnded if this is the outermost frame.
         """
-        architecture = self._architecture
         if self._space.find(address) is None:
             raise NotFastError
         row = self._space.row(address)
@@ -136,6 +134,11 @@ class FastWalker:
             raise NotFastError
         if row.outermost:
             raise WalkEnded(End.OUTERMOST)
+        return self._simple(row, Found.CFI)
+
+    def _simple(self, row: Row, found: Found) -> _Row:
+        """Return the simple row that says the same. Raises NotFastError where there is none."""
+        architecture = self._architecture
         rules = dict(row.rules)
         return_address = rules.get(row.return_address)
         if return_address is None or row.return_address >= architecture.register_count:
@@ -152,7 +155,7 @@ class FastWalker:
             cfa=row.cfa.offset // WORD,
             frame_slot=_slot(frame) if frame else 0,
             return_slot=_slot(return_address),
-            found=Found.CFI,
+            found=found,
         )
 
 

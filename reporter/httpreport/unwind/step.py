@@ -10,7 +10,7 @@ import enum
 import struct
 from dataclasses import dataclass
 
-from .architecture import WORD, Architecture, Registers
+from .arch.architecture import WORD, Architecture, Registers
 from .cfa import RegisterRule, Row, Rule
 from .dwarf import ADDRESS_MASK, BadCfi, Budget
 from .expression import evaluate, known
@@ -83,20 +83,14 @@ def step_by_frame_pointer(architecture: Architecture, registers: Registers, memo
     return caller
 
 
-def step_by_stack_top(architecture: Architecture, registers: Registers, memory: StackMemory) -> Registers:
-    """The caller's registers if the function has no frame of its own: its return address is on top of the
-    stack.
+def step_from_entry(architecture: Architecture, registers: Registers, memory: StackMemory) -> Registers:
+    """Return the caller's registers if the function has no frame of its own, so that all is as when it began.
 
-    So are the system call stubs in assembly of Go and musl. Raises WalkEnded.
+    The system call stubs in assembly of Go and musl are such functions. Raises WalkEnded.
     """
-    caller: list[int | None] = [None] * architecture.register_count
-    stack = registers[architecture.stack_pointer]
-    if stack is None:
-        raise WalkEnded(End.NO_CFI)
-    caller[architecture.frame_pointer] = registers[architecture.frame_pointer]
-    caller[architecture.instruction_pointer] = memory.read(stack)
-    caller[architecture.stack_pointer] = stack + WORD
-    return caller
+    caller = step_by_cfi(architecture, registers, architecture.entry, memory, Budget(0))
+    kept = (architecture.frame_pointer, architecture.instruction_pointer, architecture.stack_pointer)
+    return [value if number in kept else None for number, value in enumerate(caller)]
 
 
 def _apply(

@@ -3,10 +3,9 @@ other a full one."""
 
 from __future__ import annotations
 
-from .architecture import Architecture, Registers
+from .arch.architecture import Architecture, Registers
 from .fast import FastWalker
 from .walk import AddressSpace, StackWalk, full_walk
-from .x86_64 import X86_64
 
 MAX_KEPT_WALKS = 512
 
@@ -14,7 +13,7 @@ MAX_KEPT_WALKS = 512
 class Unwinder:
     """Walks the stacks of one address space."""
 
-    def __init__(self, space: AddressSpace, architecture: Architecture = X86_64) -> None:
+    def __init__(self, space: AddressSpace, architecture: Architecture) -> None:
         self._space = space
         self._architecture = architecture
         self._fast = FastWalker(space, architecture)

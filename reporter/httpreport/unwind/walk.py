@@ -14,11 +14,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from .architecture import Architecture, Registers
+from .arch.architecture import Architecture, Registers
 from .cfa import Row
 from .dwarf import BadCfi, Budget
 from .eh_frame import CallFrameInfo
-from .step import End, StackMemory, WalkEnded, step_by_cfi, step_by_frame_pointer, step_by_stack_top
+from .step import End, StackMemory, WalkEnded, step_by_cfi, step_by_frame_pointer, step_from_entry
 
 MAX_FRAMES = 1024
 MAX_EXPRESSION_STEPS = 20000  # in one walk
@@ -127,7 +127,7 @@ def _step_without_cfi(
     1.0, 3.4.1: the outermost frame is marked by a frame pointer of 0.
     """
     if found == Found.REGISTERS:
-        caller = step_by_stack_top(architecture, registers, memory)
+        caller = step_from_entry(architecture, registers, memory)
         if space.find((caller[architecture.instruction_pointer] or 0) - 1):
             return caller, Found.STACK_TOP
     elif registers[architecture.frame_pointer] == 0 and found in (Found.FRAME_POINTER, Found.STACK_TOP):
