@@ -20,6 +20,7 @@ from hypothesis import strategies as st
 
 from httpcapture import StackStatus
 from httpreport.cli.main import main
+from httpreport.outputs import stack_traces
 from support.recordings import MS, TEXT, Row, capture, process, stack
 from support.reports import reported, text_lines
 
@@ -160,7 +161,7 @@ def test_one_number_is_one_stack_trace_in_all_outputs_whatever_the_order(capture
 @given(CAPTURES, st.integers(0, 6))
 def test_what_is_not_repeated_was_printed_above(captures: list[bytes], repeated: int) -> None:
     """With the stack traces in place of their numbers it is what --all-stacks writes."""
-    with TemporaryDirectory() as name, mock.patch("httpreport.text.REPEATED_CALLS", repeated):
+    with TemporaryDirectory() as name, mock.patch.object(stack_traces, "REPEATED_CALLS", repeated):
         folder = Path(name)
         for number, data in enumerate(captures):
             (folder / f"{number}.cap").write_bytes(data)
@@ -215,7 +216,7 @@ def test_stack_traces_take_no_more_room_than_they_have(captures: int, tmp_path: 
     every = written("--all-stacks")
     assert len(every) == 100 * captures and len(set(every)) == 8
     room = 5 * min(map(len, every)) - 10
-    with mock.patch("httpreport.text.ROOM", room):
+    with mock.patch.object(stack_traces, "ROOM", room):
         some, again = written(), written("--all-stacks")
 
     assert again == every
