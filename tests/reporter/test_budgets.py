@@ -10,6 +10,7 @@ import pytest
 
 from httpcapture import JitMap, Module, Record
 from httpreport.elf.elf import read_elf
+from httpreport.languages import jit_map
 from httpreport.languages.stack_trace import NoStack, Unnamed
 from httpreport.report.report import Report
 from httpreport.report.warnings import Cause, incomplete
@@ -82,7 +83,7 @@ def test_what_names_no_more_frames_for_lack_of_memory_is_said(
     data = of_two_processes(*modules, *texts)
     elf = replace(read_elf(Path("/bin/true").read_bytes()), segments=())
     find = (lambda module, carried: Binary(elf, ())) if what == "binaries" else no_binary
-    monkeypatch.setattr(symbolizer, limit, 1)
+    monkeypatch.setattr(jit_map if limit == "MAX_FUNCTIONS" else symbolizer, limit, 1)
 
     report = reported(data, milliseconds=None, find_binary=find)
 

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from httpreport.languages.greenlets import START
 from httpreport.languages.stack_trace import Incomplete
 from httpreport.symbols.binary_lookup import Binaries
-from httpreport.symbols.symbolizer import GREENLET_START
 from support.debian import unpack_packages
 from support.live import Taken, taken
 from support.reports import reported
@@ -49,6 +49,6 @@ def test_a_greenlet_ends_where_it_began(tmp_path: Path, stack: Taken) -> None:
     assert addresses == stack.expected[: len(addresses)]
     assert len(stack.expected) > len(addresses)
     names = [frame.name for frame in trace.frames]
-    assert names[-1] == GREENLET_START
+    assert names[-1] == START
     assert "_PyEval_EvalFrameDefault" in names
     assert trace.incomplete is Incomplete.GREENLET

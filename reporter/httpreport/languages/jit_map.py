@@ -10,10 +10,22 @@ from __future__ import annotations
 import re
 from array import array
 from bisect import bisect_right
+from collections.abc import Sequence
 from heapq import heappop, heappush
 from itertools import accumulate
 
+from httpcapture import Stack
+
+from ..capture.module_sections import Whole
+from ..capture.recording import ProcessKey, Recording
+from ..common.budget import Budget
+from ..common.printable import printable
+from .language import Runtime
+from .stack_trace import Frame, StackTrace, Unnamed
+
 MAX_LINES = 1 << 20
+MAX_FUNCTIONS = 1 << 22  # of all JIT maps: some 0.2 GiB
+JIT = "[JIT]"  # the module of code that a JIT map names
 _TOP = (1 << 64) - 1
 
 _LINE = re.compile(rb"(?:0x)?([0-9a-fA-F]{1,16}) (?:0x)?([0-9a-fA-F]{1,16}) (.+)")
@@ -43,8 +55,58 @@ class JitMap:
         number = self._functions[index]
         return self._names[self._places[number] : self._places[number + 1]], address - self._begins[number]
 
+    def frames(self, address: int, inside: int) -> Sequence[Frame] | Unnamed:
+        found = self.find(inside)
+        if found is None:
+            return Unnamed.JIT_MAP_CUT_OFF if self.is_cut_off else Unnamed.NOT_IN_JIT_MAP
+        name, offset = found
+        return [Frame(address, JIT, name=printable(name), symbol_offset=offset + address - inside)]
+
+    def finish(self, trace: StackTrace) -> StackTrace:
+        return trace
+
     def __len__(self) -> int:
         return len(self._starts)
+
+
+class _LeftOut:
+    """Stands for a JIT map that was not read, since others take too much memory."""
+
+    def frames(self, _address: int, _inside: int) -> Unnamed:
+        return Unnamed.LEFT_OUT
+
+    def finish(self, trace: StackTrace) -> StackTrace:
+        return trace
+
+
+_LEFT_OUT = _LeftOut()
+
+
+class JitMaps:
+    """Reads the JIT maps of a recording when a stack needs them. Maps beyond MAX_FUNCTIONS functions are left out."""
+
+    def __init__(self, recording: Recording) -> None:
+        self._recording = recording
+        self._budget = Budget(MAX_FUNCTIONS, "JIT maps", recording.stacks.left_out)
+        self._maps: dict[tuple[ProcessKey, int], Runtime] = {}  # by process and the time when they were taken
+
+    def at(self, stack: Stack) -> Runtime | None:
+        """Return the first JIT map that was taken after the stack, since code is only ever added; else the last."""
+        process = ProcessKey.of(self._recording.meta, stack.pid, stack.process_start_ns)
+        texts = self._recording.jit_maps.get(process)
+        if not texts:
+            return None
+        taken_ns = min((ns for ns in texts if ns >= stack.taken_ns), default=max(texts))
+        if (process, taken_ns) not in self._maps:
+            self._maps[process, taken_ns] = self._read(texts[taken_ns])
+        return self._maps[process, taken_ns]
+
+    def _read(self, text: Whole) -> Runtime:
+        if self._budget.is_spent():
+            return _LEFT_OUT
+        jit_map = JitMap(text.data, is_cut_off=bool(text.missing))
+        self._budget.spend(len(jit_map))
+        return jit_map
 
 
 def functions(text: bytes, is_cut_off: bool) -> tuple[list[tuple[int, int, bytes]], bool]:

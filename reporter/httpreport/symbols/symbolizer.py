@@ -11,14 +11,14 @@ from dataclasses import dataclass, field
 
 from httpcapture import Process, Stack
 
-from ..capture.module_sections import Whole
 from ..capture.recording import ProcessKey, Recording
 from ..common.budget import Budget
 from ..common.printable import printable
 from ..elf.demangle import demangle
 from ..elf.elf import Elf
-from ..languages.jit_map import JitMap
-from ..languages.stack_trace import Frame, Incomplete, NoStack, StackTrace, Unnamed
+from ..languages.language import Runtime
+from ..languages.registry import LANGUAGES
+from ..languages.stack_trace import Frame, NoStack, StackTrace, Unnamed
 from ..unwind import ARCHITECTURES, CallFrameInfo, Found
 from . import maps
 from .binary import Binary, FindBinary, Location
@@ -30,14 +30,13 @@ MAX_TRACES_BYTES = 1 << 30  # of all stack traces of a recording
 FRAME_OVERHEAD = 128  # bytes that a frame of a stack trace takes beside its texts
 TEXT_COPIES = 2  # of these, when they are written
 MAX_MAPPINGS = 1 << 21  # of all processes: some 0.4 GiB
-MAX_FUNCTIONS = 1 << 22  # of all JIT maps: some 0.2 GiB
 MAX_BINARIES_BYTES = 2 << 30  # of what unwinds and names
 MAX_SNAPSHOTS = 8  # maps of one process that are tried for a stack
-JIT = "[JIT]"  # the module of code that a perf-PID.map names
-GREENLET_START = "greenlet::UserGreenlet::g_initialstub(void*)"  # greenlet 2.0 and later
-_NOT_READ = JitMap(b"")  # in place of a JIT map that was left out
 _TWO_MODULES = -1  # in place of the id of a module
 _KERNEL_PROVIDED = (b"[vdso]", b"[vsyscall]")
+
+Runtimes = tuple[Runtime, ...]
+"""What the languages know of one process at one moment, in the order of LANGUAGES."""
 
 
 @dataclass
@@ -45,14 +44,8 @@ class _Process:
     """What was recorded of one process; maps are parsed when a stack needs them."""
 
     records: Sequence[Process]
-    jit_texts: dict[int, Whole]
     snapshots: dict[int, Snapshot] = field(default_factory=dict)  # by place in `records`
-    jit_maps: dict[int, JitMap] = field(default_factory=dict)  # by the time when they were taken
     maps_left_out: bool = False
-
-    def taken_after(self, taken_ns: int) -> int:
-        """When the first JIT map after that time was taken, since code is only ever added; else the last."""
-        return min((ns for ns in self.jit_texts if ns >= taken_ns), default=max(self.jit_texts))
 
 
 class Symbolizer:
@@ -69,10 +62,10 @@ class Symbolizer:
         left_out = recording.stacks.left_out
         self._traces_budget = Budget(MAX_TRACES_BYTES, "stack traces", left_out)
         self._mappings_budget = Budget(MAX_MAPPINGS, "process maps", left_out)
-        self._functions_budget = Budget(MAX_FUNCTIONS, "JIT maps", left_out)
         self._binaries_budget = Budget(MAX_BINARIES_BYTES, "binaries", left_out)
-        self._traces: dict[tuple[Snapshot | None, JitMap | None, Walk], StackTrace] = {}
-        self._frames: dict[tuple[Snapshot, JitMap | None, int, int, Found | None], list[Frame]] = {}
+        self._languages = [make(recording) for make in LANGUAGES]
+        self._traces: dict[tuple[Snapshot | None, Runtimes, Walk], StackTrace] = {}
+        self._frames: dict[tuple[Snapshot, Runtimes, int, int, Found | None], Sequence[Frame]] = {}
 
     def stack_trace(self, stack: Stack) -> StackTrace:
         """The stack trace of a recorded stack."""
@@ -80,13 +73,14 @@ class Symbolizer:
         if not walked.addresses:
             return StackTrace((), NoStack.EMPTY)
         process = self._process(stack)
-        jit_map = self._jit_map(process, stack.taken_ns)
-        key = where, jit_map, walked
+        known = (language.at(stack) for language in self._languages)
+        runtimes = tuple(runtime for runtime in known if runtime is not None)
+        key = where, runtimes, walked
         if key not in self._traces:
             if self._traces_budget.is_spent():
                 return StackTrace((), NoStack.LEFT_OUT)
             unmapped = Unnamed.LEFT_OUT if process.maps_left_out else Unnamed.NO_MAPS
-            trace = self._traces[key] = self._new_trace(walked, where, jit_map, unmapped)
+            trace = self._traces[key] = self._new_trace(walked, where, runtimes, unmapped)
             self._traces_budget.spend(sum(map(_size, trace.frames)))
         return self._traces[key]
 
@@ -98,7 +92,7 @@ class Symbolizer:
         key = ProcessKey.of(self.recording.meta, stack.pid, stack.process_start_ns)
         if key not in self._processes:
             records = self.recording.processes.get(key, ())
-            self._processes[key] = _Process(records, dict(self.recording.jit_maps.get(key, {})))
+            self._processes[key] = _Process(records)
         return self._processes[key]
 
     def _snapshots(self, process: _Process, taken_ns: int) -> Iterator[Snapshot]:
@@ -116,21 +110,6 @@ class Symbolizer:
                 process.snapshots[place] = snapshot
                 self._mappings_budget.spend(len(parsed))
             yield process.snapshots[place]
-
-    def _jit_map(self, process: _Process, taken_ns: int) -> JitMap | None:
-        if not process.jit_texts:
-            return None
-        taken = process.taken_after(taken_ns)
-        if taken not in process.jit_maps:
-            process.jit_maps[taken] = self._new_jit_map(process.jit_texts[taken])
-        return process.jit_maps[taken]
-
-    def _new_jit_map(self, text: Whole) -> JitMap:
-        if self._functions_budget.is_spent():
-            return _NOT_READ
-        jit_map = JitMap(text.data, is_cut_off=bool(text.missing))
-        self._functions_budget.spend(len(jit_map))
-        return jit_map
 
     def _unwind_information(self, mapping: Mapping, module: int | None) -> tuple[int, CallFrameInfo] | None:
         """The load bias of a mapping and its module's unwind information."""
@@ -176,14 +155,14 @@ class Symbolizer:
         self._binaries_budget.spend(0 if isinstance(binary, Unnamed) else binary.nbytes)
         return binary
 
-    def _new_trace(self, walked: Walk, where: Snapshot | None, jit_map: JitMap | None, unmapped: Unnamed) -> StackTrace:
+    def _new_trace(self, walked: Walk, where: Snapshot | None, runtimes: Runtimes, unmapped: Unnamed) -> StackTrace:
         """`unmapped`: why there are no maps, if there are none."""
         found = walked.found or (None,) * len(walked.addresses)
         if where is None:
             frames = [Frame(address, unnamed=unmapped) for address in walked.addresses]
         else:
             each_frame = zip(walked.addresses, walked.inside, found)
-            frames = [frame for each in each_frame for frame in self._frames_at(where, jit_map, *each)]
+            frames = [frame for each in each_frame for frame in self._frames_at(where, runtimes, *each)]
         trace = StackTrace(
             tuple(frames),
             left_out=walked.left_out,
@@ -191,25 +170,27 @@ class Symbolizer:
             copied=walked.copied,
             repeats=walked.repeats,
         )
-        return _within_greenlet(trace) if walked.found else trace
+        for runtime in runtimes:
+            trace = runtime.finish(trace)
+        return trace
 
     def _frames_at(
-        self, where: Snapshot, jit_map: JitMap | None, address: int, inside: int, found: Found | None
-    ) -> list[Frame]:
+        self, where: Snapshot, runtimes: Runtimes, address: int, inside: int, found: Found | None
+    ) -> Sequence[Frame]:
         """The frames of an address, those inlined first; `inside` is a byte of the instruction that it stands for."""
-        key = where, jit_map, address, inside, found
+        key = where, runtimes, address, inside, found
         if key not in self._frames:
-            frames = self._new_frames(where, jit_map, address, inside)
+            frames = self._new_frames(where, runtimes, address, inside)
             self._frames[key] = frames if found is None else [frame._replace(found=found) for frame in frames]
         return self._frames[key]
 
-    def _new_frames(self, where: Snapshot, jit_map: JitMap | None, address: int, inside: int) -> list[Frame]:
+    def _new_frames(self, where: Snapshot, runtimes: Runtimes, address: int, inside: int) -> Sequence[Frame]:
         mapping = where.maps.find(inside)
         if mapping is None or not mapping.executable:
             return [Frame(address, unnamed=Unnamed.UNMAPPED if mapping is None else Unnamed.NOT_CODE)]
         module = where.modules.get(mapping.start)
         if module is None and not mapping.path.startswith(b"/"):
-            return [_without_file(mapping, jit_map, address, inside)]
+            return _without_file(mapping, runtimes, address, inside)
         path, offset = printable(mapping.path), mapping.file_offset(address)
         binary = self._binary(module) if module is not None else Unnamed.NO_MODULE
         if isinstance(binary, Unnamed):
@@ -235,18 +216,18 @@ def _modules(record: Process) -> dict[int, int]:
     return modules
 
 
-def _without_file(mapping: Mapping, jit_map: JitMap | None, address: int, inside: int) -> Frame:
+def _without_file(mapping: Mapping, runtimes: Runtimes, address: int, inside: int) -> Sequence[Frame]:
+    """Return the frames that the first runtime gives which knows the code, else one with a reason."""
     if mapping.path in _KERNEL_PROVIDED:
-        return Frame(address, unnamed=Unnamed.KERNEL_PROVIDED)
-    if jit_map is None:
-        return Frame(address, unnamed=Unnamed.ANONYMOUS)
-    if jit_map is _NOT_READ:
-        return Frame(address, unnamed=Unnamed.LEFT_OUT)
-    found = jit_map.find(inside)
-    if found is None:
-        return Frame(address, unnamed=Unnamed.JIT_MAP_CUT_OFF if jit_map.is_cut_off else Unnamed.NOT_IN_JIT_MAP)
-    name, offset = found
-    return Frame(address, JIT, name=printable(name), symbol_offset=offset + address - inside)
+        return [Frame(address, unnamed=Unnamed.KERNEL_PROVIDED)]
+    reason = Unnamed.ANONYMOUS
+    for runtime in runtimes:
+        frames = runtime.frames(address, inside)
+        if isinstance(frames, Unnamed):
+            reason = frames
+        elif frames is not None:
+            return frames
+    return [Frame(address, unnamed=reason)]
 
 
 def _named(frame: Frame, binary: Binary, bias: int, inside: int) -> Frame:
@@ -255,20 +236,6 @@ def _named(frame: Frame, binary: Binary, bias: int, inside: int) -> Frame:
         offset = symbol.offset + frame.address - inside
         return frame._replace(name=demangle(symbol.name), symbol_offset=offset)
     return frame._replace(unnamed=binary.unnamed, function_start=binary.function_start(inside - bias))
-
-
-def _within_greenlet(trace: StackTrace) -> StackTrace:
-    """A stack trace up to where a greenlet began, if it did.
-
-    All greenlets of a thread run on one stack, and of those that wait the bytes that are in the way are moved to the
-    heap. So beyond its own first frame a greenlet has what others left there: a walk goes on with frames of nobody.
-    Source: greenlet.cpp, "Stack layout for a greenlet".
-    """
-    names = [frame.name for frame in trace.frames]
-    if GREENLET_START not in names:
-        return trace
-    frames = trace.frames[: names.index(GREENLET_START) + 1]
-    return StackTrace(frames, incomplete=Incomplete.GREENLET)
 
 
 def _with_lines(frame: Frame, binary: Binary, address: int) -> list[Frame]:
