@@ -7,8 +7,9 @@
 # once for each content of it, in the user's caches; the wheel under test is built and installed anew in every run,
 # into an environment of its own that sees those, and Debian's bcc.
 set -euo pipefail
+unset CDPATH PYTHONPATH PYTHONHOME
 cd "$(dirname "$0")/.."
-unset PYTHONPATH PYTHONHOME
+umask 022 # what is installed has to be readable by the ordinary user of the demo
 
 python=/usr/bin/python3
 guest_packages=(qemu-system-x86 seabios e2fsprogs cpio)
@@ -16,9 +17,33 @@ quick_packages=(python3-bpfcc bpftool binutils gcc g++ libc6-dev gdb golang-go g
 test_packages=("${quick_packages[@]}" chromium chromium-driver)
 dependencies= # the environment of what pyproject.toml names
 installed=    # the environment of the wheel
-work=$(mktemp -d -t httprec-run.XXXXXX)
+work=         # a temporary folder of this run
+caches=${XDG_CACHE_HOME:-${HOME:-~}/.cache}/httprec-venv
 export HTTPREC_TARGET=${1:-} HTTPREC_STARTED=$EPOCHSECONDS # tests/conftest.py says what it took
 trap 'rm -rf "$work"' EXIT
+
+as_root() { # WHAT FOR
+    [ "$(id -u)" = 0 ] && return
+    echo "make $HTTPREC_TARGET has to be run as root, $1: sudo make $HTTPREC_TARGET" >&2
+    exit 1
+}
+
+make_work_folder() { # where programs can be run, which tests compile
+    local folder
+    for folder in "${TMPDIR:-/tmp}" /var/tmp; do
+        work=$(mktemp -d "$(realpath "$folder")/httprec-run.XXXXXX") || continue
+        printf '#!/bin/sh\n' >"$work/program"
+        chmod +x "$work/program"
+        if "$work/program" 2>/dev/null; then
+            export TMPDIR=${work%/*}
+            return
+        fi
+        rm -rf "$work"
+        echo "No program can be run in $folder: it is mounted noexec" >&2
+    done
+    echo "Choose a folder for temporary files where programs can be run: TMPDIR=FOLDER make $HTTPREC_TARGET" >&2
+    exit 1
+}
 
 step() { # TITLE COMMAND...
     local title=$1 started=$EPOCHREALTIME
@@ -48,17 +73,22 @@ debian_packages() { # NAME...
         return 1
     else
         echo "   apt-get install ${missing[*]}"
-        # The package lists may be missing, or name what the mirror has no more: then they are fetched.
-        quietly apt_install "${missing[@]}" 2>/dev/null || { quietly apt-get -q update; quietly apt_install "${missing[@]}"; }
+        mkdir -p "$caches"
+        (
+            flock 9 # one run at a time installs
+            # The package lists may be missing, or name what the mirror has no more: then they are fetched.
+            quietly apt_install "${missing[@]}" 2>/dev/null || { quietly apt-get -q update; quietly apt_install "${missing[@]}"; }
+        ) 9>"$caches/apt.lock"
     fi
 }
 
-apt_install() { DEBIAN_FRONTEND=noninteractive apt-get -q -y install --no-install-recommends "$@"; }
+apt_install() { # NAME...: another apt may be at work, as after the start of a machine
+    DEBIAN_FRONTEND=noninteractive apt-get -q -y -o DPkg::Lock::Timeout=600 install --no-install-recommends "$@"
+}
 
 python_packages() {
-    local kept=${XDG_CACHE_HOME:-$HOME/.cache}/httprec-venv
-    dependencies=$kept/$({ $python --version; cat pyproject.toml; } | sha256sum | cut -c1-16)
-    mkdir -p "$kept"
+    dependencies=$caches/$({ $python --version; cat pyproject.toml; } | sha256sum | cut -c1-16)
+    mkdir -p "$caches"
     (
         flock 9 # one run at a time makes it
         if [ -e "$dependencies/complete" ]; then
@@ -70,8 +100,8 @@ python_packages() {
             named_packages | quietly "$dependencies/bin/pip" install -r /dev/stdin
         fi
         touch "$dependencies/complete"
-        ls -1dt "$kept"/*/complete | tail -n +4 | while read -r old; do rm -rf "${old%/*}"; done
-    ) 9>"$kept/lock"
+        ls -1dt "$caches"/*/complete | tail -n +4 | while IFS= read -r old; do rm -rf "${old%/*}"; done
+    ) 9>"$caches/lock"
 }
 
 named_packages() {
@@ -107,8 +137,10 @@ prepare() { # PACKAGE...: everything up to the installed wheel
     step "Install the wheel" install_wheel
 }
 
+[ $# = 0 ] || make_work_folder
 case ${1:-} in
 demo)
+    as_root "to record the whole machine, or to build a guest"
     prepare "${guest_packages[@]}" python3-bpfcc # with which the running kernel is tried first
     step "Demo" "$installed/bin/python" tests/workload
     say_total
@@ -120,6 +152,7 @@ test)
     "$installed/bin/python" -P -m pytest # its last line is ours; tests/conftest.py adds the time of the whole
     ;;
 test-kernels)
+    as_root "to build guests"
     prepare "${guest_packages[@]}"
     echo "== Tests"
     "$installed/bin/python" -P -m pytest -m "" tests/vm/test_kernels.py
@@ -130,6 +163,7 @@ lint)
     step "Lint and types" lint
     ;;
 bench)
+    as_root "to record the whole machine, and to build a guest"
     prepare "${guest_packages[@]}" "${test_packages[@]}" libdw1 libpython3.11 linux-perf llvm nginx-light # what is measured, and against what
     for bench in tests/bench/bench_*.py; do step "$bench" "$installed/bin/python" "$bench"; done | tee "$work/bench"
     echo "== What they show"
@@ -142,6 +176,7 @@ fuzz)
     say_total
     ;;
 soak)
+    as_root "to build a guest"
     prepare "${guest_packages[@]}"
     step "Soak, ${2:-600} s" "$installed/bin/python" tests/vm soak "${2:-600}"
     say_total

@@ -1,11 +1,12 @@
 """`make demo`: slow calls of real programs are recorded as root, and reported from the capture as an ordinary user.
 
 The running kernel is used if httprec can attach its probes to it, else a Debian guest. What comes of it is in
-build/demo.
+build/demo, and belongs to whoever the clone belongs to.
 """
 
 from __future__ import annotations
 
+import fcntl
 import os
 import pwd
 import shutil
@@ -25,27 +26,59 @@ from workload.recorder import COMMAND
 from workload.servers import HERE, missing
 
 SUITE = "bookworm"
-OUT = HERE.parent.parent / "build" / "demo"
+ROOT = HERE.parent.parent
+OUT = ROOT / "build" / "demo"
 REPORT = ["-t", "300", "-p", "nova-api"]
 PAGE = ["--html", "report.html"]
 HTTPREPORT = "from httpreport.cli.main import main; main(prog_name='httpreport')"
-GUEST_S = 300
 TRACE_LINES, FOLDED_LINES, COLUMNS = 32, 4, 118
 
 
 def main() -> int:
     """The exit status."""
     started = time.monotonic()
-    shutil.rmtree(OUT, ignore_errors=True)
-    OUT.mkdir(parents=True)
     try:
-        demonstrate()
-    except (AptError, ImageError, guest.GuestError, subprocess.CalledProcessError) as error:
+        with own_folder():
+            demonstrate()
+    except (AptError, ImageError, guest.GuestError, subprocess.CalledProcessError, OSError) as error:
         print(f"demo: {error}", file=sys.stderr)
         return 1
     print(f"\nAll of it is in {OUT}. It took {time.monotonic() - started:.0f} s.")
     print(f"To look at it, open {OUT / PAGE[-1]} in a browser.")
     return 0
+
+
+@contextmanager
+def own_folder() -> Iterator[None]:
+    """An empty OUT, which no other run uses meanwhile. Raises OSError."""
+    OUT.parent.mkdir(exist_ok=True)
+    build, clone = os.open(OUT.parent, os.O_RDONLY), ROOT.stat()
+    try:
+        lock(build)
+        os.chown(build, clone.st_uid, clone.st_gid)
+        if OUT.exists():
+            shutil.rmtree(OUT)
+        OUT.mkdir()
+        try:
+            yield
+        finally:
+            give(clone.st_uid, clone.st_gid)
+    finally:
+        os.close(build)
+
+
+def lock(folder: int) -> None:
+    """Keep other runs out of a folder while it is open. Raises OSError where one is in it."""
+    try:
+        fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise OSError(f"another make demo writes to {OUT}: wait until it has ended") from None
+
+
+def give(uid: int, gid: int) -> None:
+    """Make a user the owner of OUT and of what is in it."""
+    for path in (OUT, *OUT.iterdir()):
+        os.chown(path, uid, gid, follow_symlinks=False)
 
 
 def demonstrate() -> None:
@@ -57,7 +90,7 @@ def demonstrate() -> None:
             image(SUITE, SUITE)
         with step("In the guest: real programs, and httprec recording them"):
             command = ["python3", "-m", "workload.demo_driver", "/tmp/out"]
-            recorded.run(command, [HERE], OUT, timeout_s=GUEST_S, verbose=True)
+            recorded.run(command, [HERE], OUT, verbose=True)
     else:
         with step("Real programs, and httprec recording them"):
             environment = {**os.environ, "PYTHONPATH": str(HERE.parent)}
@@ -103,13 +136,12 @@ def ordinary_user() -> pwd.struct_passwd:
 
 
 def report(user: pwd.struct_passwd, options: list[str]) -> None:
-    """Run httpreport in OUT. The folders of its modules may be where only root gets, in root's home: they are handed
-    over open."""
+    """Run httpreport in OUT. OUT and the folders of its modules may be where only root gets: they are
+    handed over open."""
     folders = [os.open(path, os.O_PATH | os.O_DIRECTORY) for path in sys.path if os.path.isdir(path)]
     path = ":".join(f"/proc/self/fd/{folder}" for folder in folders)
     command = [os.path.realpath(sys.executable), "-c", HTTPREPORT, "run.cap", *options]
-    for file in (OUT, OUT / "run.cap"):
-        os.chown(file, user.pw_uid, user.pw_gid)
+    give(user.pw_uid, user.pw_gid)
     environment = {"PYTHONPATH": path, "PYTHONDONTWRITEBYTECODE": "1", "COLUMNS": str(COLUMNS), "LANG": "C.UTF-8"}
     groups: list[int] | None = [] if os.getuid() == 0 else None  # None: as they are
     subprocess.run(
