@@ -16,7 +16,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +29,7 @@ USER = 1000
 SLOW = 0.3
 SLEEPS_S = 20  # longer than it takes to fall asleep, else nobody is left to be woken
 OPEN_S = 1  # for which a recorder may keep back what it has shown
+CROWD = 24
 SEVERAL = 8  # calls of two clients, one after the other: some of them began after the first was shown
 
 
@@ -43,11 +44,24 @@ def answer(connection: socket.socket) -> None:
         connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
 
 
-def call_for_ever(port: int) -> None:
+def call_until(over: threading.Event, port: int) -> None:
     with socket.create_connection(("127.0.0.1", port)) as connection:
-        while True:
+        while not over.is_set():
             connection.sendall(b"GET / HTTP/1.1\r\nHost: guest\r\n\r\n")
             connection.recv(65536)
+
+
+@contextlib.contextmanager
+def crowd(port: int) -> Iterator[None]:
+    """Some of them receive an answer at any moment, also at the one at which a recording ends."""
+    over = threading.Event()
+    clients = [threading.Thread(target=call_until, args=[over, port]) for _ in range(CROWD)]
+    for client in clients:
+        client.start()
+    yield
+    over.set()
+    for client in clients:
+        client.join()
 
 
 # In a mount namespace of its own, by a user of its own: a copy of Python that only this user may read.
@@ -114,18 +128,19 @@ def wait_for_calls(log: Path, more: int = SEVERAL) -> int:
     return before
 
 
-def end_by_signal(hidden: int) -> dict[str, Any]:
+def end_by_signal(port: int, hidden: int) -> dict[str, Any]:
     folder = OUT / "shared"
     folder.mkdir(mode=0o1777)
     capture = folder / "sigterm.cap"
     environment = {**os.environ, "SUDO_UID": str(USER), "SUDO_GID": str(USER)}
     process = start("sigterm", "-o", str(capture), env=environment)
     while_running = attached()
-    for pid in (os.getpid(), hidden):
-        wait_until(f"a call of process {pid}", lambda pid=pid: shown(OUT / "sigterm.txt", f"{pid}, ") > 0)  # type: ignore[misc]
-    held = privileges(process.pid)
-    process.send_signal(signal.SIGTERM)
-    code = process.wait()
+    log = OUT / "sigterm.txt"
+    with crowd(port):
+        wait_until("a call of each client", lambda: shown(log, f"{hidden}, ") > 0 and shown(log) > 4 * CROWD)
+        held = privileges(process.pid)
+        process.send_signal(signal.SIGTERM)
+        code = process.wait()
     status = capture.stat()
     return {
         "exit_code": code,
@@ -213,8 +228,9 @@ def ended(*options: str, user: int = 0, command: Sequence[str] = recorder.COMMAN
 def main() -> None:
     listener = socket.create_server(("127.0.0.1", 0))
     threading.Thread(target=serve, args=[listener], daemon=True).start()
-    threading.Thread(target=call_for_ever, args=[listener.getsockname()[1]], daemon=True).start()
-    hidden = start_hidden(listener.getsockname()[1])
+    port = listener.getsockname()[1]
+    threading.Thread(target=call_until, args=[threading.Event(), port], daemon=True).start()
+    hidden = start_hidden(port)
     existing, link = OUT / "existing.cap", OUT / "link.cap"
     existing.write_text("precious")
     link.symlink_to(existing)
@@ -224,7 +240,7 @@ def main() -> None:
         "link": lambda: ended("-f", "-o", str(link)),
         "check": lambda: ended("--check", command=ZIPAPP),
         "check_not_root": lambda: ended("--check", user=USER),
-        "signal": lambda: end_by_signal(hidden.pid),
+        "signal": lambda: end_by_signal(port, hidden.pid),
         "duration": end_by_duration_through_a_socket,
         "kills": lambda: [end_by_kill(number) for number in range(int(sys.argv[1]))],
         "full": end_by_full_disk,

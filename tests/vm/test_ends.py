@@ -60,6 +60,14 @@ def test_sigterm_ends_it_cleanly(ends: Ends) -> None:
     assert "Next: httpreport /tmp/out/shared/sigterm.cap" in ends.printed("sigterm")
 
 
+def test_a_call_that_is_answered_while_the_recording_ends_is_recorded_once(ends: Ends) -> None:
+    recording = ends.recording("shared/sigterm.cap")
+    assert recording.end is not None
+    assert recording.end.emitted == recording.end.recorded == len(recording.calls)
+    calls = set(zip(*(recording.calls[name].tolist() for name in ("connection", "sequence", "role"))))
+    assert len(calls) == len(recording.calls)
+
+
 def test_the_capture_belongs_to_the_user_behind_sudo_alone(ends: Ends) -> None:
     assert ends.seen["signal"]["owner"] == [1000, 1000]
     assert ends.seen["signal"]["mode"] == 0o600
