@@ -66,7 +66,7 @@ def pytest_make_collect_report() -> Generator[None, pytest.CollectReport, pytest
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Print which boots were retried, and what the target of the Makefile took since tests/run.sh began."""
+    """Print which boots were retried, and what the target of the Makefile took since tools/run.sh began."""
     for line in retries.summary(terminalreporter.config.stash.get(retries.RETRIED, [])):
         terminalreporter.write_line(line)
     target, started = os.environ.get("HTTPREC_TARGET"), os.environ.get("HTTPREC_STARTED")

@@ -1,8 +1,8 @@
-"""Makes httprec.pyz: the recorder in one file, with all that it needs but the distribution's packages.
+"""Make httprec.pyz: the recorder in one file, with everything that it needs except the distribution's packages.
 
     make_zipapp.py FILE
 
-What is packed is what is installed. Python is started isolated (-I): who runs it as root has no say in what it imports.
+It packs what is installed. Python starts isolated (-I): whoever runs it as root cannot change what it imports.
 """
 
 from __future__ import annotations
@@ -11,18 +11,19 @@ import shutil
 import sys
 import tempfile
 import zipapp
+from importlib import resources
 from pathlib import Path
 
-from support.source import ROOT
-from vm.recorded import RECORDER, installed
-
+ROOT = Path(__file__).resolve().parents[1]
+PACKAGES = ("httprec", "httpbpf", "httpcapture")
 PYTHON = "/usr/bin/python3 -I"
 LICENCES = ("LICENSE", "LICENSES")
 
 
 def make(path: Path) -> Path:
+    """Write the zipapp to `path` and return it."""
     with tempfile.TemporaryDirectory(prefix="httprec-zipapp-") as folder:
-        for source in [*map(installed, RECORDER), *(ROOT / name for name in LICENCES)]:
+        for source in [*map(_installed, PACKAGES), *(ROOT / name for name in LICENCES)]:
             copy = Path(folder) / source.name
             if source.is_dir():
                 shutil.copytree(source, copy, ignore=shutil.ignore_patterns("__pycache__"))
@@ -31,6 +32,10 @@ def make(path: Path) -> Path:
         path.parent.mkdir(exist_ok=True)
         zipapp.create_archive(folder, path, PYTHON, "httprec.main:main", compressed=True)
     return path
+
+
+def _installed(package: str) -> Path:
+    return Path(str(resources.files(package)))
 
 
 if __name__ == "__main__":

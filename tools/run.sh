@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Law: what a target of the Makefile needs is there, then the target is done; each step is named and timed.
 #
-#     tests/run.sh demo|test|quick|test-kernels|lint|bench|fuzz [SECONDS]|soak [SECONDS]|wheel|zipapp|man
+#     tools/run.sh demo|test|quick|test-kernels|lint|bench|fuzz [SECONDS]|soak [SECONDS]|wheel|zipapp|man
 #
 # Debian packages are installed where they are missing. Python is Debian's. What pyproject.toml names is installed
 # once for each content of it, in the user's caches; the wheel under test is built and installed anew in every run,
@@ -142,7 +142,7 @@ case ${1:-} in
 demo)
     as_root "to record the whole machine, or to build a guest"
     prepare "${guest_packages[@]}" python3-bpfcc # with which the running kernel is tried first
-    step "Demo" "$installed/bin/python" tests/workload
+    step "Demo" "$installed/bin/python" tools/demo.py
     say_total
     ;;
 test)
@@ -193,14 +193,14 @@ quick)
     ;;
 zipapp)
     prepare
-    step "Build the zipapp" "$installed/bin/python" tests/make_zipapp.py dist/httprec.pyz
+    step "Build the zipapp" "$installed/bin/python" tools/make_zipapp.py dist/httprec.pyz
     ;;
 man)
     prepare
-    step "Write man pages and completions" "$installed/bin/python" tests/make_man.py dist/share
+    step "Write man pages and completions" "$installed/bin/python" tools/make_man.py dist/share
     ;;
 *)
-    echo "usage: tests/run.sh demo|test|quick|test-kernels|lint|bench|fuzz [SECONDS]|soak [SECONDS]|wheel|zipapp|man" >&2
+    echo "usage: tools/run.sh demo|test|quick|test-kernels|lint|bench|fuzz [SECONDS]|soak [SECONDS]|wheel|zipapp|man" >&2
     exit 2
     ;;
 esac

@@ -18,15 +18,19 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
+
 from vm import guest, recorded
 from vm.apt import AptError
 from vm.image import image
 from vm.rootfs import ImageError
 from workload.recorder import COMMAND
-from workload.servers import HERE, missing
+from workload.servers import HERE as WORKLOAD
+from workload.servers import missing
 
 SUITE = "bookworm"
-ROOT = HERE.parent.parent
+DRIVER = Path(__file__).resolve().with_name("demo_driver.py")
+ROOT = DRIVER.parents[1]
 OUT = ROOT / "build" / "demo"
 REPORT = ["-t", "300", "-p", "nova-api"]
 PAGE = ["--html", "report.html"]
@@ -89,12 +93,12 @@ def demonstrate() -> None:
         with step("The guest: Debian's kernel and packages, built unless an earlier run did"):
             image(SUITE, SUITE)
         with step("In the guest: real programs, and httprec recording them"):
-            command = ["python3", "-m", "workload.demo_driver", "/tmp/out"]
-            recorded.run(command, [HERE], OUT, verbose=True)
+            command = ["python3", DRIVER.name, "/tmp/out"]
+            recorded.run(command, [WORKLOAD, DRIVER], OUT, verbose=True)
     else:
         with step("Real programs, and httprec recording them"):
-            environment = {**os.environ, "PYTHONPATH": str(HERE.parent)}
-            subprocess.run([sys.executable, "-m", "workload.demo_driver", str(OUT)], check=True, env=environment)
+            environment = {**os.environ, "PYTHONPATH": str(WORKLOAD.parent)}
+            subprocess.run([sys.executable, DRIVER, OUT], check=True, env=environment)
     with step("The capture is all that travels"):
         print(f"run.cap has {(OUT / 'run.cap').stat().st_size:,} bytes.")
     user = ordinary_user()
@@ -162,3 +166,7 @@ def head(file: Path, most: int) -> None:
         print(line if len(line) <= COLUMNS else line[: COLUMNS - 3] + "...")
     if len(lines) > most:
         print(f"... and {len(lines) - most:,} lines more")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,4 +1,4 @@
-"""Writes man pages and shell completions of both commands, from the options that they are defined with.
+"""Write man pages and shell completions of both commands, from the options that they are defined with.
 
 make_man.py FOLDER
 """
@@ -21,7 +21,7 @@ SHELLS = {"bash": "{}", "zsh": "_{}", "fish": "{}.fish"}  # and what each calls 
 
 
 def make(folder: Path) -> list[Path]:
-    """FOLDER/man1 and FOLDER/completion/SHELL, each with a file for each command."""
+    """Write FOLDER/man1 and FOLDER/completion/SHELL, each with a file for each command, and return the files."""
     pages, made = folder / "man1", []
     pages.mkdir(parents=True, exist_ok=True)
     for name, command in COMMANDS.items():

@@ -1,6 +1,9 @@
-"""The part of the demonstration that needs a kernel which takes probes: the programs run, httprec records them.
+"""Run the demonstration's programs and record them, on a kernel that takes probes.
 
-python3 -m workload.demo_driver OUT         as root; leaves OUT/run.cap, and what httprec printed in OUT/run.out
+    python3 demo_driver.py OUT
+
+It runs as root, with the folder of the package `workload` in PYTHONPATH. It writes the capture OUT/run.cap and what
+httprec printed, OUT/run.out.
 """
 
 from __future__ import annotations

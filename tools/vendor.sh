@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Law: the libraries of the page, and what the tests read profiles with, are what npm publishes.
 #
-#     tests/vendor.sh [--update]
+#     tools/vendor.sh [--update]
 #
 # Fetches them with npm and compares; with --update, takes over what differs.
 set -euo pipefail

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from workload import demo
+import demo
 
-CAPTURE = Path(__file__).parent / "reporter" / "data" / "python_http.cap"
+CAPTURE = Path(__file__).parents[1] / "reporter" / "data" / "python_http.cap"
 CLONER = 12345  # the user whom the clone belongs to
 
 
