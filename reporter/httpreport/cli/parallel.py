@@ -1,21 +1,18 @@
-"""One report over many captures: each is aggregated by a process, and what comes back is merged as it comes.
+"""One report over many captures: each is aggregated by a worker process, and what comes back is merged as it comes.
 
 Memory is bounded by the distinct stacks and peers of all captures and by one capture a process, not by calls. A capture
-that cannot be read is named with its reason, and the others go on. Where there is more than one host, hosts are told
-apart: it is the first frame of a folded stack.
+that cannot be read, or that kills its worker, is named with its reason, and the others go on. Where there is more than
+one host, hosts are told apart: it is the first frame of a folded stack.
 """
 
 from __future__ import annotations
 
 import json
-import multiprocessing
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor, as_completed
-from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager, suppress
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Callable
@@ -23,15 +20,17 @@ from typing import Callable
 from httpcapture import CaptureError, Meta, open_capture
 
 from ..common.errors import ReportError
+from ..common.printable import printable
 from ..outputs import csv_table
 from ..outputs.stack_traces import Blocks, explained
-from ..report.aggregate import Aggregate, CallByCall, Request, aggregate, merge_aggregates
+from ..report.aggregate import Aggregate, CallByCall, Request, Unreadable, aggregate, merge_aggregates
 from ..report.headline import kept, origins, warning_lines
 from ..report.recordings import recording_of
 from ..report.sorted_spool import cannot_write, entries, merged
 from ..report.stack_ids import resolved
 from ..report.unreached import unreached
 from .atomic_files import temporary_path
+from .workers import Killed, results
 
 SUFFIX = ".cap"
 
@@ -75,12 +74,13 @@ class Spools:
 
 
 def aggregate_all(spools: Spools, request: Request, jobs: int, *, done: Callable[[str], None]) -> Aggregate:
-    """The aggregate of all captures, `jobs` at a time (1: in this process); fills the spools. Calls `done` with each
-    capture as it is finished. Raises ReportError."""
+    """Return the aggregate of all captures, read `jobs` at a time, and fill the spools.
+
+    Calls `done` with each capture as it is finished. Raises ReportError.
+    """
     try:
-        return merge_aggregates(_told(_aggregates(spools, request, jobs), done))
-    except BrokenProcessPool:
-        raise ReportError("a process that read a capture was killed, maybe for lack of memory: try --jobs 1") from None
+        with closing(_aggregates(spools, request, jobs)) as aggregates:
+            return merge_aggregates(_told(aggregates, done))
     except OSError as error:
         raise cannot_write(spools.folder, error) from None
 
@@ -91,18 +91,47 @@ def _told(aggregates: Iterator[tuple[str, Aggregate]], done: Callable[[str], Non
         done(path)
 
 
-def _aggregates(spools: Spools, request: Request, jobs: int) -> Iterator[tuple[str, Aggregate]]:
+_Work = tuple[str, Request, CallByCall]
+
+
+def _aggregates(spools: Spools, request: Request, jobs: int) -> Generator[tuple[str, Aggregate], None, None]:
+    """Yield the aggregate of each capture when it is finished.
+
+    A single capture is read by this process: if that is killed, there is nothing else to report. Of several, one whose
+    worker is killed is read once more, alone, when all others are done: the memory that it lacked may have been theirs.
+    """
     requests = _requests(spools.captures, request)
-    work = [(path, requests[path], spools.of(place)) for place, path in enumerate(spools.captures)]
-    if jobs == 1 or len(work) == 1:
-        yield from ((arguments[0], aggregate(*arguments)) for arguments in work)
+    work: list[_Work] = [(path, requests[path], spools.of(place)) for place, path in enumerate(spools.captures)]
+    if len(work) == 1:
+        yield work[0][0], aggregate(*work[0])
         return
-    context = multiprocessing.get_context("spawn")  # no copy of this process, whatever Python's default is
-    with ProcessPoolExecutor(min(jobs, len(work)), context) as pool:
-        waiting: dict[Future[Aggregate], str] = {pool.submit(aggregate, *arguments): arguments[0] for arguments in work}
-        for future in as_completed(waiting):
-            yield waiting.pop(future), future.result()
-            del future
+    killed: list[_Work] = []
+    for one, result in _in_workers(work, jobs):
+        if isinstance(result, Killed):
+            killed.append(one)
+        else:
+            yield one[0], result
+    for again in killed:
+        for (path, *_), result in _in_workers([again], 1):
+            yield path, _left_out(path, result) if isinstance(result, Killed) else result
+
+
+def _in_workers(work: Sequence[_Work], jobs: int) -> Iterator[tuple[_Work, Aggregate | Killed]]:
+    """What a worker wrote before it was killed is removed."""
+    with closing(results(aggregate, work, jobs)) as found:
+        for place, result in found:
+            if isinstance(result, Killed):
+                work[place][-1].remove()
+            yield work[place], result
+
+
+def _left_out(path: str, killed: Killed) -> Aggregate:
+    if killed.signal == "SIGKILL":
+        how = "was killed twice (SIGKILL), maybe for lack of memory: report it alone, with a higher -t or a narrower -p"
+    else:
+        how = f"ended twice ({killed.signal or f'status {killed.exit_code}'}): check the capture with --verify"
+    name = printable(path)
+    return Aggregate(unreadable=(Unreadable(name, f"{name}: the process that read it {how}"),))
 
 
 def _requests(paths: Sequence[str], request: Request) -> Mapping[str, Request]:

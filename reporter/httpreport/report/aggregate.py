@@ -73,6 +73,11 @@ class CallByCall:
     table: Path | None = None  # a spool of the rows of --csv
     document: Path | None = None  # a spool of the JSON document, in its order
 
+    def remove(self) -> None:
+        """Remove those that there are."""
+        for path in filter(None, (self.text, self.table, self.document)):
+            path.unlink(missing_ok=True)
+
 
 @dataclass(frozen=True)
 class Unreadable:
@@ -179,8 +184,7 @@ def aggregate(path: str, request: Request, files: CallByCall) -> Aggregate:
         reason = str(error)
     except MemoryError:
         reason = f"{path}: {OUT_OF_MEMORY}"
-    for file in filter(None, (files.text, files.table, files.document)):
-        file.unlink(missing_ok=True)  # it is not whole
+    files.remove()  # they are not whole
     return Aggregate(unreadable=(Unreadable(printable(path), printable(reason)),))
 
 

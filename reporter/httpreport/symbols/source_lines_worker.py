@@ -20,6 +20,7 @@ from symbolic.debuginfo import Archive
 from symbolic.symcache import SymCache
 
 from ..common.cache import Cache
+from ..common.parent import end_with_parent
 
 MAX_MEMORY = 4 << 30
 MAX_PROCESSOR_S = 600
@@ -29,7 +30,8 @@ MAX_INLINED = 64
 
 
 def main() -> None:
-    """Serve until standard input ends."""
+    """Serve until standard input ends; where the parent is killed, end at once, also in the middle of an answer."""
+    end_with_parent()
     for limit, value in (
         (resource.RLIMIT_AS, MAX_MEMORY),
         (resource.RLIMIT_CPU, MAX_PROCESSOR_S),
