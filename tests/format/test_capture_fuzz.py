@@ -24,6 +24,4 @@ def test_a_short_run_finds_nothing(tmp_path: Path) -> None:
         check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr
-    inputs = re.match(r"(\d+) inputs, .*'CorruptRecord': \d+", done.stdout)
-    assert inputs
-    assert int(inputs[1]) > 100
+    assert re.match(r"[1-9]\d* inputs, .*'CorruptRecord': [1-9]", done.stdout)  # how many depends on the machine
