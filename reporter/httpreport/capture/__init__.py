@@ -1,1 +1,1 @@
-"""From a capture file to a recording, and --verify."""
+"""Reads a capture file into a `Recording`, and verifies it."""

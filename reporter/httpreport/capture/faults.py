@@ -1,5 +1,6 @@
-"""What contradicts itself in a capture, and what is in it beyond the format's limits (format/FORMAT.md): a report and
---verify say it in the same words.
+"""Describes what contradicts itself in a capture and what exceeds the format's limits (format/FORMAT.md).
+
+A report and --verify use the same words for it.
 """
 
 from __future__ import annotations
@@ -12,10 +13,10 @@ from httpcapture import JitMap, Lost, Module, Process, Section
 from ..calls.columns import Impossible
 from ..common.printable import printable
 
-NAMED = 3  # wholes whose parts do not follow each other
+NAMED = 3  # so many broken sections and JIT maps have their names printed
 _NO_DURATION = "they are shown with 0 ms"
 _LACKING = "some frames may have no name"
-_LEFT_OUT: dict[type, tuple[str, str]] = {  # what records of a class are, and what follows when they are missing
+_LEFT_OUT: dict[type, tuple[str, str]] = {  # the plural of a record class, and what follows if records are missing
     Module: ("modules", _LACKING),
     Section: ("parts of modules", _LACKING),
     Process: ("process maps", _LACKING),
@@ -26,7 +27,7 @@ _LEFT_OUT: dict[type, tuple[str, str]] = {  # what records of a class are, and w
 
 @dataclass(frozen=True)
 class Faults:
-    """Counts, and names that are safe to print."""
+    """Counts faults by kind. Its names are safe to print."""
 
     left_out: Mapping[tuple[type, str], int] = field(default_factory=dict)  # Reader.left_out
     impossible: Impossible = field(default_factory=Impossible)
@@ -35,8 +36,8 @@ class Faults:
     stacks: int = 0  # ids that two different stacks have
     gaps: Sequence[str] = ()  # sections and JIT maps whose parts do not follow each other
     unnamed: Mapping[str, int] = field(default_factory=dict)  # RecordedStacks.left_out
-    written: int | None = None  # calls that END counts, if it is there
-    recorded: int = 0  # calls that are there
+    written: int | None = None  # calls that END counts; None: the capture has no END
+    recorded: int = 0  # calls that were read
 
     def beyond_limits(self) -> Iterator[str]:
         """Say what was not read, a line for each limit."""

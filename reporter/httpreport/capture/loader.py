@@ -42,34 +42,34 @@ from .packed_stacks import RecordedStacks
 from .record_handlers import Handlers, ignore
 from .recording import ProcessKey, Recording
 
-ROWS_AT_ONCE = 1 << 13  # calls that are filtered, and that are summed; their columns stay in a processor's cache
-RECORDED_AT_ONCE = 1 << 19  # calls of which those kept are summed at the latest: far fewer than completions.RECENT
-MAX_HELD_BYTES = 4 << 30  # of all that is kept
+ROWS_AT_ONCE = 1 << 13  # calls that are filtered, or added up, at a time: their columns stay in the processor's cache
+RECORDED_AT_ONCE = 1 << 19  # calls after which the kept ones are added up: far fewer than completions.RECENT
+MAX_HELD_BYTES = 4 << 30  # of everything that is kept
 FULL = (
     f"the capture was not read to its end, since what is kept of it takes {MAX_HELD_BYTES >> 30} GiB of memory (keep "
     "fewer calls by a higher -t or a narrower -p, or record in parts)"
 )
-"""`Recording.cut_off` of a capture that holds more than MAX_HELD_BYTES."""
-RECORD_OVERHEAD = 1 << 10  # bytes; more than a small record's objects take beside its bytes
+"""What `Recording.cut_off` says if the calls and records that are kept exceed MAX_HELD_BYTES."""
+RECORD_OVERHEAD = 1 << 10  # bytes; the objects of a small record take less, apart from its own bytes
 
 
 class Filter(Protocol):
-    """Which calls are kept."""
+    """Decides which calls are kept."""
 
     @property
     def asked(self) -> Sequence[str]:
-        """What it asks about: keys of there.COLUMNS."""
+        """Return what it asks about: keys of available_values.COLUMNS."""
 
     def mask(self, calls: ByName) -> npt.NDArray[np.bool_]:
-        """True for each call that is kept."""
+        """Return whether each call is kept."""
 
     def passing(self, calls: ByName) -> npt.NDArray[np.bool_]:
-        """True for each call that is kept, or would be with a threshold of 0."""
+        """Return whether each call is kept, or would be kept with a threshold of 0."""
 
 
 @dataclass(frozen=True)
 class Nothing:
-    """Keeps no call, so that there is told of all of them what is `asked`."""
+    """Keeps no call, so that `Recording.there` has the values of all calls, as far as they are `asked`."""
 
     asked: Sequence[str] = ()
 
@@ -81,9 +81,9 @@ class Nothing:
 
 
 def load(reader: Reader, keep: Filter) -> Recording:
-    """Read the whole capture. Damage ends the reading and becomes `cut_off`.
+    """Read the whole capture. Damage ends the reading and becomes `cut_off`; so does a lack of memory.
 
-    Raises ReportError where the capture lacks a field. What takes more than MAX_HELD_BYTES ends the reading too.
+    Raises ReportError if the capture lacks a field.
     """
     loader = _Loader(reader.meta, keep)
     damage = None
@@ -101,7 +101,7 @@ def load(reader: Reader, keep: Filter) -> Recording:
 
 
 class _FullError(Exception):
-    """What is kept takes too much memory."""
+    """Raised when the kept calls and records take too much memory."""
 
 
 class _Loader:
@@ -111,12 +111,12 @@ class _Loader:
         self.meta = meta
         self.keep = keep
         self.held = 0
-        self.recorded = self.summed = 0  # summed: of those recorded
+        self.recorded = self.summed = 0  # summed: how many of the recorded calls were added up
         self.kept = 0
         self.impossible = Impossible()
         self.waiting: list[Calls] = []  # batches of calls
         self.waiting_rows = 0
-        self.kept_parts: list[Columns] = []  # that wait to be summed
+        self.kept_parts: list[Columns] = []  # kept calls that wait to be added up
         self.listed = Listed()
         self.summing = Summing()
         self.there = There(keep.asked)  # filled as long as nothing is kept
@@ -126,7 +126,7 @@ class _Loader:
         self.ambiguous: set[int] = set()
         self.carried: dict[int, Wholes] = {}
         self.jit_maps: dict[ProcessKey, dict[int, Whole]] = {}
-        self.last_text: Whole | None = None  # of them, the one that came last
+        self.last_text: Whole | None = None  # the JIT map that came last
         self.lost: Counter[str] = Counter()
         self.lost_between: dict[str, tuple[int, int]] = {}
         self.end: End | None = None
@@ -219,7 +219,7 @@ class _Loader:
                 self.lost_between[cause] = (self.lost_between.get(cause, (at_ns, 0))[0], at_ns)
 
     def add_waiting(self) -> None:
-        """The batches that wait. Of damaged ones, which is seen only now, those before the first."""
+        """Add the waiting batches. If one of them proves damaged, add the batches before it and raise CorruptRecord."""
         batches, self.waiting, self.waiting_rows = self.waiting, [], 0
         try:
             self._add_calls(batches)
@@ -228,7 +228,7 @@ class _Loader:
                 self._add_calls([batch])
 
     def _add_calls(self, batches: Sequence[Calls]) -> None:
-        """Nothing of them is counted before all that is needed of them was read."""
+        """Filter calls and keep the rest. Nothing is counted before every column that is needed has been unpacked."""
         if not batches:
             return
         calls = Columns(self.call_types, batches, sum(batch.rows for batch in batches))
@@ -250,7 +250,7 @@ class _Loader:
         self._hold(0)
 
     def _sum(self) -> None:
-        """Sum and list those that wait for it."""
+        """Add up and list the kept calls that wait for it."""
         self.summed = self.recorded
         if self.kept_parts:
             kept = Columns.together(self.kept_parts)
@@ -259,7 +259,7 @@ class _Loader:
             self.listed.add(kept)
 
     def _hold(self, size: int) -> None:
-        """Raise _FullError when this and what is held already is too much."""
+        """Add so many bytes to what is held. Raises _FullError if it is too much."""
         self.held += size
         sums = self.summing.nbytes + len(self.there) * RECORD_OVERHEAD
         if self.held + self.listed.nbytes + sums > MAX_HELD_BYTES:

@@ -1,9 +1,8 @@
-"""What a capture carries of its modules and of code made at run time comes in parts; only parts that follow each
-other make a whole.
+"""Joins the parts in which a capture has sections and JIT maps. Only parts that follow each other are joined.
 
-The parts are a stranger's: one that overlaps, leaves a gap or reaches beyond the size that the first one declared
-ends its whole, with the reason, and what was joined before it stays. Nothing is allocated by a declared size, and all
-parts of a file together are bounded by its format.
+The parts are untrusted input. A part that overlaps, leaves a gap or exceeds the size that the first part declared ends
+its whole, with the reason; what was joined before it stays. Nothing is allocated by a declared size, and the format
+bounds the sum of all parts in a file.
 """
 
 from __future__ import annotations
@@ -23,7 +22,7 @@ NOT_FOLLOWING = "its parts do not follow each other"
 
 @dataclass
 class Extent:
-    """How far the parts of a whole follow each other. `problem` says why what follows is missing."""
+    """Measures how far the parts of a whole follow each other. `problem` says why the rest is missing."""
 
     address: int = 0
     size: int | None = None  # None: not declared
@@ -42,18 +41,18 @@ class Extent:
         self._keep(data)
 
     def _keep(self, data: bytes) -> None:
-        """Do nothing with the bytes: `Whole` joins them."""
+        """Do nothing with the bytes; `Whole` keeps them."""
 
     @property
     def missing(self) -> str:
-        """Why bytes are missing; empty where none are."""
+        """Return why bytes are missing; empty if none are."""
         cut = self.size is not None and self.length < self.size
         return self.problem or ("the rest was not recorded" if cut else "")
 
 
 @dataclass
 class Whole(Extent):
-    """Parts joined so far."""
+    """Joins the parts."""
 
     _joined: Union[bytes, bytearray] = field(default_factory=bytearray)
 
@@ -62,7 +61,7 @@ class Whole(Extent):
 
     @property
     def data(self) -> bytes:
-        """Their bytes, which are there once: a section may have hundreds of MiB."""
+        """Return the joined bytes. They are in memory only once: a section may have hundreds of MiB."""
         if isinstance(self._joined, bytearray):
             self._joined = bytes(self._joined)
         return self._joined
@@ -73,7 +72,7 @@ AnyExtent = TypeVar("AnyExtent", bound=Extent)
 
 
 def add_part(wholes: dict[str, AnyExtent], part: Part, kind: type[AnyExtent]) -> None:
-    """Join a part to those of its module. `kind` is the class of what it is joined to."""
+    """Join a part to the sections of its module. A new section is made as a `kind`."""
     if part.name in NAMES:
         whole = wholes.setdefault(part.name, kind(part.address, part.size))
         if (whole.address, whole.size) != (part.address, part.size):
@@ -83,12 +82,12 @@ def add_part(wholes: dict[str, AnyExtent], part: Part, kind: type[AnyExtent]) ->
 
 
 def add_text(texts: dict[int, AnyExtent], part: JitMap, kind: type[AnyExtent]) -> None:
-    """Join a part to the JIT maps of its process, by the time when they were taken."""
+    """Join a part to the JIT maps of its process, which are keyed by the time when each was taken."""
     texts.setdefault(part.taken_ns, kind()).add(part.start, part.data, part.problem)
 
 
 def share(modules: Mapping[int, Module], carried: Mapping[int, Wholes]) -> dict[int, Wholes]:
-    """What is carried of each module: its own, else that of the first module of its build ID that has any."""
+    """Return the sections of each module: its own, else those of the first module with its build ID that has any."""
     first: dict[bytes, Wholes] = {}
     for module in modules.values():
         if module.build_id and module.id in carried:

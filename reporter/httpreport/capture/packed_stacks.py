@@ -1,6 +1,6 @@
-"""The stacks of a recording stay packed as in the file: copies take much room, and the calls that are kept need few.
+"""Keeps the stacks of a recording packed as in the file: stack copies are large, and the kept calls need few of them.
 
-They are unpacked one after the other when they are asked for, so of their copies one is in memory at a time.
+Stacks are unpacked one by one when they are asked for, so only one stack copy is in memory at a time.
 """
 
 from __future__ import annotations
@@ -12,23 +12,23 @@ from typing import Callable
 
 from httpcapture import ALL_IDS, CorruptRecord, Stack, Stacks
 
-MAX_STACKS = 1 << 23  # in one capture: 1 GiB of ids, and a minute to step over them
+MAX_STACKS = 1 << 23  # in one capture; more would take 1 GiB for ids, and a minute to step over
 
 
 class RecordedStacks:
-    """Of one recording, in the order of the file; of several with one id the first counts.
+    """Holds the stacks of one recording in the order of the file. If several have one id, the first counts.
 
-    `damage` says what is wrong where one could not be unpacked: it is missing then, and those behind it in its chunk.
-    `ambiguous` are the ids that came again with another content.
+    `damage` says what is wrong if a stack could not be unpacked. This stack and those after it in its chunk are missing
+    then. `ambiguous` has the ids that came again with other contents.
     """
 
     def __init__(self) -> None:
         self.damage: str | None = None
         self.ambiguous = set[int]()
         self.left_out: Counter[str] = Counter()
-        """What was left out when they were named, since it takes too much memory: how often, by what it is."""
+        """Counts what naming the stacks left out for lack of memory, by what it is."""
         self.on_read: Callable[[int], None] = lambda size: None
-        """Called with the bytes of each chunk that was unpacked."""
+        """Called with the size of each chunk that has been unpacked, in bytes."""
         self._chunks: list[Stacks] = []
 
     def add(self, chunk: Stacks) -> None:
@@ -36,16 +36,19 @@ class RecordedStacks:
 
     @property
     def nbytes(self) -> int:
-        """Bytes that they take, packed."""
+        """Return the bytes that the packed stacks take."""
         return sum(len(chunk.frame) for chunk in self._chunks)
 
     def __iter__(self) -> Iterator[Stack]:
         return (stack for _, stack in self.some(ALL_IDS))
 
     def some(self, wanted: Collection[int]) -> Iterator[tuple[int, Stack]]:
-        """Those with ids that are `wanted`, and their places in the capture, from 1, as the recorder prints them live
-        (behind damage they are too low). Those behind the first MAX_STACKS are damage too."""
-        contents = dict[int, int]()  # by id; 0 of those that are not wanted
+        """Yield the stacks whose ids are `wanted`, each with its number in the capture.
+
+        The numbers count from 1 and are what the recorder prints live; after damage they are too low. Stacks after the
+        first MAX_STACKS count as damage too.
+        """
+        contents = dict[int, int]()  # by id; 0 if the stack is not wanted
         for count, (id, stack) in enumerate(self._unpacked(wanted), 1):
             if count > MAX_STACKS:
                 self.damage = self.damage or f"only the first {MAX_STACKS:,} are read: record in parts"
@@ -66,5 +69,5 @@ class RecordedStacks:
 
 
 def content_of(stack: Stack) -> int:
-    """Return a number that is the same for stacks that differ in nothing but when they were taken."""
+    """Return a number that is equal for stacks that differ only in the time when they were taken."""
     return hash(replace(stack, taken_ns=0))

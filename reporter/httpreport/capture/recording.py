@@ -1,4 +1,4 @@
-"""A `Recording` is what a capture holds, as far as a filter keeps it: calls and their sums, the rest by its key."""
+"""A `Recording` is what a capture holds, as far as a filter keeps it: calls, totals, and everything else by its key."""
 
 from __future__ import annotations
 
@@ -23,8 +23,10 @@ from .packed_stacks import RecordedStacks
 
 @dataclass(frozen=True)
 class ProcessKey:
-    """A process by its pid and start. /proc tells the start in clock ticks, an event in nanoseconds: ticks
-    here."""
+    """Identifies a process by its pid and start.
+
+    The start is in clock ticks, as in /proc, since events have it in nanoseconds and /proc has not.
+    """
 
     pid: int
     start_ticks: int
@@ -36,47 +38,46 @@ class ProcessKey:
 
 @dataclass(frozen=True)
 class Recording:
-    """What was read."""
+    """Holds what was read from one capture."""
 
     meta: Meta
     listed: Listed
-    by_stack: Mapping[StackKey, Sums]  # of all that are kept
-    by_peer: Mapping[PeerKey, Latencies]  # the same
+    by_stack: Mapping[StackKey, Sums]  # totals of all kept calls
+    by_peer: Mapping[PeerKey, Latencies]  # durations of all kept calls
     recorded: int  # calls in the capture
-    kept: int  # of them, those that the filter keeps
-    impossible: Impossible  # calls whose times cannot be; their duration is set to 0
-    unknown_fields: Sequence[str]  # of the calls: why each of them is not known
-    there: There  # what calls there are, only where none is kept
+    kept: int  # calls that the filter keeps
+    impossible: Impossible  # counts calls with impossible times; their duration is set to 0
+    unknown_fields: Sequence[str]  # of a call: for each, why it is not known
+    there: There  # the values that calls have; filled only if no call is kept
     stacks: RecordedStacks
     processes: Mapping[ProcessKey, Sequence[Process]]
     modules: Mapping[int, Module]  # by id
-    ambiguous: frozenset[int]  # ids that two different modules have; they are not in `modules`
-    carried: Mapping[int, Wholes]  # what the capture holds of a module, by its id
-    jit_maps: Mapping[ProcessKey, Mapping[int, Whole]]  # by the time when they were taken
-    lost: Mapping[str, int]  # the ledger's last state
+    ambiguous: frozenset[int]  # ids of two different modules; `modules` does not have them
+    carried: Mapping[int, Wholes]  # the recorded parts of each module, by its id
+    jit_maps: Mapping[ProcessKey, Mapping[int, Whole]]  # by the time when each was taken
+    lost: Mapping[str, int]  # the last state of the ledger
     left_out: Mapping[tuple[type, str], int]  # records beyond the format's limits: Reader.left_out
-    lost_between: Mapping[str, tuple[int, int]]  # when a count was first and last seen to rise, within a second of it
+    lost_between: Mapping[str, tuple[int, int]]  # when each count was first and last seen to rise, to within a second
     end: End | None
     cut_off: str | None  # what is missing at the end of the file, or None
 
     @cached_property
     def calls(self) -> Array:
-        """The calls that are kept (CALL), in the order of the file; beyond MAX_LISTED the longest. They are unpacked
-        when they are asked for."""
+        """Return the kept calls (CALL) in the order of the file; of more than MAX_LISTED, the longest."""
         return self.listed.rows(all_known=self._all_known)
 
     def some_calls(self, places: Places) -> Array:
-        """Of `calls` those at these places, which ascend; the others stay packed."""
+        """Return the rows of `calls` at these ascending indices. The others stay packed."""
         return self.listed.some_rows(places, all_known=self._all_known)
 
     @cached_property
     def received(self) -> Places:
-        """The listed calls of which a stack of the receiving side was asked for."""
+        """Return the indices of the listed calls for which a stack of the receiving side was taken or tried."""
         return np.flatnonzero(self.listed.values("receive_stack_status") != StackStatus.NOT_TAKEN)
 
     @property
     def faults(self) -> Faults:
-        """What contradicts itself in the capture; of its stacks, as far as they were read by now."""
+        """Return what contradicts itself in the capture. Stacks count as far as they have been read by now."""
         return Faults(
             left_out=self.left_out,
             impossible=self.impossible,
@@ -91,12 +92,12 @@ class Recording:
 
     @cached_property
     def _repeated(self) -> int:
-        """Listed calls that share the key of a completion with another one."""
+        """Return how many listed calls share the key of a completion with another call."""
         return self.listed.repeated()
 
     @cached_property
     def _gaps(self) -> list[str]:
-        """Sections and JIT maps whose parts do not follow each other."""
+        """Name the sections and JIT maps whose parts do not follow each other."""
         sections = ((id, name, whole) for id, wholes in self.carried.items() for name, whole in wholes.items())
         texts = ((key.pid, whole) for key, wholes in self.jit_maps.items() for whole in wholes.values())
         return [
@@ -106,5 +107,5 @@ class Recording:
 
     @property
     def _all_known(self) -> bool:
-        """Whether no completion was lost."""
+        """Return whether no completion was lost."""
         return self.cut_off is None and not completions_lost(self.lost)

@@ -1,8 +1,8 @@
-"""Whether a capture's seek table tells the frames of the file: the one part that reading a capture never looks at.
+"""Checks a capture's seek table against the frames of the file. Nothing else that reads a capture looks at it.
 
-The format is zstd's seekable one (facebook/zstd, contrib/seekable_format/zstd_seekable_compression_format.md), without
-checksums: an entry a frame (its size in the file, and of its content), then u32 entries, u8 descriptor, u32 magic, all
-in the last skippable frame.
+The format is zstd's seekable format (facebook/zstd, contrib/seekable_format/zstd_seekable_compression_format.md)
+without checksums. The last skippable frame has one entry for each frame (its size in the file, and the size of its
+content), then u32 number of entries, u8 descriptor, u32 magic.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _HEADER = 18  # bytes of the longest frame header (RFC 8878, 3.1.1)
 
 
 def check(file: BinaryIO) -> str | None:
-    """What is wrong with the table at the end of the file, None if nothing is or there is none."""
+    """Return what is wrong with the table at the end of the file; None if nothing is, or if the file has no table."""
     end = file.seek(0, os.SEEK_END)
     if end < _HEAD.size + _FOOTER.size:
         return None
@@ -48,7 +48,7 @@ def check(file: BinaryIO) -> str | None:
 
 
 def _content_size(header: bytes) -> int | None:
-    """What a frame declares, 0 of a skippable one, None where no frame begins."""
+    """Return the content size that a frame declares: 0 for a skippable frame, None if no frame begins here."""
     magic = int.from_bytes(header[:4], "little")
     if magic & ~0xF == _SKIPPABLE:
         return 0

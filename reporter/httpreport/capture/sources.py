@@ -1,6 +1,6 @@
-"""Where a capture is read from: a file, a pipe or, for `-`, standard input.
+"""Opens a capture: a file, a pipe or, for `-`, standard input.
 
-Whoever reads a capture more than once needs a file that can be read again. A pipe is copied into one that has no name.
+Reading a capture more than once takes a seekable file. A pipe is copied into a temporary file without a name.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ _PIECE = 1 << 20
 
 
 def name_of(path: str) -> str:
-    """What messages call it."""
+    """Return what messages call a capture."""
     return "standard input" if path == STDIN else path
 
 
@@ -28,8 +28,10 @@ def cannot_read(path: str, error: OSError) -> ReportError:
 
 @contextmanager
 def rereadable(path: str) -> Iterator[BinaryIO]:
-    """Open the capture at `path`, to be read from its start as often as is needed. Raises ReportError, also for an
-    OSError of whoever reads it."""
+    """Open the capture at `path` so that it can be read from its start more than once.
+
+    Raises ReportError, also for an OSError that is raised inside the `with` block.
+    """
     try:
         with nullcontext(sys.stdin.buffer) if path == STDIN else open(path, "rb") as file:
             again = file.seekable() and file.tell() == 0

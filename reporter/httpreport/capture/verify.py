@@ -1,7 +1,7 @@
-"""`httpreport --verify`: whether a capture is whole and agrees with itself, told by what is wrong, and where.
+"""`httpreport --verify` checks that a capture is whole and agrees with itself, and lists what is wrong and where.
 
-Reading checks every checksum, size, type and limit of the format; here its counts and references are checked as well.
-What the recorder itself counted as lost is no fault of the file, and a reference to something that was lost neither.
+The reader checks every checksum, size, type and limit of the format. This file also checks counts and references. A
+loss that the recorder counted is no fault of the file, and neither is a reference to something that was lost.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ from .record_handlers import Handlers, ignore
 
 @dataclass(frozen=True)
 class Verdict:
-    """What was found in a capture. Texts are safe to print."""
+    """Lists what was found in a capture. Its texts are safe to print."""
 
     file: str
     counts: dict[str, int] = field(default_factory=dict)  # by kind of record
@@ -56,8 +56,10 @@ class Verdict:
 
 
 def verify(name: str, file: BinaryIO) -> Verdict:
-    """The verdict on the capture in `file`, which can be read again. What is wrong with it is part of the verdict.
-    Raises OSError where it cannot be read."""
+    """Return the verdict on the capture in `file`, which must be seekable. Damage is part of the verdict.
+
+    Raises OSError if the file cannot be read.
+    """
     checks = _Checks()
     problems: list[str] = []
     try:
@@ -73,7 +75,7 @@ def verify(name: str, file: BinaryIO) -> Verdict:
 
 
 def lines(verdict: Verdict) -> Iterator[str]:
-    """What is printed of a verdict."""
+    """Yield the lines that are printed for a verdict."""
     counts = ", ".join(f"{count:,} {kind}" for kind, count in verdict.counts.items())
     yield f"{verdict.file}: {'damaged' if verdict.problems else 'whole'}: {counts or 'nothing could be read'}"
     yield from (f"  wrong: {problem}" for problem in verdict.problems)
@@ -81,7 +83,7 @@ def lines(verdict: Verdict) -> Iterator[str]:
 
 
 def _unpack(columns: BatchColumns) -> None:
-    """Raise CorruptRecord where a column is damaged."""
+    """Unpack all columns. Raises CorruptRecord if one is damaged."""
     for name in columns:
         columns.coded(name)
     if columns.grouped:
@@ -89,7 +91,7 @@ def _unpack(columns: BatchColumns) -> None:
 
 
 class _Checks:
-    """What can be told wrong once all records were seen."""
+    """Gathers what is needed to find faults once all records have been seen."""
 
     def __init__(self) -> None:
         self.counts: Counter[str] = Counter()
@@ -103,7 +105,7 @@ class _Checks:
         self._sections: dict[int, dict[str, Extent]] = {}
         self._texts: dict[tuple[int, int], dict[int, Extent]] = {}  # JIT maps by pid and start of the process
         self._impossible, self._repeated = Impossible(), Repeated()
-        self._types: dict[str, Types | None] = {}  # of the columns of a kind of batch
+        self._types: dict[str, Types | None] = {}  # of columns; by kind of batch
         self._meta: Meta  # set by the first record
         self._unchecked: dict[str, None] = {}
         self._end: End | None = None

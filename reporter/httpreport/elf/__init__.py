@@ -1,1 +1,1 @@
-"""ELF files, their symbol tables, and C++ and Rust names."""
+"""Reads ELF files and their symbol tables, and demangles names."""

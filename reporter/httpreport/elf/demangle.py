@@ -1,7 +1,7 @@
-"""A mangled name is shown as its author wrote it; a name that is not surely mangled is left as it is.
+"""Turns a mangled name into the name in the source; a name that is not surely mangled stays as it is.
 
-C++ (Itanium ABI) and Rust (legacy and v0) go through `multi-demangle`, only under their own prefixes: its
-guesses about other languages would rewrite plain C names (`h__Fi`). Go does not mangle, but escapes bytes
+Only names with the prefixes of C++ (Itanium ABI) and Rust (legacy and v0) go through `multi-demangle`: its guesses
+about other languages would change plain C names (`h__Fi`). Go does not mangle, but escapes bytes
 of package paths as %XX (cmd/internal/objabi, PathToPrefix).
 
 Special names of C++ (Itanium ABI, 5.1.4: thunks, virtual tables) read as c++filt writes them.
@@ -31,7 +31,7 @@ _EMPTY_PACK = re.compile(r"(?<!operator), (?=>)")  # that ends a list of templat
 
 @lru_cache(maxsize=8192)
 def demangle(name: str) -> str:
-    """The readable form of a symbol's name, with its parameters; else `name` itself.
+    """Return the readable form of a symbol's name, with its parameters; else `name` itself.
 
     Names longer than MAX_MANGLED, or whose readable form is longer than MAX_DEMANGLED (a few bytes can
     stand for megabytes), stay mangled.
@@ -58,8 +58,10 @@ def _demangled(name: str) -> str:
 
 
 def _as_cxxfilt(readable: str) -> str:
-    """Mend what the library writes otherwise. It swaps the two classes of a construction vtable, and the `&` of a
-    reference to a nested class (`A&::B`)."""
+    """Correct what the library writes differently from c++filt.
+
+    It swaps the two classes of a construction vtable, and misplaces the `&` of a reference to a nested class (`A&::B`).
+    """
     readable = _TABLE.sub(lambda table: _TABLES[table[1]] + table[2], readable, count=1)
     readable = _CONSTRUCTION_TABLE.sub(r"\1\3-in-\2", readable)
     readable = _REFERENCE.sub(r"\2\1", readable)

@@ -1,10 +1,8 @@
-"""An ELF file is bytes from a stranger: everything is bounded before it is used, and what cannot be read is
-a BadElf.
+"""Reads ELF files. They are untrusted input: everything is bounded before it is used.
 
-`read_elf` takes a whole file, `from_parts` the pieces that a capture carries. Both give an `Elf`, the one
-thing that symbol tables and the unwinder consume; it holds copies of the few sections they need, so the
-file can be let go. A fault of the file as such raises BadElf; a single section that cannot be had is a line
-in `Elf.problems`.
+`read_elf` takes a whole file, `from_parts` the recorded parts of one. Both return an `Elf`, which symbol tables and the
+unwinder use. It has copies of the few sections that they need, so that the file can be closed. A fault of the file
+raises BadElf; a single section that cannot be read is a line in `Elf.problems`.
 
 Format: System V gABI, chapters 4 and 5 (little-endian, 64 bit); notes: gABI "Note Section"; PN_XNUM and
 SHN_XINDEX: gABI "Extended numbering".
@@ -55,13 +53,11 @@ _NOTE_HEADER = struct.Struct("<III")
 
 
 class BadElf(ValueError):
-    """The bytes are no ELF file that can be read; the message says what is wrong with them."""
+    """Says why bytes cannot be read as an ELF file."""
 
 
 class Segment(NamedTuple):
-    """One PT_LOAD program header: `file_size` bytes at `file_offset` are mapped at `address` (without load
-    bias).
-    """
+    """Is a PT_LOAD program header: `file_size` bytes at `file_offset` are mapped at `address` (without load bias)."""
 
     address: int
     file_offset: int
@@ -71,14 +67,14 @@ class Segment(NamedTuple):
 
 
 class Section(NamedTuple):
-    """A section's bytes and its virtual address (without load bias)."""
+    """Has a section's bytes and its virtual address (without load bias)."""
 
     address: int
     data: bytes
 
 
 class Range(NamedTuple):
-    """The address range of a section, known by its index in the section header table."""
+    """Is the address range of a section. Its index in the section header table identifies it."""
 
     address: int
     size: int
@@ -116,7 +112,7 @@ class _SectionHeader(NamedTuple):
 
 @dataclass(frozen=True)
 class Elf:
-    """What unwinding and naming need of one module. Addresses are the file's own, without load bias."""
+    """Has what unwinding and naming need of one module. Addresses are the file's own, without load bias."""
 
     machine: int  # e_machine of the file header
     segments: tuple[Segment, ...]
@@ -130,26 +126,25 @@ class Elf:
         return self.sections.get(name)
 
     def executable(self, address: int) -> bool:
-        """Whether the file has code at this address."""
+        """Return whether the file has code at this address."""
         return any(s.executable and s.address <= address < s.address + s.memory_size for s in self.segments)
 
     def address_of(self, file_offset: int) -> int | None:
-        """The virtual address of the byte at `file_offset`, None where no segment loads it."""
+        """Return the virtual address of the byte at `file_offset`, None if no segment loads it."""
         for segment in self.segments:
             if segment.file_offset <= file_offset < segment.file_offset + segment.file_size:
                 return file_offset - segment.file_offset + segment.address
         return None
 
     def offset_of(self, address: int) -> int | None:
-        """The file offset of the byte at `address`, None where it is not in the file."""
+        """Return the file offset of the byte at `address`, None if it is not in the file."""
         for segment in self.segments:
             if segment.address <= address < segment.address + segment.file_size:
                 return address - segment.address + segment.file_offset
         return None
 
     def load_bias(self, start: int, file_offset: int, executable: bool = True) -> int | None:
-        """What to subtract from an address in a mapping that begins at `start` with the file's byte
-        `file_offset`.
+        """Return what to subtract from addresses in a mapping that begins at `start` with the byte `file_offset`.
 
         The kernel maps whole pages, so the last page of one segment and the first of the next can be the
         same bytes of the file: `executable`, the mapping's own permission, tells them apart. None if no
@@ -163,10 +158,9 @@ class Elf:
 
 
 def read_elf(data: Buffer, names: Iterable[str] = CARRIED) -> Elf:
-    """Read a whole ELF64 little-endian executable or shared object; raises BadElf.
+    """Read a whole ELF64 little-endian executable or shared object. Raises BadElf.
 
-    Only the sections called `names` are kept, as copies; together they are never larger than three times
-    the file.
+    Only the sections with these `names` are kept, as copies. Together they never exceed three times the file's size.
     """
     view = memoryview(data).cast("B")
     if bytes(view[:4]) != b"\x7fELF":
@@ -205,10 +199,9 @@ def from_parts(
     section_headers: Buffer = b"",
     build_id: bytes = b"",
 ) -> Elf:
-    """The module that a capture carries: its program header table and its sections as they are in the file.
+    """Make an Elf from the parts that a capture has: the program header table and sections as they are in the file.
 
-    `section_headers`, the section header table, may be left out; then a symbol without a size has no known
-    end. Raises BadElf.
+    Without `section_headers`, the section header table, a symbol without a size has no known end. Raises BadElf.
     """
     table, headers = memoryview(program_headers).cast("B"), memoryview(section_headers).cast("B")
     if len(table) % _PROGRAM_HEADER.size or len(table) > MAX_PROGRAM_HEADERS * _PROGRAM_HEADER.size:

@@ -1,4 +1,4 @@
-"""A symbol names an address only inside its own size: beyond it there is no name, never the nearest one.
+"""Finds the symbol that covers an address. Outside of all sizes there is no name, never the nearest one.
 
 `read_symbols` joins .symtab, .dynsym and the .symtab inside .gnu_debugdata into one `SymbolTable` sorted by
 address, with one symbol an address. A symbol without a size (hand-written assembly) reaches to the next
@@ -62,7 +62,7 @@ _Rows = NDArray[np.void]  # _ELF_SYMBOL
 
 
 class Symbol(NamedTuple):
-    """The symbol that covers an address."""
+    """Is the symbol that covers an address."""
 
     name: str
     address: int  # where the symbol begins, without load bias
@@ -72,7 +72,7 @@ class Symbol(NamedTuple):
 
 @dataclass(frozen=True)
 class SymbolTable:
-    """The code symbols of one module, by address without load bias."""
+    """Has the code symbols of one module, by address without load bias."""
 
     symbols: NDArray[np.void]  # SYMBOL
     strings: bytes
@@ -83,7 +83,7 @@ class SymbolTable:
         return len(self.symbols)
 
     def lookup(self, address: int) -> Symbol | None:
-        """The innermost symbol that covers `address`, None where none does."""
+        """Return the innermost symbol that covers `address`, None if none does."""
         row = bisect_right(self.symbols["address"], address) - 1
         for _ in range(MAX_NESTING):
             if row < 0:
@@ -94,7 +94,7 @@ class SymbolTable:
         return None
 
     def lookup_many(self, addresses: NDArray[np.uint64]) -> NDArray[np.intp]:
-        """The row of the innermost symbol covering each of `addresses` (uint64), -1 where none does."""
+        """Return the row of the innermost symbol that covers each of `addresses` (uint64), -1 if none does."""
         rows = np.searchsorted(self.symbols["address"], addresses.astype("<u8", copy=False), "right") - 1
         for _ in range(MAX_NESTING):
             open_ = np.flatnonzero(rows >= 0)
@@ -106,14 +106,14 @@ class SymbolTable:
         return rows
 
     def symbol(self, row: int, address: int) -> Symbol:
-        """Row `row` as the name of `address`."""
+        """Return row `row` as the symbol of `address`."""
         name = _bare_name(self.strings, int(self.symbols["name"][row]))
         begin, guessed = int(self.symbols["address"][row]), bool(self.symbols["guessed"][row])
         return Symbol(name.decode("utf-8", "backslashreplace"), begin, address - begin, guessed)
 
 
 def read_symbols(elf: Elf) -> SymbolTable:
-    """The symbols of a module, or of a debug file of the same build ID."""
+    """Read the symbols of a module, or of a debug file with the same build ID."""
     problems: list[str] = []
     sources: list[str] = []
     strings: list[bytes] = []
@@ -160,9 +160,9 @@ def _debugdata(elf: Elf, problems: list[str]) -> Elf | None:
 
 
 def _code_symbols(rows: _Rows, text: bytes, elf: Elf) -> _Rows:
-    """Those that can name an instruction: functions and labels, defined in a section, in executable memory.
+    """Return the symbols that can name an instruction: functions and labels, defined, in executable memory.
 
-    Not the marks that assemblers leave: `.L` labels and the mapping symbols of arm64 (`$x`, `$d`).
+    Marks that assemblers leave are left out: `.L` labels and the mapping symbols of arm64 (`$x`, `$d`).
     """
     kind, section = rows["info"] & 15, rows["section"]
     code = (kind == _FUNCTION) | (kind == _IFUNC) | (kind == _NO_TYPE)
@@ -185,7 +185,9 @@ def _code_symbols(rows: _Rows, text: bytes, elf: Elf) -> _Rows:
 
 
 def _one_an_address(rows: _Rows, strings: bytes) -> _Rows:
-    """Sorted by address; of several at one address the first by: has a size, is a function, is global, name.
+    """Return the symbols sorted by address, one for each address.
+
+    A symbol with a size comes before one without, then a function, then a global symbol, then the better name.
 
     By name: the fewest leading underscores, then the shortest, then the first in the alphabet; so `read`
     stands for `__read`, and the choice does not depend on the order of the table.
@@ -208,7 +210,7 @@ def _one_an_address(rows: _Rows, strings: bytes) -> _Rows:
 
 
 def _changes(column: NDArray[Any]) -> NDArray[np.bool_]:
-    """Where a value differs from the one before it."""
+    """Return where a value differs from the one before it."""
     return np.append(np.ones(min(len(column), 1), bool), column[1:] != column[:-1])
 
 
@@ -217,7 +219,7 @@ def _preference(name: bytes) -> tuple[int, int, bytes]:
 
 
 def _ranges(rows: _Rows, elf: Elf) -> NDArray[np.void]:
-    """The rows of a SymbolTable: ends for symbols without a size, and which symbol lies inside which."""
+    """Return the rows of a SymbolTable, with ends for symbols without a size and the nesting of symbols."""
     sized = rows["size"] > 0
     address = rows["address"]
     end = address + np.minimum(rows["size"], ~address)  # no wrap-around
@@ -233,7 +235,7 @@ def _ranges(rows: _Rows, elf: Elf) -> NDArray[np.void]:
 
 
 def _guessed_ends(rows: _Rows, elf: Elf) -> NDArray[np.uint64]:
-    """Where the next symbol of its section begins, else where that section ends, else the symbol is empty."""
+    """Return the start of the next symbol in the section, else the section's end, else the symbol's own start."""
     address, section = rows["address"], rows["section"]
     last = _changes(section[::-1])[::-1]
     following = np.where(last, _LAST, np.append(address[1:], address[:1]))
@@ -257,7 +259,7 @@ def _link_parents(table: NDArray[np.void], nested: NDArray[np.intp]) -> None:
 
 
 def _bare_name(strings: bytes, at: int) -> bytes:
-    """The name that begins at `at`, without its version, cut at MAX_NAME_BYTES."""
+    """Return the name that begins at `at`, without its version, cut off at MAX_NAME_BYTES."""
     end = strings.find(b"\0", at, at + MAX_NAME_BYTES)
     name = strings[at:end] if end >= 0 else strings[at : at + MAX_NAME_BYTES] + b"..."
     return name.partition(b"@")[0] or name

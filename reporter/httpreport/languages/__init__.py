@@ -1,1 +1,1 @@
-"""Stack traces as values, and what a language's runtime knows about its frames."""
+"""Defines stack traces, and knows what the runtimes of languages say about their frames."""

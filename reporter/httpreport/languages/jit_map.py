@@ -1,8 +1,7 @@
-"""A JIT map names code that was made at run time: perf-PID.map, one `START SIZE name` a line, both numbers
-hexadecimal.
+"""Names code that was made at run time by JIT maps: perf-PID.map has lines of `START SIZE name` in hexadecimal.
 
-Format: tools/perf/Documentation/jit-interface.txt of the kernel. The text is a stranger's: a line that is not so is
-left out. Code is moved and made anew, so of two lines that cover an address the later one in the file counts.
+Format: tools/perf/Documentation/jit-interface.txt of the kernel. The text is untrusted input: a line of another form is
+left out. Code is moved and made again, so if two lines cover an address, the later one counts.
 """
 
 from __future__ import annotations
@@ -32,9 +31,9 @@ _LINE = re.compile(rb"(?:0x)?([0-9a-fA-F]{1,16}) (?:0x)?([0-9a-fA-F]{1,16}) (.+)
 
 
 class JitMap:
-    """The functions of one map, found by address. If its end is missing, so is the line that it was in.
+    """Finds the functions of one JIT map by address. If the map is cut off, its last line is left out.
 
-    A map may have a million functions, and a capture many maps: they are held in arrays.
+    A map may have a million functions, and a capture many maps, so they are held in arrays.
     """
 
     def __init__(self, text: bytes, is_cut_off: bool = False) -> None:
@@ -48,7 +47,7 @@ class JitMap:
         self._names = b"".join(name for _, _, name in found)
 
     def find(self, address: int) -> tuple[bytes, int] | None:
-        """The name of the function at `address`, and where in it that is."""
+        """Return the name of the function at `address`, and the offset of the address in it."""
         index = bisect_right(self._starts, address) - 1
         if index < 0 or address >= self._ends[index]:
             return None
@@ -110,7 +109,7 @@ class JitMaps:
 
 
 def functions(text: bytes, is_cut_off: bool) -> tuple[list[tuple[int, int, bytes]], bool]:
-    """Start, size and name of each function in the order of the text, and whether some are missing at its end."""
+    """Return start, size and name of each function in the order of the text, and whether its end is missing."""
     lines = text.split(b"\n", MAX_LINES)
     rest = lines.pop() if is_cut_off or len(lines) > MAX_LINES else b""
     matches = map(_LINE.fullmatch, lines)
@@ -118,13 +117,13 @@ def functions(text: bytes, is_cut_off: bool) -> tuple[list[tuple[int, int, bytes
     return found, is_cut_off or bool(rest)
 
 
-_Piece = tuple[int, int, int]  # start and end of what is still the function's, its number
+_Piece = tuple[int, int, int]  # start and end of a piece, and the number of its function
 
 
 def _disjoint(functions: list[tuple[int, int]]) -> list[_Piece]:
-    """Return what the later functions, given by begin and end, leave of the earlier ones, by address.
+    """Return the pieces of functions that no later function covers, by address. Functions are (start, end).
 
-    A sweep over all begins and ends; of the functions that are open the last in the file shows.
+    This is a sweep over all starts and ends: of the open functions, the last one in the file counts.
     """
     edges = sorted({edge for function in functions for edge in function})
     opening = sorted((start, number) for number, (start, end) in enumerate(functions) if start < end)

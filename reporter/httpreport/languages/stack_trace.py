@@ -1,5 +1,4 @@
-"""A stack trace is a list of frames, leaf first; a frame without a name says why, a stack without frames
-too."""
+"""Defines stack traces: frames, leaf first. A frame without a name has a reason, and so has a stack without frames."""
 
 from __future__ import annotations
 
@@ -14,7 +13,7 @@ from ..unwind import End, Found
 
 
 class Unnamed(enum.Enum):
-    """Why a frame has no name; the value is how it is said."""
+    """Says why a frame has no name; the value is the text for users."""
 
     NO_MAPS = "the process's maps were not recorded"
     UNMAPPED = "outside any mapping"
@@ -38,11 +37,11 @@ HOW_GUESSED: dict[Found | None, str] = {
     Found.FRAME_POINTER: "by frame pointer",
     Found.STACK_TOP: "by the top of the stack",
 }
-"""Frames found without unwind information, and how."""
+"""Describes how frames were found without unwind information."""
 
 
 class NoStack(enum.Enum):
-    """Why a call has no stack trace; the value is how it is said."""
+    """Says why a call has no stack trace; the value is the text for users."""
 
     NOT_TAKEN = "not taken, the process did not send"
     NO_USER_SPACE = "no user space, it was a kernel thread or io_uring"
@@ -56,7 +55,7 @@ class NoStack(enum.Enum):
 
     @classmethod
     def of(cls, status: int) -> NoStack:
-        """Of a StackStatus other than RECORDED."""
+        """Return the reason for a StackStatus other than RECORDED."""
         try:
             return cls[StackStatus(status).name]
         except (ValueError, KeyError):
@@ -64,7 +63,7 @@ class NoStack(enum.Enum):
 
 
 class Incomplete(enum.Enum):
-    """Why a stack trace may lack outer frames; the value is how it is said."""
+    """Says why a stack trace may lack outer frames; the value is the text for users."""
 
     STACK_ENDED = "the stack copy ended"
     NOT_CODE = "the next address is in no executable mapping"
@@ -84,12 +83,12 @@ class Incomplete(enum.Enum):
 
     @classmethod
     def of(cls, end: End) -> Incomplete | None:
-        """Of the end of an unwinder's walk: None where it is the end of the stack."""
+        """Return the reason for the end of a walk, None if it is the end of the stack."""
         return cls.__members__.get(end.name)
 
 
 class Frame(NamedTuple):
-    """One function activation. `symbol_offset` counts from the symbol's start, `file_offset` from the file's."""
+    """Is one function activation. Its offsets count from the start of the symbol, and of the file."""
 
     address: int
     module: Optional[str] = None  # path, as the process saw it
@@ -99,14 +98,14 @@ class Frame(NamedTuple):
     file: Optional[str] = None
     line: Optional[int] = None
     unnamed: Optional[Unnamed] = None
-    function_start: Optional[int] = None  # address in the module; known where it has no name but unwind information
+    function_start: Optional[int] = None  # address in the module; known if it has unwind information but no name
     found: Optional[Found] = None  # how the unwinder found it; None in a stack trace by frame pointers only
     inlined: bool = False  # into the frame that follows: no activation of its own on the stack
 
     @property
     def label(self) -> str:
-        """The name; without one `module+0xSTART` of the function by its unwind information, which is the same in
-        every capture, else `module+0xoffset` in the file, or the reason where there is no module either."""
+        """Return the name; without one, `module+0xSTART` by the function's unwind information, which is the same in
+        every capture; else `module+0xoffset` in the file; without a module, the reason."""
         if self.name is not None:
             return self.name
         if self.module is not None:
@@ -117,12 +116,15 @@ class Frame(NamedTuple):
 
 @dataclass(frozen=True)
 class StackTrace:
-    """Frames, leaf first; without any, the reason. `left_out` counts frames beyond the limit, `repeats` the outermost
-    ones that repeat up to the limit of what is recorded by frame pointers."""
+    """Has the frames of a stack, leaf first, or the reason why there are none.
+
+    `left_out` counts frames beyond the limit. `repeats` counts the outermost frames that repeat up to the limit of what
+    is recorded by frame pointers.
+    """
 
     frames: tuple[Frame, ...]
     missing: NoStack | None = None
     left_out: int = 0
     incomplete: Incomplete | None = None
-    copied: int = 0  # bytes of the stack copy, where it ended too early
+    copied: int = 0  # bytes of the stack copy if it ended too early
     repeats: int = 0

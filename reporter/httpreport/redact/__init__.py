@@ -1,6 +1,4 @@
-"""Making a capture that can be given away: `Redaction` (capture) writes records and calls in which masks stand for what
-tells whose they are.
-"""
+"""Makes captures that can be given away: `Redaction` masks what identifies a host, its users and its peers."""
 
 from __future__ import annotations
 

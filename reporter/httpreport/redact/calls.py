@@ -1,4 +1,4 @@
-"""The rows of a redacted capture have the columns that this version knows, whatever else was recorded."""
+"""Redacts rows of calls and completions. They keep only the columns that this version knows."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ..calls.columns import Columns, types_of
 from ..calls.schema import COMPLETION, RECORDED
 from .masks import Addresses, Numbers
 
-# As httprec has them (httpbpf/rows.h, httprec/host.py): what calls of a connection have in common comes first.
+# Order and codings are httprec's (httpbpf/rows.h, httprec/host.py): what calls of a connection share comes first.
 _COMMON = (
     *("process_start", "connection", "cgroup", "process", "local_address", "peer_address", "pid"),
     *("local_port", "peer_port"),
@@ -33,7 +33,7 @@ COMPLETION_ROW = np.dtype([(name, COMPLETION[name]) for name in COMPLETION.names
 
 
 def layout(row: np.dtype[np.void]) -> Layout:
-    """The layout of such rows as they are in memory."""
+    """Return the layout of rows of this dtype as they are in memory."""
     return Layout(row.itemsize, tuple(_field(row, name) for name in row.names or ()))
 
 
@@ -45,16 +45,16 @@ def _field(row: np.dtype[np.void], name: str) -> Field:
 
 
 class Rows:
-    """Redacts batches of the capture that `meta` is of. Raises ReportError where a column is missing."""
+    """Redacts the batches of one capture. Raises ReportError if a column is missing."""
 
     def __init__(self, meta: Meta) -> None:
         self.addresses, self.cgroups = Addresses(), Numbers()
         self.heads = 0
-        """Requests and responses whose first bytes were recorded."""
+        """Counts requests and responses whose first bytes were recorded."""
         self._meta = meta
 
     def calls(self, batch: Calls) -> bytes:
-        """As CALL_ROW."""
+        """Return the redacted calls as rows of CALL_ROW."""
         rows = Columns(types_of(self._meta.call_layout, RECORDED), [batch], batch.rows).array(CALL_ROW)
         for name in ("comm", "process"):
             rows[name] = _up_to_nul(rows[name])
@@ -67,13 +67,13 @@ class Rows:
         return rows.tobytes()
 
     def completions(self, batch: Completions) -> bytes:
-        """As COMPLETION_ROW."""
+        """Return the completions as rows of COMPLETION_ROW."""
         types = types_of(self._meta.completion_layout, COMPLETION)
         return Columns(types, [batch], batch.rows).array(COMPLETION_ROW).tobytes()
 
 
 def _up_to_nul(names: npt.NDArray[np.bytes_]) -> npt.NDArray[np.bytes_]:
-    """Behind it may be what is left of an earlier name."""
+    """Clear the bytes after the first NUL of each name: they may be the rest of an earlier name."""
     letters = np.ascontiguousarray(names).view(np.uint8).reshape(len(names), names.dtype.itemsize)
     letters[np.logical_or.accumulate(letters == 0, axis=1)] = 0
     return letters.view(names.dtype).reshape(-1)

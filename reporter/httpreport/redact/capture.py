@@ -1,5 +1,7 @@
-"""`Redaction` writes the capture: what the first reading gave (`records.py`), then the calls and the ledger of a second
-reading, a batch at a time (`calls.py`).
+"""`Redaction` writes a redacted capture.
+
+First come the records that are made from a recording, the first reading (`records.py`). Then a second reading copies
+calls (`calls.py`) and the ledger, one batch at a time.
 """
 
 from __future__ import annotations
@@ -45,18 +47,21 @@ _WRITE: dict[type, Callable[[Writer, Any], None]] = {
 
 
 class Redaction:
-    """Of one capture. `find_binary` brings what that lacks to unwind its stacks."""
+    """Redacts one capture. `find_binary` supplies the binaries that the capture lacks to unwind its stacks."""
 
     def __init__(self, recording: Recording, find_binary: FindBinary) -> None:
         self._recording = recording
         self._stacks = RedactedStacks(recording, Symbolizer(recording, find_binary))
         self._records = Records(recording, self._stacks)
         self._rows = Rows(recording.meta)
-        self._damage: str | None = None  # that only the second reading found
-        self._beyond = 0  # records that the format's limits left no room for
+        self._damage: str | None = None  # damage that only the second reading found
+        self._beyond = 0  # records that exceed the format's limits
 
     def pieces(self, reader: Reader) -> Iterator[bytes]:
-        """What to write. `reader` reads the same capture once more. Raises ReportError and CaptureError."""
+        """Yield the bytes of the redacted capture. `reader` reads the same capture again.
+
+        Raises ReportError and CaptureError.
+        """
         if reader.meta != self._recording.meta:
             raise ReportError(f"{reader.name} changed while it was read: try again")
         written = _Written()
@@ -82,7 +87,7 @@ class Redaction:
         yield from written.taken()
 
     def warnings(self) -> Iterator[ReportWarning]:
-        """Say what is not in the redacted capture, beside what the recording lacks, once the pieces are written."""
+        """Yield what the redacted capture lacks and the recording has. Call it after the pieces have been written."""
         if self._damage is not None and self._damage != self._recording.cut_off:
             yield cut_off(self._damage)
         if self._stacks.left_out:
@@ -95,7 +100,7 @@ class Redaction:
             yield ReportWarning(Cause.LIMIT, text)
 
     def lines(self) -> Iterator[str]:
-        """What was done, once the pieces are written."""
+        """Yield the lines that say what was removed, masked and kept. Call it after the pieces have been written."""
         yield from (f"  removed   {what}" for what in self._removed())
         yield from (f"  masked    {what}" for what in self._masked())
         yield "  kept      names of processes, threads, functions and files, -p filters, build IDs"
@@ -151,7 +156,7 @@ HANDLERS: Handlers[_Copy] = {
 
 
 class _Written:
-    """What the writer gives, until it is taken."""
+    """Holds what the writer wrote until it is taken."""
 
     def __init__(self) -> None:
         self._pieces: list[bytes] = []

@@ -1,7 +1,7 @@
-"""A mask stands for a value that tells whose it is; equal values have equal masks.
+"""Replaces values that identify somebody by masks. Equal values have equal masks.
 
-Masks are numbers in the order in which values come, so no value can be found by trying which one gives a mask, and they
-mean nothing beyond one capture.
+Masks are numbers in the order in which the values come. So nobody can find a value by trying which one gives a mask,
+and masks mean nothing outside of their capture.
 """
 
 from __future__ import annotations
@@ -18,36 +18,36 @@ from ..common.errors import ReportError
 from ..common.interning import Numbering, Words, words_of
 
 MASKED_FOLDER = b"/redacted/%d/"
-PSEUDO_PATHS = (b"[vdso]", b"[vsyscall]")  # of mappings; what a report knows them by
+PSEUDO_PATHS = (b"[vdso]", b"[vsyscall]")  # paths of mappings by which a report knows them
 
-# What a distribution's packages bring (Filesystem Hierarchy Standard 3.0); not /usr/local, /opt, /srv.
+# Folders of a distribution's packages (Filesystem Hierarchy Standard 3.0); not /usr/local, /opt and /srv.
 _PUBLIC = re.compile(rb"(/usr)?/(bin|sbin|lib(32|64|x32|exec)?)(/(?!\.\.?(/|$))[\w.+-]+)*", re.ASCII)
 _PATH_IN_TEXT = re.compile(rb"(?<![\w.)\]>$-])/.*", re.ASCII | re.DOTALL)
-_STRINGS_AT_ONCE = 1 << 20  # bytes that are looked at at a time: what is made of each takes some ten more
+_STRINGS_AT_ONCE = 1 << 20  # bytes that are handled at a time; each takes some ten bytes of intermediate arrays
 
-# Of an address's two little-endian words; ::ffff:a.b.c.d has `a` as the fifth byte of the second.
+# An address is two little-endian words; in ::ffff:a.b.c.d, `a` is the fifth byte of the second word.
 _MAPPED, _LOW_HALF, _HALF = np.uint64(0xFFFF0000), np.uint64(0xFFFFFFFF), np.uint64(32)
 _LOOPBACK_6 = np.uint64(1 << 56)
 _LOOPBACK_4, _FIRST_BYTE = np.uint64(127), np.uint64(0xFF)
 _DOCUMENTATION = np.uint64(int.from_bytes(bytes.fromhex("20010db800000000"), "little"))  # RFC 3849
-_TEN = np.uint64(10 << 24)  # RFC 1918; what is meant for documentation (RFC 5737) has only 768 addresses
+_TEN = np.uint64(10 << 24)  # RFC 1918; the blocks for documentation (RFC 5737) have only 768 addresses
 _MOST_OF_TEN = (1 << 24) - 2
 
 Column = npt.NDArray[Any]
 
 
 class Paths:
-    """The folders of paths."""
+    """Masks the folders of paths."""
 
     def __init__(self) -> None:
         self._folders: dict[bytes, int] = {}
 
     def __len__(self) -> int:
-        """Folders that were masked."""
+        """Return how many folders have been masked."""
         return len(self._folders)
 
     def masked(self, path: bytes) -> bytes:
-        """The path of a file; empty where it is none."""
+        """Return the masked path of a file; empty if it is not the path of a file."""
         if not path.startswith(b"/"):
             return path if path in PSEUDO_PATHS else b""
         return self._masked(path)[:MAX_PATH]
@@ -59,18 +59,20 @@ class Paths:
         return MASKED_FOLDER % self._folders.setdefault(folder, len(self._folders) + 1) + name
 
     def within(self, text: bytes) -> bytes:
-        """A line of text: from the first `/` that may begin a path up to the last one all may be folders."""
+        """Mask a line of text: everything from the first `/` that may begin a path to the last `/` may be folders."""
         return _PATH_IN_TEXT.sub(lambda path: self._masked(path[0]), text)
 
     def text(self, text: str) -> str:
-        """The same of what a recorder says."""
+        """Mask the paths in a message of the recorder."""
         return self.within(text.encode())[:MAX_TEXT].decode("utf-8", "ignore")
 
 
 def without_paths(strings: bytes) -> bytearray:
-    """The strings of an ELF file, each ended by a NUL, with `x` for each byte of a path: all stay where they are. A
-    path begins with a `/` at the start of a string or behind a `:`."""
-    masked, before, inside = bytearray(strings), 0, False  # the byte before; whether it is one of a path
+    """Return the NUL-terminated strings of an ELF file with `x` for each byte of a path, so that all stay in place.
+
+    A path begins with a `/` at the start of a string or after a `:`.
+    """
+    masked, before, inside = bytearray(strings), 0, False  # the previous byte, and whether it was in a path
     for first in range(0, len(masked), _STRINGS_AT_ONCE):
         letters = np.frombuffer(masked, np.uint8)[first : first + _STRINGS_AT_ONCE]
         places = np.arange(1, len(letters) + 1, dtype=np.int32)
@@ -85,17 +87,17 @@ def without_paths(strings: bytes) -> bytearray:
 
 
 class Numbers:
-    """Values of so many words of 64 bits; what is all 0 is no value, and stays."""
+    """Masks values of `width` words of 64 bits. A value of 0 means that there is none, and stays."""
 
     def __init__(self, width: int = 1) -> None:
         self._numbering = Numbering(width)
 
     def __len__(self) -> int:
-        """Values that were masked."""
+        """Return how many values have been masked."""
         return len(self._numbering)
 
     def masked(self, *words: Words) -> Words:
-        """Their numbers, from 1."""
+        """Return the masks of values: numbers from 1."""
         some = np.flatnonzero(np.bitwise_or.reduce(words))
         masks = np.zeros(len(words[0]), np.uint64)
         masks[some] = self._numbering.number(*(word[some] for word in words)).astype(np.uint64) + np.uint64(1)
@@ -103,17 +105,17 @@ class Numbers:
 
 
 class Addresses:
-    """IP addresses, 16 bytes each: a mask is of the same family, and loopback and unspecified addresses stay."""
+    """Masks IP addresses of 16 bytes. A mask has the same family; loopback and unspecified addresses stay."""
 
     def __init__(self) -> None:
         self._ipv4, self._ipv6 = Numbers(), Numbers(2)
 
     def __len__(self) -> int:
-        """Addresses that were masked."""
+        """Return how many addresses have been masked."""
         return len(self._ipv4) + len(self._ipv6)
 
     def masked(self, column: Column) -> Column:
-        """Raises ReportError where there are more IPv4 addresses than masks for them."""
+        """Return the masks of a column of addresses. Raises ReportError if there are more IPv4 addresses than masks."""
         high, low = words_of(column.astype("S16", copy=False))
         mapped = (high == 0) & (low & _LOW_HALF == _MAPPED)
         ipv4 = low >> _HALF

@@ -1,4 +1,4 @@
-"""The records of a redacted capture beside its calls, made field by field: what is not named here is not in it."""
+"""Makes all records of a redacted capture but its calls, field by field: it has no field that is not named here."""
 
 from __future__ import annotations
 
@@ -37,13 +37,13 @@ _SECOND_NS = 1_000_000_000
 
 
 class Records:
-    """The redacted records of a recording; iterating counts what was left out."""
+    """Makes the redacted records of a recording. Iterating counts what is left out."""
 
     def __init__(self, recording: Recording, stacks: RedactedStacks) -> None:
         self.host = f"host-{secrets.token_hex(3)}"
         self.paths = Paths()
         self.modules = self.mappings = self.functions = 0
-        """Those that no frame is in; of JIT maps the functions."""
+        """Count modules, mappings and functions of JIT maps that no frame is in."""
         self._recording = recording
         self._stacks = stacks
 
@@ -69,7 +69,7 @@ class Records:
         )
 
     def __iter__(self) -> Iterator[Module | Section | Process | JitMap | Stack]:
-        """What is referred to comes first."""
+        """Yield each record after the records that it refers to."""
         yield from self._modules()
         for key, processes in self._recording.processes.items():
             yield from (self._process((key, number), process) for number, process in enumerate(processes, 1))
@@ -82,7 +82,7 @@ class Records:
         return replace(end, reason=self.paths.text(end.reason))
 
     def _modules(self) -> Iterator[Module | Section]:
-        written: dict[bytes, Wholes] = {}  # by build ID: what others of it without sections have
+        written: dict[bytes, Wholes] = {}  # by build ID: modules without sections of their own share them
         for module in self._recording.modules.values():
             if module.id not in self._stacks.modules:
                 self.modules += 1
@@ -104,7 +104,7 @@ class Records:
             yield from (Module(id, b"", b"", size, b"") for size in (0, 1))
 
     def _sections(self, module: Module, name: str, whole: Whole) -> Iterator[Section]:
-        """Its parts. Of a whole file none, unless it is the kernel's."""
+        """Yield the parts of a section. A whole file is left out, unless it is the kernel's vdso."""
         data = whole.data if name != WHOLE_FILE or module.path == _VDSO else b""
         size, problem = whole.size or 0, self.paths.text(whole.problem)
         for start, part, why in _parts(without_paths(data) if name in _STRINGS else data, problem):
@@ -125,8 +125,10 @@ class Records:
         )
 
     def _maps(self, text: bytes, starts: set[int]) -> bytes:
-        """The mappings that start there, as /proc/PID/maps has them. If there are none, an empty line: without any text
-        the maps would not have been recorded."""
+        """Return the mappings with these starts as /proc/PID/maps has them, an empty line if there are none.
+
+        Maps without any text would count as not recorded.
+        """
         lines, room = [b"\n"] if text else [], MAX_MAPS - 1
         for mapping in maps.parse(text):
             if mapping.start in starts:
@@ -141,7 +143,7 @@ class Records:
         return b"%x-%x r-%sp %08x 00:00 0 %s\n" % (mapping.start, mapping.end, mode, mapping.offset, path)
 
     def _jit_map(self, key: ProcessKey, taken_ns: int, text: Whole) -> Iterator[JitMap]:
-        """Its parts."""
+        """Yield the parts of a JIT map that has only the functions with frames in them."""
         start_ns = -(-key.start_ticks * _SECOND_NS // max(self._recording.meta.clock_ticks, 1))
         functions, cut_off = jit_map.functions(text.data, bool(text.missing))
         addresses = sorted(self._stacks.without_file.get(key, ()))
@@ -160,6 +162,6 @@ class Records:
 
 
 def _parts(data: bytes | bytearray, problem: str) -> Iterator[tuple[int, bytes, str]]:
-    """Where each part of `data` begins, what it is, and why what follows is missing; one at least."""
+    """Yield start, bytes and problem of each part of `data`; at least one. The last part has the problem."""
     for start in range(0, max(len(data), 1), MAX_PART):
         yield start, bytes(data[start : start + MAX_PART]), problem if start + MAX_PART >= len(data) else ""

@@ -1,7 +1,7 @@
-"""Of a stack the addresses of its frames are left, and how far they go; of maps, modules and code made at run time what
-these are in.
+"""Reduces stacks to the addresses of their frames, and finds the mappings, modules and functions that these are in.
 
-A frame that is in no mapping may be any word of the stack, so it is masked. It stays one that is in no mapping.
+A frame outside any mapping may be any word of the stack, so its address is masked by one that is outside any mapping
+too.
 """
 
 from __future__ import annotations
@@ -18,29 +18,29 @@ from ..capture.recording import ProcessKey, Recording
 from ..symbols.stack_walk import Snapshot
 from ..symbols.symbolizer import Symbolizer
 
-NO_ADDRESS = 1 << 63  # user space ends below
+NO_ADDRESS = 1 << 63  # above the user space of every 64-bit processor
 
 
 class RedactedStacks:
-    """The redacted stacks of a recording, and what their frames are in."""
+    """Holds the redacted stacks of a recording, and what their frames are in."""
 
     def __init__(self, recording: Recording, symbolizer: Symbolizer) -> None:
         self.mappings: defaultdict[tuple[ProcessKey, int], set[int]] = defaultdict(set)
-        """Where the mappings begin, by process and which of its records."""
+        """Has the starts of mappings, by process and number of its record."""
         self.modules: set[int] = set()
-        """By id."""
+        """Has ids of modules."""
         self.without_file: defaultdict[ProcessKey, set[int]] = defaultdict(set)
-        """Addresses of code that no file holds."""
+        """Has addresses of code that no file holds."""
         self.copied = 0
-        """Bytes of stacks and registers that are left out."""
+        """Counts the bytes of stacks and registers that are left out."""
         self.copies = 0
-        """Stacks that had any."""
+        """Counts the stacks that had such bytes."""
         self.left_out = 0
-        """Stacks behind those that take MAX_HELD_BYTES."""
+        """Counts the stacks that exceed MAX_HELD_BYTES."""
         self._masks: dict[int, int] = {}
         self._meta = recording.meta
         self._symbolizer = symbolizer
-        self.redacted: list[Stack] = []  # held until the modules are written that they are in
+        self.redacted: list[Stack] = []  # held until the modules of their frames are written
         held = 0
         for stack in recording.stacks:
             if held >= MAX_HELD_BYTES:
@@ -53,7 +53,7 @@ class RedactedStacks:
 
     @property
     def masked(self) -> int:
-        """Frames that are in no mapping, each value counted once."""
+        """Return how many distinct addresses outside any mapping have been masked."""
         return len(self._masks)
 
     def _redacted(self, stack: Stack) -> Stack:
@@ -79,7 +79,7 @@ class RedactedStacks:
         )
 
     def _frame(self, process: ProcessKey, where: Snapshot | None, address: int, inside: int) -> int:
-        """Its address, or a mask."""
+        """Return the address of a frame, or its mask."""
         mapping = where.maps.find(inside) if where else None
         if where is None or mapping is None:
             return NO_ADDRESS + self._masks.setdefault(address, len(self._masks) + 1)

@@ -1,1 +1,1 @@
-"""From recorded stacks to stack traces: maps, unwinding, binaries, names and source lines."""
+"""Turns stacks into stack traces: walks them, finds binaries, names addresses, finds source lines."""

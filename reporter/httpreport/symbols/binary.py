@@ -1,4 +1,4 @@
-"""A `Binary` is what names the addresses of one module: its ELF file, and symbols of the very same build."""
+"""Names the addresses of one module by a `Binary`: its ELF file, and symbols of the very same build."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from ..unwind import CallFrameInfo
 
 
 class Location(NamedTuple):
-    """A function at an address, and the line there; `line` is 0 where it is not known."""
+    """Is a function at an address, and the line there; `line` is 0 if it is not known."""
 
     function: str
     file: str | None
@@ -24,36 +24,36 @@ class Location(NamedTuple):
 
 
 Lines = Callable[[int], Sequence[Location]]
-"""The functions at an address that is counted from the lowest PT_LOAD: innermost first, the last is not inlined."""
+"""Returns the functions at an address from the lowest PT_LOAD: innermost first, all but the last inlined."""
 
 
 @dataclass(frozen=True)
 class Binary:
-    """One module. Addresses are its own, without load bias."""
+    """Is one module. Addresses are its own, without load bias."""
 
     elf: Elf
-    symbols: tuple[SymbolTable, ...]  # the first that names an address counts
-    unnamed: Unnamed = Unnamed.NO_SYMBOL  # why an address has no name that none of them covers
+    symbols: tuple[SymbolTable, ...]  # the first one that has an address names it
+    unnamed: Unnamed = Unnamed.NO_SYMBOL  # why an address that no symbol covers has no name
     lines: Lines | None = None
 
     @property
     def nbytes(self) -> int:
-        """Bytes that it takes in memory, about."""
+        """Return about how many bytes it takes in memory."""
         sections = sum(len(section.data) for section in self.elf.sections.values())
         return sections + sum(table.symbols.nbytes + len(table.strings) for table in self.symbols)
 
     def symbol(self, address: int) -> Symbol | None:
-        """The symbol that covers an address."""
+        """Return the symbol that covers an address."""
         return next(filter(None, (table.lookup(address) for table in self.symbols)), None)
 
     def locations(self, address: int) -> Sequence[Location]:
-        """The functions at an address, innermost first, all but the last inlined; none where there is no DWARF."""
+        """Return the functions at an address, innermost first, all but the last inlined; none without DWARF."""
         if self.lines is None or not self.elf.segments:
             return ()
         return self.lines(address - min(segment.address for segment in self.elf.segments))
 
     def function_start(self, address: int) -> int | None:
-        """Where the function around an address begins, as its unwind information says."""
+        """Return where the function around an address begins by its unwind information."""
         return self.call_frames.function_start(address)
 
     @cached_property
@@ -62,4 +62,4 @@ class Binary:
 
 
 FindBinary = Callable[[Module, Optional[Elf]], Union[Binary, Unnamed]]
-"""Brings a module's binary, or the reason why there is none. The Elf is what the capture itself carries of it."""
+"""Returns a module's binary, or the reason why there is none. The Elf is made from the module's recorded parts."""

@@ -1,13 +1,14 @@
-"""The only file of the reporter that looks for binaries: a module's names come from files of the very same build.
+"""Looks for binaries and debug files of modules. No other file of the reporter does.
 
-A binary stands at the module's recorded path, below --symfs or here; its debug file below usr/lib/debug/.build-id or
-where its .gnu_debuglink says; a debuginfod server may have either. Each counts only if its build ID is the recorded
-one; where none was recorded, a binary if its size and first page are, and what the capture carries of it, and a debug
-file if its CRC is the one in .gnu_debuglink. Names from another build would be lies, so there are none.
+A binary is expected at the module's recorded path, below --symfs or below `root`. Its debug file is expected below
+usr/lib/debug/.build-id, or where its .gnu_debuglink says. A debuginfod server may have either. A file counts only if
+its build ID is the recorded one. Without a recorded build ID, a binary counts if its size, its first page and its
+recorded sections are equal, and a debug file if its CRC is the one in .gnu_debuglink. Files of another build are never
+used: their names would be wrong.
 
-The paths are a stranger's. So: no path with `..`, only regular files (looked at before they are opened, as
-opening a device can do something), never a wait on a FIFO, nothing above MAX_BYTES. A symlink is followed:
-what it leads to is vouched for by the build ID. Files are read, not mapped: a mapped file that shrinks kills
+The paths are untrusted input. Paths with `..` are refused. Only regular files of up to MAX_BYTES are read; they are
+checked before they are opened, since opening a device can have effects, and FIFOs are never waited for. Symlinks are
+followed, since the build ID is checked in the end. Files are read and not mapped: a mapped file that shrinks would kill
 the process.
 """
 
@@ -32,8 +33,8 @@ from .debuginfod import Debuginfod
 from .source_lines import DebugFile, LineReader
 
 MAX_BYTES = 1 << 30
-PAGE = 4096  # what Module.first_page_sha256 is the hash of
-HEAD = 1 << 16  # where a build ID nearly always is: it spares reading a large file of another build
+PAGE = 4096  # bytes that Module.first_page_sha256 is the hash of
+HEAD = 1 << 16  # bytes; nearly all build IDs are in them, which saves reading large files of other builds
 DEBUG_FOLDER = b"/usr/lib/debug"
 _SYMBOL_TABLE = (".symtab", ".strtab")  # all that a debug file is read for
 _DWARF = b"\0.debug_info\0"  # in the table of section names
@@ -41,7 +42,7 @@ _DELETED = b" (deleted)"
 
 
 class _File(NamedTuple):
-    """A file of the build that was looked for."""
+    """Is a file of the build that was looked for."""
 
     path: bytes
     elf: Elf
@@ -53,7 +54,7 @@ _Read = Union[tuple[Elf, bool], Unnamed]  # all of a _File but its path
 
 @dataclass(frozen=True)
 class Binaries:
-    """Where to look: first below `symfs`, then here, then at debuginfod servers."""
+    """Looks for binaries: first below `symfs`, then below `root`, then at debuginfod servers."""
 
     symfs: str | None = None
     debuginfod: Debuginfod | None = None
@@ -61,7 +62,7 @@ class Binaries:
     line_reader: LineReader = field(default_factory=LineReader)
 
     def find(self, module: Module, carried: Elf | None = None) -> Binary | Unnamed:
-        """What names the module's addresses, or why there is nothing. `carried` is what the capture has of it."""
+        """Return the module's binary, or why there is none. `carried` is made from the module's recorded parts."""
         if not module.build_id and not module.first_page_sha256:
             local: _File | Unnamed = Unnamed.NO_IDENTITY
         else:
@@ -77,11 +78,11 @@ class Binaries:
 
     @property
     def problems(self) -> Sequence[str]:
-        """What debuginfod servers and debug files failed at."""
+        """Return the failures of debuginfod servers and debug files."""
         return [*(self.debuginfod.problems if self.debuginfod else ()), *self.line_reader.problems]
 
     def close(self) -> None:
-        """End what was started to read debug files."""
+        """End the process that reads debug files."""
         self.line_reader.close()
 
     def _binary(self, module: Module, carried: Elf | None) -> _File | Unnamed:
@@ -101,7 +102,7 @@ class Binaries:
         return max(reasons, key=(Unnamed.NOT_FOUND, Unnamed.UNREADABLE, Unnamed.OTHER_BUILD).index)
 
     def _debug_file(self, module: Module, elf: Elf) -> _File | None:
-        """The debug file of a binary that is stripped of symbols or of DWARF."""
+        """Return the debug file of a binary without symbols or without DWARF."""
         for path, crc in self._debug_files(module, elf):
             found = _read(path, partial(_read_debug_file, build_id=module.build_id, crc=crc))
             if isinstance(found, _File):
@@ -109,7 +110,7 @@ class Binaries:
         return None
 
     def _debug_files(self, module: Module, elf: Elf) -> Iterator[tuple[bytes, int | None]]:
-        """Where it may be (GDB manual, "Debugging Information in Separate Files"), and its CRC where that is known."""
+        """Yield paths of possible debug files, and CRCs (GDB manual, "Debugging Information in Separate Files")."""
         build_id = module.build_id.hex()
         if build_id:
             name = f".build-id/{build_id[:2]}/{build_id[2:]}.debug".encode()
@@ -130,7 +131,7 @@ class Binaries:
 
 
 def _lines(reader: LineReader, files: list[_File], module: Module) -> Lines | None:
-    """The lines of the first of the files, if there are any."""
+    """Return the look-up of lines in the first file, None if there is no file."""
     try:
         identity = module.build_id or module.first_page_sha256
         return partial(reader.at, DebugFile.of(files[0].path, files[0].elf.build_id, identity)) if files else None
@@ -139,7 +140,7 @@ def _lines(reader: LineReader, files: list[_File], module: Module) -> Lines | No
 
 
 def _why_unnamed(symbols: tuple[SymbolTable, ...], local: _File | Unnamed) -> Unnamed:
-    """The reason for an address that no symbol covers; `local` tells why there is no more than the capture has."""
+    """Return the reason for an address that no symbol covers. `local` is the binary, or why it was not found."""
     sources = {source for table in symbols for source in table.sources}
     if sources - {".dynsym"}:
         return Unnamed.NO_SYMBOL
@@ -147,14 +148,14 @@ def _why_unnamed(symbols: tuple[SymbolTable, ...], local: _File | Unnamed) -> Un
 
 
 def _recorded_path(module: Module) -> bytes | None:
-    """Where the module was on the recorded host, None where that is not a path to look at."""
+    """Return the module's path on the recorded host, None if it must not be looked at."""
     path = module.path[: -len(_DELETED)] if module.path.endswith(_DELETED) else module.path
     usable = path.startswith(b"/") and b"\0" not in path and b".." not in path.split(b"/")
     return path if usable else None
 
 
 def _debuglink(elf: Elf) -> tuple[bytes, int] | None:
-    """File name and CRC32 of the debug file: the name ends with a NUL, the CRC is at the next multiple of 4."""
+    """Return name and CRC32 of the debug file: the name ends with a NUL, the CRC is at the next multiple of 4."""
     section = elf.section(".gnu_debuglink")
     name, ended, _ = section.data.partition(b"\0") if section else (b"", b"", b"")
     at = (len(name) + 4) & ~3
@@ -164,7 +165,7 @@ def _debuglink(elf: Elf) -> tuple[bytes, int] | None:
 
 
 def _read(path: bytes, read: Callable[[BinaryIO], _Read]) -> _File | Unnamed:
-    """What `read` makes of a regular file; it may raise OSError and BadElf."""
+    """Return what `read`, which may raise OSError and BadElf, makes of a regular file."""
     try:
         if not _may_be_read(os.stat(path)):
             return Unnamed.UNREADABLE
@@ -182,7 +183,7 @@ def _read(path: bytes, read: Callable[[BinaryIO], _Read]) -> _File | Unnamed:
 
 
 def _may_be_read(status: os.stat_result) -> bool:
-    """The files of /proc, regular but some of them endless, say that they are empty."""
+    """Return whether it is a regular file of a usable size. Files in /proc may be endless; their size is 0."""
     return stat.S_ISREG(status.st_mode) and 0 < status.st_size <= MAX_BYTES
 
 
@@ -205,8 +206,10 @@ def _read_build(file: BinaryIO, module: Module, carried: Elf | None) -> _Read:
 
 
 def _has_all(elf: Elf, carried: Elf) -> bool:
-    """Whether a file has the sections of the recorded one, of which the capture may lack the ends. Size and first page
-    do not tell builds apart whose names are of the same length."""
+    """Return whether a file has the recorded sections, which the capture may have without their ends.
+
+    Two builds can have the same size and first page, for instance if they differ only in names of the same length.
+    """
     return all(
         name in elf.sections and elf.sections[name].data.startswith(section.data)
         for name, section in carried.sections.items()
@@ -228,7 +231,7 @@ def _read_debug_file(file: BinaryIO, build_id: bytes, crc: int | None) -> _Read:
 
 
 def _build_id(head: bytes) -> bytes:
-    """The GNU build ID, if it and the program headers are in the head of the file."""
+    """Return the GNU build ID, empty if it or the program headers are not in the head of the file."""
     try:
         return read_elf(head, ()).build_id
     except BadElf:

@@ -1,9 +1,8 @@
-"""The only file of the reporter that uses the network, and only when it was told to: binaries and debug files by build
-ID from debuginfod servers.
+"""Fetches binaries and debug files by build ID from debuginfod servers, if the user asks for it.
 
-What a server sends is bounded in size and time, kept in the cache, and checked by whoever reads it: its build ID has to
-be the one asked for, else it is refused and not kept. A server that does not answer is not asked again in this run.
-Each such failure is a line in `problems`.
+No other file of the reporter uses the network. An answer is bounded in size and time, and kept in the cache. Its reader
+checks that it has the requested build ID, else refuses it, and it does not stay in the cache. A server that does not
+answer is not asked again in this run. Each failure is a line in `problems`.
 
 Protocol: debuginfod(8), "Webapi": GET /buildid/BUILDID/executable and /debuginfo. How servers are named:
 debuginfod-client-config(7), DEBUGINFOD_URLS, and init_server_urls and init_handle in elfutils' debuginfod-client.c.
@@ -44,7 +43,7 @@ class _Body(Protocol):
 
 
 def servers_of(texts: Iterable[str]) -> list[str]:
-    """The servers, each once, that are named in texts like that of DEBUGINFOD_URLS."""
+    """Return the servers that texts like DEBUGINFOD_URLS name, each once."""
     words = (word for text in texts for word in text.split())
     return list(dict.fromkeys(word for word in words if not word.startswith("ima:")))
 
@@ -64,15 +63,15 @@ class Debuginfod:
         self._in_vain: set[str] = set()
 
     def executables(self, build_id: bytes) -> Iterator[str]:
-        """Paths of what may be the binary itself; none where no server has it. To ask for the next is to refuse one."""
+        """Yield paths of binaries that servers have. Asking for the next path refuses the one before."""
         return self._files(build_id, "executable")
 
     def debug_files(self, build_id: bytes) -> Iterator[str]:
-        """Paths of what may be its debug file; none where no server has it. To ask for the next is to refuse one."""
+        """Yield paths of debug files that servers have. Asking for the next path refuses the one before."""
         return self._files(build_id, "debuginfo")
 
     def _files(self, build_id: bytes, kind: str) -> Iterator[str]:
-        """The file in the cache, then that of each server. What is refused is not kept."""
+        """Yield the file in the cache, then the file of each server. A refused file does not stay in the cache."""
         name = f"{build_id.hex()}.{kind}"
         if name in self._in_vain:
             return
@@ -116,14 +115,14 @@ class Debuginfod:
 
 
 class _Place(NamedTuple):
-    """Of a server: its URL or, where its files lie in this file system, their folder. Neither ends with a slash."""
+    """Is the URL of a server or, for a file:// URL, a folder. Neither ends with a slash."""
 
     url: str
     folder: Optional[str] = None
 
 
 def _place(server: str) -> _Place:
-    """Raises ValueError where a server cannot be at such a place."""
+    """Return where a server is. Raises ValueError if no server can be there."""
     named = server if "://" in server or server.startswith("file:") else f"http://{server}"  # as curl takes it
     url = urllib.parse.urlsplit(named)
     if "@" in url.netloc:
@@ -145,7 +144,7 @@ def _file(path: str) -> str | None:
 
 
 def _pieces(body: _Body) -> Iterator[bytes]:
-    """Raises ValueError where there is too much, OSError where it takes too long or ends too early."""
+    """Yield the bytes of an answer. Raises ValueError if it is too long, OSError if it is slow or cut off."""
     declared, received = body.headers.get("Content-Length"), 0
     deadline = time.monotonic() + MAX_SECONDS
     while piece := body.read(_PIECE):

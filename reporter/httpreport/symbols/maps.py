@@ -1,6 +1,6 @@
-"""`Maps` is /proc/PID/maps at one moment: mappings sorted by address, none of them overlapping.
+"""Reads /proc/PID/maps: `Maps` has the mappings at one moment, sorted by address and without overlaps.
 
-The text (proc(5)) is a stranger's: a line that is not `start-end perms offset dev inode path` is left out,
+The text (proc(5)) is untrusted input: a line that is not `start-end perms offset dev inode path` is left out,
 and so is a mapping that begins inside the one before it.
 """
 
@@ -21,8 +21,7 @@ _DELETED = b" (deleted)"
 
 
 class Mapping(NamedTuple):
-    """One line: the addresses [start, end) show what `path` holds from `offset` on. Anonymous memory has no
-    path."""
+    """Is one line: the addresses [start, end) show the file `path` from `offset` on. Anonymous memory has no path."""
 
     start: int
     end: int
@@ -45,7 +44,7 @@ class Maps:
         self._starts = [mapping.start for mapping in self._mappings]
 
     def find(self, address: int) -> Mapping | None:
-        """The mapping that holds an address."""
+        """Return the mapping that holds an address."""
         index = bisect_right(self._starts, address) - 1
         if index < 0 or address >= self._mappings[index].end:
             return None

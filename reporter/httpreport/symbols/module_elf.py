@@ -1,4 +1,4 @@
-"""A module's recorded parts become an `Elf`."""
+"""Turns the recorded parts of a module into an `Elf`."""
 
 from __future__ import annotations
 

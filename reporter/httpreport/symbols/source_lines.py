@@ -1,5 +1,6 @@
-"""Source lines and inlined functions come from a worker process, which may die or hang; a module that it fails on has
-none, and the reason is a line in `problems`."""
+"""Reads source lines and inlined functions in a worker process, since DWARF may make it crash or hang.
+
+A module on which it fails has no lines, and the reason is a line in `problems`."""
 
 from __future__ import annotations
 
@@ -13,18 +14,18 @@ from dataclasses import dataclass, field
 
 from .binary import Location
 
-TIMEOUT_S = 60.0  # for one answer; the first of a module reads its whole DWARF
+TIMEOUT_S = 60.0  # for one answer; the first answer for a module reads its whole DWARF
 MAX_ANSWER = 1 << 20
 _PIECE = 1 << 16
 
 
 class NoAnswerError(Exception):
-    """The worker failed; the message says how."""
+    """Raised when the worker fails; the message says how."""
 
 
 @dataclass(frozen=True)
 class DebugFile:
-    """A file with DWARF, of a checked build."""
+    """Is a file with DWARF whose build was checked."""
 
     path: str
     build_id: bytes  # its GNU build ID, empty where it has none
@@ -32,7 +33,7 @@ class DebugFile:
 
     @classmethod
     def of(cls, path: bytes, build_id: bytes, identity: bytes) -> DebugFile:
-        """Raises OSError."""
+        """Describe the file at a path. Raises OSError."""
         status = os.stat(path)
         name = f"{identity.hex()[:64]}-{status.st_size:x}-{status.st_mtime_ns:x}.symcache"
         return cls(os.path.abspath(os.fsdecode(path)), build_id, name)
@@ -40,14 +41,14 @@ class DebugFile:
 
 @dataclass
 class LineReader:
-    """Asks the worker; starts it when it is first needed, and anew when it has died."""
+    """Asks the worker. It is started when it is first needed, and again after it died."""
 
     problems: list[str] = field(default_factory=list)
     _worker: subprocess.Popen[bytes] | None = None
     _failed: set[str] = field(default_factory=set)
 
     def at(self, file: DebugFile, address: int) -> tuple[Location, ...]:
-        """The functions at an address, counted from the lowest PT_LOAD: innermost first, the last is not inlined."""
+        """Return the functions at an address from the lowest PT_LOAD: innermost first, all but the last inlined."""
         if file.path in self._failed:
             return ()
         try:

@@ -1,4 +1,4 @@
-"""The process that reads DWARF: whatever a debug file does to it, the report goes on.
+"""Reads DWARF in a process of its own: whatever a debug file does to this process, the report goes on.
 
 It limits its own memory and processor time, then answers one JSON line with one: `[file, build ID, name in the
 cache, address]` with `{"at": [[function, file, line], ...]}`, innermost first, or with `{"problem": text}`. What
@@ -24,7 +24,7 @@ from ..common.parent import end_with_parent
 
 MAX_MEMORY = 4 << 30
 MAX_PROCESSOR_S = 600
-MAX_FILE = 1 << 30  # of what is written to the cache
+MAX_FILE = 1 << 30  # of a file in the cache
 CACHE_BYTES = 2 << 30
 MAX_INLINED = 64
 
@@ -49,7 +49,7 @@ def main() -> None:
             if path not in opened:
                 opened[path] = _open(path, build_id, cache, name)
             answer: dict[str, object] = {"at": _at(opened[path], address)}
-        except (Exception, MemoryError) as error:  # of whatever kind: it is for the report to go on
+        except (Exception, MemoryError) as error:  # of any kind: the report goes on
             answer = {"problem": str(error) or type(error).__name__}
         print(json.dumps(answer), flush=True)
 
@@ -72,7 +72,7 @@ def _open(path: str, build_id: str, cache: Cache, name: str) -> SymCache:
 
 
 def _is(debug_id: str, build_id: str) -> bool:
-    """A debug ID is the first 16 bytes of a build ID, as a UUID of little-endian fields."""
+    """Return whether a debug ID is the build ID: its first 16 bytes as a UUID of little-endian fields."""
     return not build_id or debug_id.startswith(str(uuid.UUID(bytes_le=bytes.fromhex(build_id)[:16].ljust(16, b"\0"))))
 
 

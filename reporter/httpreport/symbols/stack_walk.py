@@ -1,10 +1,11 @@
-"""A recorded stack becomes the addresses of its frames: by its copy and unwind information, else as the recorder
-found them by frame pointer, and the result says which.
+"""Turns a recorded stack into the addresses of its frames, and says how they were found.
 
-A process may have several recorded maps. Those that the stack pointer is in are meant: after an exec the stack is
-elsewhere. Of several the nearest in time are taken, unless others let the walk go further.
+The stack copy is unwound if there is one; else the addresses count that the recorder found by frame pointers.
 
-The stacks of a redacted capture were walked when they were recorded in it: what was found then is there (`Stack.end`).
+A process may have several recorded maps. Only maps that contain the stack pointer are considered: after an exec the
+stack is elsewhere. Among these, the walk that gets furthest counts; the nearest maps in time are tried first.
+
+The stacks of a redacted capture were walked when it was written, and hold the result of this walk (`Stack.end`).
 """
 
 from __future__ import annotations
@@ -36,22 +37,22 @@ from ..unwind import (
 from .maps import Mapping, Maps
 
 MAX_FRAMES = 1024
-MAX_RECORDED = 127  # frames by frame pointer: as many as httprec, and a kernel by its default, takes
+MAX_RECORDED = 127  # frames by frame pointer; the limit of httprec, and a kernel's default
 
 _FRAME = struct.Struct("<QQ")  # the caller's frame pointer, and the address to return to
 _NOWHERE = (1 << 64) - 1  # an address that is in no mapping
 
 
 CallFrames = Callable[[Mapping, Optional[int]], Optional[tuple[int, CallFrameInfo]]]
-"""Load bias and unwind information of a mapping and the id of its module, None where there is none."""
+"""Returns load bias and unwind information of a mapping and the id of its module, None if there is none."""
 
 
 @dataclass(frozen=True, eq=False)
 class Snapshot:
-    """A process's mappings at one moment, and the modules that they map, by the mapping's start."""
+    """Holds a process's mappings at one moment, and the ids of the modules that they map, by the mapping's start."""
 
     architecture: Architecture | None  # None: the processor is not known
-    number: int  # of the recorded ones of its process, from 1
+    number: int  # which of the process's recorded maps it is, from 1
     maps: Maps
     modules: dict[int, int]
     call_frames: CallFrames
@@ -76,21 +77,26 @@ class Snapshot:
 
 @dataclass(frozen=True)
 class Walk:
-    """The frames of one stack, leaf first: `inside[i]` is a byte of the instruction that `addresses[i]` stands for,
-    `found` is empty where the walk is by frame pointers."""
+    """Holds the frames of one stack, leaf first.
+
+    `inside[i]` is a byte of the instruction that `addresses[i]` stands for. `found` is empty if the walk followed frame
+    pointers only.
+    """
 
     addresses: tuple[int, ...]
     inside: tuple[int, ...]
     found: tuple[Found, ...] = ()
     incomplete: Incomplete | None = None
-    copied: int = 0  # bytes, where the copy ended too early
+    copied: int = 0  # bytes of the copy if it ended too early
     left_out: int = 0
-    repeats: int = 0  # how many outermost frames repeat up to the limit, where the walk is by frame pointers
+    repeats: int = 0  # outermost frames that repeat up to the limit; only of a walk by frame pointers
 
 
 def walk(meta: Meta, stack: Stack, snapshots: Iterable[Snapshot]) -> tuple[Walk, Snapshot | None]:
-    """The walk, and the maps that its addresses are in; None where there are none. `snapshots` are the process's, the
-    nearest in time first."""
+    """Return the walk of a stack, and the maps that its addresses are in, None if there are none.
+
+    `snapshots` are the maps of the process, the nearest in time first.
+    """
     if stack.end:
         return _as_walked(stack, snapshots)
     if not stack.registers:
@@ -131,14 +137,16 @@ def _unwound(
 
 
 def _with_stack(snapshots: Iterable[Snapshot], stack_pointer: int) -> Iterable[Snapshot]:
-    """The maps that the stack is in; all if it is in none, as that of a thread that is younger than they are."""
+    """Return the maps that contain the stack; all if none do: the thread may be younger than the maps."""
     every = list(snapshots)
     return [one for one in every if one.maps.find(stack_pointer)] or every
 
 
 def _from_stack_pointer(stack: Stack, stack_pointer: int, page_size: int) -> bytes:
-    """The recorder copies from there; whatever else a capture says has no meaning. What was not in memory is made to
-    lead to _NOWHERE: as zeros it could pass for the end of the stack."""
+    """Return the stack copy, empty unless it starts at the stack pointer, as httprec's do.
+
+    Pages that were not in memory are filled with _NOWHERE: as zeros they could pass for the end of the stack.
+    """
     if stack.memory_address != stack_pointer:
         return b""
     if not stack.missing_pages or not page_size:
@@ -154,10 +162,10 @@ def _from_stack_pointer(stack: Stack, stack_pointer: int, page_size: int) -> byt
 def _by_frame_pointers(
     stack: Stack, snapshots: Iterable[Snapshot], reason: Incomplete, in_copy: Sequence[int] = ()
 ) -> tuple[Walk, Snapshot | None]:
-    """Follow the chain that was recorded, else the one in the stack copy: httprec does not walk what it copied.
+    """Follow the recorded chain of frame pointers, else that in the stack copy, which httprec does not walk.
 
-    Take the maps that let the chain go furthest, of those the nearest in time: after an exec the later maps hold
-    none of its addresses, after a dlopen the earlier ones not all.
+    The maps are those in which the chain gets furthest, the nearest in time if several are equal. After an exec the
+    later maps have none of its addresses; before a dlopen the earlier maps do not have all.
     """
     addresses = _frames(stack) or in_copy
     best = max(snapshots, key=lambda one: _code_frames(addresses[:MAX_FRAMES], one.maps), default=None)
@@ -167,10 +175,10 @@ def _by_frame_pointers(
 
 
 def _chain(addresses: Sequence[int], where: Snapshot | None, reason: Incomplete | None) -> Walk:
-    """Follow a chain of frame pointers up to a return address of 0, or to the first address that is no code: that is
-    the last frame, since what lies behind it is no chain.
+    """Follow a chain of frame pointers up to a return address of 0 or to the first address that is not code.
 
-    Recursion repeats addresses, and so does a chain that leads in a circle: the addresses alone do not tell which.
+    The address that is not code is the last frame, since nothing after it is a chain. Both recursion and a chain that
+    leads in a circle repeat addresses; the addresses alone do not tell them apart.
     """
     chain = addresses[: addresses.index(0)] if 0 in addresses else addresses
     kept = tuple(chain[:MAX_FRAMES])
@@ -188,7 +196,7 @@ def _code_frames(addresses: Sequence[int], maps: Maps) -> int:
 
 
 def _repeated(addresses: tuple[int, ...]) -> int:
-    """Return how many of the last addresses are the same as those before them, 0 where none are."""
+    """Return the length of the shortest sequence of last addresses that equals the sequence before it, else 0."""
     lengths = range(1, len(addresses) // 2 + 1)
     return next((length for length in lengths if addresses[-length:] == addresses[-2 * length : -length]), 0)
 
@@ -204,7 +212,7 @@ def _as_walked(stack: Stack, snapshots: Iterable[Snapshot]) -> tuple[Walk, Snaps
 
 
 def _found(numbers: bytes) -> tuple[Found, ...]:
-    """Empty if one of them is not known."""
+    """Return how frames were found, nothing if one of the numbers is unknown."""
     try:
         return tuple(map(Found, numbers))
     except ValueError:
@@ -212,7 +220,7 @@ def _found(numbers: bytes) -> tuple[Found, ...]:
 
 
 def incomplete_of(end: str) -> Incomplete | None:
-    """Of a Stack's `end`."""
+    """Return the reason that `Stack.end` names, None for a whole stack."""
     return None if end == UNWOUND_WHOLE else Incomplete.__members__.get(end.upper(), Incomplete.UNKNOWN)
 
 
@@ -237,5 +245,5 @@ def _chain_in_copy(stack: Stack, registers: Registers, architecture: Architectur
 
 
 def _called_from(addresses: Sequence[int]) -> tuple[int, ...]:
-    """`Walk.inside` of frames by frame pointers: all but the first are return addresses."""
+    """Return `Walk.inside` for frames by frame pointers: all but the first are return addresses."""
     return (*addresses[:1], *(address - 1 for address in addresses[1:]))

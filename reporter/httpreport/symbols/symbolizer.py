@@ -1,7 +1,7 @@
-"""A stack becomes a stack trace: each address by the process's maps to a module, by the module's symbols to a name.
+"""Turns a stack into a stack trace: the process's maps give each address its module, the module's symbols its name.
 
-Pure but for `find_binary`, which brings a module's binary or the reason why there is none. Every distinct stack, maps
-and (module, offset) is looked at once; equal stacks give the very same stack trace.
+All of it is computation except `find_binary`, which returns a module's binary or the reason why there is none. Distinct
+stacks, maps and addresses are looked up once each; equal stacks share one stack trace.
 """
 
 from __future__ import annotations
@@ -30,9 +30,9 @@ MAX_TRACES_BYTES = 1 << 30  # of all stack traces of a recording
 FRAME_OVERHEAD = 128  # bytes that a frame of a stack trace takes beside its texts
 TEXT_COPIES = 2  # of these, when they are written
 MAX_MAPPINGS = 1 << 21  # of all processes: some 0.4 GiB
-MAX_BINARIES_BYTES = 2 << 30  # of what unwinds and names
-MAX_SNAPSHOTS = 8  # maps of one process that are tried for a stack
-_TWO_MODULES = -1  # in place of the id of a module
+MAX_BINARIES_BYTES = 2 << 30  # of all binaries
+MAX_SNAPSHOTS = 8  # so many maps of a process are tried for a stack
+_TWO_MODULES = -1  # stands for the id of a module
 _KERNEL_PROVIDED = (b"[vdso]", b"[vsyscall]")
 
 Runtimes = tuple[Runtime, ...]
@@ -41,10 +41,10 @@ Runtimes = tuple[Runtime, ...]
 
 @dataclass
 class _Process:
-    """What was recorded of one process; maps are parsed when a stack needs them."""
+    """Holds what was recorded of one process. Maps are parsed when a stack needs them."""
 
     records: Sequence[Process]
-    snapshots: dict[int, Snapshot] = field(default_factory=dict)  # by place in `records`
+    snapshots: dict[int, Snapshot] = field(default_factory=dict)  # by index in `records`
     maps_left_out: bool = False
 
 
@@ -68,7 +68,7 @@ class Symbolizer:
         self._frames: dict[tuple[Snapshot, Runtimes, int, int, Found | None], Sequence[Frame]] = {}
 
     def stack_trace(self, stack: Stack) -> StackTrace:
-        """The stack trace of a recorded stack."""
+        """Return the stack trace of a recorded stack."""
         walked, where = self.walk(stack)
         if not walked.addresses:
             return StackTrace((), NoStack.EMPTY)
@@ -85,7 +85,7 @@ class Symbolizer:
         return self._traces[key]
 
     def walk(self, stack: Stack) -> tuple[Walk, Snapshot | None]:
-        """The frames of a recorded stack, and the maps that they are in."""
+        """Return the walk of a recorded stack, and the maps that its frames are in."""
         return walk(self.recording.meta, stack, self._snapshots(self._process(stack), stack.taken_ns))
 
     def _process(self, stack: Stack) -> _Process:
@@ -96,7 +96,7 @@ class Symbolizer:
         return self._processes[key]
 
     def _snapshots(self, process: _Process, taken_ns: int) -> Iterator[Snapshot]:
-        """The nearest in time first."""
+        """Yield the maps of a process, the nearest in time first."""
         records = process.records
         with_maps = [place for place, record in enumerate(records) if record.maps]
         nearest = sorted(with_maps, key=lambda place: abs(records[place].taken_ns - taken_ns))
@@ -104,7 +104,7 @@ class Symbolizer:
             if place not in process.snapshots:
                 process.maps_left_out = process.maps_left_out or self._mappings_budget.is_spent()
                 if process.maps_left_out:
-                    return  # others would be of another moment
+                    return  # maps of another moment could name wrongly
                 parsed, modules = maps.parse(records[place].maps), _modules(records[place])
                 snapshot = Snapshot(self._architecture, place + 1, parsed, modules, self._unwind_information)
                 process.snapshots[place] = snapshot
@@ -112,7 +112,7 @@ class Symbolizer:
             yield process.snapshots[place]
 
     def _unwind_information(self, mapping: Mapping, module: int | None) -> tuple[int, CallFrameInfo] | None:
-        """The load bias of a mapping and its module's unwind information."""
+        """Return the load bias of a mapping and the unwind information of its module, None if there is none."""
         if module is None:
             return None
         if module not in self._call_frames:
@@ -125,7 +125,7 @@ class Symbolizer:
         return None if known is None or bias is None else (bias, known[1])
 
     def _elf_to_unwind(self, module: int) -> Elf | None:
-        """What the capture carries, else a binary of the same build."""
+        """Return the recorded parts of a module if they suffice, else a binary of the same build."""
         carried = self._carried_elf(module)
         if carried is not None and carried.section(".eh_frame"):
             return carried
@@ -156,7 +156,7 @@ class Symbolizer:
         return binary
 
     def _new_trace(self, walked: Walk, where: Snapshot | None, runtimes: Runtimes, unmapped: Unnamed) -> StackTrace:
-        """`unmapped`: why there are no maps, if there are none."""
+        """Make the stack trace of a walk. `unmapped` is the reason for frames without maps."""
         found = walked.found or (None,) * len(walked.addresses)
         if where is None:
             frames = [Frame(address, unnamed=unmapped) for address in walked.addresses]
@@ -177,7 +177,7 @@ class Symbolizer:
     def _frames_at(
         self, where: Snapshot, runtimes: Runtimes, address: int, inside: int, found: Found | None
     ) -> Sequence[Frame]:
-        """The frames of an address, those inlined first; `inside` is a byte of the instruction that it stands for."""
+        """Return the frames of an address, inlined ones first. `inside` is a byte of the instruction it stands for."""
         key = where, runtimes, address, inside, found
         if key not in self._frames:
             frames = self._new_frames(where, runtimes, address, inside)
@@ -208,7 +208,7 @@ def _size(frame: Frame) -> int:
 
 
 def _modules(record: Process) -> dict[int, int]:
-    """Return the id of the module that each mapping maps; _TWO_MODULES where the record says two."""
+    """Return the id of the module of each mapping, by its start; _TWO_MODULES if the record names two."""
     modules: dict[int, int] = {}
     for mapped in record.modules:
         if modules.setdefault(mapped.address, mapped.module) != mapped.module:
@@ -217,7 +217,7 @@ def _modules(record: Process) -> dict[int, int]:
 
 
 def _without_file(mapping: Mapping, runtimes: Runtimes, address: int, inside: int) -> Sequence[Frame]:
-    """Return the frames that the first runtime gives which knows the code, else one with a reason."""
+    """Return the frames from the first runtime that names the code, else a frame with the reason."""
     if mapping.path in _KERNEL_PROVIDED:
         return [Frame(address, unnamed=Unnamed.KERNEL_PROVIDED)]
     reason = Unnamed.ANONYMOUS
@@ -239,7 +239,7 @@ def _named(frame: Frame, binary: Binary, bias: int, inside: int) -> Frame:
 
 
 def _with_lines(frame: Frame, binary: Binary, address: int) -> list[Frame]:
-    """The frame with its line, after the frames of what was inlined there."""
+    """Return the frame with its source line, after the frames of functions that were inlined there."""
     *inlined, last = binary.locations(address) or (Location("", None, 0),)
     frame = frame._replace(file=last.file, line=last.line or None)
     if frame.name is None and last.line:  # without a line it may be no more than the nearest symbol

@@ -1,4 +1,4 @@
-"""How a stack trace is written: a line for each frame, leaf first, and in brackets what is missing."""
+"""Writes a stack trace as text: a line for each frame, leaf first, and in brackets what is missing."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from ..languages.stack_trace import HOW_GUESSED, Frame, Incomplete, StackTrace
 
 
 def trace_lines(trace: StackTrace) -> Iterator[str]:
-    """Yield a line a frame, leaf first, and what is missing in brackets; never nothing."""
+    """Yield a line for each frame, leaf first, and what is missing in brackets. There is at least one line."""
     if not (trace.frames or trace.missing or trace.incomplete):
         yield "[no frames]"
     if trace.missing is not None:
@@ -29,7 +29,7 @@ def trace_lines(trace: StackTrace) -> Iterator[str]:
 
 @lru_cache(maxsize=1 << 14)
 def _frame(frame: Frame) -> str:
-    """`function (module) file:line`, or `module+0xoffset (module: why it has no name)`, and how it was guessed."""
+    """Return `function (module) file:line`, or `module+0xoffset (module: reason)`, and how it was guessed."""
     guess = f" [{HOW_GUESSED[frame.found]}]" if frame.found in HOW_GUESSED else ""
     if frame.module is None:
         return f"0x{frame.address:x} [{frame.unnamed.value if frame.unnamed else 'unknown'}]{guess}"

@@ -1,8 +1,7 @@
-"""Unwinding: registers and stack bytes of one moment in, the addresses of all frames out, and why the walk
-ended.
+"""Unwinds stacks: registers and stack bytes of one moment become the addresses of all frames, and why the walk ended.
 
-`Unwinder` is what callers use; the modules go from there down to the bytes: a walk (fast, walk), a step
-(step), the row that a step follows (eh_frame, cfa, expression), the numbers in it (dwarf), and the processor (arch/).
+Callers use `Unwinder`. The modules lead from there down to the bytes: a walk (fast, walk), a step (step), the row that
+a step follows (eh_frame, cfa, expression), the numbers in it (dwarf), and the processor (arch/).
 """
 
 from __future__ import annotations

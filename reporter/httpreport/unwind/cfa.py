@@ -1,4 +1,4 @@
-"""A CFA program, run up to a pc, gives one row: where the caller's frame begins and where its registers are.
+"""Runs a CFA program up to a pc, which gives one row: where the caller's frame begins and where its registers are.
 
 Format: DWARF 5, 6.4; the numbers of the instructions: 7.24; DW_CFA_GNU_args_size and
 _negative_offset_extended: LSB Core 5.0, 10.5.
@@ -12,14 +12,14 @@ from typing import Callable, NamedTuple
 
 from .dwarf import BadCfi, Budget, pointer, sleb128, uleb128
 
-MAX_REGISTER = 32  # rules for vector registers and the like are of no use here
+MAX_REGISTER = 32  # higher numbers are vector registers and the like, which no walk needs
 MAX_REMEMBERED = 64
 
 _ADVANCE, _OFFSET, _RESTORE = 0x40, 0x80, 0xC0
 
 
 class Rule(enum.IntEnum):
-    """How a register of the caller is found."""
+    """Says how a register of the caller is found."""
 
     UNDEFINED = 0
     OFFSET = 1  # in memory at CFA + number
@@ -36,7 +36,7 @@ class RegisterRule(NamedTuple):
 
 
 class Cfa(NamedTuple):
-    """The canonical frame address: register + offset, or what the expression says where there is one."""
+    """Is the canonical frame address: the value of the expression if there is one, else register + offset."""
 
     register: int
     offset: int
@@ -44,7 +44,7 @@ class Cfa(NamedTuple):
 
 
 class Row(NamedTuple):
-    """What is known at one pc. A register without a rule keeps its value."""
+    """Has the rules that hold at one pc. A register without a rule keeps its value."""
 
     cfa: Cfa
     rules: tuple[tuple[int, RegisterRule], ...]
@@ -55,7 +55,7 @@ class Row(NamedTuple):
 
 @dataclass(frozen=True)
 class Alignment:
-    """What a CIE says once for all its programs."""
+    """Has what a CIE says for all its programs."""
 
     code: int
     data: int
@@ -63,8 +63,7 @@ class Alignment:
 
 
 class Program:
-    """The state of a running program; `initial` is the state that the CIE's program left, for
-    DW_CFA_restore."""
+    """Is the state of a running program. `initial` is the state after the CIE's program, for DW_CFA_restore."""
 
     def __init__(self, alignment: Alignment, initial: Program | None, budget: Budget) -> None:
         self.cfa: Cfa | None = initial.cfa if initial else None
@@ -76,8 +75,7 @@ class Program:
         self._data, self._at, self._location, self._address = b"", 0, 0, 0
 
     def run(self, data: bytes, address: int, location: int, pc: int) -> None:
-        """Run the instructions `data`, which lie at `address`, for a function at `location` until they pass
-        `pc`."""
+        """Run the instructions `data`, which lie at `address`, for a function at `location` until they pass `pc`."""
         self._data, self._address, self._at, self._location = data, address, 0, location
         while self._at < len(data):
             self._budget.spend()

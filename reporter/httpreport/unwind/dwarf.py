@@ -1,7 +1,7 @@
-"""The numbers and pointers that call frame information is made of, read from bytes that may be hostile.
+"""Reads the numbers and pointers of call frame information from bytes that may be hostile.
 
-A reader here takes bytes and a place in them and returns a value and the place behind it. It raises BadCfi,
-or IndexError or struct.error where the bytes end: `eh_frame` turns all three into one BadCfi.
+Each function takes bytes and an offset, and returns a value and the offset after it. It raises BadCfi, or IndexError or
+struct.error if the bytes end. `eh_frame` turns all three into a BadCfi.
 
 Formats: LEB128: DWARF 5, 7.6. Pointer encodings: LSB Core 5.0, 10.5.
 """
@@ -29,12 +29,11 @@ _ULEB, _SLEB = 0x01, 0x09
 
 
 class BadCfi(ValueError):
-    """Call frame information that breaks its format or asks for what is not supported; the message says
-    which."""
+    """Says how call frame information breaks its format, or what it needs that is not supported."""
 
 
 class Budget:
-    """How much work hostile unwind information may still cause; whoever works spends from it first."""
+    """Bounds the work that hostile unwind information may cause. Each piece of work is spent before it is done."""
 
     def __init__(self, left: int) -> None:
         self.left = left
@@ -64,10 +63,9 @@ def sleb128(data: bytes, at: int) -> tuple[int, int]:
 
 
 def pointer(data: bytes, at: int, encoding: int, address: int, data_address: int = 0) -> tuple[int, int]:
-    """An encoded pointer whose first byte is at `address`; `data_address` is what "data relative" is relative
-    to.
+    """Read an encoded pointer whose first byte is at `address`. A "data relative" one counts from `data_address`.
 
-    The flag "indirect" (0x80) is left to the caller: the value is then the address of the pointer.
+    The flag "indirect" (0x80) is left to the caller: the value is the address of the pointer then.
     """
     form, base = encoding & 0x0F, encoding & 0x70
     if form == _ULEB:

@@ -1,9 +1,7 @@
-"""`CallFrameInfo` finds, for an address of a module, the row of its .eh_frame: how to get from a frame to its
-caller.
+"""Finds the row of a module's .eh_frame for an address: how to get from a frame to its caller.
 
-.eh_frame_hdr is searched by bisection; where it is missing or unusable, .eh_frame is read through once. CIEs,
-FDEs and rows are parsed when first asked for and kept. Nothing raises: hostile information becomes a BadCfi
-as a value.
+.eh_frame_hdr is searched by bisection; if it is missing or unusable, .eh_frame is read through once. CIEs, FDEs and
+rows are parsed when they are first needed, and kept. Nothing raises: hostile information becomes a BadCfi as a value.
 
 Formats: LSB Core 5.0, 10.6 (.eh_frame and .eh_frame_hdr).
 """
@@ -43,7 +41,7 @@ class _Cie(NamedTuple):
 
 
 class Fde(NamedTuple):
-    """The unwind information of one function: its addresses [start, end) and where its instructions are."""
+    """Is the unwind information of one function: its addresses [start, end) and where its instructions are."""
 
     start: int
     end: int
@@ -53,7 +51,7 @@ class Fde(NamedTuple):
 
 
 class CallFrameInfo:
-    """The .eh_frame of one module. Addresses are the module's own, without load bias."""
+    """Reads the .eh_frame of one module. Addresses are the module's own, without load bias."""
 
     def __init__(self, elf: Elf) -> None:
         self._frames = elf.section(".eh_frame") or Section(0, b"")
@@ -73,8 +71,7 @@ class CallFrameInfo:
             self._starts, self._places = [start for start, _ in table], [place for _, place in table]
 
     def row(self, address: int) -> Row | BadCfi | None:
-        """The row that holds at `address`: None where no function is described, a BadCfi where the
-        description is bad."""
+        """Return the row at `address`, None if no function is described there, a BadCfi if the description is bad."""
         try:
             return self._rows[address]
         except KeyError:
@@ -90,7 +87,7 @@ class CallFrameInfo:
         return row
 
     def function_start(self, address: int) -> int | None:
-        """Where the function around `address` begins, by its FDE: a stable key where there is no symbol."""
+        """Return where the function around `address` begins by its FDE: a stable key if there is no symbol."""
         fde = self._fde(address)
         return fde.start if isinstance(fde, Fde) else None
 
@@ -123,7 +120,7 @@ class CallFrameInfo:
         return fde if isinstance(fde, BadCfi) or fde.start <= address < fde.end else None
 
     def _scan(self) -> Iterator[tuple[int, int]]:
-        """Start and address of every FDE, as far as the entries follow each other."""
+        """Yield start and address of every FDE as far as the entries follow each other."""
         place = 0
         for _ in range(MAX_SCANNED_ENTRIES):
             try:
@@ -181,7 +178,7 @@ class CallFrameInfo:
         return _Cie(alignment, letters[:1] == b"z", b"S" in letters, return_address, initial)
 
     def _augmentation(self, letters: bytes, at: int) -> tuple[int, int]:
-        """The encoding of the pointers in FDEs, and where the CIE's instructions begin."""
+        """Return the encoding of the pointers in FDEs, and where the CIE's instructions begin."""
         data, encoding = self._frames.data, 0
         if not letters:
             return encoding, at
@@ -205,8 +202,7 @@ _Table = tuple[int, "array[int]", "array[int]"]
 
 
 def _search_table(header: Section) -> _Table | None:
-    """The table of .eh_frame_hdr: its own address, and relative to it where functions begin and where their
-    FDEs are."""
+    """Return the table of .eh_frame_hdr: its address and, relative to that, starts of functions and of their FDEs."""
     data, address = header.data, header.address
     try:
         _, frames_encoding, count_encoding, table_encoding = data[:4]

@@ -1,7 +1,6 @@
-"""A DWARF expression computes one address or value from registers and stack memory, in a bounded number of
-steps.
+"""Evaluates DWARF expressions: an address or value from registers and stack memory, in a bounded number of steps.
 
-Format: DWARF 5, 2.5 and 7.7.1. What needs more than registers and memory (threads, objects, calls) is
+Format: DWARF 5, 2.5 and 7.7.1. Operations that need more than registers and memory (threads, objects, calls) are
 refused.
 """
 
@@ -19,7 +18,7 @@ from .dwarf import ADDRESS_MASK, BadCfi, Budget, sleb128, uleb128
 MAX_STACK = 64
 
 Read = Callable[[int], int]
-"""The 8-byte value at an address; raises where it is not known."""
+"""Returns the 8-byte value at an address. Raises an exception if it is not known."""
 
 
 def _signed(value: int) -> int:
@@ -88,9 +87,9 @@ def evaluate(
     budget: Budget,
     initial: Sequence[int] = (),
 ) -> int:
-    """The value that `expression` leaves on top of the stack, which begins as `initial`.
+    """Return the value that `expression` leaves on top of its stack, which begins as `initial`.
 
-    Raises BadCfi, or IndexError or struct.error where operands or the expression's stack run out.
+    Raises BadCfi, or IndexError or struct.error if operands or the stack run out.
     """
     machine = _Machine(expression, registers, read, list(initial))
     while machine.at < len(expression):
@@ -102,7 +101,7 @@ def evaluate(
 
 
 def known(registers: Sequence[int | None], register: int) -> int:
-    """A register's value; raises BadCfi where it is not known."""
+    """Return the value of a register. Raises BadCfi if it is not known."""
     value = registers[register] if register < len(registers) else None
     if value is None:
         raise BadCfi(f"the value of register {register} is not known here")
@@ -118,7 +117,7 @@ class _Machine:
     at: int = 0
 
     def step(self) -> None:
-        """Do the operation at `at`."""
+        """Perform the operation at `at`."""
         operation, stack = self.code[self.at], self.stack
         self.at += 1
         if operation in _BINARY:

@@ -1,10 +1,8 @@
-"""The fast walk carries the stack and frame pointers only, and does what nearly all stacks need; a frame
-costs one look-up.
+"""Walks nearly all stacks with the stack and frame pointers only, at the cost of one look-up for each frame.
 
-It follows rows that say no more than "CFA = one of the two + n, return address and frame pointer in slots
-below it", and keeps every such row by the address that led to it. Whatever else it meets (expressions, signal
-frames, slots that were not copied, any failure) is left to `full_walk`: a fast walk is either the same as the
-full one, or none.
+It follows rows that say no more than "CFA = one of the two + n, return address and frame pointer in slots below it",
+and keeps each such row by the address that led to it. Everything else (expressions, signal frames, slots that were not
+copied, any failure) is left to `full_walk`: a fast walk either equals the full one or fails.
 """
 
 from __future__ import annotations
@@ -24,11 +22,11 @@ MAX_ROWS = 1 << 17
 
 
 class NotFastError(Exception):
-    """This is for the full walk."""
+    """Raised when only the full walk can go on."""
 
 
 class _Row(NamedTuple):
-    """A simple row; distances in words."""
+    """Is a simple row. Distances are in words."""
 
     from_frame_pointer: bool  # the CFA is counted from there, else from the stack pointer
     cfa: int  # from that pointer up to the CFA
@@ -41,7 +39,7 @@ _CALL_WITHOUT_CFI = _Row(True, 2, 2, 1, Found.FRAME_POINTER)
 
 
 class _Rows(dict[int, _Row]):
-    """Rows by pc, learnt when first asked for."""
+    """Maps a pc to its row, which is learnt when it is first needed."""
 
     def __init__(self, learn: Callable[[int], _Row]) -> None:
         super().__init__()
@@ -64,7 +62,7 @@ class FastWalker:
         self._call_rows = _Rows(self._call_row)
 
     def walk(self, registers: Registers, stack: bytes) -> StackWalk | None:
-        """The walk, if it reaches the outermost frame by simple rows; else None."""
+        """Return the walk if it reaches the outermost frame by simple rows, else None."""
         pc = registers[self._architecture.instruction_pointer]
         start = registers[self._architecture.stack_pointer]
         frame = registers[self._architecture.frame_pointer]
@@ -87,7 +85,7 @@ class FastWalker:
         return None
 
     def _follow(self, words: Sequence[int], start: int, frame: int, addresses: list[int], found: list[Found]) -> None:
-        """Add frames until the limit; raises WalkEnded, or NotFastError or IndexError where it can go no further."""
+        """Add frames up to the limit. Raises WalkEnded, or NotFastError or IndexError if it cannot go on."""
         rows, here = self._call_rows, 0  # here: the stack pointer, in words above start
         row = self._leaf_rows[addresses[0]]
         for _ in range(MAX_FRAMES - 1):
@@ -121,7 +119,7 @@ class FastWalker:
         return self._row(return_address - 1) or _CALL_WITHOUT_CFI
 
     def _row(self, address: int) -> _Row | None:
-        """The row at `address`, None where there is no unwind information.
+        """Return the row at `address`, None if there is no unwind information.
 
         Raises NotFastError, or WalkEnded if this is the outermost frame.
         """
@@ -137,7 +135,7 @@ class FastWalker:
         return self._simple(row, Found.CFI)
 
     def _simple(self, row: Row, found: Found) -> _Row:
-        """Return the simple row that says the same. Raises NotFastError where there is none."""
+        """Return the simple row that says the same. Raises NotFastError if there is none."""
         architecture = self._architecture
         rules = dict(row.rules)
         return_address = rules.get(row.return_address)

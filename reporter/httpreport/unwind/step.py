@@ -1,7 +1,6 @@
-"""One step from a frame to its caller: registers, a row and stack memory in, the caller's registers out.
+"""Steps from a frame to its caller: registers, a row and stack memory give the caller's registers.
 
-A register whose value cannot be known becomes None; only what is needed and not known ends a walk, with a
-reason.
+A register whose value is unknown becomes None. A walk ends, with a reason, only if it needs an unknown value.
 """
 
 from __future__ import annotations
@@ -19,7 +18,7 @@ _U64 = struct.Struct("<Q")
 
 
 class End(enum.Enum):
-    """Why a walk ended. Only the first three are the end of the stack."""
+    """Says why a walk ended. Only the first three are the end of the stack."""
 
     OUTERMOST = "the outermost frame, by its unwind information"
     NO_RETURN_ADDRESS = "the outermost frame: its return address is 0"
@@ -33,7 +32,7 @@ class End(enum.Enum):
 
 
 class WalkEnded(Exception):
-    """There is no caller; `reason` says why."""
+    """Raised when there is no caller; `reason` says why."""
 
     def __init__(self, reason: End, detail: str = "") -> None:
         super().__init__(reason, detail)
@@ -43,13 +42,13 @@ class WalkEnded(Exception):
 
 @dataclass(frozen=True)
 class StackMemory:
-    """The copied bytes of a stack, from `address` (the stack pointer) upwards."""
+    """Holds the copied bytes of a stack, from `address` (the stack pointer) upwards."""
 
     address: int
     data: bytes
 
     def read(self, address: int) -> int:
-        """The 8-byte value at `address`; raises WalkEnded where it was not copied."""
+        """Return the 8-byte value at `address`. Raises WalkEnded if it was not copied."""
         offset = address - self.address
         if not 0 <= offset <= len(self.data) - WORD:
             raise WalkEnded(End.STACK_ENDED, f"{address:#x} was not copied")
@@ -60,7 +59,7 @@ class StackMemory:
 def step_by_cfi(
     architecture: Architecture, registers: Registers, row: Row, memory: StackMemory, budget: Budget
 ) -> Registers:
-    """The caller's registers by a row of call frame information; raises WalkEnded."""
+    """Return the caller's registers by a row of call frame information. Raises WalkEnded."""
     try:
         return _apply(architecture, registers, row, memory, budget)
     except (BadCfi, IndexError, OverflowError, struct.error) as error:
@@ -68,10 +67,9 @@ def step_by_cfi(
 
 
 def step_by_frame_pointer(architecture: Architecture, registers: Registers, memory: StackMemory) -> Registers:
-    """The caller's registers by the frame record that the frame pointer points to; raises WalkEnded.
+    """Return the caller's registers by the frame record that the frame pointer points to. Raises WalkEnded.
 
-    All other registers are unknown from there on: a function without unwind information may have saved them
-    anywhere.
+    All other registers become unknown: a function without unwind information may have saved them anywhere.
     """
     frame, stack = registers[architecture.frame_pointer], registers[architecture.stack_pointer]
     if frame is None or stack is None or frame < stack or frame % WORD:
@@ -84,9 +82,9 @@ def step_by_frame_pointer(architecture: Architecture, registers: Registers, memo
 
 
 def step_from_entry(architecture: Architecture, registers: Registers, memory: StackMemory) -> Registers:
-    """Return the caller's registers if the function has no frame of its own, so that all is as when it began.
+    """Return the caller's registers of a function without a frame of its own: all is as when it began.
 
-    The system call stubs in assembly of Go and musl are such functions. Raises WalkEnded.
+    The system call stubs of Go and musl, which are in assembly, are such functions. Raises WalkEnded.
     """
     caller = step_by_cfi(architecture, registers, architecture.entry, memory, Budget(0))
     kept = (architecture.frame_pointer, architecture.instruction_pointer, architecture.stack_pointer)

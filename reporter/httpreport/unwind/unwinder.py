@@ -1,5 +1,4 @@
-"""The unwinder of one process: a stack seen before costs a dictionary look-up, a common one a fast walk, any
-other a full one."""
+"""Unwinds the stacks of one process: a known stack costs a look-up, a common one a fast walk, any other a full walk."""
 
 from __future__ import annotations
 
@@ -20,8 +19,7 @@ class Unwinder:
         self._walks: dict[tuple[Registers, bytes], StackWalk] = {}
 
     def unwind(self, registers: Registers, stack: bytes) -> StackWalk:
-        """Walk one stack: `stack` are the bytes from the stack pointer upwards. Never raises for what they
-        hold."""
+        """Return the walk of one stack; `stack` is its bytes from the stack pointer upwards. No bytes make it raise."""
         key = (tuple(registers), stack)
         walk = self._walks.get(key)
         if walk is None:

@@ -1,8 +1,7 @@
-"""A walk goes from the recorded registers through the stack bytes to the outermost frame, or says why it
-stopped before.
+"""Walks from the recorded registers through the stack bytes to the outermost frame, or says why it stopped before.
 
-Frames are looked up by pc: the recorded one as it is, and so is one that a signal interrupted; every return
-address less 1, since it may lie behind its function. `full_walk` carries all registers and follows every kind
+Frames are looked up by pc. The recorded pc and one that a signal interrupted are taken as they are, every return
+address less 1, since it may lie after the end of its function. `full_walk` carries all registers and follows every kind
 of row.
 """
 
@@ -25,7 +24,7 @@ MAX_EXPRESSION_STEPS = 20000  # in one walk
 
 
 class Found(enum.IntEnum):
-    """How a frame was found."""
+    """Says how a frame was found."""
 
     REGISTERS = 0  # the recorded instruction pointer
     CFI = 1  # by its callee's unwind information
@@ -36,7 +35,7 @@ class Found(enum.IntEnum):
 
 @dataclass(frozen=True)
 class StackWalk:
-    """The frames of one stack, leaf first, with all that were found before a failure."""
+    """Holds the frames of one stack, leaf first, including all that were found before a failure."""
 
     addresses: tuple[int, ...]
     found: tuple[Found, ...]  # for each address
@@ -45,7 +44,7 @@ class StackWalk:
 
     @property
     def complete(self) -> bool:
-        """Whether the outermost frame was reached."""
+        """Return whether the outermost frame was reached."""
         return self.end in (End.OUTERMOST, End.NO_RETURN_ADDRESS, End.NO_FRAME_POINTER)
 
     @property
@@ -54,15 +53,16 @@ class StackWalk:
 
 
 def inside(addresses: Iterable[int], found: Iterable[Found]) -> tuple[int, ...]:
-    """For each frame an address inside the instruction that it is at: a return address lies behind its call, and so
-    maybe behind its function."""
+    """Return for each frame an address inside its current instruction.
+
+    A return address lies after its call, and so perhaps after the end of its function.
+    """
     exact = (Found.REGISTERS, Found.INTERRUPTED)
     return tuple(pc if how in exact else pc - 1 for pc, how in zip(addresses, found))
 
 
 class CodeRange(NamedTuple):
-    """One executable mapping: addresses [start, end), and what its module says about unwinding, if
-    anything."""
+    """Is one executable mapping: addresses [start, end), and the unwind information of its module if there is any."""
 
     start: int
     end: int
@@ -71,20 +71,19 @@ class CodeRange(NamedTuple):
 
 
 class AddressSpace:
-    """The executable mappings of a process at one moment."""
+    """Holds the executable mappings of a process at one moment."""
 
     def __init__(self, ranges: Iterable[CodeRange]) -> None:
         self._ranges = sorted(ranges, key=lambda code: code.start)
         self._starts = [code.start for code in self._ranges]
 
     def find(self, address: int) -> CodeRange | None:
-        """The mapping that holds `address`, None where no code is mapped."""
+        """Return the mapping that holds `address`, None if no code is mapped there."""
         index = bisect_right(self._starts, address) - 1
         return self._ranges[index] if index >= 0 and address < self._ranges[index].end else None
 
     def row(self, address: int) -> Row | BadCfi | None:
-        """The row at `address`, None where there is no unwind information; raises WalkEnded where there is no
-        code."""
+        """Return the row at `address`, None without unwind information. Raises WalkEnded if no code is mapped there."""
         code = self.find(address)
         if code is None:
             raise WalkEnded(End.NOT_CODE, f"{address:#x}")
@@ -92,7 +91,7 @@ class AddressSpace:
 
 
 def full_walk(space: AddressSpace, architecture: Architecture, registers: Registers, stack: bytes) -> StackWalk:
-    """Walk one stack with all registers; `stack` are the bytes from the stack pointer upwards."""
+    """Return the walk of one stack with all registers; `stack` is its bytes from the stack pointer upwards."""
     pc, start = registers[architecture.instruction_pointer], registers[architecture.stack_pointer]
     if pc is None or start is None:
         return StackWalk((), (), End.STACK_ENDED, "the instruction or the stack pointer was not recorded")
@@ -121,10 +120,10 @@ def full_walk(space: AddressSpace, architecture: Architecture, registers: Regist
 def _step_without_cfi(
     space: AddressSpace, architecture: Architecture, registers: Registers, memory: StackMemory, found: Found
 ) -> tuple[Registers, Found]:
-    """The caller of a function without unwind information; raises WalkEnded unless it is code or nothing.
+    """Return the caller of a function without unwind information. Raises WalkEnded unless it is code or 0.
 
-    The leaf is taken for a system call stub without a frame if a code address is on top of its stack. psABI
-    1.0, 3.4.1: the outermost frame is marked by a frame pointer of 0.
+    A leaf counts as a system call stub without a frame if its return address, taken as when it began, is code. psABI
+    1.0, 3.4.1: a frame pointer of 0 marks the outermost frame.
     """
     if found == Found.REGISTERS:
         caller = step_from_entry(architecture, registers, memory)
