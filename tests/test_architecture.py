@@ -1,4 +1,4 @@
-"""Who may know whom: the arrows between the packages, what root runs, and which files touch the file system."""
+"""Check who imports whom: the packages, the layers, what root runs, and which files touch the file system."""
 
 from __future__ import annotations
 

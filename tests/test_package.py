@@ -1,4 +1,4 @@
-"""What is installed is what was built: the wheel, with every file of the source tree that it needs, and no other."""
+"""Check that the installed wheel has every file of the source tree that it needs, and no other."""
 
 from __future__ import annotations
 

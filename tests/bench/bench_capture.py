@@ -1,4 +1,5 @@
-"""What a call costs in the capture: bytes a call and MB/s by zstd level and chunk size, without and with stacks.
+"""Measure what a call costs in the capture: bytes per call and MB/s by zstd level and chunk size, without and with
+stacks.
 
     PYTHONPATH=format:reporter python tests/bench/bench_capture.py [ROWS [STACKS]]
 

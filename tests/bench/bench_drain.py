@@ -1,4 +1,5 @@
-"""How many calls a second one core takes out of the kernel: httprec, and BCC's two ways of a callback for each event.
+"""Measure how many calls per second one core takes out of the kernel: httprec, and BCC's two ways with a callback per
+event.
 
     sudo PYTHONPATH=recorder:bpf:format:reporter python tests/bench/bench_drain.py
 

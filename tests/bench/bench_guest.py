@@ -1,5 +1,5 @@
-"""What a recording costs the host: nginx under a keep-alive load, with httprec, without, and with other tools; in the
-guest, and here where the kernel takes probes.
+"""Measure what a recording costs the host: nginx under a keep-alive load without a recorder, with httprec, and with
+other tools, in the guest and, where the kernel takes probes, here.
 
     sudo PYTHONPATH=recorder:bpf:format:reporter python tests/bench/bench_guest.py
 

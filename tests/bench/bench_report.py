@@ -1,4 +1,4 @@
-"""How fast all calls of a busy host are read, filtered and folded, and what else could have been done with as many.
+"""Measure how fast all calls of a busy host are read, filtered and folded, beside other tools with as many calls.
 
     PYTHONPATH=format:reporter python tests/bench/bench_report.py [CALLS [FILE]]
 

@@ -1,4 +1,5 @@
-"""What short processes cost the recorder: each makes one call over loopback and is gone, a thousand of them a second.
+"""Measure what short processes cost the recorder: a thousand per second, each of which makes one call over loopback and
+ends.
 
     sudo PYTHONPATH=recorder:bpf:format:reporter python tests/bench/bench_storm.py
 

@@ -1,4 +1,4 @@
-"""What it costs to read a module's symbols and to name 10,000 addresses: here, by `symbolic`, addr2line and
+"""Measure what it costs to read a module's symbols and to name 10,000 addresses: here, by `symbolic`, addr2line and
 llvm-symbolizer.
 
     PYTHONPATH=reporter:format python tests/bench/bench_symbols.py [MODULE...]

@@ -1,5 +1,5 @@
-"""What one recorded stack costs to unwind: here (never seen before, seen paths, seen bytes), by libdw, and by a
-prototype.
+"""Measure what it costs to unwind one recorded stack: here (never seen before, seen paths, seen bytes), by libdw, and
+by a prototype.
 
     PYTHONPATH=reporter python tests/bench/bench_unwind.py [PROTOTYPE.py]
 

@@ -1,4 +1,5 @@
-"""Runs as root, in the guest or here: nginx under a keep-alive load, without a recorder, with httprec, and other tools.
+"""Run nginx under a keep-alive load without a recorder, with httprec, and with other tools; as root, in the guest or
+here.
 
     python3 guest_driver.py OUT SECONDS pairs|programs|tracepoints|slices...
 

@@ -1,4 +1,4 @@
-"""Type information is read as bpftool reads it, and nothing but BtfError comes of what is damaged."""
+"""Check that type information is read as bpftool reads it, and that damaged input raises nothing but BtfError."""
 
 from __future__ import annotations
 

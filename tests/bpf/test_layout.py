@@ -1,4 +1,5 @@
-"""rows.h means the same to layout.py as to a C compiler, and its numbers the same as in the capture."""
+"""Check that rows.h means the same to layout.py as to a C compiler, and that its numbers are those of the capture
+format."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A compiled filter decides as fnmatch does, for every name that a thread can have."""
+"""Check that a compiled filter decides as fnmatch does, for every name that a thread can have."""
 
 from __future__ import annotations
 

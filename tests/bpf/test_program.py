@@ -1,4 +1,5 @@
-"""The program compiles with the real BCC for the kernels there are, with nothing but the tree that goes with it."""
+"""Check that the real BCC compiles the program for every supported kernel, with nothing but the tree that comes with
+it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A capture that was cut off is read to its last whole chunk, a damaged one up to the damage."""
+"""Check that a truncated capture is read up to its last whole chunk, and a damaged one up to the damage."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A newer capture is read by this reader, an older one too: kinds and fields are only ever appended."""
+"""Check that this reader reads newer and older captures, whose kinds and fields are only ever appended."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The fuzz target runs, for a moment."""
+"""Run the fuzzer of captures for a moment."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A capture is a stranger's file: whatever it declares, the reader takes little memory and says so."""
+"""Check that the reader takes little memory whatever an untrusted capture declares, and reports what it refuses."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is written is what is read, for every record and every row."""
+"""Check that the reader returns every record and every row as it was written."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""FORMAT.md says what the code does: its tables and its limits. Its example and its code have tests of their own."""
+"""Compare the tables and limits in FORMAT.md with the code. The example and the code in FORMAT.md have tests of their
+own."""
 
 from __future__ import annotations
 

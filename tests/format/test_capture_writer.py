@@ -1,4 +1,5 @@
-"""The writer appends whole chunks in a stated order; what it wrote stays readable, whatever follows."""
+"""Check that the writer appends whole chunks in the specified order, and that what it wrote stays readable whatever
+follows."""
 
 from __future__ import annotations
 

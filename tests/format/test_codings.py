@@ -1,4 +1,4 @@
-"""A coded column is the column again when it is read, with numpy and without, whatever its bytes."""
+"""Check that decoding a coded column returns the column, with numpy and without, whatever its bytes."""
 
 from __future__ import annotations
 

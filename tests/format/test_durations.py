@@ -1,4 +1,4 @@
-"""Durations as people read them: the cases are in a table that the page's JavaScript is tested with too."""
+"""Check how durations are printed. The page's JavaScript is tested with the same table of cases."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""A large batch has its columns packed one by one, and what calls have in common once a group; it reads the same."""
+"""Check that a large batch, whose columns are packed one by one and whose common fields are stored once per group,
+reads the same as a small one."""
 
 from __future__ import annotations
 

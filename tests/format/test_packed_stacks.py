@@ -1,4 +1,4 @@
-"""Stacks can be taken packed: the same as one by one, but only those that are wanted are unpacked."""
+"""Check that stacks can be read packed: they equal those read one by one, but only the requested ones are unpacked."""
 
 from __future__ import annotations
 

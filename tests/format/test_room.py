@@ -1,5 +1,5 @@
-"""All records of a kind together are bounded too: the reader leaves out what is beyond, the writer refuses it, and both
-go on. The sizes here are those of FORMAT.md, counted by hand."""
+"""Check the bound on all records of one kind together: the reader leaves out what is beyond it, the writer refuses it,
+and both go on. The sizes are those of FORMAT.md, counted by hand."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A quoted path is the path itself to bash, whatever is in it."""
+"""Check that bash reads a quoted path as the path itself, whatever characters it has."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The code that FORMAT.md gives does what it says: it decodes what the writer writes, and agrees with httpreport."""
+"""Check that the code in FORMAT.md decodes what the writer writes, and agrees with httpreport."""
 
 from __future__ import annotations
 

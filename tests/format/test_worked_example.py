@@ -1,4 +1,4 @@
-"""The worked example of FORMAT.md is what the writer writes, and what the reader and httpreport read."""
+"""Check that the worked example in FORMAT.md is what the writer writes and what the reader and httpreport read."""
 
 from __future__ import annotations
 

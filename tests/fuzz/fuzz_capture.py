@@ -1,4 +1,4 @@
-"""Mutated captures through the reader: a CaptureError or records, nothing else, in bounded time and memory.
+"""Feed mutated captures to the reader, which must give records or a CaptureError in bounded time and memory.
 
     PYTHONPATH=format python tests/fuzz/fuzz_capture.py SECONDS [SEED]
 

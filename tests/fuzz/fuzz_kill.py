@@ -1,4 +1,4 @@
-"""Recorders that are killed at random moments: every whole chunk readable, at most the last second missing.
+"""Kill recorders at random moments: every whole chunk must be readable, and at most the last second may be missing.
 
     PYTHONPATH=recorder:bpf:format python tests/fuzz/fuzz_kill.py SECONDS [SEED]
 

@@ -1,4 +1,4 @@
-"""Mutated captures through httpreport: a report, or an error that says why not; nothing else, in bounded time.
+"""Feed mutated captures to httpreport, which must make a report or give an error with the reason, in bounded time.
 
     PYTHONPATH=format:reporter python tests/fuzz/fuzz_report.py SECONDS [SEED]
 

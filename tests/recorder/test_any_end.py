@@ -1,4 +1,4 @@
-"""However a recording ends: one clear line, the right exit code, a file that can be read."""
+"""Check that every way in which a recording ends gives one clear line, the right exit code and a readable capture."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""httprec --check shows what the host can do, with the very words by which a recording would be refused."""
+"""Check that httprec --check shows what the host can do, in the words with which a recording would be refused."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""Standard output and standard error that are full, closed or without a reader: a recording goes on, and says so."""
+"""Check that a recording goes on, and reports it, when standard output or standard error is full, closed or without a
+reader."""
 
 from __future__ import annotations
 

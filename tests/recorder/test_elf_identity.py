@@ -1,4 +1,4 @@
-"""A file is told by the build ID that readelf shows, and whatever its bytes are, by something."""
+"""Check that a file is identified by the build ID that readelf shows, and that every other file gets an identity."""
 
 from __future__ import annotations
 

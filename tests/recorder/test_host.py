@@ -1,4 +1,4 @@
-"""The host is described as it is, and the sessions that the recorder was started through are found."""
+"""Check that the host is described correctly, and the sessions through which the recorder was started are found."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What httprec cannot do it says in one line that tells what to do, and leaves nothing behind."""
+"""Check that httprec reports what it cannot do in one line with the remedy, and leaves no files behind."""
 
 from __future__ import annotations
 

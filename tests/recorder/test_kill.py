@@ -1,4 +1,4 @@
-"""A recorder that is killed leaves a capture; the fuzzer of this name does it a thousand times."""
+"""Check that a killed recorder leaves a readable capture. The fuzzer of the same name kills a thousand."""
 
 from __future__ import annotations
 

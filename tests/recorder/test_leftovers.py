@@ -1,4 +1,4 @@
-"""Of the kernel's list of kprobes only those names go that a killed recorder has left."""
+"""Check that only kprobes that a killed recorder left are removed from the kernel's list."""
 
 from __future__ import annotations
 

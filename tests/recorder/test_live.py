@@ -1,4 +1,4 @@
-"""What is printed of a call while it is recorded is what the reporter writes of it afterwards."""
+"""Check that the lines printed during a recording equal what the reporter writes about the same calls afterwards."""
 
 from __future__ import annotations
 

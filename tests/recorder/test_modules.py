@@ -1,4 +1,5 @@
-"""What the capture carries of modules: sections as objcopy cuts them out, within a budget, whatever the file claims."""
+"""Check what the capture carries of modules: sections as objcopy cuts them out, within a budget, whatever the file
+claims."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""The capture is a new file for its owner alone; nothing that is there is written to, followed or lost by accident."""
+"""Check that the capture is a new file that only its owner can read, and that no existing file is overwritten, followed
+or lost by accident."""
 
 from __future__ import annotations
 

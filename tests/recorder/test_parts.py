@@ -1,4 +1,5 @@
-"""A recording in parts: nothing is lost between them, each can be read by itself, and only so many are kept."""
+"""Check recordings in parts: no call is lost between two parts, each part can be read alone, and only as many are kept
+as asked."""
 
 from __future__ import annotations
 

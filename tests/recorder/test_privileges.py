@@ -1,4 +1,4 @@
-"""What is given up is gone, for what is executed too; what is needed is kept, under whatever name it was there."""
+"""Check that dropped privileges are gone, for executed programs too, and that needed ones are kept."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Processes are recorded as /proc shows them while they are there, and those that are not say why."""
+"""Check that processes are recorded as /proc shows them, and that a process without a record has a reason."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A ring is read as the kernel writes it: in order, each record once, nothing that is not whole yet."""
+"""Check that a ring is read as the kernel writes it: in order, each record once, and no unfinished record."""
 
 from __future__ import annotations
 

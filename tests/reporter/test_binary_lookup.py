@@ -1,4 +1,4 @@
-"""Only a regular file of the recorded build is read, whatever path a capture names."""
+"""Check that only a regular file of the recorded build is read, whatever path a capture names."""
 
 from __future__ import annotations
 

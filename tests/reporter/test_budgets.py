@@ -1,5 +1,5 @@
-"""What names frames is held as far as there is memory for it: what is left out is said, and never named by something
-else."""
+"""Check the memory bounds on what names frames: whatever is left out is reported, and its frames never get a wrong
+name."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The rows of .eh_frame are those that binutils' readelf prints, and hostile ones become a reason."""
+"""Check that the rows of .eh_frame are those that binutils' readelf prints, and that hostile ones become a reason."""
 
 from __future__ import annotations
 

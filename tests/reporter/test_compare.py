@@ -1,4 +1,4 @@
-"""A comparison says of both sides what each says alone, and of the difference what pprof says of it."""
+"""Check that a comparison shows for both sides what their own reports show, and the differences that pprof computes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The page of a comparison against what httpreport prints and writes of it.
+"""Compare the page of a comparison in a browser with what httpreport prints and writes about it.
 
 Screenshots are left in the folder that the environment variable SCREENSHOTS names, else in pytest's own.
 """

@@ -1,4 +1,4 @@
-"""A column that cannot be unpacked ends the reading there, for who needs it; what stands before it is reported."""
+"""Check that reading ends at a column that cannot be unpacked and is needed, and the calls before it are reported."""
 
 from __future__ import annotations
 

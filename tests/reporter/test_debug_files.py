@@ -1,4 +1,4 @@
-"""A debug file names what a stripped binary does not, wherever gdb would look for it, if it is of the same build."""
+"""Check that a debug file of the same build names what a stripped binary does not, wherever gdb would look for it."""
 
 from __future__ import annotations
 

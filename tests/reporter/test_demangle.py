@@ -1,4 +1,4 @@
-"""Names read as their authors wrote them, as binutils' c++filt shows them; hostile names cost nothing."""
+"""Check that demangled names equal those of binutils' c++filt, and that hostile names take little time and memory."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""ELF files are read as binutils' readelf reads them, and nothing but BadElf escapes from a damaged one."""
+"""Check that ELF files are read as binutils' readelf reads them, and that a damaged file raises nothing but BadElf."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A capture is enough: where there is no other file and no network, the report is what it is where all binaries are."""
+"""Check that a capture is enough: the report is the same without any other file and without a network."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
-"""What contradicts itself in a capture, or is beyond the format's limits, is said by the report, by --verify and by
---redact alike; and no name and no stack comes from what is in doubt."""
+"""Check that the report, --verify and --redact all report contradictions in a capture and values beyond the format's
+limits, and that doubtful data gives no name and no stack."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Filters keep the calls that they say, and a capture's own filter covers what it covers."""
+"""Check which calls each filter keeps, and which filters a capture's own filter already covers."""
 
 from __future__ import annotations
 

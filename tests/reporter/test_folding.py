@@ -1,4 +1,4 @@
-"""stacks.folded obeys flamegraph.pl's rules, and its weights are the durations."""
+"""Check that stacks.folded obeys flamegraph.pl's rules, and that its weights are the durations."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""A chain of frame pointers ends at the first address that is no code, and no frame of code is left out."""
+"""Check that a chain of frame pointers ends at the first address that is not code, and that no frame of code is left
+out."""
 
 from __future__ import annotations
 

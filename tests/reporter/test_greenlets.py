@@ -1,4 +1,5 @@
-"""A greenlet's stack trace ends where it began: beyond are remains of other greenlets, which are not its callers."""
+"""Check that a greenlet's stack trace ends where the greenlet began: what follows are remains of others, which are not
+its callers."""
 
 from __future__ import annotations
 

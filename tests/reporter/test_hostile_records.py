@@ -1,4 +1,4 @@
-"""Whatever the records of a capture say, every output is made, and none holds a control code."""
+"""Check that every output is made whatever a capture's records contain, and that none has a control code."""
 
 from __future__ import annotations
 

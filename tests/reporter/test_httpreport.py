@@ -1,4 +1,4 @@
-"""The command: its files, its summary, its JSON, its errors and exit codes."""
+"""Check the command httpreport: its files, its summary, its JSON, its errors and exit codes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""--info tells what a capture is; --verify finds what is wrong with it, and says where."""
+"""Check that --info describes a capture, and that --verify finds what is wrong with it and where."""
 
 from __future__ import annotations
 

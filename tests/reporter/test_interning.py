@@ -1,4 +1,4 @@
-"""Equal values get equal numbers and different values different ones, whatever the values are."""
+"""Check that equal values get equal numbers and different values different ones, whatever the values are."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A perf-PID.map names the code that it covers; of two lines for one address the later counts."""
+"""Check that a perf-PID.map names the code that it covers, and that the later of two lines for one address counts."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Reports as JSON are as the schema describes them, field by field; and it knows every word that they may have."""
+"""Check JSON reports against the schema, field by field, and that the schema knows every word that they can contain."""
 
 from __future__ import annotations
 

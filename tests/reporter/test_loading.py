@@ -1,4 +1,4 @@
-"""Batches become calls: completions are joined, impossible times mended, layouts of other versions read or
+"""Check how batches become calls: completions are joined, impossible times corrected, other versions' layouts read or
 refused."""
 
 from __future__ import annotations

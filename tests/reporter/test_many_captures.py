@@ -1,5 +1,4 @@
-"""A report over many captures has the sums of the captures reported one by one, in whatever order and by however many
-processes."""
+"""Check that a report over many captures adds up the reports over each, in any order, by any number of processes."""
 
 from __future__ import annotations
 

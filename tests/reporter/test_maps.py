@@ -1,4 +1,4 @@
-"""/proc/PID/maps is read as the kernel prints it, and nothing that it holds can break the reading."""
+"""Check that /proc/PID/maps is read as the kernel prints it, and that no content can break the reader."""
 
 from __future__ import annotations
 

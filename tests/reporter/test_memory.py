@@ -1,4 +1,4 @@
-"""Where memory runs out, that is one line; and a capture that takes too much is named while others are reported."""
+"""Check that running out of memory is reported in one line, and that other captures are still reported."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
-"""What is reported of several captures does not depend on the order in which, and the groups in which, their aggregates
-are merged; and merging takes work in proportion to what is merged."""
+"""Check that a report over several captures does not depend on the order and grouping in which they are merged, and
+that merging takes time in proportion to what is merged."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The parts of a module and of a JIT map make a whole only as they follow each other, whatever a capture says."""
+"""Check that only adjoining parts of a module or a JIT map make a whole, whatever a capture declares."""
 
 from __future__ import annotations
 

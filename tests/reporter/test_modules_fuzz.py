@@ -1,4 +1,4 @@
-"""The fuzz target of modules and stacks runs, for a moment."""
+"""Run the fuzzer of modules and stacks for a moment."""
 
 from __future__ import annotations
 

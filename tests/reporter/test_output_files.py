@@ -1,4 +1,4 @@
-"""Where outputs go: new files, regular files that -f lets them replace, or standard output; nothing else is lost."""
+"""Check where outputs go: new files, regular files that -f replaces, or standard output. No other file is lost."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The page's data is the report's, however large; and nothing that was recorded becomes markup or script."""
+"""Check that the page's data is the report's, however large, and that no recorded text becomes markup or script."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The page in a browser against what httpreport says on the command line of the same capture, -t and -p.
+"""Compare the page in a browser with what httpreport prints about the same capture, threshold and processes.
 
 Screenshots are left in the folder that the environment variable SCREENSHOTS names, else in pytest's own.
 """

@@ -1,4 +1,4 @@
-"""Recorded text reaches no terminal, text file or folded stack with a control code in it."""
+"""Check that recorded text reaches no terminal, text file or folded stack with a control code in it."""
 
 from __future__ import annotations
 

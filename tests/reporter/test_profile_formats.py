@@ -1,4 +1,4 @@
-"""What other tools read, read back by those tools or by what they publish of their formats, is what the report says."""
+"""Check the formats of other tools: read back by those tools or by their published definitions, each is the report."""
 
 from __future__ import annotations
 

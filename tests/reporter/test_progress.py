@@ -1,4 +1,4 @@
-"""A bar shows how far the reading is: on a terminal, after a second; else not a byte."""
+"""Check that a bar shows the progress of reading on a terminal after a second, and otherwise nothing is printed."""
 
 from __future__ import annotations
 

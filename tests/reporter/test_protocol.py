@@ -1,4 +1,4 @@
-"""The first bytes of request and response tell kind, method and status."""
+"""Check that the first bytes of request and response give kind, method and status."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The stack of the side that receives is a second stack trace of its call, where thread or stack trace are others."""
+"""Check that the receiving side's stack is a second stack trace of a call where its thread or stack trace differs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Stacks that no kept call names stay packed, and of the copies one is in memory at a time."""
+"""Check that stacks that no kept call names stay packed, and that only one stack copy is in memory at a time."""
 
 from __future__ import annotations
 

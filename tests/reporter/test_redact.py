@@ -1,4 +1,4 @@
-"""A redacted capture says what the capture said, and holds nothing that tells whose it was."""
+"""Check that a redacted capture has the same report as the original, and contains nothing that identifies its owner."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""Lines and inlined functions are those that binutils find; a debug file that cannot be read costs its lines only."""
+"""Check that lines and inlined functions equal those of binutils, and that an unreadable debug file costs only its
+lines."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A stack copy becomes the whole stack trace with nothing but the capture, and says so where it does not."""
+"""Check that a stack copy gives the whole stack trace from the capture alone, or a reason."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
-"""A Stack ID is the number of a stack trace in a whole report, the same in every output; in stack_traces.txt a stack
-trace is repeated for the longest calls only."""
+"""Check that a Stack ID numbers a stack trace in a whole report and is the same in every output, and that
+stack_traces.txt repeats a stack trace for the longest calls only."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""stack_traces.txt and stacks.folded of a capture that holds one of everything are the golden files.
+"""Compare stack_traces.txt and stacks.folded of a capture with one of everything with the golden files.
 
 HTTPREC_BLESS=1 writes them anew: read what changed before you commit it.
 """

@@ -1,4 +1,4 @@
-"""Standard streams that are full, closed or without a reader, and disks that fill up: one line, and no file is left."""
+"""Check that full, closed or unread standard streams and full disks are reported in one line, and leave no file."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Symbol tables name every address as binutils' readelf does, and no address beyond a symbol's size."""
+"""Check that symbol tables name every address as binutils' readelf does, and no address beyond a symbol's size."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Addresses of live processes get the names that binutils and the dynamic linker give them, or the right
+"""Check that addresses of live processes get the names that binutils and the dynamic linker give them, or the right
 reason."""
 
 from __future__ import annotations

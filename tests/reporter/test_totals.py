@@ -1,4 +1,5 @@
-"""Sums and quantiles are those of the calls themselves; those of two captures are those of one with all the calls."""
+"""Check that sums and quantiles equal those of the calls, and that two captures' merged equal those of one with all the
+calls."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a report without calls is: a result where none is slow enough, a failure where the filters match none."""
+"""Check reports without calls: a result where no call is slow enough, a failure where no call matches the filters."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A walk finds the frames that gdb finds, all of them, and says how it found them and why it ended."""
+"""Check that a stack walk finds all frames that gdb finds, and tells how it found them and why it ended."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A tally counts as a Counter does, however the values come."""
+"""Check that values are counted as collections.Counter counts them, in any order and grouping."""
 
 from __future__ import annotations
 

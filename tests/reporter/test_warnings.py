@@ -1,5 +1,4 @@
-"""What a reader could believe wrongly is said, with its consequence; and nothing is said where all is
-well."""
+"""Check that a report warns of whatever a reader could misread, with the consequence, and is silent otherwise."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""What tests of several parts share: captures built by hand, processes to record, a browser, the source tree."""
+"""Helpers that tests of several parts share: hand-built captures, processes to record, a browser, the source tree."""

@@ -1,4 +1,4 @@
-"""A page in headless Chromium, driven as a person would: by WebDriver (Debian's chromium and chromium-driver)."""
+"""Drive a page in headless Chromium as a person would, by WebDriver (Debian's chromium and chromium-driver)."""
 
 from __future__ import annotations
 

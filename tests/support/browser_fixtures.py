@@ -1,4 +1,4 @@
-"""The browser of a test, for all tests of pages: `pytest_plugins = "support.browser_fixtures"`."""
+"""Define the fixtures of all tests of pages; use them with `pytest_plugins = "support.browser_fixtures"`."""
 
 from __future__ import annotations
 

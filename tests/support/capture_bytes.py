@@ -1,4 +1,4 @@
-"""Captures put together from FORMAT.md, not by the writer, so that they may also say what it never writes."""
+"""Build captures from FORMAT.md instead of with the writer, so that they can contain what it never writes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""httprec as it is started by a user: a process of its own, from whatever folder the tests import it."""
+"""Run httprec as a user would: in a process of its own, from wherever the tests import it."""
 
 from __future__ import annotations
 

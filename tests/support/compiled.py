@@ -1,6 +1,4 @@
-"""Programs for tests, compiled from source in a temporary folder by the machine's own gcc, g++ and
-binutils.
-"""
+"""Compile programs for tests in a temporary folder, with the machine's own gcc, g++ and binutils."""
 
 from __future__ import annotations
 

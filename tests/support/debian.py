@@ -1,4 +1,4 @@
-"""Files of Debian's packages for tests: of any suite, fetched as the guest's are and kept in the same cache."""
+"""Fetch files of Debian packages for tests, from any suite, through the cache that guests use."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Durations in ns and how they read, for Python (format/test_durations.py) and for the page's JavaScript
+"""List durations in ns with their text, for Python (format/test_durations.py) and for the page's JavaScript
 (reporter/test_page_in_browser.py)."""
 
 from __future__ import annotations

@@ -1,5 +1,5 @@
-"""Names that would break out of a terminal, a text file, markup or a table, and a capture that has them wherever a
-capture holds a text."""
+"""Define names that would break out of a terminal, a text file, markup or a table, and a capture that has them in every
+text."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Kills recorders at random moments: what is left must be readable, and lack no more than the last second.
+"""Kill recorders at random moments: what is left must be readable and lack at most the last second.
 
 The recorder's own loop runs in a child process on a synthetic ring and a clock of its own, which goes on by 100 ms a
 round. So how much may be missing does not depend on how fast this machine is.

@@ -1,5 +1,5 @@
-"""Stacks of live processes as the recorder would write them: registers and stack bytes that gdb takes, maps, and the
-modules with what a capture carries of them."""
+"""Write stacks of live processes as the recorder would: registers and stack bytes that gdb takes, maps, and modules
+with their sections."""
 
 from __future__ import annotations
 

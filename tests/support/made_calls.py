@@ -1,5 +1,5 @@
-"""A made-up capture of all calls of a busy host, as large as wanted: what the recorder would have written, made by
-numpy so that 100 million calls take minutes.
+"""Write a capture of any size with made-up calls of a busy host. numpy makes the calls, so that 100 million take
+minutes.
 
 8 processes with 8 threads each keep 512 connections busy. Every call ends, some milliseconds after it began, in the
 order in which the recorder sees them; durations and sizes are spread log-normally. A call has one of so many distinct

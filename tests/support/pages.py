@@ -1,4 +1,4 @@
-"""A capture to try the page with, what the command line says of it, and what the page shows."""
+"""Build a capture to try the page with, and read what the command line and the page say about it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Programs that run for as long as a test looks at them."""
+"""Run programs for as long as a test looks at them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Programs on a terminal."""
+"""Run programs on a terminal."""
 
 from __future__ import annotations
 

@@ -1,5 +1,4 @@
-"""Captures for the reporter's tests, written by the capture's own writer: one call of `nova-api` unless told
-otherwise."""
+"""Build captures for the reporter's tests with the format's own writer; by default with one call of `nova-api`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Redacted captures for tests, and what must be the same in the report of one."""
+"""Redact captures for tests, and list what the redacted capture's report must have in common with the original's."""
 
 from __future__ import annotations
 

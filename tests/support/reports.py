@@ -1,5 +1,5 @@
-"""Reports for tests: a capture in memory, read and named by binaries that a test chooses (none, unless
-told); and the schema of reports as JSON."""
+"""Make reports for tests from a capture in memory, with binaries that a test chooses (by default none), and load the
+schema of JSON reports."""
 
 from __future__ import annotations
 

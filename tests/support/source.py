@@ -1,4 +1,4 @@
-"""The source tree as tests look at it: its packages, its files, and what the code imports and calls, by ast."""
+"""Look at the source tree: list its packages and files, and find by ast what the code imports and calls."""
 
 from __future__ import annotations
 

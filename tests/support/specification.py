@@ -1,4 +1,4 @@
-"""FORMAT.md in pieces: its sections, tables and code."""
+"""Split FORMAT.md into sections, tables and code."""
 
 from __future__ import annotations
 

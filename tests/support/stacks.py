@@ -1,4 +1,4 @@
-"""Stacks for tests: recorded ones from data/, and those of live processes, taken by gdb together with gdb's own
+"""Provide stacks for tests: recorded ones from data/, and those of live processes, taken by gdb together with its own
 backtrace."""
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""A tracer without a kernel: rings and maps that a test fills, for the recorder's own loop."""
+"""Define a tracer without a kernel: rings and maps that a test fills, for the recorder's own loop."""
 
 from __future__ import annotations
 

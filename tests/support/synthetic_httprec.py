@@ -1,4 +1,4 @@
-"""httprec as it is, on a kernel that is not there: calls with stacks come from a thread, faster than anybody writes."""
+"""Run the real httprec without a kernel: a thread makes calls with stacks, faster than anybody can write them."""
 
 from __future__ import annotations
 

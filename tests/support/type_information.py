@@ -1,4 +1,4 @@
-"""What a C compiler and bpftool make of declarations: the type information (BTF) of a source, as bytes and as JSON."""
+"""Make type information (BTF) of C declarations with a compiler and bpftool, as bytes and as JSON."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A complete tiny capture and its annotated hex dump, as FORMAT.md shows it.
+"""Build a complete tiny capture and its annotated hex dump, as FORMAT.md shows it.
 
 The dump knows zstd's frames and msgpack's first bytes, not httpcapture: it is a second reading of the specification.
 httprec packs columns of large batches only; here one of a batch of three calls is packed, so that it can be shown.

@@ -1,4 +1,4 @@
-"""Man pages and completions say what --help says, and man(1) and the shells take them."""
+"""Check that man pages and completions give the options of --help, and that man(1) and the shells accept them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""httprec.pyz is httprec in one file: nothing of it is taken from anywhere else, and nothing is left behind."""
+"""Check that httprec.pyz is httprec in one file: it takes nothing from anywhere else and leaves nothing behind."""
 
 from __future__ import annotations
 

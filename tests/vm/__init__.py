@@ -1,1 +1,1 @@
-"""A guest: a stock Debian kernel under QEMU, without hardware virtualisation, that runs one job as root."""
+"""Run one job as root in a guest: a stock Debian kernel under QEMU, without hardware virtualisation."""

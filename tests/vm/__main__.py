@@ -1,4 +1,4 @@
-"""Makes `python3 tests/vm` the command line, whatever the working directory."""
+"""Make `python3 tests/vm` the command line, whatever the working directory."""
 
 from __future__ import annotations
 

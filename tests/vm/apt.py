@@ -1,4 +1,4 @@
-"""Packages come from the machine's mirrors through an apt that shares nothing else with the machine's own.
+"""Fetch packages from the machine's mirrors through an apt that shares nothing else with the machine's own.
 
 Each suite has a folder in the cache with a configuration, package lists, and the record that nothing is
 installed. The lists are fetched once a day at most; what was resolved from them is kept as long as they are.

@@ -1,4 +1,4 @@
-"""What is built is kept under the hash of all its inputs, so that nothing kept is ever out of date.
+"""Keep what is built under the hash of all its inputs, so that no entry is ever out of date.
 
 An entry is one file, KIND/KEY in the cache's folder. One process at a time builds it, in an empty work space,
 and it is moved to its name when it is whole: a reader finds all of it or nothing. Each kind keeps the entries

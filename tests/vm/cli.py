@@ -1,4 +1,4 @@
-"""The command line of the guest harness, for use by hand."""
+"""Define the command line of the guest harness, for use by hand."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a guest holds besides its kernel."""
+"""List what a guest holds besides its kernel."""
 
 from __future__ import annotations
 

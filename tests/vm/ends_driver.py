@@ -1,4 +1,4 @@
-"""Runs in the guest as root: recorders that end in every way, each while one slow call a second is made.
+"""Run recorders that end in every possible way, each while one slow call is made per second; as root, in the guest.
 
 The captures, what was printed and what the driver saw (/tmp/out/ends.json) go to the host.
 """

@@ -1,4 +1,4 @@
-"""A job goes in as a folder and comes back as a folder and an exit status, or `run` raises.
+"""Run a job in a guest: it goes in as a folder and comes back as a folder and an exit status, or `run` raises.
 
 The guest has three disks, the namespaces of one NVMe controller: the root file system, whose changes are
 thrown away, a tar of the job, and room for a tar of what comes back. Its console is QEMU's standard output.

@@ -1,4 +1,4 @@
-"""Runs in the guest: deletes its executable, says what a run-time compiler would of its code, and calls for ever.
+"""Delete the own executable, write the map that a run-time compiler would, and call for ever; in the guest.
 
 hidden_client.py PORT
 """

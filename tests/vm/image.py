@@ -1,4 +1,4 @@
-"""A guest is three files: a kernel, an initramfs, a root file system; each is built once for its inputs.
+"""Build a guest from three files, a kernel, an initramfs and a root file system, each once for its inputs.
 
 All of ours that runs in the guest is in the initramfs, so that changing it builds no root file system anew.
 """

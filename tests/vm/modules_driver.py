@@ -1,4 +1,5 @@
-"""Runs in the guest as root: programs (asker.c, built by the host) whose files go, change or come while recorded.
+"""Run programs (asker.c, built by the host) whose files are deleted, changed or created while recorded; as root, in the
+guest.
 
 A scenario is a process of its own with a file of its own. It asks a server here, which answers slowly; what happens to
 its file happens before it asks or while it waits. /tmp/out/pids.json says which process each scenario is, fexit.cap and

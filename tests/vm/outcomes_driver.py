@@ -1,4 +1,5 @@
-"""Runs in the guest as root: every way in which a call can go, each by a process of its own name, under recorders.
+"""Make calls that end in every possible way, each in a process with its own name, under recorders; as root, in the
+guest.
 
 A scenario is a client and a server function over one connected socket each. The client's process is called like the
 scenario, the server's the same with an `S` behind, so that their calls are found again by name. What a client saw

@@ -1,4 +1,5 @@
-"""Runs in the guest as root: more than recorders can take, more processes than they can look at, and a disk's share.
+"""Give recorders more than they can take, more processes than they can look at, and a small disk; as root, in the
+guest.
 
 Three recorders see the same load: two whose rings hold next to nothing, and one that writes in parts. Then a recorder
 with the usual options sees processes that make one call each and end (storm.c), and whose pids come again and again.

@@ -1,4 +1,4 @@
-"""What a client says of its own calls, and which call of a capture each of them is.
+"""Read what a client logged of its own calls, and find each of them in a capture.
 
 A call is found by its process, its port, and its time or, where the client does not tell that, its place among the
 calls of the connection.

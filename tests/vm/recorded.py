@@ -1,4 +1,4 @@
-"""A driver is run in a guest beside the recorder under test, which is the one that is installed here."""
+"""Run a driver in a guest, beside the recorder that is installed here."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A root file system is made of unpacked packages, none of whose scripts is run.
+"""Make a root file system of unpacked packages without running their scripts.
 
 `complete` makes what those scripts would have made, as far as a guest needs it. Two programs of the new
 system run while it is made, under chroot and as root.

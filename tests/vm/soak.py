@@ -1,4 +1,4 @@
-"""`make soak`: the highest rate that the guest bears; the recorder's memory must be flat, and its ledger exact."""
+"""Make as many calls as the guest bears (`make soak`): the recorder's memory must stay flat, and its ledger exact."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Runs in the guest as root: as many calls as it bears for SECONDS, under a recorder that takes every one of them.
+"""Make as many calls as the guest bears for SECONDS, under a recorder that takes all of them; as root, in the guest.
 
 Clients on connections that stay open, and processes that make one call and end. Every ten seconds: how much memory the
 recorder has, and what its ledger says. It writes in parts, of which few are kept, since /tmp is memory.

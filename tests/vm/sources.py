@@ -1,4 +1,4 @@
-"""The mirrors are those that this machine's own apt source lists name for a Debian suite.
+"""Find the mirrors that this machine's own apt source lists name for a Debian suite.
 
 Both notations of sources.list(5) are read: lines `deb [options] URI SUITE COMPONENT...` and stanzas of
 `Field: values`. Other repositories in the lists are passed over, and so are installation discs.

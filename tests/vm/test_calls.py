@@ -1,4 +1,4 @@
-"""Real programs in a guest: every slow call of theirs is in the capture, once, as they saw it by their own clocks."""
+"""Check in a guest that every slow call of real programs is in the capture once, as they saw it by their own clocks."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""However a recording ends, in the guest: a readable capture, the right owner and exit code, no probe left behind."""
+"""Check in a guest that every way in which a recording ends leaves a readable capture with the right owner and exit
+code, and no probe."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The harness itself: what a job leaves comes back, what breaks is said, what is kept fits its inputs."""
+"""Check the harness itself: a job's files come back, failures are reported, and cached entries fit their inputs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The same calls on every kernel, by fexit, by kprobes and by tracepoints, with the BCC and the Python of every Debian.
+"""Make the same calls on every kernel, by fexit, kprobes and tracepoints, with the BCC and the Python of every Debian.
 
 A cell is a guest: the packages of one suite on the kernel of one. `make test` boots those IN_EVERY_TEST, and
 `make test-kernels` all.

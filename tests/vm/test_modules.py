@@ -1,5 +1,5 @@
-"""Programs whose files go, change or come while they are recorded, in the guest, with fexit and with kprobes: right
-names or the right reason, from what the capture carries alone."""
+"""Check in a guest, with fexit and with kprobes, that programs whose files are deleted, changed or created during the
+recording get right names or the right reason from the capture alone."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Every way in which a call can go, in the guest, with fexit and with kprobes, against the client's own clock."""
+"""Check every possible outcome of a call in a guest, with fexit and with kprobes, against the client's own clock."""
 
 from __future__ import annotations
 

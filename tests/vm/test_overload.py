@@ -1,4 +1,4 @@
-"""In the guest: what the kernel counted is what was recorded and what was lost, to the call, however busy it is."""
+"""Check in a guest that recorded and lost calls add up to what the kernel counted, however busy it is."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A check of times that holds in a later boot passes, and each boot in which it did not hold is counted."""
+"""Check that a check of times passes in a later boot, and that each boot in which it failed is counted."""
 
 from __future__ import annotations
 

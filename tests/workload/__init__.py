@@ -1,1 +1,1 @@
-"""Real programs that make HTTP calls, slow and fast, and say when: what the recorder is tested and shown with."""
+"""Run real programs that make slow and fast HTTP calls and log their times, for the recorder's tests and the demo."""

@@ -1,4 +1,4 @@
-"""aiohttp's client: one thread, tasks that share a pool of connections."""
+"""Make calls with aiohttp: one thread, whose tasks share a pool of connections."""
 
 from __future__ import annotations
 

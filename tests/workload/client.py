@@ -1,4 +1,4 @@
-"""What the Python clients share: their arguments, their clock, and processes that have a share of the paths each.
+"""Provide what the Python clients share: arguments, a clock, and processes that each take a share of the paths.
 
 python3 -m workload.X_client SLOW FAST SLOW_MS CONNECTIONS      with the log of its own clock in $CALLS
 """

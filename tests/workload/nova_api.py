@@ -1,4 +1,4 @@
-"""The application of nova-api, in a gunicorn worker with eventlet: what it is asked for it asks nginx for."""
+"""Serve nova-api in a gunicorn worker with eventlet; it asks nginx for what it is asked for."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A Python client's own clock: its sockets write down when a request was sent and when its response began to arrive.
+"""Log when a Python client's sockets sent a request and when its response began to arrive.
 
 t0 is read just before the send of a request, t2 just after the receive that brought the first bytes of the response,
 both by CLOCK_MONOTONIC, which the kernel's probes use too: what the kernel saw lies between them. A call is one line of

@@ -1,4 +1,4 @@
-"""What a client asks for: its slow requests are spread evenly among the fast ones, so that both kinds meet all states.
+"""Plan what a client requests: its slow requests are spread evenly among the fast ones, so that both meet all states.
 
 The path says how slow the upstream is: /slow/MILLISECONDS, or /fast.
 """

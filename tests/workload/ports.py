@@ -1,4 +1,5 @@
-"""Who listens where. curl asks nova-api, which asks nginx, which asks the upstream; the other clients ask that too."""
+"""Name who listens on which port. curl asks nova-api, which asks nginx, which asks the upstream; the other clients ask
+the upstream too."""
 
 from __future__ import annotations
 

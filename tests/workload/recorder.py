@@ -1,4 +1,4 @@
-"""httprec beside a workload: it records from when it says that it traces until the block that it is used in ends."""
+"""Run httprec beside a workload, from when it reports that it traces until the end of a `with` block."""
 
 from __future__ import annotations
 

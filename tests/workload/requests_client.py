@@ -1,4 +1,4 @@
-"""requests with keep-alive: one session in each process."""
+"""Make calls with requests and keep-alive: one session in each process."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The servers: an aiohttp upstream, nginx before it, and nova-api (gunicorn with eventlet), which asks nginx.
+"""Run the servers: an aiohttp upstream, nginx before it, and nova-api (gunicorn with eventlet), which asks nginx.
 
 They are the distribution's programs, and so is Python, for gunicorn, eventlet, requests and aiohttp.
 """

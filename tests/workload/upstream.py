@@ -1,4 +1,4 @@
-"""The upstream: an aiohttp server that is as slow as the path says. It tells a client, such as nginx, its own port."""
+"""Serve the upstream with aiohttp, as slowly as the path says. It tells each client, such as nginx, its own port."""
 
 from __future__ import annotations
 

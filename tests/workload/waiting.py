@@ -1,4 +1,4 @@
-"""Waits for what must come. On a busy machine it may take its time, so the limit is for hangs only."""
+"""Wait for what must come. A busy machine may take its time, so the limit is for hangs only."""
 
 from __future__ import annotations
 
