@@ -38,7 +38,7 @@ SHELL = {
     "cli/workers.py": {"multiprocessing", "os"},
     "common/cache.py": FILES | BUILTINS,
     "common/progress.py": {"io", "time"},
-    "report/aggregate.py": {"open", "pathlib"},
+    "outputs/output.py": {"pathlib"},
     "report/sorted_spool.py": {"open", "os", "pathlib"},
     "symbols/binary_lookup.py": FILES | BUILTINS,
     "symbols/debuginfod.py": NETWORK | {"os", "time"},

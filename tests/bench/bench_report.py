@@ -41,7 +41,8 @@ from httpreport.calls.filters import Selection
 from httpreport.capture.loader import load
 from httpreport.cli.atomic_files import Target
 from httpreport.languages.stack_trace import Unnamed
-from httpreport.outputs.stack_traces import text
+from httpreport.outputs import stack_traces
+from httpreport.outputs.output import OneCapture, Reported
 from httpreport.report.aggregate import aggregate_of
 from httpreport.report.folding import folded
 from httpreport.report.report import Report, make_report
@@ -98,7 +99,8 @@ def fold(capture: str, milliseconds: float, stacks: int = STACKS) -> int:
 def write_text(capture: str, milliseconds: float) -> int:
     report = reported(capture, milliseconds)
     with tempfile.TemporaryDirectory() as folder:
-        Target(os.path.join(folder, "stack_traces.txt"), "-o").write_lines(text(report, capture))
+        made = Reported(aggregate_of(report, capture), OneCapture(stack_traces.listed, report, capture))
+        Target(os.path.join(folder, "stack_traces.txt"), "-o").write(stack_traces.report(made))
     return report.recording.recorded
 
 

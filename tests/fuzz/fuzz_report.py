@@ -22,8 +22,8 @@ from httpreport.calls.filters import Selection
 from httpreport.capture.loader import Nothing, load
 from httpreport.common.errors import ReportError
 from httpreport.languages.stack_trace import Unnamed
-from httpreport.outputs.json_report import document
-from httpreport.outputs.stack_traces import text
+from httpreport.outputs import json_report, stack_traces
+from httpreport.outputs.output import OneCapture, Reported
 from httpreport.report.aggregate import aggregate_of
 from httpreport.report.report import make_report
 from support.capture_samples import write_capture
@@ -49,8 +49,13 @@ def report(data: bytes, milliseconds: int) -> str:
     recording = load(Reader(io.BytesIO(data), "input"), selection)
     made = make_report(recording, selection, lambda module, carried: Unnamed.NOT_FOUND)
     assert sum(sums.calls for sums in aggregate_of(made, "input", slowest=True).stacks.values()) == recording.kept
-    assert all(line.isprintable() for block in text(made, "input") for line in block.split("\n"))
-    assert len(json.loads("".join(document(made, "input")))["calls"]) == len(recording.listed) == recording.kept
+    whole = aggregate_of(made, "input")
+    texts, documents = (
+        b"".join(each.report(Reported(whole, OneCapture(each.listed, made, "input"))))
+        for each in (stack_traces, json_report)
+    )
+    assert all(line.isprintable() for line in texts.decode().split("\n"))
+    assert len(json.loads(documents)["calls"]) == len(recording.listed) == recording.kept
     return "cut off" if recording.cut_off else "whole"
 
 

@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 from httpcapture import Module, open_capture
-from httpreport.cli.commands import FOLDED, STACK_TRACES
+from httpreport.outputs.registry import FOLDED, STACK_TRACES
 from support.live import own_cache  # noqa: F401 (a fixture)
 from support.stacks import DATA, kept_module
 
@@ -45,9 +45,9 @@ def test_the_names_need_neither_binaries_nor_a_network(tmp_path: Path) -> None:
         ["unshare", "--net", sys.executable, "-c", REPORTS, *arguments], check=True, stdout=subprocess.DEVNULL
     )
 
-    assert sorted(os.listdir(empty)) == ["run.cap", STACK_TRACES, FOLDED]
-    found = (empty / STACK_TRACES).read_text()
-    assert found == (with_binaries / STACK_TRACES).read_text()
+    assert sorted(os.listdir(empty)) == ["run.cap", STACK_TRACES.name, FOLDED.name]
+    found = (empty / STACK_TRACES.name).read_text()
+    assert found == (with_binaries / STACK_TRACES.name).read_text()
     for name in ("_PyEval_EvalFrameDefault", "Py_BytesMain", "_start"):  # of the client's calls
         assert found.count(f"    {name} (/usr/bin/python3.11)\n") >= 12
 

@@ -12,11 +12,10 @@ from hypothesis import strategies as st
 
 from httpcapture import StackStatus
 from httpreport.languages.stack_trace import Incomplete, StackTrace, Unnamed
-from httpreport.outputs.json_report import document
 from httpreport.report.report import Report, naming
 from support.recordings import STARTED_NS, TEXT, Row, capture, process, stack
 from support.redactions import redacted, traces
-from support.reports import folded_lines, no_binary, reported, text_lines
+from support.reports import folded_lines, json_text, no_binary, reported, text_lines
 
 HEAP = 0x7F1000000000
 JIT = 0x7F2000000000
@@ -70,7 +69,7 @@ def test_a_circle_through_the_heap_is_one_frame_in_every_output() -> None:
         "Role: client, Outcome: answered, Kind: http, Method: GET, Status: 200",
     ]
     assert folded_lines(report) == ["nova-api;[outside any mapping];lib nova.so+0x1020;lib nova.so+0x1010 250000"]
-    made = json.loads("".join(document(report, "run.cap")))
+    made = json.loads(json_text(report, "run.cap"))
     assert made["frames"] == {"total": 3, "named": 0, "unnamed": {"no_module": 2, "unmapped": 1}, "guessed": 0}
     assert [frame["unnamed"] for frame in made["stacks"][0]["frames"]] == ["no_module", "no_module", "unmapped"]
     assert (made["stacks"][0]["incomplete"], made["stacks"][0]["repeats"]) == ("as_recorded", 0)
@@ -151,7 +150,7 @@ def test_frames_that_repeat_up_to_the_limit_are_kept_and_told(chain: list[int], 
     why = "up to the limit: recursion, or frame pointers that lead in a circle]"
     assert f"    [the {words} {why}" in text_lines(report, "run.cap")
     assert folded_lines(report)[0].startswith(f"nova-api;[frames repeat {why};lib nova.so+")
-    assert json.loads("".join(document(report, "run.cap")))["stacks"][0]["repeats"] == repeats
+    assert json.loads(json_text(report, "run.cap"))["stacks"][0]["repeats"] == repeats
 
 
 @pytest.mark.parametrize(

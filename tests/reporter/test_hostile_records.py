@@ -15,15 +15,13 @@ from rich.console import Console
 
 from httpcapture import PROGRAM_HEADERS, SECTION_HEADERS, End, JitMap, Lost, Module, Section
 from httpreport.outputs import terminal
-from httpreport.outputs.json_report import document
 from httpreport.outputs.page.data import page_data
-from httpreport.outputs.stack_traces import text
 from httpreport.report.headline import warning_lines
 from httpreport.report.report import naming
 from httpreport.symbols.binary_lookup import Binaries
 from support.recordings import PROCESS_START_NS, STARTED_NS, TEXT, Row, capture, completion, process, stack
 from support.redactions import redacted, traces
-from support.reports import VALIDATOR, aggregated, folded_lines, no_binary, reported
+from support.reports import VALIDATOR, aggregated, folded_lines, json_text, no_binary, reported, text_lines
 
 CONTROL = re.compile("[\x00-\x09\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 U64, U32 = st.integers(0, (1 << 64) - 1), st.integers(0, (1 << 32) - 1)
@@ -127,11 +125,11 @@ def test_every_output_is_made(rows: list[Row], records: list[Module], end: bool,
     whole = aggregated(report)
     terminal.print_warnings(console, warning_lines(whole))
     terminal.print_summary(console, whole)
-    parsed = "".join(document(report, "run.cap"))
+    parsed = json_text(report, "run.cap")
     assert len(json.loads(parsed)["calls"]) == len(rows)
     VALIDATOR.validate(json.loads(parsed))
     page = json.dumps(page_data(whole), default=vars, ensure_ascii=False)
-    for written in (*text(report, "run.cap"), *folded_lines(report), parsed, page, console.export_text()):
+    for written in (*text_lines(report, "run.cap"), *folded_lines(report), parsed, page, console.export_text()):
         assert not CONTROL.search(written)
 
 

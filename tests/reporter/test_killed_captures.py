@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -19,7 +19,8 @@ from click.testing import CliRunner, Result
 from httpreport.cli import parallel
 from httpreport.cli.main import main
 from httpreport.common.errors import OUT_OF_MEMORY
-from httpreport.report.aggregate import Aggregate, CallByCall, Request, aggregate
+from httpreport.outputs.output import SpoolSink
+from httpreport.report.aggregate import Aggregate, Request, aggregate
 from support.recordings import MS, TEXT, Row, capture, process, stack
 
 COUNT = 4
@@ -32,38 +33,38 @@ DEATH = (
 PATIENCE_S = 60
 
 
-def killing(path: str, request: Request, files: CallByCall) -> Aggregate:
+def killing(path: str, request: Request, sinks: Sequence[SpoolSink]) -> Aggregate:
     """Aggregate a capture; of one with a file `.kills` beside it be killed at the very end, with everything written."""
-    made = aggregate(path, request, files)
+    made = aggregate(path, request, sinks)
     if Path(path).with_suffix(".kills").exists():
-        for file in filter(None, (files.text, files.table, files.document)):
-            with open(file, "ab") as end:
+        for sink in sinks:
+            with open(sink.path, "ab") as end:
                 end.write(b"\0 cut off in the mid")
         os.kill(os.getpid(), signal.SIGKILL)
     return made
 
 
-def killing_once(path: str, request: Request, files: CallByCall) -> Aggregate:
+def killing_once(path: str, request: Request, sinks: Sequence[SpoolSink]) -> Aggregate:
     kills = Path(path).with_suffix(".kills")
     if kills.exists():
         kills.rename(kills.with_suffix(".killed"))
         os.kill(os.getpid(), signal.SIGKILL)
-    return aggregate(path, request, files)
+    return aggregate(path, request, sinks)
 
 
-def crashing(path: str, request: Request, files: CallByCall) -> Aggregate:
+def crashing(path: str, request: Request, sinks: Sequence[SpoolSink]) -> Aggregate:
     if Path(path).with_suffix(".kills").exists():
         os._exit(7)
-    return aggregate(path, request, files)
+    return aggregate(path, request, sinks)
 
 
-def lacking_memory(path: str, request: Request, files: CallByCall) -> Aggregate:
+def lacking_memory(path: str, request: Request, sinks: Sequence[SpoolSink]) -> Aggregate:
     """Meet a MemoryError in the middle of writing."""
     if Path(path).with_suffix(".kills").exists():
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr("httpreport.report.aggregate.aggregate_of", _lack)
-            return aggregate(path, request, files)
-    return aggregate(path, request, files)
+            return aggregate(path, request, sinks)
+    return aggregate(path, request, sinks)
 
 
 def _lack(*_: object, **__: object) -> None:
@@ -218,9 +219,9 @@ def test_a_comparison_is_of_the_others(fleet: Path, tmp_path: Path, monkeypatch:
     assert run(after, "--baseline", before, "-o", tmp_path / "out", "-f", "--strict").exit_code == 3
 
 
-def slow(path: str, request: Request, files: CallByCall) -> Aggregate:
+def slow(path: str, request: Request, sinks: Sequence[SpoolSink]) -> Aggregate:
     """Aggregate all captures but the first, of which everything but the end is written, and which is never finished."""
-    made = aggregate(path, request, files)
+    made = aggregate(path, request, sinks)
     if path.endswith("/0.cap"):
         with subprocess.Popen(["sleep", "100"]) as child:
             try:

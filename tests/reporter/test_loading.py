@@ -25,7 +25,6 @@ from httpreport.calls.schema import CALL, RECORDED, total
 from httpreport.capture.loader import load
 from httpreport.capture.recording import Recording
 from httpreport.common.errors import ReportError
-from httpreport.outputs.json_report import document
 from httpreport.report.report import Report
 from httpreport.report.warnings import Cause, incomplete
 from support.recordings import (
@@ -42,7 +41,7 @@ from support.recordings import (
     process,
     stack,
 )
-from support.reports import reported
+from support.reports import json_text, reported
 
 
 def loaded(data: bytes) -> Recording:
@@ -238,7 +237,7 @@ def test_no_call_is_reported_without_a_field_that_a_number_depends_on(name: str)
 
 
 def json_calls(report: Report) -> list[dict[str, Any]]:
-    calls: list[dict[str, Any]] = json.loads("".join(document(report, "run.cap")))["calls"]
+    calls: list[dict[str, Any]] = json.loads(json_text(report, "run.cap"))["calls"]
     return calls
 
 

@@ -12,8 +12,9 @@ from click.testing import CliRunner, Result
 
 from httpcapture import Reader, Record
 from httpreport.cli.main import main
-from httpreport.outputs.registry import EXPORTS
-from httpreport.report import aggregate
+from httpreport.outputs import json_report
+from httpreport.outputs.output import Destination
+from httpreport.outputs.registry import outputs_to
 from support.recordings import Row, capture
 
 ASKED = [
@@ -23,7 +24,7 @@ ASKED = [
     ["--verify"],
     ["--redact", "red.cap"],
     ["--baseline", "fine.cap"],
-    *([export.option, "x"] for export in EXPORTS),
+    *([output.option, "x"] for output in outputs_to(Destination.FILE)),
 ]
 
 
@@ -73,13 +74,13 @@ def test_a_capture_that_takes_too_much_is_named_and_the_others_are_reported(aske
 def test_what_was_written_of_it_until_then_is_not_reported(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Of fine.cap memory runs out after the first of its calls was written."""
 
-    def first(report: object, path: str) -> Iterator[str]:
+    def first(report: object, path: str) -> Iterator[tuple[str]]:
         if "fine" in path:
-            yield "half of a document"
+            yield ("half of a document",)
             raise MemoryError
-        yield "{}"
+        yield ("{}",)
 
-    monkeypatch.setattr(aggregate, "document", first)
+    monkeypatch.setattr(json_report, "pieces", first)
     (folder / "other.cap").write_bytes(capture([Row()]))
 
     result = run("fine.cap", "other.cap", "--json", "--jobs", "1")

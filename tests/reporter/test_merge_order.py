@@ -21,13 +21,12 @@ from httpreport.calls import schema
 from httpreport.calls.totals import Latencies, PeerKey, Sums
 from httpreport.cli import parallel
 from httpreport.languages.stack_trace import Incomplete, Unnamed
-from httpreport.outputs import terminal
-from httpreport.outputs.registry import EXPORTS, Drawn
+from httpreport.outputs.output import Reported, Spooled, Style
+from httpreport.outputs.registry import OUTPUTS
 from httpreport.report import headline, slowest
 from httpreport.report.aggregate import Aggregate, HostPeer, Request, aggregate_of, merge_aggregates
-from httpreport.report.folding import folded
 from httpreport.report.report import Naming
-from httpreport.report.samples import HostStack, Place, Weight
+from httpreport.report.samples import HostStack, Place
 from support.recordings import MS, TEXT, Row, capture, process, stack
 from support.reports import reported
 
@@ -73,13 +72,10 @@ def aggregates_of(captures: list[tuple[str, int, list[Row]]]) -> list[Aggregate]
 
 def outputs(whole: Aggregate) -> dict[str, Any]:
     """Whatever is made of an aggregate alone."""
-    drawn = Drawn(whole, ["a line"], Weight.TIME)
-    made: dict[str, Any] = {export.name: b"".join(export.pieces(drawn)) for export in EXPORTS}
-    made["folded"] = list(folded(whole.samples))
-    console = Console(record=True, file=io.StringIO(), width=200)
-    terminal.print_summary(console, whole)
-    made["summary"], made["warnings"] = console.export_text(), list(headline.warning_lines(whole))
-    return made
+    given = Reported(whole, Spooled(()), console=Console(file=io.StringIO(), width=200))
+    of_reports = [output for output in OUTPUTS if output.report is not None and output.name != "json"]
+    made: dict[str, Any] = {output.name: b"".join(output.report(given)) for output in of_reports if output.report}
+    return {**made, "warnings": list(headline.warning_lines(whole))}
 
 
 def in_some_tree(aggregates: list[Aggregate], chance: random.Random) -> Aggregate:
@@ -218,7 +214,7 @@ def test_merging_takes_work_in_proportion_to_what_is_merged(count: int, monkeypa
     monkeypatch.setattr(Aggregate, "__init__", counted_init)
     monkeypatch.setattr(parallel, "_aggregates", lambda *_: (("run.cap", one) for one in counted))
 
-    whole = parallel.aggregate_all(parallel.Spools(Path(), [], frozenset()), Request(), 1, done=lambda _: None)
+    whole = parallel.aggregate_all(parallel.Spools(Path(), [], (), Style()), Request(), 1, done=lambda _: None)
 
     assert (len(whole.stacks), made[0]) == (5 + count * 20, 1)
     assert entries <= reads[0] <= 2 * entries

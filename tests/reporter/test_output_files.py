@@ -16,7 +16,8 @@ from click.testing import CliRunner, Result
 from httpreport.cli.atomic_files import Target
 from httpreport.cli.main import main
 from httpreport.common.errors import ReportError
-from httpreport.outputs.registry import EXPORTS
+from httpreport.outputs.output import Destination
+from httpreport.outputs.registry import outputs_to
 from support.pseudo_terminal import on_terminal
 from support.recordings import MS, TEXT, Row, capture, process, stack
 
@@ -40,7 +41,7 @@ def out(tmp_path: Path) -> Path:
 
 
 OF_A_FOLDER = {"stack_traces.txt": [], "stacks.folded": [], "stacks.diff.folded": ["--baseline"]}
-OF_A_FILE = [*(export.option for export in EXPORTS), "--redact"]
+OF_A_FILE = [*(output.option for output in outputs_to(Destination.FILE)), "--redact"]
 OUTPUTS = [*OF_A_FOLDER, *OF_A_FILE]
 
 
@@ -175,7 +176,7 @@ def test_what_came_while_the_output_was_written_stays(kind: str, force: bool, ou
     assert os.listdir(out) == ["written"]
 
 
-@pytest.mark.parametrize("option", [export.option for export in EXPORTS])
+@pytest.mark.parametrize("option", [output.option for output in outputs_to(Destination.FILE)])
 def test_a_dash_is_standard_output_and_the_summary_goes_to_standard_error(
     option: str, run_cap: Path, out: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -190,7 +191,7 @@ def test_a_dash_is_standard_output_and_the_summary_goes_to_standard_error(
     assert os.listdir(out) == ["written"]
 
 
-@pytest.mark.parametrize("option", [export.option for export in EXPORTS if export.compared])
+@pytest.mark.parametrize("option", [output.option for output in outputs_to(Destination.FILE, of_comparison=True)])
 def test_a_dash_is_standard_output_for_a_comparison_too(option: str, run_cap: Path, out: Path) -> None:
     run(run_cap, option, out / "written", "--baseline", run_cap)
 

@@ -18,15 +18,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from httpcapture import JitMap, Role
-from httpreport.outputs.json_report import document as json_document
-from httpreport.outputs.page import page
 from httpreport.outputs.page.columns import leb128
 from httpreport.outputs.page.data import MOMENTS, Page, page_data
+from httpreport.outputs.page.document import page
 from httpreport.report import slowest
 from httpreport.report.aggregate import Aggregate
 from support.pages import peer_of
 from support.recordings import MS, PROCESS_START_NS, STARTED_NS, TEXT, Row, capture, process, stack
-from support.reports import aggregated, reported
+from support.reports import aggregated, json_text, reported
 
 EVIL = "</script><!--<script><img src=x onerror=alert(1)>"
 EVIL_MAPS = b"%x-%x r-xp 00000000 fe:01 77 /%s\n" % (TEXT, TEXT + 0x1000, EVIL.encode())
@@ -63,7 +62,7 @@ def durations(data: Page) -> list[int]:
 
 
 def json_calls(data: bytes) -> list[dict[str, Any]]:
-    calls: list[dict[str, Any]] = json.loads("".join(json_document(reported(data), "run.cap")))["calls"]
+    calls: list[dict[str, Any]] = json.loads(json_text(reported(data), "run.cap"))["calls"]
     return calls
 
 

@@ -15,8 +15,6 @@ import jsonschema
 import pytest
 
 from httpcapture import StackStatus
-from httpreport.outputs.csv_table import lines, table
-from httpreport.outputs.csv_table import rows as rows_of
 from httpreport.outputs.firefox import firefox
 from httpreport.outputs.flame_svg import svg
 from httpreport.outputs.pprof import pprof
@@ -26,7 +24,7 @@ from httpreport.report.report import Report
 from httpreport.report.samples import Sample, Weight
 from support.firefox_profiler import tracks
 from support.recordings import MS, TEXT, Row, capture, process, stack
-from support.reports import aggregated, folded_lines, reported
+from support.reports import aggregated, folded_lines, named, reported, written
 
 DATA = Path(__file__).parent / "data"
 HOSTILE = [b"</title><x a='", b"a;b 7", b"\x1b[31m\n", b"=1+1", b"\xff\xfe&<>", "\u202eevil".encode(), b'a,b"c', b""]
@@ -153,7 +151,7 @@ def test_an_svg_of_no_calls_is_a_picture_too() -> None:
 
 
 def test_a_line_of_the_table_for_each_call(report: Report) -> None:
-    made = table(lines((row for _, row in rows_of(report, "=run.cap")), report.stack_ids))
+    made = written(named("csv"), report, "=run.cap").decode().splitlines()
     rows = list(csv.DictReader(made))
     assert sum(int(row["duration_ns"]) for row in rows) == total_ns(report)
     durations = [int(row["duration_ns"]) for row in rows]
@@ -167,5 +165,5 @@ def test_a_cell_of_the_table_is_empty_where_a_call_has_no_response() -> None:
     report = reported(
         capture([Row(outcome=outcome, sequence=outcome, duration_ns=(9 - outcome) * MS) for outcome in (0, 1, 4)])
     )
-    made = table(lines((row for _, row in rows_of(report, "run.cap")), report.stack_ids))
+    made = written(named("csv"), report).decode().splitlines()
     assert [row["response_ns"] for row in csv.DictReader(made)] == ["0", "", ""]

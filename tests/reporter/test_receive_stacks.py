@@ -10,11 +10,10 @@ import pytest
 
 from httpcapture import Stack, StackStatus
 from httpreport.languages.stack_trace import StackTrace
-from httpreport.outputs.json_report import document
 from httpreport.report.report import naming
 from httpreport.symbols.symbolizer import Symbolizer
 from support.recordings import TEXT, Row, capture, process, stack
-from support.reports import folded_lines, reported, text_lines
+from support.reports import folded_lines, json_text, reported, text_lines
 
 SENT, RECEIVED, SENT_AGAIN = 1, 2, 3  # the last with the addresses of the first
 STACKS = [stack(TEXT, id=SENT), stack(TEXT + 0x20, 0x1234, id=RECEIVED), stack(TEXT, id=SENT_AGAIN)]
@@ -67,7 +66,7 @@ def test_what_says_nothing_new_is_not_shown(changes: dict[str, Any]) -> None:
 def test_json_has_both() -> None:
     one_side = replace(CALL, receive_stack_status=StackStatus.NOT_TAKEN)
 
-    parsed = json.loads("".join(document(reported(capture_of(CALL, one_side)), "run.cap")))
+    parsed = json.loads(json_text(reported(capture_of(CALL, one_side)), "run.cap"))
 
     both, one = parsed["calls"]
     assert [frame["address"] for frame in parsed["stacks"][both["trace"]]["frames"]] == [TEXT]

@@ -25,15 +25,12 @@ from httpreport.calls import protocol
 from httpreport.capture.loader import Nothing, load
 from httpreport.cli.main import main
 from httpreport.common.errors import ReportError
-from httpreport.outputs.csv_table import lines, rows
-from httpreport.outputs.json_report import document
-from httpreport.outputs.registry import EXPORTS, Drawn
-from httpreport.outputs.stack_traces import text
+from httpreport.outputs.output import Destination
+from httpreport.outputs.registry import OUTPUTS
 from httpreport.redact import Redaction
 from httpreport.redact.masks import Addresses, Paths
 from httpreport.report.aggregate import aggregate_of
 from httpreport.report.headline import summary
-from httpreport.report.samples import Weight
 from httpreport.report.warnings import Cause
 from support.recordings import (
     MS,
@@ -48,7 +45,7 @@ from support.recordings import (
     stack,
 )
 from support.redactions import redacted
-from support.reports import aggregated, folded_lines, no_binary, reported, text_lines
+from support.reports import json_text, no_binary, reported, text_lines, written
 
 REAL = Path(__file__).parent / "data" / "python_http.cap"
 HEADS = st.one_of(
@@ -164,7 +161,7 @@ def contents(data: bytes) -> bytes:
 def made(data: bytes) -> dict[str, object]:
     """What is the same in the report of a redacted capture."""
     report = reported(data)
-    parsed = json.loads("".join(document(report, "run.cap")))
+    parsed = json.loads(json_text(report, "run.cap"))
     return {
         **{name: parsed[name] for name in ("selection", "ledger", "frames", "stack_traces")},
         "calls": [{name: value for name, value in call.items() if name not in MADE_UP} for call in parsed["calls"]],
@@ -179,11 +176,8 @@ def outputs(data: bytes) -> dict[str, list[bytes]]:
     report = replace(report, warnings=[warning for warning in report.warnings if warning.cause is not Cause.REDACTED])
     report = replace(report, recording=replace(report.recording, meta=replace(report.recording.meta, host="any")))
     report.recording.calls["cgroup"] = 0
-    of_calls = list(lines((row for _, row in rows(report, "run.cap")), report.stack_ids))
-    drawn = Drawn(aggregated(report), of_calls, Weight.TIME)
-    made = {export.name: b"".join(export.pieces(drawn)).splitlines() for export in EXPORTS}
-    texts = {"text": text(report, "run.cap"), "folded": folded_lines(report), "json": document(report, "run.cap")}
-    return {**made, **{name: "\n".join(pieces).encode().splitlines() for name, pieces in texts.items()}}
+    of_reports = (output for output in OUTPUTS if output.report and output.destination is not Destination.TERMINAL)
+    return {output.name: written(output, report).splitlines() for output in of_reports}
 
 
 def test_every_output_of_a_real_capture_is_the_same() -> None:

@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 from httpcapture import Lost
-from httpreport.outputs.registry import EXPORTS
+from httpreport.outputs.output import Destination
+from httpreport.outputs.registry import outputs_to
 from httpreport.report.sorted_spool import OPEN_AT_ONCE
 from support.recordings import MS, TEXT, Row, capture, process, stack
 
@@ -54,7 +55,7 @@ PRINTING = [
     "a.cap --verify",
     "a.cap --redact -",
     "a.cap --redact x",
-    *(f"a.cap {export.option} -" for export in EXPORTS),
+    *(f"a.cap {output.option} -" for output in outputs_to(Destination.FILE)),
     "a.cap b.cap --csv - --jobs 1",
     "a.cap --baseline b.cap --svg -",
     "--help",
@@ -140,7 +141,7 @@ WRITING = [
     "a.cap b.cap",
     "a.cap --baseline b.cap",
     "a.cap --redact x",
-    *(f"a.cap {export.option} x" for export in EXPORTS),
+    *(f"a.cap {output.option} x" for output in outputs_to(Destination.FILE)),
     "a.cap --baseline b.cap --html x",
 ]
 

@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 
 from httpcapture import Record
 from httpreport.cli.main import main
-from httpreport.outputs.registry import EXPORTS
+from httpreport.outputs.output import Destination
+from httpreport.outputs.registry import outputs_to
 from httpreport.report.unreached import sentence
 from support.recordings import MS, TEXT, Row, capture, process, stack
 
@@ -83,7 +84,7 @@ def test_that_no_call_is_slow_enough_is_a_result(options: str, said: str, run_ca
     assert f"\n{said}\n" in text and "PID: " not in text
 
 
-@pytest.mark.parametrize("option", [export.option for export in EXPORTS])
+@pytest.mark.parametrize("option", [output.option for output in outputs_to(Destination.FILE)])
 def test_outputs_without_calls_are_written(option: str, run_cap: Path, out: Path) -> None:
     result = run(run_cap, "-p", "nova-api", "-t", "300", option, out / "written", "-f")
 
@@ -116,7 +117,7 @@ def test_a_page_and_a_document_without_calls_say_how_slow_the_slowest_was(run_ca
         ("--kind tls", "kinds in the capture: http (4, slowest 250 ms)"),
     ],
 )
-@pytest.mark.parametrize("output", ["-o", "--json", *(export.option for export in EXPORTS)])
+@pytest.mark.parametrize("output", ["-o", "--json", *(output.option for output in outputs_to(Destination.FILE))])
 def test_a_filter_that_matches_no_call_replaces_nothing_and_says_what_there_is(
     output: str, options: str, said: str, run_cap: Path, out: Path
 ) -> None:

@@ -17,7 +17,8 @@ from httpreport.calls.filters import Selection
 from httpreport.capture.loader import load
 from httpreport.elf.elf import Elf
 from httpreport.languages.stack_trace import Unnamed
-from httpreport.outputs.stack_traces import text
+from httpreport.outputs.output import OneCapture, Output, Reported, Spooled
+from httpreport.outputs.registry import OUTPUTS, STACK_TRACES
 from httpreport.report.aggregate import Aggregate, aggregate_of
 from httpreport.report.folding import folded
 from httpreport.report.report import Report, make_report
@@ -49,7 +50,24 @@ def folded_lines(report: Report) -> list[str]:
 
 def text_lines(report: Report, capture: str) -> list[str]:
     """The lines of stack_traces.txt."""
-    return "\n".join(text(report, capture)).split("\n")
+    return written(STACK_TRACES, report, capture).decode().splitlines()
+
+
+def json_text(report: Report, capture: str) -> str:
+    """The document of --json."""
+    return written(named("json"), report, capture).decode()
+
+
+def written(output: Output, report: Report, capture: str = "run.cap") -> bytes:
+    """What an output is for one capture."""
+    assert output.report is not None
+    listing = OneCapture(output.lists, report, capture) if output.lists is not None else Spooled(())
+    return b"".join(output.report(Reported(aggregated(report, capture), listing)))
+
+
+def named(name: str) -> Output:
+    (output,) = (output for output in OUTPUTS if output.name == name)
+    return output
 
 
 def weights(lines: Iterable[str]) -> Counter[str]:

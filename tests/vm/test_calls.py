@@ -18,8 +18,8 @@ from httpreport.calls.filters import Selection
 from httpreport.calls.protocol import Kind
 from httpreport.capture.loader import load
 from httpreport.capture.recording import Recording
-from httpreport.cli.commands import FOLDED
 from httpreport.cli.main import main
+from httpreport.outputs.registry import FOLDED
 from vm import recorded
 from vm.own_calls import MS, OwnCall, Pairs, pair, read_own_calls
 from vm.retries import RETRIED, hold
@@ -221,4 +221,4 @@ def report(capture: Path, directory: Path, *options: str) -> list[str]:
     directory.mkdir()
     done = CliRunner().invoke(main, [str(capture), "-o", str(directory), *options])
     assert done.exit_code == 0, done.output
-    return [line.rpartition(" ")[0] for line in (directory / FOLDED).read_text().splitlines()]
+    return [line.rpartition(" ")[0] for line in (directory / FOLDED.name).read_text().splitlines()]

@@ -18,7 +18,9 @@ from httpreport.calls.filters import Selection
 from httpreport.capture.loader import load
 from httpreport.capture.recording import Recording
 from httpreport.languages.stack_trace import StackTrace
-from httpreport.outputs.stack_traces import text
+from httpreport.outputs import stack_traces
+from httpreport.outputs.output import OneCapture, Reported
+from httpreport.report.aggregate import aggregate_of
 from httpreport.report.report import Report, make_report
 from httpreport.symbols.binary_lookup import Binaries
 from vm import recorded
@@ -194,7 +196,10 @@ def test_both_sides_of_a_call_have_their_own_stack(
 
 
 def test_both_stacks_are_shown_with_their_threads(seen: Seen, probes: str) -> None:
-    lines = "\n".join(text(seen.reports[probes], "run.cap")).split("\n")
+    report = seen.reports[probes]
+    listing = OneCapture(stack_traces.listed, report, "run.cap")
+    made = stack_traces.report(Reported(aggregate_of(report, "run.cap"), listing))
+    lines = b"".join(made).decode().split("\n")
     for scenario, side in (("two_threads", "client"), ("two_server", "server")):
         own = seen.scenarios[scenario]
         receive_tid = own["calls"][0]["tid"]

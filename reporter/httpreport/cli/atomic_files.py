@@ -42,6 +42,10 @@ class Target:
         return self.path == STDOUT
 
     @property
+    def is_terminal(self) -> bool:
+        return self.is_stdout and sys.stdout.isatty()
+
+    @property
     def name(self) -> str:
         """What messages call it."""
         return "standard output" if self.is_stdout else self.path
@@ -58,7 +62,7 @@ class Target:
         if not self.is_stdout:
             check_directory(self.directory, self.option)
             self._check_file()
-        elif self.binary and sys.stdout.isatty():
+        elif self.binary and self.is_terminal:
             raise ReportError(
                 f"{self.option} - would write binary data to the terminal: redirect it to a file or a pipe"
             )
@@ -85,10 +89,6 @@ class Target:
             raise ReportError(
                 f"cannot write {self.path}: {error.strerror or error}; choose another place with {self.option}"
             ) from None
-
-    def write_lines(self, lines: Iterable[str]) -> None:
-        """Write the lines, each with a newline; as `write`."""
-        self.write((line + "\n").encode("utf-8", "backslashreplace") for line in lines)
 
     def _check_file(self) -> None:
         """Raise ReportError where the path names something that may not be replaced."""

@@ -10,7 +10,7 @@ import sys
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
-from typing import BinaryIO
+from typing import BinaryIO, Callable, TextIO
 
 from rich.console import Console
 
@@ -24,86 +24,75 @@ from ..common.printable import printable
 from ..common.progress import Bar, Watched, counted
 from ..compare.warnings import comparison_lines
 from ..outputs import terminal
-from ..outputs.comparison_folded import folded as comparison_folded
-from ..outputs.comparison_json import document as comparison_document
-from ..outputs.comparison_terminal import print_comparison
-from ..outputs.csv_table import lines, rows
-from ..outputs.json_report import document
-from ..outputs.registry import Drawn, Export
-from ..outputs.stack_traces import text
+from ..outputs.output import Compared, Destination, Listing, Lists, OneCapture, Output, Reported, Spooled, Style
+from ..outputs.registry import DIFF, FOLDED
 from ..redact import Redaction
 from ..report import headline
 from ..report.aggregate import Aggregate, Request, aggregate_of, binaries_of, read_report
-from ..report.folding import folded
 from ..report.info import info
 from ..report.recordings import Facts
-from ..report.samples import Weight
 from ..report.warnings import Cause, lacking
 from . import parallel
 from .atomic_files import Target, check_apart, check_directory
 from .compare_captures import read_both
 from .streams import say
 
-STACK_TRACES = "stack_traces.txt"
-FOLDED = "stacks.folded"
-DIFF = "stacks.diff.folded"
-
 
 @dataclass(frozen=True)
-class Output:
-    """What to write where: `files` by their names, in `directory`; none without one."""
+class Plan:
+    """Which outputs are written where. `directory` is the folder of -o, `summary` what the terminal shows after
+    warnings."""
 
     directory: str | None
-    files: Mapping[str, Target]
-    exports: Mapping[Export, Target]
-    as_json: bool
-    weight: Weight
-
-    def has(self, export: str) -> bool:
-        return any(each.name == export for each in self.exports)
+    targets: Mapping[Output, Target]
+    summary: Sequence[Output]
+    style: Style
 
     @property
-    def targets(self) -> Sequence[Target]:
-        return (*self.files.values(), *self.exports.values())
+    def files_first(self) -> Sequence[tuple[Output, Target]]:
+        """The outputs in the order in which they are written: standard output only gets something if all files did."""
+        return sorted(self.targets.items(), key=lambda item: item[1].is_stdout)
+
+    @property
+    def in_folder(self) -> Sequence[Output]:
+        return [output for output in self.targets if output.destination is Destination.FOLDER]
 
     @property
     def on_stdout(self) -> Sequence[str]:
-        """The options whose outputs go to standard output, so that the summary does not."""
-        exports = (target.option for target in self.exports.values() if target.is_stdout)
-        return [*(["--json"] if self.as_json else []), *exports]
+        """The options whose outputs take standard output, so that the summary goes to standard error."""
+        return [target.option for target in self.targets.values() if target.is_stdout]
 
     @property
     def scratch(self) -> str | None:
-        """Where files for what is told call by call can wait; None: anywhere."""
-        return next((target.directory for target in self.targets if not target.is_stdout), None)
+        """Where temporary files may be made; None: anywhere."""
+        return next((target.directory for target in self.targets.values() if not target.is_stdout), None)
 
     @property
-    def call_by_call(self) -> frozenset[str]:
-        """What parallel.Spools are wanted for it."""
-        wanted = {"text": self.directory is not None, "table": self.has("csv"), "document": self.as_json}
-        return frozenset(kind for kind, is_wanted in wanted.items() if is_wanted)
+    def needs_slowest(self) -> bool:
+        return any(output.needs_slowest for output in self.targets)
+
+    @property
+    def terminal(self) -> TextIO:
+        """The stream on which warnings and the summary go."""
+        return sys.stderr if self.on_stdout else sys.stdout
 
 
-def check_outputs(output: Output, captures: Sequence[str]) -> None:
-    """Find out before the work begins whether they can be written. Raises ReportError."""
-    if output.directory is not None:
-        check_directory(output.directory, "-o")
-    check_apart(output.targets, captures)
-    for target in output.targets:
+def check_outputs(plan: Plan, captures: Sequence[str]) -> None:
+    """Make sure that the outputs can be written, before the work begins. Raises ReportError."""
+    if plan.directory is not None:
+        check_directory(plan.directory, "-o")
+    check_apart(plan.targets.values(), captures)
+    for target in plan.targets.values():
         target.check()
 
 
-def report_one(capture: str, request: Request, output: Output) -> bool:
-    """Returns whether nothing was lost or cut off. Raises ReportError and CaptureError."""
+def report_one(capture: str, request: Request, plan: Plan) -> bool:
+    """Report one capture. Returns whether nothing was lost or cut off. Raises ReportError and CaptureError."""
     with Bar(printable(capture), size_of(capture)) as bar:
         report = read_report(capture, request, open_watched(capture, bar), bar)
     whole = aggregate_of(report, capture, slowest=request.slowest)
     check_some_pass(request, whole.captures, headline.warning_lines(whole))
-    write_files(output, whole, text(report, capture, all_stacks=request.all_stacks))
-    write_exports(output, whole, lines((row for _, row in rows(report, capture)), report.stack_ids))
-    if output.as_json:
-        print_json(whole, document(report, capture))
-    return print_report(output, whole)
+    return write_report(plan, whole, lambda lists, _: OneCapture(lists, report, capture, plan.style))
 
 
 def check_some_pass(request: Request, captures: Sequence[Facts], warnings: Iterable[str]) -> None:
@@ -142,97 +131,85 @@ def redact(captures: Sequence[str], target: Target, request: Request) -> bool:
     return not lacks
 
 
-def report_many(paths: Sequence[str], request: Request, output: Output, jobs: int) -> bool:
-    """Returns whether nothing was lost, cut off or unreadable. Raises ReportError."""
+def report_many(paths: Sequence[str], request: Request, plan: Plan, jobs: int) -> bool:
+    """Report several captures as one. Returns whether nothing was lost, cut off or unreadable. Raises ReportError."""
     if STDIN in paths:
         raise ReportError("standard input cannot be one of several captures: write it to a file")
-    with parallel.scratch(output.scratch) as folder:
-        spools = parallel.Spools(folder, paths, output.call_by_call)
+    with parallel.scratch(plan.scratch) as folder:
+        spools = parallel.Spools(folder, paths, [*plan.targets], plan.style)
         with Bar(f"{len(paths):,} captures", sum(map(size_of, paths))) as bar:
             whole = parallel.aggregate_all(spools, request, jobs, done=lambda path: bar.advance(size_of(path)))
         if not whole.captures:
             raise ReportError("; ".join(one.reason for one in whole.unreadable))
         check_some_pass(request, whole.captures, headline.warning_lines(whole))
-        write_files(output, whole, parallel.text(whole, spools, all_stacks=request.all_stacks))
-        write_exports(output, whole, parallel.lines(whole, spools))
-        if output.as_json:
-            print_json(whole, parallel.documents(whole, spools))
-    return print_report(output, whole)
+        return write_report(plan, whole, lambda _, output: spools.listing(output))
 
 
-def write_files(output: Output, whole: Aggregate, pieces: Iterable[str]) -> None:
-    """Write stack traces (`pieces`) and folded stacks, if they are asked for. Raises ReportError."""
-    if output.directory is not None:
-        output.files[STACK_TRACES].write_lines(counted(STACK_TRACES, whole.listed, pieces))
-        output.files[FOLDED].write_lines(folded(whole.samples, output.weight))
+def write_report(plan: Plan, whole: Aggregate, listing: Callable[[Lists, Output], Listing]) -> bool:
+    """Write the outputs, then warnings and the summary. Returns whether nothing was lost, cut off or unreadable. Raises
+    ReportError."""
+    out = terminal.console(plan.terminal)
 
+    def made(output: Output) -> Iterable[bytes]:
+        calls = Spooled(()) if output.lists is None else listing(output.lists, output)
+        return output.report(Reported(whole, calls, plan.style, out)) if output.report is not None else ()
 
-def write_exports(output: Output, whole: Aggregate, lines: Iterable[str]) -> None:
-    """`lines` are those of --csv. Raises ReportError."""
-    lines = counted("--csv", whole.listed, lines)
-    for export, target in output.exports.items():
-        target.write(export.pieces(Drawn(whole, lines, output.weight)))
-
-
-def print_json(whole: Aggregate, pieces: Iterable[str]) -> None:
-    """With a bar, unless both would be on one terminal."""
-    sys.stdout.writelines(pieces if sys.stdout.isatty() else counted("--json", whole.listed, pieces))
-    sys.stdout.flush()
-
-
-def console_of(output: Output) -> Console:
-    """Where the summary goes."""
-    return terminal.console(sys.stderr if output.on_stdout else sys.stdout)
-
-
-def print_report(output: Output, whole: Aggregate) -> bool:
-    """With --json warnings only. Returns what `report_one` does."""
-    out = console_of(output)
+    for output, target in plan.files_first:
+        pieces = made(output)
+        if output.lists is not None and not target.is_terminal:
+            pieces = counted(output.title, whole.listed, pieces)
+        target.write(pieces)
     terminal.print_warnings(out, headline.warning_lines(whole))
-    if not output.as_json:
-        terminal.print_summary(out, whole)
-        if output.directory is not None:
-            traces, stacks = (output.files[name].path for name in (STACK_TRACES, FOLDED))
-            terminal.print_written(out, traces, stacks)
-            if any(map(output.weight.folded, whole.stacks.values())):
-                terminal.print_next(out, stacks, output.weight)
-        print_exported(out, output)
+    for output in plan.summary:
+        write_summary(plan, made(output))
+        if plan.in_folder:
+            out.print()
+            terminal.print_written(out, [plan.targets[one].path for one in plan.in_folder])
+            if any(map(plan.style.weight.folded, whole.stacks.values())):
+                terminal.print_next(out, plan.targets[FOLDED].path, plan.style.weight)
+        print_files(out, plan)
     return not headline.incomplete(whole)
 
 
-def print_exported(out: Console, output: Output) -> None:
-    """The files that were written beside those of -o."""
-    terminal.print_exported(out, (target.path for target in output.exports.values() if not target.is_stdout))
-
-
-def report_changes(baselines: Sequence[str], paths: Sequence[str], request: Request, output: Output, jobs: int) -> bool:
-    """Returns whether nothing was lost, cut off or unreadable on either side. Raises ReportError."""
-    for export in output.exports:
-        if export.compared is None:
-            raise ReportError(f"{export.option} is of one capture: leave out --baseline")
+def report_changes(baselines: Sequence[str], paths: Sequence[str], request: Request, plan: Plan, jobs: int) -> bool:
+    """Report what changed since the baselines. Returns whether nothing was lost, cut off or unreadable on either side.
+    Raises ReportError."""
+    for output in plan.targets:
+        if output.comparison is None:
+            raise ReportError(f"{output.option} is of one capture: leave out --baseline")
     with Bar(f"{len(baselines) + len(paths):,} captures", sum(map(size_of, (*baselines, *paths)))) as bar:
         comparison = read_both(baselines, paths, request, jobs, lambda path: bar.advance(size_of(path)))
     captures = (*comparison.before.captures, *comparison.after.captures)
     check_some_pass(request, captures, comparison_lines(comparison))
-    if output.directory is not None:
-        output.files[DIFF].write_lines(comparison_folded(comparison, output.weight))
-    for export, target in output.exports.items():
-        if export.compared is not None:
-            target.write(export.compared(comparison, output.weight))
-    if output.as_json:
-        sys.stdout.writelines(comparison_document(comparison))
-        sys.stdout.flush()
-    out = console_of(output)
+    out = terminal.console(plan.terminal)
+    compared = Compared(comparison, plan.style, out)
+    for output, target in plan.files_first:
+        if output.comparison is not None:
+            target.write(output.comparison(compared))
     terminal.print_warnings(out, comparison_lines(comparison))
-    if not output.as_json:
-        print_comparison(out, comparison)
+    for output in plan.summary:
+        write_summary(plan, output.comparison(compared) if output.comparison is not None else ())
         out.print()
-        if output.directory is not None:
-            terminal.print_exported(out, [output.files[DIFF].path])
-        print_exported(out, output)
-        if output.directory is not None and any(output.weight.folded(stack.after) for stack in comparison.stacks):
-            terminal.print_next(out, output.files[DIFF].path, output.weight)
+        if plan.in_folder:
+            terminal.print_written(out, [plan.targets[one].path for one in plan.in_folder])
+        print_files(out, plan)
+        if plan.in_folder and any(plan.style.weight.folded(stack.after) for stack in comparison.stacks):
+            terminal.print_next(out, plan.targets[DIFF].path, plan.style.weight)
     return not (headline.incomplete(comparison.before) or headline.incomplete(comparison.after))
+
+
+def write_summary(plan: Plan, pieces: Iterable[bytes]) -> None:
+    """Write to the stream of the summary, behind what was printed there."""
+    plan.terminal.flush()
+    plan.terminal.buffer.writelines(pieces)
+    plan.terminal.flush()
+
+
+def print_files(out: Console, plan: Plan) -> None:
+    """Name the files that were written outside the folder of -o."""
+    for output, target in plan.targets.items():
+        if output.destination is Destination.FILE and not target.is_stdout:
+            terminal.print_written(out, [target.path])
 
 
 def tell(path: str, request: Request, *, tell_info: bool, verbose: bool, check: bool) -> bool:

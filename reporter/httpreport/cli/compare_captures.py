@@ -9,6 +9,7 @@ from typing import Callable
 
 from ..common.errors import ReportError
 from ..compare.changes import Comparison, compare
+from ..outputs.output import Style
 from ..report.aggregate import Aggregate, Request
 from . import parallel
 
@@ -30,7 +31,7 @@ def read_both(
 
 
 def _read(paths: Sequence[str], request: Request, jobs: int, done: Callable[[str], None]) -> Aggregate:
-    spools = parallel.Spools(Path(), paths, frozenset())  # none is written
+    spools = parallel.Spools(Path(), paths, (), Style())  # comparisons list no calls
     side = parallel.aggregate_all(spools, request, jobs, done=done)
     if not side.captures:
         raise ReportError("; ".join(one.reason for one in side.unreadable))

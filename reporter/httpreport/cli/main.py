@@ -7,7 +7,6 @@ output has gone.
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
 from typing import Any
 
 import click
@@ -17,30 +16,25 @@ from httpcapture import CaptureError
 from .. import __version__
 from ..calls.filters import Filters
 from ..common.errors import ReportError
-from ..outputs.registry import EXPORTS, export_options
+from ..outputs.output import Destination, Output, Style
+from ..outputs.registry import STACK_TRACES, options_of, outputs_to
 from ..outputs.stack_traces import REPEATED_CALLS
 from ..report.aggregate import Request
 from ..report.samples import Weight
 from ..symbols.debuginfod import servers_of
 from . import parallel
 from .atomic_files import STDOUT, Target
-from .commands import (
-    DIFF,
-    FOLDED,
-    STACK_TRACES,
-    Output,
-    check_outputs,
-    redact,
-    report_changes,
-    report_many,
-    report_one,
-    tell,
-)
+from .commands import Plan, check_outputs, redact, report_changes, report_many, report_one, tell
 from .filter_options import filter_options, filters_of
 from .streams import FAILED, Program, say
 
 INCOMPLETE = 3
 MAX_MILLISECONDS = 1e12
+
+
+def folder_files(*, of_comparison: bool) -> str:
+    """Return the names of the files that -o writes."""
+    return " and ".join(output.name for output in outputs_to(Destination.FOLDER, of_comparison=of_comparison))
 
 
 def milliseconds(context: click.Context, parameter: click.Parameter, value: float | None) -> float | None:
@@ -80,7 +74,7 @@ def milliseconds(context: click.Context, parameter: click.Parameter, value: floa
     metavar="CAPTURE",
     type=click.Path(),
     help="Say what changed since this capture, or folder of captures: the same filters are applied to both. Writes "
-    f"{DIFF}, for flamegraph.pl, instead of the two files. May be given more than "
+    f"{folder_files(of_comparison=True)}, for flamegraph.pl, instead of the two files. May be given more than "
     "once.",
 )
 @click.option(
@@ -88,15 +82,15 @@ def milliseconds(context: click.Context, parameter: click.Parameter, value: floa
     "directory",
     metavar="DIR",
     type=click.Path(),
-    help=f"Where to write {STACK_TRACES} and {FOLDED}. Default: here, but not with --json or another output.",
+    help=f"Where to write {folder_files(of_comparison=False)}. Default: here, but not with --json or another output.",
 )
 @click.option(
     "--all-stacks",
     is_flag=True,
-    help=f"Print the stack trace of every call in {STACK_TRACES}. Without this, behind the longest {REPEATED_CALLS:,} "
-    "calls a stack trace that was printed before is named by its Stack ID only.",
+    help=f"Print the stack trace of every call in {STACK_TRACES.name}. Without this, behind the longest "
+    f"{REPEATED_CALLS:,} calls a stack trace that was printed before is named by its Stack ID only.",
 )
-@export_options
+@options_of(Destination.FILE)
 @click.option("--count", is_flag=True, help="Weigh stacks by the number of their calls instead of by their time.")
 @click.option("-f", "force", is_flag=True, help="Replace regular files that exist; nothing else is ever replaced.")
 @click.option(
@@ -118,12 +112,7 @@ def milliseconds(context: click.Context, parameter: click.Parameter, value: floa
     metavar="URL",
     help="Ask this debuginfod server. May be given more than once.",
 )
-@click.option(
-    "--json",
-    "as_json",
-    is_flag=True,
-    help="Print one JSON document instead of the summary; warnings go to standard error.",
-)
+@options_of(Destination.STDOUT)
 @click.option(
     "--jobs",
     type=click.IntRange(1, 1024),
@@ -165,7 +154,6 @@ def main(  # noqa: PLR0917 (one an option)
     symfs: str | None,
     debuginfod: bool,
     debuginfod_urls: tuple[str, ...],
-    as_json: bool,
     jobs: int | None,
     tell_info: bool,
     verbose: bool,
@@ -181,13 +169,11 @@ def main(  # noqa: PLR0917 (one an option)
     flamegraph.pl; prints a summary. The capture holds what stack traces need. A binary or a debug file on this machine
     adds names only if its build ID is the recorded one.
     """
-    asked = {export: more.pop(export.name) for export in EXPORTS}
-    exports = {
-        export: Target(path, export.option, force, export.binary) for export, path in asked.items() if path is not None
-    }
+    paths_of = {output: more.pop(output.name) for output in outputs_to(Destination.FILE)}
+    printed = {output for output in outputs_to(Destination.STDOUT) if more.pop(output.name)}
+    to_write = directory is not None or any(path is not None for path in paths_of.values()) or printed
     filters = filters_of(**more)
     filtered = threshold is not None or names or filters != Filters()
-    to_write = directory is not None or exports or as_json
     if redacted is not None and (filtered or to_write or count or tell_info or check):
         raise click.UsageError("--redact is of a whole capture and makes no report: leave out filters and outputs.")
     if baselines and (tell_info or check or redacted is not None):
@@ -196,16 +182,23 @@ def main(  # noqa: PLR0917 (one an option)
         raise click.UsageError("--info and --verify report nothing: leave out outputs.")
     if not (to_write or tell_info or check or redacted is not None):
         directory = "."
-    files = files_in(directory, (DIFF,) if baselines else (STACK_TRACES, FOLDED), force=force)
-    output = Output(directory, files, exports, as_json, Weight.COUNT if count else Weight.TIME)
-    if len(output.on_stdout) > 1:
-        raise click.UsageError(f"Only one of {', '.join(output.on_stdout)} can go to standard output.")
+    in_folder = {} if directory is None else files_in(directory, of_comparison=bool(baselines))
+    paths_of = {**in_folder, **dict.fromkeys(printed, STDOUT), **paths_of}
+    targets = {
+        output: Target(path, output.option, force, output.binary)
+        for output, path in paths_of.items()
+        if path is not None
+    }
+    summary = () if printed else outputs_to(Destination.TERMINAL)
+    plan = Plan(directory, targets, summary, Style(Weight.COUNT if count else Weight.TIME, all_stacks))
+    if len(plan.on_stdout) > 1:
+        raise click.UsageError(f"Only one of {', '.join(plan.on_stdout)} can go to standard output.")
     try:
         paths = parallel.captures_of(captures)
         earlier = parallel.captures_of(baselines)
-        check_outputs(output, [*paths, *earlier])
+        check_outputs(plan, [*paths, *earlier])
         servers = asked_servers(debuginfod, debuginfod_urls)
-        request = Request(threshold, names, filters, symfs, tuple(servers), output.has("html"), all_stacks)
+        request = Request(threshold, names, filters, symfs, tuple(servers), plan.needs_slowest)
         if tell_info or check:
             fine = [tell(path, request, tell_info=tell_info, verbose=verbose, check=check) for path in paths]
             raise SystemExit(0 if all(fine) else FAILED)
@@ -213,11 +206,11 @@ def main(  # noqa: PLR0917 (one an option)
         if redacted is not None:
             complete = redact(paths, Target(redacted, "--redact", force, binary=True), request)
         elif baselines:
-            complete = report_changes(earlier, paths, request, output, jobs)
+            complete = report_changes(earlier, paths, request, plan, jobs)
         elif len(paths) == 1:
-            complete = report_one(paths[0], request, output)
+            complete = report_one(paths[0], request, plan)
         else:
-            complete = report_many(paths, request, output, jobs)
+            complete = report_many(paths, request, plan, jobs)
     except (ReportError, CaptureError) as error:
         say(error)
         raise SystemExit(FAILED) from None
@@ -225,13 +218,14 @@ def main(  # noqa: PLR0917 (one an option)
         raise SystemExit(INCOMPLETE)
 
 
-def files_in(directory: str | None, names: Sequence[str], *, force: bool) -> dict[str, Target]:
-    """The files of -o by their names. Raises click.UsageError."""
+def files_in(directory: str, *, of_comparison: bool) -> dict[Output, str]:
+    """Return the paths of the files of -o. Raises click.UsageError."""
     if directory == STDOUT:
         raise click.UsageError(
             "-o is a directory. One output can go to standard output: --json, or --csv - and others."
         )
-    return {} if directory is None else {name: Target(os.path.join(directory, name), "-o", force) for name in names}
+    outputs = outputs_to(Destination.FOLDER, of_comparison=of_comparison)
+    return {output: os.path.join(directory, output.name) for output in outputs}
 
 
 def asked_servers(from_environment: bool, urls: tuple[str, ...]) -> list[str]:

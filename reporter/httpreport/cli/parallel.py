@@ -7,7 +7,6 @@ one host, hosts are told apart: it is the first frame of a folded stack.
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import tempfile
@@ -21,14 +20,11 @@ from httpcapture import CaptureError, Meta, open_capture
 
 from ..common.errors import ReportError
 from ..common.printable import printable
-from ..outputs import csv_table
-from ..outputs.stack_traces import Blocks, explained
-from ..report.aggregate import Aggregate, CallByCall, Request, Unreadable, aggregate, merge_aggregates
-from ..report.headline import kept, origins, warning_lines
+from ..outputs.output import Output, Spooled, SpoolSink, Style
+from ..report.aggregate import Aggregate, Request, Unreadable, aggregate, merge_aggregates
 from ..report.recordings import recording_of
-from ..report.sorted_spool import cannot_write, entries, merged
-from ..report.stack_ids import resolved
-from ..report.unreached import unreached
+from ..report.sinks import Sink
+from ..report.sorted_spool import cannot_write
 from .atomic_files import temporary_path
 from .workers import Killed, results
 
@@ -54,23 +50,29 @@ def captures_of(paths: Sequence[str]) -> list[str]:
 
 @dataclass(frozen=True)
 class Spools:
-    """Where what is told call by call waits: a file for each capture, by their order, of each kind that is `wanted`
-    (names of fields of CallByCall)."""
+    """Where outputs that list calls one by one store what they take from each capture: a file for each capture, named
+    by its place among them, and each of the outputs."""
 
     folder: Path
     captures: Sequence[str]
-    wanted: frozenset[str]
+    outputs: Sequence[Output]
+    style: Style
 
-    def of(self, place: int) -> CallByCall:
-        return CallByCall(**{kind: self._path(kind, place) for kind in self.wanted})
+    def of(self, place: int) -> tuple[Sink, ...]:
+        """Return the sinks of one capture."""
+        return tuple(
+            SpoolSink(self._path(output, place), output.lists, self.style)
+            for output in self.outputs
+            if output.lists is not None
+        )
 
-    def written(self, kind: str) -> list[Path]:
-        """The files that there are: a capture that could not be read has none."""
-        paths = (self._path(kind, place) for place in range(len(self.captures)))
-        return [path for path in paths if path.exists()]
+    def listing(self, output: Output) -> Spooled:
+        """Return what the output took from the captures that could be read."""
+        paths = (self._path(output, place) for place in range(len(self.captures)))
+        return Spooled([path for path in paths if path.exists()])
 
-    def _path(self, kind: str, place: int) -> Path:
-        return self.folder / f"{place}.{kind}"
+    def _path(self, output: Output, place: int) -> Path:
+        return self.folder / f"{place}.{output.name}"
 
 
 def aggregate_all(spools: Spools, request: Request, jobs: int, *, done: Callable[[str], None]) -> Aggregate:
@@ -91,7 +93,7 @@ def _told(aggregates: Iterator[tuple[str, Aggregate]], done: Callable[[str], Non
         done(path)
 
 
-_Work = tuple[str, Request, CallByCall]
+_Work = tuple[str, Request, tuple[Sink, ...]]
 
 
 def _aggregates(spools: Spools, request: Request, jobs: int) -> Generator[tuple[str, Aggregate], None, None]:
@@ -121,7 +123,8 @@ def _in_workers(work: Sequence[_Work], jobs: int) -> Iterator[tuple[_Work, Aggre
     with closing(results(aggregate, work, jobs)) as found:
         for place, result in found:
             if isinstance(result, Killed):
-                work[place][-1].remove()
+                for sink in work[place][-1]:
+                    sink.discard()
             yield work[place], result
 
 
@@ -165,31 +168,3 @@ def scratch(directory: str | None) -> Iterator[Path]:
         yield folder
     finally:
         shutil.rmtree(folder)
-
-
-def text(whole: Aggregate, spools: Spools, *, all_stacks: bool) -> Iterator[str]:
-    """stack_traces.txt in pieces, none of which ends with a newline: the calls of all captures, the longest first."""
-    yield from (f"Warning: {warning}" for warning in warning_lines(whole))
-    yield from (f"{origin}: {kept(run.parts)}" for origin, run in zip(origins(whole), whole.runs))
-    yield from unreached(whole.captures)
-    yield f"{whole.listed:,} calls, the longest first"
-    yield from explained(whole.listed, all_stacks=all_stacks)
-    written = Blocks(whole.stack_ids, all_stacks=all_stacks)
-    yield from (f"\n{written.text(block)}{last}" for last, block in merged(spools.written("text")))
-
-
-def lines(whole: Aggregate, spools: Spools) -> Iterator[str]:
-    """Those of --csv, the longest call first."""
-    return csv_table.lines(merged(spools.written("table")), whole.stack_ids)
-
-
-def documents(whole: Aggregate, spools: Spools) -> Iterator[str]:
-    """The JSON document in pieces: see report.schema.json."""
-    unreadable = [{"file": one.file, "reason": one.reason} for one in whole.unreadable]
-    yield f'{{\n"format": "httpreport captures",\n"version": 1,\n"unreadable": {json.dumps(unreadable)},\n"reports": ['
-    separator = "\n"
-    for path in spools.written("document"):
-        yield separator
-        yield from (resolved(entry.values, whole.stack_ids) for entry in entries(path))
-        separator = ","
-    yield "]\n}\n"

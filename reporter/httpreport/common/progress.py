@@ -6,13 +6,15 @@ import io
 import sys
 import time
 from collections.abc import Iterable, Iterator
-from typing import BinaryIO
+from typing import BinaryIO, TypeVar
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 QUIET_S = 1.0
 PIECES = 1000  # are written between two looks at the clock
+
+Piece = TypeVar("Piece")
 
 
 class Bar:
@@ -60,8 +62,8 @@ class Watched(io.BufferedReader):
         return data
 
 
-def counted(what: str, total: int, pieces: Iterable[str]) -> Iterator[str]:
-    """The pieces, about as many as `total`, with a bar that tells how many were taken."""
+def counted(what: str, total: int, pieces: Iterable[Piece]) -> Iterator[Piece]:
+    """Yield the pieces, about as many as `total`, with a bar that shows how many were taken."""
     with Bar(what, total) as bar:
         for number, piece in enumerate(pieces, 1):
             yield piece

@@ -7,10 +7,16 @@ down to a whole number. A stack that one side lacks has 0 there.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from ..compare.changes import Comparison
 from ..report.samples import Weight
+from .output import Compared, encoded
+
+
+def comparison(compared: Compared) -> Iterable[bytes]:
+    """Return the lines, sorted by their bytes."""
+    return encoded(folded(compared.comparison, compared.style.weight), "\n")
 
 
 def folded(comparison: Comparison, by: Weight = Weight.TIME) -> Iterator[str]:

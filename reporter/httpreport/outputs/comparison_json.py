@@ -7,7 +7,7 @@ It is stable: fields are only ever added while `version` stays 1. Recorded texts
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from httpcapture import Role
@@ -20,13 +20,19 @@ from ..compare.warnings import comparison_warnings
 from ..report.aggregate import Aggregate
 from ..report.recordings import Facts
 from .json_report import json_list
+from .output import Compared, encoded
 
 VERSION = 1
 QUANTILES = {"p50_ns": 0.5, "p90_ns": 0.9, "p99_ns": 0.99}
 
 
+def comparison(compared: Compared) -> Iterable[bytes]:
+    """Return the document in pieces."""
+    return encoded(document(compared.comparison))
+
+
 def document(comparison: Comparison) -> Iterator[str]:
-    """The document in pieces."""
+    """Yield the document in pieces."""
     yield "{\n"
     for name, value in _head(comparison).items():
         yield f"{json.dumps(name)}: {json.dumps(value)},\n"

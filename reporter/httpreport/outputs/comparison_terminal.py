@@ -3,6 +3,8 @@ changed most, what got slower first."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -10,7 +12,13 @@ from rich.text import Text
 from ..compare.changes import Comparison
 from .comparison_table import AFTER, BEFORE, CHANGE, heads, rows
 from .comparison_words import relative, summary, waited, waited_more
-from .terminal import TOP, leaves_of, new_table, peer_name, print_lines
+from .output import Compared
+from .terminal import TOP, leaves_of, new_table, peer_name, print_lines, printed
+
+
+def comparison(compared: Compared) -> Iterable[bytes]:
+    """Return everything but the warnings, as the terminal shows it."""
+    return printed(compared.console, lambda out: print_comparison(out, compared.comparison))
 
 
 def print_comparison(out: Console, comparison: Comparison) -> None:

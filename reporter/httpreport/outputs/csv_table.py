@@ -13,6 +13,7 @@ from typing import Union
 from ..calls.call import Call, moment
 from ..common.printable import comm, host, printable
 from ..report.report import Report
+from .output import Listed, Reported, Style, encoded
 
 COLUMNS = (
     *("host", "capture", "start", "pid", "tid", "comm", "process", "role", "outcome", "kind", "method", "status"),
@@ -21,28 +22,27 @@ COLUMNS = (
 )
 FORMULA = ("=", "+", "-", "@")
 
-
 Cell = Union[str, int, bytes]
 """The key of a stack trace is in the place of its number."""
 
 
-def table(lines: Iterable[str]) -> Iterator[str]:
-    """All lines, without newlines; `lines` are those of the calls."""
-    yield _line(COLUMNS)
-    yield from lines
+def report(reported: Reported) -> Iterable[bytes]:
+    """Return the lines, that of the columns' names first."""
+    return encoded(lines(reported.listing.longest_first(), reported.whole.stack_ids), "\r\n")
 
 
 def lines(rows: Iterable[Sequence[Cell]], stack_ids: Mapping[bytes, int]) -> Iterator[str]:
-    """The lines of calls."""
+    """Yield the lines of a table with these rows, without newlines."""
+    yield _line(COLUMNS)
     for row in rows:
         yield _line(stack_ids[cell] if isinstance(cell, bytes) else _cell(cell) for cell in row)
 
 
-def rows(report: Report, capture: str) -> Iterator[tuple[Call, Sequence[Cell]]]:
-    """Each listed call and its cells. `capture` is the name of the file that the report is about."""
+def listed(report: Report, capture: str, _: Style) -> Iterator[Listed]:
+    """Yield the cells of each listed call. `capture` is the name of the file that the report is about."""
     of = (host(report.recording.meta.host), printable(capture))
-    for call, trace, _ in report.calls():
-        yield call, (*of, *_row(report, call, trace))
+    for call, trace, _receive_trace in report.calls():
+        yield Listed.of(report, call, *of, *_row(report, call, trace))
 
 
 def _row(report: Report, call: Call, trace: int) -> Iterator[Cell]:

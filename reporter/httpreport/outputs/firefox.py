@@ -11,11 +11,14 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import accumulate
 from typing import Any, Generic, Optional, TypeVar
 
+from .. import __version__
+from ..report.headline import title
 from ..report.samples import Place, Sample, Weight
+from .output import Reported, encoded
 
 VERSION, GECKO_VERSION = 60, 33  # of the processed format, and of the one that Firefox writes at that time
 _LIBRARY, _NONE = 1, -1  # a resource's type; no resource, no address
@@ -26,10 +29,16 @@ _Function = tuple[str, Optional[str], Optional[str]]  # label, module, file
 _Stack = tuple[Optional[int], int]  # the number of the stack without its leaf, and that of the leaf's frame
 
 
+def report(reported: Reported) -> Iterable[bytes]:
+    """Return the document in pieces."""
+    whole, exporter = reported.whole, f"httpreport {__version__}"
+    return encoded(firefox(whole.samples, reported.style.weight, title(whole), exporter, whole.started_realtime_ns))
+
+
 def firefox(
     samples: Sequence[Sample], weight: Weight, title: str, exporter: str, started_realtime_ns: int
 ) -> Iterator[str]:
-    """The document in pieces."""
+    """Yield the document in pieces."""
     tables = _Tables()
     by_process: dict[str, list[Sample]] = {} if samples else {"[no calls]": []}  # the profiler wants a track
     for sample in samples:

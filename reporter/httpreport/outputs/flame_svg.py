@@ -7,13 +7,15 @@ that of its module.
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from httpcapture.durations import duration_text
 
 from ..calls.totals import Sums
+from ..report.headline import title
 from ..report.samples import Place, Sample, Weight
+from .output import Reported, encoded
 from .svg_tree import Look, Tree, draw
 
 
@@ -23,8 +25,14 @@ class _Box:
     sums: Sums = field(default_factory=Sums)
 
 
+def report(reported: Reported) -> Iterable[bytes]:
+    """Return the picture line by line."""
+    whole = reported.whole
+    return encoded(svg(whole.samples, reported.style.weight, title(whole)), "\n")
+
+
 def svg(samples: Sequence[Sample], weight: Weight, title: str) -> Iterator[str]:
-    """The lines, without newlines."""
+    """Yield the lines, without newlines."""
     root = _tree(samples)
     whole = root.value.sums
     subtitle = f"{duration_text(whole.time_ns)} in {whole.calls:,} calls; a box is as wide as its {weight.value}"

@@ -6,13 +6,15 @@ A box's change is that of all time in it, with what it called. What is gone has 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import os
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 from ..calls.totals import Sums
 from ..compare.changes import Comparison, StackChange
 from ..report.samples import Weight
-from .comparison_words import SHADES, relative, shade, times, total, waited
+from .comparison_words import SHADES, relative, shade, side_name, times, total, waited
+from .output import Compared, encoded
 from .svg_tree import Look, Tree, draw
 
 COLOURS = (
@@ -37,8 +39,15 @@ class _Both:
         self.after += change.after
 
 
+def comparison(compared: Compared) -> Iterable[bytes]:
+    """Return the picture line by line."""
+    sides = compared.comparison.after, compared.comparison.before
+    title = " since ".join(os.path.basename(side_name(side)) for side in sides)
+    return encoded(differential(compared.comparison, compared.style.weight, title), "\n")
+
+
 def differential(comparison: Comparison, weight: Weight, title: str) -> Iterator[str]:
-    """The lines, without newlines."""
+    """Yield the lines, without newlines."""
     root = Tree(_Both("all"))
     for change in comparison.stacks:
         node = root

@@ -13,16 +13,40 @@ from typing import Any
 from ..calls.call import Call, moment
 from ..common.printable import comm, printable
 from ..languages.stack_trace import Frame, StackTrace
+from ..report.aggregate import Aggregate
 from ..report.report import Report, naming
 from ..report.stack_ids import Piece, resolved
 from ..report.warnings import incomplete
+from .output import Listed, Reported, Style, encoded
 
 VERSION = 1
 
 
-def document(report: Report, capture: str) -> Iterator[str]:
-    """The document in pieces. `capture` is the name of the file that the report is about."""
-    return (resolved(each, report.stack_ids) for each in pieces(report, capture))
+def report(reported: Reported) -> Iterable[bytes]:
+    """Return the document in pieces: the one of the only capture, or one that has those of all captures."""
+    whole, documents = reported.whole, reported.listing.by_capture()
+    return encoded(_one(whole, next(documents)) if whole.of_one_capture else _many(whole, documents))
+
+
+def _one(whole: Aggregate, document: Iterable[Sequence[Piece]]) -> Iterator[str]:
+    return (resolved(pieces, whole.stack_ids) for pieces in document)
+
+
+def _many(whole: Aggregate, documents: Iterable[Iterable[Sequence[Piece]]]) -> Iterator[str]:
+    unreadable = [{"file": one.file, "reason": one.reason} for one in whole.unreadable]
+    yield f'{{\n"format": "httpreport captures",\n"version": 1,\n"unreadable": {json.dumps(unreadable)},\n"reports": ['
+    separator = "\n"
+    for document in documents:
+        yield separator
+        yield from _one(whole, document)
+        separator = ","
+    yield "]\n}\n"
+
+
+def listed(report: Report, capture: str, _: Style) -> Iterator[Listed]:
+    """Yield the document of one capture, not yet with the Stack IDs, in pieces, which stay in their order. `capture` is
+    the name of the file that the report is about."""
+    return (Listed(0, 0, tuple(each)) for each in pieces(report, capture))
 
 
 def pieces(report: Report, capture: str) -> Iterator[Sequence[Piece]]:

@@ -14,12 +14,18 @@ import gzip
 from collections.abc import Iterable, Sequence
 
 from ..report.samples import Place, Sample
+from .output import Reported
 
 _UNMAPPED = 0  # no mapping, in a Location
 
 
+def report(reported: Reported) -> Iterable[bytes]:
+    """Return the whole file as one piece."""
+    return [pprof(reported.whole.samples, reported.whole.started_realtime_ns)]
+
+
 def pprof(samples: Sequence[Sample], started_realtime_ns: int) -> bytes:
-    """The whole file."""
+    """Return the whole file."""
     profile = _Profile()
     calls, time = (_message((1, profile.string(kind)), (2, profile.string(unit))) for kind, unit in _VALUES)
     parts = [(1, calls), (1, time)]

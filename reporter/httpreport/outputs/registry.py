@@ -1,121 +1,98 @@
-"""The files that an option each asks for: what is written, and how the option reads."""
+"""The table of all outputs. docs/architecture.md says how to add one."""
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterable
-from typing import Any, Callable, NamedTuple, Optional, TypeVar
+from collections.abc import Sequence
+from typing import Any, Callable, TypeVar
 
 import click
 
-from .. import __version__
-from ..compare.changes import Comparison
-from ..report.aggregate import Aggregate
-from ..report.headline import name, selections
-from ..report.samples import Weight
-from .comparison_words import side_name
-from .csv_table import table
-from .firefox import firefox
-from .flame_svg import svg
-from .flame_svg_diff import differential
-from .page import comparison_page, page
-from .pprof import pprof
-from .speedscope import speedscope
+from . import (
+    comparison_folded,
+    comparison_json,
+    comparison_terminal,
+    csv_table,
+    firefox,
+    flame_svg,
+    flame_svg_diff,
+    folded,
+    json_report,
+    page,
+    pprof,
+    speedscope,
+    stack_traces,
+    terminal,
+)
+from .output import Destination, Output
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
+STACK_TRACES = Output("stack_traces.txt", Destination.FOLDER, report=stack_traces.report, lists=stack_traces.listed)
+FOLDED = Output("stacks.folded", Destination.FOLDER, report=folded.report)
+DIFF = Output("stacks.diff.folded", Destination.FOLDER, comparison=comparison_folded.comparison)
 
-class Drawn(NamedTuple):
-    """What an export is made from: the aggregate of all captures, the lines of their calls for --csv, the longest call
-    first, and what the width of a box is."""
-
-    whole: Aggregate
-    lines: Iterable[str]
-    weight: Weight
-
-    @property
-    def title(self) -> str:
-        return f"{name(self.whole)}: {selections(self.whole.captures)}"
-
-
-class Export(NamedTuple):
-    """`pieces` gives what to write, piece by piece; `compared` does the same of a comparison, where there is a picture
-    of one. What is `binary` is not for a terminal."""
-
-    name: str
-    help: str
-    pieces: Callable[[Drawn], Iterable[bytes]]
-    compared: Optional[Callable[[Comparison, Weight], Iterable[bytes]]] = None
-    binary: bool = False
-
-    @property
-    def option(self) -> str:
-        return f"--{self.name}"
-
-
-def _text(pieces: Iterable[str], end: str = "") -> Iterable[bytes]:
-    return ((piece + end).encode("utf-8", "backslashreplace") for piece in pieces)
-
-
-def _html(drawn: Drawn) -> Iterable[bytes]:
-    return _text([page(drawn.whole)], "\n")
-
-
-def _svg(drawn: Drawn) -> Iterable[bytes]:
-    return _text(svg(drawn.whole.samples, drawn.weight, drawn.title), "\n")
-
-
-def _compared_html(comparison: Comparison, _: Weight) -> Iterable[bytes]:
-    return _text([comparison_page(comparison)], "\n")
-
-
-def _compared_svg(comparison: Comparison, weight: Weight) -> Iterable[bytes]:
-    return _text(differential(comparison, weight, _compared_title(comparison)), "\n")
-
-
-def _compared_title(comparison: Comparison) -> str:
-    return " since ".join(os.path.basename(side_name(side)) for side in (comparison.after, comparison.before))
-
-
-def _speedscope(drawn: Drawn) -> Iterable[bytes]:
-    return _text(speedscope(drawn.whole.samples, drawn.weight, drawn.title, f"httpreport {__version__}"))
-
-
-def _pprof(drawn: Drawn) -> Iterable[bytes]:
-    return [pprof(drawn.whole.samples, _started_ns(drawn))]
-
-
-def _firefox(drawn: Drawn) -> Iterable[bytes]:
-    exporter = f"httpreport {__version__}"
-    return _text(firefox(drawn.whole.samples, drawn.weight, drawn.title, exporter, _started_ns(drawn)))
-
-
-def _csv(drawn: Drawn) -> Iterable[bytes]:
-    return _text(table(drawn.lines), "\r\n")
-
-
-def _started_ns(drawn: Drawn) -> int:
-    return min(facts.started_realtime_ns for facts in drawn.whole.captures)
-
-
-EXPORTS = (
-    Export(
+OUTPUTS = (
+    STACK_TRACES,
+    FOLDED,
+    DIFF,
+    Output(
         "html",
+        Destination.FILE,
         "Write a page to look at in a browser, one file that needs no network: flame graph, latency over time, "
         "processes, peers, calls, and filters for all of them; with --baseline one of what changed.",
-        _html,
-        _compared_html,
+        page.report,
+        page.comparison,
+        needs_slowest=True,
     ),
-    Export("svg", "Write a flame graph as a static picture; with --baseline a differential one.", _svg, _compared_svg),
-    Export("speedscope", "Write the stacks for speedscope.", _speedscope),
-    Export("pprof", "Write the stacks, by number of calls and by time, for pprof.", _pprof, binary=True),
-    Export("firefox", "Write the stacks for the Firefox Profiler.", _firefox),
-    Export("csv", "Write a table with a line for each call.", _csv),
+    Output(
+        "svg",
+        Destination.FILE,
+        "Write a flame graph as a static picture; with --baseline a differential one.",
+        flame_svg.report,
+        flame_svg_diff.comparison,
+    ),
+    Output("speedscope", Destination.FILE, "Write the stacks for speedscope.", speedscope.report),
+    Output(
+        "pprof",
+        Destination.FILE,
+        "Write the stacks, by number of calls and by time, for pprof.",
+        pprof.report,
+        binary=True,
+    ),
+    Output("firefox", Destination.FILE, "Write the stacks for the Firefox Profiler.", firefox.report),
+    Output(
+        "csv", Destination.FILE, "Write a table with a line for each call.", csv_table.report, lists=csv_table.listed
+    ),
+    Output(
+        "json",
+        Destination.STDOUT,
+        "Print one JSON document instead of the summary; warnings go to standard error.",
+        json_report.report,
+        comparison_json.comparison,
+        lists=json_report.listed,
+    ),
+    Output("summary", Destination.TERMINAL, report=terminal.report, comparison=comparison_terminal.comparison),
 )
 
 
-def export_options(command: Command) -> Command:
-    """Adds an option for each of EXPORTS; the command gets their values by their names."""
-    for export in reversed(EXPORTS):
-        command = click.option(export.option, metavar="FILE", type=click.Path(), help=export.help)(command)
-    return command
+def outputs_to(destination: Destination, *, of_comparison: bool | None = None) -> Sequence[Output]:
+    """Return the outputs that go there; if `of_comparison` is given, those that a comparison or a report has."""
+    found = [output for output in OUTPUTS if output.destination is destination]
+    if of_comparison is None:
+        return found
+    return [output for output in found if (output.comparison if of_comparison else output.report) is not None]
+
+
+def options_of(destination: Destination) -> Callable[[Command], Command]:
+    """Return a decorator that adds an option for each output that goes there. The command gets the path of a file, or
+    whether the option is given, by the output's name."""
+
+    def add(command: Command) -> Command:
+        for output in reversed(outputs_to(destination)):
+            kind: dict[str, Any] = {"metavar": "FILE", "type": click.Path()}
+            if destination is Destination.STDOUT:
+                kind = {"is_flag": True}
+            command = click.option(output.option, help=output.help, **kind)(command)
+        return command
+
+    return add

@@ -6,17 +6,26 @@ Source: https://www.speedscope.app/file-format-schema.json.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Optional
 
+from .. import __version__
+from ..report.headline import title
 from ..report.samples import Place, Sample, Weight
+from .output import Reported, encoded
 
 SCHEMA = "https://www.speedscope.app/file-format-schema.json"
 _Key = tuple[str, Optional[str], Optional[int]]  # of a frame: name, file or module, line
 
 
+def report(reported: Reported) -> Iterable[bytes]:
+    """Return the document in pieces."""
+    whole, exporter = reported.whole, f"httpreport {__version__}"
+    return encoded(speedscope(whole.samples, reported.style.weight, title(whole), exporter))
+
+
 def speedscope(samples: Sequence[Sample], weight: Weight, title: str, exporter: str) -> Iterator[str]:
-    """The document in pieces."""
+    """Yield the document in pieces."""
     numbers: dict[_Key, int] = {}
     by_process: dict[str, list[Sample]] = {}
     for sample in samples:

@@ -9,18 +9,21 @@ of a key (stack_ids.py).
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from typing import Union
 
 from httpcapture import Role
 
 from ..calls.call import Call, moment
-from ..common.printable import comm, printable
+from ..common.printable import comm, host, printable
+from ..report.aggregate import Aggregate
+from ..report.headline import kept, origins, warning_lines
 from ..report.report import Report
 from ..report.stack_ids import Piece
-from ..report.unreached import sentence
+from ..report.unreached import unreached
 from ..symbols.trace_lines import trace_lines
+from .output import Listed, Reported, Style, encoded
 
 INDENT = "    "
 REPEATED_CALLS = 10_000  # the longest, each with its stack trace in full
@@ -88,14 +91,41 @@ class Blocks:
         return f"{INDENT}(left out behind {ROOM >> 20} MiB of stack traces; --all-stacks prints all)"
 
 
-def text(report: Report, capture: str, *, all_stacks: bool = False) -> Iterator[str]:
-    """The text in pieces: a line, or a call's block of lines. None ends with a newline. `capture` is the name of the
-    file that the report is about."""
-    yield from _head(report, capture)
-    yield from explained(len(report.recording.listed), all_stacks=all_stacks)
-    written = Blocks(report.stack_ids, all_stacks=all_stacks)
-    for _, block in blocks(report, all_stacks=all_stacks):
-        yield "\n" + written.text(block)
+def report(reported: Reported) -> Iterable[bytes]:
+    """Return the text in pieces: a line, or a call's block of lines."""
+    return encoded(_pieces(reported), "\n")
+
+
+def listed(report: Report, capture: str, style: Style) -> Iterator[Listed]:
+    """Yield for each call the line that comes last among several captures, by which equally long calls of one start are
+    sorted, and its block. `capture` is the name of the file that the report is about."""
+    last = f"\nHost: {host(report.recording.meta.host)}, Capture: {printable(capture)}"
+    return (Listed.of(report, call, last, block) for call, block in blocks(report, all_stacks=style.all_stacks))
+
+
+def _pieces(reported: Reported) -> Iterator[str]:
+    """Yield the pieces, none of which ends with a newline."""
+    whole, all_stacks = reported.whole, reported.style.all_stacks
+    yield from _head(whole) if whole.of_one_capture else _head_of_many(whole)
+    yield from explained(whole.listed, all_stacks=all_stacks)
+    written = Blocks(whole.stack_ids, all_stacks=all_stacks)
+    for last, block in reported.listing.longest_first():
+        yield f"\n{written.text(block)}{'' if whole.of_one_capture else last}"
+
+
+def _head(whole: Aggregate) -> Iterator[str]:
+    (facts,) = whole.captures
+    yield from (f"Warning: {warning.text}" for warning in facts.warnings)
+    yield f"{facts.file}: recorded on {facts.host} ({facts.system}) by {facts.tool} from {facts.started}"
+    yield f"{facts.kept:,} of {facts.recorded:,} calls ({facts.selection}), the longest first"
+    yield from unreached(whole.captures)
+
+
+def _head_of_many(whole: Aggregate) -> Iterator[str]:
+    yield from (f"Warning: {warning}" for warning in warning_lines(whole))
+    yield from (f"{origin}: {kept(run.parts)}" for origin, run in zip(origins(whole), whole.runs))
+    yield from unreached(whole.captures)
+    yield f"{whole.listed:,} calls, the longest first"
 
 
 def explained(calls: int, *, all_stacks: bool) -> Iterator[str]:
@@ -134,21 +164,6 @@ def blocks(report: Report, *, all_stacks: bool) -> Iterator[tuple[Call, Block]]:
             of = (", Stack ID ", receive_id) if receive_id else ()
             block += [f"\nReceive stack trace (tid {call.receive_tid}", *of, "):\n", trace(receive_place)]
         yield call, [*block, "\n", _last_lines(report, call)]
-
-
-def _head(report: Report, capture: str) -> Iterator[str]:
-    recording, meta = report.recording, report.recording.meta
-    for warning in report.warnings:
-        yield f"Warning: {warning.text}"
-    yield (
-        f"{printable(capture)}: recorded on {printable(meta.host)} (Linux {printable(meta.kernel)} "
-        f"{printable(meta.arch)}) by {printable(meta.tool)} from {moment(meta, meta.started_monotonic_ns)}"
-    )
-    kept = f"{recording.kept:,} of {recording.recorded:,} calls"
-    yield f"{kept} ({report.selection}), the longest first"
-    if recording.there.unreached_ns is not None:
-        selection = report.selection
-        yield sentence(selection.subject, [selection.threshold_ns], recording.there.unreached_ns)
 
 
 def _first_line(call: Call) -> str:

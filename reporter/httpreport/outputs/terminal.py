@@ -8,7 +8,7 @@ on a terminal, and not where NO_COLOR is set; elsewhere the same words, plain an
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from typing import IO
+from typing import IO, Callable
 
 from rich.console import Console
 from rich.table import Table
@@ -26,6 +26,7 @@ from ..report.folding import folded_sums
 from ..report.headline import kept, summary, together
 from ..report.recordings import runs_of
 from ..report.samples import Weight
+from .output import Reported
 
 PLAIN_WIDTH = 160  # columns of a table where there is no terminal to ask
 TOP = 10
@@ -38,6 +39,18 @@ def console(file: IO[str]) -> Console:
     """A console on a stream."""
     width = None if file.isatty() else PLAIN_WIDTH
     return Console(file=file, width=width, highlight=False, markup=False, emoji=False)
+
+
+def report(reported: Reported) -> Iterable[bytes]:
+    """Return everything but the warnings, as the terminal shows it."""
+    return printed(reported.console, lambda out: print_summary(out, reported.whole))
+
+
+def printed(out: Console, prints: Callable[[Console], None]) -> Iterable[bytes]:
+    """Return what the function prints on the console, without printing it there."""
+    with out.capture() as captured:
+        prints(out)
+    return [captured.get().encode(out.encoding, "backslashreplace")]
 
 
 def print_warnings(out: Console, warnings: Iterable[str]) -> None:
@@ -81,10 +94,9 @@ def _print_tables(out: Console, whole: Aggregate) -> None:
         out.print(_stacks(whole, "\N{FULL BLOCK}" if out.encoding.startswith("utf") else "#"))
 
 
-def print_written(out: Console, traces: str, folded: str) -> None:
-    """Say which two files were written."""
-    out.print()
-    _line(out, Text(f"wrote {printable(traces)} and {printable(folded)}"))
+def print_written(out: Console, paths: Iterable[str]) -> None:
+    """Name files that were written, on one line."""
+    _line(out, Text(f"wrote {' and '.join(map(printable, paths))}"))
 
 
 def print_next(out: Console, folded: str, weight: Weight) -> None:
@@ -92,11 +104,6 @@ def print_next(out: Console, folded: str, weight: Weight) -> None:
     unit = "us" if weight is Weight.TIME else "calls"
     svg = folded.rsplit(".", 1)[0] + ".svg"
     _line(out, Text(f"next: flamegraph.pl --countname {unit} {quoted(folded)} > {quoted(svg)}"))
-
-
-def print_exported(out: Console, paths: Iterable[str]) -> None:
-    for path in paths:
-        _line(out, Text(f"wrote {printable(path)}"))
 
 
 def _peers(whole: Aggregate) -> Table:

@@ -8,34 +8,30 @@ list calls one by one are written to files of their own.
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
+from typing import NamedTuple, TypeVar
 
 from httpcapture import CaptureError, Reader, open_capture
 
-from ..calls.call import Call, moment, since_1970_ns
+from ..calls.call import moment
 from ..calls.filters import Filters, Selection
 from ..calls.totals import Latencies, PeerKey, Sums
 from ..capture.loader import load
 from ..capture.recording import Recording
 from ..capture.sources import cannot_read
 from ..common.errors import OUT_OF_MEMORY, ReportError
-from ..common.printable import comm, host, printable
+from ..common.printable import comm, printable
 from ..common.progress import Bar
-from ..outputs import csv_table
-from ..outputs.json_report import pieces
-from ..outputs.stack_traces import Block, blocks
 from ..symbols.binary_lookup import Binaries
 from ..symbols.debuginfod import Debuginfod
 from .recordings import Facts, RecordedRun, recording_of, runs_of
 from .report import Naming, Report, make_report, naming
 from .samples import HostStack, Sample, places, samples
+from .sinks import Sink
 from .slowest import Ranking, Slowest, slowest_of
-from .sorted_spool import Spool
 from .stack_ids import Longest, numbered
 from .warnings import Cause, ReportWarning, goes_on, incomplete
 
@@ -52,7 +48,6 @@ class Request:
     symfs: str | None = None
     debuginfod_urls: tuple[str, ...] = ()
     slowest: bool = False  # whether the aggregate is to have the slowest calls
-    all_stacks: bool = False  # whether stack_traces.txt is to repeat stack traces without end
 
     @property
     def filtered(self) -> bool:
@@ -63,20 +58,6 @@ class Request:
 class HostPeer(NamedTuple):
     host: str
     peer: PeerKey
-
-
-@dataclass(frozen=True)
-class CallByCall:
-    """New files for what is told of a capture call by call, each only if it is asked for."""
-
-    text: Path | None = None  # a spool of the blocks of stack_traces.txt, each with its host and file
-    table: Path | None = None  # a spool of the rows of --csv
-    document: Path | None = None  # a spool of the JSON document, in its order
-
-    def remove(self) -> None:
-        """Remove those that there are."""
-        for path in filter(None, (self.text, self.table, self.document)):
-            path.unlink(missing_ok=True)
 
 
 @dataclass(frozen=True)
@@ -102,6 +83,16 @@ class Aggregate:
     @property
     def hosts(self) -> list[str]:
         return sorted({facts.host for facts in self.captures})
+
+    @property
+    def of_one_capture(self) -> bool:
+        """Whether one capture was asked for, and could be read."""
+        return len(self.captures) == 1 and not self.unreadable
+
+    @property
+    def started_realtime_ns(self) -> int:
+        """When the first capture began, in ns since 1970."""
+        return min(facts.started_realtime_ns for facts in self.captures)
 
     @property
     def listed(self) -> int:
@@ -173,30 +164,21 @@ def _add(sums: dict[Key, Sums], more: Iterable[tuple[Key, Sums]]) -> None:
         sums[key] = sums[key] + value if key in sums else value
 
 
-def aggregate(path: str, request: Request, files: CallByCall) -> Aggregate:
-    """Return the aggregate of the capture at `path`; if it cannot be read, the aggregate says why. Raises OSError if
-    `files` cannot be written."""
+def aggregate(path: str, request: Request, sinks: Sequence[Sink]) -> Aggregate:
+    """Return the aggregate of the capture at `path`, and hand its report to the sinks. If the capture cannot be read,
+    the aggregate says why, and the sinks keep nothing. Raises OSError if a sink cannot be written."""
     try:
         report = read_report(path, request)
-        _write(files, report, path, all_stacks=request.all_stacks)
+        for sink in sinks:
+            sink.write(report, path)
         return aggregate_of(report, path, slowest=request.slowest)
     except (ReportError, CaptureError) as error:
         reason = str(error)
     except MemoryError:
         reason = f"{path}: {OUT_OF_MEMORY}"
-    files.remove()  # they are not whole
+    for sink in sinks:
+        sink.discard()
     return Aggregate(unreadable=(Unreadable(printable(path), printable(reason)),))
-
-
-def _write(files: CallByCall, report: Report, path: str, *, all_stacks: bool) -> None:
-    if files.text is not None:
-        _spool(files.text, report, _blocks(report, path, all_stacks=all_stacks))
-    if files.table is not None:
-        _spool(files.table, report, csv_table.rows(report, path))
-    if files.document is not None:
-        with Spool(files.document) as spool:
-            for each in pieces(report, path):
-                spool.add(0, 0, each)
 
 
 def read_report(path: str, request: Request, reader: Reader | None = None, bar: Bar | None = None) -> Report:
@@ -272,16 +254,3 @@ def _length_ns(recording: Recording, selection: Selection) -> int | None:
     first = max(recording.meta.started_monotonic_ns, selection.since_ns)
     last = recording.end.at_ns if selection.until_ns is None else min(recording.end.at_ns, selection.until_ns)
     return max(last - first, 0)
-
-
-def _blocks(report: Report, path: str, *, all_stacks: bool) -> Iterator[tuple[Call, tuple[str, Block]]]:
-    """With the line that comes last: by it equally long calls of one start are sorted."""
-    last = f"\nHost: {host(report.recording.meta.host)}, Capture: {printable(path)}"
-    return ((call, (last, block)) for call, block in blocks(report, all_stacks=all_stacks))
-
-
-def _spool(path: Path, report: Report, listed: Iterable[tuple[Call, Sequence[Any]]]) -> None:
-    meta = report.recording.meta
-    with Spool(path) as spool:
-        for call, values in listed:
-            spool.add(call.duration_ns, since_1970_ns(meta, call.t0), values)

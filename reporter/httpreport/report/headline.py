@@ -30,6 +30,11 @@ def name(whole: Aggregate) -> str:
     return together(whole.runs)
 
 
+def title(whole: Aggregate) -> str:
+    """Return what a picture of a report is called."""
+    return f"{name(whole)}: {selections(whole.captures)}"
+
+
 def where(whole: Aggregate) -> str:
     """The hosts, or how many there are."""
     return ", ".join(whole.hosts) if len(whole.hosts) <= HOSTS_NAMED else f"{len(whole.hosts):,} hosts"

@@ -1,12 +1,12 @@
 """The page: one HTML file that shows a report and filters it again, without a network and without this program.
 
-Callers use `page` and, for --baseline, `comparison_page`. `data` turns an aggregate into the values that the page
+Callers use `report` and, for --baseline, `comparison`. `data` turns an aggregate into the values that the page
 needs, `columns` packs the columns of calls, and `comparison` turns a comparison into values. `document` puts them into
 page.html or comparison.html, with page.css, the scripts (*.js) and the libraries in vendor/.
 """
 
 from __future__ import annotations
 
-from .document import comparison_page, page
+from .document import comparison, report
 
-__all__ = ["comparison_page", "page"]
+__all__ = ["comparison", "report"]

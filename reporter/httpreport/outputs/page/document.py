@@ -14,18 +14,29 @@ import html
 import json
 import pkgutil
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import is_dataclass
 from typing import Any
 
 from ...compare.changes import Comparison
 from ...report.aggregate import Aggregate
+from ..output import Compared, Reported, encoded
 from .comparison import comparison_data
 from .data import Page, page_data
 
 LIBRARIES = ("d3", "d3-flame-graph")
 SCRIPTS = ("selection.js", "format.js", "latency.js", "groups.js", "chart.js", "flame.js", "calls.js", "main.js")
 COMPARISON_SCRIPTS = ("format.js", "chart.js", "changes.js", "comparison.js")
+
+
+def report(reported: Reported) -> Iterable[bytes]:
+    """Return the page as one piece. The aggregate must have the slowest calls."""
+    return encoded([page(reported.whole)], "\n")
+
+
+def comparison(compared: Compared) -> Iterable[bytes]:
+    """Return the page of a comparison as one piece."""
+    return encoded([comparison_page(compared.comparison)], "\n")
 
 
 def page(whole: Aggregate) -> str:

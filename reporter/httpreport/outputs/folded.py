@@ -1,0 +1,13 @@
+"""stacks.folded: `process;outermost;...;leaf WEIGHT`, what flamegraph.pl and its kin read (report/folding.py)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from ..report.folding import folded
+from .output import Reported, encoded
+
+
+def report(reported: Reported) -> Iterable[bytes]:
+    """Return the lines, sorted by their bytes."""
+    return encoded(folded(reported.whole.samples, reported.style.weight), "\n")
