@@ -30,7 +30,7 @@ _KINDS = {
 
 @dataclass(frozen=True)
 class Target:
-    """Where one output goes. `option` is the one that chose it; `force` lets it replace a regular file."""
+    """The destination of one output. `option` is the option that chose it; `force` lets it replace a regular file."""
 
     path: str
     option: str
@@ -47,7 +47,7 @@ class Target:
 
     @property
     def name(self) -> str:
-        """What messages call it."""
+        """Return what messages call it."""
         return "standard output" if self.is_stdout else self.path
 
     @property
@@ -55,7 +55,7 @@ class Target:
         return os.path.dirname(self.path) or "."
 
     def check(self) -> None:
-        """Find out before the work begins whether `write` can work. Makes the directory if it is missing.
+        """Check, before the work begins, that `write` can succeed. Makes the directory if it is missing.
 
         Raises ReportError.
         """
@@ -68,7 +68,7 @@ class Target:
             )
 
     def write(self, pieces: Iterable[bytes]) -> None:
-        """Write the pieces; where that fails no file is left behind. Raises ReportError."""
+        """Write the pieces. If that fails, no file is left behind. Raises ReportError."""
         if self.is_stdout:
             sys.stdout.buffer.writelines(pieces)
             sys.stdout.flush()
@@ -157,7 +157,7 @@ def check_apart(targets: Iterable[Target], captures: Sequence[str]) -> None:
 
 
 def _identity(path: str) -> tuple[int, int] | None:
-    """The device and inode of a file, None where it is not there."""
+    """Return the device and inode of a file, or None if it does not exist."""
     try:
         status = os.stat(path)
     except OSError:

@@ -1,4 +1,4 @@
-"""What can be asked of captures, each read, told on the terminal and written down by one function.
+"""The commands: each function reads captures, writes outputs and prints what the terminal shows.
 
 Each returns whether nothing was lost, cut off or unreadable, and raises ReportError and CaptureError.
 """
@@ -50,7 +50,7 @@ class Plan:
 
     @property
     def files_first(self) -> Sequence[tuple[Output, Target]]:
-        """The outputs in the order in which they are written: standard output only gets something if all files did."""
+        """Return the outputs in the order in which they are written: standard output only after all files."""
         return sorted(self.targets.items(), key=lambda item: item[1].is_stdout)
 
     @property
@@ -59,12 +59,12 @@ class Plan:
 
     @property
     def on_stdout(self) -> Sequence[str]:
-        """The options whose outputs take standard output, so that the summary goes to standard error."""
+        """Return the options whose outputs take standard output, so that the summary goes to standard error."""
         return [target.option for target in self.targets.values() if target.is_stdout]
 
     @property
     def scratch(self) -> str | None:
-        """Where temporary files may be made; None: anywhere."""
+        """Return a folder where temporary files may be made, or None for any."""
         return next((target.directory for target in self.targets.values() if not target.is_stdout), None)
 
     @property
@@ -73,7 +73,7 @@ class Plan:
 
     @property
     def terminal(self) -> TextIO:
-        """The stream on which warnings and the summary go."""
+        """Return the stream for warnings and the summary."""
         return sys.stderr if self.on_stdout else sys.stdout
 
 
@@ -96,8 +96,8 @@ def report_one(capture: str, request: Request, plan: Plan) -> bool:
 
 
 def check_some_pass(request: Request, captures: Sequence[Facts], warnings: Iterable[str]) -> None:
-    """Raise ReportError where the filters let no call of any capture pass, whatever it took: they may be wrong, so that
-    what was written for others before has to stay. The warnings say what calls there are; they are printed first."""
+    """Raise ReportError if no call of any capture passes the filters, however long it took. The filters may be wrong,
+    so earlier outputs are kept. The warnings, which list the values that exist, are printed first."""
     if not request.filtered or any(facts.some_pass for facts in captures):
         return
     error = f"no {captures[0].subject} is in the captures: no output was written"
@@ -108,8 +108,8 @@ def check_some_pass(request: Request, captures: Sequence[Facts], warnings: Itera
 
 
 def redact(captures: Sequence[str], target: Target, request: Request) -> bool:
-    """Write the redacted capture and say what was done. Returns whether nothing was lost or cut off. Raises ReportError
-    and CaptureError."""
+    """Write the redacted capture and print what was changed. Returns whether nothing was lost or cut off. Raises
+    ReportError and CaptureError."""
     capture, *others = captures
     if others:
         raise ReportError("--redact is of one capture: give one file")
@@ -213,7 +213,7 @@ def print_files(out: Console, plan: Plan) -> None:
 
 
 def tell(path: str, request: Request, *, tell_info: bool, verbose: bool, check: bool) -> bool:
-    """Print what was asked about a capture, and return whether it can be read and, if checked, is whole."""
+    """Print the requested information about a capture. Returns whether it can be read and, if checked, is whole."""
     out, name, fine = terminal.console(sys.stdout), name_of(path), True
     try:
         with rereadable(path) as file:
@@ -231,7 +231,7 @@ def tell(path: str, request: Request, *, tell_info: bool, verbose: bool, check: 
 
 
 def print_info(out: Console, name: str, file: BinaryIO, request: Request, *, verbose: bool) -> bool:
-    """Return whether the capture could be read; if not, say why."""
+    """Print what --info shows. Returns whether the capture could be read; prints the reason if not."""
     try:
         terminal.print_lines(out, info(name, file, request, modules=verbose))
     except (ReportError, CaptureError) as error:
@@ -241,7 +241,7 @@ def print_info(out: Console, name: str, file: BinaryIO, request: Request, *, ver
 
 
 def open_watched(capture: str, bar: Bar) -> Reader:
-    """Raises ReportError and CaptureError."""
+    """Open a capture so that the bar advances as it is read. Raises ReportError and CaptureError."""
     try:
         if capture == STDIN:
             return Reader(sys.stdin.buffer, name_of(capture))
@@ -256,7 +256,7 @@ def open_watched(capture: str, bar: Bar) -> Reader:
 
 
 def size_of(path: str) -> int:
-    """Bytes, 0 where that cannot be told: it is for the bar only."""
+    """Return the size in bytes, or 0 if it is not known. Only the progress bar uses it."""
     try:
         return os.stat(path).st_size
     except OSError:

@@ -17,10 +17,10 @@ from . import parallel
 def read_both(
     before: Sequence[str], after: Sequence[str], request: Request, jobs: int, done: Callable[[str], None]
 ) -> Comparison:
-    """What changed between the captures at the paths. Without a threshold it is the largest of the captures' own: below
-    it one of them may lack calls. Calls `done` with each capture as it is finished.
+    """Return what changed between the captures at the paths. Without a threshold, the largest of the captures' own
+    thresholds applies, because below it a capture may lack calls. Calls `done` with each capture when it has been read.
 
-    Raises ReportError, also where no capture of a side can be read.
+    Raises ReportError, also if no capture of a side can be read.
     """
     if "-" in (*before, *after):
         raise ReportError("standard input cannot be compared: write it to a file")

@@ -1,4 +1,4 @@
-"""The options of httpreport that say which calls a report is about, beside -t and -p; one function reads them."""
+"""Defines the options that filter calls, other than -t and -p, and turns their values into `Filters`."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 
 
 def _parsed_by(parse: Callable[[str], Any]) -> Callable[[click.Context, click.Parameter, Any], Any]:
-    """A callback that makes a text, or each of several, a value; ValueError is a wrong usage."""
+    """Return a click callback that parses a text, or each of several. A ValueError becomes a usage error."""
 
     def parsed(context: click.Context, parameter: click.Parameter, value: Any) -> Any:
         try:
@@ -83,7 +83,7 @@ def filters_of(
     since: Moment | None,
     until: Moment | None,
 ) -> Filters:
-    """What the options say."""
+    """Return the filters that the options ask for."""
     return Filters(
         tuple(pids),
         tuple(Role[name.upper()] for name in roles),

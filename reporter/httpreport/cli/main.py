@@ -38,7 +38,7 @@ def folder_files(*, of_comparison: bool) -> str:
 
 
 def milliseconds(context: click.Context, parameter: click.Parameter, value: float | None) -> float | None:
-    """Refuse what is no duration, NaN too."""
+    """Refuse a value that is not a duration, including NaN."""
     if value is not None and not 0 <= value <= MAX_MILLISECONDS:
         raise click.BadParameter("must be 0 or more milliseconds.")
     return value
@@ -229,7 +229,7 @@ def files_in(directory: str, *, of_comparison: bool) -> dict[Output, str]:
 
 
 def asked_servers(from_environment: bool, urls: tuple[str, ...]) -> list[str]:
-    """The debuginfod servers to ask. Raises ReportError."""
+    """Return the debuginfod servers to ask. Raises ReportError."""
     servers = servers_of([*urls, *([os.environ.get("DEBUGINFOD_URLS", "")] if from_environment else [])])
     if not servers and from_environment:
         raise ReportError("--debuginfod: DEBUGINFOD_URLS names no server: name one with --debuginfod-url URL")

@@ -1,8 +1,7 @@
-"""One report over many captures: each is aggregated by a worker process, and what comes back is merged as it comes.
+"""Reads many captures at once: a worker process aggregates each of them, and the aggregates are merged as they arrive.
 
 Memory is bounded by the distinct stacks and peers of all captures and by one capture a process, not by calls. A capture
-that cannot be read, or that kills its worker, is named with its reason, and the others go on. Where there is more than
-one host, hosts are told apart: it is the first frame of a folded stack.
+that cannot be read, or that kills its worker, is reported with the reason, and the others are still read.
 """
 
 from __future__ import annotations
@@ -32,7 +31,7 @@ SUFFIX = ".cap"
 
 
 def captures_of(paths: Sequence[str]) -> list[str]:
-    """The captures meant by the paths: a folder means its *.cap files, sorted by name. Raises ReportError."""
+    """Return the captures at the paths. A folder stands for its *.cap files, sorted by name. Raises ReportError."""
     captures: list[str] = []
     for path in paths:
         if not os.path.isdir(path):
@@ -50,8 +49,8 @@ def captures_of(paths: Sequence[str]) -> list[str]:
 
 @dataclass(frozen=True)
 class Spools:
-    """Where outputs that list calls one by one store what they take from each capture: a file for each capture, named
-    by its place among them, and each of the outputs."""
+    """The files in which outputs that list calls one by one store what they take from each capture: a file for each
+    capture, named by its place among them, and each of the outputs."""
 
     folder: Path
     captures: Sequence[str]
@@ -138,7 +137,7 @@ def _left_out(path: str, killed: Killed) -> Aggregate:
 
 
 def _requests(paths: Sequence[str], request: Request) -> Mapping[str, Request]:
-    """By path: --since and --until count from the first part of a recording that is here, in all of them."""
+    """Return the request for each path: --since and --until count from the first part that was given, in all parts."""
     if not (request.filters.since or request.filters.until):
         return dict.fromkeys(paths, request)
     last_to_first = sorted(metas_of(paths).items(), key=lambda item: -item[1].part)
@@ -148,7 +147,7 @@ def _requests(paths: Sequence[str], request: Request) -> Mapping[str, Request]:
 
 
 def metas_of(paths: Sequence[str]) -> dict[str, Meta]:
-    """Those of the captures that can be read, by path; why others cannot is said when they are read."""
+    """Return the META of each capture that can be read, by path. Reading the others later reports why they cannot."""
     metas = {}
     for path in filter(os.path.isfile, paths):  # a pipe can be read once only
         with suppress(OSError, CaptureError), open_capture(path) as reader:
@@ -158,7 +157,7 @@ def metas_of(paths: Sequence[str]) -> dict[str, Meta]:
 
 @contextmanager
 def scratch(directory: str | None) -> Iterator[Path]:
-    """A folder for spools, on the file system of the output. Raises ReportError."""
+    """Make a folder for spools on the file system of the output, and remove it at the end. Raises ReportError."""
     folder = Path(temporary_path(directory or tempfile.gettempdir()))
     try:
         folder.mkdir(0o700)

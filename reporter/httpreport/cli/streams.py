@@ -55,8 +55,8 @@ class _Raw(io.FileIO):
 
 
 class Program(click.Command):
-    """A command that ends with one line and status 1 where memory runs out or where standard output or standard error
-    takes nothing, and silently where their reader has gone."""
+    """Ends a command with one line and status 1 if memory runs out or a standard stream cannot be written, and silently
+    if the stream's reader has gone."""
 
     def main(self, *args: Any, **kwargs: Any) -> Any:
         open_standard_streams()
@@ -95,7 +95,8 @@ def open_standard_streams() -> None:
 
 
 def _writer(before: Any, descriptor: int, title: str) -> io.TextIOWrapper:
-    """In the encoding of the stream `before`, which may be None. A locale may lack a letter of a name."""
+    """Return a text stream in the encoding of `before`, which may be None. Characters that the encoding lacks are
+    escaped."""
     return io.TextIOWrapper(
         io.BufferedWriter(_Raw(descriptor, title)),
         encoding=getattr(before, "encoding", None),
@@ -105,5 +106,5 @@ def _writer(before: Any, descriptor: int, title: str) -> io.TextIOWrapper:
 
 
 def say(error: Exception) -> None:
-    """In one line on standard error."""
+    """Print an error as one line on standard error."""
     print(f"httpreport: {printable(str(error))}", file=sys.stderr)

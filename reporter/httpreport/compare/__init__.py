@@ -1,1 +1,1 @@
-"""What changed between two reports (`changes`), and what a reader of that could misunderstand (`warnings`)."""
+"""Computes what changed between two reports (`changes`), and what could mislead a reader about it (`warnings`)."""

@@ -1,4 +1,4 @@
-"""What changed from one set of captures to another, as a pure function over their aggregates.
+"""Compares two sets of captures: a pure function over their aggregates.
 
 Peers match by the name of the process, role and address; stacks by the process and the names of their frames, as they
 are folded. So a stack matches that of another build as long as its frames have names; a frame without one is
@@ -69,15 +69,15 @@ class Comparison:
     stacks: Sequence[StackChange]
 
     def scaled(self, before: int) -> int:
-        """What would have been before in a recording as long as the one after."""
+        """Return a value before, scaled to the length of the recording after."""
         return _scaled(before, self.lengths)
 
     def added_ns(self, change: PeerChange | StackChange) -> int:
-        """How much more time was waited, scaled; negative where it was less."""
+        """Return how much more time was waited, scaled; negative if it was less."""
         return _added_ns(change, self.lengths)
 
     def largest(self, changes: Sequence[Change], most: int) -> list[Change]:
-        """Those that changed most, in their order."""
+        """Return the `most` changes with the largest difference, in their order."""
         ranked = sorted(range(len(changes)), key=lambda place: -abs(self.added_ns(changes[place])))
         return [changes[place] for place in sorted(ranked[:most])]
 

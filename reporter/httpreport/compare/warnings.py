@@ -1,4 +1,4 @@
-"""What a comparison could make its reader believe wrongly: where the two sides were not recorded alike."""
+"""Warnings of a comparison: differences between the recordings of both sides that look like changes."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from .changes import Comparison
 
 
 class ComparisonCause(enum.Enum):
-    """What a caution is about; the value is its name in JSON."""
+    """The subject of a warning. The value is its name in JSON."""
 
     THRESHOLDS = "thresholds"
     FILTERS = "filters"
@@ -30,7 +30,7 @@ class ComparisonWarning:
 
 
 def comparison_lines(comparison: Comparison) -> Iterator[str]:
-    """One line each, safe to print: those of the comparison, then those of each side's captures."""
+    """Yield the warnings of the comparison, then those of each side's captures, one printable line each."""
     yield from (warning.text for warning in comparison_warnings(comparison))
     for aggregate in (comparison.before, comparison.after):
         yield from warning_lines(aggregate, named=True)

@@ -1,9 +1,8 @@
 """stacks.diff.folded: `process;outermost;...;leaf BEFORE AFTER`, the lines of difffolded.pl, which flamegraph.pl draws
 as a differential.
 
-The weights are those of stacks.folded (`fold.py`), what was before scaled to the length of the recording after, and cut
-down to a whole number. A stack that one side lacks has 0 there.
-"""
+The weights are those of stacks.folded (`report/folding.py`), what was before scaled to the length of the recording
+after, and cut down to a whole number. A stack that one side lacks has 0 there."""
 
 from __future__ import annotations
 
@@ -20,6 +19,6 @@ def comparison(compared: Compared) -> Iterable[bytes]:
 
 
 def folded(comparison: Comparison, by: Weight = Weight.TIME) -> Iterator[str]:
-    """The lines, without newlines, sorted by their bytes."""
+    """Yield the lines, without newlines, sorted by their bytes."""
     for stack, before, after in sorted(comparison.stacks, key=lambda change: change.stack.encode()):
         yield f"{stack} {comparison.scaled(by.folded(before))} {by.folded(after)}"

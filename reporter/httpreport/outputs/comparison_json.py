@@ -1,7 +1,7 @@
 """`httpreport --baseline --json`: one JSON document, as `report.schema.json` describes it, field by field.
 
 It is stable: fields are only ever added while `version` stays 1. Recorded texts are printable, as everywhere
-(`clean.py`).
+(`common/printable.py`).
 """
 
 from __future__ import annotations

@@ -28,7 +28,7 @@ def heads(comparison: Comparison) -> Sequence[str]:
 
 
 def rows(comparison: Comparison, change: PeerChange) -> Iterator[ComparisonRow]:
-    """Of one process and peer."""
+    """Yield the rows of one process and peer."""
     lengths = comparison.lengths or Lengths(0, 0)
     before, after = change.sums
     if before.calls:

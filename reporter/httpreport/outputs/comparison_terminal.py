@@ -22,7 +22,7 @@ def comparison(compared: Compared) -> Iterable[bytes]:
 
 
 def print_comparison(out: Console, comparison: Comparison) -> None:
-    """Everything but the warnings."""
+    """Print everything but the warnings."""
     print_lines(out, summary(comparison))
     if comparison.stacks:
         out.print()
@@ -32,7 +32,7 @@ def print_comparison(out: Console, comparison: Comparison) -> None:
 
 
 def _peers(comparison: Comparison) -> Table:
-    """For each process and peer what was before and after, and by how much it changed."""
+    """Return the table of processes and peers: before, after and the change."""
     columns = heads(comparison)
     table = new_table("", *columns, last="process and peer")
     for change in comparison.largest(comparison.peers, TOP):
@@ -57,6 +57,6 @@ def _stacks(comparison: Comparison) -> Table:
 
 
 def _add_rest(table: Table, columns: int, count: int, what: str) -> None:
-    """One row for those that changed less."""
+    """Add one row for everything that changed less."""
     if count > TOP:
         table.add_row(*[""] * columns, Text(f"{count - TOP:,} more {what}, which changed less"))

@@ -1,4 +1,4 @@
-"""A comparison in a few lines, and how a change is written, the same in every output."""
+"""The summary of a comparison, and the texts for changes that all outputs share."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ SHADES = (0.05, 0.2, 0.5)  # from a change of so much on, as a part of the large
 
 
 def summary(comparison: Comparison) -> Iterator[str]:
-    """What was compared, how much time it took, and which processes and stacks are on one side only."""
+    """Yield lines: what was compared, how much time was waited, and which processes and stacks one side lacks."""
     for word, side in (("before", comparison.before), ("after", comparison.after)):
         yield f"{word}: {_side(side)}"
         yield from (f"{word}: {sentence}" for sentence in unreached(side.captures))
@@ -29,7 +29,7 @@ def summary(comparison: Comparison) -> Iterator[str]:
 
 
 def relative(before: float, after: float) -> str:
-    """A change in percent; from nothing, or to nothing, in a word."""
+    """Return a change in percent, or a word if one side is zero."""
     if not (before and after):
         return NEW if after else GONE if before else "0.0%"
     text = f"{(after - before) / before:+,.1%}"
@@ -37,7 +37,7 @@ def relative(before: float, after: float) -> str:
 
 
 def shade(before: int, after: int) -> int:
-    """How much it changed: the number of the shades that it reaches, negative where it became less."""
+    """Return how many shades a change reaches, negative if the value became smaller."""
     change = (after - before) / max(before, after, 1)
     reached = sum(abs(change) >= least for least in SHADES)
     return reached if change > 0 else -reached
@@ -53,7 +53,7 @@ def rate(comparison: Comparison) -> float:
 
 
 def each(comparison: Comparison) -> str:
-    """Return what stands behind a time that is told per second of recording."""
+    """Return the suffix of a time that is given per second of recording."""
     return "/s" if comparison.lengths else ""
 
 
@@ -69,7 +69,7 @@ def waited_more(comparison: Comparison, added_ns: int) -> str:
 
 
 def times(comparison: Comparison, before: Sums, after: Sums) -> str:
-    """The time waited, before and after."""
+    """Return the time waited before and after, as text."""
     scaled = comparison.scaled(before.time_ns)
     first, second = (waited(comparison, time_ns) for time_ns in (scaled, after.time_ns))
     return f"{first} before, {second} after ({relative(scaled, after.time_ns)})"
@@ -93,7 +93,7 @@ def _side(aggregate: Aggregate) -> str:
 
 
 def total(comparison: Comparison) -> tuple[Sums, Sums]:
-    """Of all calls before and after."""
+    """Return the totals of all calls before and after."""
     return (
         sum((stack.before for stack in comparison.stacks), Sums()),
         sum((stack.after for stack in comparison.stacks), Sums()),
@@ -114,7 +114,7 @@ def _listed(names: set[str]) -> str:
 
 
 def _stacks(comparison: Comparison) -> str:
-    """How well stacks match."""
+    """Return how well stacks match, as text."""
     both = [stack for stack in comparison.stacks if stack.before.calls and stack.after.calls]
     new = sum(not stack.before.calls for stack in comparison.stacks)
     gone = sum(not stack.after.calls for stack in comparison.stacks)

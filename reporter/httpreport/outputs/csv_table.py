@@ -23,7 +23,7 @@ COLUMNS = (
 FORMULA = ("=", "+", "-", "@")
 
 Cell = Union[str, int, bytes]
-"""The key of a stack trace is in the place of its number."""
+"""A cell. Bytes are the key of a stack trace, which its number replaces."""
 
 
 def report(reported: Reported) -> Iterable[bytes]:
@@ -56,7 +56,7 @@ def _row(report: Report, call: Call, trace: int) -> Iterator[Cell]:
 
 
 class _Kept(list[str]):
-    """What csv takes for a file."""
+    """A list that the csv module can write to."""
 
     def write(self, text: str) -> None:
         self.append(text)

@@ -73,8 +73,8 @@ def firefox(
 
 
 def _thread(process: str, samples: Sequence[Sample], weight: Weight, tables: _Tables) -> dict[str, Any]:
-    """The profiler wants a thread of a process. One of a name stands for all processes of that name, so the name is its
-    pid and tid as well, which may be texts. The last sample is empty: it tells where the one before ends."""
+    """Return a thread of the profile, which stands for all processes of one name. The name is also its pid and tid,
+    which may be texts. The last sample is empty and marks the end of the one before."""
     scale = 1e6 if weight is Weight.TIME else 1
     weights = [weight.of(sample.sums) / scale for sample in samples]
     return {
@@ -101,7 +101,7 @@ def _thread(process: str, samples: Sequence[Sample], weight: Weight, tables: _Ta
 
 
 def _library(path: str) -> dict[str, Any]:
-    """Without its build: names are there already, none is to be looked up."""
+    """Return a library without its build ID: all names are known, so the profiler must look up none."""
     name = os.path.basename(path)
     return {
         "arch": "",
@@ -125,7 +125,7 @@ class _Numbered(Generic[Item]):
 
 
 class _Tables:
-    """What all threads share. Rows refer to each other by number."""
+    """The tables that all threads share. Rows refer to each other by number."""
 
     def __init__(self) -> None:
         self._strings, self.modules, self._files = _Numbered[str](), _Numbered[str](), _Numbered[str]()
@@ -140,7 +140,7 @@ class _Tables:
         return stack
 
     def columns(self) -> dict[str, Any]:
-        """The tables, column by column."""
+        """Return the tables, column by column."""
         functions = [
             (
                 self._strings.number(label),
@@ -173,6 +173,6 @@ class _Tables:
 
 
 def _columns(rows: Sequence[tuple[object, ...]], names: str) -> dict[str, Any]:
-    """A table by column, as the profiler keeps them."""
+    """Return a table by column, as the profiler stores it."""
     columns = zip(*rows) if rows else ((),) * len(names.split())
     return {**dict(zip(names.split(), map(list, columns))), "length": len(rows)}

@@ -58,7 +58,7 @@ def _look(box: _Box, weight: Weight, whole_ns: int) -> Look:
 
 
 def _colour(place: Place) -> str:
-    """A light one, on which black text can be read; grey where there is no module."""
+    """Return a light colour, on which black text is readable, or grey if there is no module."""
     if place.module is None:
         return "#ddd"
     hue = zlib.crc32(place.module.encode()) % 360

@@ -1,7 +1,7 @@
 """`httpreport --json`: one JSON document, as `report.schema.json` beside this file describes it, field by field.
 
 It is stable: fields are only ever added while `version` stays 1. Recorded texts are printable, as everywhere
-(`clean.py`). Written piece by piece, so memory does not grow with it.
+(`common/printable.py`). Written piece by piece, so memory does not grow with it.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ def pieces(report: Report, capture: str) -> Iterator[Sequence[Piece]]:
 
 
 def json_list(name: str, values: Iterable[dict[str, Any]]) -> Iterator[str]:
-    """A field of a document, in pieces."""
+    """Yield a field of a document in pieces."""
     yield f"{json.dumps(name)}: ["
     separator = "\n"
     for value in values:

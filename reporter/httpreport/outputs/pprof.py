@@ -93,7 +93,7 @@ class _Profile:
 
 
 def _activations(places: Sequence[Place]) -> Iterable[tuple[Place, ...]]:
-    """A function with those that are inlined into it, which share its address; outermost first."""
+    """Yield each function with the functions inlined into it, which share its address, outermost first."""
     activation: list[Place] = []
     for place in places:
         if activation and not place.inlined:

@@ -129,7 +129,7 @@ def _head_of_many(whole: Aggregate) -> Iterator[str]:
 
 
 def explained(calls: int, *, all_stacks: bool) -> Iterator[str]:
-    """Say what the lines of so many calls mean."""
+    """Yield lines that explain the file to its reader."""
     if calls > REPEATED_CALLS and not all_stacks:
         yield (
             f"Behind the longest {REPEATED_CALLS:,} calls, a stack trace that was printed above is not repeated but "
@@ -139,7 +139,8 @@ def explained(calls: int, *, all_stacks: bool) -> Iterator[str]:
 
 
 def blocks(report: Report, *, all_stacks: bool) -> Iterator[tuple[Call, Block]]:
-    """Each listed call and its lines; stack traces in full only where this file, or one of more calls, has room."""
+    """Yield each listed call and its lines. A stack trace is in full only if this file, or one with more calls, may
+    have room for it."""
     room = Room(all_stacks=all_stacks)
 
     @lru_cache(maxsize=CACHED)
@@ -167,12 +168,12 @@ def blocks(report: Report, *, all_stacks: bool) -> Iterator[tuple[Call, Block]]:
 
 
 def _first_line(call: Call) -> str:
-    """Up to the Stack ID."""
+    """Return the first line up to the Stack ID."""
     return f"PID: {call.pid}, Comm: {comm(call.comm)}, Stack ID: "
 
 
 def _two_lines(call: Call) -> str:
-    """From behind the Stack ID."""
+    """Return the two lines after the Stack ID."""
     destination, port = call.destination
     return (
         f"\nDuration: {_ms(call.duration_ns)}, Size: {call.size} bytes\n"
@@ -195,7 +196,7 @@ def _http(call: Call) -> str:
 
 
 def _split(call: Call) -> str:
-    """Where the time went, in the order in which it went: a server receives first."""
+    """Return how long each phase of the call took, in order; a server receives first."""
     request, response = ("Received", "Sent") if call.role == Role.SERVER else ("Sent", "Received")
     at_least = "" if call.t3_known else "at least "
     answer = f"{response}: {at_least}{_ms(call.t3 - call.t2)}" if call.answered else f"{response}: nothing"

@@ -28,14 +28,14 @@ Value = TypeVar("Value")
 
 @dataclass
 class Tree(Generic[Value]):
-    """A value and, by their labels, those below."""
+    """A value and its children by their labels."""
 
     value: Value
     children: dict[str, Tree[Value]] = field(default_factory=dict)
 
 
 class Look(NamedTuple):
-    """How a value is drawn: no wider than those that it stands on, so its weight is part of theirs."""
+    """How a value is drawn. The weights of children add up to no more than their parent's."""
 
     weight: int
     text: str
@@ -44,7 +44,7 @@ class Look(NamedTuple):
 
 
 def draw(root: Tree[Value], look: Callable[[Value], Look], title: str, subtitle: str) -> Iterator[str]:
-    """The lines, without newlines."""
+    """Yield the lines, without newlines."""
     boxes = list(_boxes(root, look))
     height = TOP + MARGIN + ROW * (1 + max(depth for _, depth, _ in boxes))
     yield _HEAD.format(width=WIDTH, height=height, margin=MARGIN, title=escape(title), subtitle=escape(subtitle))
@@ -57,7 +57,7 @@ def draw(root: Tree[Value], look: Callable[[Value], Look], title: str, subtitle:
 
 
 def _boxes(root: Tree[Value], look: Callable[[Value], Look]) -> Iterator[tuple[Look, int, int]]:
-    """Each one with its depth and the weight to the left of it, the root first."""
+    """Yield each box with its depth and the weight to the left of it, the root first."""
     waiting = [(root, look(root.value), 0, 0)]
     while waiting:
         node, box, depth, start = waiting.pop()

@@ -36,7 +36,7 @@ QUANTILES = (0.5, 0.9, 0.99)
 
 
 def console(file: IO[str]) -> Console:
-    """A console on a stream."""
+    """Return a console on a stream."""
     width = None if file.isatty() else PLAIN_WIDTH
     return Console(file=file, width=width, highlight=False, markup=False, emoji=False)
 
@@ -64,7 +64,7 @@ def print_lines(out: Console, lines: Iterable[str]) -> None:
 
 
 def print_summary(out: Console, whole: Aggregate) -> None:
-    """Everything but the warnings; a part for each host where there are several."""
+    """Print everything but the warnings, with a part for each host if there are several."""
     _, *others = summary(whole)
     print_lines(out, [*_kept(whole), *others])
     if len(whole.hosts) == 1:
@@ -77,7 +77,7 @@ def print_summary(out: Console, whole: Aggregate) -> None:
 
 
 def _kept(whole: Aggregate) -> Iterator[str]:
-    """A line for one capture, or for each host."""
+    """Yield a line for the only capture, or one for each host."""
     if len(whole.captures) == 1:
         yield f"{whole.captures[0].file}: {kept(whole.captures)}"
         return
@@ -100,14 +100,14 @@ def print_written(out: Console, paths: Iterable[str]) -> None:
 
 
 def print_next(out: Console, folded: str, weight: Weight) -> None:
-    """Say what to type to see folded stacks. It fails on a file whose weights are all 0, as it does on an empty one."""
+    """Print the command that draws folded stacks. It fails on a file that is empty or has only zero weights."""
     unit = "us" if weight is Weight.TIME else "calls"
     svg = folded.rsplit(".", 1)[0] + ".svg"
     _line(out, Text(f"next: flamegraph.pl --countname {unit} {quoted(folded)} > {quoted(svg)}"))
 
 
 def _peers(whole: Aggregate) -> Table:
-    """For each process and peer how long its calls took, those that took the most time first."""
+    """Return the table of processes and peers, those with the most time first."""
     table = new_table("calls", "p50", "p90", "p99", "max", "time", "share", last="process and peer")
     peers = sorted(whole.peers.items(), key=lambda item: (-item[1].sums.time_ns, item[0]))
     time_ns = sum(latencies.sums.time_ns for _, latencies in peers)
@@ -121,7 +121,7 @@ def _peers(whole: Aggregate) -> Table:
 
 
 def _stacks(whole: Aggregate, block: str) -> Table:
-    """Stacks of one process with the same names are one, whatever their addresses."""
+    """Return the table of top stacks. Stacks of one process with the same names are one, whatever their addresses."""
     table = new_table("time", "share", "calls", last="top stacks, leaf first")
     stacks = sorted(folded_sums(whole.samples).items(), key=lambda item: (-item[1].time_ns, item[0]))
     time_ns = sum(sums.time_ns for _, sums in stacks)
@@ -134,7 +134,7 @@ def _stacks(whole: Aggregate, block: str) -> Table:
 
 
 def _add_rest(table: Table, rest: Sequence[Sums], columns: int, time_ns: int, what: str) -> None:
-    """One row for all that are not shown."""
+    """Add one row for everything that is not shown."""
     if rest:
         sums = sum(rest, Sums())
         skipped = ("",) * (columns - 2)
@@ -151,7 +151,7 @@ def new_table(*numbers: str, last: str) -> Table:
 
 
 def peer_name(key: PeerKey) -> str:
-    """A process and whom it called, or who called it."""
+    """Return the name of a process and its peer."""
     how = "to" if key.role == Role.CLIENT else "from" if key.role == Role.SERVER else "with"
     return f"{comm(key.process)} {how} {peer_text(key.address, key.port)}"
 
@@ -166,5 +166,5 @@ def leaves_of(frames: Sequence[str]) -> str:
 
 
 def _line(out: Console, text: Text) -> None:
-    """One line, however long: a terminal wraps it, a file keeps it whole."""
+    """Print one line, however long. A terminal wraps it; a file keeps it whole."""
     out.print(text, soft_wrap=True)

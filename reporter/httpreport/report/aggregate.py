@@ -40,7 +40,7 @@ Key = TypeVar("Key")
 
 @dataclass(frozen=True)
 class Request:
-    """What the command line asks of every capture. Holds no open thing, so it travels to other processes."""
+    """The command line's request for every capture. It is picklable, so other processes can have it."""
 
     milliseconds: float | None = None
     names: tuple[str, ...] = ()
@@ -51,7 +51,7 @@ class Request:
 
     @property
     def filtered(self) -> bool:
-        """Whether some calls are asked for only, whatever they took."""
+        """Return whether filters other than the threshold are set."""
         return bool(self.names) or self.filters != Filters()
 
 
@@ -70,7 +70,7 @@ class Unreadable:
 
 @dataclass(frozen=True)
 class Aggregate:
-    """Of any number of captures; `Aggregate()` is of none."""
+    """Mergeable totals of any number of captures; `Aggregate()` has none and is the identity of `merge`."""
 
     captures: tuple[Facts, ...] = ()
     unreadable: tuple[Unreadable, ...] = ()
@@ -86,7 +86,7 @@ class Aggregate:
 
     @property
     def of_one_capture(self) -> bool:
-        """Whether one capture was asked for, and could be read."""
+        """Return whether this is the aggregate of exactly one capture, which could be read."""
         return len(self.captures) == 1 and not self.unreadable
 
     @property
@@ -96,12 +96,12 @@ class Aggregate:
 
     @property
     def listed(self) -> int:
-        """Calls that are told one by one."""
+        """Return how many calls are listed one by one."""
         return sum(facts.listed for facts in self.captures)
 
     @cached_property
     def stack_ids(self) -> Mapping[bytes, int]:
-        """By the keys of stack traces."""
+        """The Stack IDs by the keys of stack traces."""
         return numbered(self.longest)
 
     @cached_property
@@ -110,15 +110,15 @@ class Aggregate:
 
     @cached_property
     def samples(self) -> list[Sample]:
-        """What pictures are drawn from."""
+        """The samples from which pictures are drawn."""
         return samples(self.stacks, with_host=len(self.hosts) > 1)
 
     def merge(self, other: Aggregate) -> Aggregate:
-        """Of the captures of both."""
+        """Return the aggregate of the captures of both."""
         return merge_aggregates((self, other))
 
     def of_host(self, host: str) -> Aggregate:
-        """What is of one host, but not the naming and the slowest calls, which are of all."""
+        """Return the part of one host, but with the naming counts and the slowest calls of all hosts."""
         return replace(
             self,
             captures=tuple(facts for facts in self.captures if facts.host == host),
@@ -182,8 +182,8 @@ def aggregate(path: str, request: Request, sinks: Sequence[Sink]) -> Aggregate:
 
 
 def read_report(path: str, request: Request, reader: Reader | None = None, bar: Bar | None = None) -> Report:
-    """The report of one capture; `reader` where it is open already, which is closed then. The bar hears of what is read
-    again. Raises ReportError and CaptureError."""
+    """Return the report of one capture. If `reader` is given, the capture is already open, and is closed afterwards.
+    The bar advances when stacks are read again. Raises ReportError and CaptureError."""
     try:
         with reader or open_capture(path) as opened:
             selection = Selection.of(opened.meta, request.milliseconds, request.names, request.filters)
@@ -200,7 +200,7 @@ def read_report(path: str, request: Request, reader: Reader | None = None, bar: 
 
 
 def binaries_of(request: Request) -> Binaries:
-    """Where to look for binaries; to be closed."""
+    """Return where to look for binaries. The caller closes it."""
     servers = Debuginfod(request.debuginfod_urls) if request.debuginfod_urls else None
     return Binaries(request.symfs, servers)
 

@@ -17,14 +17,14 @@ from .samples import Sample, Weight
 
 
 def folded(samples: Iterable[Sample], by: Weight = Weight.TIME) -> Iterator[str]:
-    """The lines, without newlines. Their weights sum up to the durations, each rounded down to microseconds, or to the
-    number of calls."""
+    """Yield the lines, without newlines. Their weights sum up to the durations, each rounded down to microseconds, or
+    to the number of calls."""
     for stack, sums in sorted(folded_sums(samples).items(), key=lambda item: item[0].encode()):
         yield f"{stack} {by.folded(sums)}"
 
 
 def folded_sums(samples: Iterable[Sample]) -> Mapping[str, Sums]:
-    """By folded stack."""
+    """Return the totals by folded stack."""
     summed: dict[str, Sums] = {}
     for sample in samples:
         stack = fold(sample)
@@ -33,5 +33,5 @@ def folded_sums(samples: Iterable[Sample]) -> Mapping[str, Sums]:
 
 
 def fold(sample: Sample) -> str:
-    """One stack, outermost first."""
+    """Return one folded stack, outermost frame first."""
     return ";".join(map(printable.frame, (*sample.above, *(place.label for place in sample.stack.places))))

@@ -1,5 +1,5 @@
-"""What every output says of a whole report, in the same words: what it is of, warnings, what was kept, lost, unwound
-and named. All of it is safe to print."""
+"""The texts about a whole report that all outputs share: its name, warnings, and what was kept, lost, unwound and
+named. All of them are safe to print."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ HOSTS_NAMED = 3
 
 
 def summary(whole: Aggregate) -> list[str]:
-    """Lines: calls kept, that none reaches the threshold if so, what was lost, stack traces, frames."""
+    """Return lines: calls kept, whether none reaches the threshold, losses, stack traces, frames."""
     others = [lost(whole.captures), stack_traces(whole.naming), frames(whole.naming)]
     return [kept(whole.captures), *unreached(whole.captures), *others]
 
 
 def name(whole: Aggregate) -> str:
-    """Of what was reported."""
+    """Return the name of the capture or captures that the report is about."""
     if len(whole.captures) == 1:
         return os.path.basename(whole.captures[0].file)
     return together(whole.runs)
@@ -36,12 +36,12 @@ def title(whole: Aggregate) -> str:
 
 
 def where(whole: Aggregate) -> str:
-    """The hosts, or how many there are."""
+    """Return the hosts, or their number if there are many."""
     return ", ".join(whole.hosts) if len(whole.hosts) <= HOSTS_NAMED else f"{len(whole.hosts):,} hosts"
 
 
 def together(runs: Sequence[RecordedRun]) -> str:
-    """What several captures are."""
+    """Return how many captures and recordings these are, as text."""
     captures = sum(len(run.parts) for run in runs)
     if captures == len(runs):
         return f"{captures:,} capture{'' if captures == 1 else 's'}"
@@ -51,7 +51,7 @@ def together(runs: Sequence[RecordedRun]) -> str:
 
 
 def origins(whole: Aggregate) -> Iterator[str]:
-    """A line for each recording."""
+    """Yield a line for each recording."""
     for run in whole.runs:
         first, parts = run.first, f"{together([run])}, " if len(run.parts) > 1 else ""
         said = f"{run.file}: {parts}recorded on {first.host} ({first.system}) by {first.tool} from "
@@ -59,8 +59,8 @@ def origins(whole: Aggregate) -> Iterator[str]:
 
 
 def warning_lines(whole: Aggregate, *, named: bool = False) -> Iterator[str]:
-    """One line each: what could not be read, and what else there is to know; of several captures, or if asked for, with
-    their names."""
+    """Yield a line for each capture that could not be read and for each warning, with the names of captures if there
+    are several or if `named`."""
     for one in whole.unreadable:
         yield f"left out: {one.reason}"
     named = named or len(whole.captures) + len(whole.unreadable) > 1
@@ -69,7 +69,7 @@ def warning_lines(whole: Aggregate, *, named: bool = False) -> Iterator[str]:
 
 
 def incomplete(whole: Aggregate) -> bool:
-    """What --strict refuses: something was lost, cut off or could not be read."""
+    """Return whether data was lost, cut off or could not be read. --strict refuses such reports."""
     return bool(whole.unreadable) or not all(run.complete for run in whole.runs)
 
 
@@ -106,6 +106,6 @@ def frames(counts: Naming) -> str:
 
 
 def _reasons(counts: Mapping[Unnamed, int] | Mapping[Incomplete, int]) -> str:
-    """The most frequent first."""
+    """Return the reasons as text, the most frequent first."""
     ranked = sorted((-count, reason.value) for reason, count in counts.items())
     return ", ".join(f"{-minus_count:,} {reason}" for minus_count, reason in ranked)

@@ -1,4 +1,4 @@
-"""What a counter of the ledger means to the reader of a report.
+"""Explains the ledger's loss counters to the reader of a report.
 
 The recorder counts under names of its own; a name that is not in the table is shown as it is, never left out.
 """
@@ -79,7 +79,7 @@ UNKNOWN_CONSEQUENCE = "what follows is not known to this version of httpreport"
 
 
 def losses(counts: Mapping[str, int], seen: Mapping[str, str]) -> list[str]:
-    """One line a cause that has a count, the largest count first; `seen` says when that was."""
+    """Return a line for each cause with a count, the largest count first. `seen` has the times of each cause."""
     found = sorted((-count, cause) for cause, count in counts.items() if count > 0)
     return [_line(cause, -count, seen[cause]) for count, cause in found]
 

@@ -1,7 +1,7 @@
-"""A `RecordedRun` is a recording: one capture, or those of its parts that are here, which are shown as one.
+"""A `RecordedRun` is one recording: a capture, or the parts of it that were given, which are shown as one.
 
-Parts know each other by host, boot and the run that META names. What they lost is added up, what several of them warn
-of is said once, and what is missing between two of them is said with its times.
+Parts belong together if host, boot and the run in META are equal. Their losses are added up, a warning of several
+parts is printed once, and gaps between parts are reported with their times.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from .warnings import Cause, ReportWarning, beyond, numbered, to_the_second
 
 @dataclass(frozen=True)
 class Facts:
-    """What is told of one capture by its name. All texts are safe to print."""
+    """The facts about one capture that outputs show. All texts are safe to print."""
 
     file: str
     host: str
@@ -53,19 +53,19 @@ class Facts:
 
     @property
     def some_pass(self) -> bool:
-        """Whether a call passes the filters, however long it took."""
+        """Return whether a call passes the filters, however long it took."""
         return self.kept > 0 or self.unreached_ns is not None
 
 
 def recording_of(meta: Meta, path: str) -> tuple[str, ...]:
-    """What is the same in all parts of a recording, and in no other. All texts are safe to print."""
+    """Return the identity of a recording, equal for all its parts. All texts are safe to print."""
     host = printable(meta.host)
     return (host, printable(meta.boot_id), printable(meta.run)) if meta.run else (host, printable(path))
 
 
 @dataclass(frozen=True)
 class RecordedRun:
-    """At least one part, by their numbers."""
+    """One recording. It has at least one part; parts are sorted by number."""
 
     parts: tuple[Facts, ...]
 
@@ -83,7 +83,7 @@ class RecordedRun:
         return all(facts.complete for facts in self.parts) and not self._gaps
 
     def warnings(self) -> Iterator[tuple[str, str]]:
-        """Each with the file or files that it is about."""
+        """Yield each warning with the file or files that it is about."""
         for cause in Cause:
             if cause is Cause.LOST:
                 yield from ((self.file, line) for line in self._losses())
@@ -126,7 +126,7 @@ class RecordedRun:
         return files
 
     def _cautions(self, cause: Cause) -> Iterator[tuple[str, str]]:
-        """What several parts say is said of all."""
+        """Yield a warning that several parts share once, with all their files."""
         said: dict[str, list[str]] = {}
         for facts in self.parts:
             for warning in facts.warnings:
@@ -136,7 +136,7 @@ class RecordedRun:
 
 
 def runs_of(captures: Iterable[Facts]) -> list[RecordedRun]:
-    """In the order of their first parts."""
+    """Return the recordings that the captures belong to, in the order of their first parts."""
     parts: dict[tuple[str, ...], list[Facts]] = {}
     for facts in captures:
         parts.setdefault(facts.run, []).append(facts)

@@ -1,7 +1,6 @@
-"""A `Report` is everything that the outputs are written from: the calls kept, their stack traces, the
-warnings.
+"""A `Report` holds everything that the outputs are made from: the kept calls, their stack traces, the warnings.
 
-It is computed once; text, folded stacks, JSON and the terminal only write it down, so they cannot disagree.
+It is computed once, and all outputs only write it down, so they cannot disagree.
 """
 
 from __future__ import annotations
@@ -48,7 +47,7 @@ class Report:
 
     @cached_property
     def trace_of(self) -> npt.NDArray[np.intp]:
-        """For each of the listed calls the place of its stack trace."""
+        """For each listed call, the index of its stack trace in `traces`."""
         return _stacks_of(self.recording, "stack").places(self.trace_of_stack)
 
     @cached_property
@@ -64,7 +63,7 @@ class Report:
 
     @cached_property
     def stack_keys(self) -> Sequence[bytes]:
-        """For each of `traces` its key (stack_ids.py), empty where there is no stack."""
+        """For each of `traces`, its key (stack_ids.py), or b"" if there is no stack."""
         return [b"" if trace.missing else key_of(trace_lines(trace)) for trace in self.traces]
 
     @cached_property
@@ -82,15 +81,15 @@ class Report:
 
     @cached_property
     def stack_ids(self) -> Mapping[bytes, int]:
-        """Those of a report of this capture alone, by key."""
+        """The Stack IDs in a report of this capture alone, by key."""
         return numbered(self.longest)
 
     def record_number(self, call: Call) -> int:
-        """The number of a call's stack in the capture, 0 where it has none."""
+        """Return the number of a call's stack in the capture, or 0 if it has none."""
         return self.record_numbers.get(call.stack, 0) if call.has_stack else 0
 
     def trace(self, place: int) -> StackTrace:
-        """The stack trace of one of the listed calls."""
+        """Return the stack trace of the listed call at this index."""
         return self.traces[int(self.trace_of[place])]
 
     def calls(self, some: npt.NDArray[np.intp] | None = None) -> Iterator[tuple[Call, int, int | None]]:
@@ -104,7 +103,7 @@ class Report:
 
     @cached_property
     def longest_first(self) -> npt.NDArray[np.intp]:
-        """The places of the listed calls, the longest call first, of equally long ones the earliest."""
+        """The indices of the listed calls, the longest first; equally long calls are in the order of their starts."""
         return longest_first(self.recording.listed.durations, self.recording.listed.began)
 
 
@@ -155,18 +154,18 @@ def _trace(recorded: Mapping[int, StackTrace], stack_status: int, id: int) -> St
 
 @dataclass(frozen=True)
 class _Stacks:
-    """The stacks of some calls: the distinct ones by StackStatus and id, and for each call the place of its own."""
+    """The stacks of some calls: the distinct ones by StackStatus and id, and for each call the index of its own."""
 
     distinct: list[tuple[int, int]]
     of_call: npt.NDArray[np.intp]
 
     def places(self, place_of: Mapping[tuple[int, int], int]) -> npt.NDArray[np.intp]:
-        """For each call the place of its stack trace."""
+        """Return for each call the index of its stack trace."""
         return np.array([place_of[key] for key in self.distinct], np.intp)[self.of_call]
 
 
 def _stacks_of(recording: Recording, side: str, calls: npt.NDArray[np.intp] | None = None) -> _Stacks:
-    """Of the side `stack` or `receive_stack` of some of the listed calls, or all."""
+    """Return the stacks of the side `stack` or `receive_stack` of some listed calls, or of all."""
     chosen = slice(None) if calls is None else calls
     numbering, status = Numbering(2), recording.listed.values(f"{side}_status")[chosen]
     ids = np.where(status == StackStatus.RECORDED, recording.listed.values(side)[chosen], 0)

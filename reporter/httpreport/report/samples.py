@@ -1,4 +1,4 @@
-"""A picture is drawn from samples: each distinct stack of a process once, with what its calls sum up to."""
+"""Samples, from which pictures are drawn: each distinct stack of a process with the totals of its calls."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ class Place(NamedTuple):
     inlined: bool = False
 
     def __lt__(self, other: tuple[Any, ...]) -> bool:
-        """Some order, the same in every process: a field that is None has none by itself."""
+        """Define an order that is the same in every process; None cannot be compared with text."""
         return repr(self) < repr(other)
 
 
 class HostStack(NamedTuple):
-    """What calls of one host, one process name and one stack trace have in common; `places` are outermost first."""
+    """The key of calls of one host, one process name and one stack trace; `places` are outermost first."""
 
     host: str
     process: str
@@ -37,17 +37,17 @@ class HostStack(NamedTuple):
 
 
 class Weight(enum.Enum):
-    """What the width of a box is."""
+    """What the width of a box stands for."""
 
     TIME = "time"
     COUNT = "count"
 
     def of(self, sums: Sums) -> int:
-        """Nanoseconds, or calls."""
+        """Return nanoseconds, or calls."""
         return sums.time_ns if self is Weight.TIME else sums.calls
 
     def folded(self, sums: Sums) -> int:
-        """Whole microseconds, those of each call rounded down, or calls."""
+        """Return whole microseconds, those of each call rounded down, or calls."""
         return sums.microseconds if self is Weight.TIME else sums.calls
 
 
@@ -60,7 +60,7 @@ class Sample(NamedTuple):
 
     @property
     def of(self) -> str:
-        """What is above, in one text."""
+        """Return `above` as one text."""
         return ": ".join(name or "[no name]" for name in self.above)
 
 
@@ -74,7 +74,8 @@ def samples(stacks: Mapping[HostStack, Sums], *, with_host: bool = False) -> lis
 
 
 def places(trace: StackTrace) -> tuple[Place, ...]:
-    """A stack trace outermost first; why there is none, or why outer frames are missing, stands in brackets."""
+    """Return a stack trace, outermost frame first. Brackets enclose the reason why it, or its outer frames, are
+    missing."""
     if trace.missing is not None:
         return (Place(f"[no stack: {trace.missing.value}]"),)
     outer = []

@@ -5,7 +5,7 @@ Of each call it has three numbers: its duration, its start and its `Group`, what
 very slowest it also has a `SlowCall`. Beyond MOST_CALLS the slowest are kept, of equally slow ones all or none: whoever
 applies a threshold of at least `floor_ns` gets what all calls would have given. So it grows with distinct groups only.
 
-All text is printable (`clean.py`).
+All text is printable (`common/printable.py`).
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ class Trace(NamedTuple):
 
 
 class Group(NamedTuple):
-    """What its calls have in common."""
+    """The fields that its calls have in common."""
 
     host: str
     process: bytes
@@ -177,7 +177,7 @@ def _comparable(row: SlowCall) -> tuple[Any, ...]:
 
 
 def slowest_of(report: Report, capture: str) -> Slowest:
-    """`capture` is the name of the file that the report is about."""
+    """Return the slowest calls of a report. `capture` is the name of its file."""
     meta, listed, order = report.recording.meta, report.recording.listed, report.longest_first[: MOST_CALLS + 1]
     calls = np.empty(len(order), CALL)
     calls["duration"] = listed.durations[order]
@@ -192,14 +192,14 @@ def slowest_of(report: Report, capture: str) -> Slowest:
 
 
 def _fitting(calls: Array, floor_ns: int) -> tuple[Array, int]:
-    """The calls that there is room for, the longest first, and the ns from which on every one is there."""
+    """Return the calls that fit, the longest first, and the duration (ns) from which on none is left out."""
     if len(calls) > MOST_CALLS:
         floor_ns = max(floor_ns, int(calls["duration"][MOST_CALLS]) + 1)
     return calls[: int(np.count_nonzero(calls["duration"] >= np.uint64(floor_ns)))], floor_ns
 
 
 def _groups(report: Report, order: Places, traces: Sequence[Trace]) -> tuple[Mapping[Group, int], Numbers]:
-    """The distinct groups of the listed calls at these places, and for each call the number of its group."""
+    """Return the distinct groups of the listed calls at these indices, and for each call the number of its group."""
     names = ("process", "comm", "peer_address", "role", "peer_port")
     process, thread, address, role, port = (report.recording.listed.values(name)[order] for name in names)
     port = np.where(role == Role.CLIENT, port, 0)  # others have another one each time
@@ -218,7 +218,7 @@ def _groups(report: Report, order: Places, traces: Sequence[Trace]) -> tuple[Map
 
 
 def _peer(address: bytes, port: int) -> str:
-    """Who was on the other side."""
+    """Return the address of the other side."""
     return endpoint(address_text(address), port)
 
 

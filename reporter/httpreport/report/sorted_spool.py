@@ -1,5 +1,5 @@
-"""What is listed call by call of many captures waits in files, sorted, and is merged as it is read: memory does not
-grow with the calls, and few files are open at a time.
+"""Sorted files of what outputs list call by call, one for each capture. They are merged while they are read, so memory
+does not grow with the calls, and few files are open at a time.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ class Spool:
         self._file.close()
 
     def add(self, duration_ns: int, start_ns: int, values: Sequence[Any]) -> None:
-        """Write what is listed of a call: texts, bytes, whole numbers, and sequences of them."""
+        """Write the values of a call: texts, bytes, whole numbers, and sequences of them."""
         self.write(Entry(-duration_ns, start_ns, msgpack.packb(values, unicode_errors="backslashreplace")))
 
     def write(self, entry: Entry) -> None:
@@ -56,7 +56,7 @@ class Spool:
 
 
 def entries(path: str | os.PathLike[str]) -> Iterator[Entry]:
-    """The entries of a spool, in their order."""
+    """Yield the entries of a spool, in their order."""
     with open(path, "rb") as file:
         while head := file.read(_HEAD.size):
             duration_ns, start_ns, size = _HEAD.unpack(head)
@@ -66,7 +66,7 @@ def entries(path: str | os.PathLike[str]) -> Iterator[Entry]:
 def merged(paths: Sequence[Path]) -> Iterator[Values]:
     """Yield the values of all spools, sorted. Makes longer spools of many, beside them, and removes what was read.
 
-    Raises ReportError where they cannot be written.
+    Raises ReportError if they cannot be written.
     """
     while len(paths) > OPEN_AT_ONCE:
         some, paths = paths[:OPEN_AT_ONCE], paths[OPEN_AT_ONCE:]
@@ -90,7 +90,7 @@ def _merge(paths: Sequence[Path], together: Path) -> None:
 
 
 def cannot_write(folder: Path, error: OSError) -> ReportError:
-    """What to say where a spool in the folder of spools cannot be written."""
+    """Return the error for a spool that cannot be written. `folder` has all spools."""
     return ReportError(
         f"cannot write temporary files in {folder.parent}: {error.strerror or error}; free some space there, or choose "
         "another place for the outputs, or with TMPDIR where they go to standard output"

@@ -1,6 +1,6 @@
-"""What is said where calls pass the filters and none of them reaches the threshold: that, and how slow the slowest was.
+"""The sentence for a report in which calls pass the filters but none reaches the threshold.
 
-That is a result. Where no call passes the filters, they may be wrong: see actions.py.
+This is a result. If no call passes the filters, the filters may be wrong: see cli/commands.py.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ _DIGITS = 3
 
 
 def unreached(captures: Sequence[Facts]) -> list[str]:
-    """The sentence about all captures together; none where a call is kept, or none passes the filters."""
+    """Return the sentence about all captures, or nothing if a call is kept or none passes the filters."""
     slowest = [facts.unreached_ns for facts in captures if facts.unreached_ns is not None]
     if not slowest or any(facts.kept for facts in captures):
         return []
@@ -24,7 +24,7 @@ def unreached(captures: Sequence[Facts]) -> list[str]:
 
 
 def sentence(subject: str, thresholds_ns: Iterable[int], slowest_ns: int) -> str:
-    """`No call of nova-api took 300 ms; the slowest took 146 ms`. The subject is that of a Selection."""
+    """Return `No call of nova-api took 300 ms; the slowest took 146 ms`. The subject is that of a Selection."""
     thresholds = " or ".join(map(exact_ms, sorted(thresholds_ns)))
     return f"No {subject} took {thresholds} ms; the slowest took {_rounded_down(slowest_ns)}"
 

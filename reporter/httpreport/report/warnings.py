@@ -1,5 +1,4 @@
-"""A `ReportWarning` is one warning with its consequence: what a reader of this report could otherwise believe
-wrongly."""
+"""Warnings of a report: each says what a reader could otherwise believe wrongly, and what follows from it."""
 
 from __future__ import annotations
 
@@ -21,7 +20,7 @@ NAMES_LISTED = 20
 
 
 class Cause(enum.Enum):
-    """What a warning is about, in the order in which they are said; the value is its name in JSON."""
+    """The subject of a warning, in the order in which warnings are printed. The value is its name in JSON."""
 
     PART = "part"
     CUT_OFF = "cut_off"
@@ -45,7 +44,7 @@ class ReportWarning:
 
 
 def warnings_of(recording: Recording, selection: Selection) -> list[ReportWarning]:
-    """Everything that the reader has to know before the first call."""
+    """Return every warning that the reader needs before the first call."""
     return [
         *_part(recording),
         *lacking(recording),
@@ -59,7 +58,7 @@ def warnings_of(recording: Recording, selection: Selection) -> list[ReportWarnin
 
 
 def lacking(recording: Recording) -> list[ReportWarning]:
-    """What was lost, cut off, damaged or not read."""
+    """Return the warnings about data that was lost, cut off, damaged or not read."""
     faults = recording.faults
     return [
         *_cut_off(recording),
@@ -73,7 +72,7 @@ def lacking(recording: Recording) -> list[ReportWarning]:
 
 
 def incomplete(recording: Recording) -> bool:
-    """Whether something was lost, cut off, damaged or not read: what --strict refuses."""
+    """Return whether data was lost, cut off, damaged or not read. --strict refuses such captures."""
     return bool(lacking(recording))
 
 
@@ -90,7 +89,7 @@ def _cut_off(recording: Recording) -> list[ReportWarning]:
 
 
 def cut_off(why: str) -> ReportWarning:
-    """Say that a capture could not be read to its end."""
+    """Return the warning that a capture could not be read to its end."""
     return ReportWarning(
         Cause.CUT_OFF, f"the capture is cut off ({printable(why)}): calls after that point are missing"
     )
@@ -103,12 +102,12 @@ def _part(recording: Recording) -> list[ReportWarning]:
 
 
 def goes_on(recording: Recording) -> bool:
-    """Whether another part follows (format/FORMAT.md, Parts of a recording)."""
+    """Return whether another part follows (format/FORMAT.md, Parts of a recording)."""
     return recording.end is not None and recording.end.reason == "rotated"
 
 
 def beyond(first: int, last: int, another_follows: bool) -> str | None:
-    """That there are parts of a recording before the first or behind the last one that is here."""
+    """Return a warning if the recording has earlier or later parts than the given ones, else None."""
     others = [*(["earlier"] if first > 1 else []), *(["later"] if another_follows else [])]
     if not others:
         return None
@@ -120,13 +119,14 @@ def numbered(first: int, last: int) -> str:
 
 
 def times_of_losses(recording: Recording) -> dict[str, str]:
-    """By cause."""
+    """Return when losses were counted, by cause."""
     spans = recording.lost_between.items()
     return {cause: to_the_second(*(moment(recording.meta, at_ns) for at_ns in span)) for cause, span in spans}
 
 
 def to_the_second(first: str, last: str) -> str:
-    """From one ISO 8601 time to another, both UTC: the recorder looks at its counters once a second."""
+    """Return the span between two ISO 8601 times (UTC), to the second: the recorder reads its counters once a
+    second."""
     first, last = (time[: len("2026-11-22T19:06:48")] for time in (first, last))
     return f"{first} UTC" if first == last else f"{first} to {last} UTC"
 
@@ -186,7 +186,7 @@ def _nothing_kept(recording: Recording, selection: Selection) -> list[ReportWarn
 
 
 def listed(values: Mapping[str, Sums]) -> str:
-    """Those with the most calls."""
+    """Return the values with the most calls, as text."""
     busiest = sorted(values.items(), key=lambda item: (-item[1].calls, item[0]))
     there = [f"{text} ({sums.calls:,}, slowest {duration_text(sums.slowest_ns)})" for text, sums in busiest]
     rest = f", and {len(there) - NAMES_LISTED:,} more" if len(there) > NAMES_LISTED else ""

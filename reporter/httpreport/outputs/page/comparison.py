@@ -1,4 +1,4 @@
-"""What the page of a comparison holds: the table of processes and peers as texts, and of each stack both times.
+"""The values of a comparison's page: the table of processes and peers as texts, and both times of each stack.
 
 All text is printable (`clean.py`), but not yet escaped for HTML.
 """
@@ -22,7 +22,7 @@ MOST_STACKS = 20_000
 
 
 class Peer(NamedTuple):
-    """A process and a peer, with the rows of the table that tell of it, and by how much the time changed, scaled ns."""
+    """A process and a peer, with its rows of the table and the change of its time, in scaled ns."""
 
     name: str
     rows: Sequence[ComparisonRow]
@@ -41,7 +41,7 @@ class Stack(NamedTuple):
 
 @dataclass(frozen=True)
 class ComparisonPage:
-    """All that the page shows. `peers` and `stacks` are in the order of the comparison's."""
+    """Everything that the page shows. `peers` and `stacks` are in the order of the comparison's."""
 
     version: str
     before: str
@@ -60,7 +60,8 @@ class ComparisonPage:
 def comparison_data(
     comparison: Comparison, most_peers: int = MOST_PEERS, most_stacks: int = MOST_STACKS
 ) -> ComparisonPage:
-    """Of more peers or stacks than told the page has those that changed most, and says so."""
+    """Return the values of the page. If there are more peers or stacks than the limits, the page has those that changed
+    most, and a warning."""
     peers = comparison.largest(comparison.peers, most_peers)
     stacks = comparison.largest(comparison.stacks, most_stacks)
     labels: dict[str, int] = {}

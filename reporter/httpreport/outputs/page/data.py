@@ -45,7 +45,7 @@ class Name(NamedTuple):
 
 
 class Groups(NamedTuple):
-    """What calls have in common: places in `Page.names`, `roles`, `peers`, `traces` and `hosts`, one number a group
+    """The fields that calls share: places in `Page.names`, `roles`, `peers`, `traces` and `hosts`, one number a group
     (`columns.packed`)."""
 
     process: str
@@ -67,7 +67,7 @@ class TracePlaces(NamedTuple):
 
 @dataclass(frozen=True)
 class Columns:
-    """One number a call, the longest call first (`columns.packed`)."""
+    """Columns with a number for each call, the longest call first (`columns.packed`)."""
 
     group: str  # its number
     shorter: str  # by so many ns than the call before; the first has its duration
@@ -76,7 +76,7 @@ class Columns:
 
 @dataclass(frozen=True)
 class Page:
-    """All that the page shows."""
+    """Everything that the page shows."""
 
     version: str
     name: str
@@ -164,7 +164,7 @@ class _Table(dict[Value, int]):
 
 
 class _Tables:
-    """Everything that the page says once, and has places of."""
+    """Numbers the distinct values of a page."""
 
     def __init__(self, hosts: Sequence[str]) -> None:
         self.hosts = {host: place for place, host in enumerate(hosts)}
@@ -173,7 +173,7 @@ class _Tables:
         self.modules = _Table[str]({NO_MODULE: 0})
 
     def group(self, group: Group) -> tuple[int, ...]:
-        """In the order of `Groups`."""
+        """Return the numbers of a group's fields, in the order of `Groups`."""
         return (
             self.names.place(group.process),
             self.names.place(group.thread),
@@ -194,7 +194,7 @@ class _Tables:
 
 
 def _by_first_call(groups: npt.NDArray[np.uint32]) -> tuple[Places, Places]:
-    """The place of each group's first call, in order, and for each call the place of its group in that."""
+    """Return the index of each group's first call, in order, and for each call the index of its group in that order."""
     _, first, group_of = np.unique(groups, return_index=True, return_inverse=True)
     return np.sort(first), np.argsort(np.argsort(first))[group_of]
 

@@ -40,7 +40,7 @@ def comparison(compared: Compared) -> Iterable[bytes]:
 
 
 def page(whole: Aggregate) -> str:
-    """The page. The aggregate has to be one with the slowest calls."""
+    """Return the HTML of a page. The aggregate must have the slowest calls."""
     return document(page_data(whole))
 
 
