@@ -13,7 +13,7 @@ from httpreport.calls.totals import Sums
 from httpreport.common.printable import comm
 from httpreport.languages.stack_trace import Frame, NoStack, StackTrace, Unnamed
 from httpreport.report.folding import fold
-from httpreport.report.samples import HostStack, Sample, places
+from httpreport.report.samples import HostStack, Sample, shown_frames
 from support.recordings import MS, TEXT, Row, capture, process, stack
 from support.reports import folded_lines, reported
 
@@ -26,7 +26,7 @@ TRACES = st.builds(StackTrace, st.lists(FRAMES, min_size=1, max_size=5).map(tupl
 
 
 def line_of(process: bytes, trace: StackTrace) -> str:
-    stack = HostStack("web-1", comm(process), places(trace))
+    stack = HostStack("web-1", comm(process), shown_frames(trace))
     return fold(Sample((stack.process,), stack, Sums()))
 
 

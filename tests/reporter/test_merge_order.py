@@ -26,7 +26,7 @@ from httpreport.outputs.registry import OUTPUTS
 from httpreport.report import headline, slowest
 from httpreport.report.aggregate import Aggregate, HostPeer, Request, aggregate_of, merge_aggregates
 from httpreport.report.report import Naming
-from httpreport.report.samples import HostStack, Place
+from httpreport.report.samples import HostStack, ShownFrame
 from support.recordings import MS, TEXT, Row, capture, process, stack
 from support.reports import reported
 
@@ -145,7 +145,13 @@ def test_reasons_that_are_as_frequent_have_one_order() -> None:
 
 def test_stacks_that_took_the_same_time_have_one_order() -> None:
     """Also where they differ only in a field that one of them lacks."""
-    places = [Place("f"), Place("f", "/lib/a"), Place("f", "/lib/a", "a.c", 7), Place("g"), Place("f", inlined=True)]
+    places = [
+        ShownFrame("f"),
+        ShownFrame("f", "/lib/a"),
+        ShownFrame("f", "/lib/a", "a.c", 7),
+        ShownFrame("g"),
+        ShownFrame("f", inlined=True),
+    ]
     stacks = [HostStack("web-1", "nova", (place,)) for place in places]
 
     orders = set()
@@ -162,7 +168,7 @@ def many_aggregates(count: int) -> list[Aggregate]:
     for number in range(count):
         report = reported(capture([Row(duration_ns=chance.randrange(1 << 40)) for _ in range(20)]), milliseconds=0)
         names = [*range(5), *range(5 + number * 20, 25 + number * 20)]
-        stacks = {HostStack("web-1", "nova", (Place(f"f{name}"),)): Sums(1, 1, 1, 1) for name in names}
+        stacks = {HostStack("web-1", "nova", (ShownFrame(f"f{name}"),)): Sums(1, 1, 1, 1) for name in names}
         peers = {
             HostPeer("web-1", PeerKey(b"nova", 1, b"%d" % name, 80)): Latencies(Sums(1, 1, 1, 1), {name: 1})
             for name in names

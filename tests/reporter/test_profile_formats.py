@@ -72,7 +72,7 @@ def test_speedscope_follows_its_own_schema_and_loses_nothing(report: Report, wei
     assert all(profile["endValue"] == sum(profile["weights"]) for profile in document["profiles"])
     frames = document["shared"]["frames"]
     read = [[frames[number]["name"] for number in one] for each in document["profiles"] for one in each["samples"]]
-    assert sorted(read) == sorted([place.label for place in sample.stack.places] for sample in samples_of(report))
+    assert sorted(read) == sorted([place.label for place in sample.stack.frames] for sample in samples_of(report))
 
 
 @pytest.mark.parametrize("weight", Weight)
@@ -83,7 +83,7 @@ def test_the_firefox_profiler_reads_back_every_stack_with_its_weight(
     profile.write_text("".join(firefox(made, weight, "run.cap", "httpreport", 10**18)))
     expected: defaultdict[tuple[str, ...], float] = defaultdict(float)
     for sample in made:
-        called = (sample.of, *(place.label for place in sample.stack.places))
+        called = (sample.of, *(place.label for place in sample.stack.frames))
         expected[called] += weight.of(sample.sums) / (1e6 if weight is Weight.TIME else 1)
     read: defaultdict[tuple[str, ...], float] = defaultdict(float)
     for name, weight_type, stacks in tracks(profile):
@@ -92,7 +92,7 @@ def test_the_firefox_profiler_reads_back_every_stack_with_its_weight(
             found = (name, *path)
             read[found] += value
     assert read == pytest.approx(expected)
-    modules = {place.module for sample in made for place in sample.stack.places} - {None}
+    modules = {place.module for sample in made for place in sample.stack.frames} - {None}
     assert {library["path"] for library in json.loads(profile.read_text())["libs"]} == modules
 
 
@@ -113,9 +113,9 @@ def test_pprof_reads_back_every_sample_with_its_stack(report: Report, tmp_path: 
     assert sum(int(time) for _, time, _ in values) == total_ns(report)
     assert len(values) == len(samples_of(report))
     lines = Counter(len(locations.split()) for _, _, locations in values)
-    ours = Counter(sum(not place.inlined for place in sample.stack.places) for sample in samples_of(report))
+    ours = Counter(sum(not place.inlined for place in sample.stack.frames) for sample in samples_of(report))
     assert lines == ours
-    functions = {place.label.split()[0] for sample in samples_of(report) for place in sample.stack.places}
+    functions = {place.label.split()[0] for sample in samples_of(report) for place in sample.stack.frames}
     assert all(function in part[2] for function in functions)
 
 

@@ -17,7 +17,7 @@ from typing import Any, Generic, Optional, TypeVar
 
 from .. import __version__
 from ..report.headline import title
-from ..report.samples import Place, Sample, Weight
+from ..report.samples import Sample, ShownFrame, Weight
 from .output import Reported, encoded
 
 VERSION, GECKO_VERSION = 60, 33  # of the processed format, and of the one that Firefox writes at that time
@@ -90,7 +90,7 @@ def _thread(process: str, samples: Sequence[Sample], weight: Weight, tables: _Ta
         "unregisterTime": None,
         "pausedRanges": [],
         "samples": {
-            "stack": [*(tables.stack(sample.stack.places) for sample in samples), None],
+            "stack": [*(tables.stack(sample.stack.frames) for sample in samples), None],
             "time": [0, *accumulate(weights)],
             "weight": [*weights, 0],
             "weightType": _WEIGHT_TYPE[weight],
@@ -132,11 +132,11 @@ class _Tables:
         self._functions, self._frames = _Numbered[_Function](), _Numbered[tuple[int, Optional[int]]]()
         self._stacks = _Numbered[_Stack]()
 
-    def stack(self, places: Sequence[Place]) -> int | None:
+    def stack(self, frames: Sequence[ShownFrame]) -> int | None:
         stack = None
-        for place in places:
-            function = self._functions.number((place.label, place.module, place.file))
-            stack = self._stacks.number((stack, self._frames.number((function, place.line))))
+        for frame in frames:
+            function = self._functions.number((frame.label, frame.module, frame.file))
+            stack = self._stacks.number((stack, self._frames.number((function, frame.line))))
         return stack
 
     def columns(self) -> dict[str, Any]:

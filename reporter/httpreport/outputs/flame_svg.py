@@ -14,14 +14,14 @@ from httpcapture.durations import duration_text
 
 from ..calls.totals import Sums
 from ..report.headline import title
-from ..report.samples import Place, Sample, Weight
+from ..report.samples import Sample, ShownFrame, Weight
 from .output import Reported, encoded
 from .svg_tree import Look, Tree, draw
 
 
 @dataclass
 class _Box:
-    place: Place
+    frame: ShownFrame
     sums: Sums = field(default_factory=Sums)
 
 
@@ -40,26 +40,26 @@ def svg(samples: Sequence[Sample], weight: Weight, title: str) -> Iterator[str]:
 
 
 def _tree(samples: Sequence[Sample]) -> Tree[_Box]:
-    root = Tree(_Box(Place("all")))
+    root = Tree(_Box(ShownFrame("all")))
     for sample in samples:
         node = root
         node.value.sums += sample.sums
-        for place in (*map(Place, sample.above), *sample.stack.places):
-            node = node.children.setdefault(place.label, Tree(_Box(place)))
+        for frame in (*map(ShownFrame, sample.above), *sample.stack.frames):
+            node = node.children.setdefault(frame.label, Tree(_Box(frame)))
             node.value.sums += sample.sums
     return root
 
 
 def _look(box: _Box, weight: Weight, whole_ns: int) -> Look:
-    place, sums = box.place, box.sums
+    frame, sums = box.frame, box.sums
     share = f"{duration_text(sums.time_ns)}, {sums.time_ns / max(whole_ns, 1):.1%}, {sums.calls:,} calls"
-    tooltip = "\n".join(filter(None, (place.label, place.module, share)))
-    return Look(weight.of(sums), place.label, tooltip, _colour(place))
+    tooltip = "\n".join(filter(None, (frame.label, frame.module, share)))
+    return Look(weight.of(sums), frame.label, tooltip, _colour(frame))
 
 
-def _colour(place: Place) -> str:
+def _colour(frame: ShownFrame) -> str:
     """Return a light colour, on which black text is readable, or grey if there is no module."""
-    if place.module is None:
+    if frame.module is None:
         return "#ddd"
-    hue = zlib.crc32(place.module.encode()) % 360
+    hue = zlib.crc32(frame.module.encode()) % 360
     return f"hsl({hue} 65% 78%)"

@@ -13,7 +13,7 @@ from __future__ import annotations
 import gzip
 from collections.abc import Iterable, Sequence
 
-from ..report.samples import Place, Sample
+from ..report.samples import Sample, ShownFrame
 from .output import Reported
 
 _UNMAPPED = 0  # no mapping, in a Location
@@ -43,21 +43,21 @@ _VALUES = (("calls", "count"), ("time", "nanoseconds"))
 
 
 class _Profile:
-    """The tables of a profile; an entry's id is its place, from 1."""
+    """The tables of a profile; an entry's id is its position, from 1."""
 
     def __init__(self) -> None:
         self.strings: dict[str, int] = {"": 0}
         self.mappings: dict[str, bytes] = {}
         self.functions: dict[tuple[str, str | None], bytes] = {}
-        self.locations: dict[tuple[Place, ...], bytes] = {}
+        self.locations: dict[tuple[ShownFrame, ...], bytes] = {}
         self._ids: dict[object, int] = {}
 
     def string(self, text: str) -> int:
         return self.strings.setdefault(text, len(self.strings))
 
     def sample(self, sample: Sample) -> bytes:
-        host, process, places = sample.stack
-        locations = [self._location(activation) for activation in _activations(places)]
+        host, process, frames = sample.stack
+        locations = [self._location(activation) for activation in _activations(frames)]
         values = _packed([sample.sums.calls, sample.sums.time_ns])
         labels = ((3, self._label(*label)) for label in (("process", process), ("host", host)))
         return _message((1, _packed(reversed(locations))), (2, values), *labels)
@@ -65,10 +65,10 @@ class _Profile:
     def _label(self, key: str, value: str) -> bytes:
         return _message((1, self.string(key)), (2, self.string(value)))
 
-    def _location(self, activation: tuple[Place, ...]) -> int:
+    def _location(self, activation: tuple[ShownFrame, ...]) -> int:
         if activation not in self.locations:
             outer = activation[0]
-            lines = [_message((1, self._function(place)), (2, place.line or 0)) for place in reversed(activation)]
+            lines = [_message((1, self._function(frame)), (2, frame.line or 0)) for frame in reversed(activation)]
             mapping = self._mapping(outer.module) if outer.module else _UNMAPPED
             number = len(self.locations) + 1
             self._ids[activation] = number
@@ -77,12 +77,12 @@ class _Profile:
             )
         return self._ids[activation]
 
-    def _function(self, place: Place) -> int:
-        key = place.label, place.file
+    def _function(self, frame: ShownFrame) -> int:
+        key = frame.label, frame.file
         if key not in self.functions:
             self._ids[key] = number = len(self.functions) + 1
-            name = self.string(place.label)
-            self.functions[key] = _message((1, number), (2, name), (3, name), (4, self.string(place.file or "")))
+            name = self.string(frame.label)
+            self.functions[key] = _message((1, number), (2, name), (3, name), (4, self.string(frame.file or "")))
         return self._ids[key]
 
     def _mapping(self, module: str) -> int:
@@ -92,14 +92,14 @@ class _Profile:
         return self._ids[module]
 
 
-def _activations(places: Sequence[Place]) -> Iterable[tuple[Place, ...]]:
+def _activations(frames: Sequence[ShownFrame]) -> Iterable[tuple[ShownFrame, ...]]:
     """Yield each function with the functions inlined into it, which share its address, outermost first."""
-    activation: list[Place] = []
-    for place in places:
-        if activation and not place.inlined:
+    activation: list[ShownFrame] = []
+    for frame in frames:
+        if activation and not frame.inlined:
             yield tuple(activation)
             activation = []
-        activation.append(place)
+        activation.append(frame)
     if activation:
         yield tuple(activation)
 

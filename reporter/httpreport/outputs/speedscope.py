@@ -11,7 +11,7 @@ from typing import Any, Optional
 
 from .. import __version__
 from ..report.headline import title
-from ..report.samples import Place, Sample, Weight
+from ..report.samples import Sample, ShownFrame, Weight
 from .output import Reported, encoded
 
 SCHEMA = "https://www.speedscope.app/file-format-schema.json"
@@ -43,7 +43,7 @@ def speedscope(samples: Sequence[Sample], weight: Weight, title: str, exporter: 
 
 def _profile(name: str, samples: Sequence[Sample], weight: Weight, numbers: dict[_Key, int]) -> dict[str, Any]:
     weights = [weight.of(sample.sums) for sample in samples]
-    stacks = [[numbers.setdefault(_key(place), len(numbers)) for place in sample.stack.places] for sample in samples]
+    stacks = [[numbers.setdefault(_key(frame), len(numbers)) for frame in sample.stack.frames] for sample in samples]
     return {
         "type": "sampled",
         "name": name,
@@ -55,8 +55,8 @@ def _profile(name: str, samples: Sequence[Sample], weight: Weight, numbers: dict
     }
 
 
-def _key(place: Place) -> _Key:
-    return place.label, place.file or place.module, place.line if place.file else None
+def _key(frame: ShownFrame) -> _Key:
+    return frame.label, frame.file or frame.module, frame.line if frame.file else None
 
 
 def _frame(name: str, file: str | None, line: int | None) -> dict[str, Any]:

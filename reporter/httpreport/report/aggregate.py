@@ -29,7 +29,7 @@ from ..symbols.binary_lookup import Binaries
 from ..symbols.debuginfod import Debuginfod
 from .recordings import Facts, RecordedRun, recording_of, runs_of
 from .report import Naming, Report, make_report, naming
-from .samples import HostStack, Sample, places, samples
+from .samples import HostStack, Sample, samples, shown_frames
 from .sinks import Sink
 from .slowest import Ranking, Slowest, slowest_of
 from .stack_ids import Longest, numbered
@@ -239,9 +239,9 @@ def aggregate_of(report: Report, path: str, *, slowest: bool = False) -> Aggrega
         length_ns=_length_ns(recording, report.selection),
     )
     stacks: dict[HostStack, Sums] = {}
-    places_of = list(map(places, report.traces))
+    frames_of = list(map(shown_frames, report.traces))
     for key, sums in recording.by_stack.items():
-        stack = HostStack(host, comm(key.process), places_of[report.trace_of_key[key]])
+        stack = HostStack(host, comm(key.process), frames_of[report.trace_of_key[key]])
         stacks[stack] = stacks.get(stack, Sums()) + sums
     peers = {HostPeer(host, key): latencies for key, latencies in recording.by_peer.items()}
     slow = slowest_of(report, path) if slowest else Slowest()

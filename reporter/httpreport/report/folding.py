@@ -34,4 +34,4 @@ def folded_sums(samples: Iterable[Sample]) -> Mapping[str, Sums]:
 
 def fold(sample: Sample) -> str:
     """Return one folded stack, outermost frame first."""
-    return ";".join(map(printable.frame, (*sample.above, *(place.label for place in sample.stack.places))))
+    return ";".join(map(printable.frame, (*sample.above, *(place.label for place in sample.stack.frames))))

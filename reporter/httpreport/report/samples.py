@@ -12,7 +12,7 @@ from ..common.printable import printable
 from ..languages.stack_trace import Frame, Incomplete, StackTrace
 
 
-class Place(NamedTuple):
+class ShownFrame(NamedTuple):
     """What a viewer shows of a frame: printable, and the same for frames that are to be one box, whatever the
     process."""
 
@@ -29,11 +29,11 @@ class Place(NamedTuple):
 
 
 class HostStack(NamedTuple):
-    """The key of calls of one host, one process name and one stack trace; `places` are outermost first."""
+    """The key of calls of one host, one process name and one stack trace; `frames` are outermost first."""
 
     host: str
     process: str
-    places: tuple[Place, ...]
+    frames: tuple[ShownFrame, ...]
 
 
 class Weight(enum.Enum):
@@ -70,26 +70,26 @@ def samples(stacks: Mapping[HostStack, Sums], *, with_host: bool = False) -> lis
         Sample((stack.host, stack.process) if with_host else (stack.process,), stack, sums)
         for stack, sums in stacks.items()
     ]
-    return sorted(made, key=lambda sample: (-sample.sums.time_ns, sample.above, sample.stack.places))
+    return sorted(made, key=lambda sample: (-sample.sums.time_ns, sample.above, sample.stack.frames))
 
 
-def places(trace: StackTrace) -> tuple[Place, ...]:
+def shown_frames(trace: StackTrace) -> tuple[ShownFrame, ...]:
     """Return a stack trace, outermost frame first. Brackets enclose the reason why it, or its outer frames, are
     missing."""
     if trace.missing is not None:
-        return (Place(f"[no stack: {trace.missing.value}]"),)
+        return (ShownFrame(f"[no stack: {trace.missing.value}]"),)
     outer = []
     if trace.incomplete not in (None, Incomplete.AS_RECORDED):
-        outer.append(Place(f"[incomplete: {trace.incomplete.value}]"))
+        outer.append(ShownFrame(f"[incomplete: {trace.incomplete.value}]"))
     if trace.left_out:
-        outer.append(Place("[frames left out]"))
+        outer.append(ShownFrame("[frames left out]"))
     if trace.repeats:
-        outer.append(Place("[frames repeat up to the limit: recursion, or frame pointers that lead in a circle]"))
+        outer.append(ShownFrame("[frames repeat up to the limit: recursion, or frame pointers that lead in a circle]"))
     return (*outer, *map(_place, reversed(trace.frames)))
 
 
 @lru_cache(maxsize=1 << 16)
-def _place(frame: Frame) -> Place:
+def _place(frame: Frame) -> ShownFrame:
     module = None if frame.module is None else printable(frame.module)
     file = None if frame.file is None else printable(frame.file)
-    return Place(printable(frame.label), module, file, frame.line, frame.file_offset or 0, frame.inlined)
+    return ShownFrame(printable(frame.label), module, file, frame.line, frame.file_offset or 0, frame.inlined)

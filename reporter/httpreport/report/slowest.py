@@ -28,13 +28,13 @@ from ..common.printable import frame, printable
 from ..languages.stack_trace import StackTrace
 from ..symbols.trace_lines import trace_lines
 from .report import Report
-from .samples import Place, places
+from .samples import ShownFrame, shown_frames
 
 MOST_CALLS = 1_500_000
 MOST_ROWS = 5_000
 CALL = np.dtype([("duration", "<u8"), ("start", "<i8"), ("group", "<u4")])  # ns; ns since 1970; number of a Group
 
-Places = npt.NDArray[np.intp]
+Indices = npt.NDArray[np.intp]
 
 
 class Label(NamedTuple):
@@ -142,7 +142,7 @@ class Ranking:
         self._rows = [self._rows[place] for place in order.tolist()]
 
 
-def _order(calls: Array, groups: Iterable[Group], rows: Sequence[SlowCall] = ()) -> Places:
+def _order(calls: Array, groups: Iterable[Group], rows: Sequence[SlowCall] = ()) -> Indices:
     """Return the places of the calls in their order. `groups` are all, by number; `rows` are the calls', or none."""
     order = longest_first(calls["duration"], calls["start"])
     tied = _tied(calls[order])
@@ -156,7 +156,7 @@ def _order(calls: Array, groups: Iterable[Group], rows: Sequence[SlowCall] = ())
     return order
 
 
-def _tied(calls: Array) -> Places:
+def _tied(calls: Array) -> Indices:
     """Return the places of sorted calls that have duration and start of the one before or behind."""
     before, behind = calls[:-1], calls[1:]
     same = (before["duration"] == behind["duration"]) & (before["start"] == behind["start"])
@@ -164,7 +164,7 @@ def _tied(calls: Array) -> Places:
     return np.union1d(first, first + 1)
 
 
-def _ranks(values: Iterable[Any]) -> Places:
+def _ranks(values: Iterable[Any]) -> Indices:
     """Return for each value its place among the sorted ones."""
     listed = list(values)
     ranks = np.empty(len(listed), np.intp)
@@ -198,7 +198,7 @@ def _fitting(calls: Array, floor_ns: int) -> tuple[Array, int]:
     return calls[: int(np.count_nonzero(calls["duration"] >= np.uint64(floor_ns)))], floor_ns
 
 
-def _groups(report: Report, order: Places, traces: Sequence[Trace]) -> tuple[Mapping[Group, int], Numbers]:
+def _groups(report: Report, order: Indices, traces: Sequence[Trace]) -> tuple[Mapping[Group, int], Numbers]:
     """Return the distinct groups of the listed calls at these indices, and for each call the number of its group."""
     names = ("process", "comm", "peer_address", "role", "peer_port")
     process, thread, address, role, port = (report.recording.listed.values(name)[order] for name in names)
@@ -223,15 +223,15 @@ def _peer(address: bytes, port: int) -> str:
 
 
 def _trace(trace: StackTrace) -> Trace:
-    return Trace(tuple(map(_label, places(trace))), tuple(trace_lines(trace)))
+    return Trace(tuple(map(_label, shown_frames(trace))), tuple(trace_lines(trace)))
 
 
 @lru_cache(maxsize=1 << 16)
-def _label(place: Place) -> Label:
+def _label(place: ShownFrame) -> Label:
     return Label(frame(place.label), os.path.basename(place.module or ""))
 
 
-def _rows(report: Report, capture: str, traces: Sequence[Trace], order: Places) -> Iterator[SlowCall]:
+def _rows(report: Report, capture: str, traces: Sequence[Trace], order: Indices) -> Iterator[SlowCall]:
     for call, _, receive_trace in report.calls(order):
         yield _row(report, call, printable(capture), None if receive_trace is None else traces[receive_trace])
 

@@ -21,7 +21,7 @@ MOST_PEERS = 2_000  # in the page
 MOST_STACKS = 20_000
 
 
-class Peer(NamedTuple):
+class ChangedPeer(NamedTuple):
     """A process and a peer, with its rows of the table and the change of its time, in scaled ns."""
 
     name: str
@@ -29,7 +29,7 @@ class Peer(NamedTuple):
     added_ns: int
 
 
-class Stack(NamedTuple):
+class ChangedStack(NamedTuple):
     """A folded stack: places in `ComparisonPage.labels`, its process first; the time before is scaled."""
 
     labels: Sequence[int]
@@ -52,9 +52,9 @@ class ComparisonPage:
     rate: float  # a scaled nanosecond is shown as so many
     shades: Sequence[float]
     heads: Sequence[str]
-    peers: Sequence[Peer]
+    peers: Sequence[ChangedPeer]
     labels: Sequence[str]
-    stacks: Sequence[Stack]
+    stacks: Sequence[ChangedStack]
 
 
 def comparison_data(
@@ -80,7 +80,7 @@ def comparison_data(
         shades=SHADES,
         heads=heads(comparison),
         peers=[
-            Peer(peer_name(change.peer), list(rows(comparison, change)), comparison.added_ns(change))
+            ChangedPeer(peer_name(change.peer), list(rows(comparison, change)), comparison.added_ns(change))
             for change in peers
         ],
         stacks=[_stack(comparison, change, labels) for change in stacks],
@@ -92,9 +92,9 @@ def _left_out(what: str, there: int, shown: int) -> list[str]:
     return [f"{there:,} {what} are too many for one page: it has the {shown:,} that changed most"] * (shown < there)
 
 
-def _stack(comparison: Comparison, change: StackChange, labels: dict[str, int]) -> Stack:
+def _stack(comparison: Comparison, change: StackChange, labels: dict[str, int]) -> ChangedStack:
     before, after = change.sums
-    return Stack(
+    return ChangedStack(
         [labels.setdefault(label, len(labels)) for label in change.stack.split(";")],
         comparison.scaled(before.time_ns),
         after.time_ns,

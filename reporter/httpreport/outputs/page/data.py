@@ -26,7 +26,7 @@ from ...calls.schema import Array
 from ...common.printable import comm
 from ...report.aggregate import Aggregate
 from ...report.headline import incomplete, name, origins, summary, warning_lines, where
-from ...report.slowest import Group, Label, Places, SlowCall, Trace
+from ...report.slowest import Group, Indices, Label, SlowCall, Trace
 from ...report.stack_ids import key_of
 from .columns import packed
 
@@ -66,7 +66,7 @@ class TracePlaces(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Columns:
+class CallColumns:
     """Columns with a number for each call, the longest call first (`columns.packed`)."""
 
     group: str  # its number
@@ -101,7 +101,7 @@ class Page:
     traces: Sequence[TracePlaces]
     group_count: int
     groups: Groups
-    columns: Columns
+    columns: CallColumns
     row_fields: Sequence[str]
     rows: Sequence[Sequence[Any]]  # their receive_trace is a place in `traces`
 
@@ -193,17 +193,17 @@ class _Tables:
         return TracePlaces(labels, lines, stack_ids.get(key_of(trace.lines), 0))
 
 
-def _by_first_call(groups: npt.NDArray[np.uint32]) -> tuple[Places, Places]:
+def _by_first_call(groups: npt.NDArray[np.uint32]) -> tuple[Indices, Indices]:
     """Return the index of each group's first call, in order, and for each call the index of its group in that order."""
     _, first, group_of = np.unique(groups, return_index=True, return_inverse=True)
     return np.sort(first), np.argsort(np.argsort(first))[group_of]
 
 
-def _columns(calls: Array, group_of: Places) -> Columns:
+def _columns(calls: Array, group_of: Indices) -> CallColumns:
     durations, starts = calls["duration"], calls["start"]
     first = int(starts.min(initial=np.iinfo(np.int64).max))
     span = max(int(starts.max(initial=0)) - first, 1)
-    return Columns(
+    return CallColumns(
         group=packed(group_of.astype(np.uint64)),
         shorter=packed(np.concatenate([durations[:1], durations[:-1] - durations[1:]])),
         start=packed(((starts - first) * ((MOMENTS - 1) / span)).astype(np.uint64)),
