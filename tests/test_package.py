@@ -18,7 +18,7 @@ VENDOR = ROOT / "reporter" / "httpreport" / "outputs" / "page" / "vendor"
 
 
 def vendored(pattern: str) -> list[str]:
-    """The files of the page's libraries, by their paths in the tree."""
+    """Return the files of the page's libraries, by their paths in the tree."""
     return [str(path.relative_to(ROOT)) for path in VENDOR.glob(pattern)]
 
 

@@ -39,7 +39,7 @@ TRACE_LINES, FOLDED_LINES, COLUMNS = 32, 4, 118
 
 
 def main() -> int:
-    """The exit status."""
+    """Return the exit status."""
     started = time.monotonic()
     try:
         with own_folder():
@@ -123,7 +123,7 @@ def step(title: str) -> Iterator[None]:
 
 
 def refused() -> str | None:
-    """Why the running kernel cannot be used, or None: httprec tries it."""
+    """Return why the running kernel cannot be used, or None: httprec tries it."""
     with tempfile.TemporaryDirectory() as folder:
         attempt = [*COMMAND, "-o", f"{folder}/attempt.cap", "-d", "0", "-q"]
         done = subprocess.run(attempt, check=False, capture_output=True, text=True)

@@ -224,7 +224,7 @@ def count_calls(capture: bytes) -> int:
 
 
 def timed(work: Callable[..., T], *arguments: object) -> tuple[float, T]:
-    """The least of three runs in seconds of processor time, and the result: others use this machine too."""
+    """Return the least of three runs in seconds of processor time, and the result: others use this machine too."""
     seconds = []
     for _ in range(3):
         start = time.process_time()

@@ -160,7 +160,7 @@ def by_callback(program: Any, name: str) -> list[Way]:
 
 
 def measured(way: Way) -> tuple[float, int]:
-    """Seconds of the processor for EVENTS events, and the bytes that they take in the file."""
+    """Return seconds of the processor for EVENTS events, and the bytes that they take in the file."""
     for _ in range(CALLS):
         way.fill(0)
     with tempfile.TemporaryFile(dir="/dev/shm") as file:

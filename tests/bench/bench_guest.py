@@ -66,7 +66,7 @@ def make_job(folder: Path) -> None:
 
 
 def bytes_a_call(capture: Path) -> tuple[int, float]:
-    """The calls of a capture, and what the chunks of calls and completions take for each."""
+    """Return the calls of a capture, and what the chunks of calls and completions take for each."""
     with open_capture(capture) as reader:
         calls = sum(record.rows for record in reader if isinstance(record, Calls))
     taken = 0

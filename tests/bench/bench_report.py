@@ -66,7 +66,7 @@ def make(capture: str, calls: int, copy_every: int = 0) -> int:
 
 
 def beginning(capture: str, parts: int) -> str:
-    """A file with so much of a capture: cut off, which is no damage."""
+    """Return a file with so much of a capture: cut off, which is no damage."""
     path = f"{capture}.{parts}"
     with open(capture, "rb") as whole, open(path, "wb") as part:
         part.write(whole.read(os.path.getsize(capture) // parts))
@@ -105,7 +105,7 @@ def write_text(capture: str, milliseconds: float) -> int:
 
 
 def some_calls(capture: str) -> Iterator[tuple[Any, ...]]:
-    """The first PEER_CALLS calls, each as its fields in the order of FIELDS."""
+    """Yield the first PEER_CALLS calls, each as its fields in the order of FIELDS."""
     with open_capture(capture) as reader:
         batches = (record for record in reader if isinstance(record, Calls))
         yield from islice((call for batch in batches for call in rows(batch)), PEER_CALLS)
@@ -137,7 +137,7 @@ def read_rows(path: str, milliseconds: float) -> int:
 
 
 def record_events(path: str, events: int) -> str:
-    """Has perf record them; returns why not, if it cannot."""
+    """Have perf record them; return the reason if it cannot."""
     with tempfile.TemporaryDirectory() as folder:
         program, source = f"{folder}/many_stacks", Path(__file__).with_name("many_stacks.c")
         subprocess.run(["gcc", "-fno-omit-frame-pointer", "-o", program, source], check=True)
@@ -181,7 +181,7 @@ class Table:
         print(f"{'':34} {'calls':>13} {'CPU s':>8} {'M calls/s':>10} {'ratio':>7} {'MiB':>6}")
 
     def show(self, name: str, work: Work) -> float:
-        """The calls a second."""
+        """Print a line and return the calls per second."""
         runs = [measured(work)]
         while len(runs) < RUNS and sum(seconds for _, seconds, _ in runs) < ENOUGH_S:
             runs.append(measured(work))

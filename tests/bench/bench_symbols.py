@@ -35,7 +35,7 @@ LOOK_UPS, RUNS = 10_000, 3
 
 
 def seconds(work: Callable[[], object]) -> float:
-    """The best of RUNS runs."""
+    """Return the best of RUNS runs."""
     best = float("inf")
     for _ in range(RUNS):
         before = time.perf_counter()

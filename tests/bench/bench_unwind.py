@@ -33,7 +33,7 @@ RUNS, REPEATS = 5, 300
 
 
 def seconds_each(work: Callable[[], object]) -> float:
-    """The best of RUNS runs, each the mean of REPEATS."""
+    """Return the best of RUNS runs, each the mean of REPEATS."""
     best = float("inf")
     for _ in range(RUNS):
         before = time.perf_counter()

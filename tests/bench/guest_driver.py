@@ -102,7 +102,7 @@ def httprec(capture: Path, *options: str) -> Iterator[int]:
 
 
 def program_ns(pid: int | str) -> int:
-    """Nanoseconds that all BPF programs of a process have run (5.1 and later, commit 492ecee892c2)."""
+    """Return nanoseconds that all BPF programs of a process have run (5.1 and later, commit 492ecee892c2)."""
     total = 0
     for info in Path(f"/proc/{pid}/fdinfo").iterdir():
         with contextlib.suppress(OSError):

@@ -46,7 +46,7 @@ def members_of(types: Types, number: int) -> Iterator[tuple[str, int]]:
 
 
 def named(types: Types, name: str, *kinds: str) -> dict[str, Any]:
-    """The first type of this name; one without parts where there is none."""
+    """Return the first type of this name; one without parts where there is none."""
     return next((each for each in types if each["name"] == name and each["kind"] in kinds), {"id": 0})
 
 
@@ -198,7 +198,7 @@ def test_what_is_not_btf_is_refused(small: bytes, damage: Any) -> None:
 
 
 def read_all(data: bytes) -> None:
-    """Asks for everything that the source declares; BtfError is the only answer besides."""
+    """Ask for everything that the source declares; BtfError is the only answer besides."""
     with contextlib.suppress(BtfError):
         btf = Btf(data)
         for question in (

@@ -34,7 +34,7 @@ def declared(types: Types, kind: str) -> dict[str, dict[str, Any]]:
 
 
 def width_and_count(types: Types, number: int) -> tuple[int, int | None]:
-    """Bytes of an element, and how many: None for what is no array."""
+    """Return bytes of an element, and how many: None for what is no array."""
     kind = types[number]
     if kind["kind"] == "TYPEDEF":
         return width_and_count(types, kind["type_id"])

@@ -102,7 +102,8 @@ def test_what_counts_as_a_pattern(name: bytes, answer: bool) -> None:
 
 
 def fifteen(count: int) -> list[bytes]:
-    """Names of 15 bytes that share no state: each takes 15, besides the start and the state that matches nothing."""
+    """Return names of 15 bytes that share no state: each takes 15, besides the start and the state that matches
+    nothing."""
     return [bytes([0x80 + number]) * 15 for number in range(count)]
 
 

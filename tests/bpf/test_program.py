@@ -138,7 +138,7 @@ class Compiled(NamedTuple):
 
 @pytest.fixture(scope="module")
 def compiled() -> dict[str, Compiled]:
-    """All cases, compiled where no header can be found but in the tree."""
+    """Return all cases, compiled where no header can be found but in the tree."""
     if os.geteuid() != 0:
         pytest.skip("not root: cannot hide the kernel's headers")
     if subprocess.run([SYSTEM_PYTHON, "-c", "from bcc import BPF"], capture_output=True, check=False).returncode:

@@ -46,7 +46,7 @@ END_OBJECT = [6, "signal", True, 0, 0, 0, {}]
 
 
 def frame_starts(data: bytes) -> list[int]:
-    """Where the frames of a capture begin, by its seek table; the table itself last."""
+    """Return where the frames of a capture begin, by its seek table; the table itself last."""
     count = int.from_bytes(data[-9:-5], "little")
     table = len(data) - 17 - 8 * count
     starts = [0]
@@ -61,7 +61,7 @@ META_END, END_START, SEEK_TABLE = STARTS[2], STARTS[-2], STARTS[-1]
 
 
 def read_until_damage(data: bytes) -> tuple[list[Record], str | None, CaptureError | None]:
-    """The records before the end or the damage, `cut_off`, and the error."""
+    """Return the records before the end or the damage, `cut_off`, and the error."""
     records: list[Record] = []
     try:
         reader = Reader(io.BytesIO(data), "run.cap")

@@ -142,7 +142,8 @@ def test_numbers_of_enumerations_are_kept_as_they_are() -> None:
 
 
 def shortened() -> Iterator[tuple[int, list[object], Record | None]]:
-    """Every record without its last 1 to all fields, and what it then is: None where a required one is missing."""
+    """Yield every record without its last 1 to all fields, and what it then is: None where a required one is
+    missing."""
     for kind, values, record in OBJECTS:
         for length in range(len(values)):
             missing = fields(record)[length:]

@@ -50,7 +50,7 @@ def nested(levels: int, width: bytes, fill: bytes = b"") -> bytes:
 
 
 def one_call(bad: bytes, place: int) -> bytes:
-    """A chunk of one call, one of whose columns is this."""
+    """Return a chunk of one call, one of whose columns is this."""
     widths = [4, 8, 8, 8, 16, 16, 16, 4, 2, 2, 24, *[8] * 4, 16, 8, 16, 4, 4, 4, *[1] * 5]
     columns = [b"\1".ljust(width, b"\0") for width in widths]
     columns[place] = bad
@@ -58,7 +58,7 @@ def one_call(bad: bytes, place: int) -> bytes:
 
 
 def raw_block_frame(size: int, block: bytes, descriptor: int = 0xE4, window: bytes = b"") -> bytes:
-    """One raw block that declares `size` (RFC 8878, 3.1.1); 0xE4: 8-byte size, single segment, checksum."""
+    """Return one raw block that declares `size` (RFC 8878, 3.1.1); 0xE4: 8-byte size, single segment, checksum."""
     start = struct.pack("<IB", 0xFD2FB528, descriptor) + window + struct.pack("<Q", size)
     return start + (len(block) << 3 | 1).to_bytes(3, "little") + block + bytes(4)
 
@@ -178,7 +178,7 @@ LAYOUTS = {
 
 
 def refusal(data: bytes) -> CorruptRecord:
-    """The error that reading all raises; tracemalloc watches what Python and msgpack allocate for it."""
+    """Return the error that reading all raises; tracemalloc watches what Python and msgpack allocate for it."""
     tracemalloc.start()
     try:
         with pytest.raises(CorruptRecord) as raised:

@@ -41,7 +41,7 @@ names = st.from_regex("[a-z][a-z0-9_]{0,10}", fullmatch=True)
 
 @st.composite
 def layouts(draw: st.DrawFn) -> Layout:
-    """Any layout that the format allows, gaps between the fields included."""
+    """Return any layout that the format allows, gaps between the fields included."""
     fields, offset = [], 0
     for name in draw(st.lists(names, min_size=1, max_size=8, unique=True)):
         kind, width, align = draw(
@@ -139,7 +139,7 @@ def numpy_dtype(layout: Layout) -> np.dtype[np.void]:
 
 
 def columns_of(records: list[Record], kind: type[Calls] | type[Completions]) -> dict[str, bytes]:
-    """The columns of all batches of a kind, joined."""
+    """Return the columns of all batches of a kind, joined."""
     joined: dict[str, bytes] = {}
     for record in records:
         if isinstance(record, kind):

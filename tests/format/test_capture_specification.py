@@ -41,7 +41,7 @@ BATCHES = [
 
 
 def described(codec: object) -> tuple[str, str]:
-    """A codec as the columns "type" and "at most" give it."""
+    """Return a codec as the columns "type" and "at most" give it."""
     if isinstance(codec, UInt):
         return f"u{codec.bits}", ""
     if isinstance(codec, Bool):
@@ -56,7 +56,7 @@ def described(codec: object) -> tuple[str, str]:
 
 
 def structs(codec: Struct[Any]) -> list[Struct[Any]]:
-    """A codec and those inside it, each once, in the order in which they are described."""
+    """Return a codec and those inside it, each once, in the order in which they are described."""
     found = [codec]
     for field in codec.fields.values():
         inner = field.item if isinstance(field, ListOf) else field
@@ -70,7 +70,7 @@ def fields_of(kind: str) -> list[list[list[str]]]:
 
 
 def columns_of(kind: str) -> list[tuple[str, str, str]]:
-    """Name, type and what a missing one is read as, of each column in the table of a kind."""
+    """Return name, type and what a missing one is read as, of each column in the table of a kind."""
     found = []
     (table,) = tables(section(f"### {kind} ({chunks.Kind[kind].value})"), "column")
     for names, types, missing, _ in table:

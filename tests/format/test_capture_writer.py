@@ -300,7 +300,7 @@ def test_rows_that_are_not_whole_are_refused(size: int, side: int) -> None:
 
 
 def seek_table(capture: bytes) -> tuple[list[tuple[int, int]], int]:
-    """The entries of the seek table and where it begins, read from the end as zstd's seekable format says."""
+    """Return the entries of the seek table and where it begins, read from the end as zstd's seekable format says."""
     frames, descriptor, magic = struct.unpack("<IBI", capture[-9:])
     start = len(capture) - 9 - 8 * frames - 8
     assert (magic, descriptor) == (0x8F92EAB1, 0)

@@ -23,7 +23,7 @@ TIMES, SIZES = 4, 5  # the places of their columns in a batch
 
 
 def written(rows: Sequence[tuple[int, ...]]) -> bytes:
-    """A batch."""
+    """Return a capture of one batch with these rows."""
     stream = io.BytesIO()
     writer = Writer(stream, replace(META, call_layout=LAYOUT))
     writer.calls(b"".join(struct.pack("<QIIQQ", *row) for row in rows))
@@ -32,7 +32,7 @@ def written(rows: Sequence[tuple[int, ...]]) -> bytes:
 
 
 def batch(capture: bytes) -> tuple[int, list[int | list[bytes]]]:
-    """Where the chunk of calls begins, and its batch as msgpack has it."""
+    """Return where the chunk of calls begins, and its batch as msgpack has it."""
     frames = FrameReader(io.BytesIO(capture))
     for content in frames:
         head, *batches = msgpack.Unpacker(io.BytesIO(content))
@@ -103,7 +103,7 @@ def zeros_frame(size: int, *, window: int, dictionary: bytes = b"", checksum: by
 
 
 def with_sizes(column: bytes) -> tuple[int, bytes]:
-    """Where the chunk of calls begins in a capture whose column of sizes is this, and the capture."""
+    """Return where the chunk of calls begins in a capture whose column of sizes is this, and the capture."""
     capture = written(ROWS)
     start, (rows, columns, groups) = batch(capture)
     assert isinstance(columns, list)

@@ -18,7 +18,7 @@ IDS = st.integers(1, 20)
 
 
 def written(ids: list[int]) -> bytes:
-    """A capture with a chunk of stacks each time that an id is no larger than the one before."""
+    """Return a capture with a chunk of stacks each time that an id is no larger than the one before."""
     stream = io.BytesIO()
     writer = Writer(stream, META)
     for number, id in enumerate(ids):

@@ -46,7 +46,7 @@ def unpack(data: bytes, size: int) -> bytes:
 
 
 def record_of(shape: Layout, rows: Sequence[bytes]) -> list[Any]:
-    """The record of CALLS that the writer makes of these rows, as msgpack has it."""
+    """Return the record of CALLS that the writer makes of these rows, as msgpack has it."""
     stream = io.BytesIO()
     writer = Writer(stream, replace(META, call_layout=shape))
     writer.calls(b"".join(rows))
@@ -70,7 +70,7 @@ def size_of_common(shape: Layout) -> int:
 
 
 def in_groups(shape: Layout, rows: Sequence[bytes]) -> list[tuple[object, ...]]:
-    """The rows in the order of the file: those of a group together, groups in the order of their first rows."""
+    """Return the rows in the order of the file: those of a group together, groups in the order of their first rows."""
     common = size_of_common(shape)
     firsts = {row[:common]: place for place, row in reversed([*enumerate(rows)])}
     split = struct.Struct("<" + "".join(CODES[field.type] for field in shape.fields))

@@ -91,7 +91,7 @@ class Mutator:
 
 
 def check(data: bytes) -> str:
-    """Reads an input and returns how that ended. Whatever it raises is a finding."""
+    """Read an input and return how that ended. Whatever it raises is a finding."""
     try:
         reader = Reader(io.BytesIO(data), "input")
         for record in reader:

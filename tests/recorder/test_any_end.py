@@ -36,7 +36,7 @@ def httprec(
 
 
 def failed(process: subprocess.Popen[bytes]) -> str:
-    """The last line of a recorder that fails, the only one that says so."""
+    """Return the last line of a recorder that fails, the only one that says so."""
     said = process.communicate(timeout=HANG_S)[1].decode()
     assert process.returncode == 1, said
     assert said.count("httprec: ") == 1, said

@@ -22,7 +22,7 @@ def root() -> None:
 
 
 def rows(done: subprocess.CompletedProcess[str]) -> dict[str, tuple[str, str]]:
-    """State and text of each row by its subject, of a table that ends with what follows from it."""
+    """Return state and text of each row by its subject, of a table that ends with what follows from it."""
     *lines, verdict = done.stdout.splitlines()
     found = {}
     for line in lines:

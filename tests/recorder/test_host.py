@@ -28,7 +28,7 @@ ANSWER = "import os; from httprec import host; print(os.getpid()); print(host.ig
 
 
 def ignored_below(*names: bytes) -> tuple[list[int], int, list[int]]:
-    """Pids of a chain of processes of these names, pid of the last one below them, and what it ignores."""
+    """Return pids of a chain of processes of these names, pid of the last one below them, and what it ignores."""
     command = [sys.executable, "-c", ANSWER]
     for name in reversed(names):
         command = [sys.executable, "-c", NAMED, name.hex(), *command]

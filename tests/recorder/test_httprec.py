@@ -28,7 +28,7 @@ def root() -> None:
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Iterator[Path]:
-    """Where httprec is started; nothing may be left behind in it."""
+    """Yield the folder in which httprec is started. No file may be left in it."""
     home = tmp_path / "home"
     home.mkdir()
     yield home
@@ -36,7 +36,7 @@ def folder(tmp_path: Path) -> Iterator[Path]:
 
 
 def said(done: subprocess.CompletedProcess[str]) -> str:
-    """The one line of a failure."""
+    """Return the only line that a failure prints."""
     assert done.returncode == 1, done.stderr
     assert done.stdout == ""
     assert re.fullmatch(r"httprec: .+\n", done.stderr), done.stderr

@@ -66,7 +66,8 @@ def capture(rows: list[bytes], stacks: list[int]) -> bytes:
 
 
 def reported(rows: list[bytes], stacks: list[int]) -> list[str]:
-    """The first three lines of each call in stack_traces.txt, with the number of the stack that the recorder knows."""
+    """Return the first three lines of each call in stack_traces.txt, with the number of the stack that the recorder
+    knows."""
     with TemporaryDirectory() as folder:
         path = Path(folder, "run.cap")
         path.write_bytes(capture(rows, stacks))

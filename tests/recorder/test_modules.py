@@ -63,7 +63,7 @@ def mappings(pid: int) -> Iterator[tuple[str, bytes]]:
 
 @pytest.fixture
 def libc() -> tuple[str, Path]:
-    """The mapping of this process's own libc, and its file."""
+    """Return the mapping of this process's own libc, and its file."""
     ctypes.CDLL(None)
     mapping, path = next((mapping, path) for mapping, path in mappings(os.getpid()) if b"/libc.so" in path)
     return mapping, Path(os.fsdecode(path))

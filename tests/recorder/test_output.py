@@ -23,7 +23,7 @@ def nobody_behind_sudo(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def tiny(tmp_path: Path) -> Iterator[Path]:
-    """A file system of 1 MiB."""
+    """Yield a file system of 1 MiB."""
     if os.geteuid() != 0:
         pytest.skip("not root: cannot mount a small file system")
     folder = tmp_path / "tiny"

@@ -97,7 +97,7 @@ def record(
     modules_size: int = 0,
     ring: int = 1 << 20,
 ) -> tuple[Totals, SyntheticTracer, list[str]]:
-    """Has all steps of a round done, then the recorder look; `rotate` among them makes it the last of its part."""
+    """Have all steps of a round done, then the recorder look; `rotate` among them makes it the last of its part."""
     tracer, todo, said = SyntheticTracer(ring), iter(rounds), list[str]()
     parts = Scripted(str(folder / "run.cap"), Bounds(part_age_ns=1, keep=keep), meta, overwrite=False, say=said.append)
     with parts:

@@ -66,7 +66,7 @@ def child() -> Iterator[subprocess.Popen[str]]:
 
 
 def tell(child: subprocess.Popen[str], line: str) -> str:
-    """Has the child run a line; what it printed meanwhile."""
+    """Have the child run a line, and return what it printed meanwhile."""
     assert child.stdin is not None and child.stdout is not None
     print(line, file=child.stdin, flush=True)
     return "".join(iter(child.stdout.readline, "done\n"))

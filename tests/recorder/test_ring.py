@@ -26,7 +26,7 @@ def kernel() -> Iterator[KernelRing]:
 
 @contextmanager
 def threads_that_alternate() -> Iterator[None]:
-    """Every few instructions, where they would run for 5 ms."""
+    """Let threads alternate every few instructions instead of every 5 ms."""
     interval = sys.getswitchinterval()
     sys.setswitchinterval(1e-6)
     try:

@@ -59,7 +59,7 @@ TWO_PIDS = (12345, 54321)
 
 
 def of_two_processes(*records: Record) -> bytes:
-    """A call of each of two processes, whose stacks are in a file and in code made at run time."""
+    """Return a call of each of two processes, whose stacks are in a file and in code made at run time."""
     maps = MAPS + b"%x-%x rwxp 00000000 00:00 0 \n" % (JITTED, JITTED + 0x1000)
     mine = [process(maps, [(TEXT, place)], pid=pid) for place, pid in enumerate(TWO_PIDS, 1)]
     stacks = [stack(TEXT, JITTED + 8, id=pid, pid=pid) for pid in TWO_PIDS]

@@ -235,7 +235,7 @@ def _without_table(elf: Elf) -> Elf:
 
 
 def _one_function(instructions: bytes, return_address: int = 16) -> Elf:
-    """The function [0x1000, 0x1100) with these instructions, in an .eh_frame without search table."""
+    """Return the function [0x1000, 0x1100) with these instructions, in an .eh_frame without search table."""
     cie = struct.pack("<IB3sBBBBB", 0, 1, b"zR\0", 1, 0x78, return_address, 1, 0x03)
     cie += b"\x0c\x07\x08" + bytes([0x80 | return_address, 1])  # CFA = rsp + 8, return address at CFA - 8
     fde = struct.pack("<III", len(cie) + 8, 0x1000, 0x100) + b"\0" + instructions

@@ -35,7 +35,7 @@ RECORDS: list[Record] = [process(), *(stack(*addresses, id=id) for id, addresses
 
 
 def lasting(nanoseconds: int, rows: list[Row], **meta: Any) -> bytes:
-    """A capture of a recording of this length."""
+    """Return a capture of a recording of this length."""
     end = End(STARTED_NS + nanoseconds, "signal", True, len(rows), len(rows), 0, {})
     return capture(rows, [*RECORDS, stack(TEXT, id=1), stack(TEXT, 9, id=2)], end=end, **meta)
 

@@ -24,7 +24,7 @@ OTHER = {256: (TEXT + 8, TEXT + 64), 512: (TEXT + 8, TEXT + 128, TEXT + 64), 768
 
 
 def side(seconds: int, count: int, slower: int, stacks: dict[int, tuple[int, ...]]) -> bytes:
-    """Calls of several processes, roles, peers and stacks, those of nova-api so many times slower."""
+    """Return calls of several processes, roles, peers and stacks, those of nova-api so many times slower."""
     rows = [
         Row(
             duration_ns=(100 + number**3 % 97) * MS * (slower if number % 6 < 2 else 1) + number,
@@ -45,7 +45,7 @@ def side(seconds: int, count: int, slower: int, stacks: dict[int, tuple[int, ...
 
 @pytest.fixture(scope="module")
 def compared(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with the page, what the terminal shows and stacks.diff.folded."""
+    """Return a folder with the page, what the terminal shows and stacks.diff.folded."""
     folder = tmp_path_factory.mktemp("compared")
     (folder / "old.cap").write_bytes(side(10, 60, 1, STACKS))
     (folder / "new.cap").write_bytes(side(12, 90, 2, OTHER))
@@ -62,7 +62,7 @@ def page(browser: Browser, compared: Path) -> Browser:
 
 
 def paths(node: dict[str, Any], *path: str) -> dict[tuple[str, ...], tuple[int, int]]:
-    """What each path from below the root has of its own: ns before and after."""
+    """Return what each path from below the root has of its own: ns before and after."""
     own = tuple(node[side] - sum(child[side] for child in node["children"]) for side in ("before", "after"))
     found = {path: own} if any(own) else {}
     for child in node["children"]:
@@ -155,7 +155,7 @@ def test_the_tables_say_what_the_terminal_says(page: Browser, compared: Path) ->
 
 
 def stack_rows(page: Browser) -> list[list[str]]:
-    """The table of stacks in the order of the terminal's columns, of the stack the first word."""
+    """Return the table of stacks in the order of the terminal's columns, of the stack the first word."""
     rows = page.run(
         """return [...document.querySelectorAll("#stacks-table tbody tr")].map((row) =>
             [1, 2, 3, 0, 4].map((cell) => row.cells[cell].textContent).join(" "))"""

@@ -68,7 +68,7 @@ def put(path: Path, data: bytes) -> None:
 
 
 def name(binaries: Binaries, program: Parted, id: bytes | None = None) -> str | Unnamed:
-    """The name of `hidden`, or why it has none."""
+    """Return the name of `hidden`, or why it has none."""
     module = Module(1, os.fsencode(RECORDED_AT), program.build_id if id is None else id, 0, b"", machine=62)
     found = binaries.find(module, read_elf(program.binary))
     assert isinstance(found, Binary)

@@ -31,7 +31,7 @@ AT_MOST = 127  # addresses: kernel.perf_event_max_stack
 
 
 def report_of(*addresses: int, maps: bytes = MAPS, copies: bool = False) -> Report:
-    """The report of one call. That of the redacted capture has the same stack trace."""
+    """Return the report of one call, after a check that the redacted capture gives the same stack trace."""
     limits = {"stack_pages": 4} if copies else {}
     data = capture(records=[process(maps), stack(*addresses)], limits=limits)
     report = reported(data)

@@ -57,7 +57,7 @@ def lines(path: Path) -> list[str]:
 
 
 def strings(value: Any) -> Iterator[str]:
-    """Every text in a JSON document, names of fields too."""
+    """Yield every text in a JSON document, names of fields too."""
     if isinstance(value, str):
         yield value
     elif isinstance(value, (dict, list)):
@@ -111,7 +111,7 @@ def cell(shown: str) -> str:
 
 
 def in_utf8(shown: str) -> str:
-    """What a capture's texts have, other than its names, which are bytes."""
+    """Return what a capture's texts have, other than its names, which are bytes."""
     return "" if shown.startswith(r"\xff") else shown
 
 
@@ -138,7 +138,7 @@ OUTPUTS = {
 
 @pytest.fixture(scope="module")
 def captures(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """The same of hostile and of harmless names, each beside the binary."""
+    """Return two captures that differ only in their names, hostile and harmless, each beside its binary."""
     paths = {}
     for what, names in (("hostile", HOSTILE), ("harmless", HARMLESS)):
         folder = tmp_path_factory.mktemp(what)
@@ -154,7 +154,7 @@ def wide(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def written(output: Output, folder: Path, *paths: Path) -> Path:
-    """The file with an output of captures, whose binaries are beside the first."""
+    """Return the file with an output of captures, whose binaries are beside the first."""
     arguments = [
         argument.replace("{}", str(folder)).replace("{capture}", str(paths[-1])) for argument in output.arguments
     ]
@@ -167,8 +167,8 @@ def written(output: Output, folder: Path, *paths: Path) -> Path:
 
 
 def hidden(text: str) -> set[str]:
-    """What a text has that cannot be seen or moves what can: controls, escapes, bidi marks, surrogates, separators of
-    lines."""
+    """Return what a text has that cannot be seen or moves what can: controls, escapes, bidi marks, surrogates,
+    separators of lines."""
     return {one for one in text if unicodedata.category(one) in {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}} - {"\n"}
 
 

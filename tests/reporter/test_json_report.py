@@ -122,7 +122,7 @@ def test_a_comparison_is_too(tmp_path: Path) -> None:
 
 
 def objects(schema: Any) -> Iterator[dict[str, Any]]:
-    """Every part of a schema that names properties."""
+    """Yield every part of a schema that names properties."""
     if isinstance(schema, dict):
         if "properties" in schema:
             yield schema

@@ -191,7 +191,7 @@ def test_a_field_that_is_coded_in_a_later_way_is_named() -> None:
 
 
 def changed(name: str, **change: Any) -> Layout:
-    """The layout of calls with one field changed."""
+    """Return the layout of calls with one field changed."""
     fields = [replace(field, **change) if field.name == name else field for field in CALL_LAYOUT.fields]
     return Layout(CALL_LAYOUT.size, fields)
 
@@ -242,7 +242,7 @@ def json_calls(report: Report) -> list[dict[str, Any]]:
 
 
 def with_layout(data: bytes, layout: Layout) -> bytes:
-    """The capture with another layout of its calls in META, which the writer would not write."""
+    """Return the capture with another layout of its calls in META, which the writer would not write."""
     frames = FrameReader(io.BytesIO(data))
     head, meta = msgpack.Unpacker(io.BytesIO(next(iter(frames))))
     meta[13] = [layout.size, [[*astuple(field)] for field in layout.fields]]

@@ -76,7 +76,7 @@ def test_the_sums_are_those_of_the_captures_reported_one_by_one(captures: list[b
 
 @pytest.fixture
 def fleet(tmp_path: Path) -> Path:
-    """Two hosts: one with two parts, one with a single capture, and a file that is none."""
+    """Return two hosts: one with two parts, one with a single capture, and a file that is none."""
     folder = tmp_path / "fleet"
     folder.mkdir()
     for place, (host, milliseconds) in enumerate([("web-2", 300), ("web-1", 200), ("web-1", 400)]):
@@ -138,7 +138,7 @@ HOUR_NS = 3_600_000_000_000
 
 @pytest.fixture
 def rotated(tmp_path: Path) -> Path:
-    """A recording of four parts, an hour each, of which the second and the last lost calls."""
+    """Return a recording of four parts, an hour each, of which the second and the last lost calls."""
     folder = tmp_path / "rotated"
     folder.mkdir()
     for number in range(1, 5):
@@ -155,7 +155,7 @@ def rotated(tmp_path: Path) -> Path:
 
 
 def said_of(*captures: Path) -> tuple[list[str], list[str]]:
-    """The summary up to the tables, without warnings, and the warnings."""
+    """Return the summary up to the tables, without warnings, and the warnings."""
     folder = str(captures[0].parent if captures[0].is_file() else captures[0])
     result = run(*captures, "--csv", f"{folder}/../run.csv", "-f")
     assert result.exit_code == 0, result.output
@@ -165,7 +165,7 @@ def said_of(*captures: Path) -> tuple[list[str], list[str]]:
 
 
 def said_of_options(folder: Path, *options: str) -> list[str]:
-    """The warnings."""
+    """Return the warnings."""
     lines = (
         run(folder, *options, "--csv", folder.parent / "run.csv", "-f").stdout.replace(f"{folder}/", "").splitlines()
     )

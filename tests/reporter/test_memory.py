@@ -30,7 +30,7 @@ ASKED = [
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Two captures, of which huge.cap takes more memory than there is."""
+    """Return two captures, of which huge.cap takes more memory than there is."""
     decode = Reader._decode
 
     def read(reader: Reader, content: bytes) -> Iterator[Record]:

@@ -46,7 +46,7 @@ OUTPUTS = [*OF_A_FOLDER, *OF_A_FILE]
 
 
 def arguments_for(output: str, capture: Path, folder: Path) -> tuple[Path, list[str | Path]]:
-    """The path of one output in the folder, and what writes it."""
+    """Return the path of one output in the folder, and what writes it."""
     if output in OF_A_FOLDER:
         baseline = [capture] * len(OF_A_FOLDER[output])
         return folder / output, [capture, "-o", folder, *OF_A_FOLDER[output], *baseline]

@@ -39,7 +39,7 @@ ROWS = [
 
 
 def numbers(column: str) -> list[int]:
-    """A column decoded as DWARF 5, appendix C, does it."""
+    """Return a column decoded as DWARF 5, appendix C, does it."""
     found, value, shift = [], 0, 0
     for byte in base64.b64decode(column):
         value |= (byte & 0x7F) << shift

@@ -33,7 +33,7 @@ SVG = "{http://www.w3.org/2000/svg}"
 
 @pytest.fixture(scope="module")
 def real() -> Report:
-    """The calls of a Python client and its server."""
+    """Return the calls of a Python client and its server."""
     return reported((DATA / "python_http.cap").read_bytes())
 
 

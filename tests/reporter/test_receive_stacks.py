@@ -25,7 +25,7 @@ def capture_of(*rows: Row) -> bytes:
 
 
 def receive_block(row: Row) -> list[str]:
-    """The lines between the first stack trace and the details of a call, without the frames' files."""
+    """Return the lines between the first stack trace and the details of a call, without the frames' files."""
     lines = text_lines(reported(capture_of(row)), "run.cap")
     first = lines.index("Stack trace:")
     after = next(at for at, line in enumerate(lines) if at > first and not line.startswith(" "))

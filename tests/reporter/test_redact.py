@@ -159,7 +159,7 @@ def contents(data: bytes) -> bytes:
 
 
 def made(data: bytes) -> dict[str, object]:
-    """What is the same in the report of a redacted capture."""
+    """Return what the report of a redacted capture must have in common with the original's."""
     report = reported(data)
     parsed = json.loads(json_text(report, "run.cap"))
     return {
@@ -171,7 +171,7 @@ def made(data: bytes) -> dict[str, object]:
 
 
 def outputs(data: bytes) -> dict[str, list[bytes]]:
-    """Every output of a capture, line by line, without its host, cgroups and the warning."""
+    """Return every output of a capture, line by line, without its host, cgroups and the warning."""
     report = reported(data)
     report = replace(report, warnings=[warning for warning in report.warnings if warning.cause is not Cause.REDACTED])
     report = replace(report, recording=replace(report.recording, meta=replace(report.recording.meta, host="any")))

@@ -150,7 +150,7 @@ def in_functions(debug: Path, count: int) -> list[int]:
 
 
 def same_code(debug: Path) -> dict[str, set[str]]:
-    """The addresses of each name, as text, by binutils' nm."""
+    """Return the addresses of each name, as text, by binutils' nm."""
     names: dict[str, set[str]] = {}
     for address, name in re.findall(r"^([0-9a-f]+) [tTwW] (\S+)$", run("nm", debug), re.MULTILINE):
         names.setdefault(SUFFIX.sub("", name), set()).add(address)
@@ -193,8 +193,8 @@ def found_at(binary: Path, debug: Path, addresses: Sequence[int]) -> list[list[L
 
 
 def addr2line(debug: Path, addresses: Sequence[int]) -> list[list[Location]]:
-    """What it prints of each address: `function`, then `file:line` and perhaps a discriminator, innermost first. At a
-    line that no code belongs to (0), and where it knows no file, it prints question marks."""
+    """Return what it prints of each address: `function`, then `file:line` and perhaps a discriminator, innermost first.
+    At a line that no code belongs to (0), and where it knows no file, it prints question marks."""
     command: list[str | Path] = ["addr2line", "-a", "-f", "-i", "-e", debug]
     asked = "\n".join(map(hex, addresses))
     answer = subprocess.run(command, input=asked, capture_output=True, text=True, check=True).stdout

@@ -70,7 +70,7 @@ Traced = Callable[[bytes], StackTrace]
 
 @pytest.fixture
 def report_of(tmp_path: Path) -> Callable[[bytes], Report]:
-    """Reports on a machine that has no binaries at all. A redacted capture has the same stack traces."""
+    """Report on a machine that has no binaries at all. A redacted capture has the same stack traces."""
     nothing = tmp_path / "no binaries"
     nothing.mkdir()
     find_binary = Binaries(root=str(nothing)).find
@@ -85,7 +85,7 @@ def report_of(tmp_path: Path) -> Callable[[bytes], Report]:
 
 @pytest.fixture
 def traced(report_of: Callable[[bytes], Report]) -> Traced:
-    """The stack trace of the only call of a capture."""
+    """Return the stack trace of the only call of a capture."""
 
     def first(data: bytes) -> StackTrace:
         report = report_of(data)

@@ -51,7 +51,7 @@ main:
 
 
 def _readelf_functions(path: Path) -> dict[int, set[str]]:
-    """Names of the functions with a size at each address, from all symbol tables of the file."""
+    """Return names of the functions with a size at each address, from all symbol tables of the file."""
     names: dict[int, set[str]] = {}
     line = re.compile(r" *\d+: ([0-9a-f]{16}) +(\S+) (?:FUNC|IFUNC) +\S+ +\S+ +(?:\[.*\] +)?\d+ (\S+)")
     for address, size, name in line.findall(run("readelf", "-sW", path)):

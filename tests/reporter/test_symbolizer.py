@@ -53,7 +53,7 @@ int main(int argc, char **argv) { return outer(argc) + argc; }
 
 
 def recorded(text: bytes, pid: int = 12345) -> tuple[Process, dict[int, Module]]:
-    """A process with these maps, and its modules, as the recorder would record them."""
+    """Return a process with these maps, and its modules, as the recorder would record them."""
     modules: dict[int, Module] = {}
     mapped = []
     for mapping in maps.parse(text)._mappings:

@@ -29,7 +29,7 @@ def run(*arguments: str | Path) -> Result:
 
 
 def written(path: Path, *calls: tuple[str, float], threshold_ms: int = 0, host: str = "web-1") -> Path:
-    """A capture with a client's call of each of these processes, of so many milliseconds."""
+    """Return a capture with a client's call of each of these processes, of so many milliseconds."""
     rows = [
         Row(sequence=number, process=name.encode(), comm=name.encode(), duration_ns=round(milliseconds * MS))
         for number, (name, milliseconds) in enumerate(calls)

@@ -48,7 +48,7 @@ class Browser:
         )
 
     def command(self, name: str, **parameters: Any) -> dict[str, Any]:
-        """A command of the DevTools protocol."""
+        """Return a command of the DevTools protocol."""
         done: dict[str, Any] = self.driver.execute_cdp_cmd(name, parameters)
         return done
 
@@ -88,7 +88,7 @@ class Browser:
         self.settle()
 
     def messages(self) -> Sequence[str]:
-        """What the console says."""
+        """Return what the console says."""
         return [entry["message"] for entry in self.driver.get_log("browser")]  # type: ignore[no-untyped-call]
 
     def requests(self) -> Sequence[str]:

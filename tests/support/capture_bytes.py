@@ -26,7 +26,7 @@ def frame(content: bytes) -> bytes:
 
 
 def raw_frame(content: bytes, *, unused_bit: bool = False, dictionary: int | None = None) -> bytes:
-    """A frame of one raw block, with what few writers write in its header (RFC 8878, 3.1.1.1)."""
+    """Return a frame of one raw block, with what few writers write in its header (RFC 8878, 3.1.1.1)."""
     descriptor = 0xA4 | unused_bit << 4 | (dictionary is not None)  # a size of 4 bytes, single segment, checksum
     start = struct.pack("<IB", zstandard.MAGIC_NUMBER, descriptor) + bytes([] if dictionary is None else [dictionary])
     block = (len(content) << 3 | 1).to_bytes(3, "little") + content
@@ -38,7 +38,8 @@ def objects(*values: object) -> bytes:
 
 
 def chunk(kind: int, *records: object, count: int | None = None) -> bytes:
-    """A chunk of records given as what msgpack packs; it says that there are `count`, or as many as there are."""
+    """Return a chunk of records given as what msgpack packs; it says that there are `count`, or as many as there
+    are."""
     return frame(objects([kind, len(records) if count is None else count], *records))
 
 

@@ -27,7 +27,7 @@ from httpcapture import (
 
 
 def layout(*fields: str) -> Layout:
-    """A layout of fields given as "type name [unit [coding]]", one after the other; "-" is no unit."""
+    """Return a layout of fields given as "type name [unit [coding]]", one after the other; "-" is no unit."""
     offset, placed = 0, []
     for field in fields:
         kind, name, *more = field.split()
@@ -157,7 +157,7 @@ def call_rows(count: int, seed: int = 1) -> bytes:
 
 
 def write(writer: Writer, record: OneByOne) -> None:
-    """Gives the writer a record of any kind that comes one by one."""
+    """Give the writer a record of any kind that comes one by one."""
     _METHODS[type(record)](writer, record)
 
 
@@ -175,14 +175,14 @@ def write_all(writer: Writer, calls: int = 3) -> None:
 
 
 def write_capture(calls: int = 3) -> bytes:
-    """A whole capture with a record of every kind, each in a chunk of its own."""
+    """Return a whole capture with a record of every kind, each in a chunk of its own."""
     stream = io.BytesIO()
     write_all(Writer(stream, META), calls)
     return stream.getvalue()
 
 
 def read_all(capture: bytes) -> tuple[list[Record], str | None]:
-    """The records of a capture and its `cut_off`."""
+    """Return the records of a capture and its `cut_off`."""
     reader = Reader(io.BytesIO(capture))
     records = list(reader)
     return records, reader.cut_off

@@ -35,7 +35,7 @@ def folder_of(module: ModuleType) -> Path:
 
 
 def environment(*first: Path, **variables: str) -> dict[str, str]:
-    """What httprec needs to be found, behind the folders `first`; nothing of a user behind sudo."""
+    """Return what httprec needs to be found, behind the folders `first`; nothing of a user behind sudo."""
     folders = [*first, *(folder_of(module).parent for module in (httprec, httpbpf, httpcapture))]
     kept = {name: value for name, value in os.environ.items() if not name.startswith("SUDO_")}
     return {**kept, "PYTHONPATH": os.pathsep.join(map(str, dict.fromkeys(folders))), **variables}
@@ -62,12 +62,12 @@ def run(
 
 
 def with_namespace(setup: str, *options: str) -> list[str]:
-    """Starts a command in a mount namespace of its own, after a shell has set it up. Nothing of it is left behind."""
+    """Start a command in a mount namespace of its own, after a shell has set it up. Nothing of it is left behind."""
     return ["unshare", "--mount", *options, "sh", "-ec", f'{setup}\nexec "$@"', "sh"]
 
 
 def dependencies(folder: Path) -> Path:
-    """A folder with links to httprec and all that it imports, but no BCC."""
+    """Return a folder with links to httprec and all that it imports, but no BCC."""
     folder.mkdir()
     for module in (httprec, httpbpf, httpcapture, click, msgpack, zstandard):
         source = folder_of(module)

@@ -39,7 +39,7 @@ int main(void) {  /* push rbp; mov rbp, rsp; call rdi; pop rbp; ret */
 
 
 def run(*command: str | Path) -> str:
-    """The standard output of a command that must succeed."""
+    """Return the standard output of a command that must succeed."""
     return subprocess.run(command, check=True, capture_output=True, text=True).stdout
 
 

@@ -17,7 +17,7 @@ PID = 1 + [field.name for field in CALL_LAYOUT.fields].index("pid")  # in a batc
 
 
 def three_batches() -> bytes:
-    """Calls of 100 ms and more, 200 ms and more, 300 ms and more."""
+    """Return calls of 100 ms and more, 200 ms and more, 300 ms and more."""
     stream = io.BytesIO()
     writer = Writer(stream, META)
     for number in (1, 2, 3):
@@ -28,7 +28,8 @@ def three_batches() -> bytes:
 
 
 def with_damaged_pids(capture: bytes, nth: int) -> tuple[bytes, int]:
-    """The capture with this column of one batch destroyed, and where its chunk begins. All checksums are right."""
+    """Return the capture with this column of one batch destroyed, and where its chunk begins. All checksums are
+    right."""
     frames = FrameReader(io.BytesIO(capture))
     for content in frames:
         head, *records = msgpack.Unpacker(io.BytesIO(content))

@@ -42,13 +42,13 @@ HARMLESS = [Name(b"name%d" % number, f"name{number}") for number in range(len(HO
 
 
 def one_line(text: bytes) -> bytes:
-    """What can stand in a line of maps."""
+    """Return what can stand in a line of maps."""
     return text.replace(b"\n", b"\r")
 
 
 def build(folder: Path, names: Sequence[Name]) -> Path:
-    """A library in folder/BINARY with a function of each of the names and of a very long one, in source files of these
-    names."""
+    """Return a library in folder/BINARY with a function of each of the names and of a very long one, in source files of
+    these names."""
     functions = [*(name.recorded for name in names), b"S" * LONG]
     sources = ("".join(f"\\{byte:03o}" for byte in name) for name in functions)
     lines = (f'#line 1 "/src/{name}"\nint f{place}(int a) {{ return a / 3; }}\n' for place, name in enumerate(sources))
@@ -63,8 +63,8 @@ def build(folder: Path, names: Sequence[Name]) -> Path:
 
 
 def hostile_capture(binary: Path, names: Sequence[Name], host: str = "") -> bytes:
-    """A call of each name, whose stack trace goes through code made at run time, a file and a function of that name;
-    that of the first goes on through very long ones."""
+    """Return a call of each name, whose stack trace goes through code made at run time, a file and a function of that
+    name; that of the first goes on through very long ones."""
     text = " ".join(name.recorded.decode("utf-8", "ignore") for name in names)
     lines = [*(one_line(name.recorded) for name in names), b"L" * LONG]
     maps = [b"%x-%x r-xp 00000000 00:00 0 \n" % (JIT, JIT + SIZE)]

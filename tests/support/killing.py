@@ -50,9 +50,8 @@ class Progress:
 
 
 def record(path: Path, progress: Progress, draw: random.Random) -> None:
-    """Records calls 1, 2, 3, ... until it is killed, each with a stack of its own number. After MOST_ROUNDS, which a
-    busy machine lets it reach, it records no more, but waits.
-    """
+    """Record calls 1, 2, 3, ... until it is killed, each with a stack of its own number. After MOST_ROUNDS, which a
+    busy machine lets it reach, it records no more, but waits."""
     tracer, numbers, rounds = SyntheticTracer(), itertools.count(1), itertools.count()
     clock = calls = 0
 
@@ -81,7 +80,7 @@ def record(path: Path, progress: Progress, draw: random.Random) -> None:
 
 
 def kill_one(path: Path, draw: random.Random) -> tuple[int, int]:
-    """Has one recorder killed and checks what it left; gives calls recorded and calls given to it."""
+    """Have one recorder killed and check what it left; return how many calls were recorded and given."""
     progress, seed, after = Progress(), draw.random(), draw.random() * 0.05
     child = os.fork()
     if not child:

@@ -39,7 +39,7 @@ def build_id(path: Path) -> bytes:
 
 
 def parts(module: int, path: Path) -> Iterator[Section]:
-    """What the recorder copies of a file, in its own parts."""
+    """Yield what the recorder copies of a file, in its own parts."""
     data = path.read_bytes()
     with path.open("rb") as file:
         found = list(places(file.fileno()))
@@ -67,7 +67,7 @@ class Taken:
 
 
 def taken(pid: int, files: dict[str, Path] | None = None) -> Taken:
-    """The stack of a blocked process. `files`: where modules lie that are not at their paths."""
+    """Return the stack of a blocked process. `files`: where modules lie that are not at their paths."""
     recorded = taken_from(pid)
     modules: list[Module] = []
     sections: list[Section] = []

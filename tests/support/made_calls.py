@@ -120,7 +120,7 @@ def _spans(draw: np.random.Generator, calls: int, ids: npt.NDArray[np.uint64]) -
 
 
 def _connections(draw: np.random.Generator) -> Rows:
-    """A row for each connection with what stays the same."""
+    """Return a row for each connection with what stays the same."""
     number = np.arange(CONNECTIONS)
     process, client = number % PROCESSES, number % 4 != 0
     rows = np.zeros(CONNECTIONS, CALL_ROW)

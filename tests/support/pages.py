@@ -27,8 +27,8 @@ STACKS = {256: (TEXT + 8, TEXT + 64), 512: (TEXT + 8, TEXT + 128, TEXT + 64), 76
 
 
 def mixed_capture() -> bytes:
-    """Calls of several processes, threads, roles, peers and stacks; durations that no two calls share, and some that
-    differ by a nanosecond."""
+    """Return calls of several processes, threads, roles, peers and stacks; durations that no two calls share, and some
+    that differ by a nanosecond."""
     rows = [
         Row(
             duration_ns=100 * MS + (number**3 % 97) * 7_654_321 + number % 2,
@@ -73,7 +73,7 @@ def said(recorded: Path, *arguments: str) -> dict[str, Any]:
 
 
 def peer_of(call: dict[str, Any]) -> str:
-    """The other side: only a client's peer has a port of its own."""
+    """Return the other side: only a client's peer has a port of its own."""
     address, port = call["destination"]["address"], call["destination"]["port"]
     if call["role"] != "client":
         return str(call["source"]["address"] if call["role"] == "server" else address)
@@ -81,7 +81,7 @@ def peer_of(call: dict[str, Any]) -> str:
 
 
 def totals(browser: Browser) -> tuple[int, int]:
-    """Calls and ns."""
+    """Return how many calls, and their total time in ns."""
     values = browser.run("return ['total-calls', 'total-time'].map((id) => document.getElementById(id).value)")
     return int(values[0]), int(values[1])
 
@@ -91,7 +91,7 @@ def summed(calls: list[dict[str, Any]]) -> tuple[int, int]:
 
 
 def flame(browser: Browser) -> dict[str, Any]:
-    """The tree that the flame graph shows: name, value (ns), children."""
+    """Return the tree that the flame graph shows: name, value (ns), children."""
     tree: dict[str, Any] = browser.run(
         """const take = ({data, children}) => ({...data, children: (children ?? []).map(take)});
         return take(d3.select("#flame").datum())"""
@@ -109,7 +109,7 @@ def stacks(node: dict[str, Any], *path: str) -> Iterator[tuple[tuple[str, ...], 
 
 
 def shown_frames(browser: Browser) -> list[str]:
-    """The names of the frames that are wide enough to be seen, from the top."""
+    """Return the names of the frames that are wide enough to be seen, from the top."""
     script = """return [...document.querySelectorAll("#flame .frame:not(.fade)")]
         .map((frame) => [frame.getBoundingClientRect(), frame.getAttribute("name")])
         .filter(([box]) => box.width > 1)

@@ -121,7 +121,7 @@ def packed_address(text: str) -> bytes:
 
 
 def completion(row: Row, after_ns: int, sent: int, received: int) -> bytes:
-    """The completion of a call whose t3 is `after_ns` after its t2."""
+    """Return the completion of a call whose t3 is `after_ns` after its t2."""
     t3 = STARTED_NS + row.start_ns + row.duration_ns + after_ns
     return pack(
         COMPLETION_LAYOUT,
@@ -156,7 +156,7 @@ def capture(
     end: End | bool = True,
     **meta: Any,
 ) -> bytes:
-    """A capture; `end` may be left out (False) or be given."""
+    """Return a capture; `end` may be left out (False) or be given."""
     stream = io.BytesIO()
     writer = Writer(stream, replace(META, **meta))
     for record in records:

@@ -17,13 +17,13 @@ IN_NO_MAPPING = (Unnamed.UNMAPPED, Unnamed.NO_MAPS)
 
 
 def redacted(data: bytes, find_binary: FindBinary) -> bytes:
-    """What --redact makes of a capture."""
+    """Return what --redact makes of a capture."""
     redaction = Redaction(load(Reader(io.BytesIO(data)), Nothing()), find_binary)
     return b"".join(redaction.pieces(Reader(io.BytesIO(data))))
 
 
 def traces(report: Report) -> list[StackTrace]:
-    """The stack traces of the listed calls, the longest first, as far as redaction keeps them."""
+    """Return the stack traces of the listed calls, the longest first, as far as redaction keeps them."""
     return [_bare(report.traces[place]) for _, place, _ in report.calls()]
 
 

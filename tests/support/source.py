@@ -31,14 +31,15 @@ def files() -> Iterator[Path]:
 
 
 def modules(package: str) -> list[Path]:
-    """The Python files of one of PACKAGES."""
+    """Return the Python files of one of PACKAGES."""
     found = sorted(PACKAGES[package].rglob("*.py"))
     assert found, f"{PACKAGES[package]} has no Python files"
     return found
 
 
 def imports(path: Path, package: str) -> set[str]:
-    """What a file of `package` imports, dotted from the top: `os`, `collections.abc.Iterator`, `httprec.errors`."""
+    """Return what a file of `package` imports, dotted from the top: `os`, `collections.abc.Iterator`,
+    `httprec.errors`."""
     names: set[str] = set()
     for node in ast.walk(ast.parse(path.read_bytes())):
         if isinstance(node, ast.Import):
@@ -61,7 +62,7 @@ def top_level(names: set[str]) -> set[str]:
 
 
 def names_used(path: Path) -> set[str]:
-    """Every name in a file that is read, with its attributes where it has them: `open`, `os.path.join`."""
+    """Return every name in a file that is read, with its attributes where it has them: `open`, `os.path.join`."""
     return {text for node in ast.walk(ast.parse(path.read_bytes())) if (text := _dotted(node))}
 
 

@@ -10,7 +10,7 @@ FORMAT = Path(__file__).parents[2] / "format" / "FORMAT.md"
 
 
 def section(title: str) -> str:
-    """What stands under a heading, given with its signs, up to the next heading."""
+    """Return what stands under a heading, given with its signs, up to the next heading."""
     return FORMAT.read_text().split(f"\n{title}\n")[1].split("\n#")[0]
 
 
@@ -21,12 +21,12 @@ def tables(text: str, first: str) -> list[list[list[str]]]:
 
 
 def quoted(cell: str) -> list[str]:
-    """The code in a cell."""
+    """Return the code in a cell."""
     return re.findall(r"`(.*?)`", cell)
 
 
 def fenced(language: str, containing: str = "") -> str:
-    """The block of code in this language that has a text."""
+    """Return the block of code in this language that has a text."""
     (block,) = (
         block
         for block in re.findall(rf"^```{language}\n(.*?)^```$", FORMAT.read_text(), re.MULTILINE | re.DOTALL)
@@ -36,7 +36,7 @@ def fenced(language: str, containing: str = "") -> str:
 
 
 def function(name: str) -> Any:
-    """A function that the page gives in Python, ready to be called."""
+    """Return a function that the page gives in Python, ready to be called."""
     namespace: dict[str, Any] = {}
     exec(compile(fenced("python", f"def {name}("), str(FORMAT), "exec"), namespace)
     return namespace[name]

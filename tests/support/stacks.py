@@ -70,14 +70,14 @@ class RecordedStack:
     expected: tuple[int, ...] = ()  # the addresses that gdb found
 
     def space(self) -> AddressSpace:
-        """The address space of the process as the unwinder wants it."""
+        """Return the address space of the process as the unwinder wants it."""
         return AddressSpace(
             CodeRange(start, end, bias, _call_frame_info(elf) if elf else None)
             for start, end, bias, elf in self._code()
         )
 
     def names(self, addresses: Sequence[int]) -> list[str | None]:
-        """The symbol of each frame of a walk without signal frames."""
+        """Return the symbol of each frame of a walk without signal frames."""
         tables = [(start, end, bias, _symbols(elf)) for start, end, bias, elf in self._code() if elf]
         found: list[str | None] = []
         for position, address in enumerate(addresses):
@@ -119,7 +119,7 @@ def _symbols(elf: Elf) -> SymbolTable:
 
 
 def sample(name: str, suite: str) -> RecordedStack:
-    """A stack of data/stacks, with the modules of data/SUITE."""
+    """Return a stack of data/stacks, with the modules of data/SUITE."""
     folder = DATA / "stacks" / name
     values = json.loads((folder / "regs.json").read_text())["regs"]
     return RecordedStack(
@@ -132,7 +132,7 @@ def sample(name: str, suite: str) -> RecordedStack:
 
 @cache
 def kept_module(suite: str, path: str) -> bytes | None:
-    """The file that `path` was, as far as data/SUITE has it."""
+    """Return the file that `path` was, as far as data/SUITE has it."""
     packed = DATA / suite / (Path(path).name + ".xz")
     return lzma.decompress(packed.read_bytes()) if path and packed.exists() else None
 
@@ -145,7 +145,7 @@ def _kept_elf(suite: str, path: str) -> Elf | None:
 
 @contextmanager
 def blocked(command: Sequence[str | Path], system_calls: Sequence[str] = ("0",)) -> Iterator[int]:
-    """The pid of a process that runs `command` and rests in one of the system calls, its standard input open."""
+    """Yield the pid of a process that runs `command` and rests in one of the system calls, its standard input open."""
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL) as process:
         try:
             wait_until_blocked(process.pid, system_calls)
@@ -167,7 +167,7 @@ def wait_until_blocked(thread: int, system_calls: Sequence[str] = ("0",)) -> Non
 
 
 def taken_from(pid: int, root: Path = Path("/")) -> RecordedStack:
-    """The stack of a process that blocks, with the modules that it maps, and gdb's backtrace.
+    """Return the stack of a process that blocks, with the modules that it maps, and gdb's backtrace.
 
     `root`: of the process, where that is not the machine's own. The maps then have its modules by their paths here.
     """
@@ -175,7 +175,7 @@ def taken_from(pid: int, root: Path = Path("/")) -> RecordedStack:
 
 
 def stepped(program: Path, function: str, steps: int, interrupted: bool = False) -> list[RecordedStack]:
-    """The stacks of `program` at each of so many instructions from the beginning of `function` on.
+    """Return the stacks of `program` at each of so many instructions from the beginning of `function` on.
 
     `interrupted`: not these, but those at the beginning of a handler of SIGUSR1 that interrupts there.
     """

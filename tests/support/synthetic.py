@@ -58,7 +58,7 @@ class KernelRing:
                 os.pwrite(self.fd, piece, 2 * PAGE + copy)
 
     def reserve(self, payload: bytes) -> Optional[int]:
-        """The record's position; None where it does not fit. It stays busy until `commit`."""
+        """Return the record's position; None where it does not fit. It stays busy until `commit`."""
         padded = HEADER + len(payload) + -len(payload) % 8
         position = self.produced
         if position + padded - self.consumed > self.size:
@@ -78,7 +78,7 @@ class KernelRing:
 
 
 def row_of(row: layout.Row, **values: int | bytes) -> bytes:
-    """A row; fields that are not given are 0."""
+    """Return a row; fields that are not given are 0."""
     data = bytearray(row.size)
     for field in row.fields:
         code = CODES.get(field.type) or field.type.replace("bytes", "") + "s"

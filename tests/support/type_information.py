@@ -13,7 +13,7 @@ typedef unsigned char u8; typedef unsigned short u16; typedef unsigned int u32; 
 
 
 def btf_of(folder: Path, source: str) -> bytes:
-    """The .BTF section that gcc writes for a source."""
+    """Return the .BTF section that gcc writes for a source."""
     code, built, section = folder / "types.c", folder / "types.o", folder / "types.btf"
     code.write_text(source)
     subprocess.run(["gcc", "-gbtf", "-fno-eliminate-unused-debug-types", "-c", "-o", built, code], check=True)

@@ -61,7 +61,7 @@ class Package:
 
     @property
     def file_name(self) -> str:
-        """What `apt-get download` calls its file."""
+        """Return what `apt-get download` calls its file."""
         return f"{self.name}_{self.version.replace(':', '%3a')}_{self.architecture}.deb"
 
 
@@ -82,7 +82,7 @@ class Apt:
                 self._fetch_lists()
 
     def resolve(self, names: Sequence[str]) -> list[Package]:
-        """What has to be installed for the packages `names`, on a machine without any. Raises AptError."""
+        """Return what has to be installed for the packages `names`, on a machine without any. Raises AptError."""
         kept = self._folder / "resolved" / cache.key(names)
         with cache.lock(f"apt-{self.suite}"):
             if not kept.exists():
@@ -92,7 +92,7 @@ class Apt:
             return [Package(*fields) for fields in PLANNED.findall(kept.read_text())]
 
     def download(self, packages: Sequence[Package]) -> list[Path]:
-        """The files of `packages`, in their order, fetched where the cache lacks them. Raises AptError."""
+        """Return the files of `packages`, in their order, fetched where the cache lacks them. Raises AptError."""
         directory = cache.folder() / "packages"
         files = [directory / package.file_name for package in packages]
         with cache.workspace("packages") as space:
@@ -146,7 +146,7 @@ class Apt:
 
 
 def source_lines(suite: str, found: Mirrors) -> str:
-    """The text of sources.list for `suite`: for backports its release too, and security updates if any."""
+    """Return the text of sources.list for `suite`: for backports its release too, and security updates if any."""
     if not found.archive:
         raise AptError("no Debian mirror in /etc/apt/sources.list or /etc/apt/sources.list.d: name one there")
     release = suite[: -len("-backports")] if suite.endswith("-backports") else suite
@@ -157,7 +157,7 @@ def source_lines(suite: str, found: Mirrors) -> str:
 
 
 def _proxies() -> str:
-    """How the machine's own apt is configured to reach its mirrors."""
+    """Return how the machine's own apt is configured to reach its mirrors."""
     dumped = subprocess.run(["apt-config", "dump"], check=False, capture_output=True, text=True)
     lines = dumped.stdout.splitlines(keepends=True)
     return "".join(line for line in lines if re.match(r"Acquire::https?\b", line))

@@ -18,7 +18,7 @@ from pathlib import Path
 
 
 def folder() -> Path:
-    """The cache's folder: $HTTPREC_GUEST_CACHE, or httprec-guest among the user's caches."""
+    """Return the cache's folder: $HTTPREC_GUEST_CACHE, or httprec-guest among the user's caches."""
     chosen = os.environ.get("HTTPREC_GUEST_CACHE")
     if chosen:
         return Path(chosen).resolve()
@@ -41,7 +41,7 @@ def lock(name: str) -> Iterator[None]:
 
 @contextmanager
 def workspace(name: str) -> Iterator[Path]:
-    """An empty folder of the cache's file system, with the lock `name` held while it is used."""
+    """Yield an empty folder of the cache's file system, with the lock `name` held while it is used."""
     with lock(name):
         path = folder() / f"{name}.unfinished"
         shutil.rmtree(path, ignore_errors=True)  # from a process that was killed
@@ -53,7 +53,7 @@ def workspace(name: str) -> Iterator[Path]:
 
 
 def entry(kind: str, name: str, build: Callable[[Path], Path], *, keep: int) -> Path:
-    """The entry `name` of `kind`; if there is none, the file that `build(workspace)` makes becomes it."""
+    """Return the entry `name` of `kind`; if there is none, the file that `build(workspace)` makes becomes it."""
     path = folder() / kind / name
     if not _touch(path):
         with workspace(kind) as space:

@@ -93,7 +93,7 @@ def start_hidden(port: int) -> subprocess.Popen[bytes]:
 
 
 def privileges(pid: int) -> list[str]:
-    """What each thread of a process may do."""
+    """Return what each thread of a process may do."""
     words = ("CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb", "NoNewPrivs")
     statuses = [path.read_text() for path in Path(f"/proc/{pid}/task").glob("*/status")]
     return [" ".join(line.split()[1] for line in text.splitlines() if line.startswith(words)) for text in statuses]
@@ -108,7 +108,8 @@ def start(name: str, *options: str, **how: Any) -> subprocess.Popen[bytes]:
 
 
 def attached(*names: str) -> list[str]:
-    """What still hangs on the kernel's functions, or could: the names of kretprobes that nobody uses are no probes."""
+    """Return what still hangs on the kernel's functions, or could: the names of kretprobes that nobody uses are no
+    probes."""
     lines = []
     for name in names or ("enabled_functions", "kprobe_events"):
         path = Path("/sys/kernel/tracing") / name
@@ -117,7 +118,7 @@ def attached(*names: str) -> list[str]:
 
 
 def shown(log: Path, pid: int | str = "") -> int:
-    """How many calls a recorder has printed, or those of one process."""
+    """Return how many calls a recorder has printed, or those of one process."""
     return log.read_text().count(f"PID: {pid}")
 
 

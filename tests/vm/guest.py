@@ -153,7 +153,7 @@ def _listen_to(output: IO[bytes], silence_s: float, verbose: bool, heard: list[s
 
 
 def _unpack(result: Path, out_dir: Path, console: str) -> int:
-    """The job's exit status, when its files have been unpacked into `out_dir`."""
+    """Return the job's exit status, when its files have been unpacked into `out_dir`."""
     status = _tar("--occurrence=1", "-xOf", result, "job-status")  # the first of its files
     if status.returncode != 0:
         panic = re.search("Kernel panic.*", console)

@@ -35,7 +35,7 @@ Action = Callable[[Path, Sequence[int]], None]
 
 
 def nothing(program: Path, recorders: Sequence[int]) -> None:
-    """Leaves it as it is."""
+    """Leave the file as it is."""
 
 
 def upgrade(program: Path, recorders: Sequence[int]) -> None:
@@ -123,7 +123,7 @@ class Server:
 
 
 def start(name: str, server: Server, recorders: Sequence[int]) -> subprocess.Popen[bytes]:
-    """A scenario's process, with all that it has to do."""
+    """Return a scenario's process, with all that it has to do."""
     scenario, program = SCENARIOS[name], PLACE / name / "asker"
     program.parent.mkdir(parents=True)
     shutil.copy(PROGRAMS / scenario.program, program)
@@ -139,13 +139,14 @@ def start(name: str, server: Server, recorders: Sequence[int]) -> subprocess.Pop
 
 
 def has_shown(recorders: Iterable[Path], pid: int, calls: int) -> bool:
-    """Whether each recorder has printed that many calls of a process."""
+    """Return whether each recorder has printed that many calls of a process."""
     printed = (capture.with_suffix(".out").read_text() for capture in recorders)
     return all(text.count(f"PID: {pid}, ") == calls for text in printed)
 
 
 def run_each(server: Server, recorders: Mapping[Path, int]) -> dict[str, subprocess.Popen[bytes]]:
-    """One scenario after the other, each until its calls are recorded. Processes that can go on wait for more to do."""
+    """Run one scenario after the other, each until its calls are recorded. Processes that can go on wait for more to
+    do."""
     processes = {}
     for name, scenario in SCENARIOS.items():
         started = time.monotonic()

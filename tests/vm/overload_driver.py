@@ -68,7 +68,7 @@ def call(port: int, times: int) -> None:
 
 
 def kept_by_the_kernel(pid: int) -> int:
-    """Bytes of all maps of a recorder (bpf_map_show_fdinfo)."""
+    """Return bytes of all maps of a recorder (bpf_map_show_fdinfo)."""
     maps = {}  # by id, since a map has several descriptors
     for path in Path(f"/proc/{pid}/fdinfo").iterdir():
         try:
@@ -123,7 +123,8 @@ def overload(port: int) -> dict[str, Any]:
 
 
 def call_from_a_container(port: int, log: Path) -> int:
-    """One call from a cgroup, pid namespace and mount namespace of its own, until it is recorded; the cgroup's id."""
+    """Make one call from a cgroup, pid and mount namespace of its own, wait until it is recorded, and return the
+    cgroup's id."""
     group = Path("/sys/fs/cgroup/container")
     group.mkdir()
     join = f'echo $$ >{group}/cgroup.procs; exec unshare --pid --fork --mount "$@"'

@@ -57,7 +57,7 @@ def run(
 
 
 def lost(ledger: Mapping[str, int]) -> dict[str, int]:
-    """What a recorder lost, by cause, but for a few probes that the kernel skipped.
+    """Return what a recorder lost, by cause, but for a few probes that the kernel skipped.
 
     It runs no BPF program that its processor is in already (`active`, __bpf_trace_run in kernel/trace/bpf_trace.c of
     6.1), and TCP changes the states of connections in interrupts too. It is not the recorder's fault, which counts it.
@@ -81,7 +81,7 @@ def unpack(wheel: Sequence[str], folder: Path) -> None:
 
 
 def installed(package: str) -> Path:
-    """The folder of an import package, without importing it."""
+    """Return the folder of an import package, without importing it."""
     found = importlib.util.find_spec(package)
     if found is None or found.origin is None:
         raise guest.GuestError(f"{package} is not installed: pip install -e '.[report,dev]'")

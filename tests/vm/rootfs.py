@@ -84,7 +84,7 @@ def make_file_system(root: Path, path: Path) -> None:
 
 
 def run(command: Sequence[str | Path], *, stdin: IO[bytes] | None = None, cwd: Path | None = None) -> str:
-    """The standard output of `command`. Raises ImageError, with its standard error, when it fails."""
+    """Return the standard output of `command`. Raises ImageError, with its standard error, when it fails."""
     try:
         done = subprocess.run(command, check=False, stdin=stdin, cwd=cwd, capture_output=True)
     except FileNotFoundError:

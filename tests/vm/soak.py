@@ -15,7 +15,7 @@ GROWTH = 1.05  # of the peak in the second half over that at the end of the firs
 
 
 def soak(seconds: float) -> int:
-    """Prints what was seen, and gives 0 where it is as it must be."""
+    """Print what was seen, and return 0 if it is as it must be, else 1."""
     with TemporaryDirectory() as folder:
         out = Path(folder)
         command = ["python3", "-m", "vm.soak_driver", str(seconds)]
@@ -31,7 +31,7 @@ def soak(seconds: float) -> int:
 
 
 def wrong(seen: dict[str, Any]) -> list[str]:
-    """What must not be."""
+    """Return a line for each thing that must not be."""
     found = []
     if seen["exit_code"] != 0:
         found.append(f"the recorder ended with status {seen['exit_code']}")

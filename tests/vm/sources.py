@@ -27,7 +27,7 @@ class Mirrors:
 
 
 def mirrors(etc: Path = Path("/etc/apt")) -> Mirrors:
-    """The first mirror of each sort in the source lists of the folder `etc`."""
+    """Return the first mirror of each sort in the source lists of the folder `etc`."""
     archive = security = None
     for uri, suite in _sources(etc):
         match = SUITE.fullmatch(suite)
@@ -39,7 +39,7 @@ def mirrors(etc: Path = Path("/etc/apt")) -> Mirrors:
 
 
 def _sources(etc: Path) -> Iterator[tuple[str, str]]:
-    """The URI and suite of each source of packages of the component main."""
+    """Yield the URI and suite of each source of packages of the component main."""
     for path in [etc / "sources.list", *sorted((etc / "sources.list.d").glob("*"))]:
         if path.suffix not in (".list", ".sources") or not path.is_file():
             continue

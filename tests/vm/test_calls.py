@@ -206,18 +206,18 @@ def by_connection(recording: Recording) -> list[Call]:
 
 
 def likeness(call: Call) -> Call:
-    """All of a call but its times and what each recorder numbers for itself."""
+    """Return all of a call but its times and what each recorder numbers for itself."""
     return call._replace(connection=0, sequence=0, stack=0, t0=0, t1=0, t2=0, t3=0)
 
 
 def stack(recording: Recording, call: Call) -> Stack:
-    """A call's stack without its number and time."""
+    """Return a call's stack without its number and time."""
     ((_, found),) = recording.stacks.some([call.stack])
     return replace(found, id=0, taken_ns=0)
 
 
 def report(capture: Path, directory: Path, *options: str) -> list[str]:
-    """The stacks of httpreport's stacks.folded; their weights are durations."""
+    """Return the stacks of httpreport's stacks.folded; their weights are durations."""
     directory.mkdir()
     done = CliRunner().invoke(main, [str(capture), "-o", str(directory), *options])
     assert done.exit_code == 0, done.output

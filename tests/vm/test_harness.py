@@ -86,7 +86,7 @@ def test_a_guest_whose_job_says_nothing_is_heard_all_the_same(tmp_path: Path) ->
 
 
 def shell(script: str) -> list[str]:
-    """A guest's stand-in."""
+    """Return a guest's stand-in."""
     return ["sh", "-c", script]
 
 
@@ -106,7 +106,7 @@ def test_what_goes_on_for_ever_is_killed_in_the_end() -> None:
 
 
 def is_open(fifo: Path) -> bool:
-    """Whether a process reads from it."""
+    """Return whether a process reads from it."""
     try:
         os.close(os.open(fifo, os.O_WRONLY | os.O_NONBLOCK))
     except OSError as error:

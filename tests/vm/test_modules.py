@@ -188,7 +188,7 @@ REPLACED = {
 
 @pytest.fixture
 def replaced(guest: Guest, tmp_path: Path) -> Path:
-    """The root of a machine that has another build at the recorded paths."""
+    """Return the root of a machine that has another build at the recorded paths."""
     for path, name in REPLACED.items():
         (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(guest.programs / name, tmp_path / path)

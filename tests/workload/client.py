@@ -21,7 +21,7 @@ PAUSE_S = 0.02  # after each call: on a busy machine a client's own clock is lat
 
 
 def arguments() -> tuple[list[str], int]:
-    """The paths to ask for, and over how many connections at a time."""
+    """Return the paths to ask for, and over how many connections at a time."""
     slow, fast, slow_ms, connections = map(int, sys.argv[1:5])
     return Plan(slow, fast, slow_ms).paths(), connections
 

@@ -21,7 +21,7 @@ class Plan:
     slow_ms: int
 
     def paths(self) -> list[str]:
-        """The paths to ask for, in order; the last one is slow."""
+        """Return the paths to ask for, in order; the last one is slow."""
         total = self.slow + self.fast
         return [
             f"/slow/{self.slow_ms}" if (place + 1) * self.slow // total > place * self.slow // total else FAST
@@ -30,6 +30,6 @@ class Plan:
 
 
 def delay_ms(path: str) -> int:
-    """How long the upstream waits before it answers."""
+    """Return how long the upstream waits before it answers."""
     match = _SLOW.fullmatch(path)
     return int(match[1]) if match else 0

@@ -24,7 +24,7 @@ def recording(capture: Path, *options: str) -> Iterator[None]:
 
 @contextmanager
 def recordings(wanted: Mapping[Path, Sequence[str]]) -> Iterator[Mapping[Path, subprocess.Popen[bytes]]]:
-    """Several recorders at the same time: the options of each by its capture. Gives their processes."""
+    """Run several recorders at once and yield their processes. `wanted` has the options of each by its capture."""
     started = {
         capture: start(capture.with_suffix(".out"), capture.with_suffix(".err"), "-o", str(capture), *options)
         for capture, options in wanted.items()
@@ -45,7 +45,7 @@ def recordings(wanted: Mapping[Path, Sequence[str]]) -> Iterator[Mapping[Path, s
 
 
 def start(out: Path, err: Path, *options: str, **how: Any) -> subprocess.Popen[bytes]:
-    """A recorder. `out` and `err` may be one file; `how` is Popen's and counts more than they do."""
+    """Return a recorder. `out` and `err` may be one file; `how` is Popen's and counts more than they do."""
     with out.open("ab") as stdout, err.open("ab") as stderr:
         return subprocess.Popen([*COMMAND, *options], **{"stdout": stdout, "stderr": stderr, **how})
 

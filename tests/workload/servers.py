@@ -22,7 +22,7 @@ MODULES = ("gunicorn", "eventlet", "requests", "aiohttp")
 
 
 def missing() -> list[str]:
-    """What of the programs and Python modules is not installed here."""
+    """Return the programs and Python modules that are not installed here."""
     programs = [name for name in (PYTHON, "nginx", "curl", "node") if not shutil.which(name)]
     find = f"from importlib.util import find_spec\nprint(*(name for name in {MODULES} if not find_spec(name)))"
     if PYTHON in programs:
@@ -31,13 +31,13 @@ def missing() -> list[str]:
 
 
 def environment(calls: Path) -> dict[str, str]:
-    """What a program of the workload gets: where to log its own calls, and where this package is."""
+    """Return the environment of the workload's programs: where to log their own calls, and where this package is."""
     return {**os.environ, "CALLS": str(calls), "PYTHONPATH": str(HERE.parent), "PYTHONUNBUFFERED": "1"}
 
 
 @contextmanager
 def servers(calls: Path, run: Path) -> Iterator[Mapping[str, int]]:
-    """All three run in the folder `run` while the block is; they log their own calls to CALLS/NAME.jsonl.
+    """Run all three in the folder `run` during the block. They log their own calls to CALLS/NAME.jsonl.
 
     Gives their pids by name; those of nginx and nova-api are of the masters, whose one worker does the work.
 
