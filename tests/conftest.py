@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Generator
+from pathlib import Path
 from typing import TypeVar
 
 import pytest
@@ -21,16 +22,54 @@ settings.load_profile("busy machine")
 
 TestOrCollect = TypeVar("TestOrCollect", pytest.TestReport, pytest.CollectReport)
 CI = os.environ.get("CI") == "true"
-# Tests that take more than about a second of a quiet machine each: they search through damaged inputs, compare whole
-# system libraries with what binutils say, kill recorders, or compile much. Paths and names below tests/.
-LONG: tuple[str, ...] = ()
+# Files, or tests in them, that take more than a second or two each on a quiet machine: they try many damaged inputs,
+# compare whole system libraries with what binutils and gdb say, or start programs again and again.
+LONG = (
+    "bpf/test_btf.py",
+    "bpf/test_program.py::test_compiles_without_any_kernel_header",
+    "format/test_capture_damage.py",
+    "format/test_capture_fuzz.py",
+    "format/test_capture_hostile.py::test_what_is_refused_is_also_what_a_plain_msgpack_reader_would_swallow",
+    "recorder/test_any_end.py",
+    "recorder/test_check.py",
+    "recorder/test_console.py",
+    "recorder/test_httprec.py",
+    "recorder/test_kill.py",
+    "reporter/test_call_frames.py::test_every_row_is_the_one_that_readelf_prints",
+    "reporter/test_elf.py::test_mutated_files_raise_nothing_but_bad_elf_in_bounded_memory",
+    "reporter/test_hostile_names.py",
+    "reporter/test_httpreport.py",
+    "reporter/test_info_verify.py",
+    "reporter/test_json_report.py",
+    "reporter/test_many_captures.py",
+    "reporter/test_modules_fuzz.py",
+    "reporter/test_output_files.py",
+    "reporter/test_profile_formats.py",
+    "reporter/test_recorded_stacks.py",
+    "reporter/test_source_lines.py",
+    "reporter/test_stack_copies.py",
+    "reporter/test_streams.py",
+    "reporter/test_unwind.py",
+    "tools/test_man.py",
+    "tools/test_zipapp.py",
+)
+TESTS = Path(__file__).parent
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark as quick every test that needs no guest and no browser, is not LONG, and draws no inputs."""
+    _check_long()
     for item in items:
         if not (_needs_a_guest(item) or _needs_a_browser(item) or _is_long(item)):
             item.add_marker(pytest.mark.quick)
+
+
+def _check_long() -> None:
+    """Raise UsageError if LONG names a test that does not exist."""
+    for name in LONG:
+        path, _, test = name.partition("::")
+        if not (TESTS / path).is_file() or f"def {test}" not in (TESTS / path).read_text():
+            raise pytest.UsageError(f"tests/conftest.py: LONG names {name}, which does not exist: correct or remove it")
 
 
 def _needs_a_guest(item: pytest.Item) -> bool:
