@@ -49,6 +49,8 @@ LONG = (
     "reporter/test_source_lines.py",
     "reporter/test_stack_copies.py",
     "reporter/test_streams.py",
+    "reporter/test_symbol_table.py",
+    "reporter/test_totals.py",
     "reporter/test_unwind.py",
     "tools/test_man.py",
     "tools/test_zipapp.py",
