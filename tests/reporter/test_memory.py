@@ -12,7 +12,6 @@ from click.testing import CliRunner, Result
 
 from httpcapture import Reader, Record
 from httpreport.cli.main import main
-from httpreport.outputs import json_report
 from httpreport.outputs.output import Destination
 from httpreport.outputs.registry import outputs_to
 from support.recordings import Row, capture
@@ -69,20 +68,3 @@ def test_a_capture_that_takes_too_much_is_named_and_the_others_are_reported(aske
     assert [one["file"] for one in document["unreadable"]] == ["huge.cap"]
     assert [one["capture"]["file"] for one in document["reports"]] == ["fine.cap"]
     assert result.exit_code == 0
-
-
-def test_what_was_written_of_it_until_then_is_not_reported(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of fine.cap memory runs out after the first of its calls was written."""
-
-    def first(report: object, path: str) -> Iterator[tuple[str]]:
-        if "fine" in path:
-            yield ("half of a document",)
-            raise MemoryError
-        yield ("{}",)
-
-    monkeypatch.setattr(json_report, "pieces", first)
-    (folder / "other.cap").write_bytes(capture([Row()]))
-
-    result = run("fine.cap", "other.cap", "--json", "--jobs", "1")
-
-    assert json.loads(result.stdout)["reports"] == [{}]
