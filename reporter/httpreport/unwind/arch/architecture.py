@@ -22,7 +22,8 @@ class Architecture:
 
     The unwinder assumes what x86-64 and arm64 have in common: the stack grows downwards, and the frame pointer points
     to a frame record of two words, the caller's frame pointer and the return address. The caller's stack begins above
-    this record.
+    this record. It also assumes what holds on x86-64 only: the caller's stack pointer is always above the callee's
+    (`step.py`), also for a leaf without a frame.
     """
 
     name: str  # as in Meta.arch
