@@ -201,7 +201,7 @@ def test_what_a_server_sends_has_to_be_of_the_build_and_else_is_not_kept(
 
     assert name(refused, program) is Unnamed.STRIPPED
     assert name(refused, program) is Unnamed.STRIPPED
-    sent = f"debuginfod server {server.url} has another debuginfo than that of build {program.build_id.hex()}"
+    sent = f"debuginfod server {server.url} sent the debuginfo of another build than {program.build_id.hex()}"
     assert (server.asked, list(refused.problems)) == ([path], [sent])
     assert os.listdir(tmp_path / "cache") == []
     server.answers[path] = program.debug
@@ -325,7 +325,7 @@ def test_a_file_of_another_build_in_a_folder_is_refused_and_stays(
 
     assert name(Binaries(root=str(tmp_path / "nothing"), debuginfod=asked), program) == "hidden"
 
-    said = f"debuginfod server file://{tmp_path} has another debuginfo than that of build {program.build_id.hex()}"
+    said = f"debuginfod server file://{tmp_path} sent the debuginfo of another build than {program.build_id.hex()}"
     assert (asked.problems, server.asked) == ([said], [path])
     assert (tmp_path / path.lstrip("/")).read_bytes() == other.debug
 

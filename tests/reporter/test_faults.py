@@ -89,11 +89,11 @@ FAULTS: dict[str, tuple[bytes, Cause]] = {
         ),
         Cause.DAMAGE,
     ),
-    "calls that END counts: 2, calls that are here: 3 (damage): one of the two is wrong": (
+    "END counts 2 calls, but the file has 3 (damage): one of the two is wrong": (
         capture([Row(), Row(sequence=1), Row(sequence=2)], end=ENDED),
         Cause.DAMAGE,
     ),
-    "of 2 calls written, 1 are here: the others are missing": (capture(end=ENDED), Cause.CUT_OFF),
+    "1 of 2 calls were read: the others are missing": (capture(end=ENDED), Cause.CUT_OFF),
 }
 LIMITS: list[tuple[str, str, int, list[Record]]] = [  # what is left out of these records, by the limit that is set so
     (
@@ -170,7 +170,7 @@ def test_what_is_beyond_a_limit_is_said_and_the_calls_are_reported(
 
     ((cause, text),) = said(report)
     assert cause is Cause.LIMIT
-    assert re.sub(r"[\d,]+ (MiB|causes)", r"N \1", text).startswith(f"{line}: they were not read, ")
+    assert re.sub(r"[\d,]+ (MiB|causes)", r"N \1", text).startswith(f"{line} were not read: ")
     assert verdict(data).problems == (text,)
     assert (report.recording.recorded, len(report.recording.calls)) == (1, 1)
     assert incomplete(report.recording)

@@ -58,7 +58,7 @@ def records(data: bytes) -> list[Record]:
         (capture()[:-60], "END is missing"),
         (
             capture(end=End(STARTED_NS, "signal", True, 9, 9, 0, {})),
-            "of 9 calls written, 1 are here: the others are missing",
+            "1 of 9 calls were read: the others are missing",
         ),
         (capture([Row(duration_ns=-5 * MS)]), "calls that end before they begin: 1"),
         (capture(records=[stack(TEXT), stack(TEXT + 1)]), "ids that two stacks have: 1 (damage)"),
@@ -99,7 +99,7 @@ def test_what_was_lost_is_no_fault_of_the_file(tmp_path: Path) -> None:
 
     assert verdict.problems == ()
     assert verdict.notes == (
-        "stacks that calls refer to and that are not here: 1",
+        "stacks that calls refer to but the file lacks: 1",
         "the recorder could not finish: no space left",
         "lost while recording: 1 stack_ring_full",
     )

@@ -139,5 +139,5 @@ def test_of_more_frames_than_can_be_redacted_the_first_are(monkeypatch: pytest.M
         again = read(b"".join(redaction.pieces(Reader(io.BytesIO(data), "run.cap"))), 0)
 
         assert [one.id for one in again.stacks] == [*range(1, 11)]
-        said = ["stacks left out for lack of memory: 1: their calls have none; record in parts"] * (count - 10)
+        said = ["stacks left out for lack of memory: 1: their calls have no stack; record in parts"] * (count - 10)
         assert [warning.text for warning in redaction.warnings()] == said

@@ -58,17 +58,17 @@ HEADS = st.one_of(
 )
 SECRET = b"secret"
 SAID = """
-  removed   registers and stack bytes, of stacks: 1 (0.5 KiB)
-  removed   modules that no frame is in: 1 of 2
-  removed   mappings that no frame is in: 1
-  removed   functions made at run time that no frame is in: 1
-  removed   first bytes but method, version, status and mark of TLS, of payloads: 14
+  removed   registers and stack bytes of stacks: 1 (0.5 KiB)
+  removed   modules without frames: 1 of 2
+  removed   mappings without frames: 1
+  removed   functions made at run time without frames: 1
+  removed   first bytes of 14 payloads, except method, version, status and TLS mark
   removed   boot ID, ID of the recording, devices and inodes of files
   masked    host: host-HEX
   masked    IP addresses: 4; loopback stays
-  masked    folders: 4; those of the system, such as /usr/lib, stay
+  masked    folders: 4; system folders such as /usr/lib stay
   masked    cgroups: 1
-  masked    frames that are in no mapping: 1
+  masked    frames outside any mapping: 1
   kept      names of processes, threads, functions and files, -p filters, build IDs
   kept      ports, pids, times, sizes, addresses of code, kernel, limits
 """

@@ -112,7 +112,7 @@ def test_damage_in_the_middle_keeps_what_stands_before_it() -> None:
     ("end", "words"),
     [
         (End(STARTED_NS, "no space left", False, 1, 1, 0, {}), "could not finish (no space left)"),
-        (End(STARTED_NS, "signal", True, 5, 5, 0, {}), "of 5 calls written, 1 are here"),
+        (End(STARTED_NS, "signal", True, 5, 5, 0, {}), "1 of 5 calls were read"),
     ],
 )
 def test_an_end_that_is_not_as_it_should_be(end: End, words: str) -> None:

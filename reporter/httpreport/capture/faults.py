@@ -43,7 +43,7 @@ class Faults:
         """Say what was not read, a line for each limit."""
         for (kind, limit), count in self.left_out.items():
             what, consequence = _LEFT_OUT[kind]
-            yield f"{what} beyond the limit of {limit}: {count:,}: they were not read, {consequence}"
+            yield f"{what} beyond the limit of {limit}: {count:,} were not read: {consequence}"
         for what, count in self.unnamed.items():
             remedy = "keep fewer calls by a higher -t or a narrower -p"
             yield f"{what} left out for lack of memory: {count:,}: {_LACKING}; {remedy}"
@@ -66,13 +66,13 @@ class Faults:
             named = ", ".join(self.gaps[:NAMED]) + (", ..." if len(self.gaps) > NAMED else "")
             yield f"parts that do not follow each other: {len(self.gaps):,} (damage: {named}): {_LACKING}"
         if self.written is not None and self.written < self.recorded:
-            here = f"calls that END counts: {self.written:,}, calls that are here: {self.recorded:,}"
-            yield f"{here} (damage): one of the two is wrong"
+            counts = f"END counts {self.written:,} calls, but the file has {self.recorded:,}"
+            yield f"{counts} (damage): one of the two is wrong"
 
     def missing(self) -> Iterator[str]:
         """Say how many calls are missing by what END counts."""
         if self.written is not None and self.written > self.recorded:
-            yield f"of {self.written:,} calls written, {self.recorded:,} are here: the others are missing"
+            yield f"{self.recorded:,} of {self.written:,} calls were read: the others are missing"
 
 
 def section_name(module: int, name: str) -> str:

@@ -42,7 +42,7 @@ def check(file: BinaryIO) -> str | None:
         frame_size, content_size = _ENTRY.unpack(file.read(_ENTRY.size))
         file.seek(at)
         if _content_size(file.read(_HEADER)) != content_size:
-            return f"seek table: entry {number} does not tell the frame at byte {at}"
+            return f"seek table: entry {number} does not describe the frame at byte {at}"
         at += frame_size
     return None if at == begin else f"seek table: its frames end at byte {at}, the table begins at byte {begin}"
 

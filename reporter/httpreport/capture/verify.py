@@ -203,16 +203,16 @@ class _Checks:
     def notes(self) -> Iterator[str]:
         yield from map(printable, self._unchecked)
         if self._repeated.is_full:
-            yield "there are too many calls to compare the connection and sequence of all of them"
+            yield "too many calls to compare connection and sequence of all of them"
         missing = np.setdiff1d(self._asked_stacks.values[0], np.frombuffer(self._stacks, np.uint64))
         if len(missing):
-            yield f"stacks that calls refer to and that are not here: {len(missing):,}"
+            yield f"stacks that calls refer to but the file lacks: {len(missing):,}"
         if self._asked_modules - self._modules.keys():
             gone = len(self._asked_modules - self._modules.keys())
-            yield f"modules that are referred to and are not here: {gone:,}"
+            yield f"modules that records refer to but the file lacks: {gone:,}"
         asked = self._asked_processes.union(np.unique(np.frombuffer(self._stack_processes, np.uint64)).tolist())
         if asked - self._processes:
-            yield f"processes that stacks refer to and that are not here: {len(asked - self._processes):,}"
+            yield f"processes that stacks refer to but the file lacks: {len(asked - self._processes):,}"
         if self._end is not None and not self._end.clean:
             yield f"the recorder could not finish: {printable(self._end.reason)}"
         lost = {printable(cause): count for cause, count in (self._end.lost if self._end else {}).items() if count}

@@ -91,13 +91,11 @@ class Redaction:
         if self._damage is not None and self._damage != self._recording.cut_off:
             yield cut_off(self._damage)
         if self._stacks.left_out:
-            text = (
-                f"stacks left out for lack of memory: {self._stacks.left_out:,}: their calls have none; record in parts"
-            )
-            yield ReportWarning(Cause.LIMIT, text)
+            count = f"stacks left out for lack of memory: {self._stacks.left_out:,}"
+            yield ReportWarning(Cause.LIMIT, f"{count}: their calls have no stack; record in parts")
         if self._beyond:
-            text = f"records left out, since a capture has no room for them: {self._beyond:,}: some frames have no name"
-            yield ReportWarning(Cause.LIMIT, text)
+            count = f"records left out, since they exceed a limit of the format: {self._beyond:,}"
+            yield ReportWarning(Cause.LIMIT, f"{count}: some frames have no name")
 
     def lines(self) -> Iterator[str]:
         """Yield the lines that say what was removed, masked and kept. Call it after the pieces have been written."""
@@ -108,19 +106,19 @@ class Redaction:
 
     def _removed(self) -> Iterator[str]:
         stacks, records, rows = self._stacks, self._records, self._rows
-        yield f"registers and stack bytes, of stacks: {stacks.copies:,} ({stacks.copied / 1024:,.1f} KiB)"
-        yield f"modules that no frame is in: {records.modules:,} of {len(self._recording.modules):,}"
-        yield f"mappings that no frame is in: {records.mappings:,}"
-        yield f"functions made at run time that no frame is in: {records.functions:,}"
-        yield f"first bytes but method, version, status and mark of TLS, of payloads: {rows.heads:,}"
+        yield f"registers and stack bytes of stacks: {stacks.copies:,} ({stacks.copied / 1024:,.1f} KiB)"
+        yield f"modules without frames: {records.modules:,} of {len(self._recording.modules):,}"
+        yield f"mappings without frames: {records.mappings:,}"
+        yield f"functions made at run time without frames: {records.functions:,}"
+        yield f"first bytes of {rows.heads:,} payloads, except method, version, status and TLS mark"
         yield "boot ID, ID of the recording, devices and inodes of files"
 
     def _masked(self) -> Iterator[str]:
         yield f"host: {self._records.host}"
         yield f"IP addresses: {len(self._rows.addresses):,}; loopback stays"
-        yield f"folders: {len(self._records.paths):,}; those of the system, such as /usr/lib, stay"
+        yield f"folders: {len(self._records.paths):,}; system folders such as /usr/lib stay"
         yield f"cgroups: {len(self._rows.cgroups):,}"
-        yield f"frames that are in no mapping: {self._stacks.masked:,}"
+        yield f"frames outside any mapping: {self._stacks.masked:,}"
 
 
 class _Copy:

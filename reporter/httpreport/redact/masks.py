@@ -127,7 +127,7 @@ class Addresses:
         masks[of_6, 0] = _DOCUMENTATION
         masks[of_6, 1] = _in_network_order(self._ipv6.masked(high[of_6], low[of_6]))
         if len(self._ipv4) > _MOST_OF_TEN:
-            raise ReportError(f"more than {_MOST_OF_TEN:,} IPv4 addresses: there are no more masks for them")
+            raise ReportError(f"more than {_MOST_OF_TEN:,} IPv4 addresses: there are not enough masks")
         return np.ascontiguousarray(masks.astype("<u8")).view("S16").reshape(-1)
 
 

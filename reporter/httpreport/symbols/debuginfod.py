@@ -89,7 +89,7 @@ class Debuginfod:
                 if place.folder is None:
                     self._cache.remove(name)
                 self.problems.append(
-                    f"debuginfod server {server} has another {kind} than that of build {build_id.hex()}"
+                    f"debuginfod server {server} sent the {kind} of another build than {build_id.hex()}"
                 )
         self._in_vain.add(name)
 
