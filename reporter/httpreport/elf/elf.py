@@ -261,7 +261,7 @@ def _sections(
     if not headers:
         return {}
     if strings >= len(headers):
-        problems.append(f"the section names are said to be in section {strings} of {len(headers)}")
+        problems.append(f"the section names should be in section {strings}, but there are {len(headers)} sections")
         return {}
     try:
         names = _cut(view, headers[strings].offset, headers[strings].size, "the table of section names")
@@ -293,8 +293,8 @@ def _sections_by_segment(view: memoryview, table: memoryview, sections: dict[str
     """Find .eh_frame_hdr and .eh_frame where there is no section header table: it is the loader's own way.
 
     The LSB (Core, 10.6.2) begins .eh_frame_hdr with version 1, then the encoding of the pointer to
-    .eh_frame; both GNU ld and lld write a 4-byte one relative to itself. Where .eh_frame ends is not said;
-    its zero terminator does.
+    .eh_frame; both GNU ld and lld write a 4-byte one relative to itself. Nothing says where .eh_frame ends but its zero
+    terminator.
     """
     if ".eh_frame" in sections:
         return

@@ -1,7 +1,8 @@
-"""The stack trace of a greenlet ends where the greenlet began.
+"""Ends the stack trace of a greenlet where the greenlet began.
 
-All greenlets of a thread run on one stack, and of those that wait the bytes that are in the way are moved to the heap.
-Beyond its own first frame a greenlet has what others left there, so a walk would go on with frames of nobody.
+All greenlets of a thread run on one stack. When another one runs, the bytes of a waiting one that are in its way move
+to the heap. So the stack beyond a greenlet's first frame has what other greenlets left there, and a walk would go on
+with frames that are not its callers.
 Source: greenlet.cpp, "Stack layout for a greenlet".
 """
 
@@ -20,7 +21,7 @@ class Greenlets:
     """Cuts stack traces at the start of a greenlet. Every process may have greenlets."""
 
     def __init__(self, _recording: Recording) -> None:
-        """A recording has no records of greenlets: they are known by the name of their first frame."""
+        """Ignore the recording: greenlets are recognised by the name of their first frame."""
 
     def at(self, _stack: Stack) -> Runtime:
         return self

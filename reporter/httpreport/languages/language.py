@@ -1,7 +1,7 @@
-"""What a language can tell of the frames of a stack.
+"""Defines what a language does for stack traces.
 
-A `Language` is made for one recording and keeps what it reads of it. For each stack it gives a `Runtime`, which stands
-for one process at one moment: it names addresses, and it has the last word on the complete stack trace.
+A `Language` is made for one recording and keeps what it reads from it. For each stack it returns a `Runtime`, which
+stands for one process at one moment: it turns addresses into frames, and may change the complete stack trace.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ from .stack_trace import Frame, StackTrace, Unnamed
 
 
 class Runtime(Protocol):
-    """What is known of a language's code in one process at one moment.
+    """Knows the code of a language in one process at one moment.
 
-    Stack traces are kept by the runtimes that made them: two runtimes are equal only if they tell the same.
+    Runtimes are keys of the stack traces that are kept, so two of them may only be equal if they give equal frames.
     """
 
     def frames(self, address: int, inside: int) -> Sequence[Frame] | Unnamed | None:
@@ -32,7 +32,7 @@ class Runtime(Protocol):
 
 
 class Language(Protocol):
-    """What one recording holds of one language."""
+    """Knows what one recording holds of one language."""
 
     def at(self, stack: Stack) -> Runtime | None:
         """Return the runtime of a stack's process when the stack was taken, None if nothing is known of it."""

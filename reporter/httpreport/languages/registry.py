@@ -1,4 +1,4 @@
-"""The languages whose frames httpreport knows. `symbols/symbolizer.py` asks all of them and knows none itself."""
+"""Lists the languages whose frames httpreport knows. `symbols/symbolizer.py` knows none itself and asks all of them."""
 
 from __future__ import annotations
 
@@ -10,4 +10,4 @@ from .jit_map import JitMaps
 from .language import Language
 
 LANGUAGES: tuple[Callable[[Recording], Language], ...] = (JitMaps, Greenlets)
-"""Made for each recording. Of those that name an address the first counts; each finishes what the ones before left."""
+"""Makes the languages of a recording. The first that names an address counts; each finishes what the previous left."""

@@ -34,7 +34,7 @@ class Mapping(NamedTuple):
 
 
 class Maps:
-    """The mappings of one process, found by address."""
+    """Finds the mappings of one process by address."""
 
     def __init__(self, mappings: list[Mapping]) -> None:
         self._mappings: list[Mapping] = []
