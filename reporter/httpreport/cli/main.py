@@ -1,6 +1,6 @@
-"""httpreport: parse the command line and do what it asks for; every error is caught here, once.
+"""httpreport: parses the command line and runs the command. Every error is caught here, once.
 
-Exit status: 0 done, 1 failed, 2 usage; 3 with --strict when something was lost or cut off; 141 when who read standard
+Exit status: 0 done, 1 failed, 2 usage; 3 with --strict if data was lost or cut off; 141 if the reader of standard
 output has gone.
 """
 
@@ -63,8 +63,9 @@ def milliseconds(context: click.Context, parameter: click.Parameter, value: floa
     "names",
     multiple=True,
     metavar="NAME",
-    help="Only calls of the process or thread NAME: exact, case-sensitive, its first 15 bytes count; "
-    "with *, ? or [ a shell pattern. May be given more than once.",
+    help="Only calls of the process or thread NAME. The match is exact and case-sensitive, on the first 15 bytes; "
+    "with *, "
+    "? or [, NAME is a shell pattern. May be given more than once.",
 )
 @filter_options
 @click.option(
@@ -73,7 +74,7 @@ def milliseconds(context: click.Context, parameter: click.Parameter, value: floa
     multiple=True,
     metavar="CAPTURE",
     type=click.Path(),
-    help="Say what changed since this capture, or folder of captures: the same filters are applied to both. Writes "
+    help="Report what changed since this capture, or folder of captures; the same filters apply to both. Writes "
     f"{folder_files(of_comparison=True)}, for flamegraph.pl, instead of the two files. May be given more than "
     "once.",
 )
@@ -102,8 +103,8 @@ def milliseconds(context: click.Context, parameter: click.Parameter, value: floa
 @click.option(
     "--debuginfod",
     is_flag=True,
-    help="Ask the servers of the environment variable DEBUGINFOD_URLS for binaries and debug files that are not here; "
-    "they learn the build IDs. Without this and the next option no network is used.",
+    help="Ask the servers of the environment variable DEBUGINFOD_URLS for binaries and debug files that are not on "
+    "this machine. The servers learn the build IDs. Without this and the next option no network is used.",
 )
 @click.option(
     "--debuginfod-url",
@@ -117,28 +118,30 @@ def milliseconds(context: click.Context, parameter: click.Parameter, value: floa
     "--jobs",
     type=click.IntRange(1, 1024),
     metavar="N",
-    help="Of several captures, how many to read at a time. Default: one a CPU.",
+    help="Read N captures at a time. Default: one for each CPU.",
 )
-@click.option("--info", "tell_info", is_flag=True, help="Say what each capture is and holds, and report nothing.")
+@click.option("--info", "tell_info", is_flag=True, help="Describe each capture instead of reporting it.")
 @click.option(
     "-v",
     "verbose",
     is_flag=True,
-    help="With --info, list the modules too: what the capture has of each, and whether their symbols are here.",
+    help="With --info, list the modules too: what the capture has of each, and whether their symbols are on this "
+    "machine.",
 )
 @click.option(
     "--verify",
     "check",
     is_flag=True,
-    help="Check every checksum and count of each capture, and report nothing. Exit with status 1 if one is not whole.",
+    help="Check every checksum and count of each capture instead of reporting it. Exit with status 1 if one is not "
+    "whole.",
 )
 @click.option(
     "--redact",
     "redacted",
     metavar="FILE",
     type=click.Path(),
-    help="Write a capture that can be given away, and report nothing: stacks are unwound and their bytes left out, "
-    "host, IP addresses and folders are made up.",
+    help="Write a capture that can be given away, instead of reporting: it has unwound stacks without their bytes, and "
+    "made-up hosts, IP addresses and folders.",
 )
 @click.option("--strict", is_flag=True, help="Exit with status 3 if anything was lost, cut off or unreadable.")
 @click.version_option(__version__, "-V", "--version", message="httpreport %(version)s")
