@@ -59,7 +59,7 @@ def test_a_signal_ends_it_cleanly(tmp_path: Path, number: signal.Signals) -> Non
     found = read(path)
     assert process.returncode == 0 and found.end is not None and found.cut_off is None
     assert (found.end.reason, found.end.recorded) == (number.name, found.calls)
-    assert said.splitlines()[1] == f"Next: httpreport {path}"
+    assert said.splitlines()[2] == f"Next: httpreport {path}"
 
 
 def test_it_ends_at_its_size(tmp_path: Path) -> None:
@@ -76,7 +76,7 @@ def test_parts_end_at_their_size(tmp_path: Path) -> None:
         said = process.communicate(timeout=HANG_S)[1].decode()
     paths = sorted(tmp_path.iterdir())
     assert [path.name for path in paths[:2]] == ["run.00001.cap", "run.00002.cap"]
-    assert process.returncode == 0 and said.splitlines()[1] == f"Next: httpreport {tmp_path}/run.*.cap"
+    assert process.returncode == 0 and said.splitlines()[2] == f"Next: httpreport {tmp_path}/run.*.cap"
     assert sorted(tmp_path.glob("run.*.cap")) == paths
     ends = [read(path).end for path in paths]
     assert [end.reason for end in ends if end] == ["rotated"] * (len(paths) - 1) + ["size"]

@@ -21,7 +21,7 @@ from httpcapture.frames import FrameReader
 from httpreport.calls.call import Call, address_text
 from httpreport.calls.columns import Impossible, types_of
 from httpreport.calls.filters import Selection
-from httpreport.calls.schema import CALL, RECORDED, total
+from httpreport.calls.schema import CALL, RECORDED, longest_first, total
 from httpreport.capture.loader import load
 from httpreport.capture.recording import Recording
 from httpreport.common.errors import ReportError
@@ -152,6 +152,15 @@ def test_impossible_times_are_mended_and_counted() -> None:
 @given(st.lists(st.integers(0, (1 << 64) - 1)))
 def test_a_sum_does_not_wrap_around(values: list[int]) -> None:
     assert total(np.array(values, np.uint64)) == sum(values)
+
+
+@given(st.lists(st.tuples(st.integers(0, 3), st.integers(0, 3))))
+def test_the_longest_come_first_of_equally_long_ones_the_earliest(calls: list[tuple[int, int]]) -> None:
+    durations, began = (np.array([call[field] for call in calls], np.uint64) for field in (0, 1))
+
+    order = longest_first(durations, began).tolist()
+
+    assert order == sorted(range(len(calls)), key=lambda place: (-calls[place][0], calls[place][1]))
 
 
 def test_a_field_that_is_missing_or_too_wide_is_named() -> None:

@@ -9,6 +9,7 @@ import pytest
 
 from httpcapture import End, Lost, Reader
 from httpreport.calls.filters import Selection
+from httpreport.capture import loader
 from httpreport.capture.loader import load
 from httpreport.capture.recording import Recording
 from httpreport.report.warnings import Cause, incomplete, warnings_of
@@ -120,6 +121,25 @@ def test_an_end_that_is_not_as_it_should_be(end: End, words: str) -> None:
 
     assert [cause for cause, _ in said] == [Cause.CUT_OFF]
     assert words in said[0][1]
+
+
+@pytest.mark.parametrize("limit", ["MAX_HELD_BYTES", "MAX_SUMS_BYTES"])
+def test_what_takes_too_much_memory_ends_the_reading(limit: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was read until then is reported."""
+    rows = [Row(sequence=number, stack=number, peer=f"10.0.{number >> 8}.{number & 255}") for number in range(30_000)]
+    data = capture(rows, threshold_ns=0)
+    assert cautioned(data, 0)[1] == []
+    monkeypatch.setattr(loader, limit, 5_000_000)
+
+    recording, said = cautioned(data, 0)
+
+    assert 0 < recording.recorded < 30_000
+    assert len(recording.calls) == recording.kept == recording.recorded
+    ((cause, text),) = said
+    assert cause is Cause.CUT_OFF
+    assert text.startswith("the capture was not read to its end, since what is kept of it takes too much memory (keep ")
+    assert text.endswith(f": calls after the first {recording.recorded:,} are missing")
+    assert incomplete(recording)
 
 
 def test_calls_that_end_before_they_begin() -> None:

@@ -135,6 +135,7 @@ def endpoint(host: str, port: int) -> str:
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
+@lru_cache(maxsize=1 << 11)
 def word(kind: type[enum.IntEnum], number: int) -> str:
     """An enumeration's value in words; a number that this version does not know as `unknown (7)`."""
     try:

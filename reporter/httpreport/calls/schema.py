@@ -94,8 +94,8 @@ def longest_first(durations: Integers, began: npt.NDArray[Any]) -> npt.NDArray[n
     since a stable sort merges those."""
     order = np.argsort(~durations, kind="stable")
     sorted_durations = durations[order]
-    same = np.flatnonzero(sorted_durations[1:] == sorted_durations[:-1])
-    tied = np.union1d(same, same + 1)
+    same = sorted_durations[1:] == sorted_durations[:-1]
+    tied = np.flatnonzero(np.concatenate([same, [False]]) | np.concatenate([[False], same]))
     order[tied] = order[tied][np.lexsort((began[order[tied]], ~sorted_durations[tied]))]
     return order
 

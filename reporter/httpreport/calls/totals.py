@@ -143,7 +143,7 @@ class Summing:
     @property
     def nbytes(self) -> int:
         """What by_stack and by_peer will take, about."""
-        return 512 * (len(self._stacks) + len(self._peers)) + 128 * len(self._bins)
+        return 400 * len(self._stacks) + 700 * len(self._peers) + 128 * len(self._bins)
 
     def add(self, calls: Columns) -> None:
         """At least one call."""

@@ -45,11 +45,12 @@ from .recording import ProcessKey, Recording
 ROWS_AT_ONCE = 1 << 13  # calls that are filtered, or added up, at a time: their columns stay in the processor's cache
 RECORDED_AT_ONCE = 1 << 19  # calls after which the kept ones are added up: far fewer than completions.RECENT
 MAX_HELD_BYTES = 4 << 30  # of everything that is kept
+MAX_SUMS_BYTES = 2 << 30  # of that, of sums: a small file may have millions of distinct peers and stacks
 FULL = (
-    f"the capture was not read to its end, since what is kept of it takes {MAX_HELD_BYTES >> 30} GiB of memory (keep "
-    "fewer calls by a higher -t or a narrower -p, or record in parts)"
+    "the capture was not read to its end, since what is kept of it takes too much memory (keep fewer calls by a "
+    "higher -t or a narrower -p, or record in parts)"
 )
-"""What `Recording.cut_off` says if the calls and records that are kept exceed MAX_HELD_BYTES."""
+"""What `Recording.cut_off` says if what is kept exceeds MAX_HELD_BYTES or MAX_SUMS_BYTES."""
 RECORD_OVERHEAD = 1 << 10  # bytes; the objects of a small record take less, apart from its own bytes
 
 
@@ -262,7 +263,7 @@ class _Loader:
         """Add so many bytes to what is held. Raises _FullError if it is too much."""
         self.held += size
         sums = self.summing.nbytes + len(self.there) * RECORD_OVERHEAD
-        if self.held + self.listed.nbytes + sums > MAX_HELD_BYTES:
+        if sums > MAX_SUMS_BYTES or self.held + self.listed.nbytes + sums > MAX_HELD_BYTES:
             raise _FullError
 
 

@@ -23,6 +23,7 @@ from ..common.errors import ReportError
 from ..common.parent import end_with_parent
 
 GRACE_S = 5.0  # in which a worker that is told to end does so, else it is killed
+_DESCRIPTORS = "/proc/self/fd"
 
 Result = TypeVar("Result")
 Task = tuple[Any, ...]  # arguments
@@ -155,7 +156,7 @@ def _serve(function: Callable[..., object], connection: Connection) -> None:
 
 def _keep_descriptors() -> None:
     """Have no process inherit what the parent left open here: it would seem that this one has not ended."""
-    for name in os.listdir("/proc/self/fd"):
+    for name in os.listdir(_DESCRIPTORS) if os.path.isdir(_DESCRIPTORS) else ():
         if int(name) > 2:
             with suppress(OSError):  # that of the list itself
                 os.set_inheritable(int(name), False)
