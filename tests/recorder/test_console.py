@@ -3,6 +3,7 @@ reader."""
 
 from __future__ import annotations
 
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -17,7 +18,7 @@ READER_GONE = 141  # 128 + SIGPIPE
 def shell(folder: Path, command: str) -> subprocess.CompletedProcess[str]:
     """Run a command of bash, in which `httprec` has calls without end, on a kernel that is not there; of a pipe the
     first status counts."""
-    program = " ".join(SYNTHETIC_HTTPREC)
+    program = shlex.join(SYNTHETIC_HTTPREC)
     script = f'httprec() {{ {program} --modules none "$@"; }}\n{command}\nexit "${{PIPESTATUS[0]}}"'
     return subprocess.run(
         ["bash", "-c", script], cwd=folder, env=environment(TESTS), capture_output=True, text=True, check=False
@@ -133,7 +134,8 @@ def test_a_console_that_does_not_wait_gets_every_call(tmp_path: Path) -> None:
     """A program may have made it non-blocking."""
     unblocked = "import os, sys; os.set_blocking(1, False); os.execv(sys.argv[1], sys.argv[1:])"
     command = (
-        f"{sys.executable} -c '{unblocked}' {' '.join(SYNTHETIC_HTTPREC)} --modules none -o run.cap --max-size 1 -t 0"
+        f"{shlex.quote(sys.executable)} -c '{unblocked}' {shlex.join(SYNTHETIC_HTTPREC)} "
+        "--modules none -o run.cap --max-size 1 -t 0"
     )
 
     done = shell(tmp_path, f"{command} | {{ sleep 1; cat >printed; }}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import re
+import shlex
 import struct
 import subprocess
 import sys
@@ -138,7 +139,7 @@ def test_standard_input_and_pipes_are_told_as_the_file_is(data: bytes, given: st
     (tmp_path / "run.cap").write_bytes(data)
 
     def shell(arguments: str) -> tuple[int, str, str]:
-        command = f"{sys.executable} -P -m httpreport --info --verify {arguments}"
+        command = f"{shlex.quote(sys.executable)} -P -m httpreport --info --verify {arguments}"
         done = subprocess.run(["bash", "-c", command], cwd=tmp_path, capture_output=True, text=True, check=False)
         return done.returncode, re.sub(r"run\.cap|/dev/fd/\d+", "standard input", done.stdout), done.stderr
 

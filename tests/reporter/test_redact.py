@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import re
+import shlex
 import struct
 import subprocess
 import sys
@@ -417,7 +418,7 @@ def test_the_command_writes_a_capture_for_its_owner_and_says_what_it_did(tmp_pat
 def test_a_pipe_is_redacted_too(tmp_path: Path) -> None:
     source = tmp_path / "run.cap"
     source.write_bytes(secret_capture())
-    command = f"{sys.executable} -P -m httpreport <(cat {source}) --redact - | cat"
+    command = f"{shlex.quote(sys.executable)} -P -m httpreport <(cat {shlex.quote(str(source))}) --redact - | cat"
 
     done = subprocess.run(["bash", "-c", command], capture_output=True, check=True)
 

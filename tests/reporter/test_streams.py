@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -17,7 +18,7 @@ from httpreport.outputs.registry import outputs_to
 from httpreport.report.sorted_spool import OPEN_AT_ONCE
 from support.recordings import MS, TEXT, Row, capture, process, stack
 
-HTTPREPORT = f"{sys.executable} -P -m httpreport"
+HTTPREPORT = f"{shlex.quote(sys.executable)} -P -m httpreport"
 READER_GONE = 141  # 128 + SIGPIPE
 
 
@@ -126,7 +127,8 @@ def test_a_pipe_that_does_not_wait_gets_all(folder: Path) -> None:
     """A program may have made it non-blocking."""
     unblocked = "import os, sys; os.set_blocking(1, False); os.execv(sys.argv[1], sys.argv[1:])"
     command = (
-        f"{sys.executable} -c '{unblocked}' {HTTPREPORT} a.cap --html - | {{ read -r; echo \"$REPLY\"; cat; }} >piped"
+        f"{shlex.quote(sys.executable)} -c '{unblocked}' {HTTPREPORT} "
+        'a.cap --html - | { read -r; echo "$REPLY"; cat; } >piped'
     )
 
     done = shell(folder, f"httpreport a.cap --html whole\n{command}")
