@@ -378,15 +378,14 @@ def server_main(name: str) -> None:
     listener.listen()
     print(listener.getsockname()[1], flush=True)
     set_name(name[:14] + "S")
-    if name == "older":
-        connection = listener.accept()[0]
-        read_request(connection)
-        os.read(0, 1)
-        time.sleep(SLOW)
-        connection.sendall(RESPONSE)
+    with listener.accept()[0] as connection:
+        if name == "older":
+            read_request(connection)
+            os.read(0, 1)
+            time.sleep(SLOW)
+            connection.sendall(RESPONSE)
         SCENARIOS[name][1](connection)
-        return
-    SCENARIOS[name][1](listener.accept()[0])
+    stay()
 
 
 def client_main(name: str, port: int) -> None:
@@ -395,7 +394,15 @@ def client_main(name: str, port: int) -> None:
     sock = socket.socket(kind, socket.SOCK_STREAM)
     sock.connect((address, port))
     print(sock.getsockname()[1], flush=True)
-    report(SCENARIOS[name][0](sock))
+    with sock:
+        report(SCENARIOS[name][0](sock))
+    report("closed")
+    stay()
+
+
+def stay() -> None:
+    """Live on, so that a recorder on a busy machine still finds the process whose call it has seen."""
+    sys.stdin.read()
 
 
 class Pair:
@@ -430,6 +437,10 @@ class Pair:
             "server_port": self.port,
         }
 
+    def wait_until_closed(self) -> None:
+        assert self.client.stdout is not None
+        self.client.stdout.readline()
+
     def end(self) -> None:
         for process in (self.client, self.server):
             process.kill()
@@ -458,7 +469,7 @@ def main(recorders: Sequence[str], scenarios: Sequence[str]) -> int:
                 seen[name] = pair.result()
                 waiting.append(pair)
                 if name != "in_flight":
-                    pair.client.wait()
+                    pair.wait_until_closed()
         time.sleep(SLOW)
     for pair in waiting:
         pair.end()
