@@ -209,7 +209,7 @@ def test_a_hostile_chunk(content: bytes) -> None:
 def test_what_is_nested_too_deep_is_refused_with_the_limit() -> None:
     lists, maps = nested(1025, b"\x91", b"\1"), nested(1025, b"\x81\xa1a", b"\1")
     for appended in (lists, maps, nested(1024, b"\x91", b"\x90"), nested(1024, b"\x92\1", b"\x80")):
-        reason = refusal(capture(frame(head(LOST) + b"\x93\1\x80" + appended))).reason
+        reason = refusal(capture(frame(head(LOST) + b"\x95\1\x80\0\x90" + appended))).reason
         assert reason == "arrays or maps are nested more than 1,024 deep"
 
 

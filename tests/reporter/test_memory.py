@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
 
 from httpcapture import Reader, Record
+from httpreport.cli import parallel
 from httpreport.cli.main import main
 from httpreport.outputs.output import Destination
 from httpreport.outputs.registry import outputs_to
+from httpreport.report.aggregate import Aggregate, Request, aggregate
+from httpreport.report.sinks import Sink
 from support.recordings import Row, capture
 
 ASKED = [
@@ -59,8 +62,24 @@ def test_where_memory_runs_out_that_is_one_line(asked: list[str], folder: Path) 
     assert {path.name for path in folder.rglob("*")} - before <= {"out"}, "no file is left"
 
 
+def lacking_memory(path: str, request: Request, sinks: Sequence[Sink]) -> Aggregate:
+    """Aggregate a capture in a worker, in which the fixture has changed nothing."""
+    with pytest.MonkeyPatch.context() as patch:
+        if "huge" in path:
+            patch.setattr(Reader, "_decode", _lack)
+        return aggregate(path, request, sinks)
+
+
+def _lack(*_: object) -> None:
+    raise MemoryError
+
+
 @pytest.mark.parametrize("asked", [["-o", "out", "--json"], ["--csv", "x", "--json"]])
-def test_a_capture_that_takes_too_much_is_named_and_the_others_are_reported(asked: list[str], folder: Path) -> None:
+def test_a_capture_that_takes_too_much_is_named_and_the_others_are_reported(
+    asked: list[str], folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(parallel, "aggregate", lacking_memory)
+
     result = run("huge.cap", "fine.cap", *asked, "--jobs", "1")
 
     assert re.search(r"left out: huge\.cap: memory ran out: ", result.stderr)
