@@ -22,6 +22,7 @@ from httpreport.common.errors import OUT_OF_MEMORY
 from httpreport.outputs.output import SpoolSink
 from httpreport.report.aggregate import Aggregate, Request, aggregate
 from support.recordings import MS, TEXT, Row, capture, process, stack
+from workload.waiting import HANG_S, wait_until
 
 COUNT = 4
 TEXT_FILE = "stack_traces.txt"
@@ -30,7 +31,6 @@ DEATH = (
     "the process that read it was killed twice (SIGKILL), maybe for lack of memory: "
     "report it alone, with a higher -t or a narrower -p"
 )
-PATIENCE_S = 60
 
 
 def killing(path: str, request: Request, sinks: Sequence[SpoolSink]) -> Aggregate:
@@ -254,15 +254,15 @@ def test_an_interrupt_leaves_no_process_and_no_file(
         text=True,
         start_new_session=True,
     )
-    until((fleet / "0.began").exists)
+    wait_until("the first task", (fleet / "0.began").exists)
     assert next(out.glob(".httpreport.*/*"), None) is not None
 
     send(command.pid, signal.SIGINT)
-    stdout, stderr = command.communicate(timeout=PATIENCE_S)
+    stdout, stderr = command.communicate(timeout=HANG_S)
 
     assert (command.returncode, stdout, stderr.strip()) == (1, "", "Aborted!")
     assert list(out.iterdir()) == []
-    until(lambda: not group_exists(command.pid))
+    wait_until("the end of all processes", lambda: not group_exists(command.pid))
 
 
 def group_exists(group: int) -> bool:
@@ -270,10 +270,3 @@ def group_exists(group: int) -> bool:
         os.killpg(group, 0)
         return True
     return False
-
-
-def until(condition: Callable[[], object]) -> None:
-    deadline = time.monotonic() + PATIENCE_S
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)

@@ -9,6 +9,7 @@ import random
 import re
 import shutil
 import subprocess
+import sys
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
@@ -28,9 +29,10 @@ from httpreport.symbols.source_lines import DebugFile, LineReader
 from support.compiled import compiled, run
 from support.debian import unpack_packages
 from support.live import Taken, build_id, own_cache, taken  # noqa: F401 (own_cache is a fixture)
+from support.processes import is_alive
 from support.reports import reported, text_lines
 from support.stacks import blocked
-from workload.waiting import HANG_S
+from workload.waiting import HANG_S, wait_until
 
 SOURCE = """
 #include <unistd.h>
@@ -310,3 +312,21 @@ def test_a_worker_that_fails_costs_the_lines_of_one_file(
     reader.close()
 
     assert found == (Location("outer", f"{program}.c", 12),)
+
+
+def test_the_worker_ends_when_its_parent_is_killed() -> None:
+    """Also in the middle of an answer, when it does not look at its standard input, which the test keeps open."""
+    start = "import subprocess, sys; subprocess.run([sys.executable, '-m', 'httpreport.symbols.source_lines_worker'])"
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    command = [sys.executable, "-c", start]
+    with subprocess.Popen(command, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as parent:
+        assert parent.stdin is not None and parent.stdout is not None
+        parent.stdin.write(b'["/no/such/file", "", "no name", 0]\n')
+        parent.stdin.flush()
+        assert b"problem" in parent.stdout.readline()
+        (worker,) = map(int, Path(f"/proc/{parent.pid}/task/{parent.pid}/children").read_text().split())
+        assert is_alive(worker)
+
+        parent.kill()
+
+        wait_until("the end of the worker", lambda: not is_alive(worker))

@@ -10,17 +10,16 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import closing, suppress
+from contextlib import closing
 from pathlib import Path
-from typing import Callable
 
 import pytest
 
 from httpreport.cli import workers
 from httpreport.cli.workers import Killed, results
 from httpreport.common.errors import ReportError
-
-PATIENCE_S = 60
+from support.processes import is_alive
+from workload.waiting import wait_until
 
 
 def double(number: int) -> int:
@@ -53,7 +52,7 @@ def large(number: int) -> bytes:
 def pid_after(number: int, path: str) -> int:
     """Tell the process that it began, and wait for a file."""
     Path(path, f"{number}.{os.getpid()}").touch()
-    until(Path(path, "go on").exists)
+    wait_until("the file to go on", Path(path, "go on").exists)
     return os.getpid()
 
 
@@ -75,19 +74,6 @@ def ignore_sigterm(path: str) -> None:
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     Path(path, "ignores").touch()
     time.sleep(100)
-
-
-def until(condition: Callable[[], object]) -> None:
-    deadline = time.monotonic() + PATIENCE_S
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
-
-
-def is_alive(pid: int) -> bool:
-    with suppress(FileNotFoundError):
-        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
-    return False
 
 
 @pytest.fixture(autouse=True)
@@ -163,7 +149,7 @@ def test_closing_ends_workers_and_what_they_have_started(tmp_path: Path) -> None
     (tmp_path / "0").mkdir()
     found = results(either, [("pid_after", 0, str(tmp_path)), ("with_child", str(tmp_path), "wait")], 2)
     next(found)
-    until((tmp_path / "child").exists)
+    wait_until("the child", (tmp_path / "child").exists)
     child = int((tmp_path / "child").read_text())
     assert is_alive(child)
 
@@ -182,7 +168,7 @@ def test_a_worker_that_does_not_end_when_told_is_killed(tmp_path: Path, monkeypa
     (tmp_path / "go on").touch()
     found = results(either, [("pid_after", 0, str(tmp_path)), ("ignore_sigterm", str(tmp_path))], 2)
     next(found)
-    until((tmp_path / "ignores").exists)
+    wait_until("the task", (tmp_path / "ignores").exists)
 
     found.close()  # and none is left
 
@@ -202,12 +188,12 @@ def test_workers_end_when_their_parent_is_killed(tmp_path: Path) -> None:
         f"list(results(pid_after, [(0, {str(tmp_path)!r}), (1, {str(tmp_path)!r})], 2))\n"
     )
     with subprocess.Popen([sys.executable, "-c", program]) as parent:
-        until(lambda: len(list(tmp_path.iterdir())) == 2)
+        wait_until("both tasks", lambda: len(list(tmp_path.iterdir())) == 2)
         pids = [int(path.suffix[1:]) for path in tmp_path.iterdir()]
         assert all(map(is_alive, pids))
         parent.kill()
 
-    until(lambda: not any(map(is_alive, pids)))
+    wait_until("the end of both workers", lambda: not any(map(is_alive, pids)))
 
 
 def test_a_process_that_cannot_be_started_is_an_error_in_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
