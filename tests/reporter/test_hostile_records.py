@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from rich.console import Console
 
 from httpcapture import PROGRAM_HEADERS, SECTION_HEADERS, End, JitMap, Lost, Module, Section
+from httpreport.capture.verify import verify
 from httpreport.outputs import terminal
 from httpreport.outputs.page.data import page_data
 from httpreport.report.headline import warning_lines
@@ -145,3 +146,18 @@ def test_whatever_is_redacted_is_a_capture_with_the_same_stack_traces(
     assert traces(of_redacted) == traces(report)
     assert naming(of_redacted) == naming(report)
     assert of_redacted.recording.cut_off is None or not end
+
+
+@settings(suppress_health_check=[HealthCheck.too_slow])
+@given(st.lists(ROWS, max_size=6), RECORDS, ENDS)
+def test_a_report_and_verify_find_the_same_faults(rows: list[Row], records: list[Module], end: bool) -> None:
+    """But for stacks that no call names, which a report does not read."""
+    completions = [completion(row, 0, row.sent, row.received) for row in rows]
+    data = capture(rows, records, completions, end)
+
+    report = reported(data)
+
+    problems = set(verify("run.cap", io.BytesIO(data)).problems)
+    faults = report.recording.faults
+    said = {*faults.missing(), *faults.damage(), *faults.beyond_limits()}
+    assert {line for line in said ^ problems if "END is missing" not in line and "two stacks" not in line} == set()
