@@ -160,8 +160,7 @@ def _tied(calls: Array) -> Indices:
     """Return the places of sorted calls that have duration and start of the one before or behind."""
     before, behind = calls[:-1], calls[1:]
     same = (before["duration"] == behind["duration"]) & (before["start"] == behind["start"])
-    first = np.flatnonzero(same)
-    return np.union1d(first, first + 1)
+    return np.flatnonzero(np.append(same, False) | np.append(False, same))
 
 
 def _ranks(values: Iterable[Any]) -> Indices:
