@@ -156,6 +156,35 @@ def test_a_report_and_verify_say_the_same(line: str, data: bytes, cause: Cause) 
     assert incomplete(report.recording)
 
 
+def test_parts_are_named_once_by_their_own_module_and_process() -> None:
+    """Modules of one build ID share their sections, and starts of a process in one clock tick are one start."""
+    start = PROCESS_START_NS // 10_000_000 * 10_000_000
+    records: list[Record] = [
+        MODULE,
+        replace(MODULE, id=2),
+        Section(2, ".symtab", 0, 9, 5, b"late"),
+        JitMap(12345, start, 9, 0, b"1000 10 a\n"),
+        JitMap(12345, start + 1, 9, 4, b"2000 10 b\n"),
+    ]
+    line = "parts that do not follow each other: 2 (damage: module 2 .symtab, JIT map of process 12345): "
+
+    report = reported(capture(records=records), milliseconds=None)
+
+    assert [text.startswith(line) for _, text in said(report)] == [True]
+    assert [text.startswith(line) for text in verdict(capture(records=records)).problems] == [True]
+
+
+@pytest.mark.parametrize("line", [line for line in FAULTS if not line.startswith("calls that share")])
+def test_info_says_it_too(line: str) -> None:
+    """But for completions, which --info does not look at. What was lost is known all the same."""
+    data, _ = FAULTS[line]
+
+    said = CliRunner().invoke(main, ["--info", "-"], input=data).stdout.splitlines()
+
+    assert [text.split(None, 1)[1] for text in said if text.startswith("  warning")] == [line]
+    assert "  losses       nothing" in said
+
+
 @pytest.mark.parametrize("given", LIMITS, ids=[limit for _, limit, _, _ in LIMITS])
 def test_what_is_beyond_a_limit_is_said_and_the_calls_are_reported(
     given: tuple[str, str, int, list[Record]], monkeypatch: pytest.MonkeyPatch

@@ -152,7 +152,7 @@ def test_whatever_is_redacted_is_a_capture_with_the_same_stack_traces(
 @given(st.lists(ROWS, max_size=6), RECORDS, ENDS)
 def test_a_report_and_verify_find_the_same_faults(rows: list[Row], records: list[Module], end: bool) -> None:
     """But for stacks that no call names, which a report does not read."""
-    completions = [completion(row, 0, row.sent, row.received) for row in rows]
+    completions = [completion(Row(connection=row.connection), 0, row.sent, row.received) for row in rows]
     data = capture(rows, records, completions, end)
 
     report = reported(data)

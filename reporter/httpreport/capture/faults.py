@@ -5,13 +5,14 @@ A report and --verify use the same words for it.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from httpcapture import JitMap, Lost, Module, Process, Section
 
 from ..calls.columns import Impossible
 from ..common.printable import printable
+from .module_sections import NOT_FOLLOWING, Extent
 
 NAMED = 3  # so many broken sections and JIT maps have their names printed
 _NO_DURATION = "they are shown with 0 ms"
@@ -75,11 +76,14 @@ class Faults:
             yield f"{self.recorded:,} of {self.written:,} calls were read: the others are missing"
 
 
-def section_name(module: int, name: str) -> str:
-    """Name a section of a module, or the module's whole file."""
-    return f"module {module} {printable(name) or 'whole file'}"
-
-
-def jit_map_name(pid: int) -> str:
-    """Name the JIT map of a process."""
-    return f"JIT map of process {pid}"
+def gaps_in(sections: Mapping[int, Mapping[str, Extent]], jit_maps: Iterable[tuple[int, Extent]]) -> list[str]:
+    """Name the sections, given by module, and the JIT maps, given with pids, whose parts do not follow each other."""
+    of_modules = ((id, name, whole) for id, wholes in sections.items() for name, whole in wholes.items())
+    return [
+        *(
+            f"module {id} {printable(name) or 'whole file'}"
+            for id, name, whole in of_modules
+            if whole.problem == NOT_FOLLOWING
+        ),
+        *(f"JIT map of process {pid}" for pid, text in jit_maps if text.problem == NOT_FOLLOWING),
+    ]

@@ -37,6 +37,7 @@ from ..calls.columns import Columns, Impossible, Types, types_of, unknown_fields
 from ..calls.listed_calls import Listed
 from ..calls.schema import COMPLETION, RECORDED, ByName
 from ..calls.totals import Summing
+from .faults import gaps_in
 from .module_sections import Whole, Wholes, add_part, add_text, share
 from .packed_stacks import RecordedStacks
 from .record_handlers import Handlers, ignore
@@ -190,6 +191,7 @@ class _Loader:
         if cut_off and self.last_text:  # it has no declared size: another part may have followed
             self.last_text.problem = self.last_text.problem or "the capture is cut off"
         modules = {id: module for id, module in self.modules.items() if id not in self.ambiguous}
+        jit_maps = ((key.pid, text) for key, texts in self.jit_maps.items() for text in texts.values())
         return Recording(
             meta=self.meta,
             listed=self.listed,
@@ -206,6 +208,7 @@ class _Loader:
             ambiguous=frozenset(self.ambiguous),
             carried=share(modules, self.carried),
             jit_maps=self.jit_maps,
+            gaps=gaps_in(self.carried, jit_maps),
             left_out=left_out,
             lost=dict(self.lost),
             lost_between=self.lost_between,

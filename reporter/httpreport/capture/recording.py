@@ -15,9 +15,9 @@ from ..calls.columns import Impossible, Places
 from ..calls.listed_calls import Listed
 from ..calls.schema import Array
 from ..calls.totals import Latencies, PeerKey, StackKey, Sums
-from .faults import Faults, jit_map_name, section_name
+from .faults import Faults
 from .loss_counters import completions_lost
-from .module_sections import NOT_FOLLOWING, Whole, Wholes
+from .module_sections import Whole, Wholes
 from .packed_stacks import RecordedStacks
 
 
@@ -55,6 +55,7 @@ class Recording:
     ambiguous: frozenset[int]  # ids of two different modules; `modules` does not have them
     carried: Mapping[int, Wholes]  # the recorded parts of each module, by its id
     jit_maps: Mapping[ProcessKey, Mapping[int, Whole]]  # by the time when each was taken
+    gaps: Sequence[str]  # names of sections and JIT maps whose parts do not follow each other
     lost: Mapping[str, int]  # the last state of the ledger
     left_out: Mapping[tuple[type, str], int]  # records beyond the format's limits: Reader.left_out
     lost_between: Mapping[str, tuple[int, int]]  # when each count was first and last seen to rise, to within a second
@@ -85,7 +86,7 @@ class Recording:
             modules=len(self.ambiguous),
             stacks=len(self.stacks.ambiguous),
             unnamed=self.stacks.left_out,
-            gaps=self._gaps,
+            gaps=self.gaps,
             written=self.end.recorded if self.end and self.cut_off is None else None,
             recorded=self.recorded,
         )
@@ -94,16 +95,6 @@ class Recording:
     def _repeated(self) -> int:
         """Return how many listed calls share the key of a completion with another call."""
         return self.listed.repeated()
-
-    @cached_property
-    def _gaps(self) -> list[str]:
-        """Name the sections and JIT maps whose parts do not follow each other."""
-        sections = ((id, name, whole) for id, wholes in self.carried.items() for name, whole in wholes.items())
-        texts = ((key.pid, whole) for key, wholes in self.jit_maps.items() for whole in wholes.values())
-        return [
-            *(section_name(id, name) for id, name, whole in sections if whole.problem == NOT_FOLLOWING),
-            *(jit_map_name(pid) for pid, whole in texts if whole.problem == NOT_FOLLOWING),
-        ]
 
     @property
     def _all_known(self) -> bool:

@@ -39,10 +39,11 @@ from ..common.errors import ReportError
 from ..common.interning import Numbering
 from ..common.printable import printable
 from . import seek_table
-from .faults import Faults, jit_map_name, section_name
-from .module_sections import NOT_FOLLOWING, Extent, add_part, add_text
+from .faults import Faults, gaps_in
+from .module_sections import Extent, add_part, add_text
 from .packed_stacks import MAX_STACKS, content_of
 from .record_handlers import Handlers, ignore
+from .recording import ProcessKey
 
 
 @dataclass(frozen=True)
@@ -103,7 +104,7 @@ class _Checks:
         self._ambiguous = set[int]()  # ids of modules
         self._processes, self._asked_processes = set[int](), set[int]()
         self._sections: dict[int, dict[str, Extent]] = {}
-        self._texts: dict[tuple[int, int], dict[int, Extent]] = {}  # JIT maps by pid and start of the process
+        self._texts: dict[ProcessKey, dict[int, Extent]] = {}  # JIT maps
         self._impossible, self._repeated = Impossible(), Repeated()
         self._types: dict[str, Types | None] = {}  # of columns; by kind of batch
         self._meta: Meta  # set by the first record
@@ -178,24 +179,21 @@ class _Checks:
     def add_jit_map(self, part: JitMap) -> None:
         self.counts["parts of JIT maps"] += 1
         self._asked_processes.add(part.pid)
-        add_text(self._texts.setdefault((part.pid, part.process_start_ns), {}), part, Extent)
+        key = ProcessKey.of(self._meta, part.pid, part.process_start_ns)
+        add_text(self._texts.setdefault(key, {}), part, Extent)
 
     def add_end(self, end: End) -> None:
         self._end = end
 
     def faults(self) -> Faults:
-        texts = ((pid, text) for (pid, _), texts in self._texts.items() for text in texts.values())
-        sections = ((id, name, whole) for id, wholes in self._sections.items() for name, whole in wholes.items())
+        jit_maps = ((key.pid, text) for key, texts in self._texts.items() for text in texts.values())
         return Faults(
             left_out=self._left_out,
             impossible=self._impossible,
             repeated=self._repeated.count(),
             modules=len(self._ambiguous),
             stacks=_ambiguous(self._stacks, self._contents),
-            gaps=[
-                *(section_name(id, name) for id, name, whole in sections if whole.problem == NOT_FOLLOWING),
-                *(jit_map_name(pid) for pid, text in texts if text.problem == NOT_FOLLOWING),
-            ],
+            gaps=gaps_in(self._sections, jit_maps),
             written=self._end.recorded if self._end else None,
             recorded=self.counts["calls"],
         )

@@ -23,7 +23,7 @@ from ..symbols.binary_lookup import Binaries
 from ..symbols.module_elf import to_elf
 from .aggregate import Request, binaries_of
 from .loss_messages import losses
-from .warnings import goes_on, incomplete, listed, times_of_losses
+from .warnings import goes_on, listed, times_of_losses
 
 _ASKED = ("processes", "roles", "kinds", "outcomes", "peers")
 
@@ -33,6 +33,7 @@ def info(name: str, file: BinaryIO, request: Request, *, modules: bool) -> Itera
     recording = load(Reader(file, name), Nothing(_ASKED))
     yield f"{printable(name)}: {_summary(recording)}"
     yield from (f"  {name:12} {text}" for name, text in _facts(recording, hint="" if modules else "; -v lists them"))
+    yield from (f"  {'warning':12} {text}" for text in _wrong(recording))
     if not modules:
         return
     with closing(binaries_of(request)) as binaries:
@@ -49,8 +50,19 @@ def _summary(recording: Recording) -> str:
     slow = "" if slowest is None else f", the slowest {duration_text(slowest)}"
     length = "a time that is not known" if end is None else _length(recording, end)
     lost = ", ".join(f"{count:,} {printable(cause)}" for cause, count in recording.lost.items() if count)
-    unseen = "not known" if incomplete(recording) else "nothing"
+    unseen = "nothing" if _is_ledger_whole(recording) else "not known"
     return f"{calls}{slow}, in {length} on {printable(meta.host)}; lost: {lost or unseen}"
+
+
+def _wrong(recording: Recording) -> Iterator[str]:
+    """Yield what contradicts itself in the capture, or was not read, as a report and --verify say it."""
+    faults = recording.faults
+    yield from (*faults.missing(), *faults.damage(), *faults.beyond_limits(), *recording.unknown_fields)
+
+
+def _is_ledger_whole(recording: Recording) -> bool:
+    """Return whether the ledger has all that was lost."""
+    return recording.cut_off is None and recording.end is not None and recording.end.clean
 
 
 def _length(recording: Recording, end: End) -> str:
@@ -85,7 +97,7 @@ def _facts(recording: Recording, *, hint: str) -> Iterator[tuple[str, str]]:
     yield (
         "losses",
         "; ".join(losses(recording.lost, times_of_losses(recording)))
-        or ("nothing" if not incomplete(recording) else "not known"),
+        or ("nothing" if _is_ledger_whole(recording) else "not known"),
     )
     yield (
         "modules",
