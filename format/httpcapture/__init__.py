@@ -1,6 +1,4 @@
-"""The capture file: what the recorder writes and the reporter reads. FORMAT.md, beside this package,
-specifies it.
-"""
+"""The capture file, which the recorder writes and the reporter reads. FORMAT.md, beside this package, specifies it."""
 
 from __future__ import annotations
 
@@ -17,6 +15,17 @@ from .chunks import (
 )
 from .codings import CODINGS, DELTA, PLANES
 from .errors import CaptureError, CorruptRecord, NotACapture, UnsupportedVersion
+from .file_budget import (
+    MAX_ALL_MODULES,
+    MAX_CAUSES,
+    MAX_JIT_MAP,
+    MAX_JIT_MAPS,
+    MAX_PROCESSES,
+    MAX_SECTION,
+    MAX_SECTIONS,
+    BeyondLimitError,
+)
+from .packed_stacks import ALL_IDS, PackedStacks
 from .reader import Reader, open_capture
 from .records import (
     PROGRAM_HEADERS,
@@ -44,17 +53,6 @@ from .records import (
     Stack,
     StackStatus,
 )
-from .room import (
-    MAX_ALL_MODULES,
-    MAX_CAUSES,
-    MAX_JIT_MAP,
-    MAX_JIT_MAPS,
-    MAX_PROCESSES,
-    MAX_SECTION,
-    MAX_SECTIONS,
-    BeyondLimitError,
-)
-from .stacks import ALL_IDS, Stacks
 from .writer import RING_HEADER, Writer
 
 __all__ = [
@@ -100,6 +98,7 @@ __all__ = [
     "Module",
     "NotACapture",
     "Outcome",
+    "PackedStacks",
     "Process",
     "Reader",
     "Record",
@@ -108,7 +107,6 @@ __all__ = [
     "Section",
     "Stack",
     "StackStatus",
-    "Stacks",
     "UnsupportedVersion",
     "Writer",
     "open_capture",

@@ -1,8 +1,8 @@
-"""A chunk holds records of one kind: a head `[kind, count]`, then `count` records. This file lists kinds and
-fields.
+"""List the kinds of records and their fields. A chunk holds records of one kind: a head `[kind, count]`, then `count`
+records.
 
-The tables here are the format: FORMAT.md says in words what they say in code. Numbers are never reused,
-fields are only ever appended, and a field that is appended gets a default in its dataclass.
+The tables here are the format; FORMAT.md describes the same in words. Numbers are never reused, fields are only ever
+appended, and a field that is appended gets a default in its dataclass.
 """
 
 from __future__ import annotations
@@ -11,8 +11,8 @@ import enum
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from .batch_builder import Batch
 from .codec import Bool, Bytes, ListOf, MapOf, Source, Struct, Text, UInt, packed
-from .columns import Batch
 from .errors import Malformed
 from .frames import MAX_CONTENT
 from .layout import check_layout
@@ -24,15 +24,15 @@ MAX_FRAMES = 1 << 16  # bytes of addresses in one stack
 MAX_REGISTERS = 1 << 10  # bytes of registers in one stack; x86_64 has 168, aarch64 272
 MAX_MEMORY = 1 << 16  # bytes of memory in one stack
 MAX_PART = 1 << 20  # bytes of one part of a section or JIT map
-MAX_PATH = 1 << 14  # bytes of a path or name; the kernel's own limit is 4096, escapes may lengthen it
+MAX_PATH = 1 << 14  # bytes of a path or name; the kernel's limit is 4,096, but escapes in maps lengthen it
 MAX_TEXT = 1 << 14  # bytes of UTF-8 in a text
 MAX_HEAD = 16  # bytes of the first object of a chunk
 MAX_NAMES = 1 << 10  # entries of a list of fields, filters, limits or losses
 
 
-class Kind(enum.IntEnum):
-    """What the records of a chunk are. The order of the lines, not of the numbers, is the order in which open chunks
-    are written: what refers to something comes after it.
+class RecordKind(enum.IntEnum):
+    """Number the kinds of records. Open chunks are written in the order of these lines, not of the numbers: a record
+    comes after the records to which it refers.
     """
 
     META = 1
@@ -49,14 +49,14 @@ class Kind(enum.IntEnum):
 
 @dataclass(frozen=True)
 class Head:
-    """The first object of a chunk."""
+    """Say which kind of records a chunk holds, and how many: its first object."""
 
     kind: int
     count: int
 
 
 class LayoutCodec(Struct[Layout]):
-    """A layout, checked against the rules for layouts."""
+    """Read and write a layout. Reading raises Malformed if the layout breaks the format's rules."""
 
     def read(self, source: Source) -> Layout:
         layout = super().read(source)
@@ -170,6 +170,6 @@ END = Struct(
 )
 
 
-def chunk(kind: Kind, records: Sequence[bytes]) -> bytes:
-    """The content of a chunk of records that are packed already."""
+def chunk(kind: RecordKind, records: Sequence[bytes]) -> bytes:
+    """Return the content of a chunk of records that are packed already."""
     return packed([HEAD.pack(Head(kind, len(records)))]) + b"".join(records)

@@ -1,13 +1,13 @@
-"""A coding turns a column into bytes that zstd packs better, and back, without a loss.
+"""Encode columns as bytes that zstd compresses better, and decode them again, without loss.
 
-Nearly all that a call takes in the file are its times, which grow, and whose differences have few bytes. So:
+Times are most of what a call takes in the file. They grow, and their differences have few significant bytes. Hence:
 
-- `planes`: first the lowest byte of every row, then the second one of every row, and so on;
-- `delta`: each value less the one before it, modulo 2^bits, and of that the planes;
-- `group`: one value for a group of rows that agree, which is what columns.py writes.
+- `planes`: the lowest byte of every row, then the second byte of every row, and so on;
+- `delta`: the planes of the differences between each value and the one before it, modulo 2^bits;
+- `group`: one value for all rows of a group, because they agree (batch_builder.py).
 
-The first two work on whole columns by what CPython does in C: slices with a step, and arithmetic on the column as one
-long number. Only `add_up`, which undoes a delta, looks at each value. With numpy both are undone faster.
+The first two process whole columns with operations that CPython does in C: slices with a step, and arithmetic on the
+column as one long number. Only `from_differences` looks at each value. With numpy both can be decoded faster.
 """
 
 from __future__ import annotations
@@ -19,17 +19,17 @@ from typing import Literal
 from .records import CodedColumn
 
 PLANES, DELTA, GROUP = "planes", "delta", "group"
-CODINGS = frozenset(["", PLANES, DELTA, GROUP])  # as it is, or one of these
+CODINGS = frozenset(["", PLANES, DELTA, GROUP])  # "": the values as they are
 CASTS: dict[int, Literal["B", "H", "I", "Q"]] = {1: "B", 2: "H", 4: "I", 8: "Q"}
 
 
 def decode(column: CodedColumn) -> list[memoryview]:
-    """The values of each of the fields that share the column."""
+    """Return the values of each field that the column holds, little-endian, one after the other."""
     data, width, fields = column.data, column.width, len(column.fields)
     if column.coding in (PLANES, DELTA):
         data = from_planes(data, width * fields)
     if column.coding == DELTA:
-        data = add_up(data, width)
+        data = from_differences(data, width)
     if fields == 1:
         return [memoryview(data)]
     values = array(CASTS[width], data)
@@ -37,25 +37,26 @@ def decode(column: CodedColumn) -> list[memoryview]:
 
 
 def to_planes(column: bytes | bytearray, width: int) -> bytes:
-    """The bytes of rows of `width` bytes each: by their place in the row, instead of row by row."""
-    return b"".join([column[place::width] for place in range(width)])
+    """Return the bytes of rows of `width` bytes each: the first byte of every row, then the second, and so on."""
+    return b"".join([column[byte::width] for byte in range(width)])
 
 
 def from_planes(planes: bytes, width: int) -> bytes:
+    """Return the rows of `width` bytes each that `to_planes` turned into these planes."""
     rows = len(planes) // width
     column, zeros = bytearray(len(planes)), bytes(rows)
-    for place in range(width):
-        plane = planes[place * rows : (place + 1) * rows]
-        if plane != zeros:  # the high bytes of small numbers are
-            column[place::width] = plane
+    for byte in range(width):
+        plane = planes[byte * rows : (byte + 1) * rows]
+        if plane != zeros:  # as the high bytes of small numbers are
+            column[byte::width] = plane
     return bytes(column)
 
 
 def to_differences(column: bytes | bytearray, width: int) -> bytes:
-    """Each value of `width` bytes less the one before it, the first less 0, modulo 2^(8 * width).
+    """Return each value of `width` bytes less the one before it (0 for the first), modulo 2^(8 * width).
 
-    All are subtracted at once, as digits of one long number. What keeps a digit from borrowing of the next one is in
-    H. S. Warren, Hacker's Delight, 2-18: the highest bits are subtracted on their own.
+    All values are subtracted at once, as the digits of one long number. The highest bit of each digit is subtracted
+    separately, so that no digit borrows from the next: H. S. Warren, Hacker's Delight, 2-18.
     """
     highest = int.from_bytes((bytes(width - 1) + b"\x80") * (len(column) // width), "little")
     values = int.from_bytes(column, "little")
@@ -64,7 +65,7 @@ def to_differences(column: bytes | bytearray, width: int) -> bytes:
     return (((values | highest) - (before ^ before & highest)) ^ apart).to_bytes(len(column), "little")
 
 
-def add_up(column: bytes, width: int) -> bytes:
-    """The values whose differences these are: the sum of the first 1, 2, 3, ... of them, modulo 2^(8 * width)."""
+def from_differences(column: bytes, width: int) -> bytes:
+    """Return the values that have these differences: sums of the first 1, 2, 3, ... of them, modulo 2^(8 * width)."""
     mask, code = (1 << 8 * width) - 1, CASTS[width]
     return array(code, [value & mask for value in accumulate(memoryview(column).cast(code))]).tobytes()

@@ -1,16 +1,16 @@
-"""A duration for a person to read: three digits and the unit that suits it. The page has the same rule in JavaScript
+"""Format a duration for people: three digits and the unit that suits it. The page has the same rule in JavaScript
 (httpreport/outputs/page/format.js)."""
 
 from __future__ import annotations
 
 _UNITS = ("ns", "us", "ms", "s")
 _SECOND = 9  # the power of ten of the largest unit, in ns
-_DIGITS = 1000  # what is below has at most three
+_DIGITS = 1000  # smaller numbers have at most three digits
 
 
 def duration_text(ns: int) -> str:
-    """Return a duration in ns as text: `46.1 ms`, `1.25 s`, `3 us`. Zeros behind the point are left out, and seconds
-    are whole from 1,000 on. Halves are rounded up."""
+    """Return a duration in ns as text: `46.1 ms`, `1.25 s`, `3 us`. Trailing zeros after the point are left out, 1,000
+    seconds and more have no decimals, and halves are rounded up."""
     if not ns:
         return "0 ms"
     power = 0

@@ -1,29 +1,29 @@
-"""Whatever is wrong with a capture is a `CaptureError` that says what happened, to what, and what to do next.
+"""Define the errors of a reader. A `CaptureError` says what is wrong with a capture, and what to do next.
 
-A file that cannot be opened or read is an `OSError`, as everywhere in Python.
+A file that cannot be opened or read raises OSError, as everywhere in Python.
 """
 
 from __future__ import annotations
 
 
 class CaptureError(Exception):
-    """The base of every error that a reader raises about the data it reads."""
+    """Report that a reader cannot use the data of a capture; the base of the errors below."""
 
 
 class NotACapture(CaptureError):
-    """The file does not begin as a capture does."""
+    """Report that a file does not begin as a capture does."""
 
 
 class UnsupportedVersion(CaptureError):
-    """A capture, but one that this reader is too old to read."""
+    """Report that a capture needs another version of the reader."""
 
 
 class CorruptRecord(CaptureError):
-    """The capture is damaged at `position`: the offset in the file of the frame that could not be read."""
+    """Report that a capture is damaged; `position` is the offset in the file of the frame that cannot be read."""
 
     def __init__(self, name: str, position: int, reason: str) -> None:
         super().__init__(
-            f"{name}: damaged at byte {position}: {reason}; what stands before it was read: "
+            f"{name}: damaged at byte {position}: {reason}; everything before it was read: "
             "compare the file with the original on the recorded host and copy it again"
         )
         self.position = position
@@ -31,4 +31,5 @@ class CorruptRecord(CaptureError):
 
 
 class Malformed(Exception):
-    """What the inner layers raise, who know no file and no position; `Reader` makes it a `CorruptRecord`."""
+    """Report damage from an inner layer, which does not know the file or the offset; `Reader` turns it into
+    `CorruptRecord`."""

@@ -1,7 +1,7 @@
-"""A capture is a sequence of zstd frames, and no frame is decompressed before its size is known and allowed.
+"""Read and write zstd frames, of which a capture is a sequence. No frame is decompressed before its size is checked.
 
-`FrameReader` walks the frames of a stream by their headers (RFC 8878, section 3.1), so it needs no seeking,
-never reads into the next frame, and tells a frame that was cut off (`CutOff`) from one that is damaged
+`FrameReader` walks the frames of a stream by their headers (RFC 8878, section 3.1). It therefore needs no seeking,
+never reads into the next frame, and distinguishes a frame that was cut off (`CutOff`) from one that is damaged
 (`Malformed`).
 """
 
@@ -17,7 +17,7 @@ from .errors import Malformed
 
 MAX_CONTENT = 8 << 20  # bytes in one chunk, decompressed; also the largest window that a reader allocates
 _BLOCK_MAX = 128 << 10
-_PIECE = 64 << 10  # skipped frames are read in pieces of this size
+_READ_SIZE = 64 << 10  # skipped frames are read in pieces of this size
 
 _ZSTD_MAGIC = 0xFD2FB528
 _SKIPPABLE_MAGIC = 0x184D2A50  # to 0x184D2A5F
@@ -32,47 +32,48 @@ _BLOCK_RLE, _BLOCK_RESERVED = 1, 3
 
 
 class CutOff(Exception):
-    """The stream ended inside a frame."""
+    """Report that the stream ended inside a frame."""
 
 
 def skippable_frame(payload: bytes, magic: int = _SKIPPABLE_MAGIC) -> bytes:
-    """A frame that every zstd tool steps over."""
+    """Return a frame with this payload that every zstd tool skips."""
     return struct.pack("<II", magic, len(payload)) + payload
 
 
 class SeekTable:
-    """The seek table of the zstd seekable format (facebook/zstd, contrib/seekable_format), no checksums."""
+    """Build the seek table of the zstd seekable format (facebook/zstd, contrib/seekable_format), without checksums."""
 
     def __init__(self) -> None:
         self._entries = bytearray()
 
     def add(self, size: int, content_size: int) -> None:
-        """A frame of `size` bytes in the file, which holds `content_size` bytes (0 if skippable)."""
+        """Add a frame of `size` bytes in the file that holds `content_size` bytes (0 if it is skippable)."""
         self._entries += struct.pack("<II", size, content_size)
 
     def frame(self) -> bytes:
+        """Return the table as a skippable frame."""
         footer = struct.pack("<IBI", len(self._entries) // 8, 0, _SEEKABLE_FOOTER_MAGIC)
         return skippable_frame(bytes(self._entries) + footer, _SEEK_TABLE_MAGIC)
 
 
 def compressor(level: int, *, checksum: bool = True) -> zstandard.ZstdCompressor:
-    """Compresses one chunk to one frame with content size and checksum; or a column in a chunk, without checksum."""
+    """Return a compressor that writes one frame with its content size: a chunk, or, without a checksum, a column."""
     return zstandard.ZstdCompressor(level=level, write_checksum=checksum, write_content_size=True)
 
 
 def decompressor() -> zstandard.ZstdDecompressor:
-    """Decompresses frames whose sizes were checked."""
+    """Return a decompressor for frames whose sizes have been checked."""
     return zstandard.ZstdDecompressor(max_window_size=MAX_CONTENT)
 
 
 def check_only_frame(data: bytes, size: int) -> None:
-    """Raise Malformed or ZstdError unless `data` is one frame and nothing else, which declares `size` bytes, no
-    dictionary and a window that a reader allocates."""
+    """Raise Malformed or ZstdError unless `data` is exactly one frame that declares `size` bytes, no dictionary, and a
+    window of at most MAX_CONTENT."""
     parameters = zstandard.get_frame_parameters(data)
     if parameters.content_size != size:
-        raise Malformed(f"{len(data)} bytes for {size}")
+        raise Malformed(f"its frame declares {parameters.content_size} bytes instead of {size}")
     if parameters.window_size > MAX_CONTENT or parameters.dict_id:
-        raise Malformed("the frame needs no dictionary, and a window of at most 8 MiB")
+        raise Malformed("its frame must have no dictionary, and a window of at most 8 MiB")
     end, last = zstandard.frame_header_size(data), False
     while not last and end < len(data):
         header = int.from_bytes(data[end : end + _BLOCK_HEADER_SIZE], "little")
@@ -80,14 +81,14 @@ def check_only_frame(data: bytes, size: int) -> None:
         end += _BLOCK_HEADER_SIZE + (1 if kind == _BLOCK_RLE else block_size)
     end += _CHECKSUM_SIZE if parameters.has_checksum else 0
     if end < len(data):
-        raise Malformed("bytes after the zstd frame")
+        raise Malformed("there are bytes after its zstd frame")
 
 
 class FrameReader:
-    """The chunks of `stream`, one after the other; frames that zstd skips are stepped over.
+    """Read the chunks of `stream`, one after the other, and skip frames that zstd skips.
 
-    `start` is the offset of the frame that was read last or is being read, `position` the number of bytes
-    read, `frame` the chunk that was read last, still compressed.
+    `start` is the offset of the frame that was read last or is being read, `position` the number of bytes read, and
+    `frame` the chunk that was read last, still compressed.
     """
 
     def __init__(self, stream: BinaryIO) -> None:
@@ -97,7 +98,7 @@ class FrameReader:
         self.frame = b""
 
     def __iter__(self) -> Iterator[bytes]:
-        """Yields contents until the stream ends between two frames; raises CutOff and Malformed otherwise."""
+        """Yield contents until the stream ends between two frames. Raises CutOff or Malformed if it ends otherwise."""
         while True:
             self.start = self.position
             magic = self._read_at_most(_U32.size)
@@ -111,13 +112,14 @@ class FrameReader:
             elif number & ~0xF == _SKIPPABLE_MAGIC:
                 self._skip(_U32.unpack(self._read(_U32.size))[0])
             else:
-                raise Malformed(f"no zstd frame begins here (its first bytes are {magic.hex()})")
+                raise Malformed(f"no zstd frame begins here (the first bytes are {magic.hex()})")
 
     def skippable(self, limit: int) -> bytes:
-        """The payload of the skippable frame that comes next."""
+        """Return the payload of the next frame, which must be skippable and have at most `limit` bytes. Raises CutOff
+        or Malformed."""
         magic, size = struct.unpack("<II", self._read(8))
         if magic != _SKIPPABLE_MAGIC or size > limit:
-            raise Malformed("no skippable frame")
+            raise Malformed(f"the frame is not skippable, or has more than {limit} bytes")
         return self._read(size)
 
     def _content(self, magic: bytes) -> bytes:
@@ -131,7 +133,7 @@ class FrameReader:
         return content
 
     def _zstd_frame(self, magic: bytes) -> tuple[bytes, int]:
-        """One whole frame, still compressed, and the size that it declares."""
+        """Return one whole frame, still compressed, and the size that it declares."""
         start = magic + self._read(_SHORTEST_HEADER - len(magic))
         start += self._read(zstandard.frame_header_size(start) - len(start))
         parameters = zstandard.get_frame_parameters(start)
@@ -139,30 +141,31 @@ class FrameReader:
         if size == zstandard.CONTENTSIZE_UNKNOWN or not 0 < size <= MAX_CONTENT:
             raise Malformed(f"the frame's declared size must be 1 to {MAX_CONTENT} bytes")
         if parameters.window_size > MAX_CONTENT or parameters.dict_id or not parameters.has_checksum:
-            raise Malformed("the frame needs a checksum, no dictionary, and a window of at most 8 MiB")
+            raise Malformed("the frame must have a checksum, no dictionary, and a window of at most 8 MiB")
         return b"".join([start, *self._blocks(size)]), size
 
     def _blocks(self, size: int) -> Iterator[bytes]:
-        """The blocks of a frame of `size` bytes, each read together with the next one's header, and the checksum."""
-        longest = size + (size >> 8) + 1024  # ZSTD_COMPRESSBOUND and some room
+        """Yield the blocks of a frame whose content has `size` bytes, then its checksum. Each block is read together
+        with the header of the next."""
+        longest = size + (size >> 8) + 1024  # ZSTD_COMPRESSBOUND (lib/zstd.h), and a margin
         header, left, last = self._read(_BLOCK_HEADER_SIZE), longest, False
         yield header
         while not last:
             number = int.from_bytes(header, "little")
             last, kind, block_size = bool(number & 1), number >> 1 & 3, number >> 3
             if kind == _BLOCK_RESERVED or block_size > _BLOCK_MAX:
-                raise Malformed("a block of a kind or size that zstd does not have")
+                raise Malformed("a block has a kind or size that zstd does not have")
             stored = 1 if kind == _BLOCK_RLE else block_size
             left -= _BLOCK_HEADER_SIZE + stored
             if left < 0:
-                raise Malformed(f"more than {longest} bytes for a content of {size}")
+                raise Malformed(f"a frame that declares {size} bytes has more than {longest} compressed bytes")
             block = self._read(stored + (_CHECKSUM_SIZE if last else _BLOCK_HEADER_SIZE))
             yield block
             header = block[stored:]
 
     def _skip(self, size: int) -> None:
         while size:
-            size -= len(self._read(min(size, _PIECE)))
+            size -= len(self._read(min(size, _READ_SIZE)))
 
     def _read(self, size: int) -> bytes:
         data = self._read_at_most(size)
@@ -171,7 +174,8 @@ class FrameReader:
         return data
 
     def _read_at_most(self, size: int) -> bytes:
-        """`size` bytes, fewer only at the end of the stream: a pipe gives what it has."""
+        """Return `size` bytes, or fewer at the end of the stream. A pipe may return less at a time, so this asks
+        again."""
         pieces = []
         while size:
             piece = self._stream.read(size)

@@ -1,7 +1,7 @@
-"""The first frame says that the file is a capture and which reader it takes.
+"""Read and write the first frame, which says that the file is a capture and which version of the reader it needs.
 
-Major versions share nothing but this frame. A newer minor version adds kinds and fields that older readers
-may step over; when they may not, it raises the minor version that is required to read the file.
+Major versions share nothing but this frame. A newer minor version adds kinds and fields that older readers may skip. If
+they may not, the writer raises the minor version that is required to read the file.
 """
 
 from __future__ import annotations
@@ -13,19 +13,19 @@ from .frames import CutOff, FrameReader, skippable_frame
 
 MAGIC = b"httpcap\0"
 MAJOR, MINOR = 1, 0
-MINOR_REQUIRED = 0  # the oldest reader of MAJOR that understands what this writer writes
+MINOR_REQUIRED = 0  # the oldest reader of MAJOR that understands everything that this writer writes
 
 _HEADER = struct.Struct("<8sHHHH")
 _MAX_SIZE = 1024  # later minor versions may append to the header
 
 
 def header() -> bytes:
-    """The first frame of a capture."""
+    """Return the first frame of a capture."""
     return skippable_frame(_HEADER.pack(MAGIC, MAJOR, MINOR, MINOR_REQUIRED, 0))
 
 
 def read_header(frames: FrameReader, name: str) -> None:
-    """Reads the first frame. Raises NotACapture or UnsupportedVersion, with the file's `name`."""
+    """Read and check the first frame. Raises NotACapture or UnsupportedVersion, with the file's `name`."""
     try:
         payload = frames.skippable(_MAX_SIZE)
     except (CutOff, Malformed):

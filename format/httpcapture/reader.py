@@ -1,9 +1,9 @@
-"""The reader yields records in the order of the file, up to its end, to where it was cut off, or to the first
+"""Read the records of a capture in the order of the file: up to its end, up to where it was cut off, or up to the first
 damage.
 
-A capture that was cut off is no error: a recorder may be killed and a copy may stop. What is missing is then
-told by `Reader.cut_off`. Damage is an error, and nothing after it is read: where the next chunk begins can no
-longer be trusted. What is still packed (columns, `Reader.packed`) is found damaged when it is unpacked.
+A capture that was cut off is no error, because a recorder may be killed and a copy may stop; `Reader.cut_off` says what
+is missing. Damage is an error, and nothing after it is read, because the start of the next chunk can no longer be
+trusted. Damage in data that is still packed (columns, `Reader.packed`) is found when that is unpacked.
 """
 
 from __future__ import annotations
@@ -16,30 +16,31 @@ from types import TracebackType
 from typing import Any, BinaryIO, Union
 
 from . import chunks
-from .batch import MAX_ROWS_SIZE, BatchReader
-from .chunks import Kind
+from .batch_reader import MAX_ROWS_SIZE, BatchReader
+from .chunks import RecordKind
 from .codec import Codec, Source
 from .errors import CorruptRecord, Malformed
+from .file_budget import FileBudget
 from .frames import CutOff, FrameReader
 from .header import read_header
+from .packed_stacks import PackedStacks
 from .records import Calls, Completions, End, Meta, Record
-from .room import Room
-from .stacks import Stacks
 
 _CODECS: dict[int, Codec[Any]] = {
-    Kind.MODULE: chunks.MODULE,
-    Kind.SECTION: chunks.SECTION,
-    Kind.PROCESS: chunks.PROCESS,
-    Kind.JIT_MAP: chunks.JIT_MAP,
-    Kind.LOST: chunks.LOST,
-    Kind.END: chunks.END,
+    RecordKind.MODULE: chunks.MODULE,
+    RecordKind.SECTION: chunks.SECTION,
+    RecordKind.PROCESS: chunks.PROCESS,
+    RecordKind.JIT_MAP: chunks.JIT_MAP,
+    RecordKind.LOST: chunks.LOST,
+    RecordKind.END: chunks.END,
 }
-_KINDS = frozenset(int(kind) for kind in Kind)
-_TRAILING = "bytes after the chunk's last record"
+_KINDS = frozenset(int(kind) for kind in RecordKind)
+_TRAILING = "there are bytes after the chunk's last record"
 
 
 def open_capture(path: str | os.PathLike[str]) -> Reader:
-    """Opens the capture at `path` for a Reader; use it in a `with` statement. Raises OSError and CaptureError."""
+    """Open the capture at `path` and return its Reader, for use in a `with` statement. Raises OSError and
+    CaptureError."""
     stream = open(path, "rb")  # noqa: SIM115 (Reader closes it)
     try:
         return Reader(stream, os.fspath(path))
@@ -49,43 +50,43 @@ def open_capture(path: str | os.PathLike[str]) -> Reader:
 
 
 class Reader:
-    """The records of the capture in `stream`, which may be a pipe: an iterator, good for one pass.
+    """Iterate, once, over the records of the capture in `stream`, which may be a pipe.
 
-    `meta` is there at once, and is also the first record. Once all records were read, `cut_off` says in words
-    what is missing at the end; None when the capture is whole. Raises CaptureError, with `name` in its
-    message. As a context manager it closes the stream.
+    `meta` is available immediately and is also the first record. After all records were read, `cut_off` says in words
+    what is missing at the end, or is None if the capture is whole. Raises CaptureError, with `name` in its message. As
+    a context manager it closes the stream.
 
-    Records beyond what a file may hold of their kind (`room.py`) are left out. `left_out` counts them by their class
-    and the limit in words.
+    Records beyond what a file may hold of their kind (`file_budget.py`) are left out. `left_out` counts them by class
+    and by the limit in words.
     """
 
     def __init__(self, stream: BinaryIO, name: str = "capture") -> None:
         self.name = name
         self.cut_off: str | None = None
-        self._room = Room()
+        self._budget = FileBudget()
         self._stream = stream
         self._frames = FrameReader(stream)
         read_header(self._frames, name)
         self.meta = self._read_meta()
         self._batch_readers = {
-            int(Kind.CALLS): BatchReader(self.meta.call_layout),
-            int(Kind.COMPLETIONS): BatchReader(self.meta.completion_layout),
+            int(RecordKind.CALLS): BatchReader(self.meta.call_layout),
+            int(RecordKind.COMPLETIONS): BatchReader(self.meta.completion_layout),
         }
         self._records = self._read_records()
 
     def __iter__(self) -> Iterator[Record]:
         for record in self._records:
-            if isinstance(record, Stacks):
+            if isinstance(record, PackedStacks):
                 yield from record
             else:
                 yield record
 
     @property
     def left_out(self) -> Counter[tuple[type, str]]:
-        return self._room.left_out
+        return self._budget.left_out
 
-    def packed(self) -> Iterator[Union[Record, Stacks]]:
-        """The same for who wants few of the stacks: those of a chunk together, and still packed."""
+    def packed(self) -> Iterator[Union[Record, PackedStacks]]:
+        """Return the records with the stacks of each chunk together and still packed, for a caller that wants few."""
         return self._records
 
     def __enter__(self) -> Reader:
@@ -103,8 +104,8 @@ class Reader:
         try:
             source = Source(next(iter(self._frames)))
             head = chunks.HEAD.read(source)
-            if (head.kind, head.count) != (Kind.META, 1):
-                raise Malformed("the first chunk is not META")
+            if (head.kind, head.count) != (RecordKind.META, 1):
+                raise Malformed("the first chunk is not a META record")
             meta = chunks.META.read(source)
             if not source.at_end():
                 raise Malformed(_TRAILING)
@@ -114,18 +115,18 @@ class Reader:
         except Malformed as error:
             raise self._damaged(str(error)) from None
 
-    def _read_records(self) -> Iterator[Union[Record, Stacks]]:
+    def _read_records(self) -> Iterator[Union[Record, PackedStacks]]:
         yield self.meta
         ended = False
         try:
             for content in self._frames:
                 for record in self._decode(content):
                     if ended:
-                        raise Malformed("a record after END")
+                        raise Malformed("there is a record after END")
                     ended = isinstance(record, End)
-                    fitting = self._room.fit(record)
-                    if fitting is not None:
-                        yield fitting
+                    admitted = self._budget.admit(record)
+                    if admitted is not None:
+                        yield admitted
             missing = f"END is missing: the file ends at byte {self._frames.position}, after a whole chunk"
         except CutOff:
             missing = (
@@ -136,15 +137,15 @@ class Reader:
             raise self._damaged(str(error)) from None
         self.cut_off = None if ended else missing
 
-    def _decode(self, content: bytes) -> Iterator[Union[Record, Stacks]]:
+    def _decode(self, content: bytes) -> Iterator[Union[Record, PackedStacks]]:
         source = Source(content)
         head = chunks.HEAD.read(source)
-        if head.kind == Kind.META:
-            raise Malformed("a second META")
+        if head.kind == RecordKind.META:
+            raise Malformed("there is a second META record")
         if head.kind not in _KINDS:
             return  # a kind of a later minor version
-        if head.kind == Kind.STACKS and head.count:
-            yield Stacks(self._frames.frame, partial(CorruptRecord, self.name, self._frames.start))
+        if head.kind == RecordKind.STACKS and head.count:
+            yield PackedStacks(self._frames.frame, partial(CorruptRecord, self.name, self._frames.start))
             return
         records = self._batches(head.kind, source) if head.kind in self._batch_readers else None
         for _ in range(head.count):
@@ -153,16 +154,16 @@ class Reader:
             raise Malformed(_TRAILING)
 
     def _batches(self, kind: int, source: Source) -> Iterator[Calls | Completions]:
-        """The batches of one chunk, which are not more than a chunk could hold if none was packed."""
+        """Yield the batches of one chunk. Raises Malformed if their rows would not fit into a chunk unpacked."""
         reader, damaged = self._batch_readers[kind], partial(CorruptRecord, self.name, self._frames.start)
         size = 0
         while True:
             batch = chunks.BATCH.read(source)
             size += batch.rows * reader.layout.size
             if size > MAX_ROWS_SIZE:
-                raise Malformed(f"{size} bytes of rows in one chunk")
+                raise Malformed(f"one chunk has {size} bytes of rows, the format allows {MAX_ROWS_SIZE}")
             columns = reader.columns(batch, damaged)
-            yield Calls(batch.rows, columns) if kind == Kind.CALLS else Completions(batch.rows, columns)
+            yield Calls(batch.rows, columns) if kind == RecordKind.CALLS else Completions(batch.rows, columns)
 
     def _damaged(self, reason: str) -> CorruptRecord:
         return CorruptRecord(self.name, self._frames.start, reason)

@@ -1,8 +1,8 @@
-"""A record is one fact that the recorder copied; nothing in it is interpreted.
+"""Define the records of a capture. A record is one fact that the recorder copied; nothing in it is interpreted.
 
-The classes here are the vocabulary of the capture file: the recorder makes them and `Writer` writes them, `Reader`
-yields them again. Times are nanoseconds: `_ns` on CLOCK_MONOTONIC, `start_ns` of a process since boot. Texts that come
-from a process (comms, paths, maps) are bytes, as the kernel gave them.
+The recorder makes records, `Writer` writes them, and `Reader` yields them again. Times are nanoseconds on
+CLOCK_MONOTONIC (`_ns`), except the `start_ns` of a process, which counts from boot. Texts that come from a process
+(comms, paths, maps) are bytes, as the kernel gave them.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import NamedTuple, Union
 
 
 class Role(enum.IntEnum):
-    """Who sent the request first, as seen from the recorded process."""
+    """Say whether the recorded process sent the request (client) or received it (server)."""
 
     UNKNOWN = 0
     CLIENT = 1
@@ -23,7 +23,7 @@ class Role(enum.IntEnum):
 
 
 class RoleSource(enum.IntEnum):
-    """What told the role."""
+    """Say how the role was recognised."""
 
     NONE = 0
     CONNECTION = 1  # accept or connect was seen
@@ -31,7 +31,7 @@ class RoleSource(enum.IntEnum):
 
 
 class Outcome(enum.IntEnum):
-    """How a call ended. Only an answered call has a response; for all others t2 is when the end was seen."""
+    """Say how a call ended. Only an answered call has a response; for all others t2 is when the end was seen."""
 
     ANSWERED = 0
     EOF = 1
@@ -41,7 +41,7 @@ class Outcome(enum.IntEnum):
 
 
 class StackStatus(enum.IntEnum):
-    """Whether a call's `stack` names a Stack record, and if not, why."""
+    """Say whether a call's `stack` names a Stack record, and if not, why."""
 
     RECORDED = 0
     NOT_TAKEN = 1  # the process did not send in this call
@@ -52,8 +52,9 @@ class StackStatus(enum.IntEnum):
 
 @dataclass(frozen=True)
 class Field:
-    """One field of a row: `type` is u8, u16, u32, u64 or bytesN (N bytes), `offset` its place in the row in bytes,
-    `coding` how its column stands in the file: as it is, "planes", "delta" or "group" (codings.py)."""
+    """Describe one field of a row: `type` is u8, u16, u32, u64 or bytesN (N bytes), `offset` counts bytes from the
+    start of the row, and `coding` says how the column is encoded: "" (not), "planes", "delta" or "group"
+    (codings.py)."""
 
     name: str
     type: str
@@ -64,7 +65,7 @@ class Field:
 
 @dataclass(frozen=True)
 class Layout:
-    """The fixed-size row of a batch, as the BPF program emits it: little-endian, naturally aligned, `size` bytes."""
+    """Describe a row of `size` bytes as the BPF program emits it: little-endian, naturally aligned."""
 
     size: int
     fields: Sequence[Field]
@@ -72,15 +73,15 @@ class Layout:
 
 @dataclass(frozen=True)
 class Meta:
-    """What was recorded, where and how. The first record of every capture."""
+    """Say what was recorded, where and how: the first record of every capture."""
 
     tool: str  # name and version of the recorder
     host: str
     kernel: str  # uname -r
     arch: str  # uname -m
     boot_id: str
-    started_monotonic_ns: int  # one moment on two clocks
-    started_realtime_ns: int
+    started_monotonic_ns: int  # the start on CLOCK_MONOTONIC
+    started_realtime_ns: int  # the same moment on CLOCK_REALTIME
     threshold_ns: int  # shorter calls were not recorded
     process_filters: Sequence[bytes]  # the -p patterns; empty: all processes
     probes: str  # "fexit", "kprobe" or "tracepoint"
@@ -89,54 +90,56 @@ class Meta:
     limits: Mapping[str, int]  # sizes of rings and maps, by name
     call_layout: Layout
     completion_layout: Layout
-    run: str = ""  # the same in all parts of one recording, and in no other
-    part: int = 1  # which of them this is
-    redacted: str = ""  # name and version of the program that took secrets out of the capture; empty: as recorded
+    run: str = ""  # ID of the recording: the same in all its parts, and in no other recording
+    part: int = 1  # number of this part, from 1
+    redacted: str = ""  # name and version of the program that redacted the capture; empty: not redacted
 
 
 class CodedColumn(NamedTuple):
-    """A column of a batch as its coding has it, which `codings.decode` undoes: of one field, or of several whose values
-    alternate, of `width` bytes each; one value a row, or a group of rows."""
+    """Hold an encoded column of a batch, which `codings.decode` decodes. It has one field, or several fields whose
+    values alternate, of `width` bytes each; and one value per row, or per group of rows."""
 
-    fields: tuple[str, ...]  # their names
+    fields: tuple[str, ...]  # names of the fields
     width: int
     coding: str
     data: bytes
 
 
 class BatchColumns(Mapping[str, memoryview]):
-    """The columns of a batch by field name: little-endian values, one a row, one after the other and without gaps, as
-    numpy.frombuffer takes them. Each is unpacked when it is asked for, and CorruptRecord raised where it is damaged.
+    """Map field names to the columns of a batch: little-endian values without gaps, one per row, ready for
+    numpy.frombuffer. A column is unpacked when it is asked for; CorruptRecord is raised if it is damaged.
 
-    What is `grouped` is kept with one value a group of rows that follow one another."""
+    A `grouped` column is stored with one value per group of consecutive rows."""
 
     @property
     @abstractmethod
     def grouped(self) -> Set[str]:
-        """Names of columns."""
+        """Return the names of the grouped columns."""
 
     @property
     @abstractmethod
     def group_sizes(self) -> memoryview:
-        """How many rows each group has, a u32 each; in all they are the rows of the batch."""
+        """Return how many rows each group has, as u32; their sum is the number of rows in the batch."""
 
     @property
     @abstractmethod
     def packed_size(self) -> int:
-        """Bytes that they take in memory as long as nothing is unpacked."""
+        """Return how many bytes of memory the columns take while none is unpacked."""
 
     @abstractmethod
     def packed(self) -> BatchColumns:
-        """The same, with nothing unpacked: to be kept for later."""
+        """Return the same columns with none unpacked, to be kept for later."""
 
     @abstractmethod
     def coded(self, name: str) -> CodedColumn:
-        """The column that has the values of a field, one a group where it is `grouped`; for who decodes it faster."""
+        """Return the encoded column that holds a field, for a caller that can decode it faster. If the field is
+        `grouped`, it has one value per group."""
 
 
 @dataclass(frozen=True)
 class Calls:
-    """A batch of `rows` calls, one column a field of `Meta.call_layout`, ordered by process and connection."""
+    """Hold a batch of `rows` calls, ordered by process and connection, with one column per field of
+    `Meta.call_layout`."""
 
     rows: int
     columns: BatchColumns
@@ -144,8 +147,9 @@ class Calls:
 
 @dataclass(frozen=True)
 class Completions:
-    """A batch of response ends (`Meta.completion_layout`): for a call whose response went on after t2, its t3 and
-    final byte counts. A call without one had t3 = t2, unless the ledger says that completions were lost."""
+    """Hold a batch of ends of responses, with the columns of `Meta.completion_layout`: for each call whose response
+    went on after t2, its t3 and final byte counts. A call without one has t3 = t2, unless completions were lost (see
+    Lost)."""
 
     rows: int
     columns: BatchColumns
@@ -153,31 +157,34 @@ class Completions:
 
 @dataclass(frozen=True)
 class Stack:
-    """A user stack as recorded, leaf first. Calls refer to it by `id`. Without `registers` only `frames` was taken;
-    with an `end` these are what was unwound of registers and memory, which were then left out."""
+    """Hold a user stack, leaf first, to which calls refer by `id`.
+
+    Without `registers`, only `frames` was recorded. With an `end`, `frames` were unwound from registers and memory,
+    which were then removed.
+    """
 
     id: int
     pid: int
     process_start_ns: int
     taken_ns: int
     frames: bytes  # u64 little-endian addresses found by frame pointer
-    registers: bytes = b""  # the user's, as the kernel of Meta.arch lays them out (x86_64: struct pt_regs, 21 u64)
+    registers: bytes = b""  # the user's registers as the kernel of Meta.arch has them (x86_64: struct pt_regs, 21 u64)
     memory_address: int = 0  # where `memory` was copied from: the stack pointer
-    memory: bytes = b""  # the stack's bytes from there upwards, as far as they were copied
-    missing_pages: int = 0  # bit n: the n-th page that `memory` touches was not there, its bytes are 0
-    end: str = ""  # how far `frames` go: UNWOUND_WHOLE, or the name of the reason why outer ones may be missing
-    found: bytes = b""  # how each of `frames` was unwound, a byte each; empty: by frame pointers, as recorded
-    copied: int = 0  # bytes that `memory` had, where the frames end because it did
-    maps: int = 0  # that `frames` are in: those of the n-th Process record of this process; 0: there are none
+    memory: bytes = b""  # the copied bytes of the stack, upwards from `memory_address`
+    missing_pages: int = 0  # bit n: the n-th page that `memory` touches was not present, and its bytes are 0
+    end: str = ""  # UNWOUND_WHOLE, or the name of the reason for which outer `frames` may be missing
+    found: bytes = b""  # one byte per frame: how it was unwound; empty: all by frame pointers, as recorded
+    copied: int = 0  # size of the removed `memory`, if the frames end where it ended
+    maps: int = 0  # number n: the n-th Process record of this process has the maps for `frames`; 0: none has
 
 
 UNWOUND_WHOLE = "whole"
-"""`Stack.end` of a stack whose outermost frame was reached."""
+"""Value of `Stack.end` if the outermost frame was reached."""
 
 
 @dataclass(frozen=True)
 class MappedModule:
-    """The mapping that starts at `address` maps the module `module`."""
+    """Say that the mapping that starts at `address` maps the module `module`."""
 
     address: int
     module: int
@@ -185,87 +192,89 @@ class MappedModule:
 
 @dataclass(frozen=True)
 class Process:
-    """A process and its /proc/PID/maps at one moment. It may come again, with newer maps."""
+    """Hold a process and its /proc/PID/maps at one moment. A process can have several records, with newer maps."""
 
     pid: int
     start_ns: int  # start of the thread group leader, since boot
     taken_ns: int
     name: bytes  # the thread group leader's comm
     executable: bytes  # /proc/PID/exe
-    namespace_pid: int  # its pid in its own pid namespace, 0 where not known
+    namespace_pid: int  # the process's pid in its own pid namespace; 0 if it is not known
     maps: bytes  # /proc/PID/maps as read
     modules: Sequence[MappedModule]
-    problem: str = ""  # why something above is missing
+    problem: str = ""  # why a field above is empty or incomplete
 
 
 @dataclass(frozen=True)
 class Module:
-    """One ELF file that was mapped."""
+    """Identify one ELF file that a process had mapped."""
 
     id: int
     path: bytes  # as in /proc/PID/maps
     build_id: bytes  # empty where the file has none
     size: int
-    first_page_sha256: bytes  # stands in for a missing build ID
-    problem: str = ""  # why something above is missing
-    machine: int = 0  # e_machine of the ELF header; 0 where it was not read
+    first_page_sha256: bytes  # identifies the file if it has no build ID
+    problem: str = ""  # why a field above is empty
+    machine: int = 0  # e_machine of the ELF header; 0 if it was not read
 
 
 WHOLE_FILE = ""
 PROGRAM_HEADERS = "program headers"
 SECTION_HEADERS = "section headers"
-"""Names of a Section that is no section of the ELF file: the file as a whole (the vdso), and its two header tables."""
+"""Names of Section records that hold no section of the ELF file: the whole file (the vdso), and its two header
+tables."""
 
 
 @dataclass(frozen=True)
 class Section:
-    """A part of what a capture carries of a module: of a section by its ELF name, or of what is named above. A large
-    one comes in several parts, one after the other. A `problem` says why what follows `data` is missing."""
+    """Hold a part of a module: of an ELF section, by its name, or of what the names above mean. A large section has
+    several parts, one after the other. A `problem` says why the bytes after `data` are missing."""
 
     module: int  # Module.id
     name: str
-    address: int  # virtual, in the module without load bias; 0 where it is not loaded
-    size: int  # bytes of the whole
-    start: int  # where this part begins in the whole
+    address: int  # virtual address in the module, without load bias; 0 if the section is not loaded
+    size: int  # bytes of the whole section
+    start: int  # offset of this part in the section
     data: bytes  # as in the file
     problem: str = ""
 
 
 @dataclass(frozen=True)
 class JitMap:
-    """A part of a process's perf-PID.map, the names of code made at run time. A large one comes in several parts, one
-    after the other; another `taken_ns` is another map. A `problem` says why what follows `data` is missing."""
+    """Hold a part of a process's perf-PID.map, the names of code made at run time. A large map has several parts, one
+    after the other; another `taken_ns` means another map. A `problem` says why the bytes after `data` are missing."""
 
     pid: int
     process_start_ns: int
     taken_ns: int  # the same for all parts of one map
-    start: int  # where this part begins in the text
-    data: bytes  # as in the file; a line may go on in the next part
+    start: int  # offset of this part in the map
+    data: bytes  # as in the file; a line can continue in the next part
     problem: str = ""
 
 
 @dataclass(frozen=True)
 class Lost:
-    """The ledger at one moment: what was lost since the start, by cause, and what was too fast to be recorded."""
+    """Hold the ledger at one moment: what was lost since the start, by cause, and which calls were too fast to be
+    recorded."""
 
     at_ns: int
     counts: Mapping[str, int]
     slowest_ns: int = 0  # the longest call below the threshold since the recording began, in all its parts
-    durations: Sequence[int] = ()  # of calls below the threshold: number n counts those of 2^n to 2^(n+1) - 1 ns
+    durations: Sequence[int] = ()  # element n counts the calls below the threshold that took 2^n to 2^(n+1) - 1 ns
 
 
 @dataclass(frozen=True)
 class End:
-    """The last record of a capture that was not cut off."""
+    """Say why and how the capture ends: the last record, unless the capture was cut off."""
 
     at_ns: int
-    reason: str  # what ended it: a signal's name, "duration", "size", "rotated": another part goes on, or what failed
-    clean: bool  # everything that was in the rings and maps was written
+    reason: str  # a signal's name, "duration", "size", "rotated" (the next part goes on), or what failed
+    clean: bool  # whether everything in the rings and maps was written
     emitted: int  # calls that the kernel tried to emit
     recorded: int  # calls in this file
-    in_flight: int  # of those, calls written from the connection map at the end
+    in_flight: int  # how many of the recorded calls were still open at the end
     lost: Mapping[str, int] = field(default_factory=dict)
-    slept_ns: int = 0  # that the host was suspended since META, which no other time contains
+    slept_ns: int = 0  # how long the host was suspended since META; no other time includes it
 
 
 Record = Union[Meta, Calls, Completions, Stack, Process, Module, Section, JitMap, Lost, End]

@@ -1,4 +1,4 @@
-"""Paths in the commands that both programs print for the user to type next."""
+"""Quote paths in the commands that both programs print for the user to type next."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ import os
 import shlex
 import string
 
-_PLAIN = (string.ascii_letters + string.digits + "/._-").encode()  # to every shell
+_PLAIN = (string.ascii_letters + string.digits + "/._-").encode()  # needs quotes in no shell
 
 
 def quoted(path: str) -> str:
-    """Return a path as one word of a shell's command line, which no program takes for an option. What cannot be
-    printed is escaped in the way of bash, ksh and zsh: `$'a\\x0ab'`."""
+    """Return a path as one word of a shell's command line that no program takes for an option. Characters that cannot
+    be printed are escaped as in bash, ksh and zsh: `$'a\\x0ab'`."""
     path = f"./{path}" if path.startswith("-") else path
     if path.isprintable():
         return shlex.quote(path)

@@ -1,8 +1,8 @@
-"""The writer only ever appends whole chunks, so what is in the file is readable whatever happens next.
+"""Write a capture. Only whole chunks are appended, so everything in the file is readable whatever happens next.
 
-Records of one kind gather in one open chunk. Chunks are written in the order of `Kind`: before a chunk is
-written, so are the open chunks of all kinds before it. A record that was given to the writer before another
-one that refers to it therefore comes before it in the file.
+Records of one kind gather in one open chunk. Chunks are written in the order of `RecordKind`: before a chunk is
+written, the open chunks of all kinds before it are. A record that was given to the writer before another that refers to
+it therefore comes first in the file too.
 """
 
 from __future__ import annotations
@@ -11,13 +11,13 @@ import errno
 from typing import Protocol, TypeVar
 
 from . import chunks, frames
-from .chunks import Kind
+from .batch_builder import BatchBuilder, Buffer
+from .chunks import RecordKind
 from .codec import Codec, packed
-from .columns import Buffer, Columns
+from .file_budget import BeyondLimitError, FileBudget
 from .header import header as file_header
 from .layout import WORD
 from .records import End, JitMap, Lost, Meta, Module, Process, Section, Stack
-from .room import BeyondLimitError, Room
 
 T = TypeVar("T")
 
@@ -29,25 +29,27 @@ _MAX_CHUNK_BYTES = frames.MAX_CONTENT // 2
 
 
 class Stream(Protocol):
-    """What the writer needs of a file. An unbuffered one (`buffering=0`) is best: what was written is then
-    safe.
+    """Define what the writer needs of a file. Best is an unbuffered one (`buffering=0`), which keeps no written data
+    back.
     """
 
-    def write(self, data: bytes | memoryview, /) -> int | None: ...
+    def write(self, data: bytes | memoryview, /) -> int | None:
+        """Write `data` and return how many of its bytes were written. Raises OSError."""
 
 
 class OpenChunk(Protocol):
-    """The records of one kind that wait to be written."""
+    """Hold the records of one kind that wait to be written."""
 
     @property
-    def size(self) -> int: ...
+    def size(self) -> int:
+        """Return how many bytes wait."""
 
     def close(self) -> list[bytes]:
-        """Gives the records away, packed, and starts anew."""
+        """Return the waiting records, packed, and begin an empty chunk."""
 
 
-class _PackedRecords:
-    """Records, packed as they come."""
+class _OpenRecords:
+    """Hold records, each packed when it is added."""
 
     def __init__(self) -> None:
         self.size = 0
@@ -62,20 +64,20 @@ class _PackedRecords:
         return records
 
 
-class _Rows(Columns):
-    """Rows, which become one batch."""
+class _OpenBatch(BatchBuilder):
+    """Hold rows, which become one batch."""
 
     def close(self) -> list[bytes]:
         return [packed([chunks.BATCH.pack(self.batch())])]
 
 
 class Writer:
-    """Writes one capture to `stream`, header and META at once. Not for use by several threads.
+    """Write one capture to `stream`; the header and META are written at once. Not thread-safe.
 
-    Raises OSError when the stream does; the file then ends in the middle of a chunk, so that every later
-    write raises OSError too. Raises ValueError for a record beyond the format's limits (the `MAX_` constants
-    of this package), BeyondLimitError where the record alone is within them but not with those before it; that record
-    is left out, the writer goes on.
+    Every method raises OSError if the stream does. The file then ends in the middle of a chunk, so every later write
+    raises OSError too. ValueError is raised for a record beyond the format's limits (the `MAX_` constants of this
+    package), and BeyondLimitError for one that exceeds them only together with earlier records. Such a record is left
+    out, and the writer can be used further.
     """
 
     def __init__(
@@ -93,72 +95,78 @@ class Writer:
         self._stream = stream
         self._compressor = frames.compressor(level)
         self._seek_table = frames.SeekTable()
-        self._room = Room()
+        self._budget = FileBudget()
         self._chunk_bytes, self._chunk_ns = chunk_bytes, chunk_ns
-        self._records = {kind: _PackedRecords() for kind in Kind}
+        self._records = {kind: _OpenRecords() for kind in RecordKind}
         compress = frames.compressor(level, checksum=False).compress
-        layouts = {Kind.CALLS: meta.call_layout, Kind.COMPLETIONS: meta.completion_layout}
-        self._rows = {kind: _Rows(layout, compress) for kind, layout in layouts.items()}
-        self._open: dict[Kind, OpenChunk] = {**self._records, **self._rows}
+        layouts = {RecordKind.CALLS: meta.call_layout, RecordKind.COMPLETIONS: meta.completion_layout}
+        self._rows = {kind: _OpenBatch(layout, compress) for kind, layout in layouts.items()}
+        self._open: dict[RecordKind, OpenChunk] = {**self._records, **self._rows}
         self._now_ns = meta.started_monotonic_ns
         self._oldest_ns: int | None = None  # when the oldest open chunk was opened
         self._broken = self._ended = False
-        self._add(Kind.META, chunks.META, meta)
+        self._add(RecordKind.META, chunks.META, meta)
         self._write(file_header())
         self.flush()
 
     def calls(self, rows: Buffer, *, header: int = 0) -> None:
-        """Whole rows of `Meta.call_layout`, one after the other, each after `header` bytes that are left out.
+        """Append whole rows of `Meta.call_layout`, and leave out the `header` bytes before each of them.
 
-        `header=RING_HEADER` takes a span of a BPF ring buffer as it is. The rows are copied at once.
+        With `header=RING_HEADER`, `rows` can be a span of a BPF ring buffer. The rows are copied before this returns.
         """
-        self._take(Kind.CALLS, rows, header)
+        self._take(RecordKind.CALLS, rows, header)
 
     def completions(self, rows: Buffer, *, header: int = 0) -> None:
-        """Whole rows of `Meta.completion_layout`, as in `calls`."""
-        self._take(Kind.COMPLETIONS, rows, header)
+        """Append whole rows of `Meta.completion_layout`, as `calls` does."""
+        self._take(RecordKind.COMPLETIONS, rows, header)
 
     def stack(self, stack: Stack) -> None:
-        self._add(Kind.STACKS, chunks.STACK, stack)
+        """Append a stack."""
+        self._add(RecordKind.STACKS, chunks.STACK, stack)
 
     def process(self, process: Process) -> None:
-        self._add(Kind.PROCESS, chunks.PROCESS, process)
+        """Append a process."""
+        self._add(RecordKind.PROCESS, chunks.PROCESS, process)
 
     def module(self, module: Module) -> None:
-        self._add(Kind.MODULE, chunks.MODULE, module)
+        """Append a module."""
+        self._add(RecordKind.MODULE, chunks.MODULE, module)
 
     def section(self, section: Section) -> None:
-        self._add(Kind.SECTION, chunks.SECTION, section)
+        """Append a part of a section."""
+        self._add(RecordKind.SECTION, chunks.SECTION, section)
 
     def jit_map(self, jit_map: JitMap) -> None:
-        self._add(Kind.JIT_MAP, chunks.JIT_MAP, jit_map)
+        """Append a part of a JIT map."""
+        self._add(RecordKind.JIT_MAP, chunks.JIT_MAP, jit_map)
 
     def lost(self, lost: Lost) -> None:
-        self._add(Kind.LOST, chunks.LOST, lost)
+        """Append the counters of losses."""
+        self._add(RecordKind.LOST, chunks.LOST, lost)
 
     def tick(self, now_ns: int) -> None:
-        """Tells the time (CLOCK_MONOTONIC): writes the open chunks once one is older than `chunk_ns`."""
+        """Take `now_ns` (CLOCK_MONOTONIC) as the time, and write the open chunks if one is older than `chunk_ns`."""
         self._now_ns = now_ns
         if self._oldest_ns is not None and now_ns - self._oldest_ns >= self._chunk_ns:
             self.flush()
 
     def flush(self) -> None:
-        """Writes the open chunks."""
-        self._close_through(Kind.END)
+        """Write the open chunks."""
+        self._close_through(RecordKind.END)
         self._oldest_ns = None
 
     def end(self, end: End) -> None:
-        """Writes the open chunks, END and the seek table. Nothing may be written after it."""
-        self._add(Kind.END, chunks.END, end)
+        """Write the open chunks, END and the seek table. Raises ValueError if anything is written after it."""
+        self._add(RecordKind.END, chunks.END, end)
         self.flush()
         self._write(self._seek_table.frame())
         self._ended = True
 
-    def _add(self, kind: Kind, codec: Codec[T], record: T) -> None:
+    def _add(self, kind: RecordKind, codec: Codec[T], record: T) -> None:
         data = packed([codec.pack(record)])
         if len(data) > frames.MAX_CONTENT - chunks.MAX_HEAD:
             raise ValueError(f"a {kind.name} record of {len(data)} bytes does not fit into a chunk")
-        limit = self._room.take(record)
+        limit = self._budget.charge(record)
         if limit:
             raise BeyondLimitError(f"a {kind.name} record is beyond the format's limit of {limit}")
         self._opening()
@@ -166,11 +174,11 @@ class Writer:
             self._close_through(kind)
         self._records[kind].add(data)
 
-    def _take(self, kind: Kind, rows: Buffer, header: int) -> None:
+    def _take(self, kind: RecordKind, rows: Buffer, header: int) -> None:
         chunk, view = self._rows[kind], memoryview(rows).cast("B")
         stride = header + chunk.layout.size
         if header < 0 or header % WORD or len(view) % stride:
-            raise ValueError(f"{len(view)} bytes are no whole rows of {header} + {chunk.layout.size} bytes")
+            raise ValueError(f"{len(view)} bytes are not whole rows of {header} + {chunk.layout.size} bytes")
         self._opening()
         while view:
             room = (self._chunk_bytes - chunk.size) // chunk.layout.size * stride
@@ -183,9 +191,9 @@ class Writer:
         if self._oldest_ns is None:
             self._oldest_ns = self._now_ns
 
-    def _close_through(self, last: Kind) -> None:
-        """Writes the open chunks of `last` and of all kinds before it."""
-        for kind in Kind:
+    def _close_through(self, last: RecordKind) -> None:
+        """Write the open chunks of `last` and of all kinds before it."""
+        for kind in RecordKind:
             if self._open[kind].size:
                 content = chunks.chunk(kind, self._open[kind].close())
                 self._write(self._compressor.compress(content), len(content))
@@ -197,7 +205,7 @@ class Writer:
             raise ValueError("the capture has ended: nothing can be written after END")
         if self._broken:
             raise OSError(errno.EIO, "an earlier write failed in the middle of the capture's last chunk")
-        self._broken = True  # also when a signal handler raises in here
+        self._broken = True  # also if a signal handler raises meanwhile
         rest = memoryview(frame)
         while rest:
             written = self._stream.write(rest)

@@ -26,7 +26,7 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from httpcapture import Calls, open_capture
-from httpcapture.chunks import Kind
+from httpcapture.chunks import RecordKind
 from httpcapture.frames import FrameReader
 from vm import recorded
 
@@ -73,7 +73,8 @@ def bytes_a_call(capture: Path) -> tuple[int, float]:
     with capture.open("rb") as stream:
         frames = FrameReader(stream)
         for content in frames:
-            if content[1] in (Kind.CALLS, Kind.COMPLETIONS):  # the head is an array of two, the kind a small number
+            # The head is a msgpack array of two elements; the first is the kind, in one byte.
+            if content[1] in (RecordKind.CALLS, RecordKind.COMPLETIONS):
                 taken += frames.position - frames.start
     return calls, taken / calls
 

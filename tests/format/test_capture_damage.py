@@ -166,7 +166,7 @@ def test_a_version_that_cannot_be_read_is_named(version: tuple[int, int, int]) -
 @pytest.mark.parametrize(
     ("data", "reason"),
     [
-        (header() + chunk(LOST_KIND, [1, {}]), "not META"),
+        (header() + chunk(LOST_KIND, [1, {}]), "the first chunk is not a META record"),
         (header() + frame(objects([META_KIND, 1], meta_object(), 0)), "bytes after the chunk's last record"),
         (capture(chunk(1, meta_object())), "a second META"),
         (capture(chunk(END_KIND, END_OBJECT), chunk(LOST_KIND, [1, {}])), "a record after END"),
@@ -175,14 +175,14 @@ def test_a_version_that_cannot_be_read_is_named(version: tuple[int, int, int]) -
         (capture(frame(objects([LOST_KIND, 2], [1, {}]))), "a record ends early"),
         (capture(frame(objects([STACKS, 0], 0))), "bytes after the chunk's last record"),
         (capture(frame(objects([CALLS, 0], 0))), "bytes after the chunk's last record"),
-        (header() + chunk(META_KIND) + chunk(META_KIND, meta_object()), "not META"),
+        (header() + chunk(META_KIND) + chunk(META_KIND, meta_object()), "the first chunk is not a META record"),
         (capture(chunk(META_KIND)), "a second META"),
         (capture(chunk(END_KIND, END_OBJECT)) + b"\n" * 9, "no zstd frame begins here"),
         (capture(chunk(END_KIND, END_OBJECT)) * 2, "a second META"),
         (capture(chunk(77)[:-1] + b"?"), "zstd: "),
         (capture(chunk(77)[:-4] + b"1234" + chunk(LOST_KIND, [1, {}])), "zstd: "),
         (capture(b"\x28\xb5\x2f\xfd\x24\x00"), "declared size"),
-        (capture(raw_frame(bytes(9))[:9] + b"\xff\xff\xff"), "a block of a kind or size"),
+        (capture(raw_frame(bytes(9))[:9] + b"\xff\xff\xff"), "a block has a kind or size"),
     ],
 )
 def test_chunks_out_of_place(data: bytes, reason: str) -> None:

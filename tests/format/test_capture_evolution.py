@@ -21,7 +21,7 @@ from httpcapture import (
     Stack,
 )
 from httpcapture import End as EndRecord
-from httpcapture.chunks import Kind
+from httpcapture.chunks import RecordKind
 from support.capture_bytes import (
     CALLS,
     END,
@@ -166,7 +166,7 @@ def test_missing_fields_take_their_defaults_if_they_have_them(
 
 def test_kinds_keep_their_numbers() -> None:
     """The numbers are in files: this list may only grow."""
-    assert [(kind.name, int(kind)) for kind in sorted(Kind)] == [
+    assert [(kind.name, int(kind)) for kind in sorted(RecordKind)] == [
         ("META", 1),
         ("MODULE", 2),
         ("PROCESS", 3),

@@ -79,13 +79,16 @@ FRAMES = {
     "2**64 - 2 bytes declared": (raw_block_frame(2**64 - 2, b"x"), "declared size"),
     "no size declared": (streamed(head(LOST) + objects([1, {}])), "declared size"),
     "an empty chunk": (frame(b""), "declared size"),
-    "no checksum": (zstandard.ZstdCompressor().compress(head(LOST) + objects([1, {}])), "needs a checksum"),
-    "a dictionary": (raw_block_frame(3, b"abc", descriptor=0xE5, window=b"\x01"), "needs a checksum"),
-    "a window of 128 MiB": (raw_block_frame(3, b"abc", descriptor=0xC4, window=b"\x88"), "needs a checksum"),
+    "no checksum": (zstandard.ZstdCompressor().compress(head(LOST) + objects([1, {}])), "must have a checksum"),
+    "a dictionary": (raw_block_frame(3, b"abc", descriptor=0xE5, window=b"\x01"), "must have a checksum"),
+    "a window of 128 MiB": (raw_block_frame(3, b"abc", descriptor=0xC4, window=b"\x88"), "must have a checksum"),
     "a reserved bit": (raw_block_frame(3, b"abc", descriptor=0xEC), "zstd: "),
     "less in it than declared": (raw_block_frame(100, b"x"), "zstd: |declares"),
     "more in it than declared": (raw_block_frame(1, b"x" * 100), "zstd: |declares"),
-    "endless empty blocks": (struct.pack("<IBQ", 0xFD2FB528, 0xE4, 10) + bytes(3 * MiB), "more than 1034 bytes"),
+    "endless empty blocks": (
+        struct.pack("<IBQ", 0xFD2FB528, 0xE4, 10) + bytes(3 * MiB),
+        "more than 1034 compressed bytes",
+    ),
     "a block of 2 MiB": (struct.pack("<IBQ", 0xFD2FB528, 0xE4, 10) + b"\xf8\xff\xff" + bytes(3 * MiB), "a block"),
 }
 CONTENTS = {

@@ -12,7 +12,19 @@ import pytest
 
 import httpcapture
 from httpbpf.program import Sizes
-from httpcapture import Field, Layout, Outcome, Role, StackStatus, batch, chunks, frames, header, layout, room
+from httpcapture import (
+    Field,
+    Layout,
+    Outcome,
+    Role,
+    StackStatus,
+    batch_reader,
+    chunks,
+    file_budget,
+    frames,
+    header,
+    layout,
+)
 from httpcapture.codec import MAX_DEPTH, Bool, Bytes, ListOf, MapOf, Struct, Text, UInt
 from httprec import host
 from httpreport.calls.schema import COMPLETION, LATEST_NS, OPTIONAL, RECORDED
@@ -66,13 +78,13 @@ def structs(codec: Struct[Any]) -> list[Struct[Any]]:
 
 
 def fields_of(kind: str) -> list[list[list[str]]]:
-    return tables(section(f"### {kind} ({chunks.Kind[kind].value})"), "field")
+    return tables(section(f"### {kind} ({chunks.RecordKind[kind].value})"), "field")
 
 
 def columns_of(kind: str) -> list[tuple[str, str, str]]:
     """Return name, type and what a missing one is read as, of each column in the table of a kind."""
     found = []
-    (table,) = tables(section(f"### {kind} ({chunks.Kind[kind].value})"), "column")
+    (table,) = tables(section(f"### {kind} ({chunks.RecordKind[kind].value})"), "column")
     for names, types, missing, _ in table:
         each, each_type = names.split(", "), types.split(", ")
         found += [(name, each_type[min(place, len(each_type) - 1)], missing) for place, name in enumerate(each)]
@@ -103,7 +115,7 @@ def test_the_limits_of_what_is_in_lists_and_maps_are_the_codecs() -> None:
 
 def test_the_kinds_are_the_codes() -> None:
     rows = re.findall(r"^\| (\d+) \| ([A-Z_]+) \|", FORMAT.read_text(), re.MULTILINE)
-    assert [(int(number), name) for number, name in rows] == [(kind.value, kind.name) for kind in chunks.Kind]
+    assert [(int(number), name) for number, name in rows] == [(kind.value, kind.name) for kind in chunks.RecordKind]
 
 
 @pytest.mark.parametrize(("kind", "recorded", "read", "defaults"), BATCHES)
@@ -200,7 +212,7 @@ def test_a_layout_that_breaks_a_rule_of_its_table_is_refused() -> None:
 def test_the_version_and_the_limits_are_the_codes() -> None:
     text = FORMAT.read_text()
     assert text.startswith(f"# The capture file, version {header.MAJOR}.{header.MINOR}\n")
-    assert frames.MAX_CONTENT == batch.MAX_ROWS_SIZE == 8_388_608
+    assert frames.MAX_CONTENT == batch_reader.MAX_ROWS_SIZE == 8_388_608
     assert layout.MAX_ROW == 4096
     assert LATEST_NS == 1 << 62
     for name in ("PATH", "TEXT", "NAMES", "MAPS", "MODULES", "FRAMES", "REGISTERS", "MEMORY", "PART"):
@@ -214,5 +226,5 @@ def test_the_limits_of_a_file_are_the_codes() -> None:
     assert [int(row.replace(",", "")) for row in re.findall(r"\| ([0-9,]+)(?: bytes)? \|\n", table)] == [
         getattr(httpcapture, f"MAX_{name}") for name in names
     ]
-    assert f"{room.RECORD_BYTES:,} bytes more" in FORMAT.read_text()
-    assert f"{room.MAPPED_MODULE_BYTES:,} bytes for each entry of `modules`" in FORMAT.read_text()
+    assert f"{file_budget.RECORD_BYTES:,} bytes more" in FORMAT.read_text()
+    assert f"{file_budget.MAPPED_MODULE_BYTES:,} bytes for each entry of `modules`" in FORMAT.read_text()

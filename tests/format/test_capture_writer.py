@@ -246,7 +246,7 @@ def test_nothing_follows_end() -> None:
         ),
         (replace(PROCESS, pid=-1), "Process.pid: -1 is no u32"),
         (replace(STACK, id=1 << 64), "Stack.id: 18446744073709551616 is no u64"),
-        (replace(STACK, frames=b"1234567"), "Stack.frames: 7 bytes are no multiple of 8"),
+        (replace(STACK, frames=b"1234567"), "Stack.frames: 7 bytes are not a multiple of 8"),
         (
             replace(LOST, counts={"x" * 20_000: 1}),
             "Lost.counts: 20000 bytes of text, the format allows 16384",
@@ -257,7 +257,7 @@ def test_nothing_follows_end() -> None:
         ),
         (replace(MODULE, machine=1 << 16), "Module.machine: 65536 is no u16"),
         (replace(STACK, registers=bytes(1032)), "Stack.registers: 1032 bytes, the format allows 1024"),
-        (replace(STACK, registers=bytes(7)), "Stack.registers: 7 bytes are no multiple of 8"),
+        (replace(STACK, registers=bytes(7)), "Stack.registers: 7 bytes are not a multiple of 8"),
         (replace(STACK, memory=bytes(65_537)), "Stack.memory: 65537 bytes, the format allows 65536"),
         (replace(SECTION, data=bytes(MAX_PART + 1)), "Section.data: 1048577 bytes, the format allows 1048576"),
         (replace(SECTION, start=-1), "Section.start: -1 is no u64"),

@@ -38,7 +38,7 @@ def test_differences_are_those_of_each_value_to_the_one_before(column: tuple[byt
 @given(columns())
 def test_differences_add_up_to_the_column(column: tuple[bytes, int]) -> None:
     data, width = column
-    assert codings.add_up(to_differences(data, width), width) == data
+    assert codings.from_differences(to_differences(data, width), width) == data
 
 
 def coded_column(column: tuple[bytes, int], fields: int, coding: str) -> CodedColumn:

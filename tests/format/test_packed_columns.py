@@ -133,14 +133,14 @@ def test_a_packed_column_is_any_frame_that_the_format_allows(column: bytes) -> N
 @pytest.mark.parametrize(
     ("column", "reason"),
     [
-        (zeros_frame(ZEROS, window=MIB_9), "the frame needs no dictionary, and a window of at most 8 MiB"),
+        (zeros_frame(ZEROS, window=MIB_9), "its frame must have no dictionary, and a window of at most 8 MiB"),
         (
             zeros_frame(ZEROS, window=0, dictionary=b"\1"),
-            "the frame needs no dictionary, and a window of at most 8 MiB",
+            "its frame must have no dictionary, and a window of at most 8 MiB",
         ),
-        (zeros_frame(ZEROS, window=MIB_8) + b"behind", "bytes after the zstd frame"),
-        (zeros_frame(ZEROS, window=0, checksum=CHECKSUM) + b"\0", "bytes after the zstd frame"),
-        (zstandard.compress(bytes(ZEROS)) + zstandard.compress(b""), "bytes after the zstd frame"),
+        (zeros_frame(ZEROS, window=MIB_8) + b"behind", "there are bytes after its zstd frame"),
+        (zeros_frame(ZEROS, window=0, checksum=CHECKSUM) + b"\0", "there are bytes after its zstd frame"),
+        (zstandard.compress(bytes(ZEROS)) + zstandard.compress(b""), "there are bytes after its zstd frame"),
         (zeros_frame(ZEROS, window=0)[:-1], "zstd: .*"),
         (struct.pack("<II", 0x184D2A50, ZEROS), ".*"),
     ],

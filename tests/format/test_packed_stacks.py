@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from httpcapture import ALL_IDS, CorruptRecord, Reader, Stack, Stacks, Writer
+from httpcapture import ALL_IDS, CorruptRecord, PackedStacks, Reader, Stack, Writer
 from support.capture_bytes import STACKS, capture, chunk
 from support.capture_samples import END, LOST, META, STACK, write
 
@@ -30,8 +30,8 @@ def written(ids: list[int]) -> bytes:
     return stream.getvalue()
 
 
-def packed(data: bytes) -> list[Stacks]:
-    return [record for record in Reader(io.BytesIO(data), "run.cap").packed() if isinstance(record, Stacks)]
+def packed(data: bytes) -> list[PackedStacks]:
+    return [record for record in Reader(io.BytesIO(data), "run.cap").packed() if isinstance(record, PackedStacks)]
 
 
 @settings(deadline=None)  # a busy machine is no failure
@@ -43,7 +43,7 @@ def test_those_that_are_wanted_are_unpacked_and_of_the_others_the_ids_are_told(
     one_by_one = [record for record in Reader(io.BytesIO(data)) if isinstance(record, Stack)]
     assert [stack.id for stack in one_by_one] == ids
 
-    found = [pair for chunk in packed(data) for pair in chunk.some(wanted)]
+    found = [pair for chunk in packed(data) for pair in chunk.select(wanted)]
 
     assert found == [(stack.id, stack if stack.id in wanted else None) for stack in one_by_one]
     assert [stack for chunk in packed(data) for stack in chunk] == one_by_one
@@ -51,14 +51,14 @@ def test_those_that_are_wanted_are_unpacked_and_of_the_others_the_ids_are_told(
 
 def test_all_other_records_are_the_same() -> None:
     data = written([1, 2, 1])
-    records = [record for record in Reader(io.BytesIO(data)).packed() if not isinstance(record, Stacks)]
+    records = [record for record in Reader(io.BytesIO(data)).packed() if not isinstance(record, PackedStacks)]
     assert records == [META, LOST, END]
 
 
 OLD = [3, 4, 5, 6, bytes(8)]
 BAD = {
     "a text for an id": (["x", *OLD[1:]], "Stack.id: str instead of int", "Stack.id: str instead of int"),
-    "too few fields": (OLD[:4], "Stack: 4 fields, 5 are required", "Stack: 4 fields, 5 are required"),
+    "too few fields": (OLD[:4], "Stack: it has 4 fields, 5 are required", "Stack: 4 fields, 5 are required"),
     "a list for frames": ([*OLD[:4], [1]], "Stack.frames: an array or map where a single value belongs", None),
     "another memory": ([*OLD, b"", 0, 7], "Stack.memory: int instead of bytes", None),
 }
@@ -71,7 +71,7 @@ def test_a_damaged_stack_is_found_where_it_is_read(bad: list[object], read: str,
     first, second = packed(data)
     assert len([*second]) == 1
     for wanted, said in ((ALL_IDS, read), ([], stepped_over)):
-        stacks = first.some(wanted)
+        stacks = first.select(wanted)
         assert next(stacks)[0] == 3
         if said is None:
             assert [id for id, _ in stacks] == [3, 3]
@@ -87,7 +87,7 @@ def test_what_a_later_version_appends_is_stepped_over_and_takes_no_memory() -> N
     for ids in (ALL_IDS, range(0)):
         tracemalloc.start()
         try:
-            assert [id for id, _ in stacks.some(ids)] == [3, 3]
+            assert [id for id, _ in stacks.select(ids)] == [3, 3]
             _, peak = tracemalloc.get_traced_memory()
         finally:
             tracemalloc.stop()
@@ -99,4 +99,4 @@ def test_a_count_that_is_wrong(wanted: range | list[int]) -> None:
     for count, said in ((1, "bytes after the chunk's last record"), (3, "a record ends early")):
         (stacks,) = packed(capture(chunk(STACKS, OLD, OLD, count=count)))
         with pytest.raises(CorruptRecord, match=said):
-            list(stacks.some(wanted))
+            list(stacks.select(wanted))

@@ -33,11 +33,11 @@ from httpcapture import (
     CaptureError,
     Completions,
     JitMap,
+    PackedStacks,
     Reader,
     Record,
     Section,
     Stack,
-    Stacks,
 )
 from httpcapture.frames import FrameReader
 from support.capture_samples import write_capture
@@ -97,7 +97,7 @@ def check(data: bytes) -> str:
         for record in reader:
             check_bounds(record)
         for packed in Reader(io.BytesIO(data), "input").packed():
-            assert not isinstance(packed, Stacks) or not any(stack for _, stack in packed.some(()))
+            assert not isinstance(packed, PackedStacks) or not any(stack for _, stack in packed.select(()))
     except CaptureError as error:
         assert str(error).startswith("input: ")
         assert len(str(error)) < 1000

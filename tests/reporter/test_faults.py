@@ -22,7 +22,7 @@ from httpcapture import (
     Section,
     Stack,
     StackStatus,
-    room,
+    file_budget,
 )
 from httpreport.capture import verify
 from httpreport.cli.main import main
@@ -193,7 +193,7 @@ def test_what_is_beyond_a_limit_is_said_and_the_calls_are_reported(
     data = capture(records=records)
     assert said(reported(data, milliseconds=None)) == []
     assert verdict(data).problems == ()
-    monkeypatch.setattr(room, limit, most)
+    monkeypatch.setattr(file_budget, limit, most)
 
     report = reported(data, milliseconds=None)
 
@@ -285,7 +285,7 @@ def test_a_line_of_a_jit_map_that_a_limit_or_the_end_of_the_file_cuts_names_noth
     assert names(reported(both)) == [("whole", None), ("half of a name", None)]
 
     assert names(reported(cut)) == [("whole", None), (None, Unnamed.JIT_MAP_CUT_OFF)]
-    monkeypatch.setattr(room, "MAX_JIT_MAP", len(first))
+    monkeypatch.setattr(file_budget, "MAX_JIT_MAP", len(first))
     assert names(reported(both)) == [("whole", None), (None, Unnamed.JIT_MAP_CUT_OFF)]
 
 

@@ -6,7 +6,7 @@ from typing import get_args
 
 import pytest
 
-from httpcapture import Record, Stack, Stacks
+from httpcapture import PackedStacks, Record, Stack
 from httpreport.capture import loader, verify
 from httpreport.capture.record_handlers import Handlers
 from httpreport.redact import capture as redact
@@ -16,5 +16,5 @@ TABLES = {"loader": loader.HANDLERS, "verify": verify.HANDLERS, "redact": redact
 
 @pytest.mark.parametrize("table", TABLES.values(), ids=TABLES)
 def test_every_kind_of_record_has_a_handler(table: Handlers[object]) -> None:
-    """A reader of packed stacks gets `Stacks` in place of `Stack`."""
-    assert {Stack if kind is Stacks else kind for kind in table} == set(get_args(Record))
+    """A reader of packed stacks gets `PackedStacks` in place of `Stack`."""
+    assert {Stack if kind is PackedStacks else kind for kind in table} == set(get_args(Record))

@@ -13,7 +13,7 @@ import pytest
 import zstandard
 
 from httpcapture import End, Reader, Record, Writer
-from httpcapture.chunks import Kind
+from httpcapture.chunks import RecordKind
 from httpcapture.frames import FrameReader
 from httpreport import redact
 from httpreport.calls.filters import Selection
@@ -75,7 +75,7 @@ def with_a_damaged_stack(data: bytes) -> bytes:
     frames = FrameReader(io.BytesIO(data))
     for content in frames:
         head, *records = msgpack.Unpacker(io.BytesIO(content))
-        if head[0] == Kind.STACKS:
+        if head[0] == RecordKind.STACKS:
             break
     records[1][4] = 7
     chunk = zstandard.ZstdCompressor(write_checksum=True).compress(b"".join(map(msgpack.packb, [head, *records])))

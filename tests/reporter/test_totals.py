@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from httpcapture import Calls, End, Layout, Reader, Role, Writer
-from httpcapture.batch import MAX_ROWS_SIZE
+from httpcapture.batch_reader import MAX_ROWS_SIZE
 from httpreport.calls import completions, listed_calls
 from httpreport.calls.columns import Columns, types_of
 from httpreport.calls.filters import Selection

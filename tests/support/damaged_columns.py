@@ -8,7 +8,7 @@ import msgpack
 import zstandard
 
 from httpcapture import Writer
-from httpcapture.chunks import Kind
+from httpcapture.chunks import RecordKind
 from httpcapture.frames import FrameReader
 from support.recordings import CALL_LAYOUT, META, MS, Row
 
@@ -33,7 +33,7 @@ def with_damaged_pids(capture: bytes, nth: int) -> tuple[bytes, int]:
     frames = FrameReader(io.BytesIO(capture))
     for content in frames:
         head, *records = msgpack.Unpacker(io.BytesIO(content))
-        nth -= head[0] == Kind.CALLS
+        nth -= head[0] == RecordKind.CALLS
         if nth < 0:
             break
     ((rows, columns, groups),) = records

@@ -194,8 +194,8 @@ def _packed(_: object, column: bytes) -> bytes:
     return frame if not any(column) and len(frame) < len(column) else column
 
 
-@mock.patch.multiple("httpcapture.columns", APART=0, ROWS_A_GROUP=1)
-@mock.patch("httpcapture.columns.Columns._packed", _packed)
+@mock.patch.multiple("httpcapture.batch_builder", MIN_FRAMED_ROWS_SIZE=0, MIN_FRAMED_ROWS_PER_GROUP=1)
+@mock.patch("httpcapture.batch_builder.BatchBuilder._packed", _packed)
 def example_capture() -> bytes:
     stream = io.BytesIO()
     writer = Writer(stream, META, level=LEVEL)

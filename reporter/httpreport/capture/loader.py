@@ -25,11 +25,11 @@ from httpcapture import (
     Lost,
     Meta,
     Module,
+    PackedStacks,
     Process,
     Reader,
     Record,
     Section,
-    Stacks,
 )
 
 from ..calls.available_values import There
@@ -141,7 +141,7 @@ class _Loader:
     def completion_types(self) -> Types:
         return types_of(self.meta.completion_layout, COMPLETION)
 
-    def add(self, record: Record | Stacks) -> None:
+    def add(self, record: Record | PackedStacks) -> None:
         HANDLERS[type(record)](self, record)
 
     def add_calls(self, batch: Calls) -> None:
@@ -155,7 +155,7 @@ class _Loader:
         self.listed.complete(batch, self.completion_types)
         self._hold(0)
 
-    def add_stacks(self, chunk: Stacks) -> None:
+    def add_stacks(self, chunk: PackedStacks) -> None:
         self._hold(len(chunk.frame) + RECORD_OVERHEAD)
         self.stacks.add(chunk)
 
@@ -274,7 +274,7 @@ HANDLERS: Handlers[_Loader] = {
     Meta: ignore,  # Reader.meta
     Calls: _Loader.add_calls,
     Completions: _Loader.add_completions,
-    Stacks: _Loader.add_stacks,
+    PackedStacks: _Loader.add_stacks,
     Process: _Loader.add_process,
     Module: _Loader.add_module,
     Section: _Loader.add_section,

@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterator
 from dataclasses import replace
 from typing import Callable
 
-from httpcapture import ALL_IDS, CorruptRecord, Stack, Stacks
+from httpcapture import ALL_IDS, CorruptRecord, PackedStacks, Stack
 
 MAX_STACKS = 1 << 23  # in one capture; more would take 1 GiB for ids, and a minute to step over
 
@@ -29,9 +29,9 @@ class RecordedStacks:
         """Counts what naming the stacks left out for lack of memory, by what it is."""
         self.on_read: Callable[[int], None] = lambda size: None
         """Called with the size of each chunk that has been unpacked, in bytes."""
-        self._chunks: list[Stacks] = []
+        self._chunks: list[PackedStacks] = []
 
-    def add(self, chunk: Stacks) -> None:
+    def add(self, chunk: PackedStacks) -> None:
         self._chunks.append(chunk)
 
     @property
@@ -62,7 +62,7 @@ class RecordedStacks:
     def _unpacked(self, wanted: Collection[int]) -> Iterator[tuple[int, Stack | None]]:
         for chunk in self._chunks if wanted else ():
             try:
-                yield from chunk.some(wanted)
+                yield from chunk.select(wanted)
             except CorruptRecord as error:
                 self.damage = self.damage or str(error)
             self.on_read(len(chunk.frame))

@@ -13,7 +13,7 @@ State = TypeVar("State")
 Handlers = Mapping[type, Callable[[State, Any], None]]
 """Maps a record class to the function that adds such a record to the state of its reader.
 
-A reader of packed stacks has `Stacks` in place of `Stack`.
+A reader of packed stacks has `PackedStacks` in place of `Stack`.
 """
 
 

@@ -19,11 +19,11 @@ from httpcapture import (
     Lost,
     Meta,
     Module,
+    PackedStacks,
     Process,
     Reader,
     Section,
     Stack,
-    Stacks,
     Writer,
 )
 
@@ -145,7 +145,7 @@ HANDLERS: Handlers[_Copy] = {
     Section: _from_recording,
     Process: _from_recording,
     JitMap: _from_recording,
-    Stacks: _from_recording,
+    PackedStacks: _from_recording,
     Calls: _Copy.add_calls,
     Completions: _Copy.add_completions,
     Lost: _Copy.add_lost,

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from httpcapture import BeyondLimitError, JitMap, Lost, MappedModule, Module, Process, Reader, Record, Section, Writer
-from httpcapture.room import Room
+from httpcapture.file_budget import FileBudget
 from support.capture_bytes import END, JIT_MAP, LOST, SECTION, capture, chunk
 from support.capture_samples import META, OneByOne, write
 
@@ -39,22 +39,22 @@ def read(*chunks: bytes) -> tuple[Iterator[Record], Reader]:
 
 @pytest.mark.parametrize(("limit", "records", "fit"), [(limit, *given) for limit, given in LIMITS.items()])
 def test_so_many_records_fit_into_a_file(limit: str, records: list[OneByOne], fit: int) -> None:
-    room = Room()
+    budget = FileBudget()
 
-    taken = [room.take(records[number % len(records)]) for number in range(fit + 2)]
+    taken = [budget.charge(records[number % len(records)]) for number in range(fit + 2)]
 
     assert taken == [None] * fit + [limit.strip()] * 2
 
 
 def test_what_is_no_longer_than_what_is_left_fits_still() -> None:
-    room = Room()
+    budget = FileBudget()
     for number in range(511):
-        assert room.take(Section(number, "", 0, 0, 0, PART)) is None
+        assert budget.charge(Section(number, "", 0, 0, 0, PART)) is None
     left = 512 * MIB - 511 * (MIB + KIB) - KIB
 
-    assert room.take(Section(999, "", 0, 0, 0, bytes(left + 1))) == "512 MiB of sections"
-    assert room.take(Section(999, "", 0, 0, 0, bytes(left))) is None
-    assert room.take(Section(999, "", 0, 0, 0, b"")) == "512 MiB of sections"
+    assert budget.charge(Section(999, "", 0, 0, 0, bytes(left + 1))) == "512 MiB of sections"
+    assert budget.charge(Section(999, "", 0, 0, 0, bytes(left))) is None
+    assert budget.charge(Section(999, "", 0, 0, 0, b"")) == "512 MiB of sections"
 
 
 def test_the_reader_leaves_out_what_is_beyond_and_reads_on() -> None:
@@ -100,11 +100,11 @@ def test_the_writer_refuses_what_is_beyond_and_goes_on(records: list[OneByOne], 
 
 
 def test_what_has_no_part_that_fits_is_not_there_at_all() -> None:
-    room = Room()
+    budget = FileBudget()
     for number in range(511):
-        assert room.fit(Section(number, "", 0, 0, 0, PART))
+        assert budget.admit(Section(number, "", 0, 0, 0, PART))
 
-    assert [room.fit(Section(number, "", 0, 0, 0, PART)) for number in (600, 601)] == [None, None]
-    cut = room.fit(Section(7, "", 0, 0, MIB, PART))
+    assert [budget.admit(Section(number, "", 0, 0, 0, PART)) for number in (600, 601)] == [None, None]
+    cut = budget.admit(Section(7, "", 0, 0, MIB, PART))
     assert cut and (cut.data, cut.problem) == (b"", "beyond the limit of 512 MiB of sections")
-    assert room.left_out == {(Section, "512 MiB of sections"): 3}
+    assert budget.left_out == {(Section, "512 MiB of sections"): 3}

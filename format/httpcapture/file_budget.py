@@ -1,8 +1,8 @@
-"""What the records of a kind may hold in one file, all together.
+"""Limit how much all records of a kind together may hold in one file.
 
-One record is bounded by its fields. Whoever keeps records needs a bound of their sum too: a part of a section that is
-zeros takes a hundred bytes in the file and a mebibyte in memory. The writer writes nothing beyond these limits, and the
-reader leaves it out and counts it.
+The fields bound a single record. A program that keeps records needs a bound on their sum too: a part of a section that
+consists of zeros takes a hundred bytes in the file and a mebibyte in memory. The writer writes nothing beyond these
+limits; the reader leaves such records out and counts them.
 """
 
 from __future__ import annotations
@@ -15,29 +15,29 @@ from typing import Optional, TypeVar
 from .records import JitMap, Lost, Module, Process, Section
 
 MAX_SECTION = 256 << 20  # bytes of one section
-MAX_SECTIONS = 512 << 20  # bytes that all SECTION records count as; so for the next ones
+MAX_SECTIONS = 512 << 20  # bytes that all SECTION records together count as; the next limits are alike
 MAX_JIT_MAP = 16 << 20
 MAX_JIT_MAPS = 256 << 20
 MAX_PROCESSES = 512 << 20
 MAX_ALL_MODULES = 128 << 20
 MAX_CAUSES = 1 << 10  # distinct names in all LOST records
-RECORD_BYTES = 1 << 10  # that a record counts beside its texts and bytes
-MAPPED_MODULE_BYTES = 256  # that an entry of Process.modules counts
+RECORD_BYTES = 1 << 10  # counted for each record, in addition to its texts and bytes
+MAPPED_MODULE_BYTES = 256  # counted for each entry of Process.modules
 
 
 AnyRecord = TypeVar("AnyRecord")
 
 
 class BeyondLimitError(ValueError):
-    """A record that does not fit into what records of its kind may hold in one file."""
+    """Report a record that would exceed what all records of its kind may hold in one file."""
 
 
-class Room:
-    """What is left for the records of one file."""
+class FileBudget:
+    """Keep account of how much more the records of one file may hold."""
 
     def __init__(self) -> None:
         self.left_out: Counter[tuple[type, str]] = Counter()
-        """How many records `fit` left out, by their class and the limit in words."""
+        """Number of records that `admit` left out, by class and by the limit in words."""
         self._left: dict[type, int] = {
             Module: MAX_ALL_MODULES,
             Section: MAX_SECTIONS,
@@ -47,10 +47,11 @@ class Room:
         self._of_one: Counter[Hashable] = Counter()  # bytes of each section and JIT map
         self._causes: set[str] = set()
 
-    def fit(self, record: AnyRecord) -> Optional[AnyRecord]:
-        """Return the record if there is room for it, else None. Where earlier parts of the same section or JIT map had
-        room, return the part without its data, with the limit as its problem: what was read is not all."""
-        limit = self.take(record)
+    def admit(self, record: AnyRecord) -> Optional[AnyRecord]:
+        """Charge the record and return it, or None if it exceeds a limit. If earlier parts of the same section or JIT
+        map were admitted, return the part without its data instead, with the limit as its problem: the whole is
+        incomplete."""
+        limit = self.charge(record)
         if limit is None:
             return record
         self.left_out[type(record), limit] += 1
@@ -58,11 +59,11 @@ class Room:
             return replace(record, data=b"", problem=f"beyond the limit of {limit}")
         return None
 
-    def take(self, record: object) -> Optional[str]:
-        """Take what the record needs, and return None; where that is not left, return the limit in words, and take
-        nothing."""
+    def charge(self, record: object) -> Optional[str]:
+        """Charge the size of the record and return None; or charge nothing and return, in words, the limit that it
+        exceeds."""
         if isinstance(record, Lost):
-            return self._take_causes(record)
+            return self._charge_causes(record)
         if not isinstance(record, (Module, Section, Process, JitMap)):
             return None
         size, left = _size(record), self._left[type(record)]
@@ -76,7 +77,7 @@ class Room:
         self._left[type(record)] -= size
         return None
 
-    def _take_causes(self, record: Lost) -> Optional[str]:
+    def _charge_causes(self, record: Lost) -> Optional[str]:
         causes = self._causes | record.counts.keys()
         if len(causes) > MAX_CAUSES:
             return f"{MAX_CAUSES:,} causes of losses"
@@ -93,7 +94,7 @@ _LIMITS: dict[type, str] = {
 
 
 def _size(record: Module | Section | Process | JitMap) -> int:
-    """The bytes that a record counts as."""
+    """Return the number of bytes that a record counts as."""
     size = RECORD_BYTES + len(record.problem)
     if isinstance(record, Module):
         return size + len(record.path) + len(record.build_id) + len(record.first_page_sha256)
@@ -104,7 +105,8 @@ def _size(record: Module | Section | Process | JitMap) -> int:
 
 
 def _whole(record: Section | JitMap) -> tuple[Hashable, int, str]:
-    """What the part is a part of, how many bytes that may have, and that limit in words."""
+    """Return the key of the section or JIT map to which a part belongs, how many bytes the whole may have, and that
+    limit in words."""
     if isinstance(record, Section):
         return (record.module, record.name), MAX_SECTION, f"{MAX_SECTION >> 20} MiB of one section"
     key = (record.pid, record.process_start_ns, record.taken_ns)
