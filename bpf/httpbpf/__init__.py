@@ -1,1 +1,1 @@
-"""The BPF program of httprec, its rows, and what it needs to know of the running kernel."""
+"""Build the BPF program of httprec: its C source, its rows, and the facts that it needs about the running kernel."""

@@ -1,8 +1,8 @@
-"""BTF says where a kernel keeps things: offsets of members, enumerators, prototypes (/sys/kernel/btf/vmlinux).
+"""Read offsets of members, enumerators and prototypes from a kernel's type information, BTF (/sys/kernel/btf/vmlinux).
 
-The format is a header, an array of type records of varying length and a string table (kernel documentation, "BPF Type
-Format"). One pass over the records notes where each starts and keeps those that were asked for by name; members of
-anonymous structs and unions count as members of the type that holds them, as in C.
+The format is a header, an array of type records of varying length, and a string table (kernel documentation, "BPF Type
+Format"). One pass over the records notes where each starts. Members of anonymous structs and unions count as members of
+the type that contains them, as in C.
 """
 
 from __future__ import annotations
@@ -35,12 +35,12 @@ _PAIR = struct.Struct("<II")
 
 
 class BtfError(Exception):
-    """The kernel's type information is missing or cannot be read."""
+    """Report that the kernel's type information is missing, damaged, or lacks something that the program needs."""
 
 
 @contextlib.contextmanager
-def _damage_is_an_error() -> Iterator[None]:
-    """Type information that points out of itself, or at itself, ends here."""
+def _damage_as_btf_error() -> Iterator[None]:
+    """Raise BtfError where type information points outside of itself, or in a circle."""
     try:
         yield
     except (IndexError, ValueError, struct.error, RecursionError) as error:
@@ -52,15 +52,15 @@ class _Record(NamedTuple):
     parts: int
     bitfields: bool
     size_or_type: int
-    tail: int  # position of what follows
+    tail: int  # position of the bytes after the record's first 12
 
 
 class Btf:
-    """The type information of one kernel. Raises BtfError where `data` is not little-endian BTF of version 1."""
+    """Look up the type information of one kernel. Raises BtfError if `data` is not little-endian BTF of version 1."""
 
     def __init__(self, data: bytes) -> None:
         if len(data) < 24 or struct.unpack_from("<HB", data) != (_MAGIC, 1):
-            raise BtfError("this is no little-endian BTF of version 1")
+            raise BtfError("this is not little-endian BTF of version 1")
         header, types, types_size, strings, strings_size = struct.unpack_from("<IIIII", data, 4)
         self._data = data
         self._strings = header + strings
@@ -91,7 +91,7 @@ class Btf:
         return self._data[start : self._data.index(b"\0", start)].decode()
 
     def _find(self, name: str, kinds: Sequence[int]) -> Iterator[_Record]:
-        """Records of one of these kinds that have this name; a kernel can have several."""
+        """Yield the records with this name and one of these kinds; a kernel can have several."""
         position = self._data.find(b"\0" + name.encode() + b"\0", self._strings - 1, self._strings_end)
         if position < 0:
             return
@@ -101,8 +101,8 @@ class Btf:
                 yield record
 
     def members(self, struct_name: str) -> dict[str, int]:
-        """Offsets in bytes of all members of a struct, by name; empty where the kernel has no such struct."""
-        with _damage_is_an_error():
+        """Return the offsets in bytes of all members of a struct, by name; none if the kernel has no such struct."""
+        with _damage_as_btf_error():
             for record in self._find(struct_name, (_STRUCT, _UNION)):
                 return dict(self._members(record, 0))
         return {}
@@ -121,19 +121,19 @@ class Btf:
                 yield from self._members(inner, position)
 
     def enumerators(self, enum_name: str) -> dict[str, int]:
-        """Values of an enum by name; empty where the kernel has no such enum."""
-        with _damage_is_an_error():
+        """Return the values of an enum by name; none if the kernel has no such enum."""
+        with _damage_as_btf_error():
             for record in self._find(enum_name, (_ENUM,)):
                 pairs = (_PAIR.unpack_from(self._data, record.tail + 8 * part) for part in range(record.parts))
                 return {self._name(name): value for name, value in pairs}
         return {}
 
     def parameters(self, function: str) -> list[str]:
-        """Return the names of a function's parameters, in order; the dots of a variadic function are "", as in BTF.
+        """Return the names of a function's parameters, in order. The dots of a variadic function are "", as in BTF.
 
-        Raises BtfError where the kernel has no such function.
+        Raises BtfError if the kernel has no such function.
         """
-        with _damage_is_an_error():
+        with _damage_as_btf_error():
             for record in self._find(function, (_FUNC,)):
                 prototype = self._record(self._starts[record.size_or_type])
                 parts = (_PAIR.unpack_from(self._data, prototype.tail + 8 * part) for part in range(prototype.parts))
@@ -141,11 +141,13 @@ class Btf:
         raise BtfError(f"this kernel has no function {function} that can be probed")
 
     def has_function(self, function: str) -> bool:
+        """Return whether the kernel has a function of this name that can be probed."""
         return any(True for _ in self._find(function, (_FUNC,)))
 
 
-def first_of(members: dict[str, int], names: Iterable[str]) -> int:
-    """The offset of a member under the names that it had over time. Raises BtfError where there is none."""
+def first_offset(members: dict[str, int], names: Iterable[str]) -> int:
+    """Return the offset (or value) of the first of `names` in `members`: names that it had over time. Raises BtfError
+    if it has none of them."""
     wanted = list(names)
     for name in wanted:
         if name in members:
@@ -153,8 +155,8 @@ def first_of(members: dict[str, int], names: Iterable[str]) -> int:
     raise BtfError(f"this kernel has no member {' or '.join(wanted)}")
 
 
-def load(path: str = VMLINUX) -> Btf:
-    """Reads the running kernel's type information. Raises BtfError where it has none."""
+def load_btf(path: str = VMLINUX) -> Btf:
+    """Read the running kernel's type information. Raises BtfError if it has none."""
     try:
         with open(path, "rb") as file:
             return Btf(file.read())

@@ -1,4 +1,4 @@
-"""rows.h is the one description of the rows that the kernel sends; this reads it, so that no second one can differ."""
+"""Read the layouts of the kernel's rows from rows.h, which is the only description of them."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from .sources import read
+from .sources import read_source
 
 _STRUCT = re.compile(r"^struct (\w+) \{\n(.*?)^\};", re.MULTILINE | re.DOTALL)
 _FIELD = re.compile(r"^\tu(8|16|32|64) (\w+)(?:\[(\w+)\])?;(?:\s*/\* (\S+))?", re.MULTILINE)
@@ -15,7 +15,8 @@ _COMMENT = re.compile(r"/\*.*?\*/", re.DOTALL)
 
 
 class RowField(NamedTuple):
-    """One field: `type` is u8, u16, u32, u64 or bytesN; `offset` in bytes; `unit` "ns", "bytes" or empty."""
+    """Describe one field of a row: `type` is u8, u16, u32, u64 or bytesN, `offset` counts bytes, and `unit` is "ns",
+    "bytes" or empty."""
 
     name: str
     type: str
@@ -24,7 +25,7 @@ class RowField(NamedTuple):
 
 
 class Row(NamedTuple):
-    """A struct of rows.h without its variable part: `size` bytes, padded as C pads it."""
+    """Describe a struct of rows.h without its variable part: `size` bytes, with the padding of C."""
 
     size: int
     fields: Sequence[RowField]
@@ -37,7 +38,7 @@ def _row(body: str) -> Row:
         width = int(bits) // 8
         widest = max(widest, width)
         if count and not count.isdigit():
-            break  # a flexible part ends the row
+            break  # the variable part, which ends the row
         size = width * int(count or 1)
         kind = f"bytes{size}" if count else f"u{bits}"
         offset += -offset % width
@@ -51,7 +52,7 @@ def _enumerators(body: str) -> list[str]:
     return [name.strip() for name in names if name.strip()]
 
 
-_TEXT = read("rows.h")
+_TEXT = read_source("rows.h")
 ROWS: dict[str, Row] = {name: _row(body) for name, body in _STRUCT.findall(_TEXT)}
 ENUMS: dict[str, list[str]] = {name: _enumerators(body) for name, body in _ENUM.findall(_TEXT)}
 
@@ -61,6 +62,6 @@ STACK_ROW = ROWS["stack_row"]
 PROCESS_ROW = ROWS["process_row"]
 CONNECTION = ROWS["connection"]
 FAST_CALLS = ROWS["fast_calls"]
-MAX_FRAMES = 127  # what a kernel walks unless told otherwise: /proc/sys/kernel/perf_event_max_stack
-STACK_FRAMES_SIZE = STACK_ROW.size + 8 * MAX_FRAMES  # of a stack row with room for all frames
+MAX_FRAMES = 127  # how many frames a kernel follows by default: /proc/sys/kernel/perf_event_max_stack
+STACK_FRAMES_SIZE = STACK_ROW.size + 8 * MAX_FRAMES  # bytes of a stack row with room for all frames
 COUNTERS = tuple(name.lower() for name in ENUMS["counter"][:-1])

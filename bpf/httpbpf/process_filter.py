@@ -1,8 +1,8 @@
-"""A process filter is compiled to a finite automaton, so that the kernel decides names and shell patterns alike.
+"""Compile a process filter to a finite automaton, by which the kernel matches names and shell patterns alike.
 
-A comm has at most 15 bytes. Every pattern becomes a chain of tokens; a state of the automaton is the set of places in
-all chains at which the bytes read so far can stand (the subset construction). State 0 matches nothing any more,
-state 1 is the start; the table has 256 bytes of next states for each.
+A comm has at most 15 bytes. Each pattern becomes a chain of tokens. A state of the automaton is the set of positions in
+all chains that can be reached by the bytes read so far (the subset construction). State 0 can no longer match, state 1
+is the start, and the table has 256 bytes of next states for each.
 """
 
 from __future__ import annotations
@@ -18,11 +18,12 @@ _TOKEN = re.compile(rb"\*|\?|\[(?:!|(?!!))(?:\][^\]]*|[^\]]+)\]|.", re.DOTALL)
 
 
 class FilterError(ValueError):
-    """The patterns are too many to be decided in the kernel."""
+    """Report that the patterns are too many for the kernel's table."""
 
 
 class Automaton(NamedTuple):
-    """`accepts` has a byte for each state, `following` 256 for each: the layout of struct process_filter."""
+    """Hold an automaton in the layout of struct process_filter (maps.h): `accepts` has a byte for each state,
+    `following` has 256."""
 
     accepts: bytes
     following: bytes
@@ -34,12 +35,12 @@ class _Token(NamedTuple):
 
 
 def is_pattern(name: bytes) -> bool:
-    """A name with one of these characters is a shell pattern, as in fnmatch."""
+    """Return whether a name is a shell pattern, as in fnmatch, and not a literal name."""
     return any(character in name for character in b"*?[")
 
 
 def _bracket(text: bytes) -> frozenset[int]:
-    """The bytes that `[...]` stands for: asked of fnmatch, which has its own way with ranges that are empty."""
+    """Return the bytes that match `[...]`, according to fnmatch, which treats empty ranges in its own way."""
     return frozenset(byte for byte in _ANY if fnmatch.fnmatchcase(bytes([byte]), text))
 
 
@@ -60,55 +61,59 @@ def _tokens(pattern: bytes) -> list[_Token]:
     return tokens
 
 
-_Place = tuple[int, int]  # chain, position in it
+_Position = tuple[int, int]  # number of a chain, position in it
 
 
-def _close(places: frozenset[_Place], chains: Sequence[Sequence[_Token]]) -> frozenset[_Place]:
-    """Adds the places that are reached without a byte: behind a `*`."""
-    closed = set(places)
-    pending = list(places)
+def _closure(positions: frozenset[_Position], chains: Sequence[Sequence[_Token]]) -> frozenset[_Position]:
+    """Return these positions and those that are reached from them without a byte: behind a `*`."""
+    closed = set(positions)
+    pending = list(positions)
     while pending:
         chain, position = pending.pop()
         if position < len(chains[chain]) and chains[chain][position].repeats:
-            place = (chain, position + 1)
-            if place not in closed:
-                closed.add(place)
-                pending.append(place)
+            behind = (chain, position + 1)
+            if behind not in closed:
+                closed.add(behind)
+                pending.append(behind)
     return frozenset(closed)
 
 
-def _step(places: frozenset[_Place], byte: int, chains: Sequence[Sequence[_Token]]) -> frozenset[_Place]:
+def _next_positions(
+    positions: frozenset[_Position], byte: int, chains: Sequence[Sequence[_Token]]
+) -> frozenset[_Position]:
+    """Return the positions that `byte` leads to from these."""
     following = set()
-    for chain, position in places:
+    for chain, position in positions:
         if position < len(chains[chain]):
             token = chains[chain][position]
             if byte in token.matches:
                 following.add((chain, position if token.repeats else position + 1))
-    return _close(frozenset(following), chains)
+    return _closure(frozenset(following), chains)
 
 
 def compile_filter(patterns: Sequence[bytes]) -> Automaton:
-    """The automaton that accepts a comm which one of `patterns` matches. Raises FilterError above 256 states."""
+    """Return the automaton that accepts the comms that any of `patterns` matches. Raises FilterError if it needs more
+    than 256 states."""
     chains = [_tokens(pattern) for pattern in patterns]
-    nowhere: frozenset[_Place] = frozenset()
-    start = _close(frozenset((chain, 0) for chain in range(len(chains))), chains)
-    states: dict[frozenset[_Place], int] = {nowhere: 0, start: 1}
+    nowhere: frozenset[_Position] = frozenset()
+    start = _closure(frozenset((chain, 0) for chain in range(len(chains))), chains)
+    states: dict[frozenset[_Position], int] = {nowhere: 0, start: 1}
     pending = [start]
     rows: dict[int, bytes] = {0: bytes(256)}
     while pending:
-        places = pending.pop()
+        positions = pending.pop()
         row = bytearray()
         for byte in range(256):
-            following = _step(places, byte, chains)
+            following = _next_positions(positions, byte, chains)
             if following not in states:
                 if len(states) == MAX_STATES:
                     raise FilterError("the -p patterns are too many or too long: give fewer, or one with *")
                 states[following] = len(states)
                 pending.append(following)
             row.append(states[following])
-        rows[states[places]] = bytes(row)
+        rows[states[positions]] = bytes(row)
     accepts = bytearray(MAX_STATES)
-    for places, state in states.items():
-        accepts[state] = any(position == len(chains[chain]) for chain, position in places)
+    for positions, state in states.items():
+        accepts[state] = any(position == len(chains[chain]) for chain, position in positions)
     following_table = b"".join(rows[state] for state in range(len(states)))
     return Automaton(bytes(accepts), following_table.ljust(MAX_STATES * 256, b"\0"))

@@ -1,15 +1,15 @@
-"""The BPF program as BCC takes it: one text, and one list of -D constants from BTF and the recorder's options.
+"""Build the BPF program in the form that BCC compiles: one text, and -D constants from BTF and the recorder's options.
 
-The text is the concatenation of the .h files and probes.c, since BCC rewrites map methods in the main file only.
+The text is the concatenation of the .h files and probes.c, because BCC rewrites map methods in the main file only.
 """
 
 from __future__ import annotations
 
 from typing import NamedTuple
 
-from .btf import Btf, BtfError, first_of
+from .btf import Btf, BtfError, first_offset
 from .layout import MAX_FRAMES
-from .sources import read
+from .sources import read_source
 
 _FILES = (
     "rows.h",
@@ -30,19 +30,19 @@ _FILES = (
     "probes.c",
 )
 _USE = {"fexit": "USE_FEXIT", "kprobe": "USE_KPROBES", "tracepoint": "USE_TRACEPOINTS"}
-_OF_TRACEPOINTS = ("sk_protocol", "sk_type", "sk_shutdown")  # of struct sock
+_TRACEPOINT_MEMBERS = ("sk_protocol", "sk_type", "sk_shutdown")  # of struct sock; only tracepoints need them
 FEW_SLOTS = 16
 
 
 class Sizes(NamedTuple):
-    """Room for what the program remembers and sends, with its cost in kernel memory."""
+    """Say how much the program can remember and send, and what that costs in kernel memory."""
 
-    connections: int = 65536  # 240 bytes each, and the cost of a hash map
-    threads: int = 16384  # 32 bytes each, and the cost of a hash map; with kprobes only
-    stack_pages: int = 4  # of a stack copy, each 4,096 bytes; 0 for none
+    connections: int = 65536  # 240 bytes each, and the overhead of a hash map
+    threads: int = 16384  # 32 bytes each, and the overhead of a hash map; used with kprobes only
+    stack_pages: int = 4  # pages of 4,096 bytes in a stack copy; 0: no copies
     stack_slots: int = 1024  # copies that wait for their calls: stack_pages and 224 bytes each
-    frame_slots: int = 2048  # stacks by frame pointer that wait: 1,240 bytes each
-    receive_stacks: int = 0  # 1 for the receiving side's stacks too
+    frame_slots: int = 2048  # frame-pointer stacks that wait for their calls: 1,240 bytes each
+    receive_stacks: int = 0  # 1: record the receiving side's stacks too
     call_ring_pages: int = 1024
     completion_ring_pages: int = 256
     stack_ring_pages: int = 4096
@@ -50,12 +50,12 @@ class Sizes(NamedTuple):
 
     @property
     def copies(self) -> int:
-        """How many stack copies can wait."""
+        """Return how many stack copies can wait for their calls."""
         return self.stack_slots if self.stack_pages else 0
 
 
 class Program(NamedTuple):
-    """What to compile, and which kernel functions it wants to be attached to as kprobe and kretprobe."""
+    """Hold what to compile, and the kernel functions to attach to by kprobe and kretprobe."""
 
     text: str
     cflags: list[str]
@@ -65,22 +65,22 @@ class Program(NamedTuple):
 def _offsets(btf: Btf) -> dict[str, int]:
     task, sock, iter_ = btf.members("task_struct"), btf.members("sock_common"), btf.members("iov_iter")
     offsets = {
-        "TASK_STRUCT__FLAGS": first_of(task, ["flags"]),
-        "TASK_STRUCT__STACK": first_of(task, ["stack"]),
-        "TASK_STRUCT__PID": first_of(task, ["pid"]),
-        "TASK_STRUCT__TGID": first_of(task, ["tgid"]),
-        "TASK_STRUCT__GROUP_LEADER": first_of(task, ["group_leader"]),
-        "TASK_STRUCT__COMM": first_of(task, ["comm"]),
+        "TASK_STRUCT__FLAGS": first_offset(task, ["flags"]),
+        "TASK_STRUCT__STACK": first_offset(task, ["stack"]),
+        "TASK_STRUCT__PID": first_offset(task, ["pid"]),
+        "TASK_STRUCT__TGID": first_offset(task, ["tgid"]),
+        "TASK_STRUCT__GROUP_LEADER": first_offset(task, ["group_leader"]),
+        "TASK_STRUCT__COMM": first_offset(task, ["comm"]),
         # renamed in 5.5, commit cf25e24db61c
-        "TASK_STRUCT__START_BOOTTIME": first_of(task, ["start_boottime", "real_start_time"]),
-        "SOCK__SK_ERR": first_of(btf.members("sock"), ["sk_err"]),
-        "MSGHDR__MSG_ITER": first_of(btf.members("msghdr"), ["msg_iter"]),
-        "IOV_ITER__IOV_OFFSET": first_of(iter_, ["iov_offset"]),
-        "IOV_ITER__COUNT": first_of(iter_, ["count"]),
-        "IOV_ITER__IOV": first_of(iter_, ["__iov", "iov"]),  # renamed in 6.4, commit de4f5fed3f23
+        "TASK_STRUCT__START_BOOTTIME": first_offset(task, ["start_boottime", "real_start_time"]),
+        "SOCK__SK_ERR": first_offset(btf.members("sock"), ["sk_err"]),
+        "MSGHDR__MSG_ITER": first_offset(btf.members("msghdr"), ["msg_iter"]),
+        "IOV_ITER__IOV_OFFSET": first_offset(iter_, ["iov_offset"]),
+        "IOV_ITER__COUNT": first_offset(iter_, ["count"]),
+        "IOV_ITER__IOV": first_offset(iter_, ["__iov", "iov"]),  # renamed in 6.4, commit de4f5fed3f23
     }
     offsets.update(
-        (f"SOCK_COMMON__{name.upper()}", first_of(sock, [name]))
+        (f"SOCK_COMMON__{name.upper()}", first_offset(sock, [name]))
         for name in ("skc_family", "skc_num", "skc_dport", "skc_daddr", "skc_rcv_saddr")
     )
     for optional in ("skc_v6_daddr", "skc_v6_rcv_saddr"):
@@ -91,14 +91,15 @@ def _offsets(btf: Btf) -> dict[str, int]:
             offsets[f"IOV_ITER__{optional.upper()}"] = iter_[optional]
     offsets["IOV_ITER_SIZE"] = 8 + max(offset for name, offset in offsets.items() if name.startswith("IOV_ITER__"))
     kinds = btf.enumerators("iter_type")
-    offsets["ITER_IOVEC"] = first_of(kinds, ["ITER_IOVEC"])
+    offsets["ITER_IOVEC"] = first_offset(kinds, ["ITER_IOVEC"])
     if "ITER_UBUF" in kinds:
         offsets["ITER_UBUF"] = kinds["ITER_UBUF"]
     return offsets
 
 
 def _prototypes(btf: Btf) -> dict[str, int]:
-    """tcp_recvmsg has had 6 to 4 parameters: where `flags` is, and where fexit finds the return value."""
+    """Return constants that say where `flags` is among the parameters of tcp_recvmsg, of which it has had 6 to 4, and
+    how many parameters each function has, behind which fexit finds the return value."""
     receive = btf.parameters("tcp_recvmsg")
     if "flags" not in receive:
         raise BtfError("tcp_recvmsg of this kernel has no parameter flags")
@@ -112,12 +113,13 @@ def _prototypes(btf: Btf) -> dict[str, int]:
     return constants
 
 
-def build(
+def build_program(
     btf: Btf, sizes: Sizes, *, threshold_ns: int, filter_processes: bool, probes: str, processors: int = 1
 ) -> Program:
-    """`probes`: fexit, kprobe or tracepoint. `processors`: how many there can be; each keeps a few free slots.
+    """Return the program for one kernel. `probes` is fexit, kprobe or tracepoint; `processors` is how many the kernel
+    may have, each of which keeps a few free slots.
 
-    Raises BtfError where the kernel lacks what it cannot do without.
+    Raises BtfError if the kernel lacks a function or member that the program needs.
     """
     prototypes = _prototypes(btf)
     constants = {
@@ -140,9 +142,9 @@ def build(
     }
     if probes == "tracepoint":
         sock = btf.members("sock")
-        constants.update((f"SOCK__{name.upper()}", first_of(sock, [name])) for name in _OF_TRACEPOINTS)
+        constants.update((f"SOCK__{name.upper()}", first_offset(sock, [name])) for name in _TRACEPOINT_MEMBERS)
     cflags = [f"-D{name}={value}" for name, value in constants.items()]
     cflags += ["-DFILTER_PROCESSES"] * filter_processes + [f"-D{_USE[probes]}"]
     functions = ["tcp_sendmsg", "tcp_recvmsg"] + ["tcp_sendpage"] * ("TCP_SENDPAGE_ARGUMENTS" in prototypes)
-    text = "#include <uapi/linux/ptrace.h>\n" + "\n".join(map(read, _FILES))
+    text = "#include <uapi/linux/ptrace.h>\n" + "\n".join(map(read_source, _FILES))
     return Program(text, cflags, functions)

@@ -1,4 +1,4 @@
-"""The C files of this package, whether it lies in a folder or in a zip (`make zipapp`)."""
+"""Read the C files of this package, which may be in a folder or in a zip (`make zipapp`)."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ from contextlib import contextmanager
 from importlib.resources import files
 from pathlib import Path
 
-_HERE = files("httpbpf")
+_PACKAGE = files("httpbpf")
 
 
-def read(name: str) -> str:
-    """The text of one of them."""
-    return (_HERE / name).read_text()
+def read_source(name: str) -> str:
+    """Return the text of one of the C files."""
+    return (_PACKAGE / name).read_text()
 
 
 @contextmanager
 def kernel_tree() -> Iterator[Path]:
-    """The folder for BCC_KERNEL_SOURCE: ours, or a copy that is there for a while and for this user only."""
-    tree = _HERE / "kernel"
+    """Yield the folder for BCC_KERNEL_SOURCE: the package's own, or a temporary copy that only this user can read."""
+    tree = _PACKAGE / "kernel"
     if isinstance(tree, Path):
         yield tree
         return

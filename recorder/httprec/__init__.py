@@ -1,3 +1,3 @@
-"""httprec: the recorder. It runs as root, copies raw facts into a capture and interprets nothing."""
+"""Record slow HTTP calls of a host as root: copy raw facts into a capture, and interpret none of them."""
 
 __version__ = "0.1.0"

@@ -1,4 +1,4 @@
-"""`python3 -m httprec` is httprec."""
+"""Run httprec as `python3 -m httprec`."""
 
 from .main import main
 

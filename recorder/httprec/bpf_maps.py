@@ -1,4 +1,4 @@
-"""Maps of the BPF program by their file descriptors, through bpf(2): what a recording does to them needs no BCC."""
+"""Read and write maps of the BPF program by their file descriptors, through bpf(2) and without BCC."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _libc = ctypes.CDLL(None, use_errno=True)
 
 
 class _Attributes(ctypes.Structure):
-    """union bpf_attr for BPF_MAP_*_ELEM; `value` is the next key for _NEXT_KEY."""
+    """Describe union bpf_attr for BPF_MAP_*_ELEM; for _NEXT_KEY, `value` is the next key."""
 
     _fields_ = (
         ("map_fd", ctypes.c_uint64),  # a u32, and padding
@@ -35,7 +35,7 @@ def cpus() -> int:
 
 
 def _bpf(command: int, attributes: ctypes.Structure | ctypes.Array[ctypes.c_uint32]) -> int:
-    """Raises OSError."""
+    """Call bpf(2) and return its result. Raises OSError."""
     number, size = SYS_BPF.get(os.uname().machine, -1), ctypes.sizeof(attributes)
     result = int(_libc.syscall(number, command, ctypes.byref(attributes), size))
     if result < 0:
@@ -44,26 +44,26 @@ def _bpf(command: int, attributes: ctypes.Structure | ctypes.Array[ctypes.c_uint
 
 
 def create(kind: int, key_size: int, value_size: int, entries: int) -> int:
-    """Return the file descriptor of a new map; `kind` is of enum bpf_map_type. Raises OSError."""
+    """Return the file descriptor of a new map; `kind` is from enum bpf_map_type. Raises OSError."""
     fd = _bpf(_CREATE, (ctypes.c_uint32 * 32)(kind, key_size, value_size, entries))
     os.set_inheritable(fd, False)
     return fd
 
 
 class BpfMap:
-    """One map with keys of `key_size` bytes. Of a per-CPU map `value_size` is that of all values, each rounded up to
-    8 bytes; a stack has no keys."""
+    """Access one map with keys of `key_size` bytes. For a per-CPU map, `value_size` is the size of all values, each
+    rounded up to 8 bytes. A stack has no keys."""
 
     def __init__(self, fd: int, key_size: int, value_size: int) -> None:
         self._fd, self._key_size, self._value_size = fd, key_size, value_size
 
     def _call(self, command: int, key: Buffer | None, value: Buffer) -> None:
-        """Raises OSError."""
+        """Run a command on the map. Raises OSError."""
         attributes = _Attributes(self._fd, 0 if key is None else ctypes.addressof(key), ctypes.addressof(value), 0)
         _bpf(command, attributes)
 
     def get(self, key: bytes) -> bytes | None:
-        """Return a value, None where there is none. Raises OSError where it may not be read."""
+        """Return the value of a key, or None if the map has no such key. Raises OSError if it may not be read."""
         value = ctypes.create_string_buffer(self._value_size)
         try:
             self._call(_LOOKUP, ctypes.create_string_buffer(key, self._key_size), value)
@@ -83,7 +83,7 @@ class BpfMap:
         self._call(_UPDATE, None, ctypes.create_string_buffer(value, self._value_size))
 
     def keys(self) -> Iterator[bytes]:
-        """Yield the keys; while others change the map, some may come twice. Raises OSError."""
+        """Yield the keys. Some may occur twice while the map changes. Raises OSError."""
         key: Buffer | None = None
         while True:
             following = ctypes.create_string_buffer(self._key_size)

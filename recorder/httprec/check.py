@@ -1,27 +1,28 @@
-"""What the host must be able to do: one list, whose first part every recording asks and all of which --check shows.
+"""Check what the host can do. Every recording runs the first checks of one list; --check runs and shows all of them.
 
-Nothing is concluded from a version. What is in doubt is tried: --check attaches the very program that records, lets it
-see one call that it makes to itself, and looks at what arrived. Only rows of this process leave the kernel meanwhile.
+Nothing is concluded from version numbers. --check attaches the program that records, makes one call to itself, and
+looks at what arrived of that call (self_test.py). Only rows of this process leave the kernel meanwhile.
 """
 
 from __future__ import annotations
 
 import ctypes
 import os
+import re
 import resource
 from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
 from typing import Callable, NamedTuple, Optional
 
-from httpbpf.btf import VMLINUX, BtfError, load
-from httpbpf.program import Sizes, build
+from httpbpf.btf import VMLINUX, BtfError, load_btf
+from httpbpf.program import Sizes, build_program
 from httpcapture.durations import duration_text
 
 from . import privileges
 from .bpf_maps import SYS_BPF
 from .errors import RecorderError
 from .loader import KPROBE_EVENTS, PROBES, import_bcc
-from .own_call import OwnCall, record_own_call
+from .self_test import SelfTest, run_self_test
 
 _LOCKDOWN = "/sys/kernel/security/lockdown"
 _CLOCK_SOURCE = "/sys/devices/system/clocksource/clocksource0/current_clocksource"
@@ -31,19 +32,20 @@ _BPF_MAP_CREATE, _BPF_MAP_TYPE_RINGBUF = 0, 27  # include/uapi/linux/bpf.h
 
 
 class Finding(NamedTuple):
-    """One row: `works` is None where it was not tried; `says` is what was found, or what is wrong."""
+    """Hold the result of one check. `works` is None if it was not tried; `detail` is what was found, or what is wrong
+    and what to do about it."""
 
     subject: str
     works: Optional[bool]
-    says: str
+    detail: str
 
 
-class Lacking(RecorderError):
-    """What only the table says: a part of a recording that is not possible here."""
+class Unavailable(RecorderError):
+    """Report, in the table only, that a part of a recording is not possible on this host."""
 
 
 def read_text(path: str) -> str:
-    """A small file of the kernel; empty where there is none."""
+    """Return the stripped text of a small file of the kernel, or "" if it cannot be read."""
     try:
         with open(path, errors="replace") as file:
             return file.read().strip()
@@ -54,17 +56,17 @@ def read_text(path: str) -> str:
 def _root() -> str:
     if os.geteuid() != 0:
         raise RecorderError("only root can attach probes: sudo httprec ...")
-    return "is who runs this"
+    return "running as root"
 
 
 def _lockdown() -> str:
-    said = read_text(_LOCKDOWN)
-    if "[confidentiality]" in said:
+    state = read_text(_LOCKDOWN)
+    if "[confidentiality]" in state:
         raise RecorderError(
-            "the kernel is locked down (confidentiality) and lets nobody probe it: boot it without "
-            "lockdown=confidentiality"
+            "the kernel is locked down (confidentiality) and cannot be probed: boot it without lockdown=confidentiality"
         )
-    return said or f"no {_LOCKDOWN} says so"
+    mode = re.search(r"\[(\w+)\]", state)
+    return "off" if mode is None or mode[1] == "none" else f"{mode[1]}, which allows probes"
 
 
 def _type_information() -> str:
@@ -78,7 +80,7 @@ def _type_information() -> str:
 def _pid_namespace() -> str:
     if os.readlink("/proc/self/ns/pid") != _INIT_PID_NAMESPACE:
         raise RecorderError("httprec runs in a container's pid namespace: start it on the host (docker: --pid=host)")
-    return "is the host's"
+    return "that of the host"
 
 
 def _bcc() -> str:
@@ -86,15 +88,15 @@ def _bcc() -> str:
 
 
 def _functions_and_members() -> str:
-    program = build(load(), Sizes(), threshold_ns=0, filter_processes=True, probes="fexit")
-    return f"{', '.join(program.functions)}, and all {len(program.cflags)} constants of the program"
+    program = build_program(load_btf(), Sizes(), threshold_ns=0, filter_processes=True, probes="fexit")
+    return f"{', '.join(program.functions)}; all {len(program.cflags)} constants of the program found"
 
 
 def _capabilities() -> str:
     wanted = sorted({*privileges.TO_ATTACH, *privileges.KEPT})
     lacking = privileges.missing(wanted)
     if lacking:
-        raise Lacking(f"without {', '.join(lacking)}: run on the host, or give them to the container")
+        raise Unavailable(f"{', '.join(lacking)} missing: run on the host, or give them to the container")
     return ", ".join(wanted)
 
 
@@ -103,7 +105,7 @@ def _memory_lock() -> str:
     try:
         resource.setrlimit(resource.RLIMIT_MEMLOCK, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
     except (ValueError, OSError):
-        raise Lacking(
+        raise Unavailable(
             f"cannot be raised above {hard >> 10} KiB (cap_sys_resource); kernels that count BPF maps refuse large ones"
         ) from None
     resource.setrlimit(resource.RLIMIT_MEMLOCK, (soft, hard))
@@ -116,59 +118,62 @@ def _ring_buffer() -> str:
     number = SYS_BPF.get(os.uname().machine, -1)
     fd = libc.syscall(number, _BPF_MAP_CREATE, ctypes.byref(attributes), ctypes.sizeof(attributes))
     if fd < 0:
-        raise Lacking(f"the kernel makes none: {os.strerror(ctypes.get_errno())}")
+        raise Unavailable(f"the kernel cannot create one: {os.strerror(ctypes.get_errno())}")
     os.close(fd)
-    return "one was made"
+    return "created one"
 
 
 def _tracefs() -> str:
     for path in KPROBE_EVENTS:
         if os.access(path, os.W_OK):
             return path
-    raise Lacking("no kprobe_events: tracefs is not mounted, or the kernel was built without CONFIG_KPROBE_EVENTS")
+    raise Unavailable(
+        "kprobe_events is not writable: tracefs is not mounted, or the kernel was built without CONFIG_KPROBE_EVENTS"
+    )
 
 
-def _stack_copies(call: OwnCall) -> str:
+def _stack_copies(call: SelfTest) -> str:
     if not call.stack_bytes:
-        raise Lacking("registers and stack bytes are not where they are looked for: only --stack fp works")
-    return f"{call.stack_bytes} bytes of the call's own stack arrived"
+        raise Unavailable("no registers or stack bytes arrived with the test call: use --stack fp")
+    return f"{call.stack_bytes} bytes of the test call's stack arrived"
 
 
-def _frame_pointers(call: OwnCall) -> str:
+def _frame_pointers(call: SelfTest) -> str:
     if not call.frames:
-        raise Lacking("no frame arrived: --stack fp does not work")
-    return f"{call.frames} arrived, of at most {read_text(_MAX_FRAMES) or 'an unknown number'}"
+        raise Unavailable("no frames arrived with the test call: --stack fp does not work here")
+    frames = f"{call.frames} frame{'' if call.frames == 1 else 's'} of the test call arrived"
+    return f"{frames}; the kernel follows at most {read_text(_MAX_FRAMES) or 'an unknown number'}"
 
 
-def _clock(call: OwnCall) -> str:
+def _clock(call: SelfTest) -> str:
     if not call.clocks_agree:
-        raise Lacking("the kernel's times of the call are not those of CLOCK_MONOTONIC: all times will be wrong")
-    return f"CLOCK_MONOTONIC, from {read_text(_CLOCK_SOURCE) or 'an unknown source'}"
+        raise Unavailable("the kernel's times of the test call do not match CLOCK_MONOTONIC: all times will be wrong")
+    return f"CLOCK_MONOTONIC; the kernel's clock source is {read_text(_CLOCK_SOURCE) or 'unknown'}"
 
 
-_OF_A_CALL = [("stack copies", _stack_copies), ("frame pointers", _frame_pointers), ("clock", _clock)]
+_SELF_TEST_CHECKS = [("stack copies", _stack_copies), ("frame pointers", _frame_pointers), ("clock", _clock)]
 
 
-def _attach(probes: str, seen: list[OwnCall]) -> str:
+def _attach(probes: str, seen: list[SelfTest]) -> str:
     try:
-        call = record_own_call(probes)
+        call = run_self_test(probes)
     except RecorderError as error:
-        raise Lacking(str(error).partition(f"{probes}: ")[2] or str(error)) from None
+        raise Unavailable(str(error).partition(f"{probes}: ")[2] or str(error)) from None
     if call is None:
-        raise Lacking("attached, but a call that was made did not arrive")
+        raise Unavailable("the probes were attached, but the test call did not arrive")
     seen.append(call)
-    return f"a call that httprec made to itself arrived; it took {duration_text(call.took_ns)}"
+    return f"recorded a test call of {duration_text(call.took_ns)}"
 
 
 _Checks = Sequence[tuple[str, Callable[[], str]]]
-_BEFORE_EACH_RECORDING = [
+_RECORDING_CHECKS = [
     ("root", _root),
     ("lockdown", _lockdown),
     ("type information", _type_information),
     ("pid namespace", _pid_namespace),
 ]
-_REQUIRED = [("python3-bpfcc", _bcc), ("kernel functions", _functions_and_members)]
-_OF_ROOT = [
+_REQUIRED_CHECKS = [("python3-bpfcc", _bcc), ("kernel functions", _functions_and_members)]
+_ROOT_CHECKS = [
     ("capabilities", _capabilities),
     ("memory lock", _memory_lock),
     ("BPF ring buffer", _ring_buffer),
@@ -176,37 +181,38 @@ _OF_ROOT = [
 ]
 
 
-def _find(checks: _Checks, ready: bool = True) -> Iterator[Finding]:
-    """A row for each check, at once when it is known; none is tried unless `ready`."""
-    for subject, look in checks:
+def _run(checks: _Checks, ready: bool = True) -> Iterator[Finding]:
+    """Yield the result of each check as soon as it is known. Unless `ready`, no check is tried."""
+    for subject, check in checks:
         if not ready:
-            yield Finding(subject, None, "not tried, for what is missing above")
+            yield Finding(subject, None, "not tried, because a check above failed")
             continue
         try:
-            yield Finding(subject, True, look())
+            yield Finding(subject, True, check())
         except (RecorderError, BtfError) as error:
             yield Finding(subject, False, str(error))
 
 
 def problems() -> list[str]:
-    """One line for each thing that is missing, with what to do about it; empty where a recording can be tried."""
-    return [finding.says for finding in _find(_BEFORE_EACH_RECORDING) if not finding.works]
+    """Return a line for each thing that a recording lacks, with what to do about it; none if it can be tried."""
+    return [finding.detail for finding in _run(_RECORDING_CHECKS) if not finding.works]
 
 
 def findings() -> Iterator[Finding]:
-    """Every row, each as soon as it is known: to compile the program takes seconds."""
+    """Yield the result of every check as soon as it is known; compiling the program takes seconds."""
     required = []
-    for finding in _find(_BEFORE_EACH_RECORDING + _REQUIRED):
+    for finding in _run(_RECORDING_CHECKS + _REQUIRED_CHECKS):
         required.append(finding)
         yield finding
-    yield from _find(_OF_ROOT, ready=os.geteuid() == 0)
-    seen: list[OwnCall] = []
+    yield from _run(_ROOT_CHECKS, ready=os.geteuid() == 0)
+    seen: list[SelfTest] = []
     probes = [(name, partial(_attach, name, seen)) for name in PROBES]
-    yield from _find(probes, ready=all(finding.works for finding in required))
-    arrived = [(subject, partial(look, *seen[-1:])) for subject, look in _OF_A_CALL]
-    yield from _find(arrived, ready=bool(seen))
+    yield from _run(probes, ready=all(finding.works for finding in required))
+    self_test_checks = [(subject, partial(check, *seen[-1:])) for subject, check in _SELF_TEST_CHECKS]
+    yield from _run(self_test_checks, ready=bool(seen))
 
 
 def can_record(found: Iterable[Finding]) -> list[str]:
-    """The kinds of probes that work, the best one first; they are tried only where all else that is needed is there."""
+    """Return the kinds of probes that work, the best first. They are tried only if everything else that a recording
+    needs works."""
     return [finding.subject for finding in found if finding.works and finding.subject in PROBES]

@@ -1,4 +1,4 @@
-"""What tells one ELF file from another: its build ID, or its size and the hash of its first page."""
+"""Identify an ELF file by its build ID, or by its size and the hash of its first page."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _MAX_BUILD_ID = 256
 
 
 class Identity(NamedTuple):
-    """`build_id` is empty, and `problem` says why, where the file has none."""
+    """Identify a file. If it has no build ID, `build_id` is empty and `problem` says why."""
 
     build_id: bytes
     size: int
@@ -28,12 +28,12 @@ class Identity(NamedTuple):
 
 
 def read_at(fd: int, size: int, offset: int) -> bytes:
-    """At most `size` bytes; none where the offset, which a file may have made up, is none. Raises OSError."""
+    """Return at most `size` bytes, or b"" if the offset, which is untrusted, is out of range. Raises OSError."""
     return os.pread(fd, size, offset) if offset < 1 << 62 else b""
 
 
 def _note_segments(fd: int, head: bytes) -> Iterator[bytes]:
-    """The PT_NOTE segments of a 64-bit little-endian file (ELF-64 object file format, "Program header")."""
+    """Yield the PT_NOTE segments of a 64-bit little-endian file (ELF-64 object file format, "Program header")."""
     (table,) = struct.unpack_from("<Q", head, 32)
     entry_size, count = struct.unpack_from("<HH", head, 54)
     for index in range(min(count, _MAX_SEGMENTS)):
@@ -66,7 +66,7 @@ def _build_id(fd: int, head: bytes) -> bytes:
 
 
 def identify(fd: int) -> Identity:
-    """The identity of an open regular file. Raises OSError where it cannot be read."""
+    """Return the identity of an open regular file. Raises OSError if it cannot be read."""
     size = os.fstat(fd).st_size
     page = os.pread(fd, _PAGE, 0)
     build_id, machine, problem = b"", 0, ""

@@ -1,7 +1,7 @@
-"""What the capture carries of an ELF file: what unwinding and naming need, copied raw, every read bounded.
+"""Find the parts of an ELF file that a capture carries: those that unwinding and naming need. Every read is bounded.
 
-A section is found by its name in the section header table (ELF-64 object file format, "Sections"). Tables go along as
-sections with names of their own. Whoever reads the capture interprets them; here only their place matters.
+A section is found by its name in the section header table (ELF-64 object file format, "Sections"). The header tables
+are carried as sections with names of their own. The reporter interprets the contents; only their position matters here.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ _MAX_NAMES = 1 << 20  # bytes of the section name table
 _SHT_NOBITS = 8
 
 
-class Place(NamedTuple):
-    """Where something that the capture carries is: virtual address, and file offset and size in bytes."""
+class Extent(NamedTuple):
+    """Say where a part that the capture carries is: its virtual address, and its file offset and size in bytes."""
 
     name: str
     address: int
@@ -35,22 +35,23 @@ class Place(NamedTuple):
     size: int
 
 
-def places(fd: int) -> Iterator[Place]:
-    """The tables and sections of an open 64-bit little-endian ELF file. Raises OSError; a damaged file gives less."""
+def carried_extents(fd: int) -> Iterator[Extent]:
+    """Yield the tables and sections to carry of an open 64-bit little-endian ELF file; fewer if it is damaged. Raises
+    OSError."""
     head = os.pread(fd, 64, 0)
     if head[:6] != b"\x7fELF\x02\x01" or len(head) < 64:
         return
     program_table, section_table = struct.unpack_from("<QQ", head, 32)
     program_size, programs, section_size, sections, names = struct.unpack_from("<HHHHH", head, 54)
     if program_size == _PROGRAM_HEADER_SIZE:
-        yield Place(PROGRAM_HEADERS, 0, program_table, min(programs, _MAX_PROGRAM_HEADERS) * program_size)
+        yield Extent(PROGRAM_HEADERS, 0, program_table, min(programs, _MAX_PROGRAM_HEADERS) * program_size)
     if section_size == _SECTION_HEADER.size and sections:
         size = min(sections, _MAX_SECTIONS) * section_size
-        yield Place(SECTION_HEADERS, 0, section_table, size)
+        yield Extent(SECTION_HEADERS, 0, section_table, size)
         yield from _sections(fd, read_at(fd, size, section_table), names)
 
 
-def _sections(fd: int, table: bytes, names: int) -> Iterator[Place]:
+def _sections(fd: int, table: bytes, names: int) -> Iterator[Extent]:
     headers = list(_SECTION_HEADER.iter_unpack(table[: len(table) // _SECTION_HEADER.size * _SECTION_HEADER.size]))
     if names >= len(headers):
         return
@@ -58,4 +59,4 @@ def _sections(fd: int, table: bytes, names: int) -> Iterator[Place]:
     for name, kind, _, address, offset, size, *_ in headers:
         text = strings[name : strings.find(b"\0", name)].decode("ascii", "replace")
         if text in NAMES and kind != _SHT_NOBITS:
-            yield Place(text, address, offset, size)
+            yield Extent(text, address, offset, size)

@@ -1,7 +1,8 @@
-"""Whatever makes a recording impossible or ends it is a RecorderError, printed as one line by main."""
+"""Define the error of the recorder. Anything that prevents or ends a recording raises it; main prints it as one
+line."""
 
 from __future__ import annotations
 
 
 class RecorderError(Exception):
-    """Says what happened, to what, and what to do next."""
+    """Report why a recording is impossible or ended: what happened, to what, and what to do next."""

@@ -1,4 +1,4 @@
-"""What ended below the threshold: it is not recorded, but counted."""
+"""Count the calls that ended below the threshold, which are not recorded."""
 
 from __future__ import annotations
 
@@ -11,28 +11,28 @@ from .rows import RowCodec
 
 _ROW = RowCodec(FAST_CALLS)
 _BUCKETS = 64
-_STEPS = (5, 2, 1)  # of the thresholds that are proposed, times a power of ten
+_PROPOSED_STEPS = (5, 2, 1)  # a proposed threshold is one of these times a power of ten
 
 
 @dataclass(frozen=True)
 class FastCalls:
-    """`durations[n]` calls took 2^n to 2^(n+1) - 1 ns; `slowest_ns` is 0 where there was none."""
+    """Hold a histogram: `durations[n]` calls took 2^n to 2^(n+1) - 1 ns. `slowest_ns` is 0 if there was no call."""
 
     slowest_ns: int = 0
     durations: Sequence[int] = (0,) * _BUCKETS
 
     @property
     def calls(self) -> int:
-        """How many there were."""
+        """Return how many calls ended below the threshold."""
         return sum(self.durations)
 
     def since(self, before: FastCalls) -> FastCalls:
-        """Return what came after `before`; the slowest stays that of the whole recording."""
+        """Return the calls since `before`; `slowest_ns` remains that of the whole recording."""
         return FastCalls(self.slowest_ns, tuple(now - then for now, then in zip(self.durations, before.durations)))
 
 
-def add_up(rows: Iterable[bytes]) -> FastCalls:
-    """Return the sum of rows of the kernel (struct fast_calls, rows.h), one for each processor."""
+def sum_rows(rows: Iterable[bytes]) -> FastCalls:
+    """Return the sum of the kernel's rows (struct fast_calls, rows.h), one per CPU."""
     slowest_ns, durations = 0, [0] * _BUCKETS
     for row in map(_ROW.read, rows):
         slowest_ns = max(slowest_ns, row["slowest"])
@@ -42,7 +42,7 @@ def add_up(rows: Iterable[bytes]) -> FastCalls:
 
 
 def _milliseconds(ns: int) -> str:
-    """Return a time in milliseconds, cut off: what did not reach the threshold must not seem to have reached it."""
+    """Return a time in milliseconds, rounded down, so that a fast call never seems to have reached the threshold."""
     return f"{ns // 1_000_000 if ns >= 10_000_000 else ns // 10_000 / 100:g}"
 
 
@@ -53,16 +53,16 @@ def lower_threshold_ms(slowest_ns: int) -> float:
         power += 1
     while 10.0**power > half:
         power -= 1
-    step = next(step for step in _STEPS if step * 10.0**power <= half)
+    step = next(step for step in _PROPOSED_STEPS if step * 10.0**power <= half)
     return float(f"{step}e{power}")
 
 
-def sentence(slow: int, fast: FastCalls, threshold_ns: int) -> str:
-    """Return how many calls reached the threshold, and, where none did, which one some would have reached."""
+def threshold_summary(slow: int, fast: FastCalls, threshold_ns: int) -> str:
+    """Return a sentence that says how many calls reached the threshold, and, if none did, proposes a lower one."""
     if not slow + fast.calls:
-        return "No call ended meanwhile."
-    said = f"{slow:,} of {slow + fast.calls:,} calls took {threshold_ns / 1e6:g} ms or more"
+        return "No call ended during the recording."
+    summary = f"{slow:,} of {slow + fast.calls:,} calls took {threshold_ns / 1e6:g} ms or more"
     if slow or not fast.slowest_ns:
-        return f"{said}."
+        return f"{summary}."
     proposed = lower_threshold_ms(fast.slowest_ns)
-    return f"{said}; the slowest took {_milliseconds(fast.slowest_ns)} ms. Try -t {proposed:g}."
+    return f"{summary}; the slowest took {_milliseconds(fast.slowest_ns)} ms. Try -t {proposed:g}."

@@ -1,4 +1,4 @@
-"""What the capture says of the host, and whose traffic on it is our own."""
+"""Describe the host for a capture, and find the processes whose traffic is the recorder's own."""
 
 from __future__ import annotations
 
@@ -22,7 +22,8 @@ _CODINGS = {
 
 
 def ignored_pids() -> list[int]:
-    """Our own process, and the sshd sessions that we were started through: our output may travel by them."""
+    """Return the pids of this process and of the sshd sessions through which it was started, which may carry its
+    output."""
     pids = [os.getpid()]
     pid = os.getppid()
     while pid > 1:
@@ -34,7 +35,7 @@ def ignored_pids() -> list[int]:
 
 
 def slept_ns() -> int:
-    """How long the host has been suspended since it started, less what lies between the readings of two clocks."""
+    """Return how long the host has been suspended since boot: the best of five readings of two clocks."""
     return max(time.clock_gettime_ns(time.CLOCK_BOOTTIME) - time.monotonic_ns() for _ in range(5))
 
 
@@ -47,7 +48,7 @@ def _limits(sizes: Sizes) -> dict[str, int]:
 
 
 def meta(threshold_ns: int, process_filters: Sequence[bytes], probes: str, sizes: Sizes) -> Meta:
-    """The capture's first record, for a recording that starts now."""
+    """Return the first record of a capture for a recording that starts now."""
     name = os.uname()
     return Meta(
         tool=f"httprec {__version__}",

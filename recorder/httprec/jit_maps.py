@@ -1,7 +1,7 @@
-"""perf-PID.map: what a just-in-time compiler says of its code, in the process's own /tmp.
+"""Read perf-PID.map, in which a just-in-time compiler names its code, from the process's own /tmp.
 
-The process wrote the file, so it is not trusted: no link is followed, and it must be a regular file of the process's
-user, as perf demands it too.
+The process wrote the file, so it is not trusted: no link is followed, and it must be a regular file that belongs to the
+process's user, as perf also requires.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ def _open(pid: int, namespace_pid: int) -> int:
 
 
 def read_jit_map(pid: int, namespace_pid: int) -> Iterator[tuple[int, bytes, str]]:
-    """Each part of the file: its position, its bytes, and why what follows it is missing. None where there is no such
-    file, or none to be trusted."""
+    """Yield each part of the file: its offset, its bytes, and why the bytes after it are missing. Yield nothing if the
+    file does not exist or is not trusted."""
     try:
         fd = _open(pid, namespace_pid)
     except OSError:

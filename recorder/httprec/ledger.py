@@ -1,7 +1,7 @@
-"""What the kernel emitted is what was recorded and what was lost: added up for the recording, and for each part of it.
+"""Keep the books: what the kernel emitted equals what was recorded plus what was lost, in total and for each part.
 
-The counters only rise. A part that another one follows accounts for what it recorded and lost; the last one for all
-that remains, so that the sum over all parts is what the kernel counted.
+The counters only rise. A part with a successor accounts for what it recorded and lost, the last part for everything
+that remains, so the sum over all parts equals what the kernel counted.
 """
 
 from __future__ import annotations
@@ -14,35 +14,37 @@ from .fast_calls import FastCalls
 
 
 class Ledger:
-    """`recorded` and `in_flight` count calls of this part; whoever records them adds them up."""
+    """Add up counters for the recording and for the current part. The code that records calls counts them in `recorded`
+    and `in_flight`, which are those of the current part."""
 
     def __init__(self) -> None:
         self.recorded = 0
         self.in_flight = 0
-        self._recorded_before = 0  # this and the next two: at the end of the part before
+        self._recorded_before = 0  # this and the next two are totals up to the end of the part before
         self._emitted_before = 0
         self._lost_before: Mapping[str, int] = {}
         self._lost: Mapping[str, int] = {}
         self._emitted = 0
         self._fast_before = FastCalls()
-        self.fast = FastCalls()  # of all parts
+        self.fast = FastCalls()  # in all parts
 
     @property
     def all_recorded(self) -> int:
+        """Return how many calls all parts recorded."""
         return self._recorded_before + self.recorded
 
     @property
     def all_lost(self) -> dict[str, int]:
-        """By cause, those that have a count."""
+        """Return how much all parts lost, by cause, without the causes that are 0."""
         return {cause: count for cause, count in self._lost.items() if count}
 
     @property
     def all_slow(self) -> int:
-        """Calls that reached the threshold: recorded, or lost."""
+        """Return how many calls reached the threshold in all parts, recorded or lost."""
         return self.all_recorded + self._lost.get("call_ring_full", 0)
 
-    def take(self, emitted: int, lost: Mapping[str, int], fast: FastCalls, now_ns: int) -> Lost | None:
-        """The counters since the start of the recording; gives the record for this part if one has changed."""
+    def update(self, emitted: int, lost: Mapping[str, int], fast: FastCalls, now_ns: int) -> Lost | None:
+        """Take the counters since the start of the recording, and return a record for this part if one has changed."""
         changed = dict(lost) != self._lost or fast != self.fast
         self._emitted, self._lost, self.fast = emitted, dict(lost), fast
         return self._record(now_ns) if changed else None
@@ -51,19 +53,19 @@ class Ledger:
         durations = list(self.fast.since(self._fast_before).durations)
         while durations and not durations[-1]:
             durations.pop()
-        return Lost(now_ns, self._part(), self.fast.slowest_ns, tuple(durations))
+        return Lost(now_ns, self._lost_in_part(), self.fast.slowest_ns, tuple(durations))
 
-    def _part(self) -> dict[str, int]:
+    def _lost_in_part(self) -> dict[str, int]:
         return {cause: count - self._lost_before.get(cause, 0) for cause, count in self._lost.items()}
 
     def end(self, reason: str, now_ns: int) -> End:
-        """The end of the recording."""
+        """Return the last record of the recording."""
         emitted = self._emitted + self.in_flight - self._emitted_before
         return self._end(reason, emitted, now_ns)
 
     def end_part(self, now_ns: int) -> End:
-        """The end of a part; counts for the next one from now on."""
-        emitted = self.recorded + self._part().get("call_ring_full", 0)
+        """Return the last record of this part, and begin to count for the next one."""
+        emitted = self.recorded + self._lost_in_part().get("call_ring_full", 0)
         end = self._end("rotated", emitted, now_ns)
         self._recorded_before += self.recorded
         self._emitted_before += emitted
@@ -73,5 +75,5 @@ class Ledger:
         return end
 
     def _end(self, reason: str, emitted: int, now_ns: int) -> End:
-        lost = {cause: count for cause, count in self._part().items() if count}
+        lost = {cause: count for cause, count in self._lost_in_part().items() if count}
         return End(now_ns, reason, True, emitted, self.recorded, self.in_flight, lost)

@@ -1,8 +1,9 @@
-"""The BPF program is compiled, loaded and attached by a process of its own, which hands over the file descriptors and
-ends: BCC's compiler takes more memory than a whole recording. The one file that imports bcc.
+"""Compile, load and attach the BPF program in a process of its own, which hands over its file descriptors and ends.
 
-What holds a probe is its descriptor, so the program stays attached as long as the recorder has it. A loaded program can
-be attached again without the compiler, by perf_event_open(2) and PERF_EVENT_IOC_SET_BPF, which wants cap_perfmon.
+BCC's compiler takes more memory than a whole recording, hence the process. This is the only file that imports bcc. A
+probe stays attached as long as somebody holds its descriptor, which the recorder does from then on. Without the
+compiler, a loaded program could be attached again by perf_event_open(2) and PERF_EVENT_IOC_SET_BPF, which needs
+cap_perfmon.
 """
 
 from __future__ import annotations
@@ -21,15 +22,15 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
-from httpbpf.btf import Btf, BtfError, load
-from httpbpf.program import FEW_SLOTS, Program, Sizes, build
+from httpbpf.btf import Btf, BtfError, load_btf
+from httpbpf.program import FEW_SLOTS, Program, Sizes, build_program
 from httpbpf.sources import kernel_tree
 
 from .bpf_maps import BpfMap, cpus, create
 from .errors import RecorderError
 
 KPROBE_EVENTS = ("/sys/kernel/tracing/kprobe_events", "/sys/kernel/debug/tracing/kprobe_events")
-PROBES = ("fexit", "kprobe", "tracepoint")  # the better first
+PROBES = ("fexit", "kprobe", "tracepoint")  # best first
 MAPS = (
     "call_ring",
     "completion_ring",
@@ -46,19 +47,20 @@ MAPS = (
     "stack_frames",
     "stack_ring",
 )
-_BLOCKED_READERS = 4096  # at once; the most there can be (KRETPROBE_MAXACTIVE_MAX). The default is a few per CPU
+_KRETPROBE_INSTANCES = 4096  # blocked calls at a time: KRETPROBE_MAXACTIVE_MAX. The default is a few per CPU
 _ATTACHMENTS = ("anon_inode:bpf_link", "anon_inode:bpf-link", "anon_inode:[perf_event]")
-_MOST_FDS = 253  # in a message: SCM_MAX_FD
-_MOST_BYTES = 1 << 16
+_MAX_FDS = 253  # in one message: SCM_MAX_FD
+_MAX_MESSAGE = 1 << 16
 _PR_SET_PDEATHSIG = 1
-_LONG_S = 1.0  # without a word to who waits
-_STACK = 23  # BPF_MAP_TYPE_STACK, include/uapi/linux/bpf.h
+_PATIENCE_S = 1.0  # after which the user is told why nothing happens yet
+_BPF_MAP_TYPE_STACK = 23  # include/uapi/linux/bpf.h
 _U32 = struct.Struct("<I")
 
 
 @dataclass(frozen=True)
-class Options:
-    """What is decided in the kernel. `process_filters` empty: all processes. `ignored_pids` are not seen at all."""
+class TracingOptions:
+    """Say what the kernel decides: which calls it records. With no `process_filters`, those of all processes; never
+    those of `ignored_pids`."""
 
     threshold_ns: int
     process_filters: Sequence[bytes]
@@ -68,21 +70,21 @@ class Options:
 
 
 @dataclass(frozen=True)
-class Loaded:
-    """The attached program, by file descriptors."""
+class LoadedProgram:
+    """Hold the file descriptors of the attached program."""
 
     probes: str  # one of PROBES
     maps: Mapping[str, int]
     programs: Sequence[int]
-    attachments: Sequence[int]  # to close one detaches what it stands for
-    events: str  # how names of its kprobe events end
-    faults_are_misses: bool  # the kernel counts a page fault in a kprobe as a miss
+    attachments: Sequence[int]  # closing one detaches its probe
+    events: str  # suffix of the names of its kprobe events
+    faults_are_misses: bool  # whether the kernel counts a page fault in a kprobe as a miss
 
 
 def import_bcc() -> Any:
-    """The distribution's bcc. Raises RecorderError where there is none."""
+    """Return the distribution's module bcc. Raises RecorderError if it is missing."""
     try:
-        import bcc  # noqa: PLC0415 - a recording only
+        import bcc  # noqa: PLC0415 - only a recording needs it
     except ImportError:
         raise RecorderError("BCC for Python is missing: apt install python3-bpfcc") from None
     if not hasattr(bcc, "BPF"):
@@ -93,8 +95,8 @@ def import_bcc() -> Any:
     return bcc
 
 
-def load_program(options: Options) -> Loaded:
-    """Compile, load and attach the program. Raises RecorderError where the kernel or BCC cannot do it."""
+def load_program(options: TracingOptions) -> LoadedProgram:
+    """Compile, load and attach the program. Raises RecorderError if the kernel or BCC cannot do so."""
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     child = os.fork()
     if not child:
@@ -102,29 +104,30 @@ def load_program(options: Options) -> Loaded:
         _load_and_hand_over(theirs, options)
     theirs.close()
     with ours:
-        if sys.stderr.isatty() and not select.select([ours], [], [], _LONG_S)[0]:
-            sys.stderr.write("httprec: the BPF program is being compiled; that takes some seconds\n")
-        message, fds, _, _ = socket.recv_fds(ours, _MOST_BYTES, _MOST_FDS)
+        if sys.stderr.isatty() and not select.select([ours], [], [], _PATIENCE_S)[0]:
+            sys.stderr.write("httprec: compiling the BPF program, which takes some seconds\n")
+        message, fds, _, _ = socket.recv_fds(ours, _MAX_MESSAGE, _MAX_FDS)
     for fd in fds:
         os.set_inheritable(fd, False)
     _, status = os.waitpid(child, 0)
     if not message:
         how = f"was killed by signal {os.WTERMSIG(status)}" if os.WIFSIGNALED(status) else "ended early"
         raise RecorderError(
-            f"the process that compiles the BPF program {how}: see that the host has memory, and try again"
+            f"the process that compiles the BPF program {how}: free some memory (it needs about 200 MiB) and try again"
         )
     answer = json.loads(message)
     if "error" in answer:
         raise RecorderError(answer["error"])
-    places = {name: [fds[place] for place in answer[name]] for name in ("programs", "attachments")}
-    maps = {name: fds[place] for name, place in answer["maps"].items()}
-    return Loaded(
-        answer["probes"], maps, events=f"_bcc_{child}", faults_are_misses=answer["faults_are_misses"], **places
+    found = {name: [fds[index] for index in answer[name]] for name in ("programs", "attachments")}
+    maps = {name: fds[index] for name, index in answer["maps"].items()}
+    return LoadedProgram(
+        answer["probes"], maps, events=f"_bcc_{child}", faults_are_misses=answer["faults_are_misses"], **found
     )
 
 
-def _load_and_hand_over(to: socket.socket, options: Options) -> NoReturn:
-    """The other process. Nothing of it is cleaned up: its descriptors live on in the recorder."""
+def _load_and_hand_over(to: socket.socket, options: TracingOptions) -> NoReturn:
+    """Load the program and send its descriptors, in the process made for this. Exit without cleaning up: the
+    descriptors stay open in the recorder."""
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
     try:
         answer, fds = _load(options)
@@ -135,16 +138,16 @@ def _load_and_hand_over(to: socket.socket, options: Options) -> NoReturn:
     except BaseException as error:
         answer, fds = {"error": f"cannot load the BPF program: {type(error).__name__}: {error}"}, []
     if "error" in answer:
-        answer["error"] = answer["error"][: _MOST_BYTES // 8]  # a character takes 6 bytes at most in JSON
+        answer["error"] = answer["error"][: _MAX_MESSAGE // 8]  # a character takes at most 6 bytes in JSON
     with contextlib.suppress(OSError):
         socket.send_fds(to, [json.dumps(answer).encode()], fds)
     os._exit(0)
 
 
-def _load(options: Options) -> tuple[dict[str, Any], list[int]]:
-    """Return what to say, with places in the list of descriptors."""
+def _load(options: TracingOptions) -> tuple[dict[str, Any], list[int]]:
+    """Return the answer, which refers to descriptors by their index, and the list of descriptors."""
     try:
-        btf = load()
+        btf = load_btf()
     except BtfError as error:
         raise RecorderError(str(error)) from error
     with kernel_tree() as tree:
@@ -162,8 +165,9 @@ def _load(options: Options) -> tuple[dict[str, Any], list[int]]:
         "maps": dict(zip(maps, range(ends[0]))),
         "programs": list(range(ends[0], ends[1])),
         "attachments": list(range(ends[1], ends[2])),
-        # Until 5.14 a page fault in a kprobe, as where a stack ends, was counted as a miss. With that went this member:
-        # "kprobes: Remove kprobe::fault_handler", "kprobes: Do not increment probe miss count in the fault handler".
+        # Until 5.14, a page fault in a kprobe, such as at the end of a stack, counted as a miss. This member went away
+        # with that: "kprobes: Remove kprobe::fault_handler", "kprobes: Do not increment probe miss count in the fault
+        # handler".
         "faults_are_misses": "fault_handler" in btf.members("kprobe"),
     }, fds
 
@@ -171,7 +175,7 @@ def _load(options: Options) -> tuple[dict[str, Any], list[int]]:
 def _give_slots(of_processor: BpfMap) -> None:
     """Give each processor an empty stack for the few free slots that it keeps (slots.h)."""
     for processor in range(cpus()):
-        stack = create(_STACK, 0, _U32.size, FEW_SLOTS)
+        stack = create(_BPF_MAP_TYPE_STACK, 0, _U32.size, FEW_SLOTS)
         of_processor.put(_U32.pack(processor), _U32.pack(stack))
         os.close(stack)
 
@@ -185,12 +189,12 @@ def _attached() -> list[int]:
     return sorted(found)
 
 
-def _attach_best(bcc: Any, btf: Btf, options: Options) -> tuple[str, Any]:
+def _attach_best(bcc: Any, btf: Btf, options: TracingOptions) -> tuple[str, Any]:
     wanted = PROBES if options.probes == "auto" else (options.probes,)
     problems: list[str] = []
     for probes in wanted:
         try:
-            program = build(
+            program = build_program(
                 btf,
                 options.sizes,
                 threshold_ns=options.threshold_ns,
@@ -203,29 +207,29 @@ def _attach_best(bcc: Any, btf: Btf, options: Options) -> tuple[str, Any]:
         bpf = _attach(bcc.BPF, program, probes, problems)
         if bpf is not None:
             return probes, bpf
-        for fd in _attached():  # what went well before something did not
+        for fd in _attached():  # the probes that were attached before one failed
             os.close(fd)
     raise RecorderError("this kernel takes no probes: " + "; ".join(problems))
 
 
 def _attach(bpf_class: Any, program: Program, probes: str, problems: list[str]) -> Any:
     try:
-        with _quiet_stderr() as said:
+        with _quiet_stderr() as printed:
             bpf = bpf_class(text=program.text, cflags=program.cflags)  # attaches fexit and tracepoints
             if probes == "kprobe":
                 for function in program.functions:
                     bpf.attach_kprobe(event=function, fn_name=f"enter_{function}")
-                    bpf.attach_kretprobe(event=function, fn_name=f"return_{function}", maxactive=_BLOCKED_READERS)
+                    bpf.attach_kretprobe(event=function, fn_name=f"return_{function}", maxactive=_KRETPROBE_INSTANCES)
                 bpf.attach_kprobe(event="tcp_close", fn_name="enter_tcp_close")
     except Exception as error:  # BCC raises bare Exceptions
-        problems.append(f"{probes}: {_refusal(probes, str(error), ''.join(said))}")
+        problems.append(f"{probes}: {_refusal(probes, str(error), ''.join(printed))}")
         return None
     return bpf
 
 
 @contextlib.contextmanager
 def _quiet_stderr() -> Iterator[list[str]]:
-    """Keeps what libbcc prints to file descriptor 2; the list holds it afterwards."""
+    """Capture what libbcc prints to file descriptor 2; on exit it is appended to the list."""
     kept: list[str] = []
     saved = os.dup(2)
     spool = os.memfd_create("libbcc")
@@ -239,14 +243,14 @@ def _quiet_stderr() -> Iterator[list[str]]:
         os.close(spool)
 
 
-def _refusal(probes: str, error: str, said: str) -> str:
-    """Why BCC could not attach, as far as it can be known."""
+def _refusal(probes: str, error: str, printed: str) -> str:
+    """Return why BCC could not attach, as far as its output tells."""
     if probes == "kprobe" and not any(os.path.exists(path) for path in KPROBE_EVENTS):
         return "the kernel was built without CONFIG_KPROBES, or tracefs is not mounted"
-    lacking = re.search(r"bpf_attach_raw_tracepoint \((\w+)\): No such file", said)
+    lacking = re.search(r"bpf_attach_raw_tracepoint \((\w+)\): No such file", printed)
     if lacking:
-        return f"the kernel has no tracepoint {lacking[1]}; Linux 6.16 has all"
-    if "Operation not permitted" in said:
+        return f"the kernel has no tracepoint {lacking[1]}; Linux 6.16 and later have all that are needed"
+    if "Operation not permitted" in printed:
         return "not permitted; the kernel is locked down, or CAP_BPF and CAP_PERFMON are missing in this container"
-    lines = [line.strip() for line in said.splitlines() if line.strip()]
+    lines = [line.strip() for line in printed.splitlines() if line.strip()]
     return f"{error} ({lines[-1]})" if lines else error

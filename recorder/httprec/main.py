@@ -1,4 +1,4 @@
-"""The command line of httprec: reads the options, says what is wrong, and hands over to Recording."""
+"""Define the command line of httprec: read the options, report what is wrong with them, and run a RecordingLoop."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from httpcapture.durations import duration_text
 
 from . import __version__, check, host, options, privileges
 from .errors import RecorderError
-from .fast_calls import sentence
-from .loader import PROBES, Options
+from .fast_calls import threshold_summary
+from .loader import PROBES, TracingOptions
 from .output import STDOUT
 from .parts import Bounds, Parts, check_parts
-from .recording import Recording, Totals
+from .recording_loop import RecordingLoop, Totals
 from .streams import FAILED, StandardStream, Streams, open_standard_streams
 from .tracer import Tracer
 
@@ -28,7 +28,7 @@ _COMM_BYTES = 15  # what the kernel keeps of a name: TASK_COMM_LEN less the fina
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
-def _say(text: str) -> None:
+def _print(text: str) -> None:
     click.echo(text, err=True)
 
 
@@ -38,13 +38,13 @@ def _patterns(names: Sequence[str]) -> list[bytes]:
         pattern = os.fsencode(name)
         if len(pattern) > _COMM_BYTES and not any(character in pattern for character in b"*?["):
             pattern = pattern[:_COMM_BYTES]
-            _say(f"httprec: the kernel keeps {_COMM_BYTES} bytes of a name: -p {pattern.decode(errors='replace')}")
+            _print(f"httprec: the kernel keeps {_COMM_BYTES} bytes of a name: -p {pattern.decode(errors='replace')}")
         patterns.append(pattern)
     return patterns
 
 
 def _end_conditions(duration_s: float | None, is_full: Callable[[], bool]) -> Callable[[], str | None]:
-    """Gives the reason to end, once there is one. From now on signals do not kill."""
+    """Return a function that returns the reason to end the recording, or None. From now on, signals do not kill."""
     caught: list[str] = []
     for number in _SIGNALS:
         signal.signal(number, lambda number, _: caught.append(signal.Signals(number).name))
@@ -73,30 +73,31 @@ def _summary(totals: Totals, size: int, length_ns: int) -> str:
 
 
 def _check(context: click.Context, parameter: click.Parameter, wanted: bool) -> None:
-    """--check: the table of what this host can do."""
+    """Print what this host can do (--check), and exit."""
     if not wanted or context.resilient_parsing:
         return
     found = []
     for finding in check.findings():
         found.append(finding)
-        state = {True: "yes", False: "no", None: "-"}[finding.works]
-        click.echo(f"{finding.subject:<17} {state:<4} {finding.says}")
+        state = {True: "ok", False: "no", None: "-"}[finding.works]
+        click.echo(f"{finding.subject:<17} {state:<4} {finding.detail}")
     works = check.can_record(found)
     click.echo(f"httprec can record here, with {works[0]}" if works else "httprec cannot record here")
     context.exit(0 if works else 1)
 
 
 def _printer(console: StandardStream) -> Callable[[str], bool]:
-    """Prints a text and returns whether another one can be printed. The recording goes on without."""
-    console.reader_may_go = True
+    """Return a function that prints a text and returns whether it can print another. If it cannot, the recording goes
+    on without the printed calls."""
+    console.reader_may_leave = True
 
     def show(text: str) -> bool:
         console.write(text)
         console.flush()
-        complaint = console.complaint()
-        if complaint:
-            _say(f"httprec: {complaint}; the recording goes on, but its calls are not printed")
-        return not console.takes_nothing
+        error = console.take_error()
+        if error:
+            _print(f"httprec: {error}; the recording goes on, but its calls are not printed")
+        return not console.has_failed
 
     return show
 
@@ -104,7 +105,7 @@ def _printer(console: StandardStream) -> Callable[[str], bool]:
 def _record(
     console: StandardStream,
     output: str,
-    tracing: Options,
+    tracing: TracingOptions,
     bounds: Bounds,
     *,
     modules_size: int,
@@ -118,27 +119,27 @@ def _record(
     def meta() -> Meta:
         return host.meta(tracing.threshold_ns, tracing.process_filters, tracer.probes, tracing.sizes)
 
-    with Tracer(tracing) as tracer, Parts(output, bounds, meta, overwrite=replace, say=_say) as parts:
+    with Tracer(tracing) as tracer, Parts(output, bounds, meta, overwrite=replace, print_line=_print) as parts:
         if verbose:
-            _say(f"Probes: {tracer.probes}; not recorded: {', '.join(f'pid {pid}' for pid in tracing.ignored_pids)}")
+            _print(f"Probes: {tracer.probes}; not recorded: {', '.join(f'pid {pid}' for pid in tracing.ignored_pids)}")
         if tracing.probes == "auto" and tracer.probes == "tracepoint":
-            _say("this kernel lets nobody probe its functions: its tracepoints are used, which show a little less")
+            _print("this kernel does not allow probes on its functions: tracepoints are used instead, which show less")
         privileges.drop(tracer.reads_maps, privileges.TO_ROTATE if bounds.rotates else ())
         is_over = _end_conditions(duration_s, parts.is_full)
         started_ns = time.monotonic_ns()
         try:
-            recording = Recording(tracer, parts, tracing.threshold_ns, modules_size, None if quiet else show)
+            loop = RecordingLoop(tracer, parts, tracing.threshold_ns, modules_size, None if quiet else show)
             _announce(tracing.threshold_ns / 1e6, tracing.process_filters, show)
-            totals = recording.run(is_over)
+            totals = loop.run(is_over)
         except OSError as error:
             raise RecorderError(
-                f"cannot write {parts.name}: {error.strerror}; what is written can be read up to its last whole chunk: "
+                f"cannot write {parts.name}: {error.strerror}; everything up to the last whole chunk can be reported: "
                 + parts.next_command
             ) from error
-        _say(_summary(totals, parts.bytes_written, time.monotonic_ns() - started_ns))
+        _print(_summary(totals, parts.bytes_written, time.monotonic_ns() - started_ns))
         if tracing.threshold_ns:
-            _say(sentence(totals.slow, totals.fast, tracing.threshold_ns))
-        _say(f"Next: {parts.next_command}")
+            _print(threshold_summary(totals.slow, totals.fast, tracing.threshold_ns))
+        _print(f"Next: {parts.next_command}")
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]}, short_help="record slow HTTP calls of a host")
@@ -150,7 +151,7 @@ def _record(
     "threshold_ms",
     metavar="MS",
     type=float,
-    callback=options.time,
+    callback=options.check_time,
     default=100,
     show_default=True,
     help="Record calls of at least this duration; 0 records every call.",
@@ -160,13 +161,15 @@ def _record(
     "names",
     metavar="NAME",
     multiple=True,
-    help="Record calls of this process or thread name only; * ? [] make it a shell pattern. Repeatable.",
+    help="Record only calls of processes or threads with this name; * ? [] make it a shell pattern. Repeatable.",
 )
-@click.option("-d", "duration_s", metavar="SECONDS", type=float, callback=options.time, help="End after this time.")
-@options.files
+@click.option(
+    "-d", "duration_s", metavar="SECONDS", type=float, callback=options.check_time, help="End after this time."
+)
+@options.file_options
 @click.option("-f", "replace", is_flag=True, help="Replace FILE, or its parts, if they exist.")
 @click.option("-q", "quiet", is_flag=True, help="Do not print the calls.")
-@click.option("-v", "verbose", is_flag=True, help="Say how the kernel is probed.")
+@click.option("-v", "verbose", is_flag=True, help="Print how the kernel is probed.")
 @click.option(
     "--probes",
     type=click.Choice(["auto", *PROBES]),
@@ -179,8 +182,8 @@ def _record(
     type=click.Choice(["dwarf", "fp"]),
     default="dwarf",
     show_default=True,
-    help="dwarf: copy registers and stack bytes, so that httpreport finds every frame. fp: addresses by frame pointer "
-    "only, often one; no memory of a process leaves the host.",
+    help="dwarf: copy registers and stack bytes, so that httpreport finds every frame. fp: follow frame pointers, "
+    "which often finds one frame only; no memory of a process leaves the host.",
 )
 @click.option(
     "--stack-size",
@@ -196,23 +199,23 @@ def _record(
     type=click.IntRange(min=1, max=65536),
     default=options.DEFAULTS.stack_slots,
     show_default=True,
-    help="Client calls that can have a stack copy waiting at a time. The kernel keeps N * (KIB + 0.3) KiB for them; "
-    "a call beyond has a frame-pointer stack instead and is counted.",
+    help="How many client calls can have a stack copy waiting at a time. The kernel keeps N * (KIB + 0.3) KiB for "
+    "them; any further call has a frame-pointer stack instead and is counted.",
 )
 @click.option(
     "--recv-stack",
     "receive_stacks",
     is_flag=True,
-    help="Record the stack of the receiving side too: of the code that waits for an answer, or that reads a request. "
-    "Every server call under way then has a stack copy waiting as well.",
+    help="Also record the stack of the receiving side: the code that waits for an answer, or that reads a request. "
+    "Every server call in progress then has a stack copy waiting as well.",
 )
-@options.room
+@options.memory_options
 @click.option(
     "--modules",
     type=click.Choice(["all", "none"]),
     default="all",
     show_default=True,
-    help="Whether to copy what unwinding and naming need of the executables of recorded processes.",
+    help="Whether to copy the parts of the recorded processes' executables that unwinding and naming need.",
 )
 @click.option(
     "--modules-size",
@@ -228,7 +231,8 @@ def _record(
     is_eager=True,
     expose_value=False,
     callback=_check,
-    help="Show what this host can do, and why not; exit with 0 if it can record, else 1.",
+    help="Show what this host can do, and the reason for anything that it cannot; exit with 0 if it can record, else "
+    "with 1.",
 )
 @click.version_option(__version__, "-V", "--version", prog_name="httprec", message="%(prog)s %(version)s")
 @click.pass_obj
@@ -260,12 +264,12 @@ def command(
 ) -> None:
     """Record slow HTTP calls of this host into FILE, to be read with httpreport.
 
-    Every call that took at least -t milliseconds is recorded with the code that made it. Ctrl-C ends the recording.
+    Every call that takes at least -t milliseconds is recorded with the code that made it. Ctrl-C ends the recording.
 
-    When the probes are attached and FILE is made, httprec gives up all capabilities but cap_checkpoint_restore,
-    cap_dac_read_search and cap_sys_ptrace, by which it reads the memory maps and executables of other users (before
-    Linux 5.19 also cap_bpf), and sets no_new_privs. To make parts, it keeps cap_chown, cap_dac_override and cap_fowner
-    too.
+    Once the probes are attached and FILE is created, httprec sets no_new_privs and gives up all capabilities except
+    cap_checkpoint_restore, cap_dac_read_search and cap_sys_ptrace, which it needs to read the memory maps and
+    executables of other users' processes, and, before Linux 5.19, cap_bpf. To create parts, it also keeps cap_chown,
+    cap_dac_override and cap_fowner.
     """
     sizes = options.sizes(
         connections=connections,
@@ -284,7 +288,7 @@ def command(
     _record(
         streams.stderr if output == STDOUT else streams.stdout,
         output,
-        Options(round(threshold_ms * 1e6), _patterns(names), host.ignored_pids(), probes, sizes),
+        TracingOptions(round(threshold_ms * 1e6), _patterns(names), host.ignored_pids(), probes, sizes),
         bounds,
         modules_size=modules_size << 20 if modules == "all" else 0,
         replace=replace,
@@ -295,20 +299,21 @@ def command(
 
 
 def main() -> None:
-    """Exit codes: 0 done, 1 failed, 2 usage, 141 where who read what is printed has gone, but not from a recording."""
+    """Run httprec, and exit with 0 (done), 1 (failed), 2 (wrong usage), or 141 if the reader of its output has gone;
+    but a recording goes on without one."""
     streams = open_standard_streams()
     try:
         command(prog_name="httprec", obj=streams)
     except RecorderError as error:
-        _say(f"httprec: {error}")
+        _print(f"httprec: {error}")
         status = FAILED
     except MemoryError:
-        _say("httprec: memory ran out; what is written can be read up to its last whole chunk")
+        _print("httprec: memory ran out; everything up to the last whole chunk can be reported")
         status = FAILED
     except SystemExit as end:
         status = end.code if isinstance(end.code, int) else 0
     for stream in streams:
-        complaint = stream.complaint()
-        if complaint:
-            _say(f"httprec: {complaint}")
+        failure = stream.take_error()
+        if failure:
+            _print(f"httprec: {failure}")
     sys.exit(status or max(stream.exit_status for stream in streams))

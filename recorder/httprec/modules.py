@@ -1,8 +1,8 @@
-"""ELF files by number: each is identified when it is first seen mapped, and copied when a call needs it.
+"""Number the ELF files that processes map: identify each when it is first seen, and copy it when a call needs it.
 
-A file is kept open until then, so that it is still there when its process has ended or its path has been replaced; and
-beyond, where the recording has parts. What is copied has a budget for each capture; what does not fit is said in the
-capture and counted. Of files that are the same, as those of containers of one image, one is copied.
+A file is kept open until it is copied, so that it can be read after its process has ended or its path was replaced; if
+the recording has parts, it stays open for the next part. Each capture has a budget for copies; whatever does not fit is
+noted in the capture and counted. Of equal files, such as those of containers with one image, only one is copied.
 """
 
 from __future__ import annotations
@@ -17,47 +17,51 @@ from typing import NamedTuple
 from httpcapture import MAX_PART, MAX_PATH, WHOLE_FILE, BeyondLimitError, Module, Section, Writer
 
 from .elf_identity import Identity, identify, read_at
-from .elf_sections import Place, places
+from .elf_sections import Extent, carried_extents
 
 VDSO = b"[vdso]"
 _OPEN_FLAGS = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK
-_MAX_OPEN = 512  # files; a process may have 1,024 open unless told otherwise
-_MAX_KNOWN = 16384  # files, some 1.5 kB each
+_MAX_OPEN = 512  # files; by default, the kernel lets a process have 1,024 open
+_MAX_KNOWN = 16384  # files; about 1.5 kB each
 _MAX_VDSO = 64 << 10  # bytes
 
 
-class _Known(NamedTuple):
+class _KnownModule(NamedTuple):
     module: Module
     key: tuple[object, ...]
-    fd: int  # -1: had to be closed
-    part: int = 0  # of the recording, the last one that it was written to
+    fd: int  # -1: it had to be closed
+    part: int = 0  # number of the last part that has it
 
 
 class Modules:
-    """`budget` is in bytes of section contents; 0: none are copied. `rotate`: the recording has parts."""
+    """Number, remember and write modules. `budget` is how many bytes of sections to copy; with 0, none are copied.
+    `rotate` says that the recording has parts."""
 
     def __init__(self, writer: Writer, budget: int, *, rotate: bool = False) -> None:
         self._writer, self._rotate = writer, rotate
-        self._room = self._budget = budget
-        self._first: dict[bytes, bytes] = {}  # build ID: digest of what was copied of the first file that has it
+        self._budget_left = self._budget = budget
+        self._first_digests: dict[
+            bytes, bytes
+        ] = {}  # by build ID: digest of the sections of the first file that has it
         self._part = 1
         self._numbers: dict[tuple[object, ...], int] = {}
         self._last_number = 0
-        self._known: OrderedDict[int, _Known] = OrderedDict()  # by number, the one seen last at the end
-        self._open: OrderedDict[int, None] = OrderedDict()  # of them, those that are open; the same order
-        self.left_out = 0  # sections for which there was no room, and files that had to be closed
+        self._known: OrderedDict[int, _KnownModule] = OrderedDict()  # by number, the most recently used last
+        self._open: OrderedDict[int, None] = OrderedDict()  # numbers of the open ones, in the same order
+        self.left_out = 0  # sections beyond the budget, and files that had to be closed before they were copied
 
     def begin_part(self, writer: Writer) -> None:
-        """Another capture begins, which has a budget of its own."""
+        """Begin another capture, which has a budget of its own."""
         self._writer = writer
         self._part += 1
-        self._room = self._budget
-        self._first.clear()
+        self._budget_left = self._budget
+        self._first_digests.clear()
 
     def number(self, pid: int, mapping: str, path: bytes) -> int:
-        """The number of the file behind /proc/PID/map_files/MAPPING, which deletion and mount namespaces do not hide.
+        """Return the number of the file behind /proc/PID/map_files/MAPPING, which leads to deleted files and into mount
+        namespaces too.
 
-        Raises OSError where it cannot be had any more.
+        Raises OSError if the mapping has gone or is not of a regular file.
         """
         link = f"/proc/{pid}/map_files/{mapping}"
         status = os.stat(link)
@@ -69,7 +73,8 @@ class Modules:
         return number
 
     def vdso_number(self, pid: int, low: int, high: int) -> int:
-        """The number of the code that the kernel maps into a process, taken from its memory. Raises OSError."""
+        """Return the number of the vDSO, the code that the kernel maps into a process, read from its memory. Raises
+        OSError."""
         with open(f"/proc/{pid}/mem", "rb", buffering=0) as memory:
             content = os.pread(memory.fileno(), min(high - low, _MAX_VDSO), low)
         key = (VDSO, hashlib.sha256(content).digest())
@@ -82,7 +87,7 @@ class Modules:
         return number
 
     def record(self, numbers: Iterable[int]) -> None:
-        """Writes these modules, with what the budget allows of them, unless this capture has them already."""
+        """Write these modules, with as many of their sections as the budget allows, unless the capture has them."""
         for number in sorted(set(numbers)):
             known = self._known.get(number)
             if known is None:
@@ -97,15 +102,15 @@ class Modules:
                 if not self._rotate:
                     self._close(number)
 
-    def _write(self, known: _Known) -> None:
-        """Raises BeyondLimitError where the capture has no room for more modules, however small."""
+    def _write(self, known: _KnownModule) -> None:
+        """Write a module. Raises BeyondLimitError if the capture can hold no more modules of any size."""
         self._writer.module(known.module)
-        if self._budget and not self._is_carried(known.module.build_id, known.fd):
+        if self._budget and not self._is_repeated(known.module.build_id, known.fd):
             for section in self._sections(known.module, known.fd):
                 self._writer.section(section)
 
     def _use(self, number: int) -> None:
-        """The module is needed now; of those that were used least some may have to be closed or forgotten."""
+        """Mark the module as used now, and close or forget the least recently used ones if there are too many."""
         self._known.move_to_end(number)
         if self._known[number].fd >= 0:
             self._open[number] = None
@@ -139,55 +144,56 @@ class Modules:
             machine=identity.machine,
             problem=identity.problem,
         )
-        self._known[number] = _Known(module, key, fd)
+        self._known[number] = _KnownModule(module, key, fd)
         return number
 
-    def _is_carried(self, build_id: bytes, fd: int) -> bool:
-        """Whether the first file of this build ID brought the same. A build ID alone does not tell: it is what whoever
-        made the file says."""
+    def _is_repeated(self, build_id: bytes, fd: int) -> bool:
+        """Return whether the capture has the same sections already, from the first file with this build ID. The build
+        ID alone is no proof, because anybody can make a file with any build ID."""
         digest = _digest(fd, self._budget) if build_id and fd >= 0 else None
         if digest is None:
             return False
-        known = build_id in self._first
-        return self._first.setdefault(build_id, digest) == digest and known
+        known = build_id in self._first_digests
+        return self._first_digests.setdefault(build_id, digest) == digest and known
 
     def _sections(self, module: Module, fd: int) -> Iterator[Section]:
-        """What the capture carries of a file, part by part; where that fails, why."""
+        """Yield the sections of a file that the capture carries, in parts; if one fails, yield the reason."""
         if fd < 0:
             self.left_out += 1
             yield Section(module.id, WHOLE_FILE, 0, 0, 0, b"", f"left out: more than {_MAX_OPEN} files were in use")
             return
-        whole = Place(WHOLE_FILE, 0, 0, module.size)
+        whole = Extent(WHOLE_FILE, 0, 0, module.size)
         try:
-            for place in [whole] if module.path == VDSO else places(fd):
-                if place.size > self._room:
+            for extent in [whole] if module.path == VDSO else carried_extents(fd):
+                if extent.size > self._budget_left:
                     self.left_out += 1
                     problem = "left out: the capture's room for modules is used up"
-                    yield Section(module.id, place.name, place.address, place.size, 0, b"", problem)
+                    yield Section(module.id, extent.name, extent.address, extent.size, 0, b"", problem)
                     continue
-                self._room -= place.size
-                for start, data in _parts(fd, place):
-                    yield Section(module.id, place.name, place.address, place.size, start, data)
+                self._budget_left -= extent.size
+                for start, data in _parts(fd, extent):
+                    yield Section(module.id, extent.name, extent.address, extent.size, start, data)
         except OSError as error:
             yield Section(module.id, WHOLE_FILE, 0, 0, 0, b"", f"cannot be read: {error.strerror}")
 
 
-def _parts(fd: int, place: Place) -> Iterator[tuple[int, bytes]]:
-    """Where each part begins, and its bytes. Raises OSError."""
-    for start in range(0, place.size, MAX_PART):
-        yield start, read_at(fd, min(place.size - start, MAX_PART), place.offset + start)
+def _parts(fd: int, extent: Extent) -> Iterator[tuple[int, bytes]]:
+    """Yield the offset and the bytes of each part. Raises OSError."""
+    for start in range(0, extent.size, MAX_PART):
+        yield start, read_at(fd, min(extent.size - start, MAX_PART), extent.offset + start)
 
 
 def _digest(fd: int, most: int) -> bytes | None:
-    """Of all that a capture carries of a file; None where that cannot be read, or is more than `most` bytes."""
+    """Return a digest of the sections of a file that a capture carries, or None if they cannot be read or have more
+    than `most` bytes."""
     digest = hashlib.blake2b()
     try:
-        for place in places(fd):
-            most -= place.size
+        for extent in carried_extents(fd):
+            most -= extent.size
             if most < 0:
                 return None
-            digest.update(repr(place).encode())
-            for _, data in _parts(fd, place):
+            digest.update(repr(extent).encode())
+            for _, data in _parts(fd, extent):
                 digest.update(data)
     except OSError:
         return None

@@ -1,4 +1,4 @@
-"""The capture is created, never opened: root must not be led by a name to write into what is there already."""
+"""Create the file of a capture. An existing file is never opened, so that no name can lead root to write into it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _MIN_FREE = 16 << 20  # bytes
 
 
 def _owner() -> tuple[int, int]:
-    """The user behind sudo, who will want to read the capture; else ourselves."""
+    """Return the user and group who ran sudo, since they will read the capture; else our own."""
     try:
         return int(os.environ["SUDO_UID"]), int(os.environ["SUDO_GID"])
     except (KeyError, ValueError):
@@ -28,7 +28,7 @@ def _check_space(folder: str) -> None:
     free = status.f_bavail * status.f_frsize
     if free < _MIN_FREE:
         raise RecorderError(
-            f"{folder} has {free >> 20} MiB free, a recording wants {_MIN_FREE >> 20}: free some space or choose "
+            f"{folder} has {free >> 20} MiB free, a recording needs {_MIN_FREE >> 20}: free some space or choose "
             "another -o FILE"
         )
 
@@ -41,7 +41,7 @@ def _check_stdout() -> None:
 
 
 def _is_regular(path: str) -> bool | None:
-    """Whether there is a file, and not something else; None where there is nothing."""
+    """Return whether `path` is a regular file, or None if nothing has that path."""
     try:
         return stat.S_ISREG(os.lstat(path).st_mode)
     except OSError:
@@ -49,7 +49,7 @@ def _is_regular(path: str) -> bool | None:
 
 
 def _is_file(path: str) -> bool:
-    """Whether there is a file. Raises RecorderError where there is something else."""
+    """Return whether `path` is an existing file. Raises RecorderError if it is something else."""
     regular = _is_regular(path)
     if regular is False:
         raise RecorderError(f"{path} is not a regular file: -f replaces only files; choose another -o FILE")
@@ -57,7 +57,7 @@ def _is_file(path: str) -> bool:
 
 
 def check_output(path: str, *, replace: bool) -> None:
-    """Raises RecorderError where `open_output` could not work; changes nothing."""
+    """Raise RecorderError if `open_output` cannot work; change nothing."""
     if path == STDOUT:
         _check_stdout()
         return
@@ -70,11 +70,11 @@ def check_output(path: str, *, replace: bool) -> None:
 
 
 def open_output(path: str, *, replace: bool) -> io.RawIOBase:
-    """A new file of mode 0600, or standard output for `-`. Raises RecorderError where there can be none."""
+    """Create and open a file with mode 0600, or open standard output for `-`. Raises RecorderError if that fails."""
     if path == STDOUT:
         return open(os.dup(sys.stdout.fileno()), "wb", buffering=0)
     try:
-        if replace and _is_file(path):  # something else may have come since the check
+        if replace and _is_file(path):  # again, because it may have changed since check_output
             os.unlink(path)
         fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
     except FileExistsError:
@@ -87,7 +87,7 @@ def open_output(path: str, *, replace: bool) -> io.RawIOBase:
 
 
 def remove(path: str) -> None:
-    """Raises RecorderError where the file cannot be removed; that it has gone is no error."""
+    """Delete a file. Raises RecorderError if that fails, but not if the file is gone already."""
     if _is_regular(path) is False:
         raise RecorderError(f"cannot remove {path}: it is not a regular file; choose another -o FILE")
     try:
@@ -99,5 +99,5 @@ def remove(path: str) -> None:
 
 
 def is_removed(stream: io.RawIOBase) -> bool:
-    """Whether the file has no name any more, so that nobody will find it."""
+    """Return whether the open file was deleted, so that nobody will find it."""
     return os.fstat(stream.fileno()).st_nlink == 0

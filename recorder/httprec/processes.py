@@ -1,12 +1,12 @@
-"""What /proc knows of a process is read at its first call and kept until a call of it is recorded.
+"""Read what /proc says about a process at its first call, and keep it until one of its calls is recorded.
 
-A short process is gone by the time that its slow call is known to be slow, so the kernel announces every process that
-begins a call; only those with a recorded call get into the capture. When a stack is younger than its process's maps,
-they are read again: the process may have loaded something since (dlopen), or have become another program (exec). Large
-maps are read again more seldom, so that a process costs no more than a hundredth of a core, however often its maps
-change: what was mapped only between two readings is not in the capture.
+A short process has ended by the time its slow call is known to be slow, so the kernel announces every process that
+begins a call. Only processes with a recorded call get into the capture. If a stack is newer than the maps of its
+process, they are read again: the process may have loaded a library (dlopen) or become another program (exec) since.
+Large maps are read less often, so that a process costs at most a hundredth of a core however often its maps change;
+code that was mapped only between two readings is not in the capture.
 
-Processes that were used last are known; one that is forgotten is read again if it is still there.
+The most recently used processes are remembered. A forgotten one is read again if it still runs.
 """
 
 from __future__ import annotations
@@ -34,28 +34,28 @@ from .jit_maps import read_jit_map
 from .modules import VDSO, Modules
 
 _MAX_KNOWN = 4096
-_MAX_KNOWN_BYTES = 64 << 20  # of maps; what is made of them takes as much again
-_JIT_ROOM = MAX_JIT_MAPS // 2  # bytes of JIT maps in one capture; the rest is for what records count beside them
-_REST_NS = 10_000  # at least, before maps are read again, for each byte of them: 5,000 mappings every 2.5 s
+_MAX_KNOWN_BYTES = 64 << 20  # bytes of maps; the data made from them takes as much again
+_JIT_BUDGET = MAX_JIT_MAPS // 2  # bytes of JIT maps in one capture; records count as more than their bytes
+_CHECK_INTERVAL_NS_PER_BYTE = 10_000  # of maps, between two readings: 5,000 mappings every 2.5 s
 _EXECUTABLE = re.compile(rb"^([0-9a-f]+)-([0-9a-f]+) ..x. [0-9a-f]+ [0-9a-f]+:[0-9a-f]+ ([0-9]+) *(.*)$", re.MULTILINE)
-_OF_THE_KERNEL = (VDSO, b"[vsyscall]")
+_KERNEL_MAPPINGS = (VDSO, b"[vsyscall]")
 _CLOCK_TICKS = os.sysconf("SC_CLK_TCK")
 
 _PF_KTHREAD = 0x00200000  # include/linux/sched.h
-_GONE = "ended before its maps were read"
+_ENDED_EARLY = "ended before its maps were read"
 
 Key = tuple[int, int]  # pid, start since boot in ns
 
 
 class _GoneError(Exception):
-    """The process has ended, or its pid is another process's now."""
+    """Report that the process has ended, or that its pid now belongs to another process."""
 
 
-class _Known(NamedTuple):
+class _KnownProcess(NamedTuple):
     record: Process
     code: list[tuple[bytes, bytes, bytes, bytes]]  # executable mappings: start, end, inode, path
-    checked_ns: int  # when these were last known to be all
-    part: int = 0  # of the recording, the last one that this record was written to
+    checked_ns: int  # when the mappings were last seen to be complete
+    part: int = 0  # number of the last part that has this record
 
 
 def _read(path: str, limit: int) -> bytes:
@@ -64,92 +64,92 @@ def _read(path: str, limit: int) -> bytes:
 
 
 class Processes:
-    """Times: `now_ns` on CLOCK_MONOTONIC."""
+    """Remember processes, and write those with a recorded call. `now_ns` is a time on CLOCK_MONOTONIC."""
 
     def __init__(self, writer: Writer, modules: Modules) -> None:
         self._writer, self._modules = writer, modules
         self._part = 1
-        self._known: OrderedDict[Key, _Known] = OrderedDict()  # the one used last at the end
-        self._size = 0  # of their maps
-        self._unchecked: set[Key] = set()  # of them, those with a stack that is younger than their maps
+        self._known: OrderedDict[Key, _KnownProcess] = OrderedDict()  # the most recently used last
+        self._size = 0  # bytes of their maps
+        self._unchecked: set[Key] = set()  # known processes with a stack that is newer than their maps
         self.recorded = 0  # processes with a recorded call
-        self.gone = 0  # of them, those whose maps could not be read in time
-        self.left_out = 0  # maps that a capture had no room for
-        self._jit_room = _JIT_ROOM
+        self.gone = 0  # recorded processes whose maps could not be read in time
+        self.left_out = 0  # maps for which a capture had no room
+        self._jit_budget_left = _JIT_BUDGET
 
     def begin_part(self, writer: Writer) -> None:
-        """Another capture begins, which needs the processes of its own calls."""
+        """Begin another capture, which needs the processes of its own calls."""
         self._writer = writer
         self._part += 1
-        self._jit_room = _JIT_ROOM
+        self._jit_budget_left = _JIT_BUDGET
         self._modules.begin_part(writer)
 
     def announce(self, key: Key, now_ns: int) -> None:
-        """A process has begun a call: its maps are read while it is surely there."""
+        """Read the maps of a process that has just begun a call, while it still runs."""
         if key not in self._known:
-            self._keep(key, self._look(key, now_ns))
+            self._remember(key, self._read_or_gone(key, now_ns))
 
     def record(self, key: Key, now_ns: int) -> None:
-        """A call of this process is recorded: so is the process."""
-        known = self._known.get(key) or self._look(key, now_ns)
+        """Write a process, one of whose calls is recorded, unless the capture has it."""
+        known = self._known.get(key) or self._read_or_gone(key, now_ns)
         if known.part == self._part:
             self._known.move_to_end(key)
             return
         if not known.part:
             self.recorded += 1
-            self.gone += known.record.problem == _GONE
+            self.gone += known.record.problem == _ENDED_EARLY
         self._write(key, known)
 
     def check_stack(self, key: Key, taken_ns: int) -> None:
-        """A stack of a recorded process was taken: if it is younger than the process's maps, these are to be read
-        again by `check_maps`."""
+        """Let `check_maps` read the maps of a recorded process again if a stack of it is newer than they are."""
         known = self._known[key]
         if not known.record.problem and taken_ns > known.checked_ns:
             self._unchecked.add(key)
 
     def check_maps(self, now_ns: int, *, last: bool = False) -> None:
-        """Reads maps again where they were not read just now, or where this is the `last` time."""
+        """Read maps again that need it, except those that were read just now, unless this is the `last` time."""
         for key in list(self._unchecked):
             known = self._known.get(key)
-            if known and not last and now_ns < known.checked_ns + _REST_NS * len(known.record.maps):
+            if known and not last and now_ns < known.checked_ns + _CHECK_INTERVAL_NS_PER_BYTE * len(known.record.maps):
                 continue
             self._unchecked.remove(key)
             if known:
                 self._check(key, known, now_ns)
 
-    def _check(self, key: Key, known: _Known, now_ns: int) -> None:
-        self._keep(key, known._replace(checked_ns=now_ns))
-        if _has_other_code(key[0], known):
-            newer = self._look(key, now_ns)
+    def _check(self, key: Key, known: _KnownProcess, now_ns: int) -> None:
+        self._remember(key, known._replace(checked_ns=now_ns))
+        if _has_new_code(key[0], known):
+            newer = self._read_or_gone(key, now_ns)
             if not newer.record.problem:
                 self._write(key, newer)
 
     def write_jit_maps(self, now_ns: int) -> None:
-        """Writes what just-in-time compilers say of their code; of processes that are gone, that they are."""
+        """Write the names that just-in-time compilers gave to their code; for a process that has ended, write that."""
         for (pid, start_ns), known in self._known.items():
             if known.record.namespace_pid and known.part == self._part:
                 for start, data, problem in self._fitting(_jit_map(known)):
                     self._writer.jit_map(JitMap(pid, start_ns, now_ns, start, data, problem))
 
     def _fitting(self, parts: Iterator[tuple[int, bytes, str]]) -> Iterator[tuple[int, bytes, str]]:
-        """The parts of a JIT map up to the first that there is no room for, which becomes the reason."""
+        """Yield the parts of a JIT map that fit into the budget; instead of the first that does not, yield the
+        reason."""
         for start, data, problem in parts:
-            if len(data) > self._jit_room:
+            if len(data) > self._jit_budget_left:
                 yield start, b"", "left out: the capture's room for JIT maps is used up"
                 return
-            self._jit_room -= len(data)
+            self._jit_budget_left -= len(data)
             yield start, data, problem
 
-    def _write(self, key: Key, known: _Known) -> None:
+    def _write(self, key: Key, known: _KnownProcess) -> None:
         self._modules.record(mapped.module for mapped in known.record.modules)
         try:
             self._writer.process(known.record)
         except BeyondLimitError:
             self.left_out += 1
-        self._keep(key, known._replace(part=self._part))
+        self._remember(key, known._replace(part=self._part))
 
-    def _keep(self, key: Key, known: _Known) -> None:
-        """The process was used now; those that were used least may have to go."""
+    def _remember(self, key: Key, known: _KnownProcess) -> None:
+        """Mark the process as used now, and forget the least recently used ones if there are too many."""
         if key in self._known:
             self._size -= len(self._known.pop(key).record.maps)
         self._known[key] = known
@@ -157,16 +157,16 @@ class Processes:
         while len(self._known) > _MAX_KNOWN or (self._size > _MAX_KNOWN_BYTES and len(self._known) > 1):
             self._size -= len(self._known.popitem(last=False)[1].record.maps)
 
-    def _look(self, key: Key, now_ns: int) -> _Known:
+    def _read_or_gone(self, key: Key, now_ns: int) -> _KnownProcess:
         pid, start_ns = key
         try:
             return self._read_process(pid, start_ns, now_ns)
         except (_GoneError, OSError):
-            gone = Process(pid, start_ns, now_ns, b"", b"", 0, b"", (), _GONE)
-            return _Known(gone, [], now_ns)
+            gone = Process(pid, start_ns, now_ns, b"", b"", 0, b"", (), _ENDED_EARLY)
+            return _KnownProcess(gone, [], now_ns)
 
-    def _read_process(self, pid: int, start_ns: int, now_ns: int) -> _Known:
-        _name(pid, start_ns)  # it costs a tenth to know that a process is gone, as most are in a storm of short ones
+    def _read_process(self, pid: int, start_ns: int, now_ns: int) -> _KnownProcess:
+        _name(pid, start_ns)  # a tenth of the cost if the process has ended, as most have in a storm of short ones
         thread, maps = _thread_and_maps(pid)
         problem = ""
         if len(maps) > MAX_MAPS:
@@ -183,9 +183,9 @@ class Processes:
             namespace_pid = _namespace_pid(_read(f"/proc/{thread}/status", 65536))
         else:
             problem = "has no user space"
-        name = _name(pid, start_ns)  # at last: if it is the same process still, all of this was read of it
+        name = _name(pid, start_ns)  # last: if it is still the same process, all of this was read from it
         record = Process(pid, start_ns, now_ns, name, executable, namespace_pid, maps, tuple(modules), problem)
-        return _Known(record, code, now_ns)
+        return _KnownProcess(record, code, now_ns)
 
     def _mapped_module(self, pid: int, low: int, high: int, path: bytes) -> list[MappedModule]:
         try:
@@ -193,26 +193,26 @@ class Processes:
                 return [MappedModule(low, self._modules.vdso_number(pid, low, high))]
             return [MappedModule(low, self._modules.number(pid, f"{low:x}-{high:x}", path))]
         except OSError:
-            return []  # unmapped since, or a device: the reporter says that no module was recorded
+            return []  # unmapped since, or a device; the reporter reports that no module was recorded
 
 
 def _thread_and_maps(pid: int) -> tuple[int, bytes]:
-    """A thread that has not ended, and its maps. Raises _GoneError where there is none, or OSError.
+    """Return a thread that has not ended, and its maps. Raises _GoneError if there is none, or OSError.
 
-    It need not be the thread group leader, which may end before others do (pthread_exit in main) and has no memory
-    then. /proc/TID shows what /proc/PID does (fs/proc/base.c, proc_pid_lookup), of the very thread.
+    The thread group leader will not always do: it may end before other threads (pthread_exit in main), and has no
+    memory then. /proc/TID has the same files as /proc/PID, for that thread (fs/proc/base.c, proc_pid_lookup).
     """
     for thread in _threads(pid):
         with contextlib.suppress(OSError):  # it has ended since
             maps = _read(f"/proc/{thread}/maps", MAX_MAPS + 1)
             _, state, flags, _ = _name_state_flags_start(_read(f"/proc/{thread}/stat", 4096))
-            # One that ends gives its memory back a moment before it is a zombie.
+            # A thread that ends gives its memory back a moment before it becomes a zombie.
             if state not in b"ZX" and (maps or flags & _PF_KTHREAD):
                 return thread, maps
     raise _GoneError
 
 
-def _has_other_code(pid: int, known: _Known) -> bool:
+def _has_new_code(pid: int, known: _KnownProcess) -> bool:
     try:
         return _EXECUTABLE.findall(_thread_and_maps(pid)[1]) != known.code
     except (_GoneError, OSError):
@@ -220,7 +220,7 @@ def _has_other_code(pid: int, known: _Known) -> bool:
 
 
 def _name(pid: int, start_ns: int) -> bytes:
-    """The comm of a process. Raises _GoneError where another process has its pid by now, or OSError."""
+    """Return the comm of a process. Raises _GoneError if its pid now belongs to another process, or OSError."""
     name, _, _, ticks = _name_state_flags_start(_read(f"/proc/{pid}/stat", 4096))
     if ticks != start_ns * _CLOCK_TICKS // 1_000_000_000:
         raise _GoneError
@@ -228,7 +228,7 @@ def _name(pid: int, start_ns: int) -> bytes:
 
 
 def thread_name(pid: int, tid: int, start_ns: int) -> bytes:
-    """Return the comm of a thread of a process; empty where it has ended."""
+    """Return the comm of a thread of a process, or b"" if it has ended."""
     try:
         _name(pid, start_ns)
         return _read(f"/proc/{pid}/task/{tid}/comm", 4096)[:-1]
@@ -236,27 +236,27 @@ def thread_name(pid: int, tid: int, start_ns: int) -> bytes:
         return b""
 
 
-def _jit_map(known: _Known) -> Iterator[tuple[int, bytes, str]]:
-    """The parts of a process's map and, if it may have had one, why there are none."""
+def _jit_map(known: _KnownProcess) -> Iterator[tuple[int, bytes, str]]:
+    """Yield the parts of a process's JIT map; if the process has ended and may have had one, yield the reason."""
     process = known.record
     try:
         thread, _ = _thread_and_maps(process.pid)
         _name(process.pid, process.start_ns)
     except (_GoneError, OSError):
-        if any(inode == b"0" and path not in _OF_THE_KERNEL for _, _, inode, path in known.code):
+        if any(inode == b"0" and path not in _KERNEL_MAPPINGS for _, _, inode, path in known.code):
             yield 0, b"", "its process had ended"
         return
     yield from read_jit_map(thread, process.namespace_pid)
 
 
 def _threads(pid: int) -> Iterator[int]:
-    """The thread group leader first."""
+    """Yield the threads of a process, the thread group leader first."""
     yield pid
     yield from map(int, os.listdir(f"/proc/{pid}/task"))
 
 
 def _name_state_flags_start(stat_line: bytes) -> tuple[bytes, bytes, int, int]:
-    """comm, state, flags and start time in ticks (proc(5), fields 2, 3, 9 and 22); comm may hold anything, `)` too."""
+    """Return comm, state, flags and start time in ticks (proc(5), fields 2, 3, 9 and 22). A comm can contain `)`."""
     name, _, rest = stat_line.partition(b"(")[2].rpartition(b")")
     fields = rest.split()
     return name, fields[0], int(fields[6]), int(fields[19])

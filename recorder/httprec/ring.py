@@ -1,9 +1,9 @@
-"""A BPF ring buffer is read where it lies: its pages are mapped, whole spans of records are handed on uncopied.
+"""Read a BPF ring buffer in place: map its pages, and hand on whole spans of records without copying them.
 
-The mapping (kernel/bpf/ringbuf.c): a page with the consumer's position, a page with the producer's, then the data twice
-in a row, so that a record that wraps around is contiguous; of the second time only the beginning is mapped here. A
-record is a header of 8 bytes, u32 length and u32 page offset, and a payload padded to 8. Bit 31 of the length is set
-while the record is being written, bit 30 when it was discarded.
+The mapping (kernel/bpf/ringbuf.c) is a page with the consumer's position, a page with the producer's, then the data
+twice in a row, so that a record that wraps around is contiguous; here, only the beginning of the second copy is mapped.
+A record is a header of 8 bytes (u32 length, u32 page offset) and a payload padded to 8. Bit 31 of the length is set
+while the record is being written, bit 30 if it was discarded.
 """
 
 from __future__ import annotations
@@ -14,33 +14,33 @@ import struct
 from collections.abc import Iterator
 
 HEADER = 8
-_REPEATED = 128 << 10  # bytes of the data's beginning that are mapped behind its end: more than the largest record has
+_REPEATED = 128 << 10  # bytes of the second copy that are mapped: more than the largest record has
 _BUSY = 1 << 31
 _DISCARDED = 1 << 30
 _LENGTH = struct.Struct("<I")
 
 
 class Ring:
-    """The consumer's side of one ring buffer of `size` bytes (a power of two)."""
+    """Consume one ring buffer of `size` bytes (a power of two)."""
 
     def __init__(self, fd: int, size: int) -> None:
         page = mmap.PAGESIZE
         self._size = size
         self._consumer_page = mmap.mmap(fd, page, mmap.MAP_SHARED, mmap.PROT_READ | mmap.PROT_WRITE)
-        mapped = page + size + min(size, _REPEATED)  # not all of it twice: each page that is mapped is resident
+        mapped = page + size + min(size, _REPEATED)  # not all of it twice, because every mapped page counts as ours
         self._shared = mmap.mmap(fd, mapped, mmap.MAP_SHARED, mmap.PROT_READ, offset=page)
-        self.is_cut = False  # whether the last `rows` left some that were whole
-        # A c_uint64 is loaded and stored as a whole, which struct does not promise.
+        self.is_cut = False  # whether the last `rows` left complete records
+        # A c_uint64 is loaded and stored in one access, which struct does not guarantee.
         self._position = ctypes.c_uint64.from_buffer(self._consumer_page)
         view = memoryview(self._shared)
         self._producer = view[:8].cast("Q")
         self._data = view[page:]
 
     def rows(self, row_size: int) -> memoryview:
-        """All records that are whole, headers included, of a ring whose records all have `row_size` bytes.
+        """Return a view of all complete records, with their headers, of a ring whose records all have `row_size` bytes.
 
-        `row_size` is a multiple of 8. The view is valid until `consume`. Where the ring's end is in the way, those
-        behind it come the next time, and `is_cut` says so.
+        `row_size` is a multiple of 8. The view is valid until `consume`. Records that wrap around far behind the end of
+        the ring are returned the next time, and `is_cut` is then true.
         """
         stride = HEADER + row_size
         start = self._position.value & (self._size - 1)
@@ -48,19 +48,19 @@ class Ring:
         self.is_cut = waiting > reached
         waiting = min(waiting, reached)
         span = self._data[start : start + waiting * stride]
-        lengths = span.cast("I")[:: stride // 4].tobytes()  # once: the kernel finishes records meanwhile
+        lengths = span.cast("I")[:: stride // 4].tobytes()  # read once, because the kernel finishes records meanwhile
         if lengths != _LENGTH.pack(row_size) * waiting:
             waiting = next(i for i, (length,) in enumerate(_LENGTH.iter_unpack(lengths)) if length != row_size)
         return span[: waiting * stride]
 
     def consume(self, size: int) -> None:
-        """Gives the first `size` bytes back to the kernel."""
+        """Give the first `size` bytes back to the kernel."""
         self._position.value += size
 
     def records(self) -> Iterator[bytes]:
-        """The payloads of all records that are whole, each given back to the kernel as the next one is asked for.
+        """Yield the payloads of all complete records; give each back to the kernel when the next one is asked for.
 
-        What comes meanwhile is left for the next time: a busy kernel could add to them for ever.
+        Records that arrive meanwhile are left for the next call, because a busy kernel could add records for ever.
         """
         end = self._producer[0]
         while self._position.value < end:

@@ -1,4 +1,4 @@
-"""Rows of the BPF program as Python has them: the fields by name."""
+"""Convert rows of the BPF program to and from dicts of their fields."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _CODES = {"u8": "B", "u16": "H", "u32": "I", "u64": "Q"}
 
 
 class RowCodec:
-    """Reads and makes rows of one layout (httpbpf.layout)."""
+    """Read and make rows of one layout (httpbpf.layout)."""
 
     def __init__(self, row: Row) -> None:
         self._names = [field.name for field in row.fields]
@@ -29,5 +29,5 @@ class RowCodec:
         return dict(zip(self._names, self._struct.unpack_from(row)))
 
     def make(self, values: Mapping[str, Any]) -> bytes:
-        """Return a row with these values; a field that is not among them is 0, other values are left out."""
+        """Return a row with these values. Fields without a value are 0, and values without a field are ignored."""
         return self._struct.pack(*(values.get(name, empty) for name, empty in zip(self._names, self._empty)))

@@ -1,7 +1,8 @@
-"""Stack rows of the BPF program become Stack records; what is in the registers and bytes is the reporter's affair.
+"""Convert stack rows of the BPF program to Stack records, and repeat stacks that several parts of a recording need.
 
-The kernel sends equal frames of a process once. Every part of a recording needs those of its own calls: they are kept.
-The kernel may know frames as sent that are kept no more: then a call's stack is not in its part, and that is counted.
+Registers and bytes of a stack are not interpreted. The kernel sends equal frames of a process only once, but every part
+of a recording needs the stacks of its own calls, so stacks are kept here. The kernel may remember having sent a stack
+that is no longer kept; then the stack of a call is missing from its part, and is counted.
 """
 
 from __future__ import annotations
@@ -16,12 +17,13 @@ from httpcapture import Stack
 
 _HEAD = struct.Struct("<QQQIIQIIQ")  # struct stack_row up to its registers, rows.h
 _REGISTERS = _HEAD.size
-_BYTES = STACK_ROW.size
-_MAX_KEPT = 32768  # twice what the kernel knows as sent (seen_stacks, maps.h); 1.5 kB each at most
+_REST = STACK_ROW.size
+_MAX_STACKS = 32768  # twice as many as the kernel remembers (seen_stacks, maps.h); at most 1.5 kB each
 
 
 def stack_record(row: bytes) -> Stack:
-    """A row as it stands in the stack ring or in a slot; what is not of this stack is left out."""
+    """Return the Stack of a row from the stack ring or from a slot, without the remains of earlier stacks in the
+    slot."""
     (number, start_ns, taken_ns, pid, frames_size, address, memory_size, registers_size, missing) = _HEAD.unpack_from(
         row
     )
@@ -30,61 +32,65 @@ def stack_record(row: bytes) -> Stack:
         pid=pid,
         process_start_ns=start_ns,
         taken_ns=taken_ns,
-        frames=row[_BYTES : _BYTES + frames_size],
+        frames=row[_REST : _REST + frames_size],
         registers=row[_REGISTERS : _REGISTERS + registers_size],
         memory_address=address if memory_size else 0,
-        memory=row[_BYTES : _BYTES + memory_size],
+        memory=row[_REST : _REST + memory_size],
         missing_pages=missing if memory_size else 0,
     )
 
 
 def unsent_id(row: bytes) -> int:
-    """An id for a stack that the kernel gave none, since its call was still waiting."""
+    """Return an ID for a stack without one, because its call was still waiting when the recording ended."""
     return int.from_bytes(hashlib.blake2b(row, digest_size=8).digest(), "little") | 1
 
 
-class SharedStacks:
-    """Stacks that many calls have: those of frames only. `forgotten` counts those that a part lacks, at most."""
+class RepeatedStacks:
+    """Keep the stacks that many calls share, which are those without registers, for the parts that need them again.
+
+    `not_repeated` is an upper bound on the number of stacks that parts lack.
+    """
 
     def __init__(self) -> None:
-        self.forgotten = 0
-        self._kept: OrderedDict[int, Stack] = OrderedDict()  # the one used last at the end
-        self._elsewhere: set[int] = set()  # of them, those that are in an earlier part only
-        self._settled: OrderedDict[int, None] = OrderedDict()  # others of this part: in it, or counted; the newest last
+        self.not_repeated = 0
+        self._stacks: OrderedDict[int, Stack] = OrderedDict()  # by ID, the most recently used last
+        self._only_in_earlier_parts: set[int] = set()  # IDs of stacks above that this part does not have yet
+        self._settled: OrderedDict[int, None] = OrderedDict()  # other IDs that this part has, or that were counted
 
     def add(self, stack: Stack) -> None:
-        """This stack is in the part that is being written."""
+        """Note that the current part has this stack."""
         if stack.registers:
             self._settle(stack.id)
             return
-        self._kept[stack.id] = stack
-        self._kept.move_to_end(stack.id)
-        self._elsewhere.discard(stack.id)
-        if len(self._kept) > _MAX_KEPT:
-            self._forget(self._kept.popitem(last=False)[0])
+        self._stacks[stack.id] = stack
+        self._stacks.move_to_end(stack.id)
+        self._only_in_earlier_parts.discard(stack.id)
+        if len(self._stacks) > _MAX_STACKS:
+            self._forget(self._stacks.popitem(last=False)[0])
 
     def begin_part(self) -> None:
-        self._elsewhere = set(self._kept)
+        """Begin another part, which has no stacks yet."""
+        self._only_in_earlier_parts = set(self._stacks)
         self._settled.clear()
 
     def missing(self, ids: Iterable[int]) -> Iterator[Stack]:
-        """The stacks with these ids that are known, but not in this part yet; those that are not known are counted."""
+        """Yield the stacks with these IDs that the current part does not have yet; count those that are not kept."""
         for number in ids:
-            if number in self._kept:
-                self._kept.move_to_end(number)
-                if number in self._elsewhere:
-                    yield self._kept[number]
+            if number in self._stacks:
+                self._stacks.move_to_end(number)
+                if number in self._only_in_earlier_parts:
+                    yield self._stacks[number]
             elif number not in self._settled:
-                self.forgotten += 1
+                self.not_repeated += 1
                 self._settle(number)
 
     def _forget(self, number: int) -> None:
-        if number in self._elsewhere:
-            self._elsewhere.remove(number)
+        if number in self._only_in_earlier_parts:
+            self._only_in_earlier_parts.remove(number)
         else:
             self._settle(number)
 
     def _settle(self, number: int) -> None:
         self._settled[number] = None
-        if len(self._settled) > _MAX_KEPT:
+        if len(self._settled) > _MAX_STACKS:
             self._settled.popitem(last=False)

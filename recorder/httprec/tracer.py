@@ -1,7 +1,7 @@
-"""The BPF program in the running kernel.
+"""Run the BPF program in the kernel.
 
-`Tracer` has it loaded and attached (loader.py); then it gives access to the rings, the ledger and, at the end, to the
-connections that are still open. Raises RecorderError where the kernel or BCC cannot do it.
+`Tracer` loads and attaches it (loader.py), and gives access to its rings, its counters and, at the end, the connections
+that are still open.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ from httpbpf.process_filter import FilterError, compile_filter
 
 from .bpf_maps import BpfMap, cpus
 from .errors import RecorderError
-from .fast_calls import FastCalls, add_up
-from .loader import KPROBE_EVENTS, Options, load_program
+from .fast_calls import FastCalls, sum_rows
+from .loader import KPROBE_EVENTS, TracingOptions, load_program
 from .ring import Ring
 
 _KPROBE_PROFILES = ("/sys/kernel/tracing/kprobe_profile", "/sys/kernel/debug/tracing/kprobe_profile")
@@ -32,14 +32,15 @@ _U32, _U64 = struct.Struct("<I"), struct.Struct("<Q")
 
 
 class Tracer:
-    """The attached program. Use as a context manager: leaving it detaches everything."""
+    """Attach the program, and detach it on leaving the context. Raises RecorderError if the kernel or BCC cannot attach
+    it."""
 
-    def __init__(self, options: Options) -> None:
+    def __init__(self, options: TracingOptions) -> None:
         try:
             patterns = compile_filter(options.process_filters) if options.process_filters else None
         except FilterError as error:
             raise RecorderError(str(error)) from error
-        _remove_leftovers()
+        _remove_kretprobe_names()
         self._cpus = cpus()
         self._sizes = sizes = options.sizes
         self._loaded = load_program(options)
@@ -51,8 +52,8 @@ class Tracer:
         for pid in options.ignored_pids:
             ignored.put(_U32.pack(pid), b"\1")
         copies = sizes.copies
-        self._free("free_slots", range(1, copies + 1))
-        self._free("free_frame_slots", range(copies + 1, copies + sizes.frame_slots + 1))
+        self._fill_free_slots("free_slots", range(1, copies + 1))
+        self._fill_free_slots("free_frame_slots", range(copies + 1, copies + sizes.frame_slots + 1))
         self._counters = self._map("counters", 8 * self._cpus)
         self.calls = self._ring("call_ring", sizes.call_ring_pages)
         self.completions = self._ring("completion_ring", sizes.completion_ring_pages)
@@ -66,34 +67,35 @@ class Tracer:
     def __exit__(self, *exception: object) -> None:
         for fd in (*self._loaded.attachments, *self._loaded.programs, *self._loaded.maps.values()):
             os.close(fd)
-        _remove_leftovers(self._loaded.events)
+        _remove_kretprobe_names(self._loaded.events)
 
     def _map(self, name: str, value_size: int, key_size: int = 4) -> BpfMap:
         return BpfMap(self._loaded.maps[name], key_size, value_size)
 
-    def _free(self, name: str, slots: Iterable[int]) -> None:
+    def _fill_free_slots(self, name: str, slots: Iterable[int]) -> None:
         for slot in slots:
             self._map(name, 4).push(_U32.pack(slot))
 
     def _ring(self, name: str, pages: int) -> Ring:
         return Ring(self._loaded.maps[name], pages * mmap.PAGESIZE)
 
-    def _run(self, on: int) -> None:
+    def _set_running(self, on: int) -> None:
         self._map("running", 4).put(_U32.pack(0), _U32.pack(on))
 
     def start(self) -> None:
-        self._run(1)
+        """Let the probes follow connections."""
+        self._set_running(1)
 
     def stop(self) -> None:
-        """After this no probe changes anything any more."""
-        self._run(0)
+        """Stop the probes. After this returns, none of them changes a map or ring."""
+        self._set_running(0)
         # A global membarrier waits for a grace period of RCU, under which every probe runs (kernel/sched/membarrier.c).
         number = _SYS_MEMBARRIER.get(os.uname().machine, -1)
         if ctypes.CDLL(None).syscall(number, _MEMBARRIER_GLOBAL, 0) != 0:
             time.sleep(0.5)
 
     def reads_maps(self) -> bool:
-        """Whether we may still read the program's maps."""
+        """Return whether this process may still read the program's maps."""
         try:
             return self._counters.get(_U32.pack(0)) is not None
         except OSError:
@@ -104,7 +106,7 @@ class Tracer:
         return sum(memoryview(values).cast("Q"))
 
     def counters(self) -> dict[str, int]:
-        """The ledger in the kernel, over all CPUs."""
+        """Return the kernel's counters by name, summed over all CPUs, and the probes that the kernel missed."""
         counts = {name: self._count(index) for index, name in enumerate(layout.COUNTERS)}
         in_profile = sum(_profile_misses(self._loaded.events)) if self.probes == "kprobe" else 0
         certain = 0 if self._loaded.faults_are_misses else in_profile
@@ -113,10 +115,10 @@ class Tracer:
         return counts
 
     def fast_calls(self) -> FastCalls:
-        """What ended below the threshold, over all CPUs."""
+        """Return the calls that ended below the threshold, summed over all CPUs."""
         size = layout.FAST_CALLS.size
         values = self._map("fast_calls", size * self._cpus).get(_U32.pack(0)) or b""
-        return add_up(values[start : start + size] for start in range(0, len(values), size))
+        return sum_rows(values[start : start + size] for start in range(0, len(values), size))
 
     def _missed_programs(self) -> int:
         missed = 0
@@ -127,9 +129,10 @@ class Tracer:
         return missed
 
     def open_connections(self) -> Iterator[bytes]:
-        """struct connection (rows.h) of every socket that is followed.
+        """Yield the struct connection (rows.h) of every socket that is followed.
 
-        While probes run, those that change are left out, and a walk that the map's changes send back has an end.
+        While probes run, connections that change are left out. Changes of the map can make the iteration start again,
+        so it is bounded.
         """
         connections = self._map("connections", layout.CONNECTION.size, _U64.size)
         for key in itertools.islice(connections.keys(), 2 * self._sizes.connections):
@@ -138,7 +141,8 @@ class Tracer:
                 yield found
 
     def stack_in(self, slot: int) -> bytes:
-        """The stack row that waits in a slot, from 1, and what follows it: frames or stack bytes (slots.h)."""
+        """Return the stack row that waits in a slot (numbered from 1) with the frames or stack bytes that follow it
+        (slots.h)."""
         copies, copy_size = self._sizes.copies, layout.STACK_ROW.size + self._sizes.stack_pages * mmap.PAGESIZE
         if slot <= copies:
             name, size, index = "stack_copies", copy_size, slot - 1
@@ -147,23 +151,23 @@ class Tracer:
         return self._map(name, size).get(_U32.pack(index)) or b""
 
 
-def _remove_leftovers(ours: str = "") -> None:
-    """Remove the names of kretprobes that end with `ours`, and those of recorders that were killed: the kernel has
-    detached these, but it keeps their names."""
+def _remove_kretprobe_names(ours: str = "") -> None:
+    """Remove from kprobe_events the kretprobes whose names end with `ours`, and those of killed recorders, which the
+    kernel has detached but still lists."""
     for path in KPROBE_EVENTS:
         with contextlib.suppress(OSError):
             with open(path) as file:
                 names = re.findall(r"^r\d*:(kprobes/r_tcp_\w+(_bcc_(\d+))) ", file.read(), re.MULTILINE)
-            events = os.open(path, os.O_WRONLY | os.O_CLOEXEC)  # to truncate it would remove those of everybody
+            events = os.open(path, os.O_WRONLY | os.O_CLOEXEC)  # without O_TRUNC, which would remove all kprobe events
             for name in (name for name, end, pid in names if end == ours or not os.path.exists(f"/proc/{pid}")):
-                with contextlib.suppress(OSError):  # somebody uses it
+                with contextlib.suppress(OSError):  # another program uses it
                     os.write(events, f"-:{name}\n".encode())
             os.close(events)
             return
 
 
 def _profile_misses(suffix: str) -> Iterable[int]:
-    """Misses of our probes that are kprobe events: `name hits misses` lines."""
+    """Return how often the kernel missed each of our kprobe events, from lines `name hits misses`."""
     for path in _KPROBE_PROFILES:
         with contextlib.suppress(OSError), open(path) as file:
             return [int(line.split()[2]) for line in file if line.split()[0].endswith(suffix)]

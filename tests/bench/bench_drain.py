@@ -29,12 +29,12 @@ from bench_capture import keep_alive_load
 
 from httpbpf.layout import CALL_ROW, COUNTERS, MAX_FRAMES
 from httpbpf.program import Sizes
-from httpbpf.sources import kernel_tree, read
+from httpbpf.sources import kernel_tree, read_source
 from httpcapture import Meta, Writer
 from httpcapture.writer import LEVEL
 from httprec import host
 from httprec.parts import Bounds, Parts
-from httprec.recording import Recording
+from httprec.recording_loop import RecordingLoop
 from httprec.ring import HEADER, Ring
 from support.capture_samples import CALL_LAYOUT
 
@@ -99,7 +99,11 @@ def load_program() -> Any:
     getpgid, getsid = SYSCALLS[platform.machine()]
     constants = {"PID": os.getpid(), "READY": READY, "ROWS_A_CALL": ROWS_A_CALL, "RING_PAGES": RING_PAGES}
     constants |= {"MAX_FRAMES": MAX_FRAMES, "__NR_GETPGID": getpgid, "__NR_GETSID": getsid}
-    text = "#include <uapi/linux/ptrace.h>\n" + read("rows.h") + Path(__file__).with_name("fill_rings.c").read_text()
+    text = (
+        "#include <uapi/linux/ptrace.h>\n"
+        + read_source("rows.h")
+        + Path(__file__).with_name("fill_rings.c").read_text()
+    )
     with kernel_tree() as tree:
         os.environ["BCC_KERNEL_SOURCE"] = str(tree)
         program = bcc.BPF(text=text, cflags=[f"-D{name}={value}" for name, value in constants.items()])
@@ -119,7 +123,7 @@ def by_spans(program: Any) -> Way:
     meta = host.meta(0, [], "fexit", Sizes())
 
     def drain(file: BinaryIO) -> int:
-        recording = Recording(tracer, InFile(file, meta), 0, 0, None)
+        recording = RecordingLoop(tracer, InFile(file, meta), 0, 0, None)
         rounds = iter([None, "drained"])
         return recording.run(lambda: next(rounds)).calls
 

@@ -13,8 +13,8 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from httpbpf.btf import VMLINUX, Btf, BtfError, first_of, load
-from httpbpf.program import Sizes, build
+from httpbpf.btf import VMLINUX, Btf, BtfError, first_offset, load_btf
+from httpbpf.program import Sizes, build_program
 from support.type_information import btf_of, dump
 
 Types = list[dict[str, Any]]
@@ -91,7 +91,7 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> bytes:
 
 def test_everything_that_the_program_asks_of_this_kernel_is_as_bpftool_says(kernel_types: Types) -> None:
     btf = Asking(Path(VMLINUX).read_bytes())
-    build(btf, Sizes(), threshold_ns=0, filter_processes=True, probes="fexit")
+    build_program(btf, Sizes(), threshold_ns=0, filter_processes=True, probes="fexit")
     methods = {method for method, _ in btf.asked}
     assert methods == {"members", "enumerators", "parameters", "has_function"}
     for method, name in btf.asked:
@@ -109,7 +109,7 @@ def test_everything_that_the_program_asks_of_this_kernel_is_as_bpftool_says(kern
 
 
 def test_types_from_all_over_the_kernel_are_as_bpftool_says(kernel_types: Types) -> None:
-    btf = load()
+    btf = load_btf()
     structs = [each for each in kernel_types if each["kind"] == "STRUCT" and each["name"] != NAMELESS]
     functions = [each for each in kernel_types if each["kind"] == "FUNC"]
     assert len(structs) > 1000 and len(functions) > 1000
@@ -123,7 +123,7 @@ def test_types_from_all_over_the_kernel_are_as_bpftool_says(kernel_types: Types)
 
 def test_each_function_of_this_kernel_with_a_nameless_parameter_is_as_bpftool_says(kernel_types: Types) -> None:
     """All of them, since a sample has one on some kernels only: those that take any number of arguments."""
-    btf = load()
+    btf = load_btf()
     functions = [each for each in kernel_types if each["kind"] == "FUNC"]
     nameless = {each["name"] for each in functions if "" in parameters_of(kernel_types, each)}
     assert nameless
@@ -167,8 +167,8 @@ def test_what_a_kernel_does_not_have_is_empty_or_an_error_that_names_it(small: b
     with pytest.raises(BtfError, match="no function tcp_recvmsg"):
         btf.parameters("tcp_recvmsg")
     with pytest.raises(BtfError, match="no member iov or __iov"):
-        first_of(btf.members("plain"), ["iov", "__iov"])
-    assert first_of(btf.members("plain"), ["iov", "third", "first"]) == 8
+        first_offset(btf.members("plain"), ["iov", "__iov"])
+    assert first_offset(btf.members("plain"), ["iov", "third", "first"]) == 8
 
 
 def test_part_of_a_name_is_not_the_name(small: bytes) -> None:
@@ -178,7 +178,7 @@ def test_part_of_a_name_is_not_the_name(small: bytes) -> None:
 
 def test_a_kernel_without_type_information_is_told_what_it_needs(tmp_path: Path) -> None:
     with pytest.raises(BtfError, match=r"cannot read .*: No such file or directory; .*CONFIG_DEBUG_INFO_BTF"):
-        load(str(tmp_path / "vmlinux"))
+        load_btf(str(tmp_path / "vmlinux"))
 
 
 @pytest.mark.parametrize(
@@ -193,7 +193,7 @@ def test_a_kernel_without_type_information_is_told_what_it_needs(tmp_path: Path)
     ids=["empty", "short", "big-endian", "version 2", "another format"],
 )
 def test_what_is_not_btf_is_refused(small: bytes, damage: Any) -> None:
-    with pytest.raises(BtfError, match="no little-endian BTF"):
+    with pytest.raises(BtfError, match="not little-endian BTF"):
         Btf(damage(small))
 
 

@@ -14,7 +14,7 @@ import pytest
 
 from httpbpf import layout
 from httpbpf.btf import VMLINUX, Btf, BtfError
-from httpbpf.program import Program, Sizes, build
+from httpbpf.program import Program, Sizes, build_program
 
 SYSTEM_PYTHON = "/usr/bin/python3"
 KERNEL_TREE = Path(layout.__file__).with_name("kernel")
@@ -100,7 +100,7 @@ class Case(NamedTuple):
     load: bool = False  # into the running kernel
 
     def program(self) -> Program:
-        return build(
+        return build_program(
             self.kernel(),
             self.sizes,
             threshold_ns=100_000_000,
@@ -215,23 +215,23 @@ def constants(program: Program) -> dict[str, str]:
     ("kernel", "arguments", "flags"), [(linux_5_10, "6", "4"), (linux_6_1, "5", "3"), (linux_7_2, "4", "3")]
 )
 def test_flags_are_where_the_kernel_has_them(kernel: Callable[[], Kernel], arguments: str, flags: str) -> None:
-    found = constants(build(kernel(), SIZES, threshold_ns=0, filter_processes=False, probes="fexit"))
+    found = constants(build_program(kernel(), SIZES, threshold_ns=0, filter_processes=False, probes="fexit"))
     assert (found["TCP_RECVMSG_ARGUMENTS"], found["TCP_RECVMSG_FLAGS"]) == (arguments, flags)
 
 
 def test_sendpage_is_probed_where_the_kernel_has_it() -> None:
-    old = build(linux_5_10(), SIZES, threshold_ns=0, filter_processes=False, probes="kprobe")
-    new = build(linux_7_2(), SIZES, threshold_ns=0, filter_processes=False, probes="kprobe")
+    old = build_program(linux_5_10(), SIZES, threshold_ns=0, filter_processes=False, probes="kprobe")
+    new = build_program(linux_7_2(), SIZES, threshold_ns=0, filter_processes=False, probes="kprobe")
     assert old.functions == ["tcp_sendmsg", "tcp_recvmsg", "tcp_sendpage"]
     assert new.functions == ["tcp_sendmsg", "tcp_recvmsg"]
 
 
 def test_options_reach_the_program() -> None:
-    program = build(Kernel(), SIZES, threshold_ns=250, filter_processes=True, probes="fexit")
+    program = build_program(Kernel(), SIZES, threshold_ns=250, filter_processes=True, probes="fexit")
     found = constants(program)
     assert found["THRESHOLD_NS"] == "250" and found["MAX_CONNECTIONS"] == "64"
     assert {"-DFILTER_PROCESSES", "-DUSE_FEXIT"} <= set(program.cflags)
-    plain = build(Kernel(), SIZES, threshold_ns=250, filter_processes=False, probes="kprobe")
+    plain = build_program(Kernel(), SIZES, threshold_ns=250, filter_processes=False, probes="kprobe")
     assert not {"-DFILTER_PROCESSES", "-DUSE_FEXIT"} & set(plain.cflags)
 
 
@@ -248,10 +248,10 @@ def test_options_reach_the_program() -> None:
 )
 def test_a_kernel_that_lacks_something_is_told_what(kernel: Callable[[], Kernel], named: str) -> None:
     with pytest.raises(BtfError, match=named):
-        build(kernel(), SIZES, threshold_ns=0, filter_processes=False, probes="kprobe")
+        build_program(kernel(), SIZES, threshold_ns=0, filter_processes=False, probes="kprobe")
 
 
 def test_the_program_includes_nothing_of_the_kernel() -> None:
-    text = build(Kernel(), SIZES, threshold_ns=0, filter_processes=False, probes="kprobe").text
+    text = build_program(Kernel(), SIZES, threshold_ns=0, filter_processes=False, probes="kprobe").text
     assert [line for line in text.splitlines() if line.startswith("#include")] == ["#include <uapi/linux/ptrace.h>"]
     assert (KERNEL_TREE / "include/uapi/linux/ptrace.h").is_file()

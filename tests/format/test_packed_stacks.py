@@ -58,7 +58,7 @@ def test_all_other_records_are_the_same() -> None:
 OLD = [3, 4, 5, 6, bytes(8)]
 BAD = {
     "a text for an id": (["x", *OLD[1:]], "Stack.id: str instead of int", "Stack.id: str instead of int"),
-    "too few fields": (OLD[:4], "Stack: it has 4 fields, 5 are required", "Stack: 4 fields, 5 are required"),
+    "too few fields": (OLD[:4], "Stack: it has 4 fields, 5 are required", "Stack: it has 4 fields, 5 are required"),
     "a list for frames": ([*OLD[:4], [1]], "Stack.frames: an array or map where a single value belongs", None),
     "another memory": ([*OLD, b"", 0, 7], "Stack.memory: int instead of bytes", None),
 }

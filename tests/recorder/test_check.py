@@ -11,7 +11,7 @@ import pytest
 
 from support.commands import NO_BPF, NOBODY, run, with_namespace
 
-ROW = re.compile(r"(.{17}) (yes|no |-  )  (.+)")
+ROW = re.compile(r"(.{17}) (ok |no |-  )  (.+)")
 TRIED = ["fexit", "kprobe", "tracepoint", "stack copies", "frame pointers", "clock"]
 
 
@@ -29,7 +29,7 @@ def rows(done: subprocess.CompletedProcess[str]) -> dict[str, tuple[str, str]]:
         match = ROW.fullmatch(line)
         assert match, line
         found[match[1].rstrip()] = match[2].rstrip(), match[3]
-    works = [name for name in ("fexit", "kprobe", "tracepoint") if found[name][0] == "yes"]
+    works = [name for name in ("fexit", "kprobe", "tracepoint") if found[name][0] == "ok"]
     assert verdict == (f"httprec can record here, with {works[0]}" if works else "httprec cannot record here")
     assert done.returncode == (0 if works else 1), done.stderr
     return found
@@ -61,8 +61,8 @@ def test_what_a_recording_would_be_refused_for_is_a_row(tmp_path: Path, situatio
 def test_capabilities_that_are_missing_are_named_and_the_probes_tried(tmp_path: Path) -> None:
     found = rows(run(tmp_path, "--check", before=NO_BPF))
     assert found["capabilities"][0] == "no"
-    assert found["capabilities"][1].startswith("without cap_bpf, cap_perfmon: ")
-    assert found["BPF ring buffer"] == ("no", "the kernel makes none: Operation not permitted")
+    assert found["capabilities"][1].startswith("cap_bpf, cap_perfmon missing: ")
+    assert found["BPF ring buffer"] == ("no", "the kernel cannot create one: Operation not permitted")
     assert found["fexit"][0] == "no"
     assert found["fexit"][1].startswith("not permitted; ")
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from httprec.fast_calls import FastCalls, add_up, lower_threshold_ms, sentence
+from httprec.fast_calls import FastCalls, lower_threshold_ms, sum_rows, threshold_summary
 from httprec.ledger import Ledger
 
 MS = 1_000_000
@@ -24,11 +24,11 @@ def row(*durations_ns: int) -> bytes:
 
 
 def of(*durations_ns: int) -> FastCalls:
-    return add_up([row(*durations_ns)])
+    return sum_rows([row(*durations_ns)])
 
 
 def test_processors_are_added_up() -> None:
-    fast = add_up([row(1000, 1100, 46 * MS), row(), row(40 * MS)])
+    fast = sum_rows([row(1000, 1100, 46 * MS), row(), row(40 * MS)])
     assert (fast.calls, fast.slowest_ns) == (4, 46 * MS)
     assert {bucket: count for bucket, count in enumerate(fast.durations) if count} == {9: 1, 10: 1, 25: 2}
 
@@ -41,11 +41,11 @@ def test_processors_are_added_up() -> None:
         (0, of(99_900_000), "0 of 1 calls took 100 ms or more; the slowest took 99 ms. Try -t 20."),
         (2, of(*[MS] * 1998), "2 of 2,000 calls took 100 ms or more."),
         (3, FastCalls(), "3 of 3 calls took 100 ms or more."),
-        (0, FastCalls(), "No call ended meanwhile."),
+        (0, FastCalls(), "No call ended during the recording."),
     ],
 )
 def test_the_last_lines_say_what_another_threshold_would_have_shown(slow: int, fast: FastCalls, said: str) -> None:
-    assert sentence(slow, fast, 100 * MS) == said
+    assert threshold_summary(slow, fast, 100 * MS) == said
 
 
 @given(st.integers(min_value=1, max_value=10**15))
@@ -57,11 +57,11 @@ def test_the_proposed_threshold_is_one_that_the_slowest_call_reaches(slowest_ns:
 
 def test_each_part_counts_its_own_calls_and_knows_the_slowest_of_all() -> None:
     ledger = Ledger()
-    first = ledger.take(0, {}, of(1500, 46 * MS), 1)
+    first = ledger.update(0, {}, of(1500, 46 * MS), 1)
     assert first is not None and (sum(first.durations), first.slowest_ns) == (2, 46 * MS)
-    assert ledger.take(0, {}, of(1500, 46 * MS), 2) is None
+    assert ledger.update(0, {}, of(1500, 46 * MS), 2) is None
     ledger.end_part(3)
-    second = ledger.take(0, {}, of(1500, 1600, 46 * MS), 4)
+    second = ledger.update(0, {}, of(1500, 1600, 46 * MS), 4)
     assert second is not None and second.slowest_ns == 46 * MS
     assert second.durations == (0,) * 10 + (1,)
     assert ledger.fast.calls == 3

@@ -29,12 +29,12 @@ def test_only_names_of_recorders_that_are_no_more_are_removed(tmp_path: Path, mo
     before = "".join(line + "\n" for line in lines)
     events.write_text(before)
     monkeypatch.setattr(tracer, "KPROBE_EVENTS", (str(tmp_path / "not mounted"), str(events)))
-    tracer._remove_leftovers()
+    tracer._remove_kretprobe_names()
     written = f"-:kprobes/r_tcp_sendmsg_bcc_{gone}\n"  # over the file's beginning, since this one is no list
     assert events.read_text() == written + before[len(written) :]
 
 
 def test_without_such_a_list_there_is_nothing_to_remove(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tracer, "KPROBE_EVENTS", (str(tmp_path / "not mounted"),))
-    tracer._remove_leftovers()
+    tracer._remove_kretprobe_names()
     assert not os.listdir(tmp_path)

@@ -15,15 +15,15 @@ import pytest
 from httpbpf.program import Sizes
 from httprec import loader
 from httprec.errors import RecorderError
-from httprec.loader import Options, load_program
+from httprec.loader import TracingOptions, load_program
 
-OPTIONS = Options(0, [], [], "tracepoint", Sizes())
+OPTIONS = TracingOptions(0, [], [], "tracepoint", Sizes())
 
 
 def test_descriptors_arrive_by_name_and_stay_when_the_process_has_ended() -> None:
     texts = (b"a map", b"a program", b"an attachment")
 
-    def load(options: Options) -> tuple[dict[str, object], list[int]]:
+    def load(options: TracingOptions) -> tuple[dict[str, object], list[int]]:
         fds = [os.memfd_create(text.decode()) for text in texts]
         for fd, text in zip(fds, texts):
             os.write(fd, text)
@@ -54,7 +54,7 @@ def test_what_is_wrong_is_said_by_the_recorder(problem: Exception, said: str) ->
 
 
 def test_a_process_that_is_killed_is_said() -> None:
-    def die(options: Options) -> None:
+    def die(options: TracingOptions) -> None:
         os.kill(os.getpid(), signal.SIGKILL)
 
     with mock.patch.object(loader, "_load", die), pytest.raises(RecorderError, match="was killed by signal 9"):
@@ -63,7 +63,7 @@ def test_a_process_that_is_killed_is_said() -> None:
 
 def test_the_recorder_itself_never_imports_the_compiler() -> None:
     """Every module of it but the one that the other process runs in."""
-    modules = "main, recording, tracer, check, own_call, parts"
+    modules = "main, recording_loop, tracer, check, self_test, parts"
     code = f"import sys; from httprec import {modules}; sys.exit('bcc' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
@@ -75,7 +75,7 @@ def test_the_process_ends_with_a_recorder_that_is_killed() -> None:
     if not recorder:
         ours.close()
 
-        def wait(options: Options) -> None:
+        def wait(options: TracingOptions) -> None:
             theirs.sendall(str(os.getpid()).encode())
             signal.pause()
 

@@ -29,7 +29,7 @@ from httpcapture import (
     Section,
     Writer,
 )
-from httprec.elf_sections import places
+from httprec.elf_sections import carried_extents
 from httprec.jit_maps import read_jit_map
 from httprec.modules import VDSO, Modules
 from support.programs import running, until
@@ -190,7 +190,7 @@ def test_a_file_that_lies_gives_less_and_no_error(data: st.DataObject) -> None:
     fd = os.memfd_create("damaged")
     try:
         os.write(fd, content)
-        assert sum(1 for _ in places(fd)) < 5000
+        assert sum(1 for _ in carried_extents(fd)) < 5000
     finally:
         os.close(fd)
 

@@ -155,7 +155,7 @@ def test_a_file_in_the_place_of_the_folder_is_said(tmp_path: Path) -> None:
 
 
 def test_too_little_space_is_said_before_anything_is_created(tiny: Path) -> None:
-    with pytest.raises(RecorderError, match=r"tiny has \d MiB free, a recording wants 16: free some space or choose"):
+    with pytest.raises(RecorderError, match=r"tiny has \d MiB free, a recording needs 16: free some space or choose"):
         write(tiny / "run.cap")
     assert not os.listdir(tiny)
 

@@ -23,7 +23,7 @@ from httpcapture import Calls, Completions, End, Meta, Module, Process, Record, 
 from httprec import host, stacks
 from httprec.errors import RecorderError
 from httprec.parts import Bounds, Parts, check_parts
-from httprec.recording import Recording, Totals
+from httprec.recording_loop import RecordingLoop, Totals
 from support.synthetic import PID, START, SyntheticTracer
 
 ROTATE = Bounds(part_age_ns=1)
@@ -99,7 +99,9 @@ def record(
 ) -> tuple[Totals, SyntheticTracer, list[str]]:
     """Have all steps of a round done, then the recorder look; `rotate` among them makes it the last of its part."""
     tracer, todo, said = SyntheticTracer(ring), iter(rounds), list[str]()
-    parts = Scripted(str(folder / "run.cap"), Bounds(part_age_ns=1, keep=keep), meta, overwrite=False, say=said.append)
+    parts = Scripted(
+        str(folder / "run.cap"), Bounds(part_age_ns=1, keep=keep), meta, overwrite=False, print_line=said.append
+    )
     with parts:
 
         def is_over() -> str | None:
@@ -109,7 +111,7 @@ def record(
             parts.due = rotate in (steps or ())
             return None if steps is not None else "SIGINT"
 
-        totals = Recording(tracer, parts, 0, modules_size, None).run(is_over)
+        totals = RecordingLoop(tracer, parts, 0, modules_size, None).run(is_over)
     tracer.close()
     return totals, tracer, said
 
@@ -146,7 +148,7 @@ def test_the_next_command_names_the_parts_to_a_shell(
     monkeypatch.chdir(tmp_path)
     stem, extension = os.path.splitext(name)
     (tmp_path / name).touch()  # no part
-    with Parts(name, ROTATE, meta, overwrite=False, say=print) as parts:
+    with Parts(name, ROTATE, meta, overwrite=False, print_line=print) as parts:
         parts.begin()
         commands = [parts.next_command]
         for _ in range(2):
@@ -207,7 +209,7 @@ def test_nothing_is_lost_between_parts_and_each_has_what_its_calls_name_or_count
                 rounds[number + 1].insert(0, lambda tracer, c=connection, s=stack: tracer.send_call(c, s))  # type: ignore[misc]
             else:
                 rounds[number].append(call(connection, stack, copied=copied))
-    with TemporaryDirectory() as folder, mock.patch.object(stacks, "_MAX_KEPT", remembered):
+    with TemporaryDirectory() as folder, mock.patch.object(stacks, "_MAX_STACKS", remembered):
         totals, _, _ = record(Path(folder), rounds)
         parts = parts_of(Path(folder))
     found = [pair for part in parts for pair in zip(part.column("connection"), part.column("stack"))]
@@ -224,7 +226,7 @@ def test_a_stack_that_was_forgotten_is_counted_once_in_each_part_that_lacks_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Stack 1 goes out once, since the kernel does not forget it; 2, 3 and 4 are used later; 5 and 6 are copies."""
-    monkeypatch.setattr(stacks, "_MAX_KEPT", 3)
+    monkeypatch.setattr(stacks, "_MAX_STACKS", 3)
     first = [call(number, number) for number in (1, 2, 3, 4)]
     again = [call(5, 1), call(6, 4)]
     copies = [call(7, 5, copied=True), call(8, 6, copied=True)]
@@ -277,11 +279,11 @@ def test_a_response_that_goes_on_is_known_so_far(tmp_path: Path) -> None:
     assert first.column("t3", Completions) == [150] and last.column("t3", Completions) == [190]
 
 
-def test_only_so_many_parts_are_kept_and_it_is_said(tmp_path: Path) -> None:
+def test_older_parts_are_deleted_and_each_deletion_is_printed(tmp_path: Path) -> None:
     _, _, said = record(tmp_path, [[call(number), rotate] for number in range(1, 5)], keep=2)
     assert sorted(os.listdir(tmp_path)) == ["run.00004.cap", "run.00005.cap"]
     assert said == [
-        f"{tmp_path}/run.{number + 2:05}.cap begun, {tmp_path}/run.{number:05}.cap removed" for number in (1, 2, 3)
+        f"began {tmp_path}/run.{number + 2:05}.cap, deleted {tmp_path}/run.{number:05}.cap" for number in (1, 2, 3)
     ]
 
 
@@ -297,7 +299,7 @@ def test_a_part_that_somebody_has_removed_is_no_error(tmp_path: Path) -> None:
 def parts_in(folder: Path, bounds: Bounds, *, overwrite: bool = False) -> Iterator[Parts]:
     path = str(folder / "run.cap")
     check_parts(path, bounds, replace=overwrite)
-    with Parts(path, bounds, meta, overwrite=overwrite, say=pytest.fail) as parts:
+    with Parts(path, bounds, meta, overwrite=overwrite, print_line=pytest.fail) as parts:
         parts.begin()
         yield parts
 
@@ -339,7 +341,7 @@ def test_parts_that_are_there_are_replaced_all_together_and_only_on_request(tmp_
 def test_a_part_that_cannot_be_removed_is_said(tmp_path: Path) -> None:
     (tmp_path / "run.00003.cap").mkdir()
     with pytest.raises(RecorderError, match=r"cannot remove .*run\.00003\.cap: .*; choose another -o FILE"):
-        Parts(str(tmp_path / "run.cap"), ROTATE, meta, overwrite=True, say=pytest.fail)
+        Parts(str(tmp_path / "run.cap"), ROTATE, meta, overwrite=True, print_line=pytest.fail)
 
 
 def test_a_recording_goes_on_when_an_old_part_cannot_be_removed(tmp_path: Path) -> None:
@@ -349,7 +351,7 @@ def test_a_recording_goes_on_when_an_old_part_cannot_be_removed(tmp_path: Path) 
 
     _, _, said = record(tmp_path, [[rotate], [replace, call(1), rotate], [call(2)]], keep=2)
     assert [line.partition(": ")[0] for line in said] == [
-        f"{tmp_path}/run.00003.cap begun, cannot remove {tmp_path}/run.00001.cap"
+        f"began {tmp_path}/run.00003.cap; cannot remove {tmp_path}/run.00001.cap"
     ]
     assert read(tmp_path / "run.00003.cap").column("connection") == [2]
 

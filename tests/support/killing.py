@@ -20,7 +20,7 @@ from httpbpf.program import Sizes
 from httpcapture import Calls, Stack, open_capture
 from httprec import host
 from httprec.parts import Bounds, Parts
-from httprec.recording import Recording
+from httprec.recording_loop import RecordingLoop
 from support.synthetic import SyntheticTracer
 
 ROUND_NS = 100_000_000
@@ -74,9 +74,9 @@ def record(path: Path, progress: Progress, draw: random.Random) -> None:
     clock = meta.started_monotonic_ns
     with (
         mock.patch("time.monotonic_ns", now),
-        Parts(str(path), Bounds(), lambda: meta, overwrite=False, say=print) as parts,
+        Parts(str(path), Bounds(), lambda: meta, overwrite=False, print_line=print) as parts,
     ):
-        Recording(tracer, parts, 0, 0, None).run(is_over)
+        RecordingLoop(tracer, parts, 0, 0, None).run(is_over)
 
 
 def kill_one(path: Path, draw: random.Random) -> tuple[int, int]:

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from httpcapture import MAX_PART, Module, Process, Record, Section, Stack
-from httprec.elf_sections import places
+from httprec.elf_sections import carried_extents
 from httpreport.symbols import maps
 from httpreport.unwind.arch import X86_64
 from support.compiled import run
@@ -42,7 +42,7 @@ def parts(module: int, path: Path) -> Iterator[Section]:
     """Yield what the recorder copies of a file, in its own parts."""
     data = path.read_bytes()
     with path.open("rb") as file:
-        found = list(places(file.fileno()))
+        found = list(carried_extents(file.fileno()))
     for place in found:
         for start in range(0, place.size, MAX_PART):
             piece = data[place.offset + start : place.offset + min(start + MAX_PART, place.size)]

@@ -9,7 +9,7 @@ import time
 from unittest import mock
 
 from httprec import main
-from httprec.loader import Options
+from httprec.loader import TracingOptions
 from support.synthetic import SyntheticTracer
 
 STACK_BYTES = 4096
@@ -19,7 +19,7 @@ RING_SIZE = 1 << 17
 class FlowingTracer(SyntheticTracer):
     """Takes what the real one takes."""
 
-    def __init__(self, options: Options) -> None:
+    def __init__(self, options: TracingOptions) -> None:
         super().__init__(RING_SIZE)
 
     def __exit__(self, *exception: object) -> None:

@@ -1,4 +1,4 @@
-"""What is printed of each call while it is recorded."""
+"""Format the lines that are printed for each call while it is recorded."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from httpcapture import Role
 
 from .rows import RowCodec
 
-CALLS = RowCodec(CALL_ROW)
+CALL_CODEC = RowCodec(CALL_ROW)
 _MAX_STACKS = 65536
 
 
 def _printable(name: bytes) -> str:
-    """The name without anything that a terminal would act on, as the reporter writes it."""
+    """Return a name without characters that a terminal would act on, escaped as the reporter does."""
     text = name.split(b"\0")[0].decode(errors="backslashreplace")
     return "".join(character if character.isprintable() else _escaped(character) for character in text)
 
@@ -31,15 +31,16 @@ def _address(packed: bytes) -> str:
     return str(address.ipv4_mapped or address)
 
 
-class Live:
-    """Makes the text of a call. The recorder does not unwind, so it cannot tell equal stack traces: the Stack ID that
-    it prints is the number of the stack's record in the capture, which httpreport repeats as `Record`."""
+class CallText:
+    """Format calls. The recorder does not unwind and cannot recognise equal stack traces, so the Stack ID that it
+    prints is the number of the stack's record in the capture, which httpreport repeats as `Record`."""
 
     def __init__(self) -> None:
-        self._stack_numbers: OrderedDict[int, int] = OrderedDict()  # of the newest stacks
+        self._stack_numbers: OrderedDict[int, int] = OrderedDict()  # by stack ID, for the newest stacks
         self._last_number = 0
 
     def number_stack(self, stack: int) -> None:
+        """Give the next number to a stack that is written, by its ID, unless it has one."""
         if stack not in self._stack_numbers:
             self._last_number += 1
             self._stack_numbers[stack] = self._last_number
@@ -47,8 +48,8 @@ class Live:
                 self._stack_numbers.popitem(last=False)
 
     def describe(self, row: memoryview) -> str:
-        """Three lines for one call row."""
-        call = CALLS.read(row)
+        """Return three lines for one call row."""
+        call = CALL_CODEC.read(row)
         local, peer = _address(call["local_address"]), _address(call["peer_address"])
         source, destination, port = local, peer, call["peer_port"]
         if call["role"] == Role.SERVER:

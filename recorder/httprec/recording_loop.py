@@ -1,11 +1,11 @@
-"""The recording loop: what the rings hold goes to the capture, in an order in which nothing refers to what is missing.
+"""Run a recording: move what the rings hold into the capture, in an order in which no record refers to a missing one.
 
-One round takes the calls that are whole, then drains the stacks (which hold at least those that these calls name), and
-writes processes, stacks and calls. Events are handed on as spans; only the set of processes in a span is looked at,
-that of stacks in a recording in parts, and the calls themselves when they are printed.
+One round takes the calls that are complete, then drains the stacks (which include at least those that these calls
+name), and writes processes, stacks and calls. Calls are handed on as spans of memory. Python looks only at the set of
+processes in a span, at the set of its stacks if the recording is in parts, and at each call if calls are printed.
 
-Between two parts of a recording nothing stops: what the rings hold then goes to the next part, with the stacks that
-were drained before their calls.
+Nothing stops between two parts of a recording: what the rings hold at that moment goes to the next part, together with
+the stacks that were drained before their calls.
 """
 
 from __future__ import annotations
@@ -21,28 +21,28 @@ from httpbpf.layout import CALL_ROW, COMPLETION_ROW, CONNECTION, ENUMS, Row
 from httpcapture import RING_HEADER, End, Outcome, Stack, StackStatus
 
 from . import host
+from .call_text import CALL_CODEC, CallText
 from .fast_calls import FastCalls
 from .ledger import Ledger
-from .live import CALLS, Live
 from .modules import Modules
 from .parts import Parts
 from .processes import Key, Processes, thread_name
 from .ring import HEADER
 from .rows import RowCodec
-from .stacks import SharedStacks, stack_record, unsent_id
+from .stacks import RepeatedStacks, stack_record, unsent_id
 from .tracer import Tracer
 
 _ROUND_MS = 100
 _LEDGER_NS = 1_000_000_000
-_LEAST_SLEEP_NS = 1_000_000  # less is what lies between the readings of two clocks
+_MIN_SLEEP_NS = 1_000_000  # smaller values come from reading two clocks one after the other
 _PROCESS = struct.Struct("<QI")
-_CONNECTIONS, _COMPLETIONS = RowCodec(CONNECTION), RowCodec(COMPLETION_ROW)
-_REQUEST, _RESPONSE = ENUMS["phase"].index("REQUEST"), ENUMS["phase"].index("RESPONSE")
+_CONNECTION_CODEC, _COMPLETION_CODEC = RowCodec(CONNECTION), RowCodec(COMPLETION_ROW)
+_IN_REQUEST, _IN_RESPONSE = ENUMS["phase"].index("REQUEST"), ENUMS["phase"].index("RESPONSE")
 
 
 @dataclass(frozen=True)
 class Totals:
-    """What the summary at the end says. `slow`: calls that reached the threshold, recorded or lost."""
+    """Hold the figures of the summary at the end. `slow` counts calls that reached the threshold, recorded or lost."""
 
     calls: int
     slow: int
@@ -55,28 +55,28 @@ def _offset(row: Row, name: str) -> int:
     return next(field.offset for field in row.fields if field.name == name)
 
 
-_PID = _offset(CALL_ROW, "pid")
-_STACKS = [_offset(CALL_ROW, name) for name in ("stack", "receive_stack")]
+_PID_OFFSET = _offset(CALL_ROW, "pid")
+_STACK_OFFSETS = [_offset(CALL_ROW, name) for name in ("stack", "receive_stack")]
 
 
-def _keys(span: memoryview) -> set[Key]:
-    """The processes of a span of call rows with their ring headers."""
+def _process_keys(span: memoryview) -> set[Key]:
+    """Return the processes that a span of call rows, with their ring headers, belongs to."""
     stride = HEADER + CALL_ROW.size
-    pids = span.cast("I")[(HEADER + _PID) // 4 :: stride // 4]
+    pids = span.cast("I")[(HEADER + _PID_OFFSET) // 4 :: stride // 4]
     starts = span.cast("Q")[(HEADER + _offset(CALL_ROW, "process_start")) // 8 :: stride // 8]
     return set(zip(pids, starts))
 
 
 def _stack_ids(span: memoryview) -> set[int]:
-    """The stacks that a span of call rows names."""
+    """Return the IDs of the stacks that a span of call rows, with their ring headers, names."""
     stride = HEADER + CALL_ROW.size
     words = span.cast("Q")
-    return {number for offset in _STACKS for number in words[(HEADER + offset) // 8 :: stride // 8]} - {0}
+    return {number for offset in _STACK_OFFSETS for number in words[(HEADER + offset) // 8 :: stride // 8]} - {0}
 
 
-class Recording:
-    """`modules_size`: room for modules, in bytes. `print_call` gets the text of each call, where calls are
-    printed, and returns whether it takes another one."""
+class RecordingLoop:
+    """Record until a condition ends it. `modules_size` is how many bytes of modules a capture may have. `print_call`,
+    if given, prints the text of a call and returns whether it can print another."""
 
     def __init__(
         self,
@@ -88,23 +88,23 @@ class Recording:
     ) -> None:
         self._tracer, self._parts, self._threshold_ns = tracer, parts, threshold_ns
         self._print = print_call
-        self._live = Live()
+        self._call_text = CallText()
         self._writer = parts.begin()
         self._rotates = parts.bounds.rotates
         self._modules = Modules(self._writer, modules_size, rotate=self._rotates)
         self._processes = Processes(self._writer, self._modules)
-        self._stacks = SharedStacks()
-        self._early: list[Stack] = []  # drained before their calls, where another part may begin
+        self._stacks = RepeatedStacks()
+        self._early: list[Stack] = []  # drained before their calls; the next part may need them too
         self._ledger = Ledger()
         self._ledger_ns = 0
-        self._slept_before_ns = host.slept_ns()  # at the start of this part
+        self._slept_before_ns = host.slept_ns()  # when this part began
         self._poll = select.epoll()
         self._poll.register(tracer.wake_fd, select.EPOLLIN)
 
     def run(self, is_over: Callable[[], str | None]) -> Totals:
-        """Records until `is_over` gives the reason why it ends.
+        """Record until `is_over` returns the reason to end, and return the totals.
 
-        Raises OSError where the capture cannot be written, RecorderError where it has no place any more.
+        Raises OSError if the capture cannot be written, and RecorderError if it was removed or no part can be created.
         """
         self._tracer.start()
         while True:
@@ -122,7 +122,7 @@ class Recording:
         self._early = []
         self._drain(now_ns)
         if self._tracer.calls.is_cut or self._tracer.completions.is_cut:
-            self._drain(now_ns)  # what lies behind the end of a ring
+            self._drain(now_ns)  # the rows that wrapped around the end of a ring
         if now_ns - self._ledger_ns >= _LEDGER_NS:
             self._write_ledger(now_ns)
         self._writer.tick(now_ns)
@@ -136,7 +136,7 @@ class Recording:
             self._record_stack(stack, now_ns)
         self._processes.check_maps(now_ns)
         if span:
-            for key in _keys(span):
+            for key in _process_keys(span):
                 self._processes.record(key, now_ns)
             self._writer.calls(span, header=RING_HEADER)
             self._ledger.recorded += len(span) // (HEADER + CALL_ROW.size)
@@ -153,7 +153,8 @@ class Recording:
             self._processes.announce((pid, start_ns), now_ns)
 
     def _drain_stacks(self, named: set[int], now_ns: int) -> set[int]:
-        """The ids; where another part may begin, stacks that no call has `named` yet are held for that."""
+        """Write the stacks in the ring and return their IDs. If the recording is in parts, keep the stacks that are not
+        in `named`: their calls may belong to the next part."""
         ids = set()
         for row in self._tracer.stacks.records():
             stack = stack_record(row)
@@ -171,14 +172,14 @@ class Recording:
         if self._rotates:
             self._stacks.add(stack)
         if self._print:
-            self._live.number_stack(stack.id)
+            self._call_text.number_stack(stack.id)
 
     def _show(self, span: memoryview) -> None:
         if not self._print:
             return
         stride = HEADER + CALL_ROW.size
         for start in range(HEADER, len(span), stride):
-            if not self._print(self._live.describe(span[start : start + CALL_ROW.size])):
+            if not self._print(self._call_text.describe(span[start : start + CALL_ROW.size])):
                 self._print = None
                 return
 
@@ -189,8 +190,8 @@ class Recording:
         counts["process_gone"] = self._processes.gone
         counts["process_left_out"] = self._processes.left_out
         counts["module_left_out"] = self._modules.left_out
-        counts["stack_not_repeated"] = self._stacks.forgotten
-        lost = self._ledger.take(emitted, counts, self._tracer.fast_calls(), now_ns)
+        counts["stack_not_repeated"] = self._stacks.not_repeated
+        lost = self._ledger.update(emitted, counts, self._tracer.fast_calls(), now_ns)
         if lost:
             self._writer.lost(lost)
         self._ledger_ns = now_ns
@@ -206,7 +207,7 @@ class Recording:
         self._slept_before_ns = host.slept_ns()
         self._processes.begin_part(self._writer)
         self._stacks.begin_part()
-        self._live = Live()
+        self._call_text = CallText()
         for stack in self._early:
             self._record_stack(stack, now_ns)
 
@@ -225,28 +226,28 @@ class Recording:
         return Totals(ledger.all_recorded, ledger.all_slow, ledger.fast, ledger.all_lost, self._processes.recorded)
 
     def _open_connections(self) -> Iterator[dict[str, Any]]:
-        return map(_CONNECTIONS.read, self._tracer.open_connections())
+        return map(_CONNECTION_CODEC.read, self._tracer.open_connections())
 
     def _with_sleep(self, end: End) -> End:
         slept_ns = host.slept_ns() - self._slept_before_ns
-        return replace(end, slept_ns=slept_ns if slept_ns >= _LEAST_SLEEP_NS else 0)
+        return replace(end, slept_ns=slept_ns if slept_ns >= _MIN_SLEEP_NS else 0)
 
     def _finish_request(self, connection: Mapping[str, Any], now_ns: int) -> None:
-        """A slow call that has no response yet."""
+        """Record the connection's call if it has no response yet and is slow already."""
         waited = now_ns - connection["t0"] >= self._threshold_ns
-        if connection["phase"] == _REQUEST and connection["wanted"] and waited:
+        if connection["phase"] == _IN_REQUEST and connection["wanted"] and waited:
             self._record_in_flight(connection, now_ns)
 
     def _finish_response(self, connection: Mapping[str, Any]) -> None:
-        """What has come so far of the response of a call that is recorded."""
-        if connection["phase"] == _RESPONSE and connection["recorded"] and connection["t3"] != connection["t2"]:
-            self._writer.completions(_COMPLETIONS.make(connection))
+        """Record how far the response of a recorded call has come."""
+        if connection["phase"] == _IN_RESPONSE and connection["recorded"] and connection["t3"] != connection["t2"]:
+            self._writer.completions(_COMPLETION_CODEC.make(connection))
 
     def _record_in_flight(self, connection: Mapping[str, Any], now_ns: int) -> None:
         pid, tid, start_ns = (connection[name] for name in ("pid", "tid", "process_start"))
         self._processes.record((pid, start_ns), now_ns)
         call = {**connection, "t2": now_ns, "outcome": Outcome.IN_FLIGHT}
-        named = connection["comm"] if connection["named_tid"] == tid else b""  # when it had its first call
+        named = connection["comm"] if connection["named_tid"] == tid else b""  # its name at the connection's first call
         call["comm"] = thread_name(pid, tid, start_ns) or named
         call["process"] = thread_name(pid, pid, start_ns) or connection["process"]
         for side, slot in (("stack", connection["slot"]), ("receive_stack", connection["receive_slot"])):
@@ -255,7 +256,7 @@ class Recording:
                 stack = replace(stack_record(stack_row), id=unsent_id(stack_row))
                 self._record_stack(stack, now_ns)
                 call[side] = stack.id
-        row = CALLS.make(call)
+        row = CALL_CODEC.make(call)
         self._writer.calls(row)
         self._ledger.recorded += 1
         self._ledger.in_flight += 1

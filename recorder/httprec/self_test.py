@@ -1,4 +1,4 @@
-"""One call that httprec makes to itself and records, to learn what of a call arrives on this host."""
+"""Record one call that httprec makes to itself, to learn what arrives of a call on this host."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from typing import Any, NamedTuple, Optional
 from httpbpf.layout import CALL_ROW
 from httpbpf.program import Sizes
 
-from .live import CALLS
-from .loader import Options
+from .call_text import CALL_CODEC
+from .loader import TracingOptions
 from .ring import HEADER
 from .stacks import stack_record
 from .tracer import Tracer
@@ -20,7 +20,7 @@ from .tracer import Tracer
 _SIZES = Sizes(
     connections=1024,
     threads=1024,
-    stack_slots=1,  # for the client, so that the server's stack is walked by frame pointers
+    stack_slots=1,  # used up by the client's stack, so that the server's is walked by frame pointers
     call_ring_pages=1,
     completion_ring_pages=1,
     stack_ring_pages=64,
@@ -30,13 +30,13 @@ _REQUEST = b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n"
 _RESPONSE = b"HTTP/1.1 204 No Content\r\n\r\n"
 
 
-class OwnCall(NamedTuple):
-    """What arrived of it."""
+class SelfTest(NamedTuple):
+    """Hold what arrived of the call."""
 
     took_ns: int
-    clocks_agree: bool  # the kernel's times lie within those of our own CLOCK_MONOTONIC
-    frames: int  # by frame pointer, of the server's side
-    stack_bytes: int  # copied, with registers, of the client's side
+    clocks_agree: bool  # whether the kernel's times lie between our own readings of CLOCK_MONOTONIC
+    frames: int  # frames of the server's side, found by frame pointers
+    stack_bytes: int  # bytes of the client's stack, copied together with its registers
 
 
 def _call_ourselves() -> None:
@@ -48,14 +48,15 @@ def _call_ourselves() -> None:
         client.recv(len(_RESPONSE))
 
 
-def record_own_call(probes: str) -> Optional[OwnCall]:
-    """Attaches the program for the time of the call; None if it saw none. Raises RecorderError where it cannot attach.
+def run_self_test(probes: str) -> Optional[SelfTest]:
+    """Attach the program, make the call, detach, and return what arrived, or None if no call did. Raises RecorderError
+    if the program cannot be attached.
 
-    A process of another name is not seen.
+    The program's process filter has our own name, so that it sees no other process.
     """
     with open("/proc/self/comm", "rb") as file:
         comm = file.read().rstrip(b"\n")
-    with Tracer(Options(0, [comm], [], probes, _SIZES)) as tracer:
+    with Tracer(TracingOptions(0, [comm], [], probes, _SIZES)) as tracer:
         tracer.start()
         before = time.monotonic_ns()
         _call_ourselves()
@@ -67,7 +68,7 @@ def record_own_call(probes: str) -> Optional[OwnCall]:
     if not mine:
         return None
     taken = [stacks[call["stack"]] for call in mine if call["stack"] in stacks]
-    return OwnCall(
+    return SelfTest(
         took_ns=mine[0]["t2"] - mine[0]["t0"],
         clocks_agree=all(before <= call["t0"] <= call["t2"] <= after for call in mine),
         frames=max((len(stack.frames) // 8 for stack in taken), default=0),
@@ -76,7 +77,7 @@ def record_own_call(probes: str) -> Optional[OwnCall]:
 
 
 def _rows(span: bytes) -> Iterator[dict[str, Any]]:
-    """Yield the fields of each call row of a span of the ring, headers included."""
+    """Yield the fields of each call row of a span of the ring with its headers."""
     stride = HEADER + CALL_ROW.size
     for start in range(HEADER, len(span), stride):
-        yield CALLS.read(span[start : start + CALL_ROW.size])
+        yield CALL_CODEC.read(span[start : start + CALL_ROW.size])

@@ -18,8 +18,8 @@ from hypothesis import strategies as st
 from httpbpf.layout import CALL_ROW
 from httpbpf.program import Sizes
 from httpcapture import End, Outcome, Role, Stack, StackStatus, Writer
+from httprec.call_text import CallText
 from httprec.host import meta
-from httprec.live import Live
 from httpreport.cli.main import main as httpreport
 from support.synthetic import row_of
 
@@ -80,7 +80,7 @@ def reported(rows: list[bytes], stacks: list[int]) -> list[str]:
 
 
 def printed(rows: list[bytes], stacks: list[int]) -> list[str]:
-    live = Live()
+    live = CallText()
     for stack in stacks:
         live.number_stack(stack)
     return [live.describe(memoryview(row)) for row in rows]
@@ -95,7 +95,7 @@ def test_a_call_is_three_lines() -> None:
 
 
 def test_only_the_newest_stacks_have_a_number(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("httprec.live._MAX_STACKS", 2)
+    monkeypatch.setattr("httprec.call_text._MAX_STACKS", 2)
     texts = printed([row_of(CALL_ROW, **call(stack=stack)) for stack in (5, 77, 9)], [5, 77, 5, 9])
     assert [re.findall(r"Stack ID: (\d+)", text) for text in texts] == [["0"], ["2"], ["3"]]
 
