@@ -1,7 +1,7 @@
-"""`make demo`: slow calls of real programs are recorded as root, and reported from the capture as an ordinary user.
+"""Run `make demo`: record slow calls of real programs as root, then report the capture as an ordinary user.
 
-The running kernel is used if httprec can attach its probes to it, else a Debian guest. What comes of it is in
-build/demo, and belongs to whoever the clone belongs to.
+The running kernel is used if httprec can attach its probes to it, else a Debian guest. The results are in build/demo
+and belong to the owner of the clone.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ TRACE_LINES, FOLDED_LINES, COLUMNS = 32, 4, 118
 
 
 def main() -> int:
-    """Return the exit status."""
+    """Run the demo and return the exit status."""
     started = time.monotonic()
     try:
         with own_folder():
@@ -54,7 +54,7 @@ def main() -> int:
 
 @contextmanager
 def own_folder() -> Iterator[None]:
-    """An empty OUT, which no other run uses meanwhile. Raises OSError."""
+    """Create an empty OUT that no other run uses, and give it to the clone's owner afterwards. Raises OSError."""
     OUT.parent.mkdir(exist_ok=True)
     build, clone = os.open(OUT.parent, os.O_RDONLY), ROOT.stat()
     try:
@@ -72,7 +72,7 @@ def own_folder() -> Iterator[None]:
 
 
 def lock(folder: int) -> None:
-    """Keep other runs out of a folder while it is open. Raises OSError where one is in it."""
+    """Keep other runs out of a folder while it is open. Raises OSError if another run uses it."""
     try:
         fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -80,15 +80,16 @@ def lock(folder: int) -> None:
 
 
 def give(uid: int, gid: int) -> None:
-    """Make a user the owner of OUT and of what is in it."""
+    """Make a user the owner of OUT and of its files."""
     for path in (OUT, *OUT.iterdir()):
         os.chown(path, uid, gid, follow_symlinks=False)
 
 
 def demonstrate() -> None:
+    """Record, report, and print each step."""
     with step("Can httprec attach its probes to the running kernel?"):
         refusal = refused()
-        print(f"No, so a guest is used, an emulated Debian {SUITE}: {refusal}" if refusal else "Yes.")
+        print(f"No, so an emulated Debian {SUITE} is used: {refusal}" if refusal else "Yes.")
     if refusal:
         with step("The guest: Debian's kernel and packages, built unless an earlier run did"):
             image(SUITE, SUITE)
@@ -114,6 +115,7 @@ def demonstrate() -> None:
 
 @contextmanager
 def step(title: str) -> Iterator[None]:
+    """Print the title of a step, and how long it took."""
     started = time.monotonic()
     print(f"\n--- {title}", flush=True)
     yield
@@ -123,7 +125,7 @@ def step(title: str) -> Iterator[None]:
 
 
 def refused() -> str | None:
-    """Return why the running kernel cannot be used, or None: httprec tries it."""
+    """Let httprec try the running kernel, and return why it cannot be used, or None."""
     with tempfile.TemporaryDirectory() as folder:
         attempt = [*COMMAND, "-o", f"{folder}/attempt.cap", "-d", "0", "-q"]
         done = subprocess.run(attempt, check=False, capture_output=True, text=True)
@@ -133,15 +135,15 @@ def refused() -> str | None:
 
 
 def ordinary_user() -> pwd.struct_passwd:
-    """Who is behind sudo, or nobody; whoever runs this if it is not root."""
+    """Return the user who ran sudo, else `nobody`; or the current user if that is not root."""
     if os.getuid() != 0:
         return pwd.getpwuid(os.getuid())
     return pwd.getpwuid(int(os.environ.get("SUDO_UID") or 0) or pwd.getpwnam("nobody").pw_uid)
 
 
 def report(user: pwd.struct_passwd, options: list[str]) -> None:
-    """Run httpreport in OUT. OUT and the folders of its modules may be where only root gets: they are
-    handed over open."""
+    """Run httpreport in OUT as `user`. OUT and the folders of its modules may lie where only root can go, so they are
+    handed over as open descriptors."""
     folders = [os.open(path, os.O_PATH | os.O_DIRECTORY) for path in sys.path if os.path.isdir(path)]
     path = ":".join(f"/proc/self/fd/{folder}" for folder in folders)
     command = [os.path.realpath(sys.executable), "-c", HTTPREPORT, "run.cap", *options]
@@ -161,6 +163,7 @@ def report(user: pwd.struct_passwd, options: list[str]) -> None:
 
 
 def head(file: Path, most: int) -> None:
+    """Print the first `most` lines of a file."""
     lines = file.read_text().splitlines()
     for line in lines[:most]:
         print(line if len(line) <= COLUMNS else line[: COLUMNS - 3] + "...")

@@ -2,8 +2,8 @@
 
     python3 demo_driver.py OUT
 
-It runs as root, with the folder of the package `workload` in PYTHONPATH. It writes the capture OUT/run.cap and what
-httprec printed, OUT/run.out.
+It runs as root, with the folder of the package `workload` in PYTHONPATH. It writes the capture to OUT/run.cap and the
+output of httprec to OUT/run.out.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ def say(text: str) -> None:
 
 
 def show(lines: list[str], most: int) -> None:
-    """The first lines."""
+    """Print the first `most` lines, and how many more there are."""
     print(*(f"         {line}" for line in lines[:most]), sep="\n", flush=True)
     if len(lines) > most:
         print(f"         ... and {len(lines) - most} lines more", flush=True)

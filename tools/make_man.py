@@ -1,4 +1,4 @@
-"""Write man pages and shell completions of both commands, from the options that they are defined with.
+"""Write man pages and shell completions of both commands, from the definitions of their options.
 
 make_man.py FOLDER
 """
@@ -17,7 +17,7 @@ import httpreport.cli.main
 from httprec import __version__
 
 COMMANDS: dict[str, click.Command] = {"httprec": httprec.main.command, "httpreport": httpreport.cli.main.main}
-SHELLS = {"bash": "{}", "zsh": "_{}", "fish": "{}.fish"}  # and what each calls the file of a command
+SHELLS = {"bash": "{}", "zsh": "_{}", "fish": "{}.fish"}  # with the name that each gives to the file of a command
 
 
 def make(folder: Path) -> list[Path]:

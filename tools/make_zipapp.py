@@ -2,7 +2,7 @@
 
     make_zipapp.py FILE
 
-It packs what is installed. Python starts isolated (-I): whoever runs it as root cannot change what it imports.
+It packs the installed packages. Python starts in isolated mode (-I), so that no user can change what root imports.
 """
 
 from __future__ import annotations

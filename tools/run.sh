@@ -1,34 +1,34 @@
 #!/usr/bin/env bash
-# Law: what a target of the Makefile needs is there, then the target is done; each step is named and timed.
+# Install what a target of the Makefile needs, then run it; print the name and the time of each step.
 #
 #     tools/run.sh demo|test|quick|test-kernels|lint|bench|fuzz [SECONDS]|soak [SECONDS]|wheel|zipapp|man
 #
-# Debian packages are installed where they are missing. Python is Debian's. What pyproject.toml names is installed
-# once for each content of it, in the user's caches; the wheel under test is built and installed anew in every run,
-# into an environment of its own that sees those, and Debian's bcc.
+# Missing Debian packages are installed. Python is Debian's. The Python packages that pyproject.toml names are installed
+# once for each content of that file, into the user's caches. The wheel under test is built and installed anew in every
+# run, into an environment of its own that also sees those packages and Debian's bcc.
 set -euo pipefail
 unset CDPATH PYTHONPATH PYTHONHOME
 cd "$(dirname "$0")/.."
-umask 022 # what is installed has to be readable by the ordinary user of the demo
+umask 022 # the ordinary user of the demo must be able to read what is installed
 
 python=/usr/bin/python3
 guest_packages=(qemu-system-x86 seabios e2fsprogs cpio)
 quick_packages=(python3-bpfcc bpftool binutils gcc g++ libc6-dev gdb golang-go groff-base nodejs rustc zstd)
 test_packages=("${quick_packages[@]}" chromium chromium-driver)
-dependencies= # the environment of what pyproject.toml names
-installed=    # the environment of the wheel
+dependencies= # the environment with the packages that pyproject.toml names
+installed=    # the environment with the wheel
 work=         # a temporary folder of this run
 caches=${XDG_CACHE_HOME:-${HOME:-~}/.cache}/httprec-venv
-export HTTPREC_TARGET=${1:-} HTTPREC_STARTED=$EPOCHSECONDS # tests/conftest.py says what it took
+export HTTPREC_TARGET=${1:-} HTTPREC_STARTED=$EPOCHSECONDS # tests/conftest.py prints how long it took
 trap 'rm -rf "$work"' EXIT
 
 as_root() { # WHAT FOR
     [ "$(id -u)" = 0 ] && return
-    echo "make $HTTPREC_TARGET has to be run as root, $1: sudo make $HTTPREC_TARGET" >&2
+    echo "make $HTTPREC_TARGET must run as root, $1: sudo make $HTTPREC_TARGET" >&2
     exit 1
 }
 
-make_work_folder() { # where programs can be run, which tests compile
+make_work_folder() { # in a file system whose programs can be run, because tests compile some
     local folder
     for folder in "${TMPDIR:-/tmp}" /var/tmp; do
         work=$(mktemp -d "$(realpath "$folder")/httprec-run.XXXXXX") || continue
@@ -39,9 +39,9 @@ make_work_folder() { # where programs can be run, which tests compile
             return
         fi
         rm -rf "$work"
-        echo "No program can be run in $folder: it is mounted noexec" >&2
+        echo "Programs in $folder cannot be run: it is mounted noexec" >&2
     done
-    echo "Choose a folder for temporary files where programs can be run: TMPDIR=FOLDER make $HTTPREC_TARGET" >&2
+    echo "Choose a folder for temporary files in which programs can be run: TMPDIR=FOLDER make $HTTPREC_TARGET" >&2
     exit 1
 }
 
@@ -55,7 +55,7 @@ step() { # TITLE COMMAND...
 
 seconds_since() { awk -v now="$EPOCHREALTIME" -v then="$1" 'BEGIN { printf "%.1f", now - then }'; }
 
-quietly() { # COMMAND...: what it printed is shown when it fails
+quietly() { # COMMAND...: print its output only if it fails
     "$@" >"$work/log" 2>&1 || { cat "$work/log" >&2; return 1; }
 }
 
@@ -67,7 +67,7 @@ debian_packages() { # NAME...
         [ "$(dpkg-query -W -f '${db:Status-Status}' "$name" 2>/dev/null)" = installed ] || missing+=("$name")
     done
     if [ ${#missing[@]} = 0 ]; then
-        echo "   all there"
+        echo "   all installed"
     elif [ "$(id -u)" != 0 ]; then
         echo "not root: as root, apt-get install --no-install-recommends ${missing[*]}" >&2
         return 1
@@ -76,13 +76,13 @@ debian_packages() { # NAME...
         mkdir -p "$caches"
         (
             flock 9 # one run at a time installs
-            # The package lists may be missing, or name what the mirror has no more: then they are fetched.
+            # The package lists may be missing, or name packages that the mirror no longer has; then fetch the lists.
             quietly apt_install "${missing[@]}" 2>/dev/null || { quietly apt-get -q update; quietly apt_install "${missing[@]}"; }
         ) 9>"$caches/apt.lock"
     fi
 }
 
-apt_install() { # NAME...: another apt may be at work, as after the start of a machine
+apt_install() { # NAME...: wait for another apt, which may run after a machine has started
     DEBIAN_FRONTEND=noninteractive apt-get -q -y -o DPkg::Lock::Timeout=600 install --no-install-recommends "$@"
 }
 
@@ -90,9 +90,9 @@ python_packages() {
     dependencies=$caches/$({ $python --version; cat pyproject.toml; } | sha256sum | cut -c1-16)
     mkdir -p "$caches"
     (
-        flock 9 # one run at a time makes it
+        flock 9 # one run at a time creates the environment
         if [ -e "$dependencies/complete" ]; then
-            echo "   kept in $dependencies"
+            echo "   found in $dependencies"
         else
             echo "   pip install into $dependencies"
             rm -rf "$dependencies"
@@ -141,7 +141,7 @@ prepare() { # PACKAGE...: everything up to the installed wheel
 case ${1:-} in
 demo)
     as_root "to record the whole machine, or to build a guest"
-    prepare "${guest_packages[@]}" python3-bpfcc # with which the running kernel is tried first
+    prepare "${guest_packages[@]}" python3-bpfcc # bpfcc, because the running kernel is tried first
     step "Demo" "$installed/bin/python" tools/demo.py
     say_total
     ;;
@@ -149,7 +149,7 @@ test)
     prepare "${guest_packages[@]}" "${test_packages[@]}"
     step "Lint and types" lint
     echo "== Tests"
-    "$installed/bin/python" -P -m pytest # its last line is ours; tests/conftest.py adds the time of the whole
+    "$installed/bin/python" -P -m pytest # tests/conftest.py prints the total time at its end
     ;;
 test-kernels)
     as_root "to build guests"
@@ -164,7 +164,7 @@ lint)
     ;;
 bench)
     as_root "to record the whole machine, and to build a guest"
-    prepare "${guest_packages[@]}" "${test_packages[@]}" libdw1 libpython3.11 linux-perf llvm nginx-light # what is measured, and against what
+    prepare "${guest_packages[@]}" "${test_packages[@]}" libdw1 libpython3.11 linux-perf llvm nginx-light # the programs that are measured
     for bench in tests/bench/bench_*.py; do step "$bench" "$installed/bin/python" "$bench"; done | tee "$work/bench"
     echo "== What they show"
     sed -n 's/^>> /   /p' "$work/bench"

@@ -1,16 +1,16 @@
 #!/usr/bin/env bash
-# Law: the libraries of the page, and what the tests read profiles with, are what npm publishes.
+# Check that the libraries of the page, and the program with which tests read profiles, are those that npm publishes.
 #
 #     tools/vendor.sh [--update]
 #
-# Fetches them with npm and compares; with --update, takes over what differs.
+# Fetch them with npm and compare; with --update, replace the files that differ.
 set -euo pipefail
 root=$(cd "$(dirname "$0")/.." && pwd)
 update=${1:-}
 fetched=$(mktemp -d)
 trap 'rm -rf "$fetched"' EXIT
 
-fetch() { # NAME VERSION FILE TARGET: a file of a package as TARGET, and its licence beside it
+fetch() { # NAME VERSION FILE TARGET: store a file of a package as TARGET, and the package's licence beside it
     local archive
     archive=$(npm pack --silent "$1@$2")
     tar -xzf "$archive"
@@ -19,7 +19,7 @@ fetch() { # NAME VERSION FILE TARGET: a file of a package as TARGET, and its lic
     rm -r package "$archive"
 }
 
-compare() { # FOLDER: with what was fetched
+compare() { # FOLDER: compare its files with the fetched ones
     if [ "$update" = --update ]; then cp -- * "$root/$1"; fi
     diff -r -x README . "$root/$1" && echo "$1: as published"
 }
@@ -32,5 +32,5 @@ sha256sum -- * >SHA256SUMS
 compare reporter/httpreport/outputs/page/vendor
 cd "$fetched/tests"
 fetch @firefox-devtools/profiler-cli 0.10.0 dist/profiler-cli.js profiler-cli.js
-gzip -n9 profiler-cli.js # it is built, not to be read
+gzip -n9 profiler-cli.js # minified, so nobody reads it
 compare tests/reporter/data/profiler-cli

@@ -1,4 +1,5 @@
-"""The capture file, which the recorder writes and the reporter reads. FORMAT.md, beside this package, specifies it."""
+"""Read and write the capture file, the link between recorder and reporter. FORMAT.md, beside this package, specifies
+it."""
 
 from __future__ import annotations
 
