@@ -60,7 +60,7 @@ T = TypeVar("T")
 
 @dataclass
 class Connection:
-    """One kept-alive connection of a made-up service."""
+    """Describe one kept-alive connection of a made-up service."""
 
     id: int
     pid: int
@@ -92,7 +92,7 @@ def connect(draw: random.Random, number: int) -> Connection:
 
 
 def keep_alive_load(rows: int) -> bytes:
-    """`rows` ring-buffer records of calls on keep-alive connections, in the order of their ends."""
+    """Return `rows` ring-buffer records of calls on keep-alive connections, ordered by when the calls end."""
     draw = random.Random(23)
     connections = [connect(draw, number) for number in range(512)]
     stacks = [[draw.getrandbits(64) | 1 for _ in range(40)] for _ in range(8)]  # ids are hashes
@@ -141,7 +141,7 @@ def row(draw: random.Random, connection: Connection, t0: int, t2: int, stack: in
 
 
 class Caller(threading.Thread):
-    """A thread that makes requests, each from another depth of Python and C functions."""
+    """Make requests in a thread, each from another depth of Python and C functions."""
 
     def __init__(self, number: int) -> None:
         super().__init__(daemon=True)
@@ -169,7 +169,7 @@ class Caller(threading.Thread):
         return self._call(depth - 1)
 
     def stack(self, memory: int, number: int) -> Stack:
-        """Its stack in its next request, which is then answered. `memory` is open on /proc/self/mem."""
+        """Return the caller's stack in its next request, which is then answered. `memory` is /proc/self/mem, opened."""
         self._far.recv(4096)
         state: list[str] = []
         while state[1:2] != [hex(self._near.fileno())]:  # until it waits for the answer
@@ -214,7 +214,7 @@ def write(load: bytes, level: int, chunk_bytes: int, stacks: Sequence[Stack] = (
 
 
 def count_calls(capture: bytes) -> int:
-    """With all their columns unpacked."""
+    """Return how many calls a capture has, after unpacking all their columns."""
     count = 0
     for record in Reader(io.BytesIO(capture)):
         if isinstance(record, Calls):
@@ -224,7 +224,8 @@ def count_calls(capture: bytes) -> int:
 
 
 def timed(work: Callable[..., T], *arguments: object) -> tuple[float, T]:
-    """Return the least of three runs in seconds of processor time, and the result: others use this machine too."""
+    """Return the shortest of three runs in seconds of processor time, because other programs use this machine too, and
+    its result."""
     seconds = []
     for _ in range(3):
         start = time.process_time()

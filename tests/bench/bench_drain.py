@@ -48,7 +48,8 @@ NAMES = [field.name for field in CALL_ROW.fields]
 
 
 class Way(NamedTuple):
-    """One way to drain. `fill` puts ROWS_A_CALL events into its ring; `drain` gives how many it stored in the file."""
+    """Describe one way to drain: `fill` puts ROWS_A_CALL events into its ring, `drain` returns how many it stored in
+    the file."""
 
     name: str
     fill: Callable[[int], int]
@@ -56,7 +57,7 @@ class Way(NamedTuple):
 
 
 class NothingElse:
-    """A tracer of which only the ring of calls ever holds anything."""
+    """Stand in for a tracer whose only events are calls."""
 
     def __init__(self, calls: Ring, wake_fd: int) -> None:
         self.calls, self.wake_fd = calls, wake_fd
@@ -80,7 +81,7 @@ class NothingElse:
 
 
 class InFile(Parts):
-    """A capture in a file that is open."""
+    """Write a capture into an open file."""
 
     def __init__(self, file: BinaryIO, meta: Meta) -> None:
         self.bounds = Bounds()
@@ -93,7 +94,7 @@ class InFile(Parts):
 
 
 def load_program() -> Any:
-    """Raises ImportError where BCC is missing, Exception where the kernel refuses."""
+    """Load the program that fills the rings. Raises ImportError if BCC is missing, Exception if the kernel refuses."""
     import bcc  # noqa: PLC0415 - not everywhere
 
     getpgid, getsid = SYSCALLS[platform.machine()]
@@ -131,7 +132,7 @@ def by_spans(program: Any) -> Way:
 
 
 def by_callback(program: Any, name: str) -> list[Way]:
-    """BCC's own way, into the file as it is, and through zstd as httprec's calls go."""
+    """Drain in BCC's own way, into the file uncompressed, or through zstd as httprec does."""
     pack, stored = msgpack.Packer().pack, [0]
     write: list[Callable[[bytes], object]] = []
 
@@ -164,7 +165,7 @@ def by_callback(program: Any, name: str) -> list[Way]:
 
 
 def measured(way: Way) -> tuple[float, int]:
-    """Return seconds of the processor for EVENTS events, and the bytes that they take in the file."""
+    """Return processor time in seconds for EVENTS events, and how many bytes they take in the file."""
     for _ in range(CALLS):
         way.fill(0)
     with tempfile.TemporaryFile(dir="/dev/shm") as file:

@@ -45,7 +45,7 @@ def in_guest(job: Path, out: Path) -> Mapping[str, Any]:
 
 
 def here(job: Path, out: Path) -> Mapping[str, Any] | None:
-    """None where the running kernel takes no probes."""
+    """Measure on the running kernel; return None if it takes no probes."""
     if subprocess.run([sys.executable, "-m", "httprec", "--check"], check=False, stdout=subprocess.DEVNULL).returncode:
         return None
     subprocess.run([sys.executable, job / "guest_driver.py", out, str(SECONDS_HERE), *HERE_TOO], check=True)
@@ -66,7 +66,7 @@ def make_job(folder: Path) -> None:
 
 
 def bytes_a_call(capture: Path) -> tuple[int, float]:
-    """Return the calls of a capture, and what the chunks of calls and completions take for each."""
+    """Return how many calls a capture has, and how many bytes its chunks of calls and completions have per call."""
     with open_capture(capture) as reader:
         calls = sum(record.rows for record in reader if isinstance(record, Calls))
     taken = 0

@@ -66,7 +66,7 @@ def make(capture: str, calls: int, copy_every: int = 0) -> int:
 
 
 def beginning(capture: str, parts: int) -> str:
-    """Return a file with so much of a capture: cut off, which is no damage."""
+    """Write the given fraction of a capture to a file and return it; cut off, it is still valid."""
     path = f"{capture}.{parts}"
     with open(capture, "rb") as whole, open(path, "wb") as part:
         part.write(whole.read(os.path.getsize(capture) // parts))
@@ -74,7 +74,7 @@ def beginning(capture: str, parts: int) -> str:
 
 
 def unpack(capture: str, names: Sequence[str]) -> int:
-    """These columns."""
+    """Unpack these columns."""
     calls = 0
     with open_capture(capture) as reader:
         for record in reader:
@@ -137,7 +137,7 @@ def read_rows(path: str, milliseconds: float) -> int:
 
 
 def record_events(path: str, events: int) -> str:
-    """Have perf record them; return the reason if it cannot."""
+    """Let perf record the events; return the reason if it cannot."""
     with tempfile.TemporaryDirectory() as folder:
         program, source = f"{folder}/many_stacks", Path(__file__).with_name("many_stacks.c")
         subprocess.run(["gcc", "-fno-omit-frame-pointer", "-o", program, source], check=True)
@@ -156,7 +156,8 @@ def collapse(path: str) -> int:
 
 
 def measured(work: Work) -> tuple[int, float, float]:
-    """In a child: calls, seconds of CPU, and the highest memory in MiB, its own or of a program that it started."""
+    """Run in a child; return the calls, CPU time in seconds, and peak memory in MiB, of the child or of a program that
+    it started."""
     read, write = os.pipe()
     child = os.fork()
     if not child:
@@ -174,7 +175,7 @@ def measured(work: Work) -> tuple[int, float, float]:
 
 
 class Table:
-    """Lines as they come; speeds are compared with that of the first."""
+    """Print lines as they are measured, with the speed of each relative to the first."""
 
     def __init__(self) -> None:
         self._first = 0.0

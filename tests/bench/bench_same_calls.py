@@ -1,5 +1,6 @@
-"""Two recorders, of an older revision and of this tree, are attached at once to the same traffic: the rows of both are
-compared field by field, and the stack copies byte by byte; natively by tracepoints, in the guest by fexit and kprobes.
+"""Compare two recorders, one of an older revision and one of this tree, that are attached at the same time to the same
+traffic: all rows field by field, and stack copies byte by byte; with tracepoints on this machine, with fexit and
+kprobes in the guest.
 
     sudo PYTHONPATH=recorder:bpf:format:reporter python tests/bench/bench_same_calls.py [PROBES...] [-- OPTION...]
 
@@ -44,7 +45,7 @@ THRESHOLDS_MS = ("0", "20")
 
 
 def packages(folder: Path, revision: str | None) -> Path:
-    """The recorder of a revision; of this tree for None."""
+    """Return the folder with the recorder of a revision, or of this tree for None."""
     folder.mkdir()
     for path in PACKAGES:
         if revision is None:
@@ -72,8 +73,8 @@ def read(path: Path) -> Recording:
 
 
 def by_end(recording: Recording, ports: Sequence[int]) -> dict[tuple[Any, ...], list[Any]]:
-    """Other traffic of the host is left out: a connection without HTTP that is older than the recorders looks different
-    to each, since they did not begin at the same moment."""
+    """Return the calls by connection end, without the host's other traffic: a connection without HTTP that is older
+    than the recorders looks different to each, because they did not start at the same moment."""
     found: dict[tuple[Any, ...], list[Any]] = defaultdict(list)
     for call in recording.calls[np.argsort(recording.calls["t2"])]:
         if call["local_port"] in ports or call["peer_port"] in ports:
@@ -82,13 +83,14 @@ def by_end(recording: Recording, ports: Sequence[int]) -> dict[tuple[Any, ...], 
 
 
 def differ_ns(one: Any, other: Any) -> int:
-    """By how much the times of two calls differ, at most; when a recording ends is each recorder's own."""
+    """Return by how much the times of two calls differ at most. The end of a recording is different for each
+    recorder."""
     times = ["t0"] if one["outcome"] == other["outcome"] == Outcome.IN_FLIGHT else ["t0", "t2"]
     return max(abs(int(one[time]) - int(other[time])) for time in times)
 
 
 def same(old: Recording, new: Recording, ports: Sequence[int], apart_ns: int) -> Iterator[tuple[Any, Any]]:
-    """Pairs of the same call; None in the place of one that is missing."""
+    """Return pairs of equal calls, with None for a missing one."""
     news = by_end(new, ports)
     for end, calls in by_end(old, ports).items():
         others = news.pop(end, [])

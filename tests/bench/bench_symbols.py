@@ -60,7 +60,7 @@ def together(path: Path, addresses: list[int]) -> int:
 
 
 def symbolic(path: Path, addresses: list[int]) -> int:
-    """It counts addresses from the lowest PT_LOAD."""
+    """Name addresses with `symbolic`, which counts them from the lowest PT_LOAD."""
     [debug] = Archive.open(str(path)).iter_objects()
     lookup = debug.make_symcache().lookup
     with path.open("rb") as file:
@@ -75,7 +75,7 @@ def addr2line(path: Path, addresses: list[int]) -> int:
 
 
 def llvm_symbolizer(path: Path, addresses: list[int]) -> int:
-    """An empty line ends the answer to each address, whose first line is the name."""
+    """Name addresses with llvm-symbolizer. The first line of an answer is the name, an empty line ends it."""
     asked = "\n".join(map(hex, addresses))
     command: list[str | Path] = ["llvm-symbolizer", "--no-inlines", "-e", path]
     done = subprocess.run(command, input=asked, capture_output=True, text=True, check=True)

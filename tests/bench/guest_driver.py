@@ -47,7 +47,7 @@ BY_TRACEPOINTS = {
 
 
 class Load(NamedTuple):
-    """What the clients saw: times in microseconds."""
+    """Hold what the clients measured; times are in microseconds."""
 
     requests: int
     per_second: float
@@ -85,7 +85,7 @@ def served(folder: str) -> Iterator[None]:
 
 @contextlib.contextmanager
 def httprec(capture: Path, *options: str) -> Iterator[int]:
-    """Its pid, while it records."""
+    """Run httprec and yield its pid."""
     log = capture.with_suffix(".txt")
     with log.open("wb") as stream:
         command = [sys.executable, "-m", "httprec", "-q", "-f", "-o", str(capture), *options]
@@ -102,7 +102,7 @@ def httprec(capture: Path, *options: str) -> Iterator[int]:
 
 
 def program_ns(pid: int | str) -> int:
-    """Return nanoseconds that all BPF programs of a process have run (5.1 and later, commit 492ecee892c2)."""
+    """Return how many nanoseconds all BPF programs of a process have run (Linux 5.1 and later, commit 492ecee892c2)."""
     total = 0
     for info in Path(f"/proc/{pid}/fdinfo").iterdir():
         with contextlib.suppress(OSError):
@@ -150,7 +150,7 @@ def with_other_tool(flags: list[str]) -> dict[str, object]:
 
 
 def read_events(tool: Any, over: threading.Event) -> None:
-    """Without a reader a perf buffer takes nothing, and costs nothing."""
+    """Read a perf buffer, because one without a reader accepts nothing and costs nothing."""
     tool["events"].open_perf_buffer(lambda _cpu, data, _size: tool["events"].event(data), page_cnt=256)
     while not over.is_set():
         tool.perf_buffer_poll(timeout=100)
@@ -187,7 +187,7 @@ def tracepoints() -> Mapping[str, object]:
 
 
 def cpu_us_a_request() -> float:
-    """Processor time of nginx and of its client for each request."""
+    """Return the processor time of nginx and of its client per request, in microseconds."""
     workers = [int(pid) for pid in os.listdir("/proc") if pid.isdigit() and is_worker(pid)]
     before, client = sum(map(running_ns, workers)), os.times()
     seen = load(seconds=SLICE_S)

@@ -1,4 +1,4 @@
-"""Runs as root, in the guest or here: two recorders at once over the same traffic.
+"""Run two recorders at the same time over the same traffic; as root, in the guest or on this machine.
 
     python3 same_calls_driver.py OUT PROBES THRESHOLD_MS FOLDER_OF_OLD FOLDER_OF_NEW [OPTION...]
 
@@ -46,7 +46,7 @@ def recorder(folder: str, capture: Path, *options: str) -> Iterator[None]:
 
 
 def load() -> None:
-    """A keep-alive load on nginx."""
+    """Put a keep-alive load on nginx."""
     client = HERE / "keep_alive"
     if not shutil.which("nginx") or not client.exists():
         return

@@ -1,5 +1,6 @@
-"""Calls of every kind that a recorder must pair, over loopback: on connections that are older than the recorder, slow,
-cut, reset, timed out, posted, peeked, in vectors, polled, in parts, half-closed, and shared by threads and processes.
+"""Make calls of every kind that a recorder must pair, over loopback: on connections that are older than the recorder,
+slow, cut, reset, timed out, posted, peeked, in vectors, polled, in parts, half-closed, and shared by threads and
+processes.
 
     traffic = Traffic(); ...start recorders...; traffic.run(); ...stop them...; traffic.close()
 """
@@ -31,7 +32,7 @@ def _receive_head(peer: socket.socket) -> bytes:
 
 
 def _serve(peer: socket.socket) -> None:
-    """Paths: /KIND/MILLISECONDS/BYTES."""
+    """Answer requests for /KIND/MILLISECONDS/BYTES."""
     with peer, contextlib.suppress(OSError):
         pending = b""
         while True:
@@ -201,7 +202,7 @@ KINDS = (
 
 
 class Traffic:
-    """The server, and clients that are connected and have had a call."""
+    """Run a server, and clients that are connected and have made a call."""
 
     def __init__(self) -> None:
         self._listeners = [

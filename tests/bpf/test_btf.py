@@ -46,7 +46,7 @@ def members_of(types: Types, number: int) -> Iterator[tuple[str, int]]:
 
 
 def named(types: Types, name: str, *kinds: str) -> dict[str, Any]:
-    """Return the first type of this name; one without parts where there is none."""
+    """Return the first type of this name, or one without parts if there is none."""
     return next((each for each in types if each["name"] == name and each["kind"] in kinds), {"id": 0})
 
 
@@ -56,7 +56,7 @@ def parameters_of(types: Types, function: dict[str, Any]) -> list[str]:
 
 
 class Asking(Btf):
-    """Notes what it is asked, and by which method."""
+    """Record what is asked, and by which method."""
 
     def __init__(self, data: bytes) -> None:
         super().__init__(data)
@@ -122,7 +122,7 @@ def test_types_from_all_over_the_kernel_are_as_bpftool_says(kernel_types: Types)
 
 
 def test_each_function_of_this_kernel_with_a_nameless_parameter_is_as_bpftool_says(kernel_types: Types) -> None:
-    """All of them, since a sample has one on some kernels only: those that take any number of arguments."""
+    """Check all of them, because a sample would contain one on some kernels only. They are the variadic functions."""
     btf = load_btf()
     functions = [each for each in kernel_types if each["kind"] == "FUNC"]
     nameless = {each["name"] for each in functions if "" in parameters_of(kernel_types, each)}
@@ -198,7 +198,7 @@ def test_what_is_not_btf_is_refused(small: bytes, damage: Any) -> None:
 
 
 def read_all(data: bytes) -> None:
-    """Ask for everything that the source declares; BtfError is the only answer besides."""
+    """Ask for everything that the source declares, and accept no exception but BtfError."""
     with contextlib.suppress(BtfError):
         btf = Btf(data)
         for question in (

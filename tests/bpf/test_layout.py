@@ -34,7 +34,7 @@ def declared(types: Types, kind: str) -> dict[str, dict[str, Any]]:
 
 
 def width_and_count(types: Types, number: int) -> tuple[int, int | None]:
-    """Return bytes of an element, and how many: None for what is no array."""
+    """Return the size of an element in bytes and the number of elements, or None if it is no array."""
     kind = types[number]
     if kind["kind"] == "TYPEDEF":
         return width_and_count(types, kind["type_id"])
@@ -67,7 +67,7 @@ def test_fields_are_where_the_compiler_puts_them(types: Types, name: str) -> Non
 
 
 def test_rows_in_rings_need_no_padding() -> None:
-    """The rings pad to 8 bytes; Ring.rows relies on there being nothing to pad."""
+    """The kernel pads records to 8 bytes; Ring.rows relies on rows that need no padding."""
     assert not layout.CALL_ROW.size % 8 and not layout.COMPLETION_ROW.size % 8
 
 

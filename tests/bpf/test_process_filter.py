@@ -15,7 +15,7 @@ COMM_SIZE = 16
 
 
 def matches(automaton: Automaton, name: bytes) -> bool:
-    """As `matches` of output.h does it, over the 16 bytes of a comm; what is behind the final 0 is not looked at."""
+    """Match as `matches` in output.h does, over the 16 bytes of a comm; bytes after the final 0 are ignored."""
     comm = (name[: COMM_SIZE - 1] + b"\0").ljust(COMM_SIZE, b"x")
     state = 1
     for position in range(COMM_SIZE - 1):
@@ -102,8 +102,7 @@ def test_what_counts_as_a_pattern(name: bytes, answer: bool) -> None:
 
 
 def fifteen(count: int) -> list[bytes]:
-    """Return names of 15 bytes that share no state: each takes 15, besides the start and the state that matches
-    nothing."""
+    """Return names of 15 bytes that share no states. Each takes 15 states; the start and the dead state come on top."""
     return [bytes([0x80 + number]) * 15 for number in range(count)]
 
 

@@ -27,7 +27,7 @@ HEADERS = ("/lib/modules", "/usr/src", "/usr/include")  # wherever a compiler co
 
 
 class Kernel(Btf):
-    """The running kernel with some of its answers changed."""
+    """Answer as the running kernel does, with some answers replaced."""
 
     def __init__(self, **changes: Mapping[str, object]) -> None:
         super().__init__(Path(VMLINUX).read_bytes())
@@ -63,7 +63,8 @@ class Kernel(Btf):
 
 
 def linux_5_10() -> Kernel:
-    """Bits and direction in one `type`, no ITER_UBUF, `nonblock`, and sendpage."""
+    """Change the answers to those of Linux 5.10: bits and direction in one `type`, no ITER_UBUF, `nonblock`, and
+    sendpage."""
     return Kernel(
         members={"iov_iter": {"iter_type": "type", "ubuf": "", "__iov": "iov"}},
         enumerators={"iter_type": {"ITER_IOVEC": 4, "ITER_KVEC": 8, "ITER_BVEC": 16, "ITER_PIPE": 32}},
@@ -138,7 +139,7 @@ class Compiled(NamedTuple):
 
 @pytest.fixture(scope="module")
 def compiled() -> dict[str, Compiled]:
-    """Return all cases, compiled where no header can be found but in the tree."""
+    """Compile all cases where only the headers of the package's own tree can be found, and return the results."""
     if os.geteuid() != 0:
         pytest.skip("not root: cannot hide the kernel's headers")
     if subprocess.run([SYSTEM_PYTHON, "-c", "from bcc import BPF"], capture_output=True, check=False).returncode:

@@ -46,7 +46,7 @@ END_OBJECT = [6, "signal", True, 0, 0, 0, {}]
 
 
 def frame_starts(data: bytes) -> list[int]:
-    """Return where the frames of a capture begin, by its seek table; the table itself last."""
+    """Return where each frame of a capture begins according to its seek table, ending with the table itself."""
     count = int.from_bytes(data[-9:-5], "little")
     table = len(data) - 17 - 8 * count
     starts = [0]
@@ -102,7 +102,8 @@ def test_a_cut_between_chunks_and_inside_one_are_told_apart() -> None:
 
 @pytest.mark.parametrize("flip", [0xFF, 0x01, 0x80, 0x10])
 def test_no_flipped_bit_goes_unnoticed(flip: int) -> None:
-    """It is told and the chunks before it are read, or it changed nothing (reserved fields, padding)."""
+    """A flipped bit is reported after all chunks before it were read, or it changes nothing (reserved fields,
+    padding)."""
     unnoticed = 0
     for position in range(len(CAPTURE)):
         damaged = bytearray(CAPTURE)
@@ -136,7 +137,7 @@ def test_records_before_the_damage_are_yielded_and_it_is_located(tmp_path: Path)
 
 
 def test_calls_are_equal_when_their_columns_are() -> None:
-    """What the comparisons above rest on."""
+    """The comparisons above rely on this."""
     calls = [record for record in RECORDS if isinstance(record, (Calls, Completions))]
     assert calls == [record for record in read_all(CAPTURE)[0] if isinstance(record, (Calls, Completions))]
     assert calls[0].columns["pid"] != calls[0].columns["tid"]

@@ -142,7 +142,7 @@ def test_numbers_of_enumerations_are_kept_as_they_are() -> None:
 
 
 def shortened() -> Iterator[tuple[int, list[object], Record | None]]:
-    """Yield every record without its last 1 to all fields, and what it then is: None where a required one is
+    """Yield every record without its last 1 to all fields, and what it must be read as: None if a required field is
     missing."""
     for kind, values, record in OBJECTS:
         for length in range(len(values)):
@@ -165,7 +165,7 @@ def test_missing_fields_take_their_defaults_if_they_have_them(
 
 
 def test_kinds_keep_their_numbers() -> None:
-    """The numbers are in files: this list may only grow."""
+    """The numbers are in existing files, so this list may only grow."""
     assert [(kind.name, int(kind)) for kind in sorted(RecordKind)] == [
         ("META", 1),
         ("MODULE", 2),

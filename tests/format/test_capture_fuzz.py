@@ -1,4 +1,4 @@
-"""Run the fuzzer of captures for a moment."""
+"""Run the fuzzer of captures briefly."""
 
 from __future__ import annotations
 

@@ -50,7 +50,7 @@ def nested(levels: int, width: bytes, fill: bytes = b"") -> bytes:
 
 
 def one_call(bad: bytes, place: int) -> bytes:
-    """Return a chunk of one call, one of whose columns is this."""
+    """Return a chunk of one call with this as one of its columns."""
     widths = [4, 8, 8, 8, 16, 16, 16, 4, 2, 2, 24, *[8] * 4, 16, 8, 16, 4, 4, 4, *[1] * 5]
     columns = [b"\1".ljust(width, b"\0") for width in widths]
     columns[place] = bad
@@ -64,7 +64,7 @@ def raw_block_frame(size: int, block: bytes, descriptor: int = 0xE4, window: byt
 
 
 def streamed(content: bytes) -> bytes:
-    """A frame that does not declare its size."""
+    """Return a frame that does not declare its size."""
     compressor = zstandard.ZstdCompressor(write_checksum=True).compressobj()
     return compressor.compress(content) + compressor.flush()
 
@@ -181,7 +181,7 @@ LAYOUTS = {
 
 
 def refusal(data: bytes) -> CorruptRecord:
-    """Return the error that reading all raises; tracemalloc watches what Python and msgpack allocate for it."""
+    """Return the error that reading everything raises, while tracemalloc limits what Python and msgpack allocate."""
     tracemalloc.start()
     try:
         with pytest.raises(CorruptRecord) as raised:
@@ -224,7 +224,7 @@ def test_a_hostile_layout(layout: object) -> None:
 
 
 def test_rows_without_known_columns_are_bounded_too() -> None:
-    """Nothing else would hold a reader back from making room for them."""
+    """No other limit would keep a reader from allocating memory for such rows."""
     meta = meta_object(call_layout=[8, [["share", "f64", 0, ""]]])
     assert "34359738360 bytes of rows" in refusal(capture(chunk(CALLS, [2**32 - 1, [b""]]), meta=meta)).reason
 
@@ -234,7 +234,7 @@ def test_a_meta_of_another_kind_of_content() -> None:
 
 
 def test_what_is_refused_is_also_what_a_plain_msgpack_reader_would_swallow() -> None:
-    """The amplification that the codec keeps out: without it this test would show nothing."""
+    """A plain reader shows the amplification that the codec prevents; without it, this test would prove nothing."""
     tracemalloc.start()
     try:
         msgpack.unpackb(b"\xdd" + struct.pack(">I", MiB) + b"\x90" * MiB, max_array_len=MiB)

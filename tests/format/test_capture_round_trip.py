@@ -41,7 +41,7 @@ names = st.from_regex("[a-z][a-z0-9_]{0,10}", fullmatch=True)
 
 @st.composite
 def layouts(draw: st.DrawFn) -> Layout:
-    """Return any layout that the format allows, gaps between the fields included."""
+    """Draw any layout that the format allows, with gaps between fields too."""
     fields, offset = [], 0
     for name in draw(st.lists(names, min_size=1, max_size=8, unique=True)):
         kind, width, align = draw(

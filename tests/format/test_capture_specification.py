@@ -53,7 +53,7 @@ BATCHES = [
 
 
 def described(codec: object) -> tuple[str, str]:
-    """Return a codec as the columns "type" and "at most" give it."""
+    """Return a codec as the table columns "type" and "at most" describe it."""
     if isinstance(codec, UInt):
         return f"u{codec.bits}", ""
     if isinstance(codec, Bool):
@@ -68,7 +68,7 @@ def described(codec: object) -> tuple[str, str]:
 
 
 def structs(codec: Struct[Any]) -> list[Struct[Any]]:
-    """Return a codec and those inside it, each once, in the order in which they are described."""
+    """Return a codec and the codecs inside it, each once, in the order of their descriptions."""
     found = [codec]
     for field in codec.fields.values():
         inner = field.item if isinstance(field, ListOf) else field
@@ -82,7 +82,8 @@ def fields_of(kind: str) -> list[list[list[str]]]:
 
 
 def columns_of(kind: str) -> list[tuple[str, str, str]]:
-    """Return name, type and what a missing one is read as, of each column in the table of a kind."""
+    """Return, for each column in the table of a kind, its name, its type, and the value that stands in for a missing
+    one."""
     found = []
     (table,) = tables(section(f"### {kind} ({chunks.RecordKind[kind].value})"), "column")
     for names, types, missing, _ in table:
@@ -171,7 +172,7 @@ def test_the_ends_and_the_findings_of_redacted_stacks_are_those_of_httpreport() 
 
 
 def test_the_lines_for_file_find_the_header() -> None:
-    """As libmagic does: a `>` more than the line before it asks only if that one matched."""
+    """As in libmagic, a line with one more `>` than the line before it is tested only if that one matched."""
     begin, shown = header.header(), ""
     for line in fenced("magic").splitlines():
         offset, kind, wanted, *message = re.split(r"\s{2,}", line)

@@ -57,14 +57,14 @@ SECOND = 1_000_000_000
 
 
 class Pieces(io.BytesIO):
-    """A stream that takes at most three bytes at a time, as a pipe may."""
+    """Accept at most three bytes at a time, as a pipe may."""
 
     def write(self, data: Any, /) -> int:
         return super().write(data[:3])
 
 
 class Full(io.BytesIO):
-    """A file on a disk with `room` bytes left."""
+    """Stand in for a file on a disk with `room` bytes left."""
 
     def __init__(self, room: int) -> None:
         super().__init__()
@@ -300,7 +300,7 @@ def test_rows_that_are_not_whole_are_refused(size: int, side: int) -> None:
 
 
 def seek_table(capture: bytes) -> tuple[list[tuple[int, int]], int]:
-    """Return the entries of the seek table and where it begins, read from the end as zstd's seekable format says."""
+    """Return the entries of the seek table and its position, read from the end as zstd's seekable format specifies."""
     frames, descriptor, magic = struct.unpack("<IBI", capture[-9:])
     start = len(capture) - 9 - 8 * frames - 8
     assert (magic, descriptor) == (0x8F92EAB1, 0)

@@ -20,7 +20,7 @@ from support.capture_samples import END, META, layout, read_all
 
 @st.composite
 def columns(draw: st.DrawFn) -> tuple[bytes, int]:
-    """Return a column and the size of its values; many of them are near the ends of their range."""
+    """Draw a column and the size of its values, with many values near the ends of their range."""
     width = draw(st.sampled_from([1, 2, 4, 8]))
     edges = st.sampled_from([0, 1, 2 ** (8 * width - 1) - 1, 2 ** (8 * width - 1), 2 ** (8 * width) - 1])
     values = draw(st.lists(st.one_of(edges, st.integers(0, 2 ** (8 * width) - 1)), max_size=40))
@@ -42,7 +42,7 @@ def test_differences_add_up_to_the_column(column: tuple[bytes, int]) -> None:
 
 
 def coded_column(column: tuple[bytes, int], fields: int, coding: str) -> CodedColumn:
-    """Of whole rows; only "delta" has several fields in a column."""
+    """Draw an encoded column of whole rows; only "delta" has several fields in a column."""
     (data, width), names = column, tuple("abc"[: fields if coding == "delta" else 1])
     return CodedColumn(names, width, coding, data[: len(data) // (width * len(names)) * width * len(names)])
 
@@ -78,7 +78,7 @@ def test_planes_are_the_columns_of_a_table_of_bytes(width: int, data: bytes) -> 
 
 
 def calls_of(rows: Sequence[Sequence[int]], *fields: str) -> dict[str, list[int]]:
-    """Return the calls that are read after writing these u64 rows."""
+    """Return the calls that are read after these u64 rows were written."""
     stream = io.BytesIO()
     writer = Writer(stream, replace(META, call_layout=layout(*fields)))
     writer.calls(b"".join(struct.pack(f"<{len(row)}Q", *row) for row in rows))

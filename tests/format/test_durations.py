@@ -22,7 +22,7 @@ def test_the_cases(ns: int, text: str) -> None:
 
 @given(st.integers(1, 999_499_999_999))
 def test_three_digits_are_those_of_decimal_arithmetic(ns: int) -> None:
-    """Which unit has from one to three digits before the point."""
+    """The unit is the one that leaves one to three digits before the point."""
     number, unit = duration_text(ns).split(" ")
     exact = Decimal(ns) * Decimal("1e-9")
     digits = exact.quantize(Decimal(1).scaleb(exact.adjusted() - 2), ROUND_HALF_UP)

@@ -1,5 +1,5 @@
-"""Check the bound on all records of one kind together: the reader leaves out what is beyond it, the writer refuses it,
-and both go on. The sizes are those of FORMAT.md, counted by hand."""
+"""Check the limit on all records of one kind together: the reader leaves out records beyond it, the writer refuses
+them, and both go on. The sizes are those of FORMAT.md, counted by hand."""
 
 from __future__ import annotations
 

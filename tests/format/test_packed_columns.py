@@ -32,7 +32,7 @@ def written(rows: Sequence[tuple[int, ...]]) -> bytes:
 
 
 def batch(capture: bytes) -> tuple[int, list[int | list[bytes]]]:
-    """Return where the chunk of calls begins, and its batch as msgpack has it."""
+    """Return where the chunk of calls begins, and its batch as a plain msgpack reader sees it."""
     frames = FrameReader(io.BytesIO(capture))
     for content in frames:
         head, *batches = msgpack.Unpacker(io.BytesIO(content))
@@ -47,7 +47,7 @@ def calls_of(capture: bytes) -> Calls:
 
 
 def lengths(rows: Sequence[tuple[int, ...]]) -> list[tuple[int, int]]:
-    """Of each column: as it stands in the file, and unpacked."""
+    """Return, for each column, its length in the file and its length unpacked."""
     capture = written(rows)
     _, (_, columns, groups) = batch(capture)
     assert isinstance(columns, list) and isinstance(groups, int)
@@ -96,14 +96,15 @@ def test_a_damaged_column_is_found_by_who_asks_for_it() -> None:
 
 
 def zeros_frame(size: int, *, window: int, dictionary: bytes = b"", checksum: bytes = b"") -> bytes:
-    """Zeros in one block of one repeated byte (RFC 8878, 3.1.1): 4 bytes of size, and a window descriptor."""
+    """Return a zstd frame of zeros: one block that repeats a byte (RFC 8878, 3.1.1), 4 bytes of size, and a window
+    descriptor."""
     descriptor = 0x80 | (0x04 if checksum else 0) | len(dictionary)
     start = struct.pack("<IBB", zstandard.MAGIC_NUMBER, descriptor, window) + dictionary + struct.pack("<I", size)
     return start + (size << 3 | 1 << 1 | 1).to_bytes(3, "little") + b"\0" + checksum
 
 
 def with_sizes(column: bytes) -> tuple[int, bytes]:
-    """Return where the chunk of calls begins in a capture whose column of sizes is this, and the capture."""
+    """Return where the chunk of calls begins in a capture with this column of group sizes, and the capture."""
     capture = written(ROWS)
     start, (rows, columns, groups) = batch(capture)
     assert isinstance(columns, list)

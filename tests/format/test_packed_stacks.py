@@ -18,7 +18,7 @@ IDS = st.integers(1, 20)
 
 
 def written(ids: list[int]) -> bytes:
-    """Return a capture with a chunk of stacks each time that an id is no larger than the one before."""
+    """Return a capture that begins a new chunk of stacks whenever an ID is not larger than the one before."""
     stream = io.BytesIO()
     writer = Writer(stream, META)
     for number, id in enumerate(ids):
@@ -66,7 +66,7 @@ BAD = {
 
 @pytest.mark.parametrize(("bad", "read", "stepped_over"), BAD.values(), ids=BAD)
 def test_a_damaged_stack_is_found_where_it_is_read(bad: list[object], read: str, stepped_over: str | None) -> None:
-    """One that is stepped over is not looked at."""
+    """A stack that is skipped is not checked."""
     data = capture(chunk(STACKS, OLD, bad, OLD), chunk(STACKS, OLD))
     first, second = packed(data)
     assert len([*second]) == 1

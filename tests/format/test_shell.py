@@ -15,7 +15,7 @@ PATHS = st.binary(min_size=1, max_size=20).filter(lambda path: 0 not in path).ma
 
 
 def words(line: str) -> list[str]:
-    """Return the arguments that bash makes of the rest of a command line."""
+    """Return the arguments that bash makes from the rest of a command line."""
     script = os.fsencode(f"printf '%s\\0' {line}")
     return os.fsdecode(subprocess.run(["bash", "-c", script], check=True, capture_output=True).stdout).split("\0")[:-1]
 

@@ -46,7 +46,7 @@ def unpack(data: bytes, size: int) -> bytes:
 
 
 def record_of(shape: Layout, rows: Sequence[bytes]) -> list[Any]:
-    """Return the record of CALLS that the writer makes of these rows, as msgpack has it."""
+    """Return the record of CALLS that the writer makes from these rows, as a plain msgpack reader sees it."""
     stream = io.BytesIO()
     writer = Writer(stream, replace(META, call_layout=shape))
     writer.calls(b"".join(rows))
@@ -58,7 +58,7 @@ def record_of(shape: Layout, rows: Sequence[bytes]) -> list[Any]:
 
 
 def decoded(shape: Layout, record: Sequence[Any]) -> list[tuple[object, ...]]:
-    """Its rows by the page's code."""
+    """Decode the rows with the code in FORMAT.md."""
     values = DECODE([(field.name, field.type, field.coding) for field in shape.fields], *record, unpack)
     assert [*values] == [field.name for field in shape.fields]
     assert {len(column) for column in values.values()} <= {record[0]}
@@ -70,7 +70,7 @@ def size_of_common(shape: Layout) -> int:
 
 
 def in_groups(shape: Layout, rows: Sequence[bytes]) -> list[tuple[object, ...]]:
-    """Return the rows in the order of the file: those of a group together, groups in the order of their first rows."""
+    """Return the rows in the order of the file: each group together, and groups in the order of their first rows."""
     common = size_of_common(shape)
     firsts = {row[:common]: place for place, row in reversed([*enumerate(rows)])}
     split = struct.Struct("<" + "".join(CODES[field.type] for field in shape.fields))

@@ -32,7 +32,7 @@ def documented_example() -> str:
 
 
 def annotated(kind: str) -> dict[str, list[Any]]:
-    """Return the columns of the example's CALLS or COMPLETIONS as the dump's notes give them, one value a row."""
+    """Return the columns of the example's CALLS or COMPLETIONS from the notes of the dump, one value per row."""
     chunk = re.search(rf"^.{{55}}{kind}: .*?checksum$", documented_example(), re.MULTILINE | re.DOTALL)
     assert chunk
     notes = "\n".join(line[55:] for line in chunk[0].splitlines())

@@ -55,7 +55,7 @@ COMPRESSOR = zstandard.ZstdCompressor(level=1, write_checksum=True)
 
 
 class Mutator:
-    """Makes inputs out of one good capture."""
+    """Make inputs from one good capture."""
 
     def __init__(self, capture: bytes, draw: random.Random) -> None:
         self._draw = draw
@@ -91,7 +91,7 @@ class Mutator:
 
 
 def check(data: bytes) -> str:
-    """Read an input and return how that ended. Whatever it raises is a finding."""
+    """Read an input and return how that ended. Any exception but CaptureError is a finding."""
     try:
         reader = Reader(io.BytesIO(data), "input")
         for record in reader:
@@ -107,7 +107,7 @@ def check(data: bytes) -> str:
 
 
 def check_bounds(record: Record) -> None:
-    """What the format promises of a record whatever is in the file."""
+    """Check what the format promises about a record whatever is in the file."""
     if isinstance(record, (Calls, Completions)):
         assert all(column.nbytes % max(record.rows, 1) == 0 for column in record.columns.values())
     elif isinstance(record, Stack):
@@ -121,7 +121,7 @@ def check_bounds(record: Record) -> None:
 
 
 def fuzz(captures: Sequence[bytes], check: Callable[[bytes], str]) -> int:
-    """Give mutations of these to `check` as the command line says; returns the exit status."""
+    """Give mutations of these captures to `check`, as the command line asks; return the exit status."""
     seconds = float(sys.argv[1])
     seed = int(sys.argv[2]) if len(sys.argv) > 2 else 1
     draw = random.Random(seed)

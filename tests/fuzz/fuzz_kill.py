@@ -2,8 +2,8 @@
 
     PYTHONPATH=recorder:bpf:format python tests/fuzz/fuzz_kill.py SECONDS [SEED]
 
-What it does to each is in tests/support/killing.py. The capture that breaks the rule is kept in the current directory
-and named.
+tests/support/killing.py says what is done to each recorder. A capture that breaks the rule is kept in the current
+directory and named.
 """
 
 from __future__ import annotations

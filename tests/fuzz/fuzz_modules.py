@@ -48,7 +48,7 @@ STACK_AT = 0x7FFF00000000
 
 @dataclass(frozen=True)
 class Seeds:
-    """What is mutated: a program with all symbols, and one whose symbols are in .gnu_debugdata."""
+    """Hold what is mutated: a program with all symbols, and one whose symbols are in .gnu_debugdata."""
 
     program: bytes
     stripped: bytes
@@ -83,7 +83,7 @@ def _run(folder: Path, *command: str) -> None:
 
 
 def mutated(data: bytes, chance: random.Random, hot: tuple[range, ...] = ()) -> bytes:
-    """`data` with a few numbers, bits and blocks changed, mostly in its hot parts, and sometimes cut."""
+    """Return `data` with a few numbers, bits and blocks changed, mostly in its hot parts, and sometimes cut off."""
     changed = bytearray(data)
     for _ in range(chance.choice((1, 1, 2, 4, 16))):
         place = chance.choice(hot) if hot and chance.random() < 0.9 else range(len(changed))
@@ -106,7 +106,7 @@ def mutated(data: bytes, chance: random.Random, hot: tuple[range, ...] = ()) -> 
 
 
 def use(elf: Elf, chance: random.Random) -> None:
-    """Do with a module what a report does."""
+    """Read a module as a report does."""
     symbols = read_symbols(elf)
     inside = [s.address + chance.randrange(max(s.memory_size, 1)) for s in elf.segments[:16]]
     addresses = [address & (1 << 64) - 1 for address in [*inside, *NUMBERS]]
@@ -142,7 +142,7 @@ def walk(space: AddressSpace, code: list[int], chance: random.Random) -> None:
 
 
 def fuzz_file(seeds: Seeds, chance: random.Random) -> None:
-    """A mutated ELF file."""
+    """Try a mutated ELF file."""
     data = mutated(seeds.program, chance, seeds.hot)
     try:
         elf = read_elf(data)
@@ -152,7 +152,7 @@ def fuzz_file(seeds: Seeds, chance: random.Random) -> None:
 
 
 def fuzz_debugdata(seeds: Seeds, chance: random.Random) -> None:
-    """A mutated mini debug file, compressed whole or with the compressed bytes mutated."""
+    """Try a mutated mini debug file, either compressed after mutation or with mutated compressed bytes."""
     elf = read_elf(seeds.stripped)
     packed = elf.sections[".gnu_debugdata"].data
     inner = lzma.decompress(packed)
@@ -163,7 +163,7 @@ def fuzz_debugdata(seeds: Seeds, chance: random.Random) -> None:
 
 
 def fuzz_sections(seeds: Seeds, chance: random.Random) -> None:
-    """A sound module whose sections are mutated, as a capture may carry it."""
+    """Try a sound module with mutated sections, as a capture may carry it."""
     elf = read_elf(seeds.program)
     name = chance.choice([".eh_frame", ".eh_frame", ".eh_frame_hdr", ".symtab", ".strtab", ".dynsym"])
     section = Section(elf.sections[name].address, mutated(elf.sections[name].data, chance))
@@ -174,7 +174,7 @@ def fuzz_sections(seeds: Seeds, chance: random.Random) -> None:
 
 
 def fuzz_stack(seeds: Seeds, chance: random.Random) -> None:
-    """A sound module and a hostile stack."""
+    """Try a sound module with a hostile stack."""
     elf = read_elf(seeds.program)
     symbols = read_symbols(elf).symbols
     code = [int(s["address"]) + chance.randrange(max(int(s["end"] - s["address"]), 1)) for s in symbols]
@@ -182,7 +182,7 @@ def fuzz_stack(seeds: Seeds, chance: random.Random) -> None:
 
 
 def fuzz_name(seeds: Seeds, chance: random.Random) -> None:
-    """A mangled name of a mangled grammar."""
+    """Try a mutated mangled name."""
     letters = "_ZNKRSTIELPvijhb0123456789abBCDMXsYp.%$"
     prefix = chance.choice(("_Z", "_ZN", "_R", "_RNvC", "_RINv", "_ZN4core"))
     demangle(prefix + "".join(chance.choices(letters, k=chance.randrange(200))))
@@ -195,7 +195,7 @@ TARGETS: tuple[Callable[[Seeds, random.Random], None], ...] = (
 
 
 def once(seeds: Seeds, seed: int) -> float:
-    """Run the input that `seed` makes; the processor time it took."""
+    """Run the input that `seed` generates, and return the processor time that it took."""
     chance = random.Random(seed)
     target = TARGETS[seed % len(TARGETS)]
     before = time.process_time()

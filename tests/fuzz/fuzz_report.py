@@ -34,7 +34,7 @@ CALLS = (40, 1500)  # in a chunk that is packed as a whole, and in one whose col
 
 
 def check(data: bytes) -> str:
-    """Report an input and return how that ended. Whatever it raises is a finding."""
+    """Report an input and return how that ended. An unexpected exception is a finding."""
     try:
         load(Reader(io.BytesIO(data), "input"), Nothing([*COLUMNS])).there.values()
         ends = {report(data, milliseconds) for milliseconds in MILLISECONDS}

@@ -1,4 +1,5 @@
-"""Check that every way in which a recording ends gives one clear line, the right exit code and a readable capture."""
+"""Check that every way in which a recording ends prints one clear line and leaves the right exit code and a readable
+capture."""
 
 from __future__ import annotations
 
@@ -36,7 +37,7 @@ def httprec(
 
 
 def failed(process: subprocess.Popen[bytes]) -> str:
-    """Return the last line of a recorder that fails, the only one that says so."""
+    """Return the last line of a recorder that fails, which is the only one that says so."""
     said = process.communicate(timeout=HANG_S)[1].decode()
     assert process.returncode == 1, said
     assert said.count("httprec: ") == 1, said
@@ -84,7 +85,7 @@ def test_parts_end_at_their_size(tmp_path: Path) -> None:
 
 
 def test_a_limit_on_the_file_ends_it(tmp_path: Path) -> None:
-    """As a quota does: the same write fails, with EDQUOT instead of EFBIG."""
+    """The same write fails as with a quota, with EFBIG instead of EDQUOT."""
     path = tmp_path / "run.cap"
     with httprec("-o", str(path), before=["prlimit", f"--fsize={4 * MIB}"]) as process:
         line = failed(process)
@@ -127,7 +128,7 @@ def test_a_folder_that_takes_no_more_files_ends_it_after_a_whole_part(tmp_path: 
 
 
 def take_the_next_parts_name(folder: Path) -> list[Path]:
-    """The parts that are there, and the one that is not: a folder has its name."""
+    """Create a folder with the name of the next part, and return the existing parts."""
     parts: list[Path] = []
     for number in itertools.count(1):
         parts.append(folder / f"run.{number:05}.cap")

@@ -66,8 +66,7 @@ def capture(rows: list[bytes], stacks: list[int]) -> bytes:
 
 
 def reported(rows: list[bytes], stacks: list[int]) -> list[str]:
-    """Return the first three lines of each call in stack_traces.txt, with the number of the stack that the recorder
-    knows."""
+    """Return the first three lines of each call in stack_traces.txt, with the recorder's number for the stack."""
     with TemporaryDirectory() as folder:
         path = Path(folder, "run.cap")
         path.write_bytes(capture(rows, stacks))

@@ -1,4 +1,4 @@
-"""Check that httprec --check shows what the host can do, in the words with which a recording would be refused."""
+"""Check that httprec --check shows what the host can do, with the same words in which a recording would be refused."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def root() -> None:
 
 
 def rows(done: subprocess.CompletedProcess[str]) -> dict[str, tuple[str, str]]:
-    """Return state and text of each row by its subject, of a table that ends with what follows from it."""
+    """Return the state and the text of each row by its subject, after checking that the last line follows from them."""
     *lines, verdict = done.stdout.splitlines()
     found = {}
     for line in lines:

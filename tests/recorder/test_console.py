@@ -16,8 +16,8 @@ READER_GONE = 141  # 128 + SIGPIPE
 
 
 def shell(folder: Path, command: str) -> subprocess.CompletedProcess[str]:
-    """Run a command of bash, in which `httprec` has calls without end, on a kernel that is not there; of a pipe the
-    first status counts."""
+    """Run a command in bash, where `httprec` has endless calls from a simulated kernel. The exit status is that of the
+    first program in a pipe."""
     program = shlex.join(SYNTHETIC_HTTPREC)
     script = f'httprec() {{ {program} --modules none "$@"; }}\n{command}\nexit "${{PIPESTATUS[0]}}"'
     return subprocess.run(
@@ -26,7 +26,7 @@ def shell(folder: Path, command: str) -> subprocess.CompletedProcess[str]:
 
 
 def check_recording(path: Path) -> None:
-    """It went on until it was as long as was asked for."""
+    """Check that the recording went on for as long as was asked for."""
     found = read(path)
     assert found.end is not None and found.cut_off is None
     assert (found.end.reason, found.end.recorded) == ("size", found.calls)
@@ -94,7 +94,7 @@ def test_a_recording_goes_on_without_standard_error(quiet: str, standard_error: 
 
 
 def test_parts_go_on_without_standard_error(tmp_path: Path) -> None:
-    """Where it is said that an old part was removed."""
+    """Deletions of older parts are printed there."""
     done = shell(tmp_path, "httprec -o run.cap --rotate-size 1 --rotate-keep 2 --max-size 6 -q -t 0 2>/dev/full")
 
     *parts, last = sorted(tmp_path.glob("run.*.cap"))
@@ -104,7 +104,7 @@ def test_parts_go_on_without_standard_error(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("standard_error", ["2>/dev/full", "2>&-"])
 def test_a_capture_on_standard_output_is_whole_without_standard_error(standard_error: str, tmp_path: Path) -> None:
-    """Where its calls are printed then."""
+    """The calls would be printed there."""
     done = shell(tmp_path, f"httprec -o - --max-size 1 -t 0 {standard_error} >run.cap")
 
     assert done.returncode == 1
@@ -112,7 +112,7 @@ def test_a_capture_on_standard_output_is_whole_without_standard_error(standard_e
 
 
 def test_no_file_is_taken_for_a_standard_stream_that_is_closed(tmp_path: Path) -> None:
-    """Else what is written to descriptor 1 or 2 would be in the first file that is opened."""
+    """Otherwise, text for descriptor 1 or 2 would go into the first file that is opened."""
     done = shell(tmp_path, f"{RECORD} <&- >&- 2>&-")
 
     assert done.returncode == 1
@@ -131,7 +131,7 @@ def test_a_capture_has_no_place_on_a_standard_output_that_is_closed_or_full(tmp_
 
 
 def test_a_console_that_does_not_wait_gets_every_call(tmp_path: Path) -> None:
-    """A program may have made it non-blocking."""
+    """Another program may have made it non-blocking."""
     unblocked = "import os, sys; os.set_blocking(1, False); os.execv(sys.argv[1], sys.argv[1:])"
     command = (
         f"{shlex.quote(sys.executable)} -c '{unblocked}' {shlex.join(SYNTHETIC_HTTPREC)} "

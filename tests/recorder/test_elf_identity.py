@@ -35,7 +35,7 @@ def identity_of(content: bytes) -> Identity:
 
 
 def elf(*segments: bytes, entry_size: int = 56, count: int | None = None, table: int = 64) -> bytes:
-    """Return an ELF file of nothing but notes: a header, a program header for each segment, and the segments."""
+    """Return an ELF file that consists of notes: a header, a program header for each segment, and the segments."""
     header = b"\x7fELF\x02\x01\x01".ljust(16, b"\0")
     numbers = (2, 62, 1, 0, table, 0, 0, 64, entry_size, len(segments) if count is None else count, 0, 0, 0)
     header += struct.pack("<HHIQQQIHHHHHH", *numbers)

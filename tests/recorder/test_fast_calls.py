@@ -1,4 +1,4 @@
-"""What ends below the threshold is counted, in every ledger and in the recorder's last lines."""
+"""Check that calls below the threshold are counted, in every ledger and in the recorder's last lines."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ MS = 1_000_000
 
 
 def row(*durations_ns: int) -> bytes:
-    """What the kernel has of one processor that saw these calls."""
+    """Return the kernel's row for one processor that saw these calls."""
     buckets = [0] * 64
     for duration in durations_ns:
         buckets[int(math.log2(duration))] += 1

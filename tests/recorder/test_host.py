@@ -28,7 +28,8 @@ ANSWER = "import os; from httprec import host; print(os.getpid()); print(host.ig
 
 
 def ignored_below(*names: bytes) -> tuple[list[int], int, list[int]]:
-    """Return pids of a chain of processes of these names, pid of the last one below them, and what it ignores."""
+    """Start a chain of processes with these names, and return their pids, the pid of the last one, and which pids it
+    ignores."""
     command = [sys.executable, "-c", ANSWER]
     for name in reversed(names):
         command = [sys.executable, "-c", NAMED, name.hex(), *command]
@@ -40,7 +41,7 @@ def ignored_below(*names: bytes) -> tuple[list[int], int, list[int]]:
 
 @pytest.fixture(autouse=True)
 def started_without_ssh() -> None:
-    """The tests' own ancestors are counted too."""
+    """Return whether none of the tests' own ancestors is sshd, because those count too."""
     if len(host.ignored_pids()) > 1:
         pytest.skip("the tests themselves run below sshd")
 

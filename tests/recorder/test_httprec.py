@@ -48,7 +48,7 @@ def test_not_root(folder: Path) -> None:
 
 
 def test_no_bcc(folder: Path, tmp_path: Path) -> None:
-    """-S: only what the tests put before, so none of the distribution's packages."""
+    """With -S, Python finds only the folders that the tests add, and none of the distribution's packages."""
     path = environment(dependencies(tmp_path / "packages"))
     done = run(folder, "-o", "run.cap", *SHORT, python=[sys.executable, "-S", "-m", "httprec"], variables=path)
     assert said(done) == "httprec: BCC for Python is missing: apt install python3-bpfcc"
@@ -71,7 +71,7 @@ def test_a_folder_that_is_called_bcc(folder: Path, tmp_path: Path) -> None:
 
 
 def test_a_kernel_with_or_without_probes(folder: Path) -> None:
-    """The running kernel decides; where it takes probes, a recording of no time succeeds."""
+    """The running kernel decides: if it takes probes, a recording of no time succeeds."""
     done = run(folder, "-o", "run.cap", "--probes", "kprobe", *SHORT)
     if KPROBES:
         assert done.returncode == 0, done.stderr

@@ -1,4 +1,4 @@
-"""Check that only kprobes that a killed recorder left are removed from the kernel's list."""
+"""Check that the only kprobes removed from the kernel's list are those that a killed recorder left."""
 
 from __future__ import annotations
 

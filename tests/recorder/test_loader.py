@@ -1,4 +1,5 @@
-"""The process that loads the BPF program hands it over, or says why it cannot; the recorder stays small."""
+"""Check that the process that loads the BPF program hands it over or says why it cannot, and that the recorder stays
+small."""
 
 from __future__ import annotations
 
@@ -62,14 +63,14 @@ def test_a_process_that_is_killed_is_said() -> None:
 
 
 def test_the_recorder_itself_never_imports_the_compiler() -> None:
-    """Every module of it but the one that the other process runs in."""
+    """None of its modules does, except in the process that loads the program."""
     modules = "main, recording_loop, tracer, check, self_test, parts"
     code = f"import sys; from httprec import {modules}; sys.exit('bcc' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
 def test_the_process_ends_with_a_recorder_that_is_killed() -> None:
-    """It must not attach a program that nobody holds any more."""
+    """It must not attach a program that no process holds any longer."""
     ours, theirs = socket.socketpair()
     recorder = os.fork()
     if not recorder:

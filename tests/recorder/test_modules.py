@@ -1,4 +1,4 @@
-"""Check what the capture carries of modules: sections as objcopy cuts them out, within a budget, whatever the file
+"""Check what the capture carries of modules: the same sections as objcopy extracts, within a budget, whatever the file
 claims."""
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ PYTHON = Path(sys.executable).resolve()
 
 
 class Capture:
-    """A capture in memory, and what is in it."""
+    """Hold a capture in memory, and read what is in it."""
 
     def __init__(self) -> None:
         self._stream = io.BytesIO()
@@ -112,7 +112,7 @@ def test_a_file_is_carried_once_also_when_its_path_is_gone(tmp_path: Path) -> No
 
 
 def test_the_same_file_at_two_places_is_carried_once(tmp_path: Path) -> None:
-    """And another one that claims to be the same build for itself."""
+    """Another file that claims the same build ID is carried by itself."""
     content = Path("/bin/sleep").read_bytes()
     names = content.index(b".eh_frame\0")  # in the section name table; then there is no such section
     other = content[:names] + b".xx" + content[names + 3 :]

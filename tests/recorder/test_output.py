@@ -23,7 +23,7 @@ def nobody_behind_sudo(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def tiny(tmp_path: Path) -> Iterator[Path]:
-    """Yield a file system of 1 MiB."""
+    """Mount a file system of 1 MiB and yield its folder."""
     if os.geteuid() != 0:
         pytest.skip("not root: cannot mount a small file system")
     folder = tmp_path / "tiny"
@@ -184,7 +184,7 @@ def test_a_sudo_that_names_nobody_leaves_the_capture_to_root(
 
 
 def test_a_file_system_without_owners_is_good_enough(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """FAT has no owners to change, NFS may not let root change them."""
+    """FAT has no owners, and NFS may not let root change them."""
 
     def refuse(fd: int, uid: int, gid: int) -> None:
         raise PermissionError(1, "Operation not permitted")

@@ -31,7 +31,7 @@ Step = Callable[[SyntheticTracer], None]
 
 
 class Part(NamedTuple):
-    """One file, read by itself."""
+    """Hold one file, read by itself."""
 
     meta: Meta
     records: list[Record]
@@ -76,7 +76,7 @@ def meta() -> Meta:
 
 
 class Scripted(Parts):
-    """Begins another part on command."""
+    """Begin another part on command."""
 
     due = False
 
@@ -86,7 +86,7 @@ class Scripted(Parts):
 
 
 def rotate(tracer: SyntheticTracer) -> None:
-    """A step that is known by its name only."""
+    """Serve as a step that is recognised by its name."""
 
 
 def record(
@@ -97,7 +97,8 @@ def record(
     modules_size: int = 0,
     ring: int = 1 << 20,
 ) -> tuple[Totals, SyntheticTracer, list[str]]:
-    """Have all steps of a round done, then the recorder look; `rotate` among them makes it the last of its part."""
+    """Run all steps of a round, then let the recorder drain the rings. A `rotate` among them makes the round the last
+    of its part."""
     tracer, todo, said = SyntheticTracer(ring), iter(rounds), list[str]()
     parts = Scripted(
         str(folder / "run.cap"), Bounds(part_age_ns=1, keep=keep), meta, overwrite=False, print_line=said.append
@@ -166,7 +167,7 @@ def test_the_next_command_names_the_parts_to_a_shell(
 
 
 def test_each_part_says_how_long_the_host_slept_meanwhile(tmp_path: Path) -> None:
-    """CLOCK_BOOTTIME goes on while the host sleeps, all other times do not."""
+    """CLOCK_BOOTTIME runs while the host sleeps; the clock of all other times does not."""
     asleep_ns, clock = 7_000_000_000, time.clock_gettime_ns
 
     def sleep(nanoseconds: int) -> Step:
@@ -225,7 +226,7 @@ def test_nothing_is_lost_between_parts_and_each_has_what_its_calls_name_or_count
 def test_a_stack_that_was_forgotten_is_counted_once_in_each_part_that_lacks_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Stack 1 goes out once, since the kernel does not forget it; 2, 3 and 4 are used later; 5 and 6 are copies."""
+    """The kernel sends stack 1 once, because it does not forget it; 2, 3 and 4 are used later; 5 and 6 are copies."""
     monkeypatch.setattr(stacks, "_MAX_STACKS", 3)
     first = [call(number, number) for number in (1, 2, 3, 4)]
     again = [call(5, 1), call(6, 4)]

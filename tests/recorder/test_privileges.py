@@ -72,7 +72,7 @@ remove("part")
 
 @pytest.mark.parametrize(("rotates", "said"), [("rotates", "65534\n"), ("does not", "")])
 def test_parts_can_be_made_and_removed_in_a_users_folder(tmp_path: Path, rotates: str, said: str) -> None:
-    """One that is sticky too, as /tmp is: who does not own a file must not remove it."""
+    """The folder may be sticky, as /tmp is: only the owner of a file may delete it there."""
     os.chown(tmp_path, 65534, 65534)
     tmp_path.chmod(0o1755)
     variables = {**environment(), "SUDO_UID": "65534", "SUDO_GID": "65534"}

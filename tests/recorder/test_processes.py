@@ -27,7 +27,7 @@ CHILD = "import sys\nfor line in sys.stdin: exec(line); print('done', flush=True
 
 
 class Written(Writer):
-    """Keeps the records instead of writing them."""
+    """Keep the records instead of writing them."""
 
     def __init__(self) -> None:
         self.records: list[Record] = []
@@ -66,14 +66,14 @@ def child() -> Iterator[subprocess.Popen[str]]:
 
 
 def tell(child: subprocess.Popen[str], line: str) -> str:
-    """Have the child run a line, and return what it printed meanwhile."""
+    """Let the child run a line, and return what it printed."""
     assert child.stdin is not None and child.stdout is not None
     print(line, file=child.stdin, flush=True)
     return "".join(iter(child.stdout.readline, "done\n"))
 
 
 def key_of(pid: int) -> Key:
-    """As the kernel gives it: its clock is finer than the ticks of /proc."""
+    """Return a process's key as the kernel gives it, whose clock is finer than the ticks of /proc."""
     ticks = int(Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()[19])
     return pid, ticks * TICK_NS + TICK_NS // 3
 
