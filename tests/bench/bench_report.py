@@ -66,7 +66,7 @@ def make(capture: str, calls: int, copy_every: int = 0) -> int:
 
 
 def beginning(capture: str, parts: int) -> str:
-    """Write the given fraction of a capture to a file and return it; cut off, it is still valid."""
+    """Write the first 1/`parts` of a capture to a file and return it; cut off, it is still valid."""
     path = f"{capture}.{parts}"
     with open(capture, "rb") as whole, open(path, "wb") as part:
         part.write(whole.read(os.path.getsize(capture) // parts))

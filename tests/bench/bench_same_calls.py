@@ -73,7 +73,7 @@ def read(path: Path) -> Recording:
 
 
 def by_end(recording: Recording, ports: Sequence[int]) -> dict[tuple[Any, ...], list[Any]]:
-    """Return the calls by connection end, without the host's other traffic: a connection without HTTP that is older
+    """Return the calls by addresses and role, without the host's other traffic: a connection without HTTP that is older
     than the recorders looks different to each, because they did not start at the same moment."""
     found: dict[tuple[Any, ...], list[Any]] = defaultdict(list)
     for call in recording.calls[np.argsort(recording.calls["t2"])]:

@@ -128,7 +128,7 @@ def test_a_folder_that_takes_no_more_files_ends_it_after_a_whole_part(tmp_path: 
 
 
 def take_the_next_parts_name(folder: Path) -> list[Path]:
-    """Create a folder with the name of the next part, and return the existing parts."""
+    """Create a folder with the name of the next part, and return the paths of all parts, ending with that folder."""
     parts: list[Path] = []
     for number in itertools.count(1):
         parts.append(folder / f"run.{number:05}.cap")

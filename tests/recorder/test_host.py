@@ -41,7 +41,7 @@ def ignored_below(*names: bytes) -> tuple[list[int], int, list[int]]:
 
 @pytest.fixture(autouse=True)
 def started_without_ssh() -> None:
-    """Return whether none of the tests' own ancestors is sshd, because those count too."""
+    """Skip the tests below sshd, because their own ancestors count too."""
     if len(host.ignored_pids()) > 1:
         pytest.skip("the tests themselves run below sshd")
 

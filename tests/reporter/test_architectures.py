@@ -1,4 +1,4 @@
-"""Everything that is of one processor is in its `Architecture`."""
+"""Check that everything specific to a processor is in its `Architecture`."""
 
 from __future__ import annotations
 
@@ -26,7 +26,8 @@ def test_all_registers_that_dwarf_numbers_are_recorded(architecture: Architectur
 
 
 def test_recorded_registers_of_x86_64_are_numbered_as_dwarf_does() -> None:
-    """The words of struct user_regs_struct (sys/user.h), the numbers of psABI, figure 3.36."""
+    """The order of words is that of struct user_regs_struct (sys/user.h), the numbers are those of psABI, figure
+    3.36."""
     word_of_number = {0: 10, 1: 12, 2: 11, 3: 5, 4: 13, 5: 14, 6: 4, 7: 19, 8: 9, 9: 8, 12: 3, 15: 0, 16: 16}
     recorded = struct.pack("<21Q", *range(100, 121))
     values = X86_64.recorded_registers(recorded)

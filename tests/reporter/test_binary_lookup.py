@@ -68,7 +68,7 @@ def test_without_a_build_id_size_and_first_page_have_to_be_the_recorded_ones(tmp
 
 
 def test_without_a_build_id_a_file_has_to_hold_what_the_capture_carries(tmp_path: Path) -> None:
-    """Builds whose names are of the same length have the same size and first page."""
+    """Builds whose names have the same length have the same size and first page."""
     builds = []
     for function in ("recorded", "upgraded"):
         (tmp_path / function).mkdir()

@@ -22,7 +22,7 @@ from support.reports import no_binary, reported
 
 
 def test_of_more_stack_traces_than_can_be_held_the_first_are(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Equal ones count once, and the last one that is held may take more than is left."""
+    """Equal stack traces count once, and the last one that is held may exceed the remaining budget."""
     monkeypatch.setattr(symbolizer, "MAX_TRACES_BYTES", 90 * FRAME_OVERHEAD + 1)
     addresses = [range(10 * number + 1, 10 * number + 11) for number in range(12)]
     chosen = addresses[:9] + addresses[:9] + addresses[9:]
@@ -41,7 +41,7 @@ def test_of_more_stack_traces_than_can_be_held_the_first_are(monkeypatch: pytest
 
 
 def test_long_names_count_for_what_they_are(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A path of 4,000 bytes is in each of the frames."""
+    """Each frame has a path of 4,000 bytes."""
     long = b"/" + b"x" * 4000
     stacks = [stack(TEXT + id, TEXT + 100 + id, id=id) for id in range(1, 5)]
     rows = [Row(stack=one.id, sequence=one.id) for one in stacks]
@@ -59,7 +59,7 @@ TWO_PIDS = (12345, 54321)
 
 
 def of_two_processes(*records: Record) -> bytes:
-    """Return a call of each of two processes, whose stacks are in a file and in code made at run time."""
+    """Return two calls from two processes, one with a stack in a file and one with a stack in code made at run time."""
     maps = MAPS + b"%x-%x rwxp 00000000 00:00 0 \n" % (JITTED, JITTED + 0x1000)
     mine = [process(maps, [(TEXT, place)], pid=pid) for place, pid in enumerate(TWO_PIDS, 1)]
     stacks = [stack(TEXT, JITTED + 8, id=pid, pid=pid) for pid in TWO_PIDS]
@@ -77,7 +77,7 @@ def of_two_processes(*records: Record) -> bytes:
 def test_what_names_no_more_frames_for_lack_of_memory_is_said(
     limit: str, what: str, unnamed: list[Unnamed | None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Of two things the first takes all that there is room for."""
+    """The first of two sources takes the whole budget."""
     modules = [Module(place, b"/opt/nova/%d" % place, b"%d" % place * 20, 9, b"") for place in (1, 2)]
     texts = [JitMap(pid, PROCESS_START_NS, STARTED_NS + 9, 0, b"%x 20 get\n" % JITTED) for pid in TWO_PIDS]
     data = of_two_processes(*modules, *texts)

@@ -24,7 +24,7 @@ COMPARED = [path for path in SYSTEM_BINARIES if path.name.startswith(("libc.", "
 
 
 def _readelf_rows(path: Path) -> dict[int, tuple[int, dict[str, str]]]:
-    """By its first address: where a row ends, and its columns as readelf writes them."""
+    """Return readelf's rows by first address: where a row ends, and its columns as readelf prints them."""
     rows: dict[int, tuple[int, dict[str, str]]] = {}
     names: list[str] = []
     end, previous = 0, None
@@ -235,7 +235,7 @@ def _without_table(elf: Elf) -> Elf:
 
 
 def _one_function(instructions: bytes, return_address: int = 16) -> Elf:
-    """Return the function [0x1000, 0x1100) with these instructions, in an .eh_frame without search table."""
+    """Return an .eh_frame without search table for the function [0x1000, 0x1100) with these instructions."""
     cie = struct.pack("<IB3sBBBBB", 0, 1, b"zR\0", 1, 0x78, return_address, 1, 0x03)
     cie += b"\x0c\x07\x08" + bytes([0x80 | return_address, 1])  # CFA = rsp + 8, return address at CFA - 8
     fde = struct.pack("<III", len(cie) + 8, 0x1000, 0x100) + b"\0" + instructions

@@ -53,8 +53,8 @@ def run(*arguments: str | Path) -> Result:
 
 @pytest.fixture
 def captures(tmp_path: Path) -> tuple[Path, Path]:
-    """Before and after, each 10 s: nova-api waits twice as long for one peer and is called by another one no more;
-    nginx is as fast; old-agent is gone and new-agent is new."""
+    """Return captures before and after, 10 s each: nova-api waits twice as long for one peer and is no longer called by
+    another; nginx is as fast as before; old-agent is gone and new-agent is new."""
     same = calls(4, 150, process=b"nginx", stack=512)
     before = [*same, *calls(10, 200), *calls(2, 200, role=2, peer="::2"), *calls(1, 900, process=b"old-agent")]
     after = [*same, *calls(10, 400), *calls(3, 300, process=b"new-agent", stack=768)]
@@ -71,7 +71,7 @@ SIDES = st.lists(st.tuples(st.integers(1, 1 << 40), st.lists(ROWS, max_size=5)),
 def test_every_column_of_the_folded_stacks_is_that_of_its_side_alone(
     before: list[tuple[int, list[Row]]], after: list[tuple[int, list[Row]]]
 ) -> None:
-    """That before in the ratio of the lengths, rounded down."""
+    """The old side is scaled by the ratio of the lengths, rounded down."""
     aggregates, alone = [], []
     for side in (before, after):
         reports = [reported(lasting(*each)) for each in side]
@@ -89,7 +89,7 @@ def test_every_column_of_the_folded_stacks_is_that_of_its_side_alone(
 
 
 def test_the_difference_in_each_function_is_what_pprof_says(captures: tuple[Path, Path], tmp_path: Path) -> None:
-    """Recordings of the same length, whose times need no scale."""
+    """The recordings have the same length, so their times need no scaling."""
     profiles = []
     for path in captures:
         profiles.append(str(path.with_suffix(".pb.gz")))
@@ -147,7 +147,7 @@ def test_who_got_slower_comes_first_and_who_is_new_or_gone_is_said(captures: tup
 
 
 def test_a_longer_recording_is_no_change(tmp_path: Path) -> None:
-    """Twice as long with twice the calls, in two parts on either side of a rotation."""
+    """One side is twice as long with twice the calls, in two parts on either side of a rotation."""
     for name, rows in (("old", calls(3, 200)), ("new.1", calls(3, 200)), ("new.2", calls(3, 200))):
         (tmp_path / f"{name}.cap").write_bytes(lasting(10_000 * MS, rows))
 

@@ -24,7 +24,7 @@ OTHER = {256: (TEXT + 8, TEXT + 64), 512: (TEXT + 8, TEXT + 128, TEXT + 64), 768
 
 
 def side(seconds: int, count: int, slower: int, stacks: dict[int, tuple[int, ...]]) -> bytes:
-    """Return calls of several processes, roles, peers and stacks, those of nova-api so many times slower."""
+    """Return calls of several processes, roles, peers and stacks, with those of nova-api slower by this factor."""
     rows = [
         Row(
             duration_ns=(100 + number**3 % 97) * MS * (slower if number % 6 < 2 else 1) + number,
@@ -45,7 +45,7 @@ def side(seconds: int, count: int, slower: int, stacks: dict[int, tuple[int, ...
 
 @pytest.fixture(scope="module")
 def compared(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a folder with the page, what the terminal shows and stacks.diff.folded."""
+    """Return a folder with the page, the text shown in the terminal, and stacks.diff.folded."""
     folder = tmp_path_factory.mktemp("compared")
     (folder / "old.cap").write_bytes(side(10, 60, 1, STACKS))
     (folder / "new.cap").write_bytes(side(12, 90, 2, OTHER))
@@ -62,7 +62,7 @@ def page(browser: Browser, compared: Path) -> Browser:
 
 
 def paths(node: dict[str, Any], *path: str) -> dict[tuple[str, ...], tuple[int, int]]:
-    """Return what each path from below the root has of its own: ns before and after."""
+    """Return the own time of each path below the root, in ns: before and after."""
     own = tuple(node[side] - sum(child[side] for child in node["children"]) for side in ("before", "after"))
     found = {path: own} if any(own) else {}
     for child in node["children"]:
@@ -100,7 +100,7 @@ def test_the_flame_graph_is_the_folded_stacks_with_both_weights(
 
 
 def test_a_frame_is_red_or_blue_as_d3_flame_graph_would_have_it_and_says_so(page: Browser) -> None:
-    """Its own differential colours are for a light page only; ours leave what changed by less than 5 % without any."""
+    """d3-flame-graph's differential colours suit a light page only; ours leave changes of less than 5 % uncoloured."""
     page.click("[name=side][value=before]")
     frames = page.run(
         """return [...document.querySelectorAll("#flame .frame")].map((frame) => {
@@ -155,7 +155,7 @@ def test_the_tables_say_what_the_terminal_says(page: Browser, compared: Path) ->
 
 
 def stack_rows(page: Browser) -> list[list[str]]:
-    """Return the table of stacks in the order of the terminal's columns, of the stack the first word."""
+    """Return the table of stacks with the terminal's columns, and only the first word of each stack."""
     rows = page.run(
         """return [...document.querySelectorAll("#stacks-table tbody tr")].map((row) =>
             [1, 2, 3, 0, 4].map((cell) => row.cells[cell].textContent).join(" "))"""

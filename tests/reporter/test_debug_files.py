@@ -33,7 +33,7 @@ RECORDED_AT = "/opt/nova/bin/program"
 
 @dataclass(frozen=True)
 class Parted:
-    """A program in two files: what runs, and its symbols."""
+    """Hold a program in two files: the stripped program, and its symbols."""
 
     binary: bytes
     debug: bytes
@@ -58,7 +58,7 @@ def program(tmp_path_factory: pytest.TempPathFactory) -> Parted:
 
 @pytest.fixture(scope="module")
 def other(tmp_path_factory: pytest.TempPathFactory) -> Parted:
-    """Another build, with the same function at the same place."""
+    """Build the program again with the same function at the same address, but another build ID."""
     return parted(tmp_path_factory.mktemp("other"), "-Wl,--build-id=0x1234")
 
 
@@ -105,7 +105,7 @@ def test_a_debug_file_is_found_where_gdb_looks(
 
 
 def test_a_debug_link_counts_by_its_crc(tmp_path: Path) -> None:
-    """Without a build ID there is nothing else to tell debug files apart; the binary is known by its first page."""
+    """Without a build ID, only the CRC distinguishes debug files; the binary is recognised by its first page."""
     unnumbered = parted(tmp_path, "-Wl,--build-id=none")
     at = tmp_path / "root/opt/nova/bin/program.debug"
     binaries = Binaries(root=str(tmp_path / "root"))
@@ -129,7 +129,7 @@ def test_a_local_binary_and_its_debug_file_go_together(tmp_path: Path, program: 
 
 @dataclass
 class Server:
-    """A debuginfod server on the loopback: answers by path, and what it was asked."""
+    """Run a debuginfod server on loopback; answer by path, and record what was asked."""
 
     url: str
     answers: dict[str, bytes | int] = field(default_factory=dict)
@@ -164,7 +164,7 @@ def server() -> Iterator[Server]:
 
 
 def asking(server: Server, folder: Path) -> Binaries:
-    """On a machine that has nothing but its cache."""
+    """Ask on a machine that has only its cache."""
     return Binaries(
         root=str(folder / "nothing"), debuginfod=Debuginfod([server.url], Cache(str(folder / "cache"), 1 << 30))
     )
@@ -289,7 +289,7 @@ def test_no_server_is_asked_unless_that_was_said(monkeypatch: pytest.MonkeyPatch
 def test_servers_are_named_as_elfutils_has_them(
     value: str, servers: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Fedora's is the first; debuginfod-client-config(7) has one like the second."""
+    """The first form is Fedora's; debuginfod-client-config(7) has one like the second."""
     monkeypatch.setenv("DEBUGINFOD_URLS", value)
 
     assert asked_servers(True, ()) == asked_servers(False, (value,)) == servers
@@ -298,7 +298,7 @@ def test_servers_are_named_as_elfutils_has_them(
 @pytest.mark.parametrize("kind", ["debuginfo", "executable"])
 @pytest.mark.parametrize("url", ["file://{}", "file://{}/", "file://localhost{}", "file:{}"])
 def test_a_folder_is_a_server_too(kind: str, url: str, tmp_path: Path, program: Parted) -> None:
-    """Its files are not copied, nor ever removed."""
+    """Its files are neither copied nor deleted."""
     data = {"debuginfo": program.debug, "executable": program.binary}[kind]
     file = tmp_path / "a folder" / "buildid" / program.build_id.hex() / kind
     put(file, data)

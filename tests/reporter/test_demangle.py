@@ -57,7 +57,7 @@ def test_plain_names_stay_as_they_are(name: str) -> None:
 
 
 def test_agrees_with_cxxfilt_on_a_real_library() -> None:
-    """But for what c++filt spells in another way: `std::string` and its like (Ss, Si, ...), number suffixes."""
+    """Names that c++filt spells differently are left out: `std::string` and the like (Ss, Si, ...), number suffixes."""
     table = read_symbols(read_elf(Path("/lib/x86_64-linux-gnu/libstdc++.so.6").resolve().read_bytes()))
     names = [table.symbol(row, 0).name for row in range(len(table))]
     names = [name for name in names if name.startswith("_Z") and not re.search("S[sabiod]|Dn", name)]

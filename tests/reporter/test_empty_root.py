@@ -53,7 +53,7 @@ def test_the_names_need_neither_binaries_nor_a_network(tmp_path: Path) -> None:
 
 
 def put_binaries(root: Path) -> list[Path]:
-    """Those that are kept of the recorded ones, at their recorded paths below `root`."""
+    """Copy the recorded binaries that we have to their recorded paths below `root`."""
     put = []
     with open_capture(CAPTURE) as records:
         for record in records:

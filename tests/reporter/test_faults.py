@@ -157,7 +157,8 @@ def test_a_report_and_verify_say_the_same(line: str, data: bytes, cause: Cause) 
 
 
 def test_parts_are_named_once_by_their_own_module_and_process() -> None:
-    """Modules of one build ID share their sections, and starts of a process in one clock tick are one start."""
+    """Modules with the same build ID share their sections, and process starts within one clock tick are the same
+    start."""
     start = PROCESS_START_NS // 10_000_000 * 10_000_000
     records: list[Record] = [
         MODULE,
@@ -176,7 +177,7 @@ def test_parts_are_named_once_by_their_own_module_and_process() -> None:
 
 @pytest.mark.parametrize("line", [line for line in FAULTS if not line.startswith("calls that share")])
 def test_info_says_it_too(line: str) -> None:
-    """But for completions, which --info does not look at. What was lost is known all the same."""
+    """Completions are an exception, because --info does not read them. Losses are known all the same."""
     data, _ = FAULTS[line]
 
     said = CliRunner().invoke(main, ["--info", "-"], input=data).stdout.splitlines()
@@ -294,7 +295,7 @@ def names(report: Report) -> list[tuple[str | None, Unnamed | None]]:
 
 
 def test_redact_says_what_it_could_not_read(tmp_path: Path) -> None:
-    """A column that a report of all calls needs, and that one of no call does not."""
+    """Try a column that a report of all calls needs, and one that a report of no call needs."""
     damaged, start = with_damaged_pids(three_batches(), 1)
     path, out = tmp_path / "run.cap", tmp_path / "out.cap"
     path.write_bytes(damaged)

@@ -47,7 +47,7 @@ def addresses_of(trace: StackTrace) -> list[int]:
     ("no_code", "reason"), [(0x1001, Unnamed.UNMAPPED), (HEAP + 8, Unnamed.NOT_CODE), ((1 << 64) - 1, Unnamed.UNMAPPED)]
 )
 def test_a_chain_ends_at_the_first_address_that_is_no_code(no_code: int, reason: Unnamed) -> None:
-    """Code behind it is none of the chain: it may be a pointer to a function that a structure holds."""
+    """Code behind it does not belong to the chain: it may be a function pointer in a structure."""
     report = report_of(LEAF, CALLER, no_code, OUTER, no_code, OUTER)
 
     trace, counts = report.trace(0), naming(report)
@@ -100,7 +100,7 @@ def test_a_redacted_capture_holds_nothing_of_what_lies_behind() -> None:
 
 
 def test_a_return_address_of_0_is_no_frame() -> None:
-    """The outermost frame has none (psABI 1.0, 3.4.1)."""
+    """The outermost frame has no caller (psABI 1.0, 3.4.1)."""
     assert addresses_of(report_of(LEAF, CALLER, 0).trace(0)) == [LEAF, CALLER]
     assert addresses_of(report_of(LEAF, 0, CALLER).trace(0)) == [LEAF]
 
@@ -110,12 +110,13 @@ def test_code_made_at_run_time_is_code() -> None:
 
 
 def test_a_call_at_the_end_of_its_mapping_is_code() -> None:
-    """Its return address lies behind the mapping."""
+    """Its return address is the first byte behind the mapping."""
     assert addresses_of(report_of(LEAF, TEXT + 0x2000, CALLER).trace(0)) == [LEAF, TEXT + 0x2000, CALLER]
 
 
 def test_the_maps_that_let_the_chain_go_furthest_are_taken() -> None:
-    """Between them a library was loaded. The nearer ones hold more of the addresses, though not from the leaf on."""
+    """A library was loaded between the two maps. The nearer ones contain more of the addresses, but not from the leaf
+    on."""
     before = process(MAPS.replace(b"%x-" % JIT, b"%x-" % (JIT + 0x800)), taken_ns=STARTED_NS)
     after = process(MAPS.replace(b"%x-" % TEXT, b"%x-" % (TEXT + 0x800)), taken_ns=STARTED_NS + 100)
     far = (TEXT + 0x900, JIT + 8, LEAF, LEAF, LEAF)
@@ -141,7 +142,7 @@ def test_without_maps_nothing_is_known_to_be_no_code() -> None:
     ],
 )
 def test_frames_that_repeat_up_to_the_limit_are_kept_and_told(chain: list[int], repeats: int, words: str) -> None:
-    """By recursion or in a circle: the addresses are the same."""
+    """Recursion and a circular chain give the same addresses."""
     assert len(chain) == AT_MOST
     report = report_of(*chain)
 

@@ -1,4 +1,4 @@
-"""Check that a greenlet's stack trace ends where the greenlet began: what follows are remains of others, which are not
+"""Check that a greenlet's stack trace ends where the greenlet began: the frames behind it are remains of others, not
 its callers."""
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Taken:
 
 
 def test_a_greenlet_ends_where_it_began(tmp_path: Path, stack: Taken) -> None:
-    """gdb, which does not know of greenlets, goes on."""
+    """gdb, which does not know greenlets, continues."""
     trace = reported(stack.capture(), find_binary=Binaries(root=str(tmp_path)).find).trace(0)
 
     addresses = tuple(frame.address for frame in trace.frames)

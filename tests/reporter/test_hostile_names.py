@@ -1,7 +1,7 @@
-"""Through each output, names that would break out of it come back from a reader of its format as the text that they
-are: no control character, escape or bidi mark, no line and no field more than harmless names make.
+"""Check that no output is broken by names: a reader of its format gets each name back as text, without control
+characters, escapes or bidi marks, and with no more lines or fields than harmless names give.
 
-An output that is added here gets all of it: a line of OUTPUTS.
+A new output is tested once it has a line in OUTPUTS.
 """
 
 from __future__ import annotations
@@ -41,9 +41,9 @@ IN_BROWSER = pytest.mark.skipif(
 
 
 class Output(NamedTuple):
-    """`arguments` ask for it, "{}" in them a folder, "{capture}" the capture; `file` in there is read, PRINTED what
-    went to standard output. `read` gives all texts that a reader of the format finds; each name is one of them, where
-    the format has `fields`, else a part of one, as `shown`."""
+    """Describe an output. `arguments` ask for it, with "{}" for a folder and "{capture}" for the capture; `file` in
+    that folder is read, or standard output if it is PRINTED. `read` returns all texts that a reader of the format
+    finds. Each name is one of them if the format has `fields`, else a part of one, as `shown`."""
 
     arguments: Sequence[str]
     file: str
@@ -57,7 +57,7 @@ def lines(path: Path) -> list[str]:
 
 
 def strings(value: Any) -> Iterator[str]:
-    """Yield every text in a JSON document, names of fields too."""
+    """Yield every text in a JSON document, including names of fields."""
     if isinstance(value, str):
         yield value
     elif isinstance(value, (dict, list)):
@@ -101,17 +101,17 @@ def in_csv(path: Path) -> Iterator[str]:
 
 
 def frame(shown: str) -> str:
-    """In a folded stack."""
+    """Return the name as a frame of a folded stack shows it."""
     return shown.replace(";", ":").replace("12 34", "12_34")
 
 
 def cell(shown: str) -> str:
-    """In a spreadsheet."""
+    """Return the name as a cell of a spreadsheet shows it."""
     return f"'{shown}" if shown[0] in "=+-@" else shown
 
 
 def in_utf8(shown: str) -> str:
-    """Return what a capture's texts have, other than its names, which are bytes."""
+    """Return the name as a capture's texts have it; its names, in contrast, are bytes."""
     return "" if shown.startswith(r"\xff") else shown
 
 
@@ -149,12 +149,12 @@ def captures(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 
 @pytest.fixture(autouse=True)
 def wide(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No line of a table is folded for its length."""
+    """Make the terminal so wide that no line of a table is folded."""
     monkeypatch.setattr(terminal, "PLAIN_WIDTH", 100_000)
 
 
 def written(output: Output, folder: Path, *paths: Path) -> Path:
-    """Return the file with an output of captures, whose binaries are beside the first."""
+    """Return the file with an output of captures whose binaries are beside the first."""
     arguments = [
         argument.replace("{}", str(folder)).replace("{capture}", str(paths[-1])) for argument in output.arguments
     ]
@@ -167,8 +167,8 @@ def written(output: Output, folder: Path, *paths: Path) -> Path:
 
 
 def hidden(text: str) -> set[str]:
-    """Return what a text has that cannot be seen or moves what can: controls, escapes, bidi marks, surrogates,
-    separators of lines."""
+    """Return the characters of a text that are invisible or move others: controls, escapes, bidi marks, surrogates,
+    line separators."""
     return {one for one in text if unicodedata.category(one) in {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}} - {"\n"}
 
 
@@ -211,7 +211,7 @@ def test_a_hostile_name_is_text_among_several_captures(what: str, captures: dict
 
 
 def test_a_folded_stack_has_as_many_frames_whatever_their_names(captures: dict[str, Path], tmp_path: Path) -> None:
-    """By flamegraph.pl's own expression for a line, its weight, and what it takes for a second weight."""
+    """flamegraph.pl's own expressions parse the line: its weight, and what it takes for a second weight."""
     frames = {}
     for what, path in captures.items():
         read = [re.fullmatch(r"(.*)\s+?(\d+(?:\.\d*)?)", line) for line in lines(folded(path, tmp_path / what))[:-1]]

@@ -151,7 +151,7 @@ def test_whatever_is_redacted_is_a_capture_with_the_same_stack_traces(
 @settings(suppress_health_check=[HealthCheck.too_slow])
 @given(st.lists(ROWS, max_size=6), RECORDS, ENDS)
 def test_a_report_and_verify_find_the_same_faults(rows: list[Row], records: list[Module], end: bool) -> None:
-    """But for stacks that no call names, which a report does not read."""
+    """Stacks that no call names are an exception, because a report does not read them."""
     completions = [completion(Row(connection=row.connection), 0, row.sent, row.received) for row in rows]
     data = capture(rows, records, completions, end)
 

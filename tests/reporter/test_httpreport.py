@@ -50,7 +50,7 @@ def test_both_files_are_written_for_their_owner_and_the_next_command_is_said(run
 
 
 def test_a_debuginfod_server_that_fails_is_a_warning(out: Path, tmp_path: Path) -> None:
-    """A port that nobody listens on, as it was given back."""
+    """The port was free a moment ago, and no program listens on it."""
     with socket.create_server(("127.0.0.1", 0)) as listening:
         url = f"http://127.0.0.1:{listening.getsockname()[1]}"
     run_cap = tmp_path / "run.cap"
@@ -186,7 +186,7 @@ def test_standard_input_is_read(run_cap: Path, out: Path) -> None:
 
 
 def test_nothing_comes_next_where_a_picture_would_be_empty(tmp_path: Path, out: Path) -> None:
-    """flamegraph.pl fails where no weight is above 0."""
+    """flamegraph.pl fails if no weight is above 0."""
     for name, rows in (("none", []), ("short", [Row(duration_ns=999)]), ("long", [Row()])):
         (tmp_path / f"{name}.cap").write_bytes(capture(rows, threshold_ns=0))
 

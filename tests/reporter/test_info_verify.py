@@ -47,8 +47,8 @@ def test_every_byte_that_changes_a_record_is_found(tmp_path: Path) -> None:
 
 
 def records(data: bytes) -> list[Record]:
-    """Read all records, to see that a flipped bit means nothing: one of the minor version, an unused one of zstd,
-    or one of a seek table that is none now."""
+    """Read all records, to see that a flipped bit is harmless: one of the minor version, an unused one of zstd, or one
+    of a seek table that is no longer recognised."""
     return list(Reader(io.BytesIO(data)))
 
 

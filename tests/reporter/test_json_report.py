@@ -142,7 +142,7 @@ def test_the_schema_is_one_and_describes_every_field_and_there_is_no_other() -> 
 
 
 def words(schema: dict[str, Any]) -> dict[str, str]:
-    """The words that a field may have, with what the schema says of each."""
+    """Return the words that a field may contain, with the schema's description of each."""
     return {one["const"]: one["description"] for one in schema["oneOf"] if one.get("const")}
 
 

@@ -1,4 +1,4 @@
-"""A capture whose reading kills the process is named, and the report is that of the others."""
+"""Check that a capture whose reading kills the process is named, and that the report covers the others."""
 
 from __future__ import annotations
 
@@ -34,7 +34,8 @@ DEATH = (
 
 
 def killing(path: str, request: Request, sinks: Sequence[SpoolSink]) -> Aggregate:
-    """Aggregate a capture; of one with a file `.kills` beside it be killed at the very end, with everything written."""
+    """Aggregate a capture; if it has a file `.kills` beside it, be killed at the very end, after everything was
+    written."""
     made = aggregate(path, request, sinks)
     if Path(path).with_suffix(".kills").exists():
         for sink in sinks:
@@ -59,7 +60,7 @@ def crashing(path: str, request: Request, sinks: Sequence[SpoolSink]) -> Aggrega
 
 
 def lacking_memory(path: str, request: Request, sinks: Sequence[SpoolSink]) -> Aggregate:
-    """Meet a MemoryError in the middle of writing."""
+    """Raise MemoryError in the middle of writing, for a capture with a file `.kills` beside it."""
     if Path(path).with_suffix(".kills").exists():
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr("httpreport.report.aggregate.aggregate_of", _lack)
@@ -93,7 +94,7 @@ def run(*arguments: str | Path) -> Result:
 
 
 def written(out: Path, jobs: int, *captures: Path) -> dict[str, bytes]:
-    """Every file of a report, and the summary."""
+    """Return every file of a report, and the summary."""
     out.mkdir()
     exports = [part for name in EXPORTS for part in (f"--{name}", out / name)]
     result = run(*captures, "-o", out, *exports, "--html", out / "html", "--jobs", str(jobs))
@@ -103,7 +104,7 @@ def written(out: Path, jobs: int, *captures: Path) -> dict[str, bytes]:
 
 
 def without(data: bytes, *, warnings_of: list[Path], out: Path) -> bytes:
-    """A text without these warnings and the name of the folder."""
+    """Return a text without these warnings and without the name of the folder."""
     for path in warnings_of:
         for head in ("Warning: ", "warning: "):
             data = data.replace(f"{head}left out: {path}: {DEATH}\n".encode(), b"")
@@ -165,7 +166,7 @@ def test_where_all_are_killed_there_is_no_report(
 def test_a_capture_that_can_be_read_alone_is_not_left_out(
     fleet: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, jobs: int
 ) -> None:
-    """As where memory is enough for one at a time."""
+    """As if memory sufficed for one capture at a time only."""
     expected = written(tmp_path / "expected", 1, fleet)
     for place in (0, 2):
         (fleet / f"{place}.kills").touch()
@@ -220,7 +221,7 @@ def test_a_comparison_is_of_the_others(fleet: Path, tmp_path: Path, monkeypatch:
 
 
 def slow(path: str, request: Request, sinks: Sequence[SpoolSink]) -> Aggregate:
-    """Aggregate all captures but the first, of which everything but the end is written, and which is never finished."""
+    """Aggregate all captures; for the first, write everything but never return."""
     made = aggregate(path, request, sinks)
     if path.endswith("/0.cap"):
         with subprocess.Popen(["sleep", "100"]) as child:

@@ -1,4 +1,4 @@
-"""The languages of the registry name code that no file holds, and have the last word on stack traces."""
+"""Check that the languages of the registry name code that no file holds, and can change complete stack traces."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ MAPS = b"%x-%x rwxp 00000000 00:00 0 \n" % (CODE, CODE + 0x1000)
 
 
 class Told:
-    """A language that tells the same of every stack."""
+    """Give the same answers for every stack."""
 
     def __init__(self, frames: Sequence[Frame] | Unnamed | None, last: str = "") -> None:
         self._frames, self._last = frames, last

@@ -251,7 +251,7 @@ def json_calls(report: Report) -> list[dict[str, Any]]:
 
 
 def with_layout(data: bytes, layout: Layout) -> bytes:
-    """Return the capture with another layout of its calls in META, which the writer would not write."""
+    """Return the capture with another layout of calls in META, which the writer would refuse to write."""
     frames = FrameReader(io.BytesIO(data))
     head, meta = msgpack.Unpacker(io.BytesIO(next(iter(frames))))
     meta[13] = [layout.size, [[*astuple(field)] for field in layout.fields]]

@@ -76,7 +76,8 @@ def test_the_sums_are_those_of_the_captures_reported_one_by_one(captures: list[b
 
 @pytest.fixture
 def fleet(tmp_path: Path) -> Path:
-    """Return two hosts: one with two parts, one with a single capture, and a file that is none."""
+    """Return the captures of two hosts, one with two parts and one with a single capture, and a file that is no
+    capture."""
     folder = tmp_path / "fleet"
     folder.mkdir()
     for place, (host, milliseconds) in enumerate([("web-2", 300), ("web-1", 200), ("web-1", 400)]):
@@ -138,7 +139,7 @@ HOUR_NS = 3_600_000_000_000
 
 @pytest.fixture
 def rotated(tmp_path: Path) -> Path:
-    """Return a recording of four parts, an hour each, of which the second and the last lost calls."""
+    """Return a recording of four parts of an hour each, in which the second and the last lost calls."""
     folder = tmp_path / "rotated"
     folder.mkdir()
     for number in range(1, 5):
@@ -165,7 +166,7 @@ def said_of(*captures: Path) -> tuple[list[str], list[str]]:
 
 
 def said_of_options(folder: Path, *options: str) -> list[str]:
-    """Return the warnings."""
+    """Return the warnings about differing options."""
     lines = (
         run(folder, *options, "--csv", folder.parent / "run.csv", "-f").stdout.replace(f"{folder}/", "").splitlines()
     )
@@ -242,13 +243,13 @@ def test_what_all_parts_warn_of_is_said_once(rotated: Path) -> None:
     ],
 )
 def test_a_time_counts_from_the_first_part_of_a_recording(rotated: Path, options: list[str], expected: int) -> None:
-    """The parts begin at 22:13:20 and each an hour later, with all their calls."""
+    """The parts begin at 22:13:20 and then an hour apart, with all their calls at the beginning."""
     summary = run(rotated, *options, "--csv", rotated.parent / "run.csv").stdout
     assert f"web-1: {expected} of 12 calls kept" in summary
 
 
 def test_a_time_that_counts_from_the_start_does_not_follow_the_wall_clock(tmp_path: Path) -> None:
-    """Of two parts; between them the host's clock was set by two hours, or the host slept."""
+    """Between the two parts, the host's clock was set by two hours, or the host slept."""
     for number, realtime in ((1, 1_700_000_000 * 10**9), (2, 1_700_000_000 * 10**9 + 3 * HOUR_NS)):
         after = (number - 1) * HOUR_NS
         times: dict[str, Any] = {"started_monotonic_ns": STARTED_NS + after, "started_realtime_ns": realtime}

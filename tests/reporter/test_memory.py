@@ -32,7 +32,7 @@ ASKED = [
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Return two captures, of which huge.cap takes more memory than there is."""
+    """Return two captures; reading huge.cap exhausts the memory."""
     decode = Reader._decode
 
     def read(reader: Reader, content: bytes) -> Iterator[Record]:
@@ -63,7 +63,7 @@ def test_where_memory_runs_out_that_is_one_line(asked: list[str], folder: Path) 
 
 
 def lacking_memory(path: str, request: Request, sinks: Sequence[Sink]) -> Aggregate:
-    """Aggregate a capture in a worker, in which the fixture has changed nothing."""
+    """Aggregate a capture in a worker, where the fixture has no effect."""
     with pytest.MonkeyPatch.context() as patch:
         if "huge" in path:
             patch.setattr(Reader, "_decode", _lack)

@@ -71,7 +71,7 @@ def aggregates_of(captures: list[tuple[str, int, list[Row]]]) -> list[Aggregate]
 
 
 def outputs(whole: Aggregate) -> dict[str, Any]:
-    """Whatever is made of an aggregate alone."""
+    """Return everything that is made from an aggregate alone."""
     given = Reported(whole, Spooled(()), console=Console(file=io.StringIO(), width=200))
     of_reports = [output for output in OUTPUTS if output.report is not None and output.name != "json"]
     made: dict[str, Any] = {output.name: b"".join(output.report(given)) for output in of_reports if output.report}
@@ -79,7 +79,7 @@ def outputs(whole: Aggregate) -> dict[str, Any]:
 
 
 def in_some_tree(aggregates: list[Aggregate], chance: random.Random) -> Aggregate:
-    """Merge some of them at a time, in any order, some of which are merged already."""
+    """Merge several aggregates at a time, in any order, some of them merged before."""
     while len(aggregates) != 1:
         chance.shuffle(aggregates)
         count = chance.randint(0, min(3, len(aggregates)))
@@ -92,7 +92,7 @@ def in_some_tree(aggregates: list[Aggregate], chance: random.Random) -> Aggregat
 def test_every_output_is_the_same_in_whatever_order_captures_are_merged(
     captures: list[tuple[str, int, list[Row]]], most: tuple[int, int], chance: random.Random
 ) -> None:
-    """Nearly all calls have the duration and the start of others."""
+    """Nearly all calls have the same duration and start as others."""
     with mock.patch.multiple(slowest, MOST_CALLS=most[0], MOST_ROWS=most[1]):
         aggregates = aggregates_of(captures)
 
@@ -121,7 +121,7 @@ def test_rows_of_equal_calls_are_in_the_order_of_host_capture_and_row() -> None:
 
 
 def test_the_rows_of_a_capture_are_those_of_its_first_calls() -> None:
-    """Of equal calls the first ones are not those that were recorded first."""
+    """The first of equal calls are not those that were recorded first."""
     rows = [Row(peer=peer) for peer in ("10.0.0.2", "10.0.0.1")]
     with mock.patch.multiple(slowest, MOST_ROWS=1):
         aggregate = aggregate_of(reported(capture(rows)), "a.cap", slowest=True)
@@ -144,7 +144,7 @@ def test_reasons_that_are_as_frequent_have_one_order() -> None:
 
 
 def test_stacks_that_took_the_same_time_have_one_order() -> None:
-    """Also where they differ only in a field that one of them lacks."""
+    """This includes stacks that differ only in a field that one of them lacks."""
     places = [
         ShownFrame("f"),
         ShownFrame("f", "/lib/a"),
@@ -163,7 +163,7 @@ def test_stacks_that_took_the_same_time_have_one_order() -> None:
 
 
 def many_aggregates(count: int) -> list[Aggregate]:
-    """Each with stacks, peers and calls of its own, and some that all have."""
+    """Return aggregates with some stacks, peers and calls of their own, and some in common."""
     chance, made = random.Random(1), []
     for number in range(count):
         report = reported(capture([Row(duration_ns=chance.randrange(1 << 40)) for _ in range(20)]), milliseconds=0)
@@ -178,7 +178,7 @@ def many_aggregates(count: int) -> list[Aggregate]:
 
 
 class Counted(Mapping[Any, Any]):
-    """Counts what is read of a mapping."""
+    """Count how much of a mapping is read."""
 
     def __init__(self, mapping: Mapping[Any, Any], reads: list[int]) -> None:
         self._mapping, self._reads = mapping, reads
@@ -196,7 +196,8 @@ class Counted(Mapping[Any, Any]):
 
 @pytest.mark.parametrize("count", [10, 80])
 def test_merging_takes_work_in_proportion_to_what_is_merged(count: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Not to what was merged before: each entry is read once or twice, and no aggregate is made on the way."""
+    """It does not grow with what was merged before: each entry is read once or twice, and no aggregate is made in
+    between."""
     aggregates, reads, made = many_aggregates(count), [0], [0]
     entries = sum(len(one.stacks) + len(one.peers) for one in aggregates)
     calls = sum(len(one.slowest.calls) for one in aggregates)

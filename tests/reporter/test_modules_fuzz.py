@@ -1,4 +1,4 @@
-"""Run the fuzzer of modules and stacks for a moment."""
+"""Run the fuzzer of modules and stacks briefly."""
 
 from __future__ import annotations
 

@@ -46,7 +46,7 @@ OUTPUTS = [*OF_A_FOLDER, *OF_A_FILE]
 
 
 def arguments_for(output: str, capture: Path, folder: Path) -> tuple[Path, list[str | Path]]:
-    """Return the path of one output in the folder, and what writes it."""
+    """Return the path of one output in the folder, and the arguments that write it."""
     if output in OF_A_FOLDER:
         baseline = [capture] * len(OF_A_FOLDER[output])
         return folder / output, [capture, "-o", folder, *OF_A_FOLDER[output], *baseline]
@@ -57,7 +57,7 @@ NOBODY = 65534
 
 
 def test_a_file_is_written_in_a_working_directory_whose_parents_are_closed(tmp_path: Path) -> None:
-    """As in root's home for whoever root starts there as another user."""
+    """This happens to a user whom root starts in its own home."""
     closed = tmp_path / "closed"
     inner = closed / "inner"
     inner.mkdir(parents=True)
@@ -94,14 +94,14 @@ def make_socket(path: Path) -> None:
 
 
 def make_device(path: Path) -> None:
-    """One that takes everything, as /dev/null."""
+    """Create a device that accepts everything, like /dev/null."""
     if os.geteuid() != 0:
         pytest.skip("not root: cannot make a device")
     os.mknod(path, stat.S_IFCHR | 0o600, os.makedev(1, 3))
 
 
 def identity(path: Path) -> tuple[int, ...]:
-    """What a file is, and when it was made or changed: not when it was read."""
+    """Return what kind of file this is and when it was created or changed, but not when it was read."""
     status = path.lstat()
     return status.st_ino, status.st_mode, status.st_rdev, status.st_size, status.st_mtime_ns, status.st_ctime_ns
 

@@ -39,7 +39,7 @@ ROWS = [
 
 
 def numbers(column: str) -> list[int]:
-    """Return a column decoded as DWARF 5, appendix C, does it."""
+    """Return a column decoded as DWARF 5, appendix C, specifies."""
     found, value, shift = [], 0, 0
     for byte in base64.b64decode(column):
         value |= (byte & 0x7F) << shift
@@ -51,7 +51,7 @@ def numbers(column: str) -> list[int]:
 
 
 def groups_of(data: Page) -> list[dict[str, int]]:
-    """Of each call."""
+    """Return the group of each call."""
     columns = {name: numbers(column) for name, column in data.groups._asdict().items()}
     return [{name: column[group] for name, column in columns.items()} for group in numbers(data.columns.group)]
 
@@ -105,7 +105,7 @@ def test_every_call_is_there_with_its_duration_group_and_start() -> None:
 
 
 def test_too_many_calls_are_cut_where_the_page_can_still_be_exact(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of equally long calls it has all or none."""
+    """The page has all or none of the calls of one duration."""
     rows = [Row(duration_ns=length * MS, sequence=number) for number, length in enumerate((500, 400, 300, 300, 200))]
     report = reported(capture(rows))
 
@@ -181,7 +181,7 @@ def test_an_empty_capture_has_a_page() -> None:
 
 
 class Elements(HTMLParser):
-    """The names of all elements, and the text of each script."""
+    """Collect the names of all elements, and the text of each script."""
 
     def __init__(self, text: str) -> None:
         super().__init__()

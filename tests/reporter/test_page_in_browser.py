@@ -170,7 +170,7 @@ def test_each_peer_is_a_filter_and_its_host_stands_for_all_ports(mixed_page: Bro
 
 
 def test_a_click_on_a_process_filters_for_it_and_another_one_for_all(mixed_page: Browser, mixed: Path) -> None:
-    """Also one whose name would be a pattern, and one whose name cannot be typed."""
+    """This includes a process whose name would be a pattern, and one whose name cannot be typed."""
     calls = said(mixed, "-t", "0")["calls"]
 
     for name in mixed_page.texts("#by-process tbody th"):
@@ -183,7 +183,7 @@ def test_a_click_on_a_process_filters_for_it_and_another_one_for_all(mixed_page:
 
 
 def test_quantiles_are_durations_that_were_recorded(mixed_page: Browser, mixed: Path) -> None:
-    """By their definition: at least that share of the calls takes no longer, and no shorter one does."""
+    """By definition, at least that share of the calls is no longer, and no shorter duration has that property."""
     durations: dict[str, list[int]] = {}
     for call in said(mixed, "-t", "0")["calls"]:
         durations.setdefault(call["process"], []).append(call["duration_ns"])
@@ -358,7 +358,7 @@ def test_names_of_any_length_and_direction_stay_in_their_place(browser: Browser,
 
 @pytest.fixture(scope="module")
 def fleet(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Captures of two hosts, one of them in two parts of which the first was cut off."""
+    """Return captures of two hosts, one of them in two parts, the first of which was cut off."""
     folder = tmp_path_factory.mktemp("fleet")
     for place, (host, part) in enumerate([("web-1", 1), ("web-1", 2), ("db-1 <b>", 1)]):
         rows = [
@@ -455,7 +455,7 @@ def test_the_policy_would_stop_what_slipped_through(chromium: Browser, page_of_m
 
 
 def test_calls_of_no_time_are_told_from_no_calls(browser: Browser, tmp_path: Path) -> None:
-    """They end before they begin: damage."""
+    """The calls end before they begin, because of damage."""
     (tmp_path / "run.cap").write_bytes(capture([Row(duration_ns=-1)]))
     command_line(tmp_path / "run.cap", "-t", "0", "--html", tmp_path / "report.html")
 

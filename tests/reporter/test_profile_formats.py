@@ -39,7 +39,7 @@ def real() -> Report:
 
 @pytest.fixture(scope="module")
 def hostile() -> Report:
-    """Processes and threads with names that would break out of any of the formats; with and without stacks."""
+    """Return processes and threads whose names would break out of any of the formats, with and without stacks."""
     rows = [
         Row(duration_ns=(place + 1) * MS, comm=name, process=name, stack=place % 2 + 1, stack_status=status)
         for status in (StackStatus.RECORDED, StackStatus.FAULT)

@@ -19,7 +19,8 @@ TERMINAL = {"TERM": "xterm-256color", "PYTHONIOENCODING": "utf-8"}
 
 
 def program(quiet_s: float, out: Path, *options: str) -> list[str]:
-    """Return httpreport with another QUIET_S, and with a look at the clock for each call that is written."""
+    """Return a command that runs httpreport with another QUIET_S, and that looks at the clock for each call that it
+    writes."""
     imports = "from httpreport.cli import main; from httpreport.common import progress"
     run = f"{imports}; progress.QUIET_S = {quiet_s}; progress.PIECES = 1; main.main()"
     return [sys.executable, "-c", run, str(CAPTURE), "-f", "-o", str(out), *options]
@@ -40,7 +41,7 @@ def test_what_is_written_call_by_call_has_a_bar_too(tmp_path: Path) -> None:
 
 
 def test_one_bar_at_a_time(tmp_path: Path) -> None:
-    """Of several captures; their names may be a pattern of a format."""
+    """There are several captures, and their names could be a format pattern."""
     again = tmp_path / "{0}.cap"
     shutil.copy(CAPTURE, again)
     shown = on_terminal(program(-1, tmp_path, str(again)), TERMINAL)

@@ -1,4 +1,5 @@
-"""Check that the receiving side's stack is a second stack trace of a call where its thread or stack trace differs."""
+"""Check that the receiving side's stack is shown as a second stack trace of a call if its thread or stack trace
+differs."""
 
 from __future__ import annotations
 

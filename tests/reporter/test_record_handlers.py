@@ -1,4 +1,4 @@
-"""Each reader of a capture handles every kind of record that the format has."""
+"""Check that each reader of a capture handles every kind of record that the format has."""
 
 from __future__ import annotations
 

@@ -33,7 +33,7 @@ COPIES = 2000  # more than 100 MiB
 
 
 def copies(count: int) -> list[Record]:
-    """Stacks with copies that are no two alike, and pack well."""
+    """Return stacks with copies that all differ and compress well."""
     registers = bytes(168)
     one = replace(stack(TEXT), registers=registers, memory_address=0x7FFC_0000_0000)
     memories = (number.to_bytes(8, "little") * (COPY // 8) for number in range(1, count + 1))
@@ -61,7 +61,7 @@ def test_copies_of_stacks_are_not_held(kept: int) -> None:
 
 
 def test_a_stack_has_the_number_of_its_place_in_the_capture() -> None:
-    """As the recorder prints it live. Of two with one id the first counts."""
+    """The recorder prints the same number live. If two stacks have the same ID, the first counts."""
     ids = [70, 90, 70, 80, 60]
     records = [stack(TEXT, id=id, taken_ns=STARTED_NS + place) for place, id in enumerate(ids)]
     report = reported(capture([Row(stack=80), Row(stack=60, sequence=1), Row(stack=50, sequence=2)], records))
@@ -71,7 +71,7 @@ def test_a_stack_has_the_number_of_its_place_in_the_capture() -> None:
 
 
 def with_a_damaged_stack(data: bytes) -> bytes:
-    """Of the first chunk of stacks the second has a number for its frames. All checksums are right."""
+    """Return a capture whose second stack has a number for its frames, while all checksums are right."""
     frames = FrameReader(io.BytesIO(data))
     for content in frames:
         head, *records = msgpack.Unpacker(io.BytesIO(content))
@@ -83,7 +83,7 @@ def with_a_damaged_stack(data: bytes) -> bytes:
 
 
 def with_damage() -> bytes:
-    """Five calls with stacks in two chunks, one of which is damaged."""
+    """Return five calls with stacks in two chunks, one of which is damaged."""
     stream = io.BytesIO()
     writer = Writer(stream, META)
     for ids in ((1, 2, 3), (4, 5)):

@@ -120,7 +120,7 @@ def records() -> list[Record]:
 
 
 def secret_capture(end: End | bool = True) -> bytes:
-    """Whatever tells whose it is holds b"secret" or 7777."""
+    """Return a capture in which everything that identifies its owner contains b"secret" or 7777."""
     rows = [
         Row(
             local="192.168.77.77",
@@ -149,7 +149,7 @@ def secret_capture(end: End | bool = True) -> bytes:
 
 
 def contents(data: bytes) -> bytes:
-    """All that is in a capture: its chunks, decompressed, and the columns of calls, decoded."""
+    """Return everything in a capture: its chunks, decompressed, and the columns of calls, decoded."""
     columns = [
         bytes(column)
         for record in Reader(io.BytesIO(data))
@@ -182,7 +182,7 @@ def outputs(data: bytes) -> dict[str, list[bytes]]:
 
 
 def test_every_output_of_a_real_capture_is_the_same() -> None:
-    """Its addresses are loopback, its folders the system's."""
+    """Its addresses are loopback, and its folders are the system's."""
     data = REAL.read_bytes()
 
     again = redacted(data, no_binary)

@@ -68,7 +68,7 @@ def stack(program: Path) -> Taken:
 
 @pytest.fixture(scope="module")
 def python(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
-    """Debian's python3.11 and its debug file."""
+    """Return Debian's python3.11 and its debug file."""
     folder = tmp_path_factory.mktemp("python")
     unpack_packages("bookworm", ["python3.11-minimal"], folder, "*/python3.11")
     unpack_packages("bookworm", ["python3.11-dbg"], folder, "*/.build-id/*")
@@ -160,7 +160,7 @@ def same_code(debug: Path) -> dict[str, set[str]]:
 
 
 def difference(ours: Sequence[Location], theirs: Sequence[Location], names: dict[str, set[str]]) -> str | None:
-    """Of what kind it is, None where there is none."""
+    """Return the kind of difference between two answers, or None if there is none."""
     one, other = [plain(each) for each in ours], [plain(each) for each in theirs]
     other = [
         at._replace(file=mine.file) if str(at.file).endswith("<artificial>") else at
@@ -181,7 +181,7 @@ def difference(ours: Sequence[Location], theirs: Sequence[Location], names: dict
 
 
 def plain(at: Location) -> Location:
-    """Without what the compiler adds to a name, and with the shortest path to the file."""
+    """Return a location without the compiler's suffixes of its name, and with the shortest path to the file."""
     return Location(SUFFIX.sub("", at.function), at.file and os.path.normpath(at.file), at.line)
 
 
@@ -195,8 +195,8 @@ def found_at(binary: Path, debug: Path, addresses: Sequence[int]) -> list[list[L
 
 
 def addr2line(debug: Path, addresses: Sequence[int]) -> list[list[Location]]:
-    """Return what it prints of each address: `function`, then `file:line` and perhaps a discriminator, innermost first.
-    At a line that no code belongs to (0), and where it knows no file, it prints question marks."""
+    """Return what addr2line prints for each address: `function`, then `file:line` and perhaps a discriminator,
+    innermost first. It prints question marks for a line to which no code belongs (0) and for an unknown file."""
     command: list[str | Path] = ["addr2line", "-a", "-f", "-i", "-e", debug]
     asked = "\n".join(map(hex, addresses))
     answer = subprocess.run(command, input=asked, capture_output=True, text=True, check=True).stdout
@@ -242,7 +242,7 @@ def test_a_binary_without_a_build_id_has_lines_too(tmp_path: Path) -> None:
 def test_the_second_report_reads_what_the_first_one_kept(
     tmp_path: Path, program: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It does not even need the DWARF: the file may be no ELF file any more, so that would not be readable."""
+    """It does not even need the DWARF: the file is no longer a readable ELF file."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     copy = tmp_path / "copy"
     shutil.copy(program, copy)
@@ -263,7 +263,7 @@ def test_the_second_report_reads_what_the_first_one_kept(
 def test_what_is_of_another_build_gives_no_lines(
     tmp_path: Path, program: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Neither the file nor what is in the cache under its name."""
+    """Neither the file is used nor the cache entry with its name."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     right = debug_file(program)
     wrong = replace(right, build_id=b"\1" * 20)
@@ -315,7 +315,8 @@ def test_a_worker_that_fails_costs_the_lines_of_one_file(
 
 
 def test_the_worker_ends_when_its_parent_is_killed() -> None:
-    """Also in the middle of an answer, when it does not look at its standard input, which the test keeps open."""
+    """It ends even in the middle of an answer, when it does not look at its standard input, which the test keeps
+    open."""
     start = "import subprocess, sys; subprocess.run([sys.executable, '-m', 'httpreport.symbols.source_lines_worker'])"
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
     command = [sys.executable, "-c", start]

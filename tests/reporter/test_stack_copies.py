@@ -122,7 +122,7 @@ def test_every_stack_of_the_real_capture_is_whole_without_any_binary(report_of: 
 def test_the_recorded_files_give_no_other_names_than_the_capture(
     tmp_path: Path, report_of: Callable[[bytes], Report]
 ) -> None:
-    """data/bookworm holds the very binaries of the recorded host."""
+    """data/bookworm contains the very binaries of the recorded host."""
     for name, folder in (("python3.11", "usr/bin"), ("libc.so.6", "usr/lib/x86_64-linux-gnu")):
         (tmp_path / "symfs" / folder).mkdir(parents=True)
         file = tmp_path / "symfs" / folder / name
@@ -135,7 +135,7 @@ def test_the_recorded_files_give_no_other_names_than_the_capture(
 
 
 def test_the_client_of_the_real_capture_to_the_letter(report_of: Callable[[bytes], Report]) -> None:
-    """A function without a symbol is known by where it begins."""
+    """A function without a symbol is identified by its first address."""
     lines = text_lines(report_of(CAPTURE), "run.cap")
 
     at = lines.index("Stack trace:")
@@ -177,7 +177,7 @@ def test_programs_at_fixed_addresses_and_without_shared_libraries(tmp_path: Path
 
 
 def test_a_module_without_sections_has_those_of_the_first_of_its_build(deep_stack: Taken, traced: Traced) -> None:
-    """As the same library in another container."""
+    """As with the same library in another container."""
     program = deep_stack.modules[0]
     sections = [replace(part, module=99) if part.module == program.id else part for part in deep_stack.sections]
     records = replace(deep_stack, sections=sections).records()
@@ -230,7 +230,8 @@ def test_without_a_copy_frame_pointers_are_all_and_the_reason_is_said(deep_stack
 def test_without_maps_a_copy_is_followed_by_frame_pointers_as_far_as_these_rise(
     deep_stack: Taken, traced: Traced
 ) -> None:
-    """One frame calls the next; the last one's pointer leads back, as where the register is used for something else."""
+    """Each frame calls the next, and the last one's pointer leads back, as if the register were used for something
+    else."""
     address, memory = 0x7FFC_0000_1000, bytearray(256)
     for place, (following, caller) in {
         16: (address + 64, 0xA1),
@@ -282,7 +283,7 @@ def test_a_deleted_binary_is_named_by_what_the_capture_carries(tmp_path: Path, d
 
 
 def test_another_build_at_the_path_gives_no_wrong_names(tmp_path: Path, deep: Path, deep_stack: Taken) -> None:
-    """The capture's own module does; with nothing carried the reason is the other build."""
+    """The capture's own module gives the names; if nothing was carried, the reason is the other build."""
     at = tmp_path / str(deep).lstrip("/")
     at.parent.mkdir(parents=True)
     shutil.copy("/bin/ls", at)
@@ -300,7 +301,7 @@ def test_another_build_at_the_path_gives_no_wrong_names(tmp_path: Path, deep: Pa
 def test_a_stripped_binary_gives_the_beginning_of_the_function(
     tmp_path: Path, deep: Path, deep_stack: Taken, traced: Traced
 ) -> None:
-    """The label is the same for all calls of the function, and is what objdump and addr2line take."""
+    """The label is the same for all calls of the function, and objdump and addr2line accept it."""
     stripped = [r for r in deep_stack.records() if not (isinstance(r, Section) and r.name in (".symtab", ".strtab"))]
     start = next(line for line in os.popen(f"nm {deep}") if line.endswith(" T deep\n")).split()[0]
 
@@ -312,7 +313,7 @@ def test_a_stripped_binary_gives_the_beginning_of_the_function(
 
 
 def test_a_dlopen_after_the_first_maps(deep: Path, deep_stack: Taken, traced: Traced) -> None:
-    """The maps that are nearer in time lack the program; those that let the walk go on are taken."""
+    """The maps that are nearer in time lack the library's code; the maps that let the walk go on are used."""
     before = replace(
         deep_stack.process,
         taken_ns=STARTED_NS + 1,
@@ -327,7 +328,7 @@ def test_a_dlopen_after_the_first_maps(deep: Path, deep_stack: Taken, traced: Tr
 
 
 def test_after_an_exec_the_maps_that_the_stack_is_in_count(tmp_path: Path, traced: Traced) -> None:
-    """Both programs have code at the same addresses, and the maps of the first one are nearer in time."""
+    """Both programs have code at the same addresses, and the maps of the first are nearer in time."""
     options = ["-static", "-fno-optimize-sibling-calls", "-fcf-protection"]
     with blocked([compiled(tmp_path, "before.c", DEEP, [*options, "-Ddeep=former"])]) as pid:
         before = taken(pid)
@@ -348,7 +349,7 @@ def test_after_an_exec_the_maps_that_the_stack_is_in_count(tmp_path: Path, trace
 
 
 def test_a_page_that_was_not_in_memory_adds_no_frame_and_is_said(tmp_path: Path, traced: Traced) -> None:
-    """Whichever page it is: the stack trace is whole or ends before it. One of a buffer is not needed."""
+    """Whichever page is missing, the stack trace is whole or ends before it. A page of a buffer is not needed."""
     program = compiled(tmp_path, "buffer.c", BUFFER, ["-fno-optimize-sibling-calls"])
     with blocked([program]) as pid:
         stack = taken(pid)
@@ -372,7 +373,7 @@ def test_a_page_that_was_not_in_memory_adds_no_frame_and_is_said(tmp_path: Path,
 
 
 def test_an_interrupted_function_is_looked_up_where_it_was(tmp_path: Path, traced: Traced) -> None:
-    """divide is hit at an instruction, not after a call: its frame is at the very address."""
+    """`divide` is interrupted at an instruction, not after a call, so its frame has exactly that address."""
     program = compiled(tmp_path, "signal.c", SIGNAL, ["-fcf-protection", "-fno-optimize-sibling-calls"])
     with blocked([program]) as pid:
         one = taken(pid)

@@ -37,14 +37,15 @@ BEHIND = (
 
 
 class Side(NamedTuple):
-    """A stack trace of a call: its Stack ID, 0 where there is none, and its lines."""
+    """Hold a stack trace of a call: its Stack ID, 0 if there is none, and its lines."""
 
     stack_id: int
     lines: str
 
 
 class Block(NamedTuple):
-    """What stack_traces.txt has of a call: the stack trace of the side that sends, maybe that of the other."""
+    """Hold the block of a call in stack_traces.txt: the stack trace of the sending side, and perhaps that of the
+    other."""
 
     capture: str
     sides: tuple[Side, ...]
@@ -160,7 +161,7 @@ def test_one_number_is_one_stack_trace_in_all_outputs_whatever_the_order(capture
 @settings(max_examples=60, deadline=None)
 @given(CAPTURES, st.integers(0, 6))
 def test_what_is_not_repeated_was_printed_above(captures: list[bytes], repeated: int) -> None:
-    """With the stack traces in place of their numbers it is what --all-stacks writes."""
+    """With the stack traces in place of their numbers, the text is what --all-stacks writes."""
     with TemporaryDirectory() as name, mock.patch.object(stack_traces, "REPEATED_CALLS", repeated):
         folder = Path(name)
         for number, data in enumerate(captures):
@@ -185,7 +186,7 @@ def test_what_is_not_repeated_was_printed_above(captures: list[bytes], repeated:
 
 
 def test_ten_thousand_calls_have_all_lines_and_the_others_take_half_a_kilobyte() -> None:
-    """But for one whose stack trace is new."""
+    """A call with a new stack trace is an exception."""
     stacks = [stack(*(TEXT + 8 * frame for frame in range(100 + one)), id=one) for one in (1, 2)]
     rows = [Row(duration_ns=(20_000 - number) * MS, sequence=number, stack=1) for number in range(10_500)]
     rows[-2] = replace(rows[-2], stack=2)
@@ -201,7 +202,7 @@ def test_ten_thousand_calls_have_all_lines_and_the_others_take_half_a_kilobyte()
 
 @pytest.mark.parametrize("captures", [1, 2])
 def test_stack_traces_take_no_more_room_than_they_have(captures: int, tmp_path: Path) -> None:
-    """Eight stack traces of 7 kB in room for five: the rest is left out, until it is asked for."""
+    """There are eight stack traces of 7 kB and room for five; the rest is left out unless it is asked for."""
     stacks = [stack(*(TEXT + 8 * frame + one for frame in range(100)), id=one) for one in range(1, 9)]
     rows = [Row(duration_ns=(200 - one) * MS, sequence=one, stack=one % 8 + 1) for one in range(100)]
     for number in range(captures):

@@ -1,6 +1,6 @@
-"""Compare stack_traces.txt and stacks.folded of a capture with one of everything with the golden files.
+"""Compare stack_traces.txt and stacks.folded of a capture that has one of everything with the golden files.
 
-HTTPREC_BLESS=1 writes them anew: read what changed before you commit it.
+HTTPREC_BLESS=1 writes the golden files again: read what changed before you commit it.
 """
 
 from __future__ import annotations
@@ -94,7 +94,7 @@ def test_folded() -> None:
 
 
 def test_the_block_of_the_specification_to_the_letter() -> None:
-    """The Stack ID is the number of the stack trace, the record is the place of the stack in the capture."""
+    """The Stack ID is the number of the stack trace; Record is the position of the stack in the capture."""
     data = capture([Row()], [process(), stack(1, id=7), stack(2, id=5), stack(1, id=7), stack(TEXT)])
 
     lines = text_lines(reported(data), "run.cap")

@@ -24,7 +24,7 @@ READER_GONE = 141  # 128 + SIGPIPE
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """With two captures, of which b.cap has a warning."""
+    """Return a folder with two captures, one of which, b.cap, causes a warning."""
     folder = tmp_path / "home"
     folder.mkdir()
     rows = [Row(duration_ns=(250 + number) * MS, sequence=number) for number in range(9)]
@@ -34,13 +34,14 @@ def folder(tmp_path: Path) -> Path:
 
 
 def write_more(path: Path) -> None:
-    """A capture of several kibibytes, and of a longer report."""
+    """Write a capture of several KiB whose report is longer still."""
     rows = [Row(duration_ns=(250 + number) * MS, sequence=number, tid=number * 7919 % 65537) for number in range(999)]
     path.write_bytes(capture(rows, [process(), stack(TEXT)]))
 
 
 def shell(folder: Path, command: str) -> subprocess.CompletedProcess[str]:
-    """Run a command of bash, in which `httpreport` is that of these tests; of a pipe the first status counts."""
+    """Run a command in bash, where `httpreport` is the tested one. The exit status is that of the first program in a
+    pipe."""
     script = f'httpreport() {{ {HTTPREPORT} "$@"; }}\n{command}\nexit "${{PIPESTATUS[0]}}"'
     return subprocess.run(["bash", "-c", script], cwd=folder, capture_output=True, text=True, check=False)
 
@@ -83,7 +84,7 @@ def test_a_closed_standard_output_is_one_line(options: str, folder: Path) -> Non
 
 @pytest.mark.parametrize("options", SOME)
 def test_a_reader_who_has_gone_is_no_failure_to_talk_about(options: str, folder: Path) -> None:
-    """The reader of the pipe has gone before anything is written."""
+    """The reader of the pipe leaves before anything is written."""
     command = f"{{ until [ -e gone ]; do sleep 0.01; done; httpreport {options}; }} | {{ exec <&-; >gone; }}"
 
     done = shell(folder, command)
@@ -105,7 +106,7 @@ def test_a_standard_error_that_is_not_needed_may_take_nothing(standard_error: st
 
 
 def test_no_file_is_taken_for_a_standard_stream_that_is_closed(folder: Path) -> None:
-    """Else what is written to descriptor 1 or 2 would be in the first file that is opened."""
+    """Otherwise, text for descriptor 1 or 2 would go into the first file that is opened."""
     shell(folder, "httpreport a.cap -o whole")
 
     shell(folder, "httpreport a.cap --redact x <&- >&- 2>&-; httpreport a.cap -o closed <&- >&- 2>&-")
@@ -124,7 +125,7 @@ def test_a_standard_input_that_is_closed_is_one_line(options: str, folder: Path)
 
 
 def test_a_pipe_that_does_not_wait_gets_all(folder: Path) -> None:
-    """A program may have made it non-blocking."""
+    """Another program may have made it non-blocking."""
     unblocked = "import os, sys; os.set_blocking(1, False); os.execv(sys.argv[1], sys.argv[1:])"
     command = (
         f"{shlex.quote(sys.executable)} -c '{unblocked}' {HTTPREPORT} "
@@ -150,7 +151,7 @@ WRITING = [
 
 @pytest.mark.parametrize("options", WRITING)
 def test_a_file_that_cannot_be_written_is_one_line_and_leaves_nothing(options: str, folder: Path) -> None:
-    """A limit on the size of files fails the same write as a full disk does, with EFBIG instead of ENOSPC."""
+    """A limit on file sizes makes the same write fail as a full disk does, with EFBIG instead of ENOSPC."""
     before = sorted(os.listdir(folder))
 
     done = shell(folder, f"ulimit -f 0; httpreport {options}")
@@ -171,7 +172,7 @@ def test_a_temporary_file_that_cannot_be_written_is_one_line_and_leaves_nothing(
 
 
 def test_spools_of_many_captures_that_cannot_be_merged_are_one_line(folder: Path) -> None:
-    """Of more captures than files may be open at a time, spools are merged while the output is written."""
+    """If there are more captures than files can be open at a time, spools are merged while the output is written."""
     for number in range(OPEN_AT_ONCE + 1):
         (folder / f"{number}.cap").write_bytes((folder / "a.cap").read_bytes())
 

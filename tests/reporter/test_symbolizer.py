@@ -92,7 +92,7 @@ def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def live(program: Path) -> Iterator[tuple[bytes, list[int]]]:
-    """/proc/PID/maps of the running program, and the addresses of its stack."""
+    """Return /proc/PID/maps of the running program, and the addresses of its stack."""
     with subprocess.Popen([program], stdout=subprocess.PIPE) as running:
         assert running.stdout is not None
         addresses = [int(running.stdout.readline(), 16) for _ in range(4)]
@@ -126,7 +126,7 @@ def recorded_as_list(text: bytes) -> tuple[list[Process], dict[int, Module]]:
 def test_the_call_that_does_not_return_needs_the_byte_before_its_return_address(
     program: Path, live: tuple[bytes, list[int]]
 ) -> None:
-    """Given the return address itself, both binutils and we name another function."""
+    """For the return address itself, both binutils and we name another function."""
     text, addresses = live
 
     wrong = traced(stack(addresses[1]), *recorded_as_list(text))
@@ -225,7 +225,7 @@ def test_a_process_start_is_the_same_in_ticks_and_in_nanoseconds() -> None:
 
 
 def test_the_maps_that_hold_the_stack_are_taken_else_the_nearest_in_time() -> None:
-    """An exec leaves pid and start as they are, a dlopen comes after the first maps."""
+    """An exec changes neither pid nor start, and a dlopen comes after the first maps."""
     before = process(b"10000-20000 r-xp 00000000 fe:01 1 /bin/before\n", taken_ns=STARTED_NS)
     after = process(b"10000-30000 r-xp 00000000 fe:01 2 /bin/after\n", taken_ns=STARTED_NS + 100)
 

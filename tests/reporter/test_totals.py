@@ -87,7 +87,7 @@ def test_the_sums_of_two_captures_are_those_of_one_with_the_calls_of_both(first:
 
 
 def in_groups(data: bytes) -> bytes:
-    """Return the same calls in httprec's layout, in which those of a connection are a group."""
+    """Return the same calls in httprec's layout, in which the calls of a connection form a group."""
     stream = io.BytesIO()
     writer = Writer(stream, replace(META, call_layout=layout(CALL_ROW)))
     for record in Reader(io.BytesIO(data)):

@@ -45,7 +45,7 @@ def run_cap(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def out(tmp_path: Path) -> Path:
-    """With files of an earlier report."""
+    """Return a folder with files of an earlier report."""
     folder = tmp_path / "out"
     folder.mkdir()
     for name in (*FILES, "stacks.diff.folded", "written"):
@@ -160,7 +160,7 @@ def test_an_empty_capture_is_a_result_unless_something_is_looked_for_in_it(tmp_p
 
 
 def test_of_several_captures_the_slowest_of_all_counts(run_cap: Path, tmp_path: Path, out: Path) -> None:
-    """One of them has no call of that name, which is said of it."""
+    """One of them has no call of that name, and the report says so."""
     other = written(tmp_path / "other.cap", ("nova-api", 199.96), host="web-2")
     without = written(tmp_path / "without.cap", ("nginx", 500))
     arguments = (run_cap, other, without, "-p", "nova-api", "-t", "200")
@@ -203,7 +203,7 @@ def test_a_filter_that_matches_no_call_of_several_captures_is_a_failure(
 
 
 def test_a_comparison_with_calls_on_one_side_is_a_result(run_cap: Path, tmp_path: Path, out: Path) -> None:
-    """`swift` is new; of `nginx` only what was before is slow."""
+    """`swift` is new, and `nginx` is slow only on the old side."""
     after = written(tmp_path / "after.cap", ("swift", 400), ("nginx", 30))
 
     new = run(after, "--baseline", run_cap, "-p", "swift", "-o", out, "-f")

@@ -220,7 +220,7 @@ def test_interpreters_of_the_distribution(interpreter: str) -> None:
 
 
 def test_python_of_another_release_of_debian(tmp_path: Path) -> None:
-    """Its code is of another compiler and C library than this machine's."""
+    """Its code was made by another compiler and uses another C library than this machine's."""
     packages = ["python3.13-minimal", "libpython3.13-minimal", "libc6", "libexpat1", "zlib1g"]
     unpack_packages("trixie", packages, tmp_path)
     (tmp_path / "lib64").symlink_to("usr/lib64")

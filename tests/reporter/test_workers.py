@@ -1,4 +1,4 @@
-"""A worker that is killed takes one task along, and none outlives the one who gave the tasks."""
+"""Check that a worker that is killed takes only one task with it, and that no worker outlives its parent."""
 
 from __future__ import annotations
 
@@ -50,14 +50,14 @@ def large(number: int) -> bytes:
 
 
 def pid_after(number: int, path: str) -> int:
-    """Tell the process that it began, and wait for a file."""
+    """Signal that the process has begun, wait for a file, and return the pid."""
     Path(path, f"{number}.{os.getpid()}").touch()
     wait_until("the file to go on", Path(path, "go on").exists)
     return os.getpid()
 
 
 def with_child(path: str, then: str) -> None:
-    """Start a process that has all descriptors, and wait or be killed."""
+    """Start a process that inherits all descriptors, and wait or be killed."""
     program = f"import pathlib, time; time.sleep(60); pathlib.Path({path!r}, 'child has ended').touch()"
     with subprocess.Popen([sys.executable, "-c", program], close_fds=False) as child:
         try:
@@ -130,7 +130,7 @@ def test_what_a_task_raises_is_raised_with_its_place() -> None:
 
 
 def test_an_interrupt_is_not_for_workers(tmp_path: Path) -> None:
-    """Ctrl-C at a terminal is sent to all processes of the command."""
+    """Ctrl-C at a terminal goes to all processes of the command."""
     with closing(results(pid_after, [(0, str(tmp_path)), (1, str(tmp_path))], 2)) as found:
         done: list[tuple[int, int | Killed]] = []
         (tmp_path / "go on").touch()
@@ -159,7 +159,7 @@ def test_closing_ends_workers_and_what_they_have_started(tmp_path: Path) -> None
 
 
 def either(name: str, *arguments: object) -> object:
-    """Call one of the functions above."""
+    """Call one of the functions above by its name."""
     return globals()[name](*arguments)
 
 
