@@ -1,4 +1,4 @@
-"""Hold the documents to the code: options, errors, losses, targets of the Makefile, and every link."""
+"""Compare the documents with the code: options, errors, losses, make targets, and every link."""
 
 from __future__ import annotations
 

@@ -166,7 +166,7 @@ def said_of(*captures: Path) -> tuple[list[str], list[str]]:
 
 
 def said_of_options(folder: Path, *options: str) -> list[str]:
-    """Return the warnings about differing options."""
+    """Return the warnings of a report with these options."""
     lines = (
         run(folder, *options, "--csv", folder.parent / "run.csv", "-f").stdout.replace(f"{folder}/", "").splitlines()
     )

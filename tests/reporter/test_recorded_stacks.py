@@ -71,7 +71,8 @@ def test_a_stack_has_the_number_of_its_place_in_the_capture() -> None:
 
 
 def with_a_damaged_stack(data: bytes) -> bytes:
-    """Return a capture whose second stack has a number for its frames, while all checksums are right."""
+    """Return the capture with a number as the frames of the second stack of its first chunk of stacks, and all
+    checksums right."""
     frames = FrameReader(io.BytesIO(data))
     for content in frames:
         head, *records = msgpack.Unpacker(io.BytesIO(content))

@@ -313,7 +313,7 @@ def test_a_stripped_binary_gives_the_beginning_of_the_function(
 
 
 def test_a_dlopen_after_the_first_maps(deep: Path, deep_stack: Taken, traced: Traced) -> None:
-    """The maps that are nearer in time lack the library's code; the maps that let the walk go on are used."""
+    """The maps that are nearer in time lack the program's code; the maps that let the walk go on are used."""
     before = replace(
         deep_stack.process,
         taken_ns=STARTED_NS + 1,

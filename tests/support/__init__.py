@@ -1,1 +1,2 @@
-"""Helpers that tests of several parts share: hand-built captures, processes to record, a browser, the source tree."""
+"""Share helpers between tests of several parts: hand-built captures, processes to record, a browser, the source
+tree."""

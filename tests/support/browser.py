@@ -22,7 +22,7 @@ NEXT_FRAME = "const done = arguments[arguments.length - 1]; requestAnimationFram
 
 
 class Browser:
-    """One tab. `messages` and `requests` are since the last `open`."""
+    """Drive one tab. `messages` and `requests` are those since the last `open`."""
 
     def __init__(self) -> None:
         options = ChromeOptions()
@@ -48,7 +48,7 @@ class Browser:
         )
 
     def command(self, name: str, **parameters: Any) -> dict[str, Any]:
-        """Return a command of the DevTools protocol."""
+        """Run a command of the DevTools protocol and return its result."""
         done: dict[str, Any] = self.driver.execute_cdp_cmd(name, parameters)
         return done
 
@@ -56,11 +56,11 @@ class Browser:
         return self.driver.execute_script(script, *arguments)
 
     def wait(self, script: str) -> None:
-        """Until the script returns what is true."""
+        """Wait until the script returns a true value."""
         WebDriverWait(self.driver, HANG_S, 0.02).until(lambda _: self.run(script))
 
     def settle(self) -> None:
-        """Until what was entered is shown."""
+        """Wait until the page shows what was entered."""
         self.driver.execute_async_script(NEXT_FRAME)
 
     def find(self, selector: str) -> WebElement:
@@ -71,7 +71,7 @@ class Browser:
         return [str(text) for text in found]
 
     def enter(self, selector: str, text: str) -> None:
-        """Type over what a field holds."""
+        """Replace the text of a field."""
         field = self.find(selector)
         self.run("arguments[0].select()", field)
         field.send_keys(text or "\ue017")  # Delete
@@ -88,18 +88,18 @@ class Browser:
         self.settle()
 
     def messages(self) -> Sequence[str]:
-        """Return what the console says."""
+        """Return the messages on the console."""
         return [entry["message"] for entry in self.driver.get_log("browser")]  # type: ignore[no-untyped-call]
 
     def requests(self) -> Sequence[str]:
-        """The addresses that were asked for."""
+        """Return the addresses that the page asked for."""
         log = self.driver.get_log("performance")  # type: ignore[no-untyped-call]
         events = [json.loads(entry["message"])["message"] for entry in log]
         sent = [event["params"] for event in events if event["method"] == "Network.requestWillBeSent"]
         return [params["request"]["url"] for params in sent]
 
     def screenshot(self, path: Path, selector: str | None = None, height: int | None = None) -> None:
-        """A picture of the window, or from an element on, as high as told."""
+        """Save a picture of the window, or of the part below the top of an element, with the given height."""
         clip = {}
         if selector:
             box = self.run(

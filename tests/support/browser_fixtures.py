@@ -21,7 +21,7 @@ def chromium() -> Iterator[Browser]:
 
 @pytest.fixture
 def browser(chromium: Browser) -> Iterator[Browser]:
-    """Whatever a test does, the page asks for nothing and reports no error."""
+    """Yield a browser, and check at the end that the page asked for nothing and reported no error."""
     yield chromium
     assert not chromium.messages()
     assert {url.split("?")[0] for url in chromium.requests()} == {chromium.driver.current_url}

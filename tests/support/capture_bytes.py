@@ -26,7 +26,7 @@ def frame(content: bytes) -> bytes:
 
 
 def raw_frame(content: bytes, *, unused_bit: bool = False, dictionary: int | None = None) -> bytes:
-    """Return a frame of one raw block, with what few writers write in its header (RFC 8878, 3.1.1.1)."""
+    """Return a frame of one raw block, with header fields that few writers use (RFC 8878, 3.1.1.1)."""
     descriptor = 0xA4 | unused_bit << 4 | (dictionary is not None)  # a size of 4 bytes, single segment, checksum
     start = struct.pack("<IB", zstandard.MAGIC_NUMBER, descriptor) + bytes([] if dictionary is None else [dictionary])
     block = (len(content) << 3 | 1).to_bytes(3, "little") + content
@@ -38,8 +38,7 @@ def objects(*values: object) -> bytes:
 
 
 def chunk(kind: int, *records: object, count: int | None = None) -> bytes:
-    """Return a chunk of records given as what msgpack packs; it says that there are `count`, or as many as there
-    are."""
+    """Return a chunk of records given as msgpack objects; its head says `count`, or their actual number."""
     return frame(objects([kind, len(records) if count is None else count], *records))
 
 
@@ -48,7 +47,7 @@ def layout_object(layout: Layout) -> list[object]:
 
 
 def meta_object(call_layout: object = None, completion_layout: object = None) -> list[object]:
-    """META's fields, as msgpack packs them."""
+    """Return META's fields as a msgpack object."""
     stream = io.BytesIO()
     Writer(stream, META)
     content = zstandard.ZstdDecompressor().decompress(stream.getvalue()[24:])
@@ -60,5 +59,5 @@ def meta_object(call_layout: object = None, completion_layout: object = None) ->
 
 
 def capture(*chunks: bytes, meta: Sequence[object] | None = None) -> bytes:
-    """Header, META and the given chunks."""
+    """Return a capture of the header, META and the given chunks."""
     return header() + chunk(META_KIND, meta or meta_object()) + b"".join(chunks)

@@ -27,7 +27,7 @@ from httpcapture import (
 
 
 def layout(*fields: str) -> Layout:
-    """Return a layout of fields given as "type name [unit [coding]]", one after the other; "-" is no unit."""
+    """Return a layout of adjacent fields, each given as "type name [unit [coding]]"; "-" is no unit."""
     offset, placed = 0, []
     for field in fields:
         kind, name, *more = field.split()
@@ -45,7 +45,7 @@ def pack(layout: Layout, **values: bytes | int) -> bytes:
 
 @functools.cache
 def _row_format(layout: Layout) -> tuple[struct.Struct, list[str]]:
-    """Return how struct packs a row whose fields follow each other without gaps, and their names."""
+    """Return the struct format of a row whose fields follow each other without gaps, and the names of the fields."""
     letters = {"u8": "B", "u16": "H", "u32": "I", "u64": "Q"}
     kinds = [letters.get(field.type) or f"{field.type[5:]}s" for field in layout.fields]
     form = "<" + "".join(kinds)
@@ -151,18 +151,18 @@ _METHODS: dict[type, Callable[[Writer, Any], None]] = {
 
 
 def call_rows(count: int, seed: int = 1) -> bytes:
-    """`count` rows of the call layout, every byte of them different from its neighbours'."""
+    """Return `count` rows of the call layout in which every byte differs from its neighbours."""
     size = CALL_LAYOUT.size * count
     return bytes((position * 37 + (position >> 8) * 11 + seed) & 0xFF for position in range(size))
 
 
 def write(writer: Writer, record: OneByOne) -> None:
-    """Give the writer a record of any kind that comes one by one."""
+    """Give the writer a record of any kind that is written one by one."""
     _METHODS[type(record)](writer, record)
 
 
 def write_all(writer: Writer, calls: int = 3) -> None:
-    """A record of every kind, and END."""
+    """Write a record of every kind, and END."""
     writer.module(MODULE)
     writer.section(SECTION)
     writer.process(PROCESS)

@@ -1,4 +1,4 @@
-"""Run httprec as a user would: in a process of its own, from wherever the tests import it."""
+"""Run httprec as a user would: in a process of its own, from where the tests import it."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def folder_of(module: ModuleType) -> Path:
 
 
 def environment(*first: Path, **variables: str) -> dict[str, str]:
-    """Return what httprec needs to be found, behind the folders `first`; nothing of a user behind sudo."""
+    """Return the environment in which httprec is found, after the folders `first`, and without a user behind sudo."""
     folders = [*first, *(folder_of(module).parent for module in (httprec, httpbpf, httpcapture))]
     kept = {name: value for name, value in os.environ.items() if not name.startswith("SUDO_")}
     return {**kept, "PYTHONPATH": os.pathsep.join(map(str, dict.fromkeys(folders))), **variables}
@@ -48,7 +48,7 @@ def run(
     python: Sequence[str] = HTTPREC,
     variables: Mapping[str, str] | None = None,
 ) -> subprocess.CompletedProcess[str]:
-    """httprec in `folder`, started by the command `before`."""
+    """Run httprec in `folder`, started by the command `before`."""
     return subprocess.run(
         [*before, *python, *arguments],
         cwd=folder,
@@ -62,12 +62,13 @@ def run(
 
 
 def with_namespace(setup: str, *options: str) -> list[str]:
-    """Start a command in a mount namespace of its own, after a shell has set it up. Nothing of it is left behind."""
+    """Return a command prefix that runs a shell script and then a command in a mount namespace of their own, which
+    leaves nothing behind."""
     return ["unshare", "--mount", *options, "sh", "-ec", f'{setup}\nexec "$@"', "sh"]
 
 
 def dependencies(folder: Path) -> Path:
-    """Return a folder with links to httprec and all that it imports, but no BCC."""
+    """Return a folder with links to httprec and everything that it imports, except BCC."""
     folder.mkdir()
     for module in (httprec, httpbpf, httpcapture, click, msgpack, zstandard):
         source = folder_of(module)
@@ -76,7 +77,7 @@ def dependencies(folder: Path) -> Path:
 
 
 class Read(NamedTuple):
-    """What is in a capture."""
+    """Hold what is in a capture."""
 
     calls: int
     stacks: int

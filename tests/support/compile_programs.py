@@ -1,7 +1,7 @@
-"""Run by Debian's own Python, which has the real BCC: compiles each program that standard input lists, as JSON.
+"""Compile each program that standard input lists, as JSON; run by Debian's own Python, which has the real BCC.
 
-Answers, a program: sizes in bytes of its functions and of the leaves of its maps, or the error; with "load" also what
-the running kernel's verifier refused, by function.
+The answer for a program has the sizes in bytes of its functions and of the leaves of its maps, or the error; with
+"load" also the functions that the running kernel's verifier refused, with its reasons.
 """
 
 from __future__ import annotations

@@ -44,9 +44,8 @@ def run(*command: str | Path) -> str:
 
 
 def compiled(folder: Path, name: str, source: str, options: Sequence[str] = ()) -> Path:
-    """`source` compiled and linked into folder/name; `name` ends in the language: .c or .cpp, then without
-    it.
-    """
+    """Compile and link `source` into folder/name, and return the path. `name` ends in the language, .c or .cpp, which
+    the program's name lacks."""
     code = folder / name
     code.write_text(source)
     program = code.with_suffix("")

@@ -17,7 +17,7 @@ PID = 1 + [field.name for field in CALL_LAYOUT.fields].index("pid")  # in a batc
 
 
 def three_batches() -> bytes:
-    """Return calls of 100 ms and more, 200 ms and more, 300 ms and more."""
+    """Return a capture with three batches of calls, of at least 100, 200 and 300 ms."""
     stream = io.BytesIO()
     writer = Writer(stream, META)
     for number in (1, 2, 3):
@@ -28,8 +28,8 @@ def three_batches() -> bytes:
 
 
 def with_damaged_pids(capture: bytes, nth: int) -> tuple[bytes, int]:
-    """Return the capture with this column of one batch destroyed, and where its chunk begins. All checksums are
-    right."""
+    """Return the capture with the column of pids of one batch destroyed but all checksums right, and where its chunk
+    begins."""
     frames = FrameReader(io.BytesIO(capture))
     for content in frames:
         head, *records = msgpack.Unpacker(io.BytesIO(content))

@@ -10,10 +10,10 @@ from vm.rootfs import unpack
 
 
 def unpack_packages(suite: str, names: Sequence[str], folder: Path, members: str = "*") -> None:
-    """Unpack the packages `names`, and none that they depend on, into `folder`; of their files those that match
-    `members`. Raises AptError, and ImageError where one cannot be unpacked.
+    """Unpack the packages `names`, but not their dependencies, into `folder`; only the files that match `members`.
+    Raises AptError, and ImageError if a package cannot be unpacked.
 
-    In a module that imports live.own_cache, call it in a fixture of the module: that of a test has an empty cache.
+    In a module that imports live.own_cache, call it in a module-scoped fixture, because a test's own cache is empty.
     """
     try:
         files = _files(Apt(suite), names)

@@ -1,8 +1,8 @@
-"""What the Firefox Profiler makes of a profile: its own code loads it, converts it to its newest format and tells the
+"""Read a profile with the Firefox Profiler's own code, which loads it, converts it to its newest format and returns the
 call trees (the command line that its authors publish; data/README.md).
 
-That runs a server, and asks it by a Unix socket: a line of JSON, answered by one. It is asked here, since the command
-gives a busy machine no more than half a second to start it.
+That code runs a server, which is asked through a Unix socket: one line of JSON is answered by another. The tests ask it
+directly, because the command gives a busy machine only half a second to start the server.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ PROGRAM = Path(__file__).parents[1] / "reporter" / "data" / "profiler-cli" / "pr
 
 
 class Track(NamedTuple):
-    """One thread. `stacks` are function names, outermost first, with their own weight."""
+    """Hold one thread. `stacks` are function names, outermost first, with their own weight."""
 
     process: str
     weight_type: str
@@ -31,7 +31,7 @@ class Track(NamedTuple):
 
 
 def tracks(profile: Path) -> list[Track]:
-    """Those of a profile, in its order."""
+    """Return the tracks of a profile, in its order."""
     with tempfile.TemporaryDirectory() as folder:  # its path is short, as that of a socket has to be
         program = Path(folder) / PROGRAM.stem
         program.write_bytes(gzip.decompress(PROGRAM.read_bytes()))

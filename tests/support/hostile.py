@@ -20,7 +20,8 @@ BINARY = "opt/evil.so"
 
 
 class Name(NamedTuple):
-    """At most 15 bytes as recorded, and as each output has to show them, unless its own syntax says otherwise."""
+    """Hold a name of at most 15 bytes as recorded, and the text that each output must show unless its own syntax
+    prescribes another."""
 
     recorded: bytes
     shown: str
@@ -42,13 +43,13 @@ HARMLESS = [Name(b"name%d" % number, f"name{number}") for number in range(len(HO
 
 
 def one_line(text: bytes) -> bytes:
-    """Return what can stand in a line of maps."""
+    """Return a name without line breaks, as it can stand in maps."""
     return text.replace(b"\n", b"\r")
 
 
 def build(folder: Path, names: Sequence[Name]) -> Path:
-    """Return a library in folder/BINARY with a function of each of the names and of a very long one, in source files of
-    these names."""
+    """Build a library in folder/BINARY with a function for each name and one with a very long name, in source files
+    with these names, and return it."""
     functions = [*(name.recorded for name in names), b"S" * LONG]
     sources = ("".join(f"\\{byte:03o}" for byte in name) for name in functions)
     lines = (f'#line 1 "/src/{name}"\nint f{place}(int a) {{ return a / 3; }}\n' for place, name in enumerate(sources))
@@ -63,8 +64,8 @@ def build(folder: Path, names: Sequence[Name]) -> Path:
 
 
 def hostile_capture(binary: Path, names: Sequence[Name], host: str = "") -> bytes:
-    """Return a call of each name, whose stack trace goes through code made at run time, a file and a function of that
-    name; that of the first goes on through very long ones."""
+    """Return a call for each name, whose stack trace goes through code made at run time, a file and a function with
+    that name; the stack trace of the first continues through very long names."""
     text = " ".join(name.recorded.decode("utf-8", "ignore") for name in names)
     lines = [*(one_line(name.recorded) for name in names), b"L" * LONG]
     maps = [b"%x-%x r-xp 00000000 00:00 0 \n" % (JIT, JIT + SIZE)]

@@ -1,7 +1,7 @@
-"""Kill recorders at random moments: what is left must be readable and lack at most the last second.
+"""Kill recorders at random moments: the rest must be readable and lack at most the last second.
 
-The recorder's own loop runs in a child process on a synthetic ring and a clock of its own, which goes on by 100 ms a
-round. So how much may be missing does not depend on how fast this machine is.
+The recorder's own loop runs in a child process, on a synthetic ring and with a clock of its own that advances by 100 ms
+per round. So how much may be missing does not depend on the speed of this machine.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ MOST_ROUNDS = 4096
 
 
 class Progress:
-    """Shared with the child: how many rounds it has done, and how many calls it was given before each of them."""
+    """Share with the child how many rounds it has done, and how many calls it was given before each of them."""
 
     def __init__(self) -> None:
         self._shared = mmap.mmap(-1, 8 * (MOST_ROUNDS + 1))
@@ -50,8 +50,8 @@ class Progress:
 
 
 def record(path: Path, progress: Progress, draw: random.Random) -> None:
-    """Record calls 1, 2, 3, ... until it is killed, each with a stack of its own number. After MOST_ROUNDS, which a
-    busy machine lets it reach, it records no more, but waits."""
+    """Record calls 1, 2, 3, ..., each with a stack of its own number, until killed. After MOST_ROUNDS, which it reaches
+    on a busy machine, wait and record no more."""
     tracer, numbers, rounds = SyntheticTracer(), itertools.count(1), itertools.count()
     clock = calls = 0
 
@@ -80,7 +80,7 @@ def record(path: Path, progress: Progress, draw: random.Random) -> None:
 
 
 def kill_one(path: Path, draw: random.Random) -> tuple[int, int]:
-    """Have one recorder killed and check what it left; return how many calls were recorded and given."""
+    """Kill one recorder, check what it left, and return how many calls were recorded and given."""
     progress, seed, after = Progress(), draw.random(), draw.random() * 0.05
     child = os.fork()
     if not child:
@@ -98,7 +98,7 @@ def kill_one(path: Path, draw: random.Random) -> tuple[int, int]:
 
 
 def check(path: Path, progress: Progress) -> tuple[int, int]:
-    """Everything but the last second is there, each call once and with its stack."""
+    """Check that everything but the last second is there, each call once and with its stack."""
     calls: list[int] = []
     stacks: set[int] = set()
     with open_capture(path) as reader:

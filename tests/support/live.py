@@ -29,7 +29,7 @@ LIMITS = {"stack_pages": 4}
 
 @pytest.fixture(autouse=True)
 def own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
-    """For test modules that import it: what the reporter keeps between runs is not the user's."""
+    """Give test modules that import this a cache of their own, because the reporter's cache is the user's."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
 
 
@@ -39,7 +39,7 @@ def build_id(path: Path) -> bytes:
 
 
 def parts(module: int, path: Path) -> Iterator[Section]:
-    """Yield what the recorder copies of a file, in its own parts."""
+    """Yield the sections that the recorder copies from a file, in its own parts."""
     data = path.read_bytes()
     with path.open("rb") as file:
         found = list(carried_extents(file.fileno()))
@@ -51,7 +51,7 @@ def parts(module: int, path: Path) -> Iterator[Section]:
 
 @dataclass(frozen=True)
 class Taken:
-    """One stack with all that was recorded of its process."""
+    """Hold one stack with everything that was recorded of its process."""
 
     stack: Stack
     process: Process
@@ -67,7 +67,7 @@ class Taken:
 
 
 def taken(pid: int, files: dict[str, Path] | None = None) -> Taken:
-    """Return the stack of a blocked process. `files`: where modules lie that are not at their paths."""
+    """Return the stack of a blocked process. `files` says where modules are that are not at their paths."""
     recorded = taken_from(pid)
     modules: list[Module] = []
     sections: list[Section] = []
@@ -89,7 +89,7 @@ def taken(pid: int, files: dict[str, Path] | None = None) -> Taken:
 
 
 def stack_copy(recorded: RecordedStack, id: int = 256) -> Stack:
-    """The Stack record of what gdb took."""
+    """Return the Stack record for what gdb took."""
     values = dict(zip(X86_64.registers, recorded.registers))
     registers = struct.pack("<21Q", *(values.get(name) or 0 for name in _PT_REGS))
     frames = struct.pack("<Q", values["rip"] or 0)

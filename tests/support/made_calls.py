@@ -46,7 +46,7 @@ CALL_ROW, COMPLETION_ROW = _dtype(CALL_LAYOUT), _dtype(COMPLETION_LAYOUT)
 
 
 def decode_some(columns: BatchColumns, names: Iterable[str]) -> None:
-    """Unpack and decode these columns of calls, one that several fields share once."""
+    """Unpack and decode these columns of calls; a column that several fields share is decoded once."""
     coded = {column.fields: column for column in map(columns.coded, names)}
     for fields, column in coded.items():
         decode(column, CALL_ROW[fields[0]])
@@ -55,8 +55,8 @@ def decode_some(columns: BatchColumns, names: Iterable[str]) -> None:
 def write_calls(
     stream: BinaryIO, calls: int, stacks: int, *, copy_every: int = 0, host: str = "web-1", seed: int = 23
 ) -> None:
-    """Write a whole capture with so many calls and distinct stacks. With `copy_every` every so manieth call has a copy
-    of the stack instead, and no two of these are alike."""
+    """Write a whole capture with this many calls and distinct stacks. With `copy_every` N, every Nth call has a stack
+    copy instead, all of which differ."""
     draw = np.random.default_rng(seed)
     writer = Writer(stream, replace(META, host=host, threshold_ns=0, process_filters=()))
     for number in range(PROCESSES):
@@ -84,8 +84,8 @@ def _stack(draw: np.random.Generator, number: int, id: int) -> Stack:
 
 
 def _copies(draw: np.random.Generator, rows: Rows) -> Iterator[Stack]:
-    """Give each call a stack of its own: registers, and COPY bytes of which four fifths are zeros and some its own.
-    There is nothing to unwind: it has one frame, in a process one of FRAMES."""
+    """Give each call a stack of its own: registers, and COPY bytes, four fifths of them zeros and some unique. The
+    stack has one of FRAMES frames and nothing more to unwind."""
     rows["stack"] = draw.integers(1, 1 << 63, len(rows), np.uint64)
     common = draw.integers(0, 1 << 63, COPY // 8) * (draw.random(COPY // 8) < 0.2)
     for row in rows[["stack", "pid", "t0"]].tolist():
@@ -120,7 +120,7 @@ def _spans(draw: np.random.Generator, calls: int, ids: npt.NDArray[np.uint64]) -
 
 
 def _connections(draw: np.random.Generator) -> Rows:
-    """Return a row for each connection with what stays the same."""
+    """Return a row for each connection with the fields that stay the same."""
     number = np.arange(CONNECTIONS)
     process, client = number % PROCESSES, number % 4 != 0
     rows = np.zeros(CONNECTIONS, CALL_ROW)
@@ -145,7 +145,7 @@ def _connections(draw: np.random.Generator) -> Rows:
 
 
 def _earlier_of_the_same(numbers: npt.NDArray[np.intp]) -> npt.NDArray[np.intp]:
-    """For each place how many of the places before it hold the same number."""
+    """Return, for each element, how many earlier elements are equal to it."""
     order = np.argsort(numbers, kind="stable")
     starts = np.searchsorted(numbers[order], numbers[order])
     earlier = np.empty(len(numbers), np.intp)

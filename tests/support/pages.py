@@ -27,8 +27,8 @@ STACKS = {256: (TEXT + 8, TEXT + 64), 512: (TEXT + 8, TEXT + 128, TEXT + 64), 76
 
 
 def mixed_capture() -> bytes:
-    """Return calls of several processes, threads, roles, peers and stacks; durations that no two calls share, and some
-    that differ by a nanosecond."""
+    """Return calls of several processes, threads, roles, peers and stacks. All durations differ, some by one
+    nanosecond."""
     rows = [
         Row(
             duration_ns=100 * MS + (number**3 % 97) * 7_654_321 + number % 2,
@@ -63,7 +63,7 @@ def ended(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
 
 
 def said(recorded: Path, *arguments: str) -> dict[str, Any]:
-    """What the command line says in JSON: nothing but a line of what there is where a name matches no call."""
+    """Return the command line's JSON, or no calls if it lists the existing values because a name matches none."""
     done = ended(recorded, "--json", *arguments)
     if done.returncode == 1 and "\nhttpreport: no call of " in f"\n{done.stderr}":
         return {"calls": []}
@@ -73,7 +73,7 @@ def said(recorded: Path, *arguments: str) -> dict[str, Any]:
 
 
 def peer_of(call: dict[str, Any]) -> str:
-    """Return the other side: only a client's peer has a port of its own."""
+    """Return the other end; only a client's peer has a port of its own."""
     address, port = call["destination"]["address"], call["destination"]["port"]
     if call["role"] != "client":
         return str(call["source"]["address"] if call["role"] == "server" else address)
@@ -81,7 +81,7 @@ def peer_of(call: dict[str, Any]) -> str:
 
 
 def totals(browser: Browser) -> tuple[int, int]:
-    """Return how many calls, and their total time in ns."""
+    """Return the number of calls and their total time in ns."""
     values = browser.run("return ['total-calls', 'total-time'].map((id) => document.getElementById(id).value)")
     return int(values[0]), int(values[1])
 
@@ -100,7 +100,7 @@ def flame(browser: Browser) -> dict[str, Any]:
 
 
 def stacks(node: dict[str, Any], *path: str) -> Iterator[tuple[tuple[str, ...], int]]:
-    """Each path from below the root with a weight of its own, in ns."""
+    """Return each path below the root that has a weight of its own, in ns."""
     own = node["value"] - sum(child["value"] for child in node["children"])
     if own:
         yield path, own
@@ -109,7 +109,7 @@ def stacks(node: dict[str, Any], *path: str) -> Iterator[tuple[tuple[str, ...], 
 
 
 def shown_frames(browser: Browser) -> list[str]:
-    """Return the names of the frames that are wide enough to be seen, from the top."""
+    """Return the names of the frames that are wide enough to be visible, from the top."""
     script = """return [...document.querySelectorAll("#flame .frame:not(.fade)")]
         .map((frame) => [frame.getBoundingClientRect(), frame.getAttribute("name")])
         .filter(([box]) => box.width > 1)

@@ -21,6 +21,7 @@ def running(*command: str | Path) -> Iterator[subprocess.Popen[str]]:
 
 
 def until(name: str, pid: int, state: str = "S") -> None:
-    """Wait for the process to be the program that it is about to become, and to sleep: then all of it is mapped."""
+    """Wait until the process has become the program that it executes and sleeps, so that the program is mapped
+    completely."""
     stat = Path(f"/proc/{pid}/stat")
     wait_until(f"{pid} to be {name} in state {state}", lambda: f" ({name}) {state} " in stat.read_text())

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 
 
 def on_terminal(program: Sequence[str], environment: Mapping[str, str], *, status: int = 0) -> bytes:
-    """Return what a program writes to a terminal; it ends with `status`."""
+    """Run a program on a terminal and return what it writes; it must end with `status`."""
     master, slave = os.openpty()
     with subprocess.Popen(program, stdout=slave, stderr=slave, env={**os.environ, **environment}) as process:
         os.close(slave)

@@ -54,7 +54,7 @@ assert META.started_monotonic_ns == STARTED_NS
 
 @dataclass(frozen=True)
 class Row:
-    """One row of the call layout. Addresses as text, times from the start of the recording."""
+    """Describe one row of the call layout: addresses are text, times count from the start of the recording."""
 
     duration_ns: int = 250 * MS
     start_ns: int = 0
@@ -156,7 +156,7 @@ def capture(
     end: End | bool = True,
     **meta: Any,
 ) -> bytes:
-    """Return a capture; `end` may be left out (False) or be given."""
+    """Return a capture; `end` may be left out (False) or replaced."""
     stream = io.BytesIO()
     writer = Writer(stream, replace(META, **meta))
     for record in records:

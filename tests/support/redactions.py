@@ -17,7 +17,7 @@ IN_NO_MAPPING = (Unnamed.UNMAPPED, Unnamed.NO_MAPS)
 
 
 def redacted(data: bytes, find_binary: FindBinary) -> bytes:
-    """Return what --redact makes of a capture."""
+    """Return the capture that --redact makes from a capture."""
     redaction = Redaction(load(Reader(io.BytesIO(data)), Nothing()), find_binary)
     return b"".join(redaction.pieces(Reader(io.BytesIO(data))))
 
@@ -32,6 +32,6 @@ def _bare(trace: StackTrace) -> StackTrace:
 
 
 def _bare_frame(frame: Frame) -> Frame:
-    """Without the folder, and without the address where it is in no mapping."""
+    """Return a frame without its folder, and without its address if that is in no mapping."""
     module = None if frame.module is None else os.path.basename(frame.module)
     return frame._replace(module=module, address=0 if frame.unnamed in IN_NO_MAPPING else frame.address)

@@ -39,27 +39,27 @@ def reported(data: bytes, *names: str, milliseconds: float | None = 0, find_bina
 
 
 def aggregated(report: Report, capture: str = "run.cap") -> Aggregate:
-    """With the slowest calls."""
+    """Return the aggregate of a capture, with the slowest calls."""
     return aggregate_of(report, capture, slowest=True)
 
 
 def folded_lines(report: Report) -> list[str]:
-    """The lines of stacks.folded."""
+    """Return the lines of stacks.folded."""
     return list(folded(aggregated(report).samples))
 
 
 def text_lines(report: Report, capture: str) -> list[str]:
-    """The lines of stack_traces.txt."""
+    """Return the lines of stack_traces.txt."""
     return written(STACK_TRACES, report, capture).decode().splitlines()
 
 
 def json_text(report: Report, capture: str) -> str:
-    """The document of --json."""
+    """Return the document of --json."""
     return written(named("json"), report, capture).decode()
 
 
 def written(output: Output, report: Report, capture: str = "run.cap") -> bytes:
-    """What an output is for one capture."""
+    """Return an output for one capture."""
     assert output.report is not None
     listing = OneCapture(output.lists, report, capture) if output.lists is not None else Spooled(())
     return b"".join(output.report(Reported(aggregated(report, capture), listing)))

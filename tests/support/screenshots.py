@@ -1,4 +1,4 @@
-"""The pictures in README.md and docs/page.md, made from a capture (the demo's):
+"""Make the pictures in README.md and docs/page.md from a capture (the demo's):
 
 PYTHONPATH=reporter:format:tests python tests/support/screenshots.py build/demo/run.cap docs
 """

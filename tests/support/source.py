@@ -18,7 +18,7 @@ _HIDDEN_BUT_OURS = {".ci", ".editorconfig", ".gitignore", ".pre-commit-config.ya
 
 
 def files() -> Iterator[Path]:
-    """Every file that is ours: not what tools leave behind."""
+    """Return every file of the repository, without those that tools generate."""
     pending = [ROOT]
     while pending:
         for path in pending.pop().iterdir():
@@ -38,7 +38,7 @@ def modules(package: str) -> list[Path]:
 
 
 def imports(path: Path, package: str) -> set[str]:
-    """Return what a file of `package` imports, dotted from the top: `os`, `collections.abc.Iterator`,
+    """Return what a file of `package` imports, as absolute names: `os`, `collections.abc.Iterator`,
     `httprec.errors`."""
     names: set[str] = set()
     for node in ast.walk(ast.parse(path.read_bytes())):
@@ -62,7 +62,7 @@ def top_level(names: set[str]) -> set[str]:
 
 
 def names_used(path: Path) -> set[str]:
-    """Return every name in a file that is read, with its attributes where it has them: `open`, `os.path.join`."""
+    """Return every name that a file reads, with its attributes: `open`, `os.path.join`."""
     return {text for node in ast.walk(ast.parse(path.read_bytes())) if (text := _dotted(node))}
 
 

@@ -10,12 +10,12 @@ FORMAT = Path(__file__).parents[2] / "format" / "FORMAT.md"
 
 
 def section(title: str) -> str:
-    """Return what stands under a heading, given with its signs, up to the next heading."""
+    """Return the text under a heading, which is given with its signs, up to the next heading."""
     return FORMAT.read_text().split(f"\n{title}\n")[1].split("\n#")[0]
 
 
 def tables(text: str, first: str) -> list[list[list[str]]]:
-    """The tables whose first column has this head: their rows' cells, without the head's."""
+    """Return the cells of each table whose first column has this head, row by row, without the head."""
     found = re.findall(rf"^\| {first} \|.*\n\| --- .*\n((?:\|.*\n?)+)", text, re.MULTILINE)
     return [[[cell.strip() for cell in row.split("|")[1:-1]] for row in table.splitlines()] for table in found]
 
@@ -26,7 +26,7 @@ def quoted(cell: str) -> list[str]:
 
 
 def fenced(language: str, containing: str = "") -> str:
-    """Return the block of code in this language that has a text."""
+    """Return the block of code in this language that contains a text."""
     (block,) = (
         block
         for block in re.findall(rf"^```{language}\n(.*?)^```$", FORMAT.read_text(), re.MULTILINE | re.DOTALL)
@@ -36,7 +36,7 @@ def fenced(language: str, containing: str = "") -> str:
 
 
 def function(name: str) -> Any:
-    """Return a function that the page gives in Python, ready to be called."""
+    """Return a function that FORMAT.md gives in Python, ready to be called."""
     namespace: dict[str, Any] = {}
     exec(compile(fenced("python", f"def {name}("), str(FORMAT), "exec"), namespace)
     return namespace[name]

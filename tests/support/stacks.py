@@ -61,7 +61,7 @@ for step in range(STEPS):
 
 @dataclass(frozen=True)
 class RecordedStack:
-    """What a capture holds of one stack, and what the modules of its process are."""
+    """Hold what a capture contains about one stack, and the modules of its process."""
 
     registers: Registers
     stack: bytes
@@ -70,7 +70,7 @@ class RecordedStack:
     expected: tuple[int, ...] = ()  # the addresses that gdb found
 
     def space(self) -> AddressSpace:
-        """Return the address space of the process as the unwinder wants it."""
+        """Return the address space of the process for the unwinder."""
         return AddressSpace(
             CodeRange(start, end, bias, _call_frame_info(elf) if elf else None)
             for start, end, bias, elf in self._code()
@@ -87,12 +87,12 @@ class RecordedStack:
         return found
 
     def biases(self) -> list[tuple[str, int]]:
-        """Path and load bias of each module with code."""
+        """Return path and load bias of each module with code."""
         paths = [line.split(None, 5)[-1] for line in self.maps.splitlines() if "x" in line.split()[1]]
         return [(path, bias) for path, (_, _, bias, elf) in zip(paths, self._code()) if elf]
 
     def _code(self) -> Iterator[tuple[int, int, int, Elf | None]]:
-        """Start, end, load bias and module of each executable mapping."""
+        """Return start, end, load bias and module of each executable mapping."""
         for line in self.maps.splitlines():
             addresses, permissions, offset, _, _, *path = line.split(None, 5)
             if "x" in permissions:
@@ -132,7 +132,7 @@ def sample(name: str, suite: str) -> RecordedStack:
 
 @cache
 def kept_module(suite: str, path: str) -> bytes | None:
-    """Return the file that `path` was, as far as data/SUITE has it."""
+    """Return the file that was at `path`, as far as data/SUITE has it."""
     packed = DATA / suite / (Path(path).name + ".xz")
     return lzma.decompress(packed.read_bytes()) if path and packed.exists() else None
 
@@ -145,7 +145,7 @@ def _kept_elf(suite: str, path: str) -> Elf | None:
 
 @contextmanager
 def blocked(command: Sequence[str | Path], system_calls: Sequence[str] = ("0",)) -> Iterator[int]:
-    """Yield the pid of a process that runs `command` and rests in one of the system calls, its standard input open."""
+    """Run `command` until it blocks in one of the system calls, and yield its pid; its standard input is open."""
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL) as process:
         try:
             wait_until_blocked(process.pid, system_calls)
@@ -155,7 +155,7 @@ def blocked(command: Sequence[str | Path], system_calls: Sequence[str] = ("0",))
 
 
 def wait_until_blocked(thread: int, system_calls: Sequence[str] = ("0",)) -> None:
-    """Until a thread rests in one of the system calls: it is in the same one at two looks."""
+    """Wait until a thread blocks in one of the system calls: until it is in the same one twice in a row."""
     system_call = Path(f"/proc/{thread}/syscall")
 
     def rests() -> bool:
@@ -167,17 +167,17 @@ def wait_until_blocked(thread: int, system_calls: Sequence[str] = ("0",)) -> Non
 
 
 def taken_from(pid: int, root: Path = Path("/")) -> RecordedStack:
-    """Return the stack of a process that blocks, with the modules that it maps, and gdb's backtrace.
+    """Return the stack of a blocked process, with the modules that it maps, and gdb's backtrace.
 
-    `root`: of the process, where that is not the machine's own. The maps then have its modules by their paths here.
+    `root` is the process's root if it is not the machine's; the maps then have the modules by their paths here.
     """
     return _taken(1, "-ex", f"set sysroot {root}", "-p", str(pid))[0]
 
 
 def stepped(program: Path, function: str, steps: int, interrupted: bool = False) -> list[RecordedStack]:
-    """Return the stacks of `program` at each of so many instructions from the beginning of `function` on.
+    """Return the stacks of `program` at each of this many instructions from the beginning of `function` on.
 
-    `interrupted`: not these, but those at the beginning of a handler of SIGUSR1 that interrupts there.
+    With `interrupted`, return instead the stacks at the beginning of a handler of SIGUSR1 that interrupts there.
     """
     start = ["-ex", "set disable-randomization on", "-ex", f"break *{function}", "-ex", "run < /dev/null"]
     return _taken(steps, *start, str(program), interrupted=interrupted)

@@ -22,9 +22,9 @@ PID, START = 4242, 77_000_000_000  # of a process that is not there
 
 
 class KernelRing:
-    """The producer's side, after kernel/bpf/ringbuf.c: what is written at the end of the data goes on at its start.
+    """Produce records in a ring, as kernel/bpf/ringbuf.c does: they wrap around at the end of the data.
 
-    A memfd cannot map the same pages twice in a row, so every byte is written at both places where it can be read.
+    A memfd cannot map the same pages twice in a row, so every byte is written at both positions where it can be read.
     """
 
     def __init__(self, size: int) -> None:
@@ -46,7 +46,7 @@ class KernelRing:
         return position
 
     def start_at(self, position: int) -> None:
-        """As if this many bytes had gone through the ring before."""
+        """Make the ring look as if this many bytes had gone through it."""
         os.pwrite(self.fd, struct.pack("<Q", position), 0)
         os.pwrite(self.fd, struct.pack("<Q", position), PAGE)
 
@@ -58,7 +58,7 @@ class KernelRing:
                 os.pwrite(self.fd, piece, 2 * PAGE + copy)
 
     def reserve(self, payload: bytes) -> Optional[int]:
-        """Return the record's position; None where it does not fit. It stays busy until `commit`."""
+        """Return the record's position, or None if it does not fit. The record stays busy until `commit`."""
         padded = HEADER + len(payload) + -len(payload) % 8
         position = self.produced
         if position + padded - self.consumed > self.size:
@@ -78,7 +78,7 @@ class KernelRing:
 
 
 def row_of(row: layout.Row, **values: int | bytes) -> bytes:
-    """Return a row; fields that are not given are 0."""
+    """Return a row; fields without a value are 0."""
     data = bytearray(row.size)
     for field in row.fields:
         code = CODES.get(field.type) or field.type.replace("bytes", "") + "s"
@@ -88,7 +88,7 @@ def row_of(row: layout.Row, **values: int | bytes) -> bytes:
 
 
 class SyntheticTracer(Tracer):
-    """Does what the BPF program does with a call that is over, on command. Its rings wake the recorder at once."""
+    """Do, on command, what the BPF program does with a call that has ended. Its rings wake the recorder immediately."""
 
     def __init__(self, ring_size: int = 1 << 20) -> None:
         self.probes = "fexit"
@@ -130,7 +130,7 @@ class SyntheticTracer(Tracer):
         return sent
 
     def send_stack(self, number: int, memory: bytes = b"", *, pid: int = PID, start: int = START) -> None:
-        """A stack goes out: a copy of this memory; without, the frames, and equal frames do so once."""
+        """Send a stack: a copy of this memory if given, else the frames; equal frames are sent once only."""
         if number in self.seen:
             return
         values = {"id": number, "process_start": start, "pid": pid, "frames_size": 8}
@@ -152,7 +152,7 @@ class SyntheticTracer(Tracer):
         self._send("completion", row_of(COMPLETION_ROW, connection=number, sequence=1, t3=t3))
 
     def hold_response(self, number: int, t2: int, t3: int) -> None:
-        """A connection whose recorded call is still being answered."""
+        """Add a connection whose recorded call is still being answered."""
         phase = layout.ENUMS["phase"].index("RESPONSE")
         values = {"connection": number, "sequence": 1, "pid": PID, "process_start": START, "t2": t2, "t3": t3}
         self.open.append(row_of(CONNECTION, **values, phase=phase, recorded=1))

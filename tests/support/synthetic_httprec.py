@@ -1,4 +1,4 @@
-"""Run the real httprec without a kernel: a thread makes calls with stacks, faster than anybody can write them."""
+"""Run the real httprec without a kernel: a thread makes calls with stacks, faster than they can be written."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ RING_SIZE = 1 << 17
 
 
 class FlowingTracer(SyntheticTracer):
-    """Takes what the real one takes."""
+    """Accept the same arguments as the real tracer."""
 
     def __init__(self, options: TracingOptions) -> None:
         super().__init__(RING_SIZE)

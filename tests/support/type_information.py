@@ -1,4 +1,4 @@
-"""Make type information (BTF) of C declarations with a compiler and bpftool, as bytes and as JSON."""
+"""Make type information (BTF) from C declarations with a compiler and bpftool, as bytes and as JSON."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def btf_of(folder: Path, source: str) -> bytes:
 
 
 def dump(path: Path | str) -> list[dict[str, Any]]:
-    """bpftool's reading of a BTF file, by type number; number 0 is void."""
+    """Return bpftool's reading of a BTF file, by type number; number 0 is void."""
     answer = subprocess.run(["bpftool", "-j", "btf", "dump", "file", path], check=True, capture_output=True)
     types: list[dict[str, Any]] = json.loads(answer.stdout)["types"]
     return [{"kind": "VOID", "name": ""}, *types]

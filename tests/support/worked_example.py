@@ -95,7 +95,7 @@ def _row(
     role: Role,
     outcome: Outcome,
 ) -> bytes:
-    """Return a call of nova-api as a row of CALL_LAYOUT. Only a client's has a stack."""
+    """Return a call of nova-api as a row of CALL_LAYOUT. Only a client's call has a stack."""
     addresses = (IPv6Address("::ffff:10.0.0.5").packed, IPv6Address(peer).packed)
     stack, stack_status = (1, StackStatus.RECORDED) if role == Role.CLIENT else (0, StackStatus.NOT_TAKEN)
     return pack(
@@ -188,7 +188,7 @@ _UNBROKEN = 48  # bytes; longer arrays and maps are shown element by element
 
 
 def _packed(_: object, column: bytes) -> bytes:
-    """Return a column of zeros as a zstd frame of one block that repeats a byte, where that is shorter."""
+    """Return a column of zeros as a zstd frame of one block that repeats a byte, if that is shorter."""
     frame = struct.pack("<IBB", zstandard.MAGIC_NUMBER, _SINGLE_SEGMENT, len(column))
     frame += (len(column) << 3 | _RLE_LAST).to_bytes(_BLOCK_HEADER, "little") + bytes(1)
     return frame if not any(column) and len(frame) < len(column) else column
@@ -213,7 +213,7 @@ def example_capture() -> bytes:
 
 
 def example_records() -> list[Record]:
-    """Return all records but the two batches."""
+    """Return all records except the two batches."""
     return [META, MODULE, *SECTIONS, PROCESS, JIT_MAP, STACK, LOST, END]
 
 
@@ -335,7 +335,7 @@ def _column(data: bytes, fields: Sequence[Field], rows: int) -> Iterator[tuple[b
 
 
 def _bytes(value: bytes) -> object:
-    """Return a value of a bytesN column: an IPv4 address, or without the zeros at its end."""
+    """Return a value of a bytesN column as text: an IPv4 address, or the bytes without zeros at the end."""
     return str(IPv6Address(value).ipv4_mapped) if b"\xff\xff" in value else value.rstrip(b"\0")
 
 
@@ -353,12 +353,12 @@ def _value(data: bytes, label: str) -> Iterator[tuple[bytes, str]]:
 
 
 def _array_head(data: bytes, start: int) -> int:
-    """Return the bytes that say how long the array, or the short map, at `start` is."""
+    """Return how many bytes give the length of the array, or of the short map, at `start`."""
     return 3 if data[start] == _ARRAY_16 else 1
 
 
 def _size(data: bytes, start: int) -> int:
-    """Return the bytes that the msgpack object at `start` takes."""
+    """Return how many bytes the msgpack object at `start` has."""
     unpacker = msgpack.Unpacker()
     unpacker.feed(data[start:])
     unpacker.skip()

@@ -1,4 +1,4 @@
-"""`make demo` works wherever root clones: its folder may be one that only root can enter, and have any name."""
+"""Check that `make demo` works wherever root clones: the folder may have any name and be accessible to root only."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ CLONER = 12345  # the user whom the clone belongs to
 
 @pytest.fixture
 def out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Where the demo puts everything, in a clone below a folder that only root may enter."""
+    """Return the demo's output folder, in a clone below a folder that only root may enter."""
     if os.geteuid() != 0:
         pytest.skip("not root: cannot become another user")
     clone = tmp_path / "root's home" / "a clone"

@@ -1,4 +1,4 @@
-"""Check that httprec.pyz is httprec in one file: it takes nothing from anywhere else and leaves nothing behind."""
+"""Check that httprec.pyz is httprec in one file: it uses no other file of ours and leaves nothing behind."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def test_all_of_it_comes_from_the_file(pyz: Path, tmp_path: Path) -> None:
 
 
 def test_the_program_compiles_from_it_and_its_kernel_tree_is_gone_afterwards(pyz: Path, tmp_path: Path) -> None:
-    """Whatever the kernel then says of it: the table has no row that a compiler's error would be in but these."""
+    """A compiler error would appear in one of these rows, whatever the kernel says about the program afterwards."""
     table = run(*ISOLATED, str(pyz), "--check", temporary=tmp_path)
     rows = {line[:17].rstrip(): line[18:] for line in table.splitlines()}
     if rows["root"].startswith("no"):

@@ -1,4 +1,4 @@
-"""Make `python3 tests/vm` the command line, whatever the working directory."""
+"""Make `python3 tests/vm` the command line, whatever the working directory is."""
 
 from __future__ import annotations
 

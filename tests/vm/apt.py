@@ -48,12 +48,12 @@ Acquire::Languages "none";
 
 
 class AptError(Exception):
-    """Packages cannot be had: the message says which, and why in the words of apt."""
+    """Report which packages cannot be had, and why in the words of apt."""
 
 
 @dataclass(frozen=True)
 class Package:
-    """One version of a package."""
+    """Identify one version of a package."""
 
     name: str
     version: str
@@ -66,12 +66,12 @@ class Package:
 
 
 class Apt:
-    """The packages of one suite, such as bookworm or bookworm-backports."""
+    """Resolve and download the packages of one suite, such as bookworm or bookworm-backports."""
 
     def __init__(self, suite: str, *, fetch_lists: bool = False) -> None:
         """Fetch the suite's package lists if asked to, if they are a day old, or if the mirrors changed.
 
-        Raises AptError when there are none.
+        Raises AptError if there are none.
         """
         self.suite = suite
         self._folder = cache.folder() / "apt" / suite
@@ -82,7 +82,7 @@ class Apt:
                 self._fetch_lists()
 
     def resolve(self, names: Sequence[str]) -> list[Package]:
-        """Return what has to be installed for the packages `names`, on a machine without any. Raises AptError."""
+        """Return what must be installed for the packages `names` on a machine without any. Raises AptError."""
         kept = self._folder / "resolved" / cache.key(names)
         with cache.lock(f"apt-{self.suite}"):
             if not kept.exists():
@@ -92,7 +92,8 @@ class Apt:
             return [Package(*fields) for fields in PLANNED.findall(kept.read_text())]
 
     def download(self, packages: Sequence[Package]) -> list[Path]:
-        """Return the files of `packages`, in their order, fetched where the cache lacks them. Raises AptError."""
+        """Return the files of `packages`, in their order, after fetching those that the cache lacks. Raises
+        AptError."""
         directory = cache.folder() / "packages"
         files = [directory / package.file_name for package in packages]
         with cache.workspace("packages") as space:
@@ -146,7 +147,8 @@ class Apt:
 
 
 def source_lines(suite: str, found: Mirrors) -> str:
-    """Return the text of sources.list for `suite`: for backports its release too, and security updates if any."""
+    """Return the text of sources.list for `suite`; for backports also the lines of its release, and security updates if
+    there are any."""
     if not found.archive:
         raise AptError("no Debian mirror in /etc/apt/sources.list or /etc/apt/sources.list.d: name one there")
     release = suite[: -len("-backports")] if suite.endswith("-backports") else suite

@@ -26,13 +26,13 @@ def folder() -> Path:
 
 
 def key(*inputs: object) -> str:
-    """A name for what is made from `inputs` (values that JSON can write): 24 hexadecimal digits."""
+    """Return a name for what is made from `inputs` (values that JSON can write): 24 hexadecimal digits."""
     return hashlib.sha256(json.dumps(inputs).encode()).hexdigest()[:24]
 
 
 @contextmanager
 def lock(name: str) -> Iterator[None]:
-    """Hold the lock `name`; the kernel frees it should this process die."""
+    """Hold the lock `name`; the kernel releases it if this process dies."""
     folder().mkdir(parents=True, exist_ok=True)
     with open(folder() / f"{name}.lock", "w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
@@ -53,7 +53,7 @@ def workspace(name: str) -> Iterator[Path]:
 
 
 def entry(kind: str, name: str, build: Callable[[Path], Path], *, keep: int) -> Path:
-    """Return the entry `name` of `kind`; if there is none, the file that `build(workspace)` makes becomes it."""
+    """Return the entry `name` of `kind`, after building it with `build(workspace)` if it does not exist."""
     path = folder() / kind / name
     if not _touch(path):
         with workspace(kind) as space:
@@ -74,7 +74,7 @@ def prune(directory: Path, keep: int) -> None:
 
 
 def _touch(path: Path) -> bool:
-    """Mark `path` as used now; False if it is not there."""
+    """Mark `path` as used now; return False if it does not exist."""
     try:
         os.utime(path)
     except FileNotFoundError:

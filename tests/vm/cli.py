@@ -17,7 +17,7 @@ NO_RESULT = 125
 
 
 def main() -> int:
-    """Build a guest, run a job in one, or a long load: the exit status is the job's, or NO_RESULT."""
+    """Build a guest, run a job in one, or run the soak; return the job's exit status, or NO_RESULT."""
     arguments = _parser().parse_args()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(NO_RESULT))  # so that the guest is ended too
     try:

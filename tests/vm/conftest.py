@@ -1,4 +1,4 @@
-"""What all tests that boot a guest need."""
+"""Define the fixtures of all tests that boot a guest."""
 
 from __future__ import annotations
 

@@ -52,5 +52,5 @@ protocols: files
 
 
 def wanted(suite: str) -> list[str]:
-    """Return the packages to ask for in `suite`; those that they need come with them."""
+    """Return the packages to ask for in `suite`; their dependencies come with them."""
     return [name for name in SYSTEM + RECORDER + WORKLOAD if name not in ABSENT.get(suite, [])]

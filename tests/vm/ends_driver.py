@@ -53,7 +53,7 @@ def call_until(over: threading.Event, port: int) -> None:
 
 @contextlib.contextmanager
 def crowd(port: int) -> Iterator[None]:
-    """Some of them receive an answer at any moment, also at the one at which a recording ends."""
+    """Run clients that make calls all the time, so that one of them receives an answer whenever a recording ends."""
     over = threading.Event()
     clients = [threading.Thread(target=call_until, args=[over, port]) for _ in range(CROWD)]
     for client in clients:
@@ -93,14 +93,14 @@ def start_hidden(port: int) -> subprocess.Popen[bytes]:
 
 
 def privileges(pid: int) -> list[str]:
-    """Return what each thread of a process may do."""
+    """Return the capabilities of each thread of a process."""
     words = ("CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb", "NoNewPrivs")
     statuses = [path.read_text() for path in Path(f"/proc/{pid}/task").glob("*/status")]
     return [" ".join(line.split()[1] for line in text.splitlines() if line.startswith(words)) for text in statuses]
 
 
 def start(name: str, *options: str, **how: Any) -> subprocess.Popen[bytes]:
-    """A recorder that is tracing."""
+    """Start a recorder, and return it once it is tracing."""
     log = OUT / f"{name}.txt"
     process = recorder.start(log, log, *options, **how)
     recorder.wait_until_it_traces(process, log, log)
@@ -108,8 +108,7 @@ def start(name: str, *options: str, **how: Any) -> subprocess.Popen[bytes]:
 
 
 def attached(*names: str) -> list[str]:
-    """Return what still hangs on the kernel's functions, or could: the names of kretprobes that nobody uses are no
-    probes."""
+    """Return what is attached to the kernel's functions, or could be; names of unused kretprobes are not probes."""
     lines = []
     for name in names or ("enabled_functions", "kprobe_events"):
         path = Path("/sys/kernel/tracing") / name
@@ -118,12 +117,12 @@ def attached(*names: str) -> list[str]:
 
 
 def shown(log: Path, pid: int | str = "") -> int:
-    """Return how many calls a recorder has printed, or those of one process."""
+    """Return how many calls a recorder has printed, of all processes or of one."""
     return log.read_text().count(f"PID: {pid}")
 
 
 def wait_for_calls(log: Path, more: int = SEVERAL) -> int:
-    """Return how many calls a recorder had shown when it has shown so many more."""
+    """Wait until a recorder has printed this many more calls, and return how many it had printed before."""
     before = shown(log)
     wait_until(f"{more} calls more than {before} in {log}", lambda: shown(log) >= before + more)
     return before
@@ -154,7 +153,7 @@ def end_by_signal(port: int, hidden: int) -> dict[str, Any]:
 
 
 def end_by_duration_through_a_socket() -> dict[str, Any]:
-    """The capture goes to standard output, which is a TCP connection: traffic of the recorder's own."""
+    """Write the capture to standard output, which is a TCP connection, so that the recorder has traffic of its own."""
     listener = socket.create_server(("127.0.0.1", 0))
     sender = socket.create_connection(listener.getsockname())
     receiver = listener.accept()[0]
@@ -167,7 +166,7 @@ def end_by_duration_through_a_socket() -> dict[str, Any]:
 
 
 def end_by_kill(number: int) -> dict[str, Any]:
-    """At a random moment, and by turns with either kind of probes."""
+    """Kill the recorder at a random moment, with each kind of probes in turn."""
     name = f"kill{number}"
     log = OUT / f"{name}.txt"
     process = start(name, "-o", str(OUT / f"{name}.cap"), "--probes", ("kprobe", "fexit")[number % 2])
@@ -198,7 +197,7 @@ def end_by_full_disk() -> dict[str, Any]:
 
 
 def sleep_meanwhile() -> dict[str, Any]:
-    """The guest is suspended to memory, with a call under way, until its clock wakes it."""
+    """Suspend the guest to memory in the middle of a call, until its clock wakes it."""
     log = OUT / "slept.txt"
     process = start("slept", "-o", str(OUT / "slept.cap"))
     wait_for_calls(log)

@@ -46,12 +46,12 @@ MOST_S = 1800  # for a job that goes on for ever while its guest lives; pytest's
 
 
 class GuestError(Exception):
-    """The job was not run to its end: the message says what happened, with the console's last lines."""
+    """Report that the job was not run to its end, why, and the console's last lines."""
 
 
 @dataclass(frozen=True)
 class Result:
-    """How a job ended, what the guest's console showed, and how many heartbeats came meanwhile."""
+    """Hold how a job ended, what the guest's console showed, and how many heartbeats came."""
 
     exit_code: int
     console: str
@@ -139,7 +139,7 @@ def listen(command: Sequence[str], *, silence_s: float, timeout_s: float, verbos
 
 
 def _listen_to(output: IO[bytes], silence_s: float, verbose: bool, heard: list[str]) -> bool:
-    """Add what comes to `heard`. Return True at its end, False when nothing has come for `silence_s`."""
+    """Add what arrives to `heard`. Return True at its end, and False if nothing has arrived for `silence_s`."""
     decoder = codecs.getincrementaldecoder("utf-8")("replace")
     while select.select([output], [], [], silence_s)[0]:
         data = os.read(output.fileno(), 1 << 16)
@@ -153,7 +153,7 @@ def _listen_to(output: IO[bytes], silence_s: float, verbose: bool, heard: list[s
 
 
 def _unpack(result: Path, out_dir: Path, console: str) -> int:
-    """Return the job's exit status, when its files have been unpacked into `out_dir`."""
+    """Return the job's exit status, after unpacking its files into `out_dir`."""
     status = _tar("--occurrence=1", "-xOf", result, "job-status")  # the first of its files
     if status.returncode != 0:
         panic = re.search("Kernel panic.*", console)

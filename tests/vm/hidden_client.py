@@ -1,4 +1,4 @@
-"""Delete the own executable, write the map that a run-time compiler would, and call for ever; in the guest.
+"""Delete its own executable, write a map as a run-time compiler would, and make calls for ever; in the guest.
 
 hidden_client.py PORT
 """

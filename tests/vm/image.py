@@ -1,6 +1,6 @@
 """Build a guest from three files, a kernel, an initramfs and a root file system, each once for its inputs.
 
-All of ours that runs in the guest is in the initramfs, so that changing it builds no root file system anew.
+All of our files that run in the guest are in the initramfs, so changing them does not rebuild the root file system.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ KERNEL = "linux-image-cloud-amd64"  # has NVMe and ext4 built in: a guest needs 
 
 @dataclass(frozen=True)
 class Image:
-    """The files that a guest is booted from."""
+    """Hold the files from which a guest is booted."""
 
     kernel: Path
     initramfs: Path
@@ -31,9 +31,9 @@ class Image:
 
 
 def image(suite: str, kernel_suite: str) -> Image:
-    """`suite`'s packages on `kernel_suite`'s kernel, built where the cache lacks it.
+    """Return `suite`'s packages on `kernel_suite`'s kernel, built if the cache lacks them.
 
-    Raises AptError when packages cannot be had, ImageError when they cannot be made into a guest.
+    Raises AptError if packages cannot be had, ImageError if they cannot be made into a guest.
     """
     try:
         return _image(suite, kernel_suite, fetch_lists=False)
@@ -42,7 +42,8 @@ def image(suite: str, kernel_suite: str) -> Image:
 
 
 def image_key(suite: str, packages: Sequence[Package], *texts: str) -> str:
-    """The key of what is built from `packages` and `texts`: it changes with them and with how it is built."""
+    """Return the key of what is built from `packages` and `texts`; it changes with them and with the way of
+    building."""
     return cache.key(suite, [package.file_name for package in packages], texts, BUILDER)
 
 

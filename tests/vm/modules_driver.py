@@ -49,7 +49,8 @@ def delete(program: Path, recorders: Sequence[int]) -> None:
 
 
 def wait_until_seen(program: Path, recorders: Sequence[int]) -> None:
-    """A recorder keeps a program open from when it has read the maps of its process until it copies the program."""
+    """Wait until a recorder has a program open: it does so from reading the maps of its process until it copies the
+    program."""
     for recorder in recorders:
         wait_until(f"recorder {recorder} to open {program}", partial(has_open, recorder, program))
 
@@ -64,7 +65,8 @@ def has_open(pid: int, path: Path) -> bool:
 
 @dataclass(frozen=True)
 class Scenario:
-    """`letters` and `other` are asker's; `through` is a shell command that becomes the program $0."""
+    """Describe a scenario. `letters` and `other` are arguments of asker; `through` is a shell command that becomes the
+    program $0."""
 
     program: str = "asker"
     letters: str = "c"
@@ -103,7 +105,7 @@ SCENARIOS = {
 
 
 class Server:
-    """Answers each request after SLOW_S, the first for a path after what `meanwhile` has for it too."""
+    """Answer each request after SLOW_S; before the first answer to a path, also do what `meanwhile` has for it."""
 
     def __init__(self) -> None:
         self._listener = socket.create_server(("127.0.0.1", 0))
@@ -123,7 +125,7 @@ class Server:
 
 
 def start(name: str, server: Server, recorders: Sequence[int]) -> subprocess.Popen[bytes]:
-    """Return a scenario's process, with all that it has to do."""
+    """Start a scenario's process with everything that it needs, and return it."""
     scenario, program = SCENARIOS[name], PLACE / name / "asker"
     program.parent.mkdir(parents=True)
     shutil.copy(PROGRAMS / scenario.program, program)
@@ -139,14 +141,14 @@ def start(name: str, server: Server, recorders: Sequence[int]) -> subprocess.Pop
 
 
 def has_shown(recorders: Iterable[Path], pid: int, calls: int) -> bool:
-    """Return whether each recorder has printed that many calls of a process."""
+    """Return whether each recorder has printed this many calls of a process."""
     printed = (capture.with_suffix(".out").read_text() for capture in recorders)
     return all(text.count(f"PID: {pid}, ") == calls for text in printed)
 
 
 def run_each(server: Server, recorders: Mapping[Path, int]) -> dict[str, subprocess.Popen[bytes]]:
-    """Run one scenario after the other, each until its calls are recorded. Processes that can go on wait for more to
-    do."""
+    """Run one scenario after the other, each until its calls are recorded. Processes that can continue wait for more
+    work."""
     processes = {}
     for name, scenario in SCENARIOS.items():
         started = time.monotonic()

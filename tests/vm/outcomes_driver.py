@@ -46,7 +46,7 @@ SCENARIOS: dict[str, tuple[Side, Side]] = {}
 
 
 def against(server: Side) -> Callable[[Side], Side]:
-    """Registers a client function as a scenario, with the server that it talks to."""
+    """Register a client function as a scenario, with the server that it talks to."""
 
     def register(client: Side) -> Side:
         SCENARIOS[client.__name__] = (client, server)
@@ -126,7 +126,7 @@ def answers_and_resets(sock: socket.socket) -> None:
 
 
 def reads_in_another_thread(sock: socket.socket) -> None:
-    """The body of the response is the id of the thread that reads."""
+    """Answer with the ID of the thread that reads."""
     received = []
 
     def receive() -> None:
@@ -149,7 +149,7 @@ def answers_at_once(sock: socket.socket) -> None:
 
 
 def timed(action: Callable[[], Any]) -> Between:
-    """When an action began and ended."""
+    """Return when an action began and ended."""
     began = now()
     action()
     return began, now()
@@ -164,7 +164,7 @@ def receive(sock: socket.socket) -> Between:
 
 
 def call(sock: socket.socket) -> Own:
-    """One plain call. Its server waits before it answers, ends or resets the connection."""
+    """Make one plain call. Its server waits before it answers, ends or resets the connection."""
     t0 = send(sock)
     with contextlib.suppress(ConnectionResetError):
         sock.recv(65536)
@@ -178,25 +178,25 @@ def plain(sock: socket.socket) -> Any:
 
 @against(answers_slowly)
 def ipv6(sock: socket.socket) -> Any:
-    """Over ::1."""
+    """Make a call over ::1."""
     return [call(sock)]
 
 
 @against(answers_slowly)
 def mapped(sock: socket.socket) -> Any:
-    """Over ::ffff:127.0.0.1."""
+    """Make a call over ::ffff:127.0.0.1."""
     return [call(sock)]
 
 
 @against(answers_slowly)
 def abcdefghijklmno(sock: socket.socket) -> Any:
-    """A name of 15 bytes, all that the kernel keeps."""
+    """Make a call under a name of 15 bytes, the longest that the kernel keeps."""
     return [call(sock)]
 
 
 @against(answers_slowly)
 def keepalive(sock: socket.socket) -> Any:
-    """The rest between two calls belongs to neither."""
+    """Make two calls on one connection; the pause between them belongs to neither."""
     calls = [call(sock)]
     time.sleep(1)
     return [*calls, call(sock)]
@@ -220,7 +220,7 @@ def reset(sock: socket.socket) -> Any:
 
 @against(never_answers)
 def closed(sock: socket.socket) -> Any:
-    """The client loses patience."""
+    """Close the connection before the answer comes."""
     t0 = send(sock)
     time.sleep(SLOW)
     return [{"t0": t0, "t2": timed(sock.close)}]
@@ -228,7 +228,7 @@ def closed(sock: socket.socket) -> Any:
 
 @against(answers_slowly)
 def peek(sock: socket.socket) -> Any:
-    """Looking at the response does not take it."""
+    """Look at the response before taking it, which does not end the call."""
     t0 = send(sock)
     sock.recv(65536, socket.MSG_PEEK)
     time.sleep(SLOW)
@@ -237,7 +237,7 @@ def peek(sock: socket.socket) -> Any:
 
 @against(answers_slowly)
 def nonblocking(sock: socket.socket) -> Any:
-    """A receive that would block is no response."""
+    """Try to receive before there is a response, which is no response."""
     sock.setblocking(False)
     poll = select.poll()
     poll.register(sock, select.POLLIN)
@@ -251,7 +251,7 @@ def nonblocking(sock: socket.socket) -> Any:
 
 @against(answers_slowly)
 def two_threads(sock: socket.socket) -> Any:
-    """One thread sends, another has been receiving all the time."""
+    """Send in one thread while another has been receiving all the time."""
     received = []
 
     def wait_for_answer() -> None:
@@ -269,7 +269,7 @@ def two_threads(sock: socket.socket) -> Any:
 
 @against(reads_in_another_thread)
 def two_server(sock: socket.socket) -> Any:
-    """One thread reads the request, another answers it."""
+    """Read the request in one thread and answer it in another."""
     t0 = send(sock)
     response = sock.recv(65536)
     return [{"t0": t0, "t2": (t0[0] + SLOW_NS, now()), "tid": int(response.split(b"\r\n\r\n")[1])}]
@@ -277,13 +277,13 @@ def two_server(sock: socket.socket) -> Any:
 
 @against(answers_at_once)
 def hasty(sock: socket.socket) -> Any:
-    """Calls that are not slow, more than there are stack slots."""
+    """Make more calls that are not slow than there are stack slots."""
     return [call(sock) for _ in range(100)]
 
 
 @against(answers_slowly)
 def slow_upload(sock: socket.socket) -> Any:
-    """The request itself takes a while."""
+    """Make a call whose request takes a while to send."""
     t0 = send(sock, REQUEST[:10])
     time.sleep(SLOW)
     t1 = send(sock, REQUEST[10:])
@@ -292,7 +292,7 @@ def slow_upload(sock: socket.socket) -> Any:
 
 
 def receive_all(sock: socket.socket, t0: Between, size: int, takes_ns: int) -> Own:
-    """A call whose response has this size, head and body, and takes so long at least."""
+    """Make a call whose response has this size, head and body, and takes at least this long."""
     got = len(sock.recv(65536))
     t2 = t0[0] + SLOW_NS, now()
     while got < size:
@@ -303,7 +303,7 @@ def receive_all(sock: socket.socket, t0: Between, size: int, takes_ns: int) -> O
 
 @against(answers_in_two_parts)
 def slow_download(sock: socket.socket) -> Any:
-    """The response goes on after t2."""
+    """Make a call whose response goes on after t2."""
     return [receive_all(sock, send(sock), 43 + 100005, SLOW_NS)]
 
 
@@ -314,7 +314,7 @@ def sendfile(sock: socket.socket) -> Any:
 
 @against(answers_after_end_of_file)
 def half_closed(sock: socket.socket) -> Any:
-    """The client's end of file is no end of the call."""
+    """Shut down sending after the request, which does not end the call."""
     t0 = send(sock)
     sock.shutdown(socket.SHUT_WR)
     sock.recv(65536)
@@ -322,7 +322,7 @@ def half_closed(sock: socket.socket) -> Any:
 
 
 def wait_until_closed(sock: socket.socket) -> None:
-    """Until TCP has heard the last of the peer."""
+    """Wait until the peer has ended the connection."""
 
     def state() -> int:
         return sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1)[0]
@@ -332,7 +332,7 @@ def wait_until_closed(sock: socket.socket) -> None:
 
 @against(answers_after_end_of_file)
 def late_reader(sock: socket.socket) -> Any:
-    """TCP is done with the connection when the response is read."""
+    """Read the response when TCP has already ended the connection."""
     t0 = send(sock)
     sock.shutdown(socket.SHUT_WR)
     wait_until_closed(sock)
@@ -341,7 +341,7 @@ def late_reader(sock: socket.socket) -> Any:
 
 @against(answers_and_resets)
 def reset_reader(sock: socket.socket) -> Any:
-    """The response is in the queue when the peer resets the connection."""
+    """Leave the response in the queue until the peer resets the connection."""
     t0 = send(sock, REQUEST + REQUEST)
     wait_until_closed(sock)
     return [{"t0": t0, "t2": receive(sock)}]
@@ -349,7 +349,7 @@ def reset_reader(sock: socket.socket) -> Any:
 
 @against(answers_slowly)
 def older(sock: socket.socket) -> Any:
-    """Connected, and in the middle of a call, before the recorders start."""
+    """Use a connection that is in the middle of a call when the recorders start."""
     sock.sendall(REQUEST)
     os.read(0, 1)  # until the recorders run
     sock.recv(65536)
@@ -371,7 +371,7 @@ def family(name: str) -> tuple[int, str]:
 
 
 def server_main(name: str) -> None:
-    """Prints its port, serves one connection after the other."""
+    """Print the server's port, and serve one connection after the other."""
     kind, address = family(name)
     listener = socket.socket(kind, socket.SOCK_STREAM)
     listener.bind((address, 0))
@@ -401,12 +401,12 @@ def client_main(name: str, port: int) -> None:
 
 
 def stay() -> None:
-    """Live on, so that a recorder on a busy machine still finds the process whose call it has seen."""
+    """Live on, so that even on a busy machine a recorder finds the process whose call it has seen."""
     sys.stdin.read()
 
 
 class Pair:
-    """The two processes of a scenario."""
+    """Hold the two processes of a scenario."""
 
     def __init__(self, name: str) -> None:
         self.name = name

@@ -83,7 +83,7 @@ def kept_by_the_kernel(pid: int) -> int:
 
 
 def cost(recorder: Popen[bytes]) -> dict[str, int]:
-    """Memory of a recorder that is tracing."""
+    """Return the memory of a recorder that is tracing."""
     status = dict(line.split(":", 1) for line in Path(f"/proc/{recorder.pid}/status").read_text().splitlines())
     peak, now = (int(status[name].split()[0]) << 10 for name in ("VmHWM", "VmRSS"))
     return {"peak": peak, "resident": now, "kernel": kept_by_the_kernel(recorder.pid)}
@@ -95,7 +95,8 @@ def end(recorder: Popen[bytes], number: signal.Signals) -> int:
 
 
 def start_in_parts() -> Popen[bytes]:
-    """As by sudo, in a folder that is the user's: every part is created, and given to the user, while it records."""
+    """Start a recorder as by sudo, in a folder of the user's: every part is created, and given to the user, while it
+    records."""
     folder = OUT / "home"
     folder.mkdir(mode=0o755)
     os.chown(folder, USER, USER)
@@ -148,7 +149,7 @@ def few_pids() -> Iterator[None]:
 
 
 def storm(port: int) -> dict[str, Any]:
-    """Short processes as fast as they can be made; those that stay do so until the recorder has ended."""
+    """Start short processes as fast as possible; those that stay live until the recorder has ended."""
     recorder = start("storm", "-o", str(OUT / "storm.cap"), "-t", "0")
     cgroup = call_from_a_container(port, OUT / "storm.txt")
     before = cost(recorder)

@@ -1,7 +1,7 @@
-"""Read what a client logged of its own calls, and find each of them in a capture.
+"""Read what a client logged about its own calls, and find each of them in a capture.
 
-A call is found by its process, its port, and its time or, where the client does not tell that, its place among the
-calls of the connection.
+A call is found by its process, its port, and its time; if the client does not log that, by its position among the calls
+of the connection.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ Connection = tuple[int, int]  # pid, local port
 
 @dataclass(frozen=True)
 class OwnCall:
-    """One call by the client's own clock. `tid`, `t0`, `t2` are None where the client cannot tell."""
+    """Hold one call by the client's own clock. `tid`, `t0` and `t2` are None if the client cannot tell."""
 
     pid: int
     tid: int | None
@@ -36,7 +36,7 @@ class OwnCall:
     most_ns: int
 
     def differs_ns(self, duration_ns: int) -> int:
-        """By how much a duration is not what the client says."""
+        """Return by how much a recorded duration differs from the client's."""
         return max(self.least_ns - duration_ns, duration_ns - self.most_ns, 0)
 
     @property
@@ -56,7 +56,7 @@ def _own_call(row: Mapping[str, Any]) -> OwnCall:
 
 
 def _nginx(row: Mapping[str, Any]) -> OwnCall:
-    """nginx counts from when it begins to connect; the request is sent when it is connected."""
+    """Return a call of nginx, which counts from the start of connecting; it sends the request once it is connected."""
     address, _, port = row["peer"].partition(":")
     waited_ms = round(1000 * (float(row["header_s"]) - float(row["connect_s"])))
     more = {
@@ -68,7 +68,7 @@ def _nginx(row: Mapping[str, Any]) -> OwnCall:
 
 @dataclass(frozen=True)
 class Pairs:
-    """Calls that are the same one, and what has no other half."""
+    """Hold pairs of the same call, and the calls without a counterpart."""
 
     same: Sequence[tuple[OwnCall, Call]]
     not_recorded: Sequence[OwnCall]
@@ -76,7 +76,7 @@ class Pairs:
 
 
 def pair(own: Iterable[OwnCall], calls: Iterable[Call]) -> Pairs:
-    """`own` are in the order of time."""
+    """Find each of a client's own calls, which are in the order of time, among the recorded ones."""
     waiting: dict[Connection, list[Call]] = defaultdict(list)
     for call in calls:
         waiting[call.pid, call.local_port].append(call)
@@ -96,7 +96,8 @@ def pair(own: Iterable[OwnCall], calls: Iterable[Call]) -> Pairs:
 
 
 def _is_same(mine: OwnCall, place: int, call: Call) -> bool:
-    """Calls of one connection do not overlap, and the recorder counts them, the short ones too."""
+    """Return whether both are the same call: calls of one connection do not overlap, and the recorder counts short ones
+    too."""
     if mine.t0 is None or mine.t2 is None:
         return call.sequence == place
     return call.t0 < mine.t2 and mine.t0 < call.t2

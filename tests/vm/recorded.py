@@ -1,4 +1,4 @@
-"""Run a driver in a guest, beside the recorder that is installed here."""
+"""Run a driver in a guest, together with the recorder that is installed here."""
 
 from __future__ import annotations
 
@@ -35,9 +35,8 @@ def run(
     verbose: bool = False,
 ) -> str:
     """Run `command` as root in a guest (`suite`, `kernel` and `counting` as for guest.run), in a folder with `sources`
-    (files, or folders), and fetch its /tmp/out into `out`. The recorder is `python3 -m httprec` there. Gives the
-    console, and shows it meanwhile if `verbose`; raises GuestError also when the command fails.
-    """
+    (files, or folders), and fetch its /tmp/out into `out`. The recorder is `python3 -m httprec` there. Return the
+    console, and show it meanwhile if `verbose`. Raises GuestError, also if the command fails."""
     with tempfile.TemporaryDirectory(prefix="httprec-job-") as folder:
         job = Path(folder)
         for wheel in WHEELS.get(suite, ()):
@@ -57,7 +56,7 @@ def run(
 
 
 def lost(ledger: Mapping[str, int]) -> dict[str, int]:
-    """Return what a recorder lost, by cause, but for a few probes that the kernel skipped.
+    """Return what a recorder lost, by cause, without a few probes that the kernel skipped.
 
     It runs no BPF program that its processor is in already (`active`, __bpf_trace_run in kernel/trace/bpf_trace.c of
     6.1), and TCP changes the states of connections in interrupts too. It is not the recorder's fault, which counts it.
@@ -66,7 +65,7 @@ def lost(ledger: Mapping[str, int]) -> dict[str, int]:
 
 
 def unpack(wheel: Sequence[str], folder: Path) -> None:
-    """A Python package that a suite lacks, into `folder`, as pip has it. Raises GuestError."""
+    """Unpack a Python package that a suite lacks into `folder`, as pip has it. Raises GuestError."""
 
     def download(space: Path) -> Path:
         command = [sys.executable, "-m", "pip", "download", "--no-deps", "--only-binary=:all:", "--dest", str(space)]

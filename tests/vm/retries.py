@@ -1,7 +1,7 @@
-"""Hold a check of times in one boot of several, and count the boots in which it did not hold.
+"""Repeat a check of times in several boots until it passes once, and count the boots in which it failed.
 
-An emulated machine stands still whenever its host is busy, also between two readings of the clock. What the recorder
-does wrong is wrong in every boot.
+An emulated machine stands still whenever its host is busy, even between two readings of the clock. A real fault of the
+recorder shows in every boot.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ Booted = TypeVar("Booted")
 
 
 def hold(check: Callable[[Booted], None], boot: Callable[[int], Booted], most: int, retried: list[str]) -> None:
-    """Check boot 0, then as many as it takes until one holds, at most `most`; add each other one to `retried`. Raises
-    what the check raises of the last boot."""
+    """Check boot 0, then further ones until one passes, at most `most`; add each failed boot to `retried`. Raises what
+    the check raises for the last boot."""
     for number in range(most - 1):
         try:
             return check(boot(number))
@@ -28,7 +28,7 @@ def hold(check: Callable[[Booted], None], boot: Callable[[int], Booted], most: i
 
 
 def summary(retried: list[str]) -> list[str]:
-    """Return the lines that say at the end of a run which boots were retried; none if each held at once."""
+    """Return lines for the end of a run that say which boots were retried; none if every check passed at once."""
     if not retried:
         return []
     return [f"checks of times that were retried in another boot of the guest: {len(retried)}", *retried]

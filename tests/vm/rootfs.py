@@ -24,7 +24,7 @@ SIZE = "2G"  # of the file, which has holes: about 400 MiB are written
 
 
 class ImageError(Exception):
-    """A part of the guest cannot be built: the message says which and why."""
+    """Report which part of the guest cannot be built, and why."""
 
 
 def make(packages: Sequence[Path], root: Path) -> None:
@@ -70,7 +70,7 @@ def complete(root: Path) -> None:
 
 
 def _link_commands(root: Path) -> None:
-    """Give every command that no package brought to busybox, and sh to dash."""
+    """Link every command that no package provides to busybox, and sh to dash."""
     commands = {path.name for folder in ("bin", "sbin") for path in (root / "usr" / folder).iterdir()}
     for applet in run(["chroot", root, "/bin/busybox", "--list"]).split():
         if applet not in commands:

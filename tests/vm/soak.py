@@ -1,4 +1,4 @@
-"""Make as many calls as the guest bears (`make soak`): the recorder's memory must stay flat, and its ledger exact."""
+"""Make as many calls as the guest can (`make soak`): the recorder's memory must stay flat, and its ledger exact."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ GROWTH = 1.05  # of the peak in the second half over that at the end of the firs
 
 
 def soak(seconds: float) -> int:
-    """Print what was seen, and return 0 if it is as it must be, else 1."""
+    """Print the results, and return 0 if they are as required, else 1."""
     with TemporaryDirectory() as folder:
         out = Path(folder)
         command = ["python3", "-m", "vm.soak_driver", str(seconds)]
@@ -31,7 +31,7 @@ def soak(seconds: float) -> int:
 
 
 def wrong(seen: dict[str, Any]) -> list[str]:
-    """Return a line for each thing that must not be."""
+    """Return a line for each result that is not as required."""
     found = []
     if seen["exit_code"] != 0:
         found.append(f"the recorder ended with status {seen['exit_code']}")

@@ -1,7 +1,7 @@
-"""Make as many calls as the guest bears for SECONDS, under a recorder that takes all of them; as root, in the guest.
+"""Make as many calls as the guest can for SECONDS, under a recorder that records all of them; as root, in the guest.
 
-Clients on connections that stay open, and processes that make one call and end. Every ten seconds: how much memory the
-recorder has, and what its ledger says. It writes in parts, of which few are kept, since /tmp is memory.
+Clients make calls on connections that stay open, and processes make one call and end. Every ten seconds, the recorder's
+memory and ledger are noted. It writes in parts, of which few are kept, because /tmp is memory.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ PARTS = ["--rotate-size", "8", "--rotate-keep", "3"]
 
 
 class Tally:
-    """Calls that were made, one number for each client, and whether to stop: shared by all processes."""
+    """Share between all processes how many calls each client made, and whether to stop."""
 
     def __init__(self) -> None:
         self._shared = mmap.mmap(-1, 8 * (CLIENTS + 2))

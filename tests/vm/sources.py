@@ -20,7 +20,7 @@ FIELD = re.compile(r"^([\w-]+):((?:.*\n?)(?:^[ \t].*\n?)*)", re.MULTILINE)
 
 @dataclass(frozen=True)
 class Mirrors:
-    """The URIs of a Debian archive and of its security updates; None where the machine names none."""
+    """Hold the URIs of a Debian archive and of its security updates; None if the machine names none."""
 
     archive: str | None
     security: str | None

@@ -1,4 +1,5 @@
-"""Check in a guest that every slow call of real programs is in the capture once, as they saw it by their own clocks."""
+"""Check in a guest that every slow call of real programs is in the capture once, with the times of the programs' own
+clocks."""
 
 from __future__ import annotations
 
@@ -37,7 +38,7 @@ EVERY_CLIENT = pytest.mark.parametrize("client", CLIENTS)
 
 @dataclass(frozen=True)
 class Guest:
-    """What came back from a guest."""
+    """Hold what came back from a guest."""
 
     out: Path
     capture: Recording  # calls.cap
@@ -49,7 +50,7 @@ class Guest:
         return read_own_calls(self.out / f"{client}.jsonl")
 
     def calls(self, role: Role) -> list[Call]:
-        """In the order of time."""
+        """Return the calls with this role, in the order of time."""
         return [call for call in in_order(self.capture) if call.role == role]
 
     def pairs(self, client: str) -> Pairs:
@@ -73,7 +74,7 @@ def tolerance(client: str) -> int:
 
 
 class Boots:
-    """Guests that do the same work, booted as they are asked for."""
+    """Boot guests that do the same work, when they are asked for."""
 
     def __init__(self, probes: str, folders: pytest.TempPathFactory, retried: list[str]) -> None:
         self._probes, self._folders, self._retried = probes, folders, retried
@@ -89,7 +90,7 @@ class Boots:
         return self._booted[number]
 
     def hold(self, check: Callable[[Guest], None]) -> None:
-        """Hold a check of times in one boot of BOOTS; the others are counted."""
+        """Repeat a check of times in up to BOOTS boots; count those that fail."""
         hold(check, self.__getitem__, BOOTS, self._retried)
 
 
@@ -165,7 +166,8 @@ def test_each_slow_call_is_recorded_in_its_server_too(guest: Guest) -> None:
 
 
 def is_other_side(client: Call, server: Call) -> bool:
-    """A server has the request after it was sent, and answers before the answer is received."""
+    """Return whether two calls are both ends of one: a server gets the request after it was sent, and answers before
+    the answer arrives."""
     same_ends = (client.source, client.destination) == (server.source, server.destination)
     return same_ends and client.t0 < server.t0 < server.t2 < client.t2
 
@@ -206,7 +208,7 @@ def by_connection(recording: Recording) -> list[Call]:
 
 
 def likeness(call: Call) -> Call:
-    """Return all of a call but its times and what each recorder numbers for itself."""
+    """Return a call without its times and without the numbers that each recorder assigns itself."""
     return call._replace(connection=0, sequence=0, stack=0, t0=0, t1=0, t2=0, t3=0)
 
 
@@ -217,7 +219,7 @@ def stack(recording: Recording, call: Call) -> Stack:
 
 
 def report(capture: Path, directory: Path, *options: str) -> list[str]:
-    """Return the stacks of httpreport's stacks.folded; their weights are durations."""
+    """Return the stacks in stacks.folded without their weights, which are durations."""
     directory.mkdir()
     done = CliRunner().invoke(main, [str(capture), "-o", str(directory), *options])
     assert done.exit_code == 0, done.output

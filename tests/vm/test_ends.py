@@ -27,7 +27,7 @@ pytestmark = pytest.mark.timeout(2 * GUEST_S)
 
 @dataclass(frozen=True)
 class Ends:
-    """What the driver brought back."""
+    """Hold what the driver brought back."""
 
     out: Path
     seen: Mapping[str, Any]

@@ -31,7 +31,7 @@ exit 42
 
 @dataclass(frozen=True)
 class Job:
-    """A job that was run, and ended well only if the programs and modules of the guest work."""
+    """Describe a job that ends well only if the programs and modules of the guest work."""
 
     out: Path
     result: guest.Result
@@ -65,7 +65,7 @@ def test_a_job_runs_as_root_in_a_copy_of_its_folder(job: Job) -> None:
 
 
 def test_a_guest_that_falls_silent_is_killed_and_its_last_words_told(job: Job, tmp_path: Path) -> None:
-    """It is suspended, and nothing will ever wake it."""
+    """The guest is suspended, and nothing will wake it."""
     hang = "ls /usr/left-behind; echo about to hang; echo mem >/sys/power/state"
     booted = re.search(r"runs the job, ([\d.]+) s after", job.result.console)
     assert booted
@@ -86,12 +86,12 @@ def test_a_guest_whose_job_says_nothing_is_heard_all_the_same(tmp_path: Path) ->
 
 
 def shell(script: str) -> list[str]:
-    """Return a guest's stand-in."""
+    """Return a shell script that stands in for a guest."""
     return ["sh", "-c", script]
 
 
 def test_what_is_never_silent_for_long_may_take_any_time() -> None:
-    """Twice what one silence may last."""
+    """It takes twice as long as one silence may last."""
     speaks = "for i in $(seq 12); do printf '\\0'; sleep 0.5; done; echo done"
     assert guest.listen(shell(speaks), silence_s=3, timeout_s=600) == "\0" * 12 + "done\n"
 
@@ -106,7 +106,7 @@ def test_what_goes_on_for_ever_is_killed_in_the_end() -> None:
 
 
 def is_open(fifo: Path) -> bool:
-    """Return whether a process reads from it."""
+    """Return whether a process still reads from it."""
     try:
         os.close(os.open(fifo, os.O_WRONLY | os.O_NONBLOCK))
     except OSError as error:

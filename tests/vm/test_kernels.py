@@ -1,7 +1,8 @@
-"""Make the same calls on every kernel, by fexit, kprobes and tracepoints, with the BCC and the Python of every Debian.
+"""Make the same calls on every kernel, with fexit, kprobes and tracepoints, and with the BCC and Python of every
+Debian.
 
-A cell is a guest: the packages of one suite on the kernel of one. `make test` boots those IN_EVERY_TEST, and
-`make test-kernels` all.
+A cell is a guest: the packages of one suite on the kernel of another. `make test` boots the cells IN_EVERY_TEST, and
+`make test-kernels` all of them.
 """
 
 from __future__ import annotations
@@ -52,7 +53,7 @@ EXPECTED = {
 
 @dataclass(frozen=True)
 class Cell:
-    """What came back of one guest."""
+    """Hold what came back from one guest."""
 
     suite: str
     kernel: str
@@ -66,7 +67,7 @@ class Cell:
 
 
 def report(capture: Path) -> Report:
-    """Frames are found and named by what the capture carries, since this machine has other builds."""
+    """Return a report whose frames are named from the capture alone, because this machine has other builds."""
     return read_report(str(capture), Request(milliseconds=0))
 
 
@@ -117,7 +118,7 @@ def test_their_times_lie_within_those_of_the_clients_clock(cell: Cell) -> None:
 
 
 def test_every_stack_is_whole(cell: Cell) -> None:
-    """From the send to _start."""
+    """Each stack goes from the send to _start."""
     for found in cell.reports.values():
         traces = [(call.process, found.traces[place]) for call, place, _ in found.calls() if found.record_number(call)]
         assert len(traces) >= 7 + 4  # of the clients' calls, and of the servers' that answered

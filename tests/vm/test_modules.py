@@ -29,7 +29,7 @@ CHAIN = ("ask", "middle", "outer")
 
 
 def renamed(prefix: str) -> list[str]:
-    """Options for another build, whose functions have other names."""
+    """Return compiler options for another build, whose functions have other names."""
     return [f"-D{name}={prefix}_{name}" for name in CHAIN]
 
 
@@ -48,7 +48,7 @@ PROGRAMS: Mapping[str, Sequence[str]] = {
 
 
 def build(folder: Path) -> None:
-    """What the driver runs."""
+    """Build what the driver runs."""
     folder.mkdir()
     options = ["-fomit-frame-pointer", "-fno-optimize-sibling-calls"]
     for name, more in PROGRAMS.items():
@@ -57,7 +57,7 @@ def build(folder: Path) -> None:
 
 @dataclass(frozen=True)
 class Guest:
-    """What came back, and the programs that were sent."""
+    """Hold what came back from the guest, and the programs that were sent."""
 
     out: Path
     programs: Path
@@ -79,7 +79,7 @@ def guest(tmp_path_factory: pytest.TempPathFactory) -> Guest:
 
 @dataclass(frozen=True)
 class Traces:
-    """The stack traces of each scenario's calls, in the order of time."""
+    """Hold the stack traces of each scenario's calls, in the order of time."""
 
     report: Report
     pids: Mapping[str, int]
@@ -101,12 +101,12 @@ def recording(guest: Guest, request: pytest.FixtureRequest) -> Recording:
 
 @pytest.fixture(scope="module")
 def traces(guest: Guest, recording: Recording, tmp_path_factory: pytest.TempPathFactory) -> Traces:
-    """By what the capture carries alone."""
+    """Return the stack traces that the capture alone gives."""
     return traced(guest, recording, tmp_path_factory.mktemp("no binaries"))
 
 
 def traced(guest: Guest, recording: Recording, root: Path) -> Traces:
-    """As on a machine whose files are those below `root`."""
+    """Return the stack traces on a machine whose files are those below `root`."""
     return Traces(make_report(recording, Selection(0), Binaries(root=str(root)).find), guest.pids)
 
 
@@ -115,7 +115,7 @@ def names(trace: StackTrace) -> list[str | None]:
 
 
 def whole(trace: StackTrace) -> bool:
-    """From the leaf, in the C library, to where the kernel starts a program."""
+    """Return whether a stack trace goes from the C library, at the leaf, to where the kernel starts a program."""
     return trace.incomplete is None and (trace.frames[0].name, trace.frames[-1].name) == ("send", "_start")
 
 
@@ -188,7 +188,7 @@ REPLACED = {
 
 @pytest.fixture
 def replaced(guest: Guest, tmp_path: Path) -> Path:
-    """Return the root of a machine that has another build at the recorded paths."""
+    """Return the root of a machine with another build at the recorded paths."""
     for path, name in REPLACED.items():
         (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(guest.programs / name, tmp_path / path)
@@ -209,7 +209,7 @@ def test_another_build_at_the_path_changes_nothing(
 def test_another_build_at_the_path_gives_no_name(
     guest: Guest, recording: Recording, replaced: Path, scenario: str
 ) -> None:
-    """To a capture that carries the C library, but not the programs."""
+    """The capture carries the C library, but not the programs."""
     libraries = {
         number: wholes for number, wholes in recording.carried.items() if b"asker" not in recording.modules[number].path
     }

@@ -33,7 +33,7 @@ MAIN, THREAD = r"_start", r"libc\.so\.6\+0x[0-9a-f]+"  # where a thread begins; 
 
 @dataclass(frozen=True)
 class Seen:
-    """What the driver brought back."""
+    """Hold what the driver brought back."""
 
     captures: Mapping[str, Recording]
     scenarios: Mapping[str, dict[str, Any]]
@@ -50,12 +50,12 @@ class Seen:
 
     @cached_property
     def reports(self) -> Mapping[str, Report]:
-        """Named by what the captures hold."""
+        """Return reports whose frames are named from the captures alone."""
         no_binaries = Binaries(root="/nonexistent").find
         return {name: make_report(recording, Selection(0), no_binaries) for name, recording in self.captures.items()}
 
     def traces(self, capture: str, scenario: str, side: str) -> tuple[StackTrace, StackTrace]:
-        """Of the side that sends and of the one that receives."""
+        """Return the stack traces of the sending and the receiving side."""
         report = self.reports[capture]
         (place,) = np.flatnonzero(report.recording.calls["pid"] == self.scenarios[scenario][f"{side}_pid"])
         return report.trace(int(place)), report.traces[report.receive_trace_of[place]]
@@ -85,7 +85,8 @@ def duration(call: Any) -> int:
 
 
 def assert_within(call: Any, own: Mapping[str, Any], *times: str) -> None:
-    """The kernel's times lie between those of the client, who looks at the clock before and after what it does."""
+    """Check that the kernel's times lie between those of the client, which reads the clock before and after each
+    action."""
     for time in times:
         earliest, latest = own[time]
         assert earliest <= int(call[time]) <= latest, time
@@ -257,7 +258,8 @@ def test_a_process_filter_records_its_processes_only(seen: Seen) -> None:
 
 
 def test_nothing_is_lost_and_the_ledger_adds_up(seen: Seen) -> None:
-    """No stack slot either: there are 8, and more than 300 stacks that wait for their calls, one after the other."""
+    """No stack slot is lost either: there are 8 of them, and more than 300 stacks wait for their calls one after the
+    other."""
     for recording in seen.captures.values():
         assert recording.end is not None
         assert recording.cut_off is None

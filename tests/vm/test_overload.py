@@ -26,7 +26,7 @@ STORM_MEMORY = 64 << 20  # bytes at most: docs/httprec.md has 200 MiB for the wo
 
 @dataclass(frozen=True)
 class Seen:
-    """What the driver brought back."""
+    """Hold what the driver brought back."""
 
     out: Path
     driver: Mapping[str, Any]
@@ -97,7 +97,7 @@ def test_each_part_has_what_its_calls_name(seen: Seen) -> None:
 
 @dataclass(frozen=True)
 class Short:
-    """A process of the storm, by its own account; it began between these two times since boot."""
+    """Hold a process of the storm by its own account; it began between these two times since boot."""
 
     name: bytes
     pid: int
@@ -129,7 +129,7 @@ def test_every_call_of_a_storm_of_processes_is_recorded_or_counted(seen: Seen) -
 
 
 def test_calls_of_processes_that_had_the_same_pid_are_told_apart(seen: Seen) -> None:
-    """By the time when the process began; and each has its own name, read or not."""
+    """They differ by the start of their process, and each has its own name, even if its maps were not read."""
     processes, recording = short_processes(seen), seen.recording("storm.cap")
     of_pid: dict[int, list[Short]] = defaultdict(list)
     for process in processes:

@@ -1,4 +1,4 @@
-"""Check that a check of times passes in a later boot, and that each boot in which it failed is counted."""
+"""Check that a check of times may pass in a later boot, and that each boot in which it failed is counted."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from vm.retries import hold, summary
 
 
 def holds_from(number: int) -> tuple[list[str], list[int]]:
-    """Hold a check that boots from this one on pass; return what was retried and which boots were asked for."""
+    """Run a check that passes from this boot on; return what was retried and which boots were asked for."""
     asked: list[int] = []
     retried: list[str] = []
 

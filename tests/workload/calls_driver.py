@@ -1,4 +1,4 @@
-"""All clients make their calls in view of httprec, and bring back what they saw of them. Runs as root.
+"""Let all clients make their calls while httprec records, and collect what they saw. Runs as root.
 
     python3 -m workload.calls_driver OUT PROBES
 
@@ -72,19 +72,19 @@ def record_filtered(out: Path, run: Path, probes: Sequence[str]) -> None:
 
 
 def pid_of_client(run: Path, name: str) -> int:
-    """Of the one process that makes its calls."""
+    """Return the pid of the one process that makes a client's calls."""
     pid: int = json.loads((run / f"{name}.jsonl").read_text().splitlines()[0])["pid"]
     return pid
 
 
 def run_at_once(pid: int, policy: int = os.SCHED_RR) -> None:
-    """Have a process, and what it starts, run as soon as it can, to read its clock before others have their turn."""
+    """Give a process, and what it starts, priority, so that it reads its clock before others run."""
     os.sched_setscheduler(pid, policy, os.sched_param(int(policy == os.SCHED_RR)))
 
 
 @contextmanager
 def blocked_readers() -> Iterator[int]:
-    """Connections whose threads sit in recv; gives how many of them do."""
+    """Keep connections whose threads block in recv, and yield how many do."""
     sockets = [socket.create_connection((HOST, UPSTREAM)) for _ in range(READERS)]
     threads = [threading.Thread(target=sock.recv, args=(1,), daemon=True) for sock in sockets]
     for thread in threads:
@@ -97,7 +97,7 @@ def blocked_readers() -> Iterator[int]:
 
 
 def blocked() -> int:
-    """Threads of this process that are in recvfrom."""
+    """Return how many threads of this process are in recvfrom."""
     tasks = Path("/proc/self/task").iterdir()
     return sum((task / "syscall").read_text().split()[0] == RECVFROM for task in tasks)
 

@@ -32,9 +32,9 @@ def start_clock(client: str) -> None:
 
 
 def run_in_processes(client: str, get: Callable[[str], None]) -> None:
-    """Ask for all paths over as many connections at a time as there are processes; exits with 1 if one failed.
+    """Ask for all paths over as many connections at a time as there are processes; exit with 1 if one failed.
 
-    Not in threads of one process: they would wait for one another, between a receive and a look at the clock.
+    Threads of one process would not do: they would wait for one another between a receive and a reading of the clock.
     """
     start_clock(client)
     paths, connections = arguments()
@@ -48,7 +48,7 @@ def run_in_processes(client: str, get: Callable[[str], None]) -> None:
 
 
 def _work_in_thread(number: int, paths: Sequence[str], get: Callable[[str], None]) -> None:
-    """A thread with a name of its own, so that the names of a thread and of its process can be told apart."""
+    """Work in a thread with a name of its own, so that names of threads and processes can be distinguished."""
     done: list[str] = []
 
     def work() -> None:

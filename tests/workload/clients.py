@@ -31,7 +31,7 @@ STEADY = ("--jitless", "--no-expose-wasm", "--min-semi-space-size=64", "--max-se
 
 
 def run(client: str, calls: Path, plan: Plan, connections: int) -> None:
-    """Raises CalledProcessError when the client fails."""
+    """Let a client make its calls. Raises CalledProcessError if it fails."""
     CLIENTS[client](calls / f"{client}.jsonl", plan, connections)
 
 
@@ -57,7 +57,7 @@ def _node(log: Path, plan: Plan, connections: int) -> None:
 
 
 def _curl(log: Path, plan: Plan, connections: int) -> None:
-    """As many curls as connections, each with its share of the requests."""
+    """Run as many curls as connections, each with its share of the requests."""
     shares = [plan.paths()[number::connections] for number in range(connections)]
     curls = [_start_curl(share) for share in shares]
     with log.open("a") as file:

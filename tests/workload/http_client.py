@@ -1,4 +1,4 @@
-"""Make calls with Python's http.client: a new connection for every request."""
+"""Make calls with Python's http.client, on a new connection for every request."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Serve nova-api in a gunicorn worker with eventlet; it asks nginx for what it is asked for."""
+"""Serve nova-api in a gunicorn worker with eventlet; it passes each request on to nginx."""
 
 from __future__ import annotations
 

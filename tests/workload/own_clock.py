@@ -20,7 +20,7 @@ Started = dict[str, Any]
 
 
 class OwnClock:
-    """Writes the calls of `client` into `log` for each socket class that it is installed in."""
+    """Write the calls of `client` into `log`, for each socket class in which it is installed."""
 
     def __init__(self, client: str, log: Path) -> None:
         self._client = client

@@ -14,14 +14,14 @@ _SLOW = re.compile(r"/slow/([0-9]{1,5})")
 
 @dataclass(frozen=True)
 class Plan:
-    """How many requests of each kind one client makes."""
+    """Say how many requests of each kind one client makes."""
 
     slow: int
     fast: int
     slow_ms: int
 
     def paths(self) -> list[str]:
-        """Return the paths to ask for, in order; the last one is slow."""
+        """Return the paths to ask for, in order, ending with a slow one."""
         total = self.slow + self.fast
         return [
             f"/slow/{self.slow_ms}" if (place + 1) * self.slow // total > place * self.slow // total else FAST

@@ -1,5 +1,5 @@
-"""Name who listens on which port. curl asks nova-api, which asks nginx, which asks the upstream; the other clients ask
-the upstream too."""
+"""Name the port of each server. curl asks nova-api, which asks nginx, which asks the upstream; the other clients also
+ask the upstream."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Run httprec beside a workload, from when it reports that it traces until the end of a `with` block."""
+"""Run httprec beside a workload, from when it prints that it is tracing until the end of a `with` block."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ COMMAND = [sys.executable, "-m", "httprec"]
 
 @contextmanager
 def recording(capture: Path, *options: str) -> Iterator[None]:
-    """Record into `capture`; what httprec prints goes to CAPTURE.out and CAPTURE.err. RuntimeError when it fails."""
+    """Record into `capture`; write httprec's output to CAPTURE.out and CAPTURE.err. Raises RuntimeError if it fails."""
     with recordings({capture: options}):
         yield
 
 
 @contextmanager
 def recordings(wanted: Mapping[Path, Sequence[str]]) -> Iterator[Mapping[Path, subprocess.Popen[bytes]]]:
-    """Run several recorders at once and yield their processes. `wanted` has the options of each by its capture."""
+    """Run several recorders at the same time and yield their processes. `wanted` maps each capture to its options."""
     started = {
         capture: start(capture.with_suffix(".out"), capture.with_suffix(".err"), "-o", str(capture), *options)
         for capture, options in wanted.items()
@@ -45,13 +45,14 @@ def recordings(wanted: Mapping[Path, Sequence[str]]) -> Iterator[Mapping[Path, s
 
 
 def start(out: Path, err: Path, *options: str, **how: Any) -> subprocess.Popen[bytes]:
-    """Return a recorder. `out` and `err` may be one file; `how` is Popen's and counts more than they do."""
+    """Start and return a recorder. `out` and `err` may be the same file; `how` overrides the other arguments of
+    Popen."""
     with out.open("ab") as stdout, err.open("ab") as stderr:
         return subprocess.Popen([*COMMAND, *options], **{"stdout": stdout, "stderr": stderr, **how})
 
 
 def wait_until_it_traces(httprec: subprocess.Popen[bytes], out: Path, err: Path) -> None:
-    """Raises RuntimeError when it ends instead."""
+    """Wait until httprec is tracing. Raises RuntimeError if it ends instead."""
     wait_until("httprec to trace", lambda: b"Tracing..." in out.read_bytes() or httprec.poll() is not None)
     if httprec.poll() is not None:
         raise _failure(httprec, err)

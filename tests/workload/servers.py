@@ -31,17 +31,17 @@ def missing() -> list[str]:
 
 
 def environment(calls: Path) -> dict[str, str]:
-    """Return the environment of the workload's programs: where to log their own calls, and where this package is."""
+    """Return the environment of the workload's programs, which says where to log their calls and where this package
+    is."""
     return {**os.environ, "CALLS": str(calls), "PYTHONPATH": str(HERE.parent), "PYTHONUNBUFFERED": "1"}
 
 
 @contextmanager
 def servers(calls: Path, run: Path) -> Iterator[Mapping[str, int]]:
-    """Run all three in the folder `run` during the block. They log their own calls to CALLS/NAME.jsonl.
+    """Run all three servers in the folder `run` during the block, and yield their pids by name. They log their own
+    calls to CALLS/NAME.jsonl. The pids of nginx and nova-api are those of the masters, whose one worker does the work.
 
-    Gives their pids by name; those of nginx and nova-api are of the masters, whose one worker does the work.
-
-    Raises RuntimeError when one ends instead of listening, with the end of its log.
+    Raises RuntimeError, with the end of its log, if one ends instead of listening.
     """
     gunicorn = [str(HERE / "nova-api"), "--worker-class", "eventlet", "--bind", f"{HOST}:{NOVA_API}"]
     gunicorn += ["--keep-alive", "600", "workload.nova_api:application"]

@@ -1,4 +1,4 @@
-"""Wait for what must come. A busy machine may take its time, so the limit is for hangs only."""
+"""Wait for conditions. A busy machine may take its time, so the limit only bounds hangs."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ PAUSE_S = 0.02
 
 
 def wait_until(what: str, holds: Callable[[], bool]) -> None:
-    """Return when `holds` does. Raises TimeoutError, which says `what` was waited for, after HANG_S."""
+    """Wait until `holds` returns true. Raises TimeoutError, which says `what` was waited for, after HANG_S."""
     deadline = time.monotonic() + HANG_S
     while not holds():
         if time.monotonic() > deadline:
