@@ -16,7 +16,7 @@ SECONDS = {"ns": Decimal("1e-9"), "us": Decimal("1e-6"), "ms": Decimal("1e-3"), 
 
 
 @pytest.mark.parametrize(("ns", "text"), CASES)
-def test_the_cases(ns: int, text: str) -> None:
+def test_durations_are_formatted_as_in_the_table_of_cases(ns: int, text: str) -> None:
     assert duration_text(ns) == text
 
 

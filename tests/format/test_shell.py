@@ -39,5 +39,5 @@ def test_bash_reads_back_every_path(paths: list[str]) -> None:
         ("a\nb", r"$'a\x0ab'"),
     ],
 )
-def test_it_reads_well(path: str, word: str) -> None:
+def test_a_quoted_path_is_as_readable_as_it_can_be(path: str, word: str) -> None:
     assert quoted(path) == word

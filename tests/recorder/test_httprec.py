@@ -43,18 +43,18 @@ def said(done: subprocess.CompletedProcess[str]) -> str:
     return done.stderr.strip()
 
 
-def test_not_root(folder: Path) -> None:
+def test_an_ordinary_user_is_refused_in_one_line(folder: Path) -> None:
     assert "only root can" in said(run(folder, "-o", "run.cap", *SHORT, before=NOBODY))
 
 
-def test_no_bcc(folder: Path, tmp_path: Path) -> None:
+def test_a_missing_bcc_is_refused_in_one_line(folder: Path, tmp_path: Path) -> None:
     """With -S, Python finds only the folders that the tests add, and none of the distribution's packages."""
     path = environment(dependencies(tmp_path / "packages"))
     done = run(folder, "-o", "run.cap", *SHORT, python=[sys.executable, "-S", "-m", "httprec"], variables=path)
     assert said(done) == "httprec: BCC for Python is missing: apt install python3-bpfcc"
 
 
-def test_the_unrelated_bcc(folder: Path, tmp_path: Path) -> None:
+def test_the_unrelated_bcc_is_refused_in_one_line(folder: Path, tmp_path: Path) -> None:
     (tmp_path / "packages" / "bcc").mkdir(parents=True)
     (tmp_path / "packages" / "bcc" / "__init__.py").write_text("class Lattice: ...\n")
     line = said(run(folder, "-o", "run.cap", *SHORT, variables=environment(tmp_path / "packages")))
@@ -86,7 +86,7 @@ def test_probes_that_are_not_permitted(folder: Path, probes: str) -> None:
     assert "this kernel takes no probes: fexit: not permitted; the kernel is locked down, or CAP_BPF and" in line
 
 
-def test_lockdown(folder: Path) -> None:
+def test_a_locked_down_kernel_is_refused_in_one_line(folder: Path) -> None:
     setup = (
         "mount -t tmpfs none /sys/kernel/security; "
         "echo 'none integrity [confidentiality]' >/sys/kernel/security/lockdown"
@@ -100,7 +100,7 @@ def test_no_type_information(folder: Path) -> None:
     assert "/sys/kernel/btf/vmlinux" in line and "CONFIG_DEBUG_INFO_BTF=y" in line
 
 
-def test_a_container(folder: Path) -> None:
+def test_a_container_is_refused_in_one_line(folder: Path) -> None:
     line = said(run(folder, "-o", "run.cap", *SHORT, before=["unshare", "--pid", "--fork", "--mount-proc"]))
     assert "container's pid namespace: start it on the host (docker: --pid=host)" in line
 
@@ -131,7 +131,7 @@ def test_an_output_that_cannot_be_written(folder: Path, path: str) -> None:
     assert os.path.dirname(path) in line and "choose another -o FILE" in line
 
 
-def test_no_space(folder: Path) -> None:
+def test_a_full_disk_is_refused_in_one_line(folder: Path) -> None:
     before = with_namespace(f"mount -t tmpfs -o size=1m none {folder}; cd {folder}")
     assert re.search(r"has \d MiB free.*free some space", said(run(folder, "-o", "run.cap", *SHORT, before=before)))
 

@@ -371,7 +371,7 @@ def test_no_part_is_written_into_what_is_there(tmp_path: Path, overwrite: bool) 
     assert read(tmp_path / "run.00001.cap").end.reason == "rotated"
 
 
-def test_what_is_removed_while_it_is_written_is_said(tmp_path: Path) -> None:
+def test_a_capture_that_is_removed_while_it_is_written_ends_the_recording(tmp_path: Path) -> None:
     with parts_in(tmp_path, Bounds()) as parts:
         parts.check()
         (tmp_path / "run.cap").rename(tmp_path / "moved.cap")

@@ -96,7 +96,7 @@ def test_neither_devices_nor_pipes_nor_directories_are_opened(tmp_path: Path) ->
 @pytest.mark.parametrize(
     "path", [b"relative", b"", b"/usr/../usr/bin/python3", b"/usr/bin/python3\0", b"[vdso]", b"/" + b"x" * 9999]
 )
-def test_a_path_that_is_none_is_not_looked_for(path: bytes) -> None:
+def test_an_invalid_path_gives_a_reason_instead_of_a_file(path: bytes) -> None:
     assert find(path) in (Unnamed.NOT_FOUND, Unnamed.UNREADABLE)
 
 

@@ -144,7 +144,7 @@ def test_any_sections_give_a_row_or_a_reason(frames: bytes, header: bytes) -> No
 @pytest.mark.parametrize(
     ("return_address", "end"), [(16, End.NO_RETURN_ADDRESS), (24, End.BAD_CFI), (3, End.NO_RETURN_ADDRESS)]
 )
-def test_a_return_address_must_be_in_a_register_that_there_is(return_address: int, end: End) -> None:
+def test_a_return_address_must_be_in_an_existing_register(return_address: int, end: End) -> None:
     frames = CallFrameInfo(_one_function(b"", return_address))
     unwinder = Unwinder(AddressSpace([CodeRange(0x1000, 0x2000, 0, frames)]), X86_64)
     walk = unwinder.unwind(X86_64.numbered(rip=0x1000, rsp=0x7000, rbp=0), bytes(64))
@@ -196,7 +196,7 @@ REGISTERS = [None] * 7 + [0x7000] + [None] * 8 + [0x401025]
         ("2f 02 00 08 07 08 09 96", 9),
     ],
 )
-def test_expressions(expression: str, value: int) -> None:
+def test_expressions_are_evaluated_as_dwarf_defines(expression: str, value: int) -> None:
     assert evaluate(bytes.fromhex(expression), REGISTERS, {0x7000: 0x1122}.__getitem__, Budget(100)) == value
 
 
@@ -213,7 +213,7 @@ def test_expressions(expression: str, value: int) -> None:
         ("e0", "expression operation 0xe0"),
     ],
 )
-def test_bad_expressions(expression: str, reason: str) -> None:
+def test_bad_expressions_are_refused_with_the_reason(expression: str, reason: str) -> None:
     with pytest.raises(BadCfi, match=reason):
         evaluate(bytes.fromhex(expression), REGISTERS, lambda address: 0, Budget(100))
 

@@ -112,7 +112,9 @@ def test_the_difference_in_each_function_is_what_pprof_says(captures: tuple[Path
     assert len(nodes) == 3
 
 
-def test_who_got_slower_comes_first_and_who_is_new_or_gone_is_said(captures: tuple[Path, Path], tmp_path: Path) -> None:
+def test_slower_processes_come_first_and_new_or_gone_ones_are_listed(
+    captures: tuple[Path, Path], tmp_path: Path
+) -> None:
     out = tmp_path / "out"
 
     result = run(captures[1], "--baseline", captures[0], "-o", out)

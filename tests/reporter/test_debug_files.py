@@ -262,7 +262,7 @@ def test_a_build_that_no_server_has_is_no_failure(tmp_path: Path, server: Server
     assert list(binaries.problems) == []
 
 
-def test_no_server_is_asked_unless_that_was_said(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_server_is_asked_without_the_option(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DEBUGINFOD_URLS", "http://127.0.0.1:1/ http://127.0.0.1:2/")
     assert asked_servers(False, ()) == []
     assert asked_servers(True, ("http://127.0.0.1:3",)) == [f"http://127.0.0.1:{port}" for port in ("3", "1/", "2/")]

@@ -31,7 +31,7 @@ from support.compiled import run
         ("net/http.(*Server).Serve", "net/http.(*Server).Serve"),
     ],
 )
-def test_languages(mangled: str, readable: str) -> None:
+def test_names_of_each_language_are_demangled(mangled: str, readable: str) -> None:
     assert demangle(mangled) == readable
 
 

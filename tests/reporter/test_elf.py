@@ -113,7 +113,7 @@ def test_a_compressed_section_is_a_problem_with_a_reason(tmp_path: Path) -> None
         (b"\x7fELF\x02\x01" + bytes(58), "neither an executable nor a shared object (ELF type 0)"),
     ],
 )
-def test_what_is_no_elf_file_says_why(data: bytes, reason: str) -> None:
+def test_a_file_that_is_not_elf_is_refused_with_the_reason(data: bytes, reason: str) -> None:
     with pytest.raises(BadElf) as caught:
         read_elf(data)
     assert reason in str(caught.value)

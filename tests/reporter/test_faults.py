@@ -176,7 +176,7 @@ def test_parts_are_named_once_by_their_own_module_and_process() -> None:
 
 
 @pytest.mark.parametrize("line", [line for line in FAULTS if not line.startswith("calls that share")])
-def test_info_says_it_too(line: str) -> None:
+def test_info_reports_the_same_faults(line: str) -> None:
     """Completions are an exception, because --info does not read them. Losses are known all the same."""
     data, _ = FAULTS[line]
 
@@ -187,7 +187,7 @@ def test_info_says_it_too(line: str) -> None:
 
 
 @pytest.mark.parametrize("given", LIMITS, ids=[limit for _, limit, _, _ in LIMITS])
-def test_what_is_beyond_a_limit_is_said_and_the_calls_are_reported(
+def test_data_beyond_a_limit_is_reported_and_so_are_the_calls(
     given: tuple[str, str, int, list[Record]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     line, limit, most, records = given
@@ -217,7 +217,7 @@ def test_what_is_beyond_a_limit_is_said_and_the_calls_are_reported(
     ],
     ids=["the same module", "the same stack, taken again", "no completion of theirs", "the last time", "two JIT maps"],
 )
-def test_what_contradicts_nothing_is_not_said(data: bytes) -> None:
+def test_data_without_contradictions_causes_no_warning(data: bytes) -> None:
     assert said(reported(data, milliseconds=None)) == []
     assert verdict(data).problems == ()
 

@@ -117,7 +117,7 @@ def test_a_peer_is_an_address_and_maybe_a_port(text: str, hit: set[str]) -> None
 
 
 @pytest.mark.parametrize("text", ["", "nginx", "10.0.0.1:", "10.0.0.1:0", "10.0.0.1:65536", "[::1", "::1]:80", "1.2.3"])
-def test_what_is_no_peer(text: str) -> None:
+def test_an_invalid_peer_is_refused(text: str) -> None:
     with pytest.raises(ValueError):
         Peer.parse(text)
 
@@ -170,7 +170,7 @@ def test_every_filter_must_agree_and_of_its_values_any(filters: Filters, hit: li
         ),
     ],
 )
-def test_a_filter_that_matches_nothing_says_what_is_there(filters: Filters, said: str) -> None:
+def test_a_filter_that_matches_nothing_lists_the_existing_values(filters: Filters, said: str) -> None:
     rows = [Row(process=b"a", pid=1), Row(process=b"b", pid=2, peer="::1", start_ns=1000 * MS)]
     found = filtered(rows, filters)
 
@@ -196,12 +196,12 @@ def filtered(rows: list[Row], filters: Filters) -> Recording:
         ("1970-01-02T01:00:00.250+01:00", (86_400_250 * MS, "epoch")),
     ],
 )
-def test_moments(text: str, expected: tuple[int, str]) -> None:
+def test_time_options_are_read_as_points_in_time(text: str, expected: tuple[int, str]) -> None:
     assert (parse(text).ns, parse(text).since) == expected
 
 
 @pytest.mark.parametrize("text", ["", "30s", "+30", "+1d", "25:00", "12:60", "now", "2026-13-01", "+1e9s"])
-def test_what_is_no_moment(text: str) -> None:
+def test_an_invalid_time_option_is_refused(text: str) -> None:
     with pytest.raises(ValueError):
         parse(text)
 

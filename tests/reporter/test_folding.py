@@ -41,7 +41,7 @@ def test_a_call_without_a_stack_says_why() -> None:
     assert line_of(b"", StackTrace((), NoStack.LOST)) == "[no name];[no stack: lost]"
 
 
-def test_frames_left_out_are_said_where_they_were() -> None:
+def test_frames_left_out_are_noted_where_they_were() -> None:
     assert line_of(b"a", StackTrace((Frame(1, name="leaf"),), left_out=3)) == "a;[frames left out];leaf"
 
 

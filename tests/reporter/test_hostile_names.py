@@ -260,7 +260,7 @@ def test_a_capture_of_a_hostile_name_that_cannot_be_read_is_one_line(
             assert line.startswith(("httpreport: ", "  wrong: ")) or ": damaged: " in line
 
 
-def test_a_filter_of_a_hostile_name_that_matches_nothing_names_what_is_there_on_one_line(
+def test_a_hostile_filter_that_matches_nothing_lists_the_existing_values_on_one_line(
     captures: dict[str, Path], tmp_path: Path
 ) -> None:
     asked = [option for name in HOSTILE for option in ("-p", f"x{os.fsdecode(name.recorded)}")]

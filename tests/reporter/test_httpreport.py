@@ -35,7 +35,7 @@ def out(tmp_path: Path) -> Path:
     return tmp_path / "out"
 
 
-def test_both_files_are_written_for_their_owner_and_the_next_command_is_said(run_cap: Path, out: Path) -> None:
+def test_both_files_are_written_for_their_owner_and_the_next_command_is_printed(run_cap: Path, out: Path) -> None:
     result = run(run_cap, "-o", out)
 
     assert result.exit_code == 0, result.output
@@ -280,7 +280,7 @@ def test_json_is_one_document_and_all_of_standard_output(tmp_path: Path, monkeyp
     assert document["calls"][1]["destination"] == {"address": "192.168.1.20", "port": 80}
 
 
-def test_no_colour_where_it_is_not_wanted_and_no_escape_where_there_is_no_terminal(run_cap: Path, out: Path) -> None:
+def test_no_colour_unless_wanted_and_no_escape_without_a_terminal(run_cap: Path, out: Path) -> None:
     program = [
         sys.executable,
         "-m",

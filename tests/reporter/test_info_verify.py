@@ -70,11 +70,11 @@ def records(data: bytes) -> list[Record]:
         (b"hello", "not a capture"),
     ],
 )
-def test_what_is_wrong_is_said(data: bytes, said: str, tmp_path: Path) -> None:
+def test_each_fault_of_a_capture_is_reported(data: bytes, said: str, tmp_path: Path) -> None:
     assert any(said in problem for problem in found(data, tmp_path).problems)
 
 
-def test_damage_is_told_with_its_place(tmp_path: Path) -> None:
+def test_damage_is_reported_with_its_offset(tmp_path: Path) -> None:
     first, data = len(capture(rows=[], end=False)), bytearray(capture())
     data[first + 40] ^= 0xFF
 
@@ -84,7 +84,7 @@ def test_damage_is_told_with_its_place(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("entry", "by"), [(0, 1), (1, 1), (2, -1), (5, 8), (-2, 8)])
-def test_a_seek_table_that_tells_other_frames_is_found(entry: int, by: int, tmp_path: Path) -> None:
+def test_a_seek_table_with_other_frames_is_found(entry: int, by: int, tmp_path: Path) -> None:
     data = bytearray(capture())
     count = struct.unpack_from("<I", data, len(data) - 9)[0]
     place = len(data) - 9 - count * 8 + entry % (count * 2) * 4
@@ -134,7 +134,7 @@ def test_the_exit_status_is_1_where_one_of_several_is_not_whole(tmp_path: Path) 
 
 @pytest.mark.parametrize("data", [capture(records=WHOLE), capture(end=False), REAL.read_bytes()])
 @pytest.mark.parametrize("given", ["< run.cap", "< <(cat run.cap)"])
-def test_standard_input_and_pipes_are_told_as_the_file_is(data: bytes, given: str, tmp_path: Path) -> None:
+def test_standard_input_and_pipes_are_described_as_the_file_is(data: bytes, given: str, tmp_path: Path) -> None:
     """A pipe cannot be read twice, and the seek table is at the end."""
     (tmp_path / "run.cap").write_bytes(data)
 
@@ -159,7 +159,7 @@ def test_a_seek_table_on_standard_input_is_checked_too() -> None:
     assert "standard input: damaged: 1 calls\n  wrong: seek table: " in result.stdout
 
 
-def test_a_capture_that_is_not_there_is_not_called_damaged(tmp_path: Path) -> None:
+def test_a_missing_capture_is_not_called_damaged(tmp_path: Path) -> None:
     (tmp_path / "run.cap").write_bytes(capture())
 
     result = run("--verify", tmp_path / "gone.cap", tmp_path / "run.cap")
@@ -227,7 +227,7 @@ def test_info_of_a_real_capture_names_what_it_carries() -> None:
     assert ".eh_frame 402,496" in python[2]
 
 
-def test_a_capture_that_cannot_be_read_is_named_and_the_others_are_told(tmp_path: Path) -> None:
+def test_a_capture_that_cannot_be_read_is_named_and_the_others_are_described(tmp_path: Path) -> None:
     (tmp_path / "a.cap").write_text("no capture")
     (tmp_path / "b.cap").write_bytes(capture())
 

@@ -40,7 +40,7 @@ def test_a_table_that_grows_and_whose_values_collide(distinct: int, monkeypatch:
     assert (numbering.values[0][numbers] == values).all()
 
 
-def test_values_of_one_hash_are_told_apart(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_values_with_the_same_hash_are_distinguished(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Numbering, "_hashes", lambda self, words: words[0] * np.uint64(0))
     numbering, values = Numbering(), np.arange(50, dtype=np.uint64).repeat(2)
 

@@ -132,7 +132,7 @@ def objects(schema: Any) -> Iterator[dict[str, Any]]:
             yield from objects(part)
 
 
-def test_the_schema_is_one_and_describes_every_field_and_there_is_no_other() -> None:
+def test_the_schema_is_valid_and_describes_every_field_and_no_other() -> None:
     Draft202012Validator.check_schema(SCHEMA)
     assert len(list(objects(SCHEMA))) > 10
     for part in objects(SCHEMA):
@@ -147,7 +147,7 @@ def words(schema: dict[str, Any]) -> dict[str, str]:
 
 
 @pytest.mark.parametrize(("kind", "place"), [(Unnamed, "unnamed"), (Incomplete, "incomplete")])
-def test_a_reason_is_described_as_it_is_said_elsewhere(kind: type[enum.Enum], place: str) -> None:
+def test_a_reason_is_described_as_other_outputs_word_it(kind: type[enum.Enum], place: str) -> None:
     assert words(SCHEMA["$defs"][place]) == {reason.name.lower(): reason.value for reason in kind}
 
 

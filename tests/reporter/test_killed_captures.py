@@ -134,7 +134,9 @@ def test_the_report_is_that_of_the_others(
     assert made["summary"].count(b"left out") == made[TEXT_FILE].count(b"left out") == len(killed)
 
 
-def test_strict_and_json_tell_it(fleet: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_strict_fails_and_json_names_the_killed_capture(
+    fleet: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (fleet / "1.kills").touch()
     monkeypatch.setattr(parallel, "aggregate", killing)
 
@@ -148,7 +150,7 @@ def test_strict_and_json_tell_it(fleet: Path, tmp_path: Path, monkeypatch: pytes
 
 
 @pytest.mark.parametrize("jobs", [1, 2])
-def test_where_all_are_killed_there_is_no_report(
+def test_no_report_is_made_if_all_workers_are_killed(
     fleet: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, jobs: int
 ) -> None:
     for place in range(COUNT):
@@ -179,7 +181,7 @@ def test_a_capture_that_can_be_read_alone_is_not_left_out(
         assert data.replace(bytes(tmp_path / "made"), b"") == expected[name].replace(bytes(tmp_path / "expected"), b"")
 
 
-def test_the_status_of_a_process_that_ends_by_itself_is_told(fleet: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_status_of_a_process_that_ends_by_itself_is_reported(fleet: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (fleet / "2.kills").touch()
     monkeypatch.setattr(parallel, "aggregate", crashing)
 
@@ -189,7 +191,7 @@ def test_the_status_of_a_process_that_ends_by_itself_is_told(fleet: Path, monkey
     assert f"warning: left out: {fleet}/2.cap: {why}\n" in result.stdout
 
 
-def test_a_capture_that_there_is_no_memory_for_leaves_nothing_half_written(
+def test_a_capture_that_exhausts_the_memory_leaves_nothing_half_written(
     fleet: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (fleet / "2.kills").touch()

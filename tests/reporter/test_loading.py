@@ -95,7 +95,7 @@ def test_a_completion_whose_time_cannot_be_does_not_hide_another() -> None:
     assert (call["t3"] - call["t2"], call["sent"], call["received"]) == (MS, 1, 2)
 
 
-def test_a_completion_belongs_to_both_of_two_calls_that_nothing_tells_apart() -> None:
+def test_a_completion_belongs_to_both_of_two_indistinguishable_calls() -> None:
     rows = [Row(), Row(start_ns=MS)]
 
     calls = loaded(capture(rows, completions=[completion(rows[0], 5 * MS, 1, 2)])).calls
@@ -285,5 +285,5 @@ def test_addresses_are_printed_as_ipv4_where_they_are(text: str) -> None:
     assert address_text(packed_address(text).rstrip(b"\0")) == text
 
 
-def test_the_builder_tells_the_recorders_layout() -> None:
+def test_the_builder_uses_the_recorders_layout() -> None:
     assert META.call_layout.size == len(Row().packed())

@@ -43,7 +43,7 @@ CAPTURES = st.lists(
 
 
 @given(CAPTURES, st.randoms(use_true_random=False))
-def test_the_sums_are_those_of_the_captures_reported_one_by_one(captures: list[bytes], chance: random.Random) -> None:
+def test_totals_equal_those_of_the_captures_reported_one_by_one(captures: list[bytes], chance: random.Random) -> None:
     reports = [reported(data) for data in captures]
     aggregates = [aggregate_of(report, f"{place}.cap") for place, report in enumerate(reports)]
 
@@ -192,7 +192,7 @@ def test_the_parts_of_a_recording_are_one(rotated: Path, tmp_path: Path) -> None
     assert "<title>recording of 4 parts - slow HTTP calls on web-1</title>" in (tmp_path / "run.html").read_text()
 
 
-def test_parts_of_a_recording_that_are_not_here_are_said_with_what_follows(rotated: Path) -> None:
+def test_missing_parts_of_a_recording_are_reported_with_the_consequence(rotated: Path) -> None:
     first, second, third, fourth = sorted(rotated.iterdir())
 
     def missing(*captures: Path) -> list[str]:
@@ -218,7 +218,7 @@ def test_parts_of_a_recording_that_are_not_here_are_said_with_what_follows(rotat
     ]
 
 
-def test_what_all_parts_warn_of_is_said_once(rotated: Path) -> None:
+def test_a_warning_shared_by_all_parts_is_reported_once(rotated: Path) -> None:
     assert [line for line in said_of_options(rotated, "-t", "50") if "threshold" in line] == [
         "run.00001.cap to run.00004.cap: -t 50 is below the capture's threshold of 100 ms: "
         "calls shorter than 100 ms were not recorded and are missing here"
@@ -271,7 +271,7 @@ def test_a_time_counts_from_the_first_part_that_is_here_and_from_each_recording(
     assert "web-2: 3 of 3 calls kept" in summary
 
 
-def test_recordings_of_one_host_are_told_apart(rotated: Path, fleet: Path) -> None:
+def test_recordings_of_one_host_are_distinguished(rotated: Path, fleet: Path) -> None:
     summary, _ = said_of(rotated, fleet)
     assert summary[:2] == [
         "web-1: 18 of 18 calls kept (calls >= 100 ms), 3 recordings in 6 captures",

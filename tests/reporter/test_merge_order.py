@@ -120,7 +120,7 @@ def test_rows_of_equal_calls_are_in_the_order_of_host_capture_and_row() -> None:
     ] * 2
 
 
-def test_the_rows_of_a_capture_are_those_of_its_first_calls() -> None:
+def test_the_rows_of_a_capture_belong_to_its_first_calls() -> None:
     """The first of equal calls are not those that were recorded first."""
     rows = [Row(peer=peer) for peer in ("10.0.0.2", "10.0.0.1")]
     with mock.patch.multiple(slowest, MOST_ROWS=1):

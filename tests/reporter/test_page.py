@@ -84,7 +84,7 @@ def test_stack_traces_that_read_the_same_are_one_group() -> None:
     assert Aggregate().merge(aggregate).slowest.calls["group"].tolist() == [0, 0, 0]
 
 
-def test_every_call_is_there_with_its_duration_group_and_start() -> None:
+def test_every_call_is_present_with_its_duration_group_and_start() -> None:
     recorded = capture(ROWS, [process(), stack(TEXT)])
     data, expected = page_data(aggregated(reported(recorded))), json_calls(recorded)
 
@@ -126,7 +126,7 @@ LISTS = st.lists(st.integers(1, 6), max_size=8)
 
 
 @given(st.lists(LISTS, min_size=1, max_size=5), st.randoms(use_true_random=False))
-def test_the_slowest_calls_of_all_are_those_of_each_in_whatever_order_they_are_merged(
+def test_the_slowest_calls_of_all_come_from_those_of_each_in_any_merge_order(
     captures: list[list[int]], chance: random.Random
 ) -> None:
     reports = []
@@ -162,7 +162,7 @@ def test_the_slowest_calls_of_all_are_those_of_each_in_whatever_order_they_are_m
     assert any("too many for one page" in text for text in data.warnings) == (len(fitting) < len(every))
 
 
-def test_a_page_tells_captures_apart_but_not_where_they_are() -> None:
+def test_a_page_distinguishes_captures_but_does_not_reveal_their_folders() -> None:
     files = ["/srv/of ann/a/run.cap", "/srv/of ann/b/run.cap"]
     whole = reduce(Aggregate.merge, (aggregated(reported(capture([Row()], run=file)), file) for file in files))
 

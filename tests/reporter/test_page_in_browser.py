@@ -454,7 +454,7 @@ def test_the_policy_would_stop_what_slipped_through(chromium: Browser, page_of_m
     chromium.messages(), chromium.requests()
 
 
-def test_calls_of_no_time_are_told_from_no_calls(browser: Browser, tmp_path: Path) -> None:
+def test_calls_without_duration_are_distinguished_from_no_calls(browser: Browser, tmp_path: Path) -> None:
     """The calls end before they begin, because of damage."""
     (tmp_path / "run.cap").write_bytes(capture([Row(duration_ns=-1)]))
     command_line(tmp_path / "run.cap", "-t", "0", "--html", tmp_path / "report.html")
@@ -480,7 +480,7 @@ def test_no_calls_is_a_page_too(browser: Browser, tmp_path: Path) -> None:
     assert browser.texts(".empty") == ["No call passes the filters."] * 2 + ["No call here."]
 
 
-def test_a_filter_that_nothing_passes_names_what_there_is(mixed_page: Browser) -> None:
+def test_a_filter_that_nothing_passes_lists_the_existing_values(mixed_page: Browser) -> None:
     mixed_page.enter("#process", "nothing")
 
     assert "nova-api" in mixed_page.texts("#note")[0]

@@ -70,5 +70,5 @@ def test_where_no_colour_is_wanted_the_bar_has_none(tmp_path: Path) -> None:
     assert not re.search(rb"\x1b\[[0-9;]*(3[0-7]|38;)", shown)
 
 
-def test_nothing_is_shown_where_there_is_no_terminal(tmp_path: Path) -> None:
+def test_no_bar_is_shown_without_a_terminal(tmp_path: Path) -> None:
     assert subprocess.run(program(-1, tmp_path), check=True, capture_output=True).stderr == b""

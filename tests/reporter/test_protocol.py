@@ -31,7 +31,9 @@ SERVER_HELLO = b"\x16\x03\x03\x00\x7a\x02\x00\x00\x76\x03\x03abcde"
         (b"", b"", (Kind.UNKNOWN, b"", 0)),
     ],
 )
-def test_heads(request_head: bytes, response_head: bytes, expected: tuple[Kind, bytes, int]) -> None:
+def test_first_bytes_give_kind_method_and_status(
+    request_head: bytes, response_head: bytes, expected: tuple[Kind, bytes, int]
+) -> None:
     read = protocol.read(np.array([request_head], "S8"), np.array([response_head], "S16"))
 
     assert (read.kind[0], read.method[0], read.status[0]) == expected

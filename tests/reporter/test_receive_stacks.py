@@ -60,11 +60,11 @@ def test_another_thread_or_trace_is_shown_behind_the_first(
     [{"receive_stack_status": StackStatus.NOT_TAKEN}, {"receive_stack": SENT}, {"receive_stack": SENT_AGAIN}],
     ids=["not taken", "the same stack", "the same trace"],
 )
-def test_what_says_nothing_new_is_not_shown(changes: dict[str, Any]) -> None:
+def test_an_equal_or_missing_receive_stack_is_not_shown(changes: dict[str, Any]) -> None:
     assert receive_block(replace(CALL, **changes)) == []
 
 
-def test_json_has_both() -> None:
+def test_json_has_the_stacks_of_both_sides() -> None:
     one_side = replace(CALL, receive_stack_status=StackStatus.NOT_TAKEN)
 
     parsed = json.loads(json_text(reported(capture_of(CALL, one_side)), "run.cap"))

@@ -306,7 +306,7 @@ def test_a_capture_that_changes_meanwhile_is_refused() -> None:
 
 
 @given(st.lists(st.tuples(HEADS, HEADS), max_size=8))
-def test_of_a_head_only_what_tells_its_kind_method_and_status_is_left(heads: list[tuple[bytes, bytes]]) -> None:
+def test_only_kind_method_and_status_remain_of_a_head(heads: list[tuple[bytes, bytes]]) -> None:
     requests, responses = np.array([one for one, _ in heads], "S8"), np.array([other for _, other in heads], "S16")
 
     bare = protocol.bare(requests, responses)

@@ -203,7 +203,7 @@ def test_a_copy_that_ends_says_after_how_much(deep_stack: Taken, report_of: Call
     assert folded_lines(report)[0].startswith("nova-api;[incomplete: the stack copy ended];deep;")
 
 
-def test_without_a_copy_frame_pointers_are_all_and_the_reason_is_said(deep_stack: Taken, traced: Traced) -> None:
+def test_without_a_copy_only_frame_pointers_are_used_and_the_reason_is_shown(deep_stack: Taken, traced: Traced) -> None:
     no_slot = replace(deep_stack, stack=replace(deep_stack.stack, registers=b"", memory_address=0, memory=b""))
     low_maps = (
         b"8048000-8049000 r-xp 00000000 fe:01 77    /bin/old\nfffdd000-ffffe000 rw-p 00000000 00:00 0    [stack]\n"
@@ -348,7 +348,7 @@ def test_after_an_exec_the_maps_that_the_stack_is_in_count(tmp_path: Path, trace
     assert names(trace)[1:13] == ["leaf", *["deep"] * 10, "main"]
 
 
-def test_a_page_that_was_not_in_memory_adds_no_frame_and_is_said(tmp_path: Path, traced: Traced) -> None:
+def test_a_page_that_was_not_in_memory_adds_no_frame_and_is_reported(tmp_path: Path, traced: Traced) -> None:
     """Whichever page is missing, the stack trace is whole or ends before it. A page of a buffer is not needed."""
     program = compiled(tmp_path, "buffer.c", BUFFER, ["-fno-optimize-sibling-calls"])
     with blocked([program]) as pid:

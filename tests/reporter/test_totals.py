@@ -56,7 +56,7 @@ def durations_by_key(found: Recording) -> tuple[dict[StackKey, list[int]], dict[
 
 
 @given(st.lists(ROWS, max_size=20))
-def test_sums_are_those_of_the_calls(rows: list[Row]) -> None:
+def test_totals_equal_those_of_the_calls(rows: list[Row]) -> None:
     found = loaded(rows)
 
     stacks, peers = durations_by_key(found)
@@ -76,7 +76,7 @@ def of(durations: list[int]) -> Sums:
 
 
 @given(st.lists(ROWS, max_size=8), st.lists(ROWS, max_size=8))
-def test_the_sums_of_two_captures_are_those_of_one_with_the_calls_of_both(first: list[Row], second: list[Row]) -> None:
+def test_merged_totals_of_two_captures_equal_those_of_one_with_all_calls(first: list[Row], second: list[Row]) -> None:
     one, other, both = loaded(first), loaded(second), loaded([*first, *second])
 
     for key in {*one.by_stack, *other.by_stack}:
@@ -111,7 +111,7 @@ def test_the_sums_of_calls_in_groups_are_the_same(rows: list[Row]) -> None:
         assert sorted(found.calls.tolist()) == sorted(wanted.calls.tolist())
 
 
-def test_a_grouped_field_of_the_name_of_something_that_is_told_is_left_alone() -> None:
+def test_a_grouped_field_with_the_name_of_a_derived_column_is_left_alone() -> None:
     row = np.dtype([("kind", "<u8"), *((name, CALL_ROW[name]) for name in CALL_ROW.names or ())], align=True)
     kinds, *others = layout(row).fields
     rows = np.zeros(3, row)
@@ -173,7 +173,9 @@ def test_completions_wait_for_the_few_calls_that_are_kept(monkeypatch: pytest.Mo
 
 
 @pytest.mark.parametrize("most", [7, 200])
-def test_some_calls_are_those_of_all_whenever_they_are_asked_for(most: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_selected_calls_equal_those_of_all_whenever_they_are_asked_for(
+    most: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(listed_calls, "MAX_LISTED", 150)
     monkeypatch.setattr(loader, "ROWS_AT_ONCE", 50)
     rows = [Row(duration_ns=(n * 7919 % 300) * MS, sequence=n, connection=n // 9) for n in range(300)]

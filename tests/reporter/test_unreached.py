@@ -118,7 +118,7 @@ def test_a_page_and_a_document_without_calls_say_how_slow_the_slowest_was(run_ca
     ],
 )
 @pytest.mark.parametrize("output", ["-o", "--json", *(output.option for output in outputs_to(Destination.FILE))])
-def test_a_filter_that_matches_no_call_replaces_nothing_and_says_what_there_is(
+def test_a_filter_that_matches_no_call_replaces_no_file_and_lists_the_existing_values(
     output: str, options: str, said: str, run_cap: Path, out: Path
 ) -> None:
     place = {"-o": [out], "--json": []}.get(output, [out / "written"])

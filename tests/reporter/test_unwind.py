@@ -256,7 +256,7 @@ def test_node_through_its_jit_frames() -> None:
 
 
 @pytest.mark.skipif(not shutil.which("rustc"), reason="rustc is not installed")
-def test_rust(tmp_path: Path) -> None:
+def test_the_stack_of_a_rust_program_is_the_one_that_gdb_finds(tmp_path: Path) -> None:
     (tmp_path / "calls.rs").write_text(RUST)
     run("rustc", "-O", "-o", tmp_path / "calls", tmp_path / "calls.rs")
     stack = blocked_stack([tmp_path / "calls"])

@@ -56,7 +56,7 @@ def test_a_name_outside_the_captures_own_filter() -> None:
 
 
 @pytest.mark.parametrize("counts", [{"call_ring_full": 3, "stack_ring_full": 1}, {"new\x1bcause": 1}])
-def test_every_loss_is_said_by_cause_the_largest_first(counts: dict[str, int]) -> None:
+def test_every_loss_is_reported_by_cause_the_largest_first(counts: dict[str, int]) -> None:
     end = End(STARTED_NS, "signal", True, 1, 1, 0, counts)
 
     for data in (capture(end=end), capture(records=[Lost(STARTED_NS, counts)])):
@@ -74,7 +74,7 @@ def test_the_ledger_keeps_the_highest_count_of_each_cause() -> None:
     assert recording.lost == {"a": 5}
 
 
-def test_a_loss_is_said_with_the_times_between_which_it_was_seen() -> None:
+def test_a_loss_is_reported_with_the_times_between_which_it_was_seen() -> None:
     counts = [{"a": 0}, {"a": 2}, {"a": 2, "b": 1}, {"a": 5}, {"a": 5}]
     records = [Lost(STARTED_NS + second * 1000 * MS, each) for second, each in enumerate(counts)]
     recording, said = cautioned(capture(records=records))
@@ -149,7 +149,7 @@ def test_calls_that_end_before_they_begin() -> None:
     assert incomplete(recording)
 
 
-def test_a_filter_that_matches_nothing_lists_the_processes_that_are_there() -> None:
+def test_a_filter_that_matches_nothing_lists_the_existing_processes() -> None:
     rows = [Row(process=b"nginx", duration_ns=ms * MS) for ms in (120, 150)] + [Row(process=b"\x1bz", comm=b"x")]
 
     _, said = cautioned(capture(rows), None, "nova")
@@ -167,7 +167,7 @@ def test_an_empty_capture_says_so() -> None:
     assert cautioned(capture(rows=[]))[1] == [(Cause.NOTHING_KEPT, "the capture holds no call")]
 
 
-def test_a_host_that_slept_is_said_and_nothing_is_missing_for_it() -> None:
+def test_a_host_that_slept_is_reported_and_no_call_is_missing() -> None:
     end = End(STARTED_NS, "signal", True, 1, 1, 0, {}, slept_ns=66_200_500_000)
     recording, said = cautioned(capture(rows=[Row()], end=end))
     ((cause, text),) = said

@@ -163,7 +163,7 @@ def either(name: str, *arguments: object) -> object:
     return globals()[name](*arguments)
 
 
-def test_a_worker_that_does_not_end_when_told_is_killed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_worker_that_ignores_sigterm_is_killed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(workers, "GRACE_S", 0.1)
     (tmp_path / "go on").touch()
     found = results(either, [("pid_after", 0, str(tmp_path)), ("ignore_sigterm", str(tmp_path))], 2)
