@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* Both ends of a connection, which do not change while it has calls. */
+/* Reads the addresses of both ends of a connection, which do not change while it has calls. */
 
 static __always_inline void set_ipv4(u8 *address, u32 ipv4)
 {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* Where in user memory the first bytes of a transfer are; only the first segment, for its first bytes. */
+/* Finds the first bytes of a transfer in user memory. Only the first segment is looked at. */
 
 #define MOST_SEGMENTS 4
 
@@ -8,7 +8,7 @@ struct user_buffer {
 	u64 size;
 };
 
-/* A struct iov_iter, as far as it is looked at. */
+/* The beginning of a struct iov_iter, as far as the program reads it. */
 struct iterator {
 	u8 bytes[IOV_ITER_SIZE];
 } __attribute__((aligned(8)));
@@ -44,7 +44,7 @@ static __always_inline struct user_buffer segment_at(u64 iovec)
 	return buffer;
 }
 
-/* What a send whose arguments have this msghdr is about to send. 0 stands for a send without one. */
+/* Returns where the bytes are that a send with this msghdr is about to send; a send without one passes 0. */
 static __always_inline struct user_buffer sent_from(u64 msg)
 {
 	struct iterator iter = read_iterator(msg);
@@ -70,8 +70,9 @@ static __always_inline struct user_buffer sent_from(u64 msg)
 #ifndef USE_TRACEPOINTS
 
 /*
- * Where a receive has written. At its return the iterator stands behind what was received: as many bytes back is the
- * first one. Where that is more than MOST_SEGMENTS segments back, or nothing was written (MSG_TRUNC), nothing is found.
+ * Returns where a receive has written. When it returns, the iterator points behind the received bytes, so the first of
+ * them is that many bytes back. If that is more than MOST_SEGMENTS segments back, or nothing was written (MSG_TRUNC),
+ * nothing is found.
  */
 static __always_inline struct user_buffer received_into(u64 msg, u64 received)
 {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* All state of the program: what is known of each socket, stacks that wait, the rings, the ledger. */
+/* All state of the program: what is known about each socket, the stacks that wait, the rings, the loss counters. */
 
 /* A deterministic finite automaton over the 15 bytes of a comm; state 0 never matches, 1 is the start. */
 struct process_filter {
@@ -13,7 +13,7 @@ struct process_key {
 };
 
 BPF_HASH(connections, u64, struct connection, MAX_CONNECTIONS);
-BPF_ARRAY(blank_connection, struct connection, 1); /* zeros, which would take half of the program's stack */
+BPF_ARRAY(blank_connection, struct connection, 1); /* zeros, which on the program's stack would take half of it */
 BPF_TABLE("lru_hash", struct process_key, u8, seen_processes, 16384);
 BPF_TABLE("lru_hash", u64, u8, seen_stacks, 16384);
 BPF_HASH(ignored_pids, u32, u8, 64);
@@ -30,7 +30,7 @@ static __always_inline void count(u32 counter)
 {
 	u64 *n = counters.lookup(&counter);
 
-	/* Atomic, although per CPU: an fexit program can be preempted by another one. */
+	/* Atomic, although the map is per CPU, because one fexit program can preempt another. */
 	if (n)
 		__sync_fetch_and_add(n, 1);
 }

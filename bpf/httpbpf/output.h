@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* What leaves the kernel of a slow call. Every row that does not fit is counted. */
+/* Sends the rows of a slow call to user space. Every row that does not fit into its ring is counted. */
 
 static __always_inline bool is_slow(struct connection *c, u64 t2)
 {
@@ -17,10 +17,10 @@ static __always_inline u64 hash_frames(struct stack_frames *from)
 		hash = (hash ^ from->frames[i]) * 0x9e3779b97f4a7c15ULL;
 		hash ^= hash >> 32;
 	}
-	return hash | 1; /* 0 is none */
+	return hash | 1; /* 0 means no stack */
 }
 
-/* Of one side of one call. */
+/* Returns an id for the stack copy of one side of one call. */
 static __always_inline u64 unique_id(struct connection *c, struct side side)
 {
 	return (c->connection * 0x9e3779b97f4a7c15ULL ^ ((u64)c->sequence << 1 | side.number << 33)) | 1;
@@ -36,7 +36,7 @@ static __always_inline u64 output_stack(struct side side, struct stack_row *row,
 	return row->id;
 }
 
-/* Equal frames of a process go out once. */
+/* Sends equal frames of a process once. */
 static __always_inline u64 submit_frames(struct connection *c, struct side side, struct stack_frames *from)
 {
 	u32 size = from->row.frames_size;
@@ -58,7 +58,7 @@ static __always_inline u64 submit_frames(struct connection *c, struct side side,
 	return id;
 }
 
-/* The stack's id, 0 for none. Every copy goes out for itself: two are hardly ever the same. */
+/* Returns the stack's id, 0 for none. Every copy is sent, because two are hardly ever equal. */
 static __always_inline u64 submit_stack(struct connection *c, struct side side)
 {
 	struct stack_frames *frames = frames_in(*side.slot);
@@ -132,7 +132,7 @@ static __always_inline void submit_slow_call(struct connection *c)
 	c->recorded = 1;
 }
 
-/* The place of the highest bit that is set. */
+/* Returns the number of the highest bit that is set. */
 static __always_inline u32 log2_of(u64 value)
 {
 	u32 log = 0;

@@ -1,14 +1,15 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * Pairs sends and receives of one socket to calls.
+ * Pairs the sends and receives of a socket into calls.
  *
  * A connection is IDLE, in the REQUEST or in the RESPONSE of a call. A transfer in the direction that opens calls
- * (sending for a client, receiving for a server) begins a request or goes on with it; the first one in the other
- * direction answers. The call goes out at that moment (t2), since a connection may then rest for hours; what the response
- * still brings follows as a completion when the next request, the end of the connection or of the capture ends it.
+ * (sending for a client, receiving for a server) begins a request or continues it; the first transfer in the other
+ * direction answers it. The call is sent to user space at that moment (t2), because the connection may then rest for
+ * hours. The rest of the response follows as a completion, once the next request or the end of the connection or of the
+ * capture ends it.
  *
- * A send counts from its entry: on loopback the answer can be there before tcp_sendmsg returns. What a failed send did
- * is undone. A receive counts from its return: its entry is before the wait.
+ * A send counts from its entry, because on loopback the answer can arrive before tcp_sendmsg returns; the effect of a
+ * failed send is undone. A receive counts from its return, because its entry is before the wait.
  */
 
 static __always_inline u8 opposite(u8 direction)
@@ -46,7 +47,7 @@ static __always_inline void set_role(struct connection *c, u8 opens, u8 source)
 	c->role_source = source;
 }
 
-/* A connection that is older than the recorder tells its role by the first bytes of a burst. */
+/* Learns the role of a connection that is older than the recorder from the first bytes of a burst. */
 static __always_inline void learn_role(struct connection *c, u8 direction, u64 head)
 {
 	u8 opens;
@@ -60,7 +61,7 @@ static __always_inline void learn_role(struct connection *c, u8 direction, u64 h
 	else
 		return;
 	if (opens != c->opens)
-		c->phase = IDLE; /* what was paired so far was no call */
+		c->phase = IDLE; /* what was paired so far was not a call */
 	set_role(c, opens, ROLE_FROM_PAYLOAD);
 }
 
@@ -107,8 +108,8 @@ static __always_inline u32 answer_call(struct connection *c, u64 now, u64 *head)
 }
 
 /*
- * The first bytes of a burst are read where they tell the role, where they are a request's, and where they are those of a
- * slow answer.
+ * Reads the first bytes of a burst if they can tell the role, belong to a request, or belong to the answer of a slow
+ * call.
  */
 static __always_inline bool is_head_wanted(struct connection *c, u8 direction, u64 now)
 {
@@ -143,8 +144,8 @@ static __always_inline u32 advance(struct connection *c, u64 sock, u8 direction,
 }
 
 /*
- * Ends the call, if there is one, for good. This and the next tell whether a call is to be submitted, since the code of
- * submit_call should be in a probe only once.
+ * Ends the connection's call, if it has one. This function and the next return whether the caller must submit the call,
+ * so that the code of submit_call is in each probe only once.
  */
 static __always_inline bool end_call(struct connection *c, u8 outcome)
 {

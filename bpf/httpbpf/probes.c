@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* The probes: one function for each kernel function, then thin wrappers for fentry/fexit, kprobe/kretprobe or tracepoints. */
+/* Defines the probes: a function for each kernel function, and wrappers for fexit, kprobes and tracepoints. */
 
 static __always_inline int send_enters(void *ctx, u64 sock, u64 msg)
 {
@@ -16,7 +16,7 @@ static __always_inline int send_enters(void *ctx, u64 sock, u64 msg)
 	if (c->sending_tid && c->sending_tid != tid)
 		c->overlapping++;
 	c->step = advance(c, sock, SENDING, now, msg, 0);
-	if (c->step == ANSWERED) /* the thread that answers may be another than the one that received */
+	if (c->step == ANSWERED) /* the answering thread may differ from the one that received */
 		meet_thread(c);
 	if (c->wanted && (c->step == OPENED || (c->step == ANSWERED && is_slow(c, now))))
 		take_send_stack(ctx, c, now);
@@ -25,7 +25,7 @@ static __always_inline int send_enters(void *ctx, u64 sock, u64 msg)
 	return 0;
 }
 
-/* A send that another thread's has overtaken did nothing to the call but go on with it. */
+/* Returns what the send that returns now did to the call. One that another thread's has overtaken only continued it. */
 static __always_inline u32 end_of_send(struct connection *c)
 {
 	if (c->sending_tid == (u32)bpf_get_current_pid_tgid()) {
@@ -38,7 +38,7 @@ static __always_inline u32 end_of_send(struct connection *c)
 	return CONTINUED;
 }
 
-/* Whether the call is to be submitted now. */
+/* Returns whether the caller must submit the call now. */
 static __always_inline bool end_send(struct connection *c, u32 step, int sent)
 {
 	if (sent <= 0) {
@@ -68,7 +68,7 @@ static __always_inline int send_returns(u64 sock, int sent)
 	return 0;
 }
 
-/* The same, as the next two. */
+/* Returns whether the caller must submit the call now, like the next two functions. */
 static __always_inline bool receive_bytes(void *ctx, struct connection *c, u64 sock, u64 msg, u32 received)
 {
 	u64 id = bpf_get_current_pid_tgid(), now = bpf_ktime_get_ns();
@@ -76,7 +76,7 @@ static __always_inline bool receive_bytes(void *ctx, struct connection *c, u64 s
 
 	if (c->sending_tid == (u32)id) /* its return was missed */
 		c->sending_tid = 0;
-	/* Before the call is answered: from then on another thread may begin the next one. */
+	/* This must precede the answer, after which another thread may begin the next call. */
 	if (RECEIVE_STACKS && is_answer(c, RECEIVING) && c->wanted && is_slow(c, now))
 		take_receive_stack(ctx, c, now);
 	step = advance(c, sock, RECEIVING, now, msg, received);
@@ -112,7 +112,7 @@ static __always_inline bool end_receive(void *ctx, struct connection *c, u64 soc
 	return wanted && receive_end_of_file(c);
 }
 
-/* `wanted`: how many bytes there was room for. */
+/* `wanted` is how many bytes the receive had room for. */
 static __always_inline int receive_returns(void *ctx, u64 sock, u64 msg, u64 wanted, u32 flags, int received)
 {
 	struct connection *c;
@@ -149,7 +149,7 @@ static __always_inline void begin_connection(u64 sock, u8 opens)
 {
 	struct connection *c = connections.lookup(&sock);
 
-	if (c) /* of a socket that had this address before */
+	if (c) /* left by a socket that had this address before */
 		forget(sock, c);
 	c = follow(sock);
 	if (c)
@@ -157,8 +157,9 @@ static __always_inline void begin_connection(u64 sock, u8 opens)
 }
 
 /*
- * TCP is done, in a soft interrupt. That is no end of a call: the process may still read a response that is in the queue.
- * Only a socket that nobody has used is forgotten here, since one that was never accepted sees no tcp_close.
+ * Runs when TCP is done with the connection, in a soft interrupt. This does not end a call, because the process may still
+ * read a response that is in the queue. Only a socket that no process has used is forgotten here, because one that was
+ * never accepted is never passed to tcp_close.
  */
 static __always_inline void end_connection(u64 sock)
 {

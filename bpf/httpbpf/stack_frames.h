@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* Return addresses by frame pointer, where a stack is not copied. */
+/* Finds return addresses by frame pointers, if a stack is not copied. */
 
 /*
- * Frame by frame: the caller's frame pointer, and behind it the address to return to. A frame lies above the one that it
- * called, so a chain that does not rise is none, and ends: the kernel's own walk would go round in circles. The kernel
- * walks where there are no registers, as for 32-bit processes.
+ * Reads each frame's pair of the caller's frame pointer and the return address. A frame lies above the one that it
+ * called, so the walk ends where the chain does not rise; the kernel's own walk would go round in circles. The kernel
+ * walks if there are no registers, as for 32-bit processes.
  */
 static __always_inline bool walk_frames(void *ctx, struct stack_frames *to)
 {
@@ -47,7 +47,7 @@ static __always_inline bool take_frames(void *ctx, struct process_key process, s
 		return false;
 	begin_row(&to->row, process, now);
 	found = walk_frames(ctx, to);
-	if (!is_unreadable) /* registers without a copy say that it could not be made */
+	if (!is_unreadable) /* registers without a copy mean that the copy failed */
 		to->row.registers_size = 0;
 	return found;
 }

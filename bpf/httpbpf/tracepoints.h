@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * What the tracepoints of sockets lack, for a kernel that lets nobody probe its functions. Their arguments have the socket
- * since 6.3 (at the end of a send or a receive, commit 6e6eda44b939) and 6.16 (at a send's beginning, 0f08335ade71).
+ * Supplies what the tracepoints of sockets lack, for a kernel whose functions cannot be probed. Their arguments have the
+ * socket since 6.3 (at the end of a send or a receive, commit 6e6eda44b939) and 6.16 (at the start of a send,
+ * 0f08335ade71).
  *
- * A receive does not tell its buffer: the registers of the system call do. io_uring and recvmmsg have none there, so what
- * they receive has no first bytes. tcp_close has no tracepoint: TCP begins to end the connection, or is done with it.
+ * The tracepoint of a receive does not have its buffer, but the registers of the system call do. Those of io_uring and
+ * recvmmsg do not, so their first bytes are not read. tcp_close has no tracepoint; instead, changes of the TCP state show
+ * that TCP begins to end the connection, or is done with it.
  */
 #ifdef USE_TRACEPOINTS
 
@@ -50,7 +52,7 @@ static __always_inline struct user_buffer room_of(struct system_call *call)
 	return (struct user_buffer){};
 }
 
-/* Where a receive has written. There is no msghdr here. */
+/* Returns where a receive has written. It has no msghdr here. */
 static __always_inline struct user_buffer received_into(u64 msg, u64 received)
 {
 	struct system_call call = system_call();
@@ -61,7 +63,7 @@ static __always_inline struct user_buffer received_into(u64 msg, u64 received)
 	return buffer;
 }
 
-/* Of a receive that returned nothing: a program that has room for nothing has not met the end of file. */
+/* Returns how many bytes a receive that returned 0 had room for: with room for none, it has not met the end of file. */
 static __always_inline u64 bytes_wanted(void)
 {
 	struct system_call call = system_call();
@@ -77,13 +79,13 @@ static __always_inline bool is_tcp(u64 sock)
 	       read_u16(sock + SOCK__SK_TYPE) == SOCK_STREAM;
 }
 
-/* The tracepoint of a send comes before each of its segments. */
+/* Runs before each segment of a send. */
 static __always_inline bool is_further_segment(struct connection *c, u32 tid)
 {
 	return c->sending_tid == tid;
 }
 
-/* shutdown(2) for both directions ends the connection too, but the process may still read what has come. */
+/* shutdown(2) for both directions also ends the connection, but the process may still read what has arrived. */
 static __always_inline bool begins_to_close(u64 sock, int to)
 {
 	return (to == TCP_FIN_WAIT1 || to == TCP_LAST_ACK) && read_u8(sock + SOCK__SK_SHUTDOWN) == SHUTDOWN_MASK &&

@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * What a kretprobe does not have: the arguments. An entry is kept for each thread that has sent or received until the
- * thread ends, since to delete it and to make it again at each call costs more than all else here.
+ * Keeps the arguments of a send or receive for its kretprobe, which does not have them. Each thread that has sent or
+ * received has an entry until it ends: deleting and creating an entry for each call would cost more than all else here.
  */
 #ifdef USE_KPROBES
 
 struct transfer {
-	u64 sock; /* 0: the thread is in none */
+	u64 sock; /* 0: the thread is in no transfer */
 	u64 msg;
-	u64 wanted; /* bytes to receive */
+	u64 wanted; /* bytes that the thread has room for */
 	u64 flags;
 };
 
