@@ -91,6 +91,15 @@ def test_one_file_imports_bcc() -> None:
     assert importers == [PACKAGES["httprec"] / "loader.py"]
 
 
+# What they take apart is not described by httpbpf.layout: ring headers and keys of maps, ELF files, BTF.
+WITH_FORMATS = {"elf_identity.py", "elf_sections.py", "loader.py", "ring.py", "rows.py", "tracer.py"}
+
+
+def test_the_recorder_takes_rows_of_the_kernel_apart_by_their_layout_only() -> None:
+    importers = {path.name for path in modules("httprec") if "struct" in top_level(imports(path, "httprec"))}
+    assert importers == WITH_FORMATS
+
+
 def test_only_the_shell_of_the_reporter_does_more_than_compute() -> None:
     for path in modules("httpreport"):
         imported = imports(path, "httpreport")

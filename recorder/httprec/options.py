@@ -10,9 +10,9 @@ import click
 
 from httpbpf.layout import STACK_FRAMES_SIZE, STACK_ROW
 from httpbpf.program import Sizes
+from httpcapture import RING_HEADER
 
 from .parts import Bounds
-from .ring import HEADER
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -157,7 +157,7 @@ def sizes(
     """Rings and stacks in KiB; a `stack_size` of 0 is for frames only. Raises click.UsageError where no stack fits."""
     pages = -(-stack_size // PAGE_KIB)
     most = max(pages * mmap.PAGESIZE + STACK_ROW.size, STACK_FRAMES_SIZE)
-    if stack_ring << 10 < most + HEADER:
+    if stack_ring << 10 < most + RING_HEADER:
         raise click.UsageError(f"--stack-ring {stack_ring} has no room for a stack of --stack-size {stack_size}.")
     return DEFAULTS._replace(
         connections=connections,

@@ -10,10 +10,10 @@ from typing import Any, NamedTuple, Optional
 
 from httpbpf.layout import CALL_ROW
 from httpbpf.program import Sizes
+from httpcapture import RING_HEADER
 
 from .live import CALLS
 from .loader import Options
-from .ring import HEADER
 from .stacks import stack_record
 from .tracer import Tracer
 
@@ -77,6 +77,6 @@ def record_own_call(probes: str) -> Optional[OwnCall]:
 
 def _rows(span: bytes) -> Iterator[dict[str, Any]]:
     """Yield the fields of each call row of a span of the ring, headers included."""
-    stride = HEADER + CALL_ROW.size
-    for start in range(HEADER, len(span), stride):
+    stride = RING_HEADER + CALL_ROW.size
+    for start in range(RING_HEADER, len(span), stride):
         yield CALLS.read(span[start : start + CALL_ROW.size])

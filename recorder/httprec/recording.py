@@ -11,13 +11,12 @@ were drained before their calls.
 from __future__ import annotations
 
 import select
-import struct
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Callable
 
-from httpbpf.layout import CALL_ROW, COMPLETION_ROW, CONNECTION, ENUMS, Row
+from httpbpf.layout import CALL_ROW, COMPLETION_ROW, CONNECTION, ENUMS, PROCESS_ROW, Row
 from httpcapture import RING_HEADER, End, Outcome, Stack, StackStatus
 
 from . import host
@@ -27,7 +26,6 @@ from .live import CALLS, Live
 from .modules import Modules
 from .parts import Parts
 from .processes import Key, Processes, thread_name
-from .ring import HEADER
 from .rows import RowCodec
 from .stacks import SharedStacks, stack_record, unsent_id
 from .tracer import Tracer
@@ -35,8 +33,7 @@ from .tracer import Tracer
 _ROUND_MS = 100
 _LEDGER_NS = 1_000_000_000
 _LEAST_SLEEP_NS = 1_000_000  # less is what lies between the readings of two clocks
-_PROCESS = struct.Struct("<QI")
-_CONNECTIONS, _COMPLETIONS = RowCodec(CONNECTION), RowCodec(COMPLETION_ROW)
+_CONNECTIONS, _COMPLETIONS, _PROCESSES = map(RowCodec, (CONNECTION, COMPLETION_ROW, PROCESS_ROW))
 _REQUEST, _RESPONSE = ENUMS["phase"].index("REQUEST"), ENUMS["phase"].index("RESPONSE")
 
 
@@ -61,17 +58,17 @@ _STACKS = [_offset(CALL_ROW, name) for name in ("stack", "receive_stack")]
 
 def _keys(span: memoryview) -> set[Key]:
     """The processes of a span of call rows with their ring headers."""
-    stride = HEADER + CALL_ROW.size
-    pids = span.cast("I")[(HEADER + _PID) // 4 :: stride // 4]
-    starts = span.cast("Q")[(HEADER + _offset(CALL_ROW, "process_start")) // 8 :: stride // 8]
+    stride = RING_HEADER + CALL_ROW.size
+    pids = span.cast("I")[(RING_HEADER + _PID) // 4 :: stride // 4]
+    starts = span.cast("Q")[(RING_HEADER + _offset(CALL_ROW, "process_start")) // 8 :: stride // 8]
     return set(zip(pids, starts))
 
 
 def _stack_ids(span: memoryview) -> set[int]:
     """The stacks that a span of call rows names."""
-    stride = HEADER + CALL_ROW.size
+    stride = RING_HEADER + CALL_ROW.size
     words = span.cast("Q")
-    return {number for offset in _STACKS for number in words[(HEADER + offset) // 8 :: stride // 8]} - {0}
+    return {number for offset in _STACKS for number in words[(RING_HEADER + offset) // 8 :: stride // 8]} - {0}
 
 
 class Recording:
@@ -139,7 +136,7 @@ class Recording:
             for key in _keys(span):
                 self._processes.record(key, now_ns)
             self._writer.calls(span, header=RING_HEADER)
-            self._ledger.recorded += len(span) // (HEADER + CALL_ROW.size)
+            self._ledger.recorded += len(span) // (RING_HEADER + CALL_ROW.size)
             self._show(span)
             self._tracer.calls.consume(len(span))
         completions = self._tracer.completions.rows(COMPLETION_ROW.size)
@@ -149,8 +146,8 @@ class Recording:
 
     def _drain_processes(self, now_ns: int) -> None:
         for row in self._tracer.processes.records():
-            start_ns, pid = _PROCESS.unpack_from(row)
-            self._processes.announce((pid, start_ns), now_ns)
+            process = _PROCESSES.read(row)
+            self._processes.announce((process["pid"], process["process_start"]), now_ns)
 
     def _drain_stacks(self, named: set[int], now_ns: int) -> set[int]:
         """The ids; where another part may begin, stacks that no call has `named` yet are held for that."""
@@ -176,8 +173,8 @@ class Recording:
     def _show(self, span: memoryview) -> None:
         if not self._print:
             return
-        stride = HEADER + CALL_ROW.size
-        for start in range(HEADER, len(span), stride):
+        stride = RING_HEADER + CALL_ROW.size
+        for start in range(RING_HEADER, len(span), stride):
             if not self._print(self._live.describe(span[start : start + CALL_ROW.size])):
                 self._print = None
                 return
@@ -260,4 +257,4 @@ class Recording:
         self._ledger.recorded += 1
         self._ledger.in_flight += 1
         if self._print:
-            self._show(memoryview(bytes(HEADER) + row))
+            self._show(memoryview(bytes(RING_HEADER) + row))

@@ -7,34 +7,32 @@ The kernel may know frames as sent that are kept no more: then a call's stack is
 from __future__ import annotations
 
 import hashlib
-import struct
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator
 
 from httpbpf.layout import STACK_ROW
 from httpcapture import Stack
 
-_HEAD = struct.Struct("<QQQIIQIIQ")  # struct stack_row up to its registers, rows.h
-_REGISTERS = _HEAD.size
-_BYTES = STACK_ROW.size
+from .rows import RowCodec
+
+_STACKS = RowCodec(STACK_ROW)
 _MAX_KEPT = 32768  # twice what the kernel knows as sent (seen_stacks, maps.h); 1.5 kB each at most
 
 
 def stack_record(row: bytes) -> Stack:
     """A row as it stands in the stack ring or in a slot; what is not of this stack is left out."""
-    (number, start_ns, taken_ns, pid, frames_size, address, memory_size, registers_size, missing) = _HEAD.unpack_from(
-        row
-    )
+    fields = _STACKS.read(row)
+    copied = fields["memory_size"]
     return Stack(
-        id=number,
-        pid=pid,
-        process_start_ns=start_ns,
-        taken_ns=taken_ns,
-        frames=row[_BYTES : _BYTES + frames_size],
-        registers=row[_REGISTERS : _REGISTERS + registers_size],
-        memory_address=address if memory_size else 0,
-        memory=row[_BYTES : _BYTES + memory_size],
-        missing_pages=missing if memory_size else 0,
+        id=fields["id"],
+        pid=fields["pid"],
+        process_start_ns=fields["process_start"],
+        taken_ns=fields["taken"],
+        frames=row[STACK_ROW.size : STACK_ROW.size + fields["frames_size"]],
+        registers=fields["registers"][: fields["registers_size"]],
+        memory_address=fields["memory_address"] if copied else 0,
+        memory=row[STACK_ROW.size : STACK_ROW.size + copied],
+        missing_pages=fields["missing_pages"] if copied else 0,
     )
 
 
