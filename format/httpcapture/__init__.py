@@ -19,9 +19,12 @@ from .codings import CODINGS, DELTA, PLANES
 from .errors import CaptureError, CorruptRecord, NotACapture, UnsupportedVersion
 from .reader import Reader, open_capture
 from .records import (
+    CARRIED,
+    KERNEL_PATHS,
     PROGRAM_HEADERS,
     SECTION_HEADERS,
     UNWOUND_WHOLE,
+    VDSO,
     WHOLE_FILE,
     BatchColumns,
     Calls,
@@ -59,8 +62,10 @@ from .writer import RING_HEADER, Writer
 
 __all__ = [
     "ALL_IDS",
+    "CARRIED",
     "CODINGS",
     "DELTA",
+    "KERNEL_PATHS",
     "MAX_ALL_MODULES",
     "MAX_CAUSES",
     "MAX_FRAMES",
@@ -82,6 +87,7 @@ __all__ = [
     "RING_HEADER",
     "SECTION_HEADERS",
     "UNWOUND_WHOLE",
+    "VDSO",
     "WHOLE_FILE",
     "BatchColumns",
     "BeyondLimitError",

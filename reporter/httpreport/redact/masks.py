@@ -12,13 +12,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from httpcapture import MAX_PATH, MAX_TEXT
+from httpcapture import KERNEL_PATHS, MAX_PATH, MAX_TEXT
 
 from ..common.errors import ReportError
 from ..common.interning import Numbering, Words, words_of
 
 MASKED_FOLDER = b"/redacted/%d/"
-PSEUDO_PATHS = (b"[vdso]", b"[vsyscall]")  # paths of mappings by which a report knows them
 
 # Folders of a distribution's packages (Filesystem Hierarchy Standard 3.0); not /usr/local, /opt and /srv.
 _PUBLIC = re.compile(rb"(/usr)?/(bin|sbin|lib(32|64|x32|exec)?)(/(?!\.\.?(/|$))[\w.+-]+)*", re.ASCII)
@@ -49,7 +48,7 @@ class Paths:
     def masked(self, path: bytes) -> bytes:
         """Return the masked path of a file; empty if it is not the path of a file."""
         if not path.startswith(b"/"):
-            return path if path in PSEUDO_PATHS else b""
+            return path if path in KERNEL_PATHS else b""
         return self._masked(path)[:MAX_PATH]
 
     def _masked(self, path: bytes) -> bytes:
