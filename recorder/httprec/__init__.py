@@ -1,3 +1,3 @@
 """httprec: the recorder. It runs as root, copies raw facts into a capture and interprets nothing."""
 
-__version__ = "0.1.0"
+from httpcapture.version import __version__ as __version__

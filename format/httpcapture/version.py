@@ -1,0 +1,5 @@
+"""Keeps the version of the product, which both programs and the package have."""
+
+from __future__ import annotations
+
+__version__ = "0.1.0"
