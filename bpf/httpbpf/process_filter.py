@@ -33,19 +33,12 @@ class _Token(NamedTuple):
     matches: frozenset[int]
 
 
-def is_pattern(name: bytes) -> bool:
-    """A name with one of these characters is a shell pattern, as in fnmatch."""
-    return any(character in name for character in b"*?[")
-
-
 def _bracket(text: bytes) -> frozenset[int]:
     """The bytes that `[...]` stands for: asked of fnmatch, which has its own way with ranges that are empty."""
     return frozenset(byte for byte in _ANY if fnmatch.fnmatchcase(bytes([byte]), text))
 
 
 def _tokens(pattern: bytes) -> list[_Token]:
-    if not is_pattern(pattern):
-        return [_Token(False, frozenset([byte])) for byte in pattern]
     tokens = []
     for match in _TOKEN.finditer(pattern):
         text = match.group()

@@ -13,6 +13,7 @@ import click
 
 from httpcapture import MAX_SECTION, Meta
 from httpcapture.durations import duration_text
+from httpcapture.process_names import COMM_BYTES, kept
 
 from . import __version__, check, host, options, privileges
 from .errors import RecorderError
@@ -24,7 +25,6 @@ from .recording import Recording, Totals
 from .streams import FAILED, StandardStream, Streams, open_standard_streams
 from .tracer import Tracer
 
-_COMM_BYTES = 15  # what the kernel keeps of a name: TASK_COMM_LEN less the final 0
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
@@ -35,10 +35,9 @@ def _say(text: str) -> None:
 def _patterns(names: Sequence[str]) -> list[bytes]:
     patterns = []
     for name in names:
-        pattern = os.fsencode(name)
-        if len(pattern) > _COMM_BYTES and not any(character in pattern for character in b"*?["):
-            pattern = pattern[:_COMM_BYTES]
-            _say(f"httprec: the kernel keeps {_COMM_BYTES} bytes of a name: -p {pattern.decode(errors='replace')}")
+        pattern = kept(os.fsencode(name))
+        if pattern != os.fsencode(name):
+            _say(f"httprec: the kernel keeps {COMM_BYTES} bytes of a name: -p {pattern.decode(errors='replace')}")
         patterns.append(pattern)
     return patterns
 
