@@ -26,7 +26,6 @@ NETWORK = {"http", "socket", "ssl", "urllib"}
 OTHER = {"multiprocessing", "threading", "time"}
 BUILTINS = {"input", "open", "print"}
 SHELL = {
-    "capture/seek_table.py": {"os"},
     "capture/sources.py": FILES | BUILTINS,
     "capture/verify.py": {"open"},
     "cli/atomic_files.py": FILES | BUILTINS,
