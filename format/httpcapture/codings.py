@@ -20,6 +20,14 @@ from .records import CodedColumn
 
 PLANES, DELTA, GROUP = "planes", "delta", "group"
 CODINGS = frozenset(["", PLANES, DELTA, GROUP])  # as it is, or one of these
+FIELD_CODINGS = {
+    **dict.fromkeys(("process_start", "connection", "cgroup", "process", "local_address", "peer_address"), GROUP),
+    **dict.fromkeys(("pid", "local_port", "peer_port"), GROUP),
+    **dict.fromkeys(("t0", "t1", "t2", "t3", "sequence"), DELTA),
+    **dict.fromkeys(("sent", "received"), PLANES),
+}
+"""The codings of fields of calls and completions that are not stored as they are; those of `group` in a row's order."""
+
 CASTS: dict[int, Literal["B", "H", "I", "Q"]] = {1: "B", 2: "H", 4: "I", 8: "Q"}
 
 
