@@ -14,6 +14,7 @@ import click
 from httpcapture import MAX_SECTION, Meta
 from httpcapture.durations import duration_text
 from httpcapture.process_names import COMM_BYTES, kept
+from httpcapture.standard_streams import FAILED
 
 from . import __version__, check, host, options, privileges
 from .errors import RecorderError
@@ -22,7 +23,7 @@ from .loader import PROBES, Options
 from .output import STDOUT
 from .parts import Bounds, Parts, check_parts
 from .recording import Recording, Totals
-from .streams import FAILED, StandardStream, Streams, open_standard_streams
+from .streams import StandardStream, Streams, open_standard_streams
 from .tracer import Tracer
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
