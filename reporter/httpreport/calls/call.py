@@ -17,10 +17,9 @@ import numpy.typing as npt
 from httpcapture import Meta, Outcome, Role, StackStatus
 from httpcapture.addresses import address_text
 
+from ..common import tuning
 from .protocol import Kind
 from .schema import LATEST_NS, Array
-
-ROWS_AT_ONCE = 4096
 
 
 class Call(NamedTuple):
@@ -116,8 +115,8 @@ class Call(NamedTuple):
 
 def each(calls: Array, order: npt.NDArray[np.intp]) -> Iterator[Call]:
     """The calls (dtype CALL) one by one in the given order."""
-    for first in range(0, len(order), ROWS_AT_ONCE):
-        yield from map(Call._make, calls[order[first : first + ROWS_AT_ONCE]].tolist())
+    for first in range(0, len(order), tuning.MADE_AT_ONCE):
+        yield from map(Call._make, calls[order[first : first + tuning.MADE_AT_ONCE]].tolist())
 
 
 @lru_cache(maxsize=1 << 11)

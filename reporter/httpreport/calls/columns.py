@@ -17,6 +17,7 @@ import numpy.typing as npt
 
 from httpcapture import CODINGS, BatchColumns, Calls, Completions, Layout
 
+from ..common import tuning
 from ..common.errors import ReportError
 from ..common.printable import printable
 from . import protocol
@@ -66,9 +67,6 @@ class Impossible:
 
     def __bool__(self) -> bool:
         return bool(self.backwards or self.beyond)
-
-
-ROWS_AT_ONCE = 2048  # rows that are made at a time: they stay in a processor's cache until all their fields are there
 
 
 class Columns:
@@ -161,8 +159,8 @@ class Columns:
         """Give the rows of an array those fields that a column has."""
         known = {*self._types, *protocol.Payloads._fields, *OPTIONAL}
         columns = [(name, self[name]) for name in array.dtype.names or () if name in known]
-        for first in range(0, len(array), ROWS_AT_ONCE):
-            part = slice(first, first + ROWS_AT_ONCE)
+        for first in range(0, len(array), tuning.FILLED_AT_ONCE):
+            part = slice(first, first + tuning.FILLED_AT_ONCE)
             for name, column in columns:
                 array[name][part] = column[part]
 
