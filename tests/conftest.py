@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TypeVar
 
 import pytest
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, is_hypothesis_test, settings
 
 from vm import retries
 
@@ -26,7 +26,7 @@ CI = os.environ.get("CI") == "true"
 # compare whole system libraries with what binutils and gdb say, or start programs again and again.
 LONG = (
     "bpf/test_btf.py",
-    "bpf/test_program.py::test_compiles_without_any_kernel_header",
+    "bpf/test_program.py",
     "format/test_capture_damage.py",
     "format/test_capture_fuzz.py",
     "format/test_capture_hostile.py::test_what_is_refused_is_also_what_a_plain_msgpack_reader_would_swallow",
@@ -41,17 +41,23 @@ LONG = (
     "reporter/test_httpreport.py",
     "reporter/test_info_verify.py",
     "reporter/test_json_report.py",
+    "reporter/test_jit_map.py::test_lines_beyond_the_limit_are_cut_off",
+    "reporter/test_killed_captures.py",
     "reporter/test_many_captures.py",
     "reporter/test_modules_fuzz.py",
     "reporter/test_output_files.py",
     "reporter/test_profile_formats.py",
+    "reporter/test_progress.py",
     "reporter/test_recorded_stacks.py",
     "reporter/test_source_lines.py",
     "reporter/test_stack_copies.py",
     "reporter/test_streams.py",
     "reporter/test_symbol_table.py",
     "reporter/test_totals.py",
+    "reporter/test_unreached.py",
     "reporter/test_unwind.py",
+    "reporter/test_workers.py",
+    "tools/test_demo.py",
     "tools/test_man.py",
     "tools/test_zipapp.py",
 )
@@ -84,7 +90,7 @@ def _needs_a_browser(item: pytest.Item) -> bool:
 
 def _is_long(item: pytest.Item) -> bool:
     below = item.nodeid.removeprefix("tests/")
-    return item.get_closest_marker("hypothesis") is not None or below.startswith(LONG)
+    return is_hypothesis_test(getattr(item, "obj", None)) or below.startswith(LONG)
 
 
 def _forbid_skip(report: TestOrCollect) -> TestOrCollect:

@@ -26,7 +26,6 @@ NETWORK = {"http", "socket", "ssl", "urllib"}
 OTHER = {"multiprocessing", "threading", "time"}
 BUILTINS = {"input", "open", "print"}
 SHELL = {
-    "capture/seek_table.py": {"os"},
     "capture/sources.py": FILES | BUILTINS,
     "capture/verify.py": {"open"},
     "cli/atomic_files.py": FILES | BUILTINS,
@@ -89,6 +88,15 @@ def test_the_reporter_imports_what_the_distribution_declares() -> None:
 def test_one_file_imports_bcc() -> None:
     importers = [path for name in PACKAGES for path in modules(name) if "bcc" in top_level(imports(path, name))]
     assert importers == [PACKAGES["httprec"] / "loader.py"]
+
+
+# What they take apart is not described by httpbpf.layout: ring headers and keys of maps, ELF files, BTF.
+WITH_FORMATS = {"elf_identity.py", "elf_sections.py", "loader.py", "ring.py", "rows.py", "tracer.py"}
+
+
+def test_the_recorder_takes_rows_of_the_kernel_apart_by_their_layout_only() -> None:
+    importers = {path.name for path in modules("httprec") if "struct" in top_level(imports(path, "httprec"))}
+    assert importers == WITH_FORMATS
 
 
 def test_only_the_shell_of_the_reporter_does_more_than_compute() -> None:

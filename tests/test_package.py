@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from httpcapture.version import __version__
 from support.source import PACKAGES, ROOT, modules
 
 VENDOR = ROOT / "reporter" / "httpreport" / "outputs" / "page" / "vendor"
@@ -59,6 +60,12 @@ def test_the_two_commands_are_there_and_tell_the_version(installed: metadata.Dis
         command = Path(sys.executable).with_name(name)
         said = subprocess.run([command, "--version"], check=True, capture_output=True, text=True).stdout
         assert said == f"{name} {installed.version}\n"
+
+
+def test_the_version_stands_once(installed: metadata.Distribution) -> None:
+    keepers = [path for name in PACKAGES for path in modules(name) if "__version__ = " in path.read_text()]
+    assert keepers == [PACKAGES["httpcapture"] / "version.py"]
+    assert installed.version == __version__
 
 
 def test_bcc_is_no_requirement_since_the_index_has_another_package_of_that_name(

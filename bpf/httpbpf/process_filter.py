@@ -34,19 +34,12 @@ class _Token(NamedTuple):
     matches: frozenset[int]
 
 
-def is_pattern(name: bytes) -> bool:
-    """Return whether a name is a shell pattern, as in fnmatch, and not a literal name."""
-    return any(character in name for character in b"*?[")
-
-
 def _bracket(text: bytes) -> frozenset[int]:
     """Return the bytes that match `[...]`, according to fnmatch, which treats empty ranges in its own way."""
     return frozenset(byte for byte in _ANY if fnmatch.fnmatchcase(bytes([byte]), text))
 
 
 def _tokens(pattern: bytes) -> list[_Token]:
-    if not is_pattern(pattern):
-        return [_Token(False, frozenset([byte])) for byte in pattern]
     tokens = []
     for match in _TOKEN.finditer(pattern):
         text = match.group()

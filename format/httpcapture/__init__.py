@@ -29,9 +29,12 @@ from .file_budget import (
 from .packed_stacks import ALL_IDS, PackedStacks
 from .reader import Reader, open_capture
 from .records import (
+    CARRIED,
+    KERNEL_PATHS,
     PROGRAM_HEADERS,
     SECTION_HEADERS,
     UNWOUND_WHOLE,
+    VDSO,
     WHOLE_FILE,
     BatchColumns,
     Calls,
@@ -58,8 +61,10 @@ from .writer import RING_HEADER, Writer
 
 __all__ = [
     "ALL_IDS",
+    "CARRIED",
     "CODINGS",
     "DELTA",
+    "KERNEL_PATHS",
     "MAX_ALL_MODULES",
     "MAX_CAUSES",
     "MAX_FRAMES",
@@ -81,6 +86,7 @@ __all__ = [
     "RING_HEADER",
     "SECTION_HEADERS",
     "UNWOUND_WHOLE",
+    "VDSO",
     "WHOLE_FILE",
     "BatchColumns",
     "BeyondLimitError",

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 from .batch_builder import Batch
 from .codec import Bool, Bytes, ListOf, MapOf, Source, Struct, Text, UInt, packed
+from .elf_notes import MAX_BUILD_ID
 from .errors import Malformed
 from .frames import MAX_CONTENT
 from .layout import check_layout
@@ -102,7 +103,7 @@ MODULE = Struct(
     Module,
     id=_u32,
     path=_path,
-    build_id=Bytes(256),
+    build_id=Bytes(MAX_BUILD_ID),
     size=_u64,
     first_page_sha256=Bytes(32),
     problem=_text,

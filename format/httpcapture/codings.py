@@ -20,6 +20,14 @@ from .records import CodedColumn
 
 PLANES, DELTA, GROUP = "planes", "delta", "group"
 CODINGS = frozenset(["", PLANES, DELTA, GROUP])  # "": the values as they are
+FIELD_CODINGS = {
+    **dict.fromkeys(("process_start", "connection", "cgroup", "process", "local_address", "peer_address"), GROUP),
+    **dict.fromkeys(("pid", "local_port", "peer_port"), GROUP),
+    **dict.fromkeys(("t0", "t1", "t2", "t3", "sequence"), DELTA),
+    **dict.fromkeys(("sent", "received"), PLANES),
+}
+"""Codings of the fields of calls and completions, unless "". The fields of the coding `group` are in a row's order."""
+
 CASTS: dict[int, Literal["B", "H", "I", "Q"]] = {1: "B", 2: "H", 4: "I", 8: "Q"}
 
 

@@ -17,12 +17,11 @@ from .errors import Malformed
 
 MAX_CONTENT = 8 << 20  # bytes in one chunk, decompressed; also the largest window that a reader allocates
 _BLOCK_MAX = 128 << 10
+HEADER_SIZE = 18  # bytes of the longest frame header (RFC 8878, 3.1.1)
 _READ_SIZE = 64 << 10  # skipped frames are read in pieces of this size
 
 _ZSTD_MAGIC = 0xFD2FB528
 _SKIPPABLE_MAGIC = 0x184D2A50  # to 0x184D2A5F
-_SEEK_TABLE_MAGIC = 0x184D2A5E
-_SEEKABLE_FOOTER_MAGIC = 0x8F92EAB1
 
 _U32 = struct.Struct("<I")
 _CHECKSUM_SIZE = 4
@@ -40,20 +39,20 @@ def skippable_frame(payload: bytes, magic: int = _SKIPPABLE_MAGIC) -> bytes:
     return struct.pack("<II", magic, len(payload)) + payload
 
 
-class SeekTable:
-    """Build the seek table of the zstd seekable format (facebook/zstd, contrib/seekable_format), without checksums."""
+def _is_skippable(magic: int) -> bool:
+    return magic & ~0xF == _SKIPPABLE_MAGIC
 
-    def __init__(self) -> None:
-        self._entries = bytearray()
 
-    def add(self, size: int, content_size: int) -> None:
-        """Add a frame of `size` bytes in the file that holds `content_size` bytes (0 if it is skippable)."""
-        self._entries += struct.pack("<II", size, content_size)
-
-    def frame(self) -> bytes:
-        """Return the table as a skippable frame."""
-        footer = struct.pack("<IBI", len(self._entries) // 8, 0, _SEEKABLE_FOOTER_MAGIC)
-        return skippable_frame(bytes(self._entries) + footer, _SEEK_TABLE_MAGIC)
+def declared_size(header: bytes) -> int | None:
+    """Return the content size that a frame declares in its first HEADER_SIZE bytes: 0 for a skippable frame, None if no
+    frame begins here."""
+    magic = int.from_bytes(header[: _U32.size], "little")
+    if _is_skippable(magic):
+        return 0
+    try:
+        return zstandard.frame_content_size(header) if magic == _ZSTD_MAGIC else None
+    except zstandard.ZstdError:
+        return None
 
 
 def compressor(level: int, *, checksum: bool = True) -> zstandard.ZstdCompressor:
@@ -109,7 +108,7 @@ class FrameReader:
             (number,) = _U32.unpack(magic)
             if number == _ZSTD_MAGIC:
                 yield self._content(magic)
-            elif number & ~0xF == _SKIPPABLE_MAGIC:
+            elif _is_skippable(number):
                 self._skip(_U32.unpack(self._read(_U32.size))[0])
             else:
                 raise Malformed(f"no zstd frame begins here (the first bytes are {magic.hex()})")

@@ -218,6 +218,15 @@ class Module:
     machine: int = 0  # e_machine of the ELF header; 0 if it was not read
 
 
+CARRIED = (
+    *(".eh_frame_hdr", ".eh_frame", ".symtab", ".strtab", ".dynsym", ".dynstr"),
+    *(".gnu_debugdata", ".gnu_debuglink"),
+)
+"""Names of the sections that unwinding and naming need: a capture carries them."""
+
+VDSO = b"[vdso]"  # path of the mapping of the code that the kernel gives every process; a capture carries it whole
+KERNEL_PATHS = (VDSO, b"[vsyscall]")  # paths of all such mappings
+
 WHOLE_FILE = ""
 PROGRAM_HEADERS = "program headers"
 SECTION_HEADERS = "section headers"

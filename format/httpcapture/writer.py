@@ -18,6 +18,7 @@ from .file_budget import BeyondLimitError, FileBudget
 from .header import header as file_header
 from .layout import WORD
 from .records import End, JitMap, Lost, Meta, Module, Process, Section, Stack
+from .seek_table import SeekTable
 
 T = TypeVar("T")
 
@@ -94,7 +95,7 @@ class Writer:
         self.bytes_written = 0  # whole frames only
         self._stream = stream
         self._compressor = frames.compressor(level)
-        self._seek_table = frames.SeekTable()
+        self._seek_table = SeekTable()
         self._budget = FileBudget()
         self._chunk_bytes, self._chunk_ns = chunk_bytes, chunk_ns
         self._records = {kind: _OpenRecords() for kind in RecordKind}

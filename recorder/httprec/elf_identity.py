@@ -8,13 +8,12 @@ import struct
 from collections.abc import Iterator
 from typing import NamedTuple
 
+from httpcapture.elf_notes import build_ids
+
 _PAGE = 4096
 _MAX_NOTES = 64 << 10  # bytes of one PT_NOTE segment
 _MAX_SEGMENTS = 256
 _PT_NOTE = 4
-_NT_GNU_BUILD_ID = 3
-_NT_GO_BUILD_ID = 4
-_MAX_BUILD_ID = 256
 
 
 class Identity(NamedTuple):
@@ -45,35 +44,15 @@ def _note_segments(fd: int, head: bytes) -> Iterator[bytes]:
             yield read_at(fd, min(size, _MAX_NOTES), offset)
 
 
-def _notes(segment: bytes) -> Iterator[tuple[bytes, int, bytes]]:
-    position = 0
-    while position + 12 <= len(segment):
-        name_size, size, kind = struct.unpack_from("<III", segment, position)
-        start = position + 12 + name_size + (-name_size % 4)
-        yield segment[position + 12 : position + 12 + name_size], kind, segment[start : start + size]
-        position = start + size + (-size % 4)
-
-
-def _build_id(fd: int, head: bytes) -> bytes:
-    go = b""
-    for segment in _note_segments(fd, head):
-        for name, kind, content in _notes(segment):
-            if (name, kind) == (b"GNU\0", _NT_GNU_BUILD_ID):
-                return content[:_MAX_BUILD_ID]
-            if (name, kind) == (b"Go\0\0", _NT_GO_BUILD_ID):
-                go = content[:_MAX_BUILD_ID]
-    return go
-
-
 def identify(fd: int) -> Identity:
     """Return the identity of an open regular file. Raises OSError if it cannot be read."""
     size = os.fstat(fd).st_size
     page = os.pread(fd, _PAGE, 0)
-    build_id, machine, problem = b"", 0, ""
+    found, machine, problem = b"", 0, ""
     if page[:6] != b"\x7fELF\x02\x01" or len(page) < 64:
         problem = "not a 64-bit little-endian ELF file"
     else:
-        build_id = _build_id(fd, page)
+        found = build_ids(_note_segments(fd, page)).identity
         (machine,) = struct.unpack_from("<H", page, 18)
-        problem = "" if build_id else "has no build ID"
-    return Identity(build_id, size, hashlib.sha256(page).digest(), machine, problem)
+        problem = "" if found else "has no build ID"
+    return Identity(found, size, hashlib.sha256(page).digest(), machine, problem)

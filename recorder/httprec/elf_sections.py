@@ -11,13 +11,10 @@ import struct
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from httpcapture import PROGRAM_HEADERS, SECTION_HEADERS
+from httpcapture import CARRIED, PROGRAM_HEADERS, SECTION_HEADERS
 
 from .elf_identity import read_at
 
-NAMES = frozenset(
-    [".eh_frame_hdr", ".eh_frame", ".symtab", ".strtab", ".dynsym", ".dynstr", ".gnu_debugdata", ".gnu_debuglink"]
-)
 _PROGRAM_HEADER_SIZE = 56
 _SECTION_HEADER = struct.Struct("<IIQQQQIIQQ")
 _MAX_PROGRAM_HEADERS = 256
@@ -58,5 +55,5 @@ def _sections(fd: int, table: bytes, names: int) -> Iterator[Extent]:
     strings = read_at(fd, min(headers[names][5], _MAX_NAMES), headers[names][4])
     for name, kind, _, address, offset, size, *_ in headers:
         text = strings[name : strings.find(b"\0", name)].decode("ascii", "replace")
-        if text in NAMES and kind != _SHT_NOBITS:
+        if text in CARRIED and kind != _SHT_NOBITS:
             yield Extent(text, address, offset, size)

@@ -9,16 +9,10 @@ from collections.abc import Sequence
 from httpbpf.layout import CALL_ROW, COMPLETION_ROW, Row
 from httpbpf.program import Sizes
 from httpcapture import Field, Layout, Meta
+from httpcapture.codings import FIELD_CODINGS
 
 from . import __version__
 from .check import read_text
-
-_CODINGS = {
-    **dict.fromkeys(("t0", "t1", "t2", "t3", "sequence"), "delta"),
-    **dict.fromkeys(("sent", "received"), "planes"),
-    **dict.fromkeys(("process_start", "connection", "cgroup", "process", "pid"), "group"),
-    **dict.fromkeys(("local_address", "peer_address", "local_port", "peer_port"), "group"),
-}
 
 
 def ignored_pids() -> list[int]:
@@ -40,7 +34,7 @@ def slept_ns() -> int:
 
 
 def _layout(row: Row) -> Layout:
-    return Layout(row.size, tuple(Field(*field, _CODINGS.get(field.name, "")) for field in row.fields))
+    return Layout(row.size, tuple(Field(*field, FIELD_CODINGS.get(field.name, "")) for field in row.fields))
 
 
 def _limits(sizes: Sizes) -> dict[str, int]:

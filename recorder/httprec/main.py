@@ -13,6 +13,8 @@ import click
 
 from httpcapture import MAX_SECTION, Meta
 from httpcapture.durations import duration_text
+from httpcapture.process_names import COMM_BYTES, kept
+from httpcapture.standard_streams import FAILED
 
 from . import __version__, check, host, options, privileges
 from .errors import RecorderError
@@ -21,10 +23,9 @@ from .loader import PROBES, TracingOptions
 from .output import STDOUT
 from .parts import Bounds, Parts, check_parts
 from .recording_loop import RecordingLoop, Totals
-from .streams import FAILED, StandardStream, Streams, open_standard_streams
+from .streams import StandardStream, Streams, open_standard_streams
 from .tracer import Tracer
 
-_COMM_BYTES = 15  # what the kernel keeps of a name: TASK_COMM_LEN less the final 0
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
@@ -35,10 +36,9 @@ def _print(text: str) -> None:
 def _patterns(names: Sequence[str]) -> list[bytes]:
     patterns = []
     for name in names:
-        pattern = os.fsencode(name)
-        if len(pattern) > _COMM_BYTES and not any(character in pattern for character in b"*?["):
-            pattern = pattern[:_COMM_BYTES]
-            _print(f"httprec: the kernel keeps {_COMM_BYTES} bytes of a name: -p {pattern.decode(errors='replace')}")
+        pattern = kept(os.fsencode(name))
+        if pattern != os.fsencode(name):
+            _print(f"httprec: the kernel keeps {COMM_BYTES} bytes of a name: -p {pattern.decode(errors='replace')}")
         patterns.append(pattern)
     return patterns
 

@@ -14,12 +14,11 @@ from collections import OrderedDict
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
-from httpcapture import MAX_PART, MAX_PATH, WHOLE_FILE, BeyondLimitError, Module, Section, Writer
+from httpcapture import MAX_PART, MAX_PATH, VDSO, WHOLE_FILE, BeyondLimitError, Module, Section, Writer
 
 from .elf_identity import Identity, identify, read_at
 from .elf_sections import Extent, carried_extents
 
-VDSO = b"[vdso]"
 _OPEN_FLAGS = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK
 _MAX_OPEN = 512  # files; by default, the kernel lets a process have 1,024 open
 _MAX_KNOWN = 16384  # files; about 1.5 kB each

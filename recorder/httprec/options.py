@@ -10,9 +10,9 @@ import click
 
 from httpbpf.layout import STACK_FRAMES_SIZE, STACK_ROW
 from httpbpf.program import Sizes
+from httpcapture import RING_HEADER
 
 from .parts import Bounds
-from .ring import HEADER
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -159,7 +159,7 @@ def sizes(
     stack is copied. Raises click.UsageError if the ring has no room for one stack."""
     pages = -(-stack_size // PAGE_KIB)
     largest = max(pages * mmap.PAGESIZE + STACK_ROW.size, STACK_FRAMES_SIZE)
-    if stack_ring << 10 < largest + HEADER:
+    if stack_ring << 10 < largest + RING_HEADER:
         raise click.UsageError(f"--stack-ring {stack_ring} has no room for a stack of --stack-size {stack_size}.")
     return DEFAULTS._replace(
         connections=connections,

@@ -19,10 +19,12 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from httpcapture import (
+    KERNEL_PATHS,
     MAX_JIT_MAPS,
     MAX_MAPS,
     MAX_MODULES,
     MAX_PATH,
+    VDSO,
     BeyondLimitError,
     JitMap,
     MappedModule,
@@ -31,14 +33,13 @@ from httpcapture import (
 )
 
 from .jit_maps import read_jit_map
-from .modules import VDSO, Modules
+from .modules import Modules
 
 _MAX_KNOWN = 4096
 _MAX_KNOWN_BYTES = 64 << 20  # bytes of maps; the data made from them takes as much again
 _JIT_BUDGET = MAX_JIT_MAPS // 2  # bytes of JIT maps in one capture; records count as more than their bytes
 _CHECK_INTERVAL_NS_PER_BYTE = 10_000  # of maps, between two readings: 5,000 mappings every 2.5 s
 _EXECUTABLE = re.compile(rb"^([0-9a-f]+)-([0-9a-f]+) ..x. [0-9a-f]+ [0-9a-f]+:[0-9a-f]+ ([0-9]+) *(.*)$", re.MULTILINE)
-_KERNEL_MAPPINGS = (VDSO, b"[vsyscall]")
 _CLOCK_TICKS = os.sysconf("SC_CLK_TCK")
 
 _PF_KTHREAD = 0x00200000  # include/linux/sched.h
@@ -243,7 +244,7 @@ def _jit_map(known: _KnownProcess) -> Iterator[tuple[int, bytes, str]]:
         thread, _ = _thread_and_maps(process.pid)
         _name(process.pid, process.start_ns)
     except (_GoneError, OSError):
-        if any(inode == b"0" and path not in _KERNEL_MAPPINGS for _, _, inode, path in known.code):
+        if any(inode == b"0" and path not in KERNEL_PATHS for _, _, inode, path in known.code):
             yield 0, b"", "its process had ended"
         return
     yield from read_jit_map(thread, process.namespace_pid)

@@ -11,13 +11,12 @@ the stacks that were drained before their calls.
 from __future__ import annotations
 
 import select
-import struct
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Callable
 
-from httpbpf.layout import CALL_ROW, COMPLETION_ROW, CONNECTION, ENUMS, Row
+from httpbpf.layout import CALL_ROW, COMPLETION_ROW, CONNECTION, ENUMS, PROCESS_ROW, Row
 from httpcapture import RING_HEADER, End, Outcome, Stack, StackStatus
 
 from . import host
@@ -27,7 +26,6 @@ from .ledger import Ledger
 from .modules import Modules
 from .parts import Parts
 from .processes import Key, Processes, thread_name
-from .ring import HEADER
 from .rows import RowCodec
 from .stacks import RepeatedStacks, stack_record, unsent_id
 from .tracer import Tracer
@@ -35,8 +33,8 @@ from .tracer import Tracer
 _ROUND_MS = 100
 _LEDGER_NS = 1_000_000_000
 _MIN_SLEEP_NS = 1_000_000  # smaller values come from reading two clocks one after the other
-_PROCESS = struct.Struct("<QI")
 _CONNECTION_CODEC, _COMPLETION_CODEC = RowCodec(CONNECTION), RowCodec(COMPLETION_ROW)
+_PROCESS_CODEC = RowCodec(PROCESS_ROW)
 _IN_REQUEST, _IN_RESPONSE = ENUMS["phase"].index("REQUEST"), ENUMS["phase"].index("RESPONSE")
 
 
@@ -61,17 +59,17 @@ _STACK_OFFSETS = [_offset(CALL_ROW, name) for name in ("stack", "receive_stack")
 
 def _process_keys(span: memoryview) -> set[Key]:
     """Return the processes that a span of call rows, with their ring headers, belongs to."""
-    stride = HEADER + CALL_ROW.size
-    pids = span.cast("I")[(HEADER + _PID_OFFSET) // 4 :: stride // 4]
-    starts = span.cast("Q")[(HEADER + _offset(CALL_ROW, "process_start")) // 8 :: stride // 8]
+    stride = RING_HEADER + CALL_ROW.size
+    pids = span.cast("I")[(RING_HEADER + _PID_OFFSET) // 4 :: stride // 4]
+    starts = span.cast("Q")[(RING_HEADER + _offset(CALL_ROW, "process_start")) // 8 :: stride // 8]
     return set(zip(pids, starts))
 
 
 def _stack_ids(span: memoryview) -> set[int]:
     """Return the IDs of the stacks that a span of call rows, with their ring headers, names."""
-    stride = HEADER + CALL_ROW.size
+    stride = RING_HEADER + CALL_ROW.size
     words = span.cast("Q")
-    return {number for offset in _STACK_OFFSETS for number in words[(HEADER + offset) // 8 :: stride // 8]} - {0}
+    return {number for offset in _STACK_OFFSETS for number in words[(RING_HEADER + offset) // 8 :: stride // 8]} - {0}
 
 
 class RecordingLoop:
@@ -139,7 +137,7 @@ class RecordingLoop:
             for key in _process_keys(span):
                 self._processes.record(key, now_ns)
             self._writer.calls(span, header=RING_HEADER)
-            self._ledger.recorded += len(span) // (HEADER + CALL_ROW.size)
+            self._ledger.recorded += len(span) // (RING_HEADER + CALL_ROW.size)
             self._show(span)
             self._tracer.calls.consume(len(span))
         completions = self._tracer.completions.rows(COMPLETION_ROW.size)
@@ -149,8 +147,8 @@ class RecordingLoop:
 
     def _drain_processes(self, now_ns: int) -> None:
         for row in self._tracer.processes.records():
-            start_ns, pid = _PROCESS.unpack_from(row)
-            self._processes.announce((pid, start_ns), now_ns)
+            process = _PROCESS_CODEC.read(row)
+            self._processes.announce((process["pid"], process["process_start"]), now_ns)
 
     def _drain_stacks(self, named: set[int], now_ns: int) -> set[int]:
         """Write the stacks in the ring and return their IDs. If the recording is in parts, keep the stacks that are not
@@ -177,8 +175,8 @@ class RecordingLoop:
     def _show(self, span: memoryview) -> None:
         if not self._print:
             return
-        stride = HEADER + CALL_ROW.size
-        for start in range(HEADER, len(span), stride):
+        stride = RING_HEADER + CALL_ROW.size
+        for start in range(RING_HEADER, len(span), stride):
             if not self._print(self._call_text.describe(span[start : start + CALL_ROW.size])):
                 self._print = None
                 return
@@ -261,4 +259,4 @@ class RecordingLoop:
         self._ledger.recorded += 1
         self._ledger.in_flight += 1
         if self._print:
-            self._show(memoryview(bytes(HEADER) + row))
+            self._show(memoryview(bytes(RING_HEADER) + row))

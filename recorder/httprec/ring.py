@@ -13,7 +13,8 @@ import mmap
 import struct
 from collections.abc import Iterator
 
-HEADER = 8
+from httpcapture import RING_HEADER
+
 _REPEATED = 128 << 10  # bytes of the second copy that are mapped: more than the largest record has
 _BUSY = 1 << 31
 _DISCARDED = 1 << 30
@@ -42,7 +43,7 @@ class Ring:
         `row_size` is a multiple of 8. The view is valid until `consume`. Records that wrap around far behind the end of
         the ring are returned the next time, and `is_cut` is then true.
         """
-        stride = HEADER + row_size
+        stride = RING_HEADER + row_size
         start = self._position.value & (self._size - 1)
         waiting, reached = (self._producer[0] - self._position.value) // stride, (len(self._data) - start) // stride
         self.is_cut = waiting > reached
@@ -70,5 +71,5 @@ class Ring:
                 return
             payload = length & ~_DISCARDED
             if not length & _DISCARDED:
-                yield bytes(self._data[start + HEADER : start + HEADER + payload])
-            self.consume(HEADER + payload + (-payload % 8))
+                yield bytes(self._data[start + RING_HEADER : start + RING_HEADER + payload])
+            self.consume(RING_HEADER + payload + (-payload % 8))

@@ -10,10 +10,10 @@ from typing import Any, NamedTuple, Optional
 
 from httpbpf.layout import CALL_ROW
 from httpbpf.program import Sizes
+from httpcapture import RING_HEADER
 
 from .call_text import CALL_CODEC
 from .loader import TracingOptions
-from .ring import HEADER
 from .stacks import stack_record
 from .tracer import Tracer
 
@@ -78,6 +78,6 @@ def run_self_test(probes: str) -> Optional[SelfTest]:
 
 def _rows(span: bytes) -> Iterator[dict[str, Any]]:
     """Yield the fields of each call row of a span of the ring with its headers."""
-    stride = HEADER + CALL_ROW.size
-    for start in range(HEADER, len(span), stride):
+    stride = RING_HEADER + CALL_ROW.size
+    for start in range(RING_HEADER, len(span), stride):
         yield CALL_CODEC.read(span[start : start + CALL_ROW.size])

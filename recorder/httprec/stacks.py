@@ -8,35 +8,33 @@ that is no longer kept; then the stack of a call is missing from its part, and i
 from __future__ import annotations
 
 import hashlib
-import struct
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator
 
 from httpbpf.layout import STACK_ROW
 from httpcapture import Stack
 
-_HEAD = struct.Struct("<QQQIIQIIQ")  # struct stack_row up to its registers, rows.h
-_REGISTERS = _HEAD.size
-_REST = STACK_ROW.size
+from .rows import RowCodec
+
+_STACK_CODEC = RowCodec(STACK_ROW)
 _MAX_STACKS = 32768  # twice as many as the kernel remembers (seen_stacks, maps.h); at most 1.5 kB each
 
 
 def stack_record(row: bytes) -> Stack:
     """Return the Stack of a row from the stack ring or from a slot, without the remains of earlier stacks in the
     slot."""
-    (number, start_ns, taken_ns, pid, frames_size, address, memory_size, registers_size, missing) = _HEAD.unpack_from(
-        row
-    )
+    fields = _STACK_CODEC.read(row)
+    copied = fields["memory_size"]
     return Stack(
-        id=number,
-        pid=pid,
-        process_start_ns=start_ns,
-        taken_ns=taken_ns,
-        frames=row[_REST : _REST + frames_size],
-        registers=row[_REGISTERS : _REGISTERS + registers_size],
-        memory_address=address if memory_size else 0,
-        memory=row[_REST : _REST + memory_size],
-        missing_pages=missing if memory_size else 0,
+        id=fields["id"],
+        pid=fields["pid"],
+        process_start_ns=fields["process_start"],
+        taken_ns=fields["taken"],
+        frames=row[STACK_ROW.size : STACK_ROW.size + fields["frames_size"]],
+        registers=fields["registers"][: fields["registers_size"]],
+        memory_address=fields["memory_address"] if copied else 0,
+        memory=row[STACK_ROW.size : STACK_ROW.size + copied],
+        missing_pages=fields["missing_pages"] if copied else 0,
     )
 
 

@@ -30,12 +30,12 @@ from bench_capture import keep_alive_load
 from httpbpf.layout import CALL_ROW, COUNTERS, MAX_FRAMES
 from httpbpf.program import Sizes
 from httpbpf.sources import kernel_tree, read_source
-from httpcapture import Meta, Writer
+from httpcapture import RING_HEADER, Meta, Writer
 from httpcapture.writer import LEVEL
 from httprec import host
 from httprec.parts import Bounds, Parts
 from httprec.recording_loop import RecordingLoop
-from httprec.ring import HEADER, Ring
+from httprec.ring import Ring
 from support.capture_samples import CALL_LAYOUT
 
 READY, ROWS_A_CALL, CALLS = 1 << 15, 512, 80
@@ -112,7 +112,7 @@ def load_program() -> Any:
     ready = program.get_table("ready", leaftype=row_type)
     load = keep_alive_load(READY)
     for number in range(READY):
-        start = number * (HEADER + CALL_LAYOUT.size) + HEADER
+        start = number * (RING_HEADER + CALL_LAYOUT.size) + RING_HEADER
         ready[ctypes.c_int(number)] = row_type.from_buffer_copy(load, start)
     return program
 

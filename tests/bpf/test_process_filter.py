@@ -9,7 +9,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from httpbpf.process_filter import MAX_STATES, Automaton, FilterError, compile_filter, is_pattern
+from httpbpf.process_filter import MAX_STATES, Automaton, FilterError, compile_filter
 
 COMM_SIZE = 16
 
@@ -91,14 +91,6 @@ def test_a_name_of_15_bytes_is_matched_to_its_last_byte() -> None:
 def test_no_state_leads_out_of_the_one_that_matches_nothing() -> None:
     automaton = compile_filter([b"a", b"b*"])
     assert automaton.following[:256] == bytes(256) and automaton.accepts[0] == 0
-
-
-@pytest.mark.parametrize(
-    ("name", "answer"),
-    [(b"nova", False), (b"a*", True), (b"a?", True), (b"[a]", True), (b"[", True), (b"]", False), (b"a-b!", False)],
-)
-def test_what_counts_as_a_pattern(name: bytes, answer: bool) -> None:
-    assert is_pattern(name) is answer
 
 
 def fifteen(count: int) -> list[bytes]:

@@ -55,19 +55,6 @@ def test_numpy_decodes_to_the_same(column: tuple[bytes, int], fields: int, codin
     )
 
 
-@given(columns(), st.integers(1, 3), st.sampled_from(["", "group", "planes", "delta"]), st.data())
-def test_numpy_decodes_some_rows_to_the_same(
-    column: tuple[bytes, int], fields: int, coding: str, draw: st.DataObject
-) -> None:
-    coded = coded_column(column, fields, coding)
-    width = coded.width
-    rows = [row for row in range(len(coded.data) // (width * len(coded.fields))) if draw.draw(st.booleans())]
-    for field, values in zip(coded.fields, codings.decode(coded)):
-        wanted = b"".join(values[row * width : (row + 1) * width] for row in rows)
-        found = by_numpy.decode_rows(coded, field, np.dtype(f"<u{width}"), np.array(rows, np.intp))
-        assert found.tobytes() == wanted
-
-
 @given(st.integers(1, 40), st.binary(max_size=400))
 def test_planes_are_the_columns_of_a_table_of_bytes(width: int, data: bytes) -> None:
     rows = len(data) // width

@@ -17,6 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from httprec.elf_identity import Identity, identify
+from httpreport.elf.elf import read_elf
 
 PT_NOTE = 4
 
@@ -137,8 +138,10 @@ def test_absurd_numbers_end_in_an_identity(content: bytes) -> None:
     assert identity_of(content).size == len(content)
 
 
-def test_a_long_build_id_is_cut() -> None:
-    assert len(identity_of(elf(note(b"GNU\0", 3, bytes(4096)))).build_id) <= 256
+@pytest.mark.parametrize(("size", "expected"), [(1, 1), (65, 65), (256, 256), (257, 0), (4096, 0)])
+def test_a_build_id_is_whole_or_not_there_and_the_reporter_finds_the_same(size: int, expected: int) -> None:
+    content = elf(note(b"GNU\0", 3, bytes(size)), table=64)
+    assert identity_of(content).build_id == bytes(expected) == read_elf(content).build_id
 
 
 @settings(max_examples=800)

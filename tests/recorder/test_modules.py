@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 from httpcapture import (
     PROGRAM_HEADERS,
     SECTION_HEADERS,
+    VDSO,
     WHOLE_FILE,
     BeyondLimitError,
     Field,
@@ -31,7 +32,7 @@ from httpcapture import (
 )
 from httprec.elf_sections import carried_extents
 from httprec.jit_maps import read_jit_map
-from httprec.modules import VDSO, Modules
+from httprec.modules import Modules
 from support.programs import running, until
 
 LAYOUT = Layout(8, (Field("connection", "u64", 0),))

@@ -13,7 +13,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from httprec.ring import HEADER, Ring
+from httpcapture import RING_HEADER
+from httprec.ring import Ring
 from support.synthetic import PAGE, KernelRing
 
 
@@ -36,9 +37,9 @@ def threads_that_alternate() -> Iterator[None]:
 
 
 def rows_of(span: memoryview, size: int) -> list[bytes]:
-    stride = HEADER + size
+    stride = RING_HEADER + size
     assert len(span) % stride == 0
-    return [bytes(span[start + HEADER : start + stride]) for start in range(0, len(span), stride)]
+    return [bytes(span[start + RING_HEADER : start + stride]) for start in range(0, len(span), stride)]
 
 
 def test_an_empty_ring_has_no_records(kernel: KernelRing) -> None:
@@ -207,7 +208,7 @@ def test_rows_are_those_of_a_queue(start: int, size: int, rounds: list[tuple[int
                 number += 1
         assert rows_of(ring.rows(size), size) == list(queue)
         for _ in range(min(reads, len(queue))):
-            ring.consume(HEADER + size)
+            ring.consume(RING_HEADER + size)
             queue.popleft()
     kernel.close()
 

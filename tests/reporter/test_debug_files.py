@@ -156,7 +156,7 @@ def server() -> Iterator[Server]:
 
     with HTTPServer(("127.0.0.1", 0), Handler) as listening:
         serving = Server(f"http://127.0.0.1:{listening.server_port}")
-        thread = threading.Thread(target=listening.serve_forever)
+        thread = threading.Thread(target=listening.serve_forever, kwargs={"poll_interval": 0.01})
         thread.start()
         yield serving
         listening.shutdown()

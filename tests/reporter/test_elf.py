@@ -12,7 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from httpreport.elf.elf import CARRIED, BadElf, Section, from_parts, read_elf
+from httpcapture import CARRIED
+from httpreport.elf.elf import BadElf, Section, from_parts, read_elf
 from support.compiled import SYSTEM_BINARIES, compiled, run
 
 HELLO = "int main(void) { return 0; }"

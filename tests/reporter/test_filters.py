@@ -8,7 +8,8 @@ import itertools
 import pytest
 
 from httpcapture import Outcome, Reader, Role
-from httpreport.calls.filters import Filters, Peer, Selection, covered, matches
+from httpcapture.process_names import matches
+from httpreport.calls.filters import Filters, Peer, Selection, covered
 from httpreport.calls.protocol import Kind
 from httpreport.calls.time_options import parse
 from httpreport.capture.loader import load

@@ -13,9 +13,9 @@ from click.testing import CliRunner
 from jsonschema import Draft202012Validator
 
 from httpcapture import Lost, Outcome, Record, Role, StackStatus
-from httpreport.calls import listed_calls
 from httpreport.calls.protocol import Kind
 from httpreport.cli.main import main
+from httpreport.common import tuning
 from httpreport.compare import warnings
 from httpreport.languages.stack_trace import Incomplete, NoStack, Unnamed
 from httpreport.report.warnings import Cause
@@ -68,7 +68,7 @@ def document_of(*arguments: str) -> dict[str, Any]:
 @pytest.mark.parametrize("case", CAPTURES)
 def test_a_report_is_as_the_schema_says(case: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     if case == "not all listed":
-        monkeypatch.setattr(listed_calls, "MAX_LISTED", 2)
+        monkeypatch.setattr(tuning, "MAX_LISTED", 2)
     path = tmp_path / "run.cap"
     path.write_bytes(CAPTURES[case])
 

@@ -17,8 +17,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from httpcapture import Field, Layout, Lost, Outcome, Reader, Record, StackStatus
+from httpcapture.addresses import address_text
 from httpcapture.frames import FrameReader
-from httpreport.calls.call import Call, address_text
+from httpreport.calls.call import Call
 from httpreport.calls.columns import Impossible, types_of
 from httpreport.calls.filters import Selection
 from httpreport.calls.schema import CALL, RECORDED, longest_first, total

@@ -23,6 +23,7 @@ from hypothesis import strategies as st
 from httpcapture import End, Lost, Record
 from httpreport.cli import parallel
 from httpreport.cli.main import main
+from httpreport.common import tuning
 from httpreport.report import sorted_spool
 from httpreport.report.aggregate import Aggregate, aggregate_of
 from httpreport.report.folding import folded
@@ -337,7 +338,7 @@ def test_a_capture_that_is_given_twice_is_read_once(fleet: Path) -> None:
 
 
 def test_more_spools_than_can_be_open_are_merged_in_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sorted_spool, "OPEN_AT_ONCE", 3)
+    monkeypatch.setattr(tuning, "MERGED_AT_ONCE", 3)
     entries = [
         (duration, start, f"{duration} {start} caf\u00e9\n")
         for duration, start in itertools.product(range(9), range(-2, 3))

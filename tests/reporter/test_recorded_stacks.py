@@ -15,11 +15,11 @@ import zstandard
 from httpcapture import End, Reader, Record, Writer
 from httpcapture.chunks import RecordKind
 from httpcapture.frames import FrameReader
-from httpreport import redact
 from httpreport.calls.filters import Selection
 from httpreport.capture import packed_stacks
-from httpreport.capture.loader import RECORD_OVERHEAD, load
+from httpreport.capture.loader import load
 from httpreport.capture.recording import Recording
+from httpreport.common import tuning
 from httpreport.languages.stack_trace import NoStack
 from httpreport.redact import Redaction
 from httpreport.report.report import make_report
@@ -132,7 +132,7 @@ def test_of_more_stacks_than_can_be_read_the_first_are(ids: Sequence[int], monke
 
 
 def test_of_more_frames_than_can_be_redacted_the_first_are(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(redact.stacks, "MAX_HELD_BYTES", 10 * (4096 + RECORD_OVERHEAD))
+    monkeypatch.setattr(tuning, "MAX_HELD_BYTES", 10 * (4096 + tuning.RECORD_OVERHEAD))
     for count in (10, 11):
         data = capture([Row(stack=1)], [stack(*range(1, 513), id=id) for id in range(1, count + 1)])
         redaction = Redaction(read(data, 0), no_binary)

@@ -13,9 +13,9 @@ from pathlib import Path
 import pytest
 
 from httpcapture import Lost
+from httpreport.common import tuning
 from httpreport.outputs.output import Destination
 from httpreport.outputs.registry import outputs_to
-from httpreport.report.sorted_spool import OPEN_AT_ONCE
 from support.recordings import MS, TEXT, Row, capture, process, stack
 
 HTTPREPORT = f"{shlex.quote(sys.executable)} -P -m httpreport"
@@ -173,7 +173,7 @@ def test_a_temporary_file_that_cannot_be_written_is_one_line_and_leaves_nothing(
 
 def test_spools_of_many_captures_that_cannot_be_merged_are_one_line(folder: Path) -> None:
     """If there are more captures than files can be open at a time, spools are merged while the output is written."""
-    for number in range(OPEN_AT_ONCE + 1):
+    for number in range(tuning.MERGED_AT_ONCE + 1):
         (folder / f"{number}.cap").write_bytes((folder / "a.cap").read_bytes())
 
     done = shell(folder, "export TMPDIR=$PWD; ulimit -f 9; httpreport . --csv - --jobs 1 >/dev/null")

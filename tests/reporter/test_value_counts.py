@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from httpreport.common import value_counts
+from httpreport.common import tuning
 from httpreport.common.value_counts import Tally
 
 VALUES = st.one_of(st.integers(0, 5), st.integers(0, 30), st.integers(0, (1 << 64) - 1))
@@ -18,8 +18,8 @@ VALUES = st.one_of(st.integers(0, 5), st.integers(0, 30), st.integers(0, (1 << 6
 @given(st.lists(st.lists(VALUES, max_size=8), max_size=8), st.integers(1, 20))
 def test_each_value_is_counted(parts: list[list[int]], at_once: int) -> None:
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(value_counts, "AT_ONCE", at_once)
-        patched.setattr(value_counts, "SMALL", 20)
+        patched.setattr(tuning, "COUNTED_AT_ONCE", at_once)
+        patched.setattr(tuning, "SMALL_VALUES", 20)
         counted = Tally()
         for part in parts:
             counted.add(np.array(part, np.uint64))

@@ -9,9 +9,9 @@ import pytest
 
 from httpcapture import End, Lost, Reader
 from httpreport.calls.filters import Selection
-from httpreport.capture import loader
 from httpreport.capture.loader import load
 from httpreport.capture.recording import Recording
+from httpreport.common import tuning
 from httpreport.report.warnings import Cause, incomplete, warnings_of
 from support.recordings import MS, STARTED_NS, Row, capture
 
@@ -129,7 +129,7 @@ def test_what_takes_too_much_memory_ends_the_reading(limit: str, monkeypatch: py
     rows = [Row(sequence=number, stack=number, peer=f"10.0.{number >> 8}.{number & 255}") for number in range(30_000)]
     data = capture(rows, threshold_ns=0)
     assert cautioned(data, 0)[1] == []
-    monkeypatch.setattr(loader, limit, 5_000_000)
+    monkeypatch.setattr(tuning, limit, 5_000_000)
 
     recording, said = cautioned(data, 0)
 

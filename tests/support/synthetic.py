@@ -11,8 +11,9 @@ from typing import Optional
 
 from httpbpf import layout
 from httpbpf.layout import CALL_ROW, COMPLETION_ROW, CONNECTION, STACK_ROW
+from httpcapture import RING_HEADER
 from httprec.fast_calls import FastCalls
-from httprec.ring import HEADER, Ring
+from httprec.ring import Ring
 from httprec.tracer import Tracer
 
 PAGE = mmap.PAGESIZE
@@ -59,7 +60,7 @@ class KernelRing:
 
     def reserve(self, payload: bytes) -> Optional[int]:
         """Return the record's position, or None if it does not fit. The record stays busy until `commit`."""
-        padded = HEADER + len(payload) + -len(payload) % 8
+        padded = RING_HEADER + len(payload) + -len(payload) % 8
         position = self.produced
         if position + padded - self.consumed > self.size:
             return None

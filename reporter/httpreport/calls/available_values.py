@@ -8,10 +8,11 @@ import numpy as np
 import numpy.typing as npt
 
 from httpcapture import Outcome, Role
+from httpcapture.addresses import address_text, endpoint
 
 from ..common.interning import Words, bytes_of, words_of
 from ..common.printable import comm
-from .call import address_text, endpoint, word
+from .call import word
 from .columns import Columns, Places
 from .protocol import Kind
 from .schema import duration_ns

@@ -9,18 +9,17 @@ import enum
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 from functools import lru_cache
-from ipaddress import IPv6Address
 from typing import NamedTuple, Optional
 
 import numpy as np
 import numpy.typing as npt
 
 from httpcapture import Meta, Outcome, Role, StackStatus
+from httpcapture.addresses import address_text
 
+from ..common import tuning
 from .protocol import Kind
 from .schema import LATEST_NS, Array
-
-ROWS_AT_ONCE = 4096
 
 
 class Call(NamedTuple):
@@ -116,23 +115,8 @@ class Call(NamedTuple):
 
 def each(calls: Array, order: npt.NDArray[np.intp]) -> Iterator[Call]:
     """The calls (dtype CALL) one by one in the given order."""
-    for first in range(0, len(order), ROWS_AT_ONCE):
-        yield from map(Call._make, calls[order[first : first + ROWS_AT_ONCE]].tolist())
-
-
-@lru_cache(maxsize=1 << 14)
-def address_text(address: bytes) -> str:
-    """16 bytes of IPv6 (zeros at the end may be missing) as text, a v4-mapped one as IPv4."""
-    parsed = IPv6Address(address.ljust(16, b"\0"))
-    return str(parsed.ipv4_mapped or parsed)
-
-
-@lru_cache(maxsize=1 << 10)
-def endpoint(host: str, port: int) -> str:
-    """HOST:PORT; without a port (0), HOST."""
-    if not port:
-        return host
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+    for first in range(0, len(order), tuning.MADE_AT_ONCE):
+        yield from map(Call._make, calls[order[first : first + tuning.MADE_AT_ONCE]].tolist())
 
 
 @lru_cache(maxsize=1 << 11)

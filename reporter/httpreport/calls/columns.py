@@ -17,10 +17,11 @@ import numpy.typing as npt
 
 from httpcapture import CODINGS, BatchColumns, Calls, Completions, Layout
 
+from ..common import tuning
 from ..common.errors import ReportError
 from ..common.printable import printable
 from . import protocol
-from .column_decoding import decode, decode_rows
+from .column_decoding import decode
 from .schema import ADDED, CALL, LATEST_NS, OPTIONAL, RECORDED, Array
 
 Batch = Union[Calls, Completions]
@@ -66,10 +67,6 @@ class Impossible:
 
     def __bool__(self) -> bool:
         return bool(self.backwards or self.beyond)
-
-
-FEW = 16  # one row in so many
-ROWS_AT_ONCE = 2048  # rows that are made at a time: they stay in a processor's cache until all their fields are there
 
 
 class Columns:
@@ -129,20 +126,10 @@ class Columns:
                 len(batch.columns.group_sizes)
 
     def at(self, places: Places) -> Columns:
-        """Only the rows at these places, which ascend, as a whole. For few rows the columns are not joined, and only
-        those of the batches that they are in are unpacked."""
+        """Only the rows at these places, which ascend, as a whole."""
         taken = Columns(self._types, (), len(places))
-        few = len(places) * FEW < self.rows
-        shares = shared(places, [batch.rows for batch in self._batches]) if few else ()
-        pieces = [_Piece(self._batches[number].columns, its_places) for number, _, its_places in shares]
-        for name, (recorded, wanted) in self._types.items():
-            if not taken.rows:
-                taken._columns[name] = np.zeros(0, wanted)
-            elif pieces and name not in self._columns:
-                parts = [piece.values(name, recorded) for piece in pieces]
-                taken._columns[name] = _one(parts).astype(wanted, copy=False)
-            else:
-                taken._columns[name] = self.some(name, places)
+        for name, (_, wanted) in self._types.items():
+            taken._columns[name] = self.some(name, places) if taken.rows else np.zeros(0, wanted)
         return taken
 
     def some(self, name: str, places: Places) -> Column:
@@ -172,8 +159,8 @@ class Columns:
         """Give the rows of an array those fields that a column has."""
         known = {*self._types, *protocol.Payloads._fields, *OPTIONAL}
         columns = [(name, self[name]) for name in array.dtype.names or () if name in known]
-        for first in range(0, len(array), ROWS_AT_ONCE):
-            part = slice(first, first + ROWS_AT_ONCE)
+        for first in range(0, len(array), tuning.FILLED_AT_ONCE):
+            part = slice(first, first + tuning.FILLED_AT_ONCE)
             for name, column in columns:
                 array[name][part] = column[part]
 
@@ -214,22 +201,6 @@ class Columns:
     @cached_property
     def _group_sizes(self) -> npt.NDArray[np.int64]:
         return np.concatenate([_sizes(batch.columns) for batch in self._batches]).astype(np.int64)
-
-
-class _Piece:
-    """Some rows of one batch."""
-
-    def __init__(self, columns: BatchColumns, places: Places) -> None:
-        self._columns, self._places = columns, places
-
-    def values(self, name: str, recorded: np.dtype[np.generic]) -> Column:
-        places = self._groups if name in self._columns.grouped else self._places
-        return decode_rows(self._columns.coded(name), name, recorded, places)
-
-    @cached_property
-    def _groups(self) -> Places:
-        """That the rows are in."""
-        return np.searchsorted(np.cumsum(_sizes(self._columns)), self._places, "right")
 
 
 def shared(places: Places, sizes: Sequence[int]) -> Iterator[tuple[int, slice, Places]]:

@@ -15,12 +15,10 @@ import numpy as np
 
 from httpcapture import Completions, Outcome
 
+from ..common import tuning
 from ..common.interning import UNKNOWN, Numbering, Numbers, words_of
 from .columns import Column, Columns, Places, Types, shared
 from .schema import COMPLETION, LATEST_NS, Array, ByName, Integers
-
-RECENT = 1 << 20  # completions whose calls may still come
-TOGETHER = 64  # batches that are short become one
 
 
 class Waiting:
@@ -39,7 +37,7 @@ class Waiting:
 
     @property
     def many_are_old(self) -> bool:
-        return self._rows > 2 * RECENT
+        return self._rows > 2 * tuning.RECENT_COMPLETIONS
 
     def add(self, batch: Completions, types: Types) -> None:
         """Raises CorruptRecord where a column is damaged."""
@@ -50,13 +48,13 @@ class Waiting:
             self._append(part.packed())
         elif batch.rows:
             self._short.append(batch)
-            if len(self._short) == TOGETHER:
+            if len(self._short) == tuning.SHORT_BATCHES:
                 self._gather()
 
     def forget(self, calls: ByName) -> None:
         """Those that are old and that none of these calls wants."""
         old: list[Columns] = []
-        while self._rows - self._parts[0].rows >= RECENT:
+        while self._rows - self._parts[0].rows >= tuning.RECENT_COMPLETIONS:
             old.append(self._parts.popleft())
             self._rows -= old[-1].rows
             self._size -= _size(old[-1])

@@ -7,18 +7,17 @@ capture of all calls filtered here equals a capture recorded with the filter.
 
 from __future__ import annotations
 
-import fnmatch
 import os
-import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
-from ipaddress import ip_address
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from httpcapture import Meta, Outcome, Role
+from httpcapture.addresses import parse_endpoint
+from httpcapture.process_names import is_pattern, kept, matches
 
 from ..common.interning import Numbering, bytes_of, words_of
 from ..common.printable import printable
@@ -26,11 +25,6 @@ from .available_values import peer_text
 from .protocol import Kind
 from .schema import LATEST_NS, ByName, duration_ns
 from .time_options import Moment
-
-COMM_BYTES = 15  # TASK_COMM_LEN - 1
-_MAPPED = bytes(10) + b"\xff\xff"  # before an IPv4 address
-_PORT = r"(?::(?P<port>[0-9]{1,5}))?"
-_PEER = re.compile(rf"(?:\[(?P<bracketed>[^\]]*)\]|(?P<plain>[^:\[\]]*)){_PORT}|(?P<ipv6>[0-9a-fA-F:.]*)", re.ASCII)
 
 
 @dataclass(frozen=True)
@@ -43,14 +37,7 @@ class Peer:
     @classmethod
     def parse(cls, text: str) -> Peer:
         """HOST[:PORT], HOST an IPv4 or IPv6 address; before a port IPv6 is in brackets. Raises ValueError."""
-        found = _PEER.fullmatch(text)
-        if not found:
-            raise ValueError(f"{text!r} is no address")
-        address = ip_address(found["bracketed"] or found["plain"] or found["ipv6"])
-        port = None if found["port"] is None else int(found["port"])
-        if port is not None and not 0 < port < 1 << 16:
-            raise ValueError(f"{port} is no port")
-        return cls(address.packed if address.version == 6 else _MAPPED + address.packed, port)
+        return cls(*parse_endpoint(text))
 
     def __str__(self) -> str:
         return peer_text(self.address, self.port or 0)
@@ -179,20 +166,9 @@ def exact_ms(nanoseconds: int) -> str:
     return f"{whole}.{fraction:06}".rstrip("0").rstrip(".")
 
 
-def is_pattern(name: bytes) -> bool:
-    return any(character in name for character in (b"*", b"?", b"["))
-
-
-def matches(name: bytes, comm: bytes) -> bool:
-    """Whether a -p NAME matches a comm."""
-    if is_pattern(name):
-        return fnmatch.fnmatchcase(comm, name)
-    return comm == name[:COMM_BYTES]
-
-
 def covered(name: bytes, filters: tuple[bytes, ...]) -> bool:
     """Whether a capture recorded with these -p filters holds every call that -p NAME asks for. Of two
     different patterns nobody can say."""
     if is_pattern(name):
         return name in filters
-    return any(matches(pattern, name[:COMM_BYTES]) for pattern in filters)
+    return any(matches(pattern, kept(name)) for pattern in filters)

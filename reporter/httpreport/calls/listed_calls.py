@@ -15,15 +15,12 @@ import numpy.typing as npt
 
 from httpcapture import Completions
 
+from ..common import tuning
 from .columns import Column, Columns, Places, Types, shared
 from .completions import Waiting
 from .repeated_calls import Repeated
 from .schema import CALL, RECORDED, Array, Integers, duration_ns
 
-MAX_LISTED = 2_000_000  # calls; for a time up to half more
-PART_OVERHEAD = 4 << 10  # bytes that the arrays of a part take beside their values, about
-LITTLE = 1 << 10  # calls in a part
-TOGETHER = 16  # little parts that become one
 _NONE = np.zeros(0, np.uint64)
 
 
@@ -48,11 +45,11 @@ class Listed:
         self._parts.append(part)
         self._count += len(part.places)
         self._size += part.nbytes
-        if len(self._parts) % TOGETHER == 0:
-            last = self._parts[-TOGETHER:]
-            self._parts[-TOGETHER:] = together = list(_together(last))
+        if len(self._parts) % tuning.SMALL_PARTS == 0:
+            last = self._parts[-tuning.SMALL_PARTS :]
+            self._parts[-tuning.SMALL_PARTS :] = together = list(_together(last))
             self._size += sum(part.nbytes for part in together) - sum(part.nbytes for part in last)
-        if self._count > MAX_LISTED + MAX_LISTED // 2:
+        if self._count > tuning.MAX_LISTED + tuning.MAX_LISTED // 2:
             self._leave_out()
 
     def complete(self, batch: Completions, types: Types) -> None:
@@ -63,7 +60,7 @@ class Listed:
 
     def end(self) -> None:
         """Once all calls are there."""
-        if self._count > MAX_LISTED:
+        if self._count > tuning.MAX_LISTED:
             self._leave_out()
 
     @property
@@ -118,17 +115,17 @@ class Listed:
     def _leave_out(self) -> None:
         """Keep the longest calls, of equally long ones the earliest."""
         durations = self.durations
-        shortest = np.partition(durations, len(durations) - MAX_LISTED)[len(durations) - MAX_LISTED]
+        shortest = np.partition(durations, len(durations) - tuning.MAX_LISTED)[len(durations) - tuning.MAX_LISTED]
         listed = durations > shortest
         equal = np.flatnonzero(durations == shortest)
         earliest = np.argsort(self.began[equal], kind="stable")
-        listed[equal[earliest[: MAX_LISTED - int(np.count_nonzero(listed))]]] = True
+        listed[equal[earliest[: tuning.MAX_LISTED - int(np.count_nonzero(listed))]]] = True
         ends = np.cumsum([len(part.places) for part in self._parts])
         for number, those in enumerate(np.split(listed, ends[:-1])):  # one by one: little is there twice
             self._parts[number] = self._parts[number].only(those)
         self._parts = list(_together(self._parts))
         self._size = sum(part.nbytes for part in self._parts)
-        self._shortest_ns, self._count = int(shortest), MAX_LISTED
+        self._shortest_ns, self._count = int(shortest), tuning.MAX_LISTED
 
 
 @dataclass(frozen=True)
@@ -156,12 +153,12 @@ class _Part:
 
     @property
     def is_little(self) -> bool:
-        return self.calls.rows < LITTLE and not self.calls.packed_size
+        return self.calls.rows < tuning.SMALL_PART and not self.calls.packed_size
 
     @property
     def nbytes(self) -> int:
         calls = self.calls.packed_size or self.calls.rows * CALL.itemsize
-        return calls + 3 * self.places.nbytes + PART_OVERHEAD
+        return calls + 3 * self.places.nbytes + tuning.PART_OVERHEAD
 
     def only(self, listed: npt.NDArray[np.bool_]) -> _Part:
         """Of those that are listed these."""
@@ -191,7 +188,7 @@ def _together(parts: Sequence[_Part]) -> Iterator[_Part]:
     """Little ones that follow one another become one: so many arrays would take more than the calls in them."""
     little: list[_Part] = []
     for part in parts:
-        if little and not (part.is_little and len(little) < TOGETHER):
+        if little and not (part.is_little and len(little) < tuning.SMALL_PARTS):
             yield _Part.one(little)
             little = []
         if part.is_little:

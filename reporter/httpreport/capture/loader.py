@@ -37,22 +37,18 @@ from ..calls.columns import Columns, Impossible, Types, types_of, unknown_fields
 from ..calls.listed_calls import Listed
 from ..calls.schema import COMPLETION, RECORDED, ByName
 from ..calls.totals import Summing
+from ..common import tuning
 from .faults import gaps_in
 from .module_sections import Whole, Wholes, add_part, add_text, share
 from .packed_stacks import RecordedStacks
 from .record_handlers import Handlers, ignore
 from .recording import ProcessKey, Recording
 
-ROWS_AT_ONCE = 1 << 13  # calls that are filtered, or added up, at a time: their columns stay in the processor's cache
-RECORDED_AT_ONCE = 1 << 19  # calls after which the kept ones are added up: far fewer than completions.RECENT
-MAX_HELD_BYTES = 4 << 30  # of everything that is kept
-MAX_SUMS_BYTES = 2 << 30  # of that, of sums: a small file may have millions of distinct peers and stacks
 FULL = (
     "the capture was not read to its end, since what is kept of it takes too much memory (keep fewer calls by a "
     "higher -t or a narrower -p, or record in parts)"
 )
-"""What `Recording.cut_off` says if what is kept exceeds MAX_HELD_BYTES or MAX_SUMS_BYTES."""
-RECORD_OVERHEAD = 1 << 10  # bytes; the objects of a small record take less, apart from its own bytes
+"""What `Recording.cut_off` says if what is kept exceeds tuning.MAX_HELD_BYTES or tuning.MAX_SUMS_BYTES."""
 
 
 class Filter(Protocol):
@@ -148,7 +144,7 @@ class _Loader:
         if batch.rows:
             self.waiting.append(batch)
             self.waiting_rows += batch.rows
-        if self.waiting_rows >= ROWS_AT_ONCE:
+        if self.waiting_rows >= tuning.FILTERED_AT_ONCE:
             self.add_waiting()
 
     def add_completions(self, batch: Completions) -> None:
@@ -156,24 +152,24 @@ class _Loader:
         self._hold(0)
 
     def add_stacks(self, chunk: PackedStacks) -> None:
-        self._hold(len(chunk.frame) + RECORD_OVERHEAD)
+        self._hold(len(chunk.frame) + tuning.RECORD_OVERHEAD)
         self.stacks.add(chunk)
 
     def add_process(self, process: Process) -> None:
-        self._hold(len(process.maps) + (1 + len(process.modules)) * RECORD_OVERHEAD)
+        self._hold(len(process.maps) + (1 + len(process.modules)) * tuning.RECORD_OVERHEAD)
         self.processes.setdefault(ProcessKey.of(self.meta, process.pid, process.start_ns), []).append(process)
 
     def add_module(self, module: Module) -> None:
-        self._hold(len(module.path) + len(module.problem) + RECORD_OVERHEAD)
+        self._hold(len(module.path) + len(module.problem) + tuning.RECORD_OVERHEAD)
         if self.modules.setdefault(module.id, module) != module:
             self.ambiguous.add(module.id)
 
     def add_section(self, part: Section) -> None:
-        self._hold(len(part.data) + RECORD_OVERHEAD)
+        self._hold(len(part.data) + tuning.RECORD_OVERHEAD)
         add_part(self.carried.setdefault(part.module, {}), part, Whole)
 
     def add_jit_map(self, part: JitMap) -> None:
-        self._hold(len(part.data) + RECORD_OVERHEAD)
+        self._hold(len(part.data) + tuning.RECORD_OVERHEAD)
         key = ProcessKey.of(self.meta, part.pid, part.process_start_ns)
         add_text(self.jit_maps.setdefault(key, {}), part, Whole)
         self.last_text = self.jit_maps[key][part.taken_ns]
@@ -249,7 +245,7 @@ class _Loader:
         self.recorded += calls.rows
         self.impossible += impossible
         kept = sum(part.rows for part in self.kept_parts)
-        if kept >= ROWS_AT_ONCE or self.recorded - self.summed >= RECORDED_AT_ONCE:
+        if kept >= tuning.FILTERED_AT_ONCE or self.recorded - self.summed >= tuning.RECORDED_AT_ONCE:
             self._sum()
         self._hold(0)
 
@@ -265,8 +261,8 @@ class _Loader:
     def _hold(self, size: int) -> None:
         """Add so many bytes to what is held. Raises _FullError if it is too much."""
         self.held += size
-        sums = self.summing.nbytes + len(self.there) * RECORD_OVERHEAD
-        if sums > MAX_SUMS_BYTES or self.held + self.listed.nbytes + sums > MAX_HELD_BYTES:
+        sums = self.summing.nbytes + len(self.there) * tuning.RECORD_OVERHEAD
+        if sums > tuning.MAX_SUMS_BYTES or self.held + self.listed.nbytes + sums > tuning.MAX_HELD_BYTES:
             raise _FullError
 
 

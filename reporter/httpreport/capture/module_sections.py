@@ -11,10 +11,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TypeVar, Union
 
-from httpcapture import PROGRAM_HEADERS, SECTION_HEADERS, WHOLE_FILE, JitMap, Module
+from httpcapture import CARRIED, PROGRAM_HEADERS, SECTION_HEADERS, WHOLE_FILE, JitMap, Module
 from httpcapture import Section as Part
-
-from ..elf.elf import CARRIED
 
 NAMES = frozenset((*CARRIED, PROGRAM_HEADERS, SECTION_HEADERS, WHOLE_FILE))
 NOT_FOLLOWING = "its parts do not follow each other"

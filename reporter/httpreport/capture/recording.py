@@ -64,7 +64,7 @@ class Recording:
 
     @cached_property
     def calls(self) -> Array:
-        """Return the kept calls (CALL) in the order of the file; of more than MAX_LISTED, the longest."""
+        """Return the kept calls (CALL) in the order of the file; of more than tuning.MAX_LISTED, the longest."""
         return self.listed.rows(all_known=self._all_known)
 
     def some_calls(self, places: Places) -> Array:

@@ -31,6 +31,7 @@ from httpcapture import (
     Stack,
     StackStatus,
 )
+from httpcapture.seek_table import check_seek_table
 
 from ..calls.columns import Columns, Impossible, Types, types_of, unknown_fields
 from ..calls.repeated_calls import Repeated
@@ -38,7 +39,6 @@ from ..calls.schema import COMPLETION, RECORDED
 from ..common.errors import ReportError
 from ..common.interning import Numbering
 from ..common.printable import printable
-from . import seek_table
 from .faults import Faults, gaps_in
 from .module_sections import Extent, add_part, add_text
 from .packed_stacks import MAX_STACKS, content_of
@@ -67,7 +67,7 @@ def verify(name: str, file: BinaryIO) -> Verdict:
         reader = Reader(file, name)
         checks.read(reader)
         problems += [reader.cut_off] if reader.cut_off else []
-        problems += filter(None, [seek_table.check(file)])
+        problems += filter(None, [check_seek_table(file)])
     except (CaptureError, ReportError) as error:
         problems.append(f"{error}: nothing after that was checked")
     faults = checks.faults()

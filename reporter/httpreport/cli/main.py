@@ -12,6 +12,7 @@ from typing import Any
 import click
 
 from httpcapture import CaptureError
+from httpcapture.standard_streams import FAILED
 
 from .. import __version__
 from ..calls.filters import Filters
@@ -26,7 +27,7 @@ from . import parallel
 from .atomic_files import STDOUT, Target
 from .commands import Plan, check_outputs, redact, report_changes, report_many, report_one, tell
 from .filter_options import filter_options, filters_of
-from .streams import FAILED, Program, say
+from .streams import Program, say
 
 INCOMPLETE = 3
 MAX_MILLISECONDS = 1e12

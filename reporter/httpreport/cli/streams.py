@@ -6,22 +6,18 @@ end, as Python itself does, fails again.
 
 from __future__ import annotations
 
-import errno
 import io
 import os
-import select
 import sys
 from contextlib import suppress
 from typing import Any
 
 import click
 
+from httpcapture.standard_streams import FAILED, READER_GONE, RawStream, failure, fill_descriptors, reader_gone
+
 from ..common.errors import OUT_OF_MEMORY, ReportError
 from ..common.printable import printable
-
-FAILED = 1
-READER_GONE = 141  # what a shell makes of SIGPIPE: 128 + 13
-_DEVNULL_MODES = (os.O_WRONLY, os.O_RDONLY, os.O_RDONLY)
 
 
 class StreamError(Exception):
@@ -29,29 +25,8 @@ class StreamError(Exception):
     of a broken pipe, each in its own way."""
 
     def __init__(self, name: str, error: OSError) -> None:
-        reason = "it is closed" if error.errno == errno.EBADF else error.strerror or str(error)
-        super().__init__(f"cannot write to {name}: {reason}")
-        self.reader_gone = error.errno == errno.EPIPE
-
-
-class _Raw(io.FileIO):
-    def __init__(self, descriptor: int, title: str) -> None:
-        super().__init__(descriptor, "w", closefd=False)
-        self._title = title
-        self._failed = False
-
-    def write(self, data: Any, /) -> int:
-        size = memoryview(data).nbytes
-        try:
-            while not self._failed:
-                written = super().write(data)
-                if written is not None:
-                    return written
-                select.select([], [self], [])  # somebody made it non-blocking, and it takes nothing now
-        except OSError as error:
-            self._failed = True
-            raise StreamError(self._title, error) from None
-        return size
+        super().__init__(failure(name, error))
+        self.reader_gone = reader_gone(error)
 
 
 class Program(click.Command):
@@ -81,11 +56,7 @@ class Program(click.Command):
 def open_standard_streams() -> None:
     """Make sure that all three are there, and that a failure to write raises StreamError. Streams that somebody has put
     in their place stay."""
-    for descriptor, mode in enumerate(_DEVNULL_MODES):
-        try:
-            os.fstat(descriptor)
-        except OSError:  # closed: else the next file that is opened would be taken for it
-            os.set_inheritable(os.open(os.devnull, mode), True)  # to read or to write there fails
+    fill_descriptors()
     if sys.stdin is None:
         sys.stdin = open(0, closefd=False)  # noqa: SIM115 (it is for all of the program)
     if sys.stdout is sys.__stdout__:
@@ -97,8 +68,12 @@ def open_standard_streams() -> None:
 def _writer(before: Any, descriptor: int, title: str) -> io.TextIOWrapper:
     """Return a text stream in the encoding of `before`, which may be None. Characters that the encoding lacks are
     escaped."""
+
+    def fail(error: OSError) -> None:
+        raise StreamError(title, error) from None
+
     return io.TextIOWrapper(
-        io.BufferedWriter(_Raw(descriptor, title)),
+        io.BufferedWriter(RawStream(descriptor, fail)),
         encoding=getattr(before, "encoding", None),
         errors="backslashreplace",
         line_buffering=descriptor == 2 or os.isatty(descriptor),

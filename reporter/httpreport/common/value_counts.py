@@ -8,10 +8,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from . import tuning
 from .interning import Words
-
-AT_ONCE = 1 << 20  # values, about: 8 MB
-SMALL = 1 << 22  # values below it: 32 MB for their counts
 
 
 class Tally:
@@ -29,7 +27,7 @@ class Tally:
     def add(self, values: Words) -> None:
         self._new.append(values)
         self._new_count += len(values)
-        if self._new_count >= AT_ONCE:
+        if self._new_count >= tuning.COUNTED_AT_ONCE:
             self._count()
 
     def counts(self) -> tuple[Words, Words]:
@@ -50,7 +48,7 @@ class Tally:
 
 
 def _counted(values: Words) -> tuple[Words, Words]:
-    if values.max() < SMALL:
+    if values.max() < tuning.SMALL_VALUES:
         counts = np.bincount(values.astype(np.intp))
         values = np.flatnonzero(counts).astype(np.uint64)
         return values, counts[counts > 0].astype(np.uint64)

@@ -15,26 +15,15 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple, Union
 
-Buffer = Union[bytes, memoryview]
+from httpcapture import CARRIED
+from httpcapture.elf_notes import build_ids
 
-CARRIED = (
-    ".eh_frame_hdr",
-    ".eh_frame",
-    ".symtab",
-    ".strtab",
-    ".dynsym",
-    ".dynstr",
-    ".gnu_debugdata",
-    ".gnu_debuglink",
-)
-"""Names of the sections that unwinding and naming need."""
+Buffer = Union[bytes, memoryview]
 
 MAX_PROGRAM_HEADERS = 256
 MAX_SECTIONS = 16384
 MAX_NOTE_AREAS = 32
 MAX_NOTE_AREA_BYTES = 1 << 16
-MAX_BUILD_ID_BYTES = 64
-MAX_GO_BUILD_ID_BYTES = 256
 
 _TOP = 1 << 64
 _PAGE = 4096
@@ -42,14 +31,12 @@ _EXECUTABLE, _SHARED_OBJECT = 2, 3
 _PT_LOAD, _PT_NOTE, _PT_GNU_EH_FRAME, _PF_X = 1, 4, 0x6474E550, 1
 _SHT_NULL, _SHT_NOTE, _SHT_NOBITS, _SHF_COMPRESSED = 0, 7, 8, 0x800
 _PN_XNUM = _SHN_XINDEX = 0xFFFF
-_NT_GNU_BUILD_ID, _NT_GO_BUILD_ID = 3, 4
 _EH_FRAME_HDR = b"\x01\x1b"  # version 1, DW_EH_PE_pcrel | DW_EH_PE_sdata4
 _EH_FRAME_HDR_SIZE = 8  # up to and with the pointer to .eh_frame
 
 _FILE_HEADER = struct.Struct("<16sHHIQQQIHHHHHH")
 _PROGRAM_HEADER = struct.Struct("<IIQQQQQQ")
 _SECTION_HEADER = struct.Struct("<IIQQQQIIQQ")
-_NOTE_HEADER = struct.Struct("<III")
 
 
 class BadElf(ValueError):
@@ -180,14 +167,14 @@ def read_elf(data: Buffer, names: Iterable[str] = CARRIED) -> Elf:
     names_at = headers[0].link if headers and header.names_section == _SHN_XINDEX else header.names_section
     sections = _sections(view, headers, names_at, frozenset(names), problems)
     _sections_by_segment(view, table, sections)
-    build_id, go_build_id = _build_ids(_note_areas(view, table, headers))
+    ids = build_ids(_note_areas(view, table, headers))
     return Elf(
         machine=header.machine,
         segments=_segments(table),
         sections=sections,
         section_ranges=tuple(Range(h.address, h.size) for h in headers),
-        build_id=build_id,
-        go_build_id=go_build_id,
+        build_id=ids.gnu,
+        go_build_id=ids.go,
         problems=tuple(problems),
     )
 
@@ -317,25 +304,3 @@ def _note_areas(view: memoryview, table: memoryview, headers: list[_SectionHeade
     areas += [(h[2], h[5]) for h in _PROGRAM_HEADER.iter_unpack(table) if h[0] == _PT_NOTE][:MAX_NOTE_AREAS]
     for offset, size in areas:
         yield view[offset : offset + min(size, MAX_NOTE_AREA_BYTES)]
-
-
-def _build_ids(areas: Iterable[memoryview]) -> tuple[bytes, bytes]:
-    gnu = go = b""
-    for area in areas:
-        at = 0
-        while at + _NOTE_HEADER.size <= len(area) and not (gnu and go):
-            name_size, size, kind = _NOTE_HEADER.unpack_from(area, at)
-            begin = at + _NOTE_HEADER.size + _aligned(name_size)
-            name = bytes(area[at + _NOTE_HEADER.size : at + _NOTE_HEADER.size + min(name_size, 8)])
-            at = begin + _aligned(size)
-            if begin + size > len(area):
-                break
-            if (name, kind) == (b"GNU\0", _NT_GNU_BUILD_ID) and size <= MAX_BUILD_ID_BYTES:
-                gnu = gnu or bytes(area[begin : begin + size])
-            elif (name, kind) == (b"Go\0\0", _NT_GO_BUILD_ID) and size <= MAX_GO_BUILD_ID_BYTES:
-                go = go or bytes(area[begin : begin + size])
-    return gnu, go
-
-
-def _aligned(size: int) -> int:
-    return (size + 3) & ~3

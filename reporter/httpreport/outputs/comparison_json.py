@@ -11,8 +11,9 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from httpcapture import Role
+from httpcapture.addresses import address_text
 
-from ..calls.call import address_text, word
+from ..calls.call import word
 from ..calls.totals import Latencies, Sums
 from ..common.printable import comm
 from ..compare.changes import Comparison, PeerChange, StackChange

@@ -6,26 +6,19 @@ import numpy as np
 import numpy.typing as npt
 
 from httpcapture import Calls, Completions, Field, Layout, Meta
+from httpcapture.codings import FIELD_CODINGS, GROUP
 
 from ..calls import protocol
 from ..calls.columns import Columns, types_of
 from ..calls.schema import COMPLETION, RECORDED
 from .masks import Addresses, Numbers
 
-# Order and codings are httprec's (httpbpf/rows.h, httprec/host.py): what calls of a connection share comes first.
-_COMMON = (
-    *("process_start", "connection", "cgroup", "process", "local_address", "peer_address", "pid"),
-    *("local_port", "peer_port"),
-)
+# What calls of a connection share comes first, as in httprec's rows.
+_COMMON = [name for name, coding in FIELD_CODINGS.items() if coding == GROUP]
 _NAMES = (*_COMMON, *(name for name in RECORDED.names or () if name not in _COMMON))
 _UNITS = {
     **dict.fromkeys(("process_start", "t0", "t1", "t2", "t3"), "ns"),
     **dict.fromkeys(("sent", "received"), "bytes"),
-}
-_CODINGS = {
-    **dict.fromkeys(("t0", "t1", "t2", "t3", "sequence"), "delta"),
-    **dict.fromkeys(("sent", "received"), "planes"),
-    **dict.fromkeys(_COMMON, "group"),
 }
 
 CALL_ROW = np.dtype([(name, RECORDED[name]) for name in _NAMES], align=True)
@@ -41,7 +34,7 @@ def _field(row: np.dtype[np.void], name: str) -> Field:
     assert row.fields is not None
     kind, offset, *_ = row.fields[name]
     text = f"bytes{kind.itemsize}" if kind.kind == "S" else f"u{8 * kind.itemsize}"
-    return Field(name, text, offset, _UNITS.get(name, ""), _CODINGS.get(name, ""))
+    return Field(name, text, offset, _UNITS.get(name, ""), FIELD_CODINGS.get(name, ""))
 
 
 class Rows:

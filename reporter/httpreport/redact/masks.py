@@ -12,18 +12,17 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from httpcapture import MAX_PATH, MAX_TEXT
+from httpcapture import KERNEL_PATHS, MAX_PATH, MAX_TEXT
 
+from ..common import tuning
 from ..common.errors import ReportError
 from ..common.interning import Numbering, Words, words_of
 
 MASKED_FOLDER = b"/redacted/%d/"
-PSEUDO_PATHS = (b"[vdso]", b"[vsyscall]")  # paths of mappings by which a report knows them
 
 # Folders of a distribution's packages (Filesystem Hierarchy Standard 3.0); not /usr/local, /opt and /srv.
 _PUBLIC = re.compile(rb"(/usr)?/(bin|sbin|lib(32|64|x32|exec)?)(/(?!\.\.?(/|$))[\w.+-]+)*", re.ASCII)
 _PATH_IN_TEXT = re.compile(rb"(?<![\w.)\]>$-])/.*", re.ASCII | re.DOTALL)
-_STRINGS_AT_ONCE = 1 << 20  # bytes that are handled at a time; each takes some ten bytes of intermediate arrays
 
 # An address is two little-endian words; in ::ffff:a.b.c.d, `a` is the fifth byte of the second word.
 _MAPPED, _LOW_HALF, _HALF = np.uint64(0xFFFF0000), np.uint64(0xFFFFFFFF), np.uint64(32)
@@ -49,7 +48,7 @@ class Paths:
     def masked(self, path: bytes) -> bytes:
         """Return the masked path of a file; empty if it is not the path of a file."""
         if not path.startswith(b"/"):
-            return path if path in PSEUDO_PATHS else b""
+            return path if path in KERNEL_PATHS else b""
         return self._masked(path)[:MAX_PATH]
 
     def _masked(self, path: bytes) -> bytes:
@@ -73,8 +72,8 @@ def without_paths(strings: bytes) -> bytearray:
     A path begins with a `/` at the start of a string or after a `:`.
     """
     masked, before, inside = bytearray(strings), 0, False  # the previous byte, and whether it was in a path
-    for first in range(0, len(masked), _STRINGS_AT_ONCE):
-        letters = np.frombuffer(masked, np.uint8)[first : first + _STRINGS_AT_ONCE]
+    for first in range(0, len(masked), tuning.MASKED_AT_ONCE):
+        letters = np.frombuffer(masked, np.uint8)[first : first + tuning.MASKED_AT_ONCE]
         places = np.arange(1, len(letters) + 1, dtype=np.int32)
         previous = np.concatenate([np.array([before], np.uint8), letters[:-1]])
         begins = (letters == ord("/")) & ((previous == 0) | (previous == ord(":")))

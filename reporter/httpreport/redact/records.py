@@ -11,6 +11,7 @@ from httpcapture import (
     MAX_JIT_MAP,
     MAX_MAPS,
     MAX_PART,
+    VDSO,
     WHOLE_FILE,
     End,
     JitMap,
@@ -31,7 +32,6 @@ from .calls import CALL_ROW, COMPLETION_ROW, layout
 from .masks import Paths, without_paths
 from .stacks import RedactedStacks
 
-_VDSO = b"[vdso]"
 _STRINGS = (".strtab", ".dynstr")
 _SECOND_NS = 1_000_000_000
 
@@ -105,7 +105,7 @@ class Records:
 
     def _sections(self, module: Module, name: str, whole: Whole) -> Iterator[Section]:
         """Yield the parts of a section. A whole file is left out, unless it is the kernel's vdso."""
-        data = whole.data if name != WHOLE_FILE or module.path == _VDSO else b""
+        data = whole.data if name != WHOLE_FILE or module.path == VDSO else b""
         size, problem = whole.size or 0, self.paths.text(whole.problem)
         for start, part, why in _parts(without_paths(data) if name in _STRINGS else data, problem):
             yield Section(module.id, name, whole.address, size, start, part, why)

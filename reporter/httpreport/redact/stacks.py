@@ -13,8 +13,8 @@ import numpy as np
 
 from httpcapture import UNWOUND_WHOLE, Stack
 
-from ..capture.loader import MAX_HELD_BYTES, RECORD_OVERHEAD
 from ..capture.recording import ProcessKey, Recording
+from ..common import tuning
 from ..symbols.stack_walk import Snapshot
 from ..symbols.symbolizer import Symbolizer
 
@@ -36,18 +36,18 @@ class RedactedStacks:
         self.copies = 0
         """Counts the stacks that had such bytes."""
         self.left_out = 0
-        """Counts the stacks that exceed MAX_HELD_BYTES."""
+        """Counts the stacks that exceed tuning.MAX_HELD_BYTES."""
         self._masks: dict[int, int] = {}
         self._meta = recording.meta
         self._symbolizer = symbolizer
         self.redacted: list[Stack] = []  # held until the modules of their frames are written
         held = 0
         for stack in recording.stacks:
-            if held >= MAX_HELD_BYTES:
+            if held >= tuning.MAX_HELD_BYTES:
                 self.left_out += 1
                 continue
             self.redacted.append(self._redacted(stack))
-            held += len(self.redacted[-1].frames) + RECORD_OVERHEAD
+            held += len(self.redacted[-1].frames) + tuning.RECORD_OVERHEAD
         again = recording.stacks.ambiguous
         self.redacted += [replace(stack, copied=stack.copied ^ 1) for stack in self.redacted if stack.id in again]
 

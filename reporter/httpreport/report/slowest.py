@@ -20,8 +20,9 @@ import numpy as np
 import numpy.typing as npt
 
 from httpcapture import Role
+from httpcapture.addresses import address_text, endpoint
 
-from ..calls.call import Call, address_text, endpoint, moment, since_1970_ns
+from ..calls.call import Call, moment, since_1970_ns
 from ..calls.schema import Array, longest_first
 from ..common.interning import Numbering, Numbers, bytes_of, words_of
 from ..common.printable import frame, printable

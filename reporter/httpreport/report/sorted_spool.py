@@ -14,9 +14,9 @@ from typing import Any, BinaryIO
 
 import msgpack
 
+from ..common import tuning
 from ..common.errors import ReportError
 
-OPEN_AT_ONCE = 64  # files; a process may have 1,024
 Values = tuple[Any, ...]
 _HEAD = struct.Struct("<QqI")  # duration in ns, start in ns since 1970, bytes of the packed values
 
@@ -68,8 +68,8 @@ def merged(paths: Sequence[Path]) -> Iterator[Values]:
 
     Raises ReportError if they cannot be written.
     """
-    while len(paths) > OPEN_AT_ONCE:
-        some, paths = paths[:OPEN_AT_ONCE], paths[OPEN_AT_ONCE:]
+    while len(paths) > tuning.MERGED_AT_ONCE:
+        some, paths = paths[: tuning.MERGED_AT_ONCE], paths[tuning.MERGED_AT_ONCE :]
         together = some[0].with_suffix(".merged" + some[0].suffix)
         try:
             _merge(some, together)

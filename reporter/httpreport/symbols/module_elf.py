@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from httpcapture import PROGRAM_HEADERS, SECTION_HEADERS, WHOLE_FILE, Module
+from httpcapture import CARRIED, PROGRAM_HEADERS, SECTION_HEADERS, WHOLE_FILE, Module
 
 from ..capture.module_sections import Whole, Wholes
 from ..elf import elf
-from ..elf.elf import CARRIED, BadElf, Elf
+from ..elf.elf import BadElf, Elf
 
 
 def to_elf(module: Module, wholes: Wholes) -> Elf | None:

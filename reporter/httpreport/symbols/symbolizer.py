@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
-from httpcapture import Process, Stack
+from httpcapture import KERNEL_PATHS, Process, Stack
 
 from ..capture.recording import ProcessKey, Recording
 from ..common.budget import Budget
@@ -33,7 +33,6 @@ MAX_MAPPINGS = 1 << 21  # of all processes: some 0.4 GiB
 MAX_BINARIES_BYTES = 2 << 30  # of all binaries
 MAX_SNAPSHOTS = 8  # so many maps of a process are tried for a stack
 _TWO_MODULES = -1  # stands for the id of a module
-_KERNEL_PROVIDED = (b"[vdso]", b"[vsyscall]")
 
 Runtimes = tuple[Runtime, ...]
 """What the languages know of one process at one moment, in the order of LANGUAGES."""
@@ -218,7 +217,7 @@ def _modules(record: Process) -> dict[int, int]:
 
 def _without_file(mapping: Mapping, runtimes: Runtimes, address: int, inside: int) -> Sequence[Frame]:
     """Return the frames from the first runtime that names the code, else a frame with the reason."""
-    if mapping.path in _KERNEL_PROVIDED:
+    if mapping.path in KERNEL_PATHS:
         return [Frame(address, unnamed=Unnamed.KERNEL_PROVIDED)]
     reason = Unnamed.ANONYMOUS
     for runtime in runtimes:

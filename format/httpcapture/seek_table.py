@@ -1,4 +1,5 @@
-"""Checks a capture's seek table against the frames of the file. Nothing else that reads a capture looks at it.
+"""Write the seek table of a capture, and check it against the frames of the file. Nothing else that reads a capture
+looks at it.
 
 The format is zstd's seekable format (facebook/zstd, contrib/seekable_format/zstd_seekable_compression_format.md)
 without checksums. The last skippable frame has one entry for each frame (its size in the file, and the size of its
@@ -11,16 +12,29 @@ import os
 import struct
 from typing import BinaryIO
 
-import zstandard
+from .frames import HEADER_SIZE, declared_size, skippable_frame
 
-_FOOTER = struct.Struct("<IBI")
-_HEAD, _ENTRY = struct.Struct("<II"), struct.Struct("<II")
-_MAGIC, _FRAME_MAGIC = 0x8F92EAB1, 0x184D2A5E
-_ZSTD, _SKIPPABLE = 0xFD2FB528, 0x184D2A50
-_HEADER = 18  # bytes of the longest frame header (RFC 8878, 3.1.1)
+_HEAD, _ENTRY, _FOOTER = struct.Struct("<II"), struct.Struct("<II"), struct.Struct("<IBI")
+_FRAME_MAGIC, _MAGIC = 0x184D2A5E, 0x8F92EAB1
 
 
-def check(file: BinaryIO) -> str | None:
+class SeekTable:
+    """Collect the entries of a seek table while frames are written."""
+
+    def __init__(self) -> None:
+        self._entries = bytearray()
+
+    def add(self, size: int, content_size: int) -> None:
+        """Add a frame of `size` bytes in the file, which holds `content_size` bytes (0 if skippable)."""
+        self._entries += _ENTRY.pack(size, content_size)
+
+    def frame(self) -> bytes:
+        """Return the table as the last frame of the file."""
+        footer = _FOOTER.pack(len(self._entries) // _ENTRY.size, 0, _MAGIC)
+        return skippable_frame(bytes(self._entries) + footer, _FRAME_MAGIC)
+
+
+def check_seek_table(file: BinaryIO) -> str | None:
     """Return what is wrong with the table at the end of the file; None if nothing is, or if the file has no table."""
     end = file.seek(0, os.SEEK_END)
     if end < _HEAD.size + _FOOTER.size:
@@ -41,18 +55,7 @@ def check(file: BinaryIO) -> str | None:
         file.seek(begin + _HEAD.size + number * _ENTRY.size)
         frame_size, content_size = _ENTRY.unpack(file.read(_ENTRY.size))
         file.seek(at)
-        if _content_size(file.read(_HEADER)) != content_size:
+        if declared_size(file.read(HEADER_SIZE)) != content_size:
             return f"seek table: entry {number} does not describe the frame at byte {at}"
         at += frame_size
     return None if at == begin else f"seek table: its frames end at byte {at}, the table begins at byte {begin}"
-
-
-def _content_size(header: bytes) -> int | None:
-    """Return the content size that a frame declares: 0 for a skippable frame, None if no frame begins here."""
-    magic = int.from_bytes(header[:4], "little")
-    if magic & ~0xF == _SKIPPABLE:
-        return 0
-    try:
-        return zstandard.frame_content_size(header) if magic == _ZSTD else None
-    except zstandard.ZstdError:
-        return None
