@@ -57,7 +57,7 @@ class There:
             self.unreached_ns = max(self.unreached_ns or 0, int(durations.ns[passing].max()))
         for what, (words, run) in values.items():
             sums = self._sums[what]
-            sums.add(durations, sums.number(*words)[run])
+            sums.add(durations, sums.intern(*words)[run])
 
     def values(self) -> Mapping[str, Mapping[str, Sums]]:
         """By what was asked about and by the value as text, safe to print."""

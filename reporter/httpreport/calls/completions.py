@@ -15,7 +15,7 @@ import numpy as np
 
 from httpcapture import Completions, Outcome
 
-from ..common.interning import UNKNOWN, Numbering, Numbers, words_of
+from ..common.interning import UNKNOWN, Interner, Numbers, words_of
 from .columns import Column, Columns, Places, Types, shared
 from .schema import COMPLETION, LATEST_NS, Array, ByName, Integers
 
@@ -136,10 +136,10 @@ def _join(calls: Array, parts: Sequence[Columns]) -> None:
 def _numbered_alike(calls: ByName, completions: ByName) -> tuple[Numbers, Numbers, int]:
     """Numbers that are equal where a call and a completion belong together, and how many there are. The fewer of both
     are all numbered, of the others only those that belong to one of them."""
-    keys = Numbering(2)
+    keys = Interner(2)
     if len(calls["connection"]) < len(completions["connection"]):
-        return keys.number(*_key(calls)), keys.find(*_key(completions)), len(keys)
-    offered = keys.number(*_key(completions))
+        return keys.intern(*_key(calls)), keys.find(*_key(completions)), len(keys)
+    offered = keys.intern(*_key(completions))
     return keys.find(*_key(calls)), offered, len(keys)
 
 

@@ -20,7 +20,7 @@ import numpy.typing as npt
 
 from httpcapture import Meta, Outcome, Role
 
-from ..common.interning import Numbering, bytes_of, words_of
+from ..common.interning import Interner, bytes_of, words_of
 from ..common.printable import printable
 from .available_values import peer_text
 from .protocol import Kind
@@ -162,8 +162,8 @@ class Selection:
         return found
 
     def _named(self, comms: npt.NDArray[np.bytes_]) -> npt.NDArray[np.bool_]:
-        distinct = Numbering(2)
-        numbers = distinct.number(*words_of(comms))
+        distinct = Interner(2)
+        numbers = distinct.intern(*words_of(comms))
         hits = [any(matches(name, comm) for name in self.names) for comm in bytes_of(distinct.values)]
         return np.asarray(np.array(hits, np.bool_)[numbers])
 

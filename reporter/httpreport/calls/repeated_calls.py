@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from ..common.interning import Numbering, Words, words_of
+from ..common.interning import Interner, Words, words_of
 from .schema import ByName
 
 MAX_KEYS = 1 << 24  # of calls and of completions that are compared: 8 bytes each
@@ -18,7 +18,7 @@ class Repeated:
 
     def __init__(self) -> None:
         self.is_full = False
-        self._connections = Numbering()
+        self._connections = Interner()
         self._calls, self._completions = [np.zeros(0, np.uint64)], [np.zeros(0, np.uint64)]
         self._count = 0
 
@@ -35,7 +35,7 @@ class Repeated:
         if self.is_full or not len(connections):
             return np.zeros(0, np.uint64)
         begins = np.concatenate([[True], connections[1:] != connections[:-1]])  # rows of one connection come together
-        numbers = self._connections.number(*words_of(connections[begins]))[np.cumsum(begins) - 1]
+        numbers = self._connections.intern(*words_of(connections[begins]))[np.cumsum(begins) - 1]
         return np.asarray(numbers.astype(np.uint64) << np.uint64(32) | sequences)
 
     def any(self) -> bool:

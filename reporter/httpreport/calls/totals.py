@@ -1,7 +1,7 @@
 """What the kept calls sum up to, by stack and by peer: it grows with what is distinct, not with the calls, and can be
 added to another capture's.
 
-`Summing` takes calls as columns and adds by number (`numbering.py`). A quantile is told from a histogram with 128 bins
+`Summing` takes calls as columns and adds by number (`interner.py`). A quantile is told from a histogram with 128 bins
 for each doubling of the duration, so it is at most 0.4 % off; sums, counts and the slowest are exact.
 """
 
@@ -17,8 +17,8 @@ import numpy as np
 
 from httpcapture import Role, StackStatus
 
-from ..common.interning import Numbering, Numbers, Words, bytes_of, words_of
-from ..common.value_counts import Tally
+from ..common.interning import Interner, Numbers, Words, bytes_of, words_of
+from ..common.value_counts import ValueCounts
 from .columns import Columns
 from .schema import Integers, duration_ns
 
@@ -100,20 +100,20 @@ class SumsByValue:
     """Sums of durations for each value of so many words. Halves of 32 bits are summed apart: no sum wraps around."""
 
     def __init__(self, width: int) -> None:
-        self._numbering = Numbering(width)
+        self._interner = Interner(width)
         self._columns = np.zeros((6, 0), np.uint64)  # calls, slowest, low and high half of time and of microseconds
 
     def __len__(self) -> int:
-        return len(self._numbering)
+        return len(self._interner)
 
     @property
     def values(self) -> Words:
         """The distinct values, by number: shape (width, count)."""
-        return self._numbering.values
+        return self._interner.values
 
-    def number(self, *words: Words) -> Numbers:
+    def intern(self, *words: Words) -> Numbers:
         """The number of each value, given as one array for each of its words."""
-        return self._numbering.number(*words)
+        return self._interner.intern(*words)
 
     def add(self, durations: Durations, numbers: Numbers) -> None:
         """Durations, and the number of each one's value."""
@@ -135,10 +135,10 @@ class Summing:
     """Adds up calls as they come."""
 
     def __init__(self) -> None:
-        self._processes = Numbering(2)
+        self._processes = Interner(2)
         self._stacks = SumsByValue(2)
         self._peers = SumsByValue(3)
-        self._bins = Tally()
+        self._bins = ValueCounts()
 
     @property
     def nbytes(self) -> int:
@@ -149,15 +149,15 @@ class Summing:
         """At least one call."""
         durations = Durations(duration_ns(calls))
         first, run = calls.runs("process", "role", "peer_address", "peer_port")  # far fewer than calls
-        process = self._processes.number(*words_of(calls.some("process", first))).astype(np.uint64)
+        process = self._processes.intern(*words_of(calls.some("process", first))).astype(np.uint64)
         role = calls.some("role", first).astype(np.uint64)
         port = np.where(role == Role.CLIENT, calls.some("peer_port", first), 0).astype(np.uint64)
         kind = process << np.uint64(32) | role << np.uint64(16) | port
-        peer = self._peers.number(kind, *words_of(calls.some("peer_address", first)))[run]
+        peer = self._peers.intern(kind, *words_of(calls.some("peer_address", first)))[run]
         self._peers.add(durations, peer)
         status = calls["stack_status"]
         stack = np.where(status == StackStatus.RECORDED, calls["stack"], 0)
-        self._stacks.add(durations, self._stacks.number((process << np.uint64(8))[run] | status, stack))
+        self._stacks.add(durations, self._stacks.intern((process << np.uint64(8))[run] | status, stack))
         self._bins.add(peer.astype(np.uint64) << _BIN_WIDTH | _bin(durations.ns))
 
     def by_stack(self) -> Mapping[StackKey, Sums]:

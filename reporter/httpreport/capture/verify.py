@@ -36,7 +36,7 @@ from ..calls.columns import Columns, Impossible, Types, types_of, unknown_fields
 from ..calls.repeated_calls import Repeated
 from ..calls.schema import COMPLETION, RECORDED
 from ..common.errors import ReportError
-from ..common.interning import Numbering
+from ..common.interning import Interner
 from ..common.printable import printable
 from . import seek_table
 from .faults import Faults, gaps_in
@@ -99,7 +99,7 @@ class _Checks:
         self._left_out: Mapping[tuple[type, str], int] = {}
         self._stacks, self._stack_processes = array("Q"), array("Q")  # of each stack: its id, its pid
         self._contents = array("q")  # of each stack: content_of
-        self._asked_stacks, self._asked_modules = Numbering(), set[int]()
+        self._asked_stacks, self._asked_modules = Interner(), set[int]()
         self._modules: dict[int, Module] = {}
         self._ambiguous = set[int]()  # ids of modules
         self._processes, self._asked_processes = set[int](), set[int]()
@@ -129,7 +129,7 @@ class _Checks:
         self._repeated.add_calls(columns)
         for side in ("stack", "receive_stack"):
             if len(self._asked_stacks) < MAX_STACKS:
-                self._asked_stacks.number(columns[side][columns[f"{side}_status"] == StackStatus.RECORDED])
+                self._asked_stacks.intern(columns[side][columns[f"{side}_status"] == StackStatus.RECORDED])
 
     def add_completions(self, batch: Completions) -> None:
         self.counts["completions"] += batch.rows

@@ -21,7 +21,7 @@ from ..capture.loader import Nothing, load
 from ..capture.sources import STDIN, cannot_read, name_of, rereadable
 from ..common.errors import ReportError
 from ..common.printable import printable
-from ..common.progress import Bar, Watched, counted
+from ..common.progress import ProgressBar, ProgressReader, with_progress
 from ..compare.warnings import comparison_lines
 from ..outputs import terminal
 from ..outputs.output import Compared, Destination, Listing, Lists, OneCapture, Output, Reported, Spooled, Style
@@ -88,8 +88,8 @@ def check_outputs(plan: Plan, captures: Sequence[str]) -> None:
 
 def report_one(capture: str, request: Request, plan: Plan) -> bool:
     """Report one capture. Returns whether nothing was lost or cut off. Raises ReportError and CaptureError."""
-    with Bar(printable(capture), size_of(capture)) as bar:
-        report = read_report(capture, request, open_watched(capture, bar), bar)
+    with ProgressBar(printable(capture), size_of(capture)) as bar:
+        report = read_report(capture, request, open_with_progress(capture, bar), bar)
     whole = aggregate_of(report, capture, slowest=request.slowest)
     check_some_pass(request, whole.captures, headline.warning_lines(whole))
     return write_report(plan, whole, lambda lists, _: OneCapture(lists, report, capture, plan.style))
@@ -116,8 +116,8 @@ def redact(captures: Sequence[str], target: Target, request: Request) -> bool:
     check_apart([target], captures)
     target.check()
     name = printable(name_of(capture))
-    with Bar(name, 2 * size_of(capture)) as bar, rereadable(capture) as file:
-        watched = Watched(file, bar)
+    with ProgressBar(name, 2 * size_of(capture)) as bar, rereadable(capture) as file:
+        watched = ProgressReader(file, bar)
         recording = load(Reader(watched, name_of(capture)), Nothing())
         watched.seek(0)
         with closing(binaries_of(request)) as binaries:
@@ -137,7 +137,7 @@ def report_many(paths: Sequence[str], request: Request, plan: Plan, jobs: int) -
         raise ReportError("standard input cannot be one of several captures: write it to a file")
     with parallel.scratch(plan.scratch) as folder:
         spools = parallel.Spools(folder, paths, [*plan.targets], plan.style)
-        with Bar(f"{len(paths):,} captures", sum(map(size_of, paths))) as bar:
+        with ProgressBar(f"{len(paths):,} captures", sum(map(size_of, paths))) as bar:
             whole = parallel.aggregate_all(spools, request, jobs, done=lambda path: bar.advance(size_of(path)))
         if not whole.captures:
             raise ReportError("; ".join(one.reason for one in whole.unreadable))
@@ -157,7 +157,7 @@ def write_report(plan: Plan, whole: Aggregate, listing: Callable[[Lists, Output]
     for output, target in plan.files_first:
         pieces = made(output)
         if output.lists is not None and not target.is_terminal:
-            pieces = counted(output.title, whole.listed, pieces)
+            pieces = with_progress(output.title, whole.listed, pieces)
         target.write(pieces)
     terminal.print_warnings(out, headline.warning_lines(whole))
     for output in plan.summary:
@@ -177,7 +177,7 @@ def report_changes(baselines: Sequence[str], paths: Sequence[str], request: Requ
     for output in plan.targets:
         if output.comparison is None:
             raise ReportError(f"{output.option} is of one capture: leave out --baseline")
-    with Bar(f"{len(baselines) + len(paths):,} captures", sum(map(size_of, (*baselines, *paths)))) as bar:
+    with ProgressBar(f"{len(baselines) + len(paths):,} captures", sum(map(size_of, (*baselines, *paths)))) as bar:
         comparison = read_both(baselines, paths, request, jobs, lambda path: bar.advance(size_of(path)))
     captures = (*comparison.before.captures, *comparison.after.captures)
     check_some_pass(request, captures, comparison_lines(comparison))
@@ -240,12 +240,12 @@ def print_info(out: Console, name: str, file: BinaryIO, request: Request, *, ver
     return True
 
 
-def open_watched(capture: str, bar: Bar) -> Reader:
+def open_with_progress(capture: str, bar: ProgressBar) -> Reader:
     """Open a capture so that the bar advances as it is read. Raises ReportError and CaptureError."""
     try:
         if capture == STDIN:
             return Reader(sys.stdin.buffer, name_of(capture))
-        file = Watched(open(capture, "rb", buffering=0), bar)  # noqa: SIM115 (the reader closes it)
+        file = ProgressReader(open(capture, "rb", buffering=0), bar)  # noqa: SIM115 (the reader closes it)
         try:
             return Reader(file, capture)
         except BaseException:

@@ -20,7 +20,7 @@ _FIRST_BITS = 10  # of the table's size
 UNKNOWN = -1  # in place of a number
 
 
-class Numbering:
+class Interner:
     """The numbers of values that are `width` words of 64 bits each."""
 
     def __init__(self, width: int = 1) -> None:
@@ -39,7 +39,7 @@ class Numbering:
         """The distinct values, by number: shape (width, count)."""
         return self._values[:, : self._count]
 
-    def number(self, *words: Words) -> Numbers:
+    def intern(self, *words: Words) -> Numbers:
         """The number of each value, given as one array for each of its words; new values get new numbers."""
         numbers = self.find(*words)
         new = np.flatnonzero(numbers == UNKNOWN)
@@ -52,7 +52,7 @@ class Numbering:
         return numbers
 
     def find(self, *words: Words) -> Numbers:
-        """As `number`, but a value that is new stays UNKNOWN."""
+        """As `intern`, but a value that is new stays UNKNOWN."""
         slots = self._slots(words)
         numbers = self._table[slots]
         wrong = self._differ(numbers, words)

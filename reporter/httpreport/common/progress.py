@@ -14,10 +14,10 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 QUIET_S = 1.0
 PIECES = 1000  # are written between two looks at the clock
 
-Piece = TypeVar("Piece")
+Item = TypeVar("Item")
 
 
-class Bar:
+class ProgressBar:
     """Bytes read of `total`, or what else is counted; use it in a `with` statement. It is gone at the end."""
 
     def __init__(self, what: str, total: int) -> None:
@@ -27,7 +27,7 @@ class Bar:
         self._shown: Progress | None = None
         self._console = Console(stderr=True, markup=False, emoji=False)
 
-    def __enter__(self) -> Bar:
+    def __enter__(self) -> ProgressBar:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -49,10 +49,10 @@ class Bar:
             self._shown.update(self._shown.task_ids[0], completed=self._done, total=self._total)
 
 
-class Watched(io.BufferedReader):
+class ProgressReader(io.BufferedReader):
     """A file that tells a bar what was read from it."""
 
-    def __init__(self, file: BinaryIO, bar: Bar) -> None:
+    def __init__(self, file: BinaryIO, bar: ProgressBar) -> None:
         super().__init__(file)  # type: ignore[arg-type]  # it needs no more than readinto
         self._bar = bar
 
@@ -62,9 +62,9 @@ class Watched(io.BufferedReader):
         return data
 
 
-def counted(what: str, total: int, pieces: Iterable[Piece]) -> Iterator[Piece]:
+def with_progress(what: str, total: int, pieces: Iterable[Item]) -> Iterator[Item]:
     """Yield the pieces, about as many as `total`, with a bar that shows how many were taken."""
-    with Bar(what, total) as bar:
+    with ProgressBar(what, total) as bar:
         for number, piece in enumerate(pieces, 1):
             yield piece
             if not number % PIECES:

@@ -14,7 +14,7 @@ AT_ONCE = 1 << 20  # values, about: 8 MB
 SMALL = 1 << 22  # values below it: 32 MB for their counts
 
 
-class Tally:
+class ValueCounts:
     """Counts values as they come."""
 
     def __init__(self) -> None:

@@ -15,7 +15,7 @@ import numpy.typing as npt
 from httpcapture import MAX_PATH, MAX_TEXT
 
 from ..common.errors import ReportError
-from ..common.interning import Numbering, Words, words_of
+from ..common.interning import Interner, Words, words_of
 
 MASKED_FOLDER = b"/redacted/%d/"
 PSEUDO_PATHS = (b"[vdso]", b"[vsyscall]")  # paths of mappings by which a report knows them
@@ -90,17 +90,17 @@ class Numbers:
     """Masks values of `width` words of 64 bits. A value of 0 means that there is none, and stays."""
 
     def __init__(self, width: int = 1) -> None:
-        self._numbering = Numbering(width)
+        self._interner = Interner(width)
 
     def __len__(self) -> int:
         """Return how many values have been masked."""
-        return len(self._numbering)
+        return len(self._interner)
 
     def masked(self, *words: Words) -> Words:
         """Return the masks of values: numbers from 1."""
         some = np.flatnonzero(np.bitwise_or.reduce(words))
         masks = np.zeros(len(words[0]), np.uint64)
-        masks[some] = self._numbering.number(*(word[some] for word in words)).astype(np.uint64) + np.uint64(1)
+        masks[some] = self._interner.intern(*(word[some] for word in words)).astype(np.uint64) + np.uint64(1)
         return masks
 
 

@@ -24,7 +24,7 @@ from ..capture.recording import Recording
 from ..capture.sources import cannot_read
 from ..common.errors import OUT_OF_MEMORY, ReportError
 from ..common.printable import comm, printable
-from ..common.progress import Bar
+from ..common.progress import ProgressBar
 from ..symbols.binary_lookup import Binaries
 from ..symbols.debuginfod import Debuginfod
 from .recordings import Facts, RecordedRun, recording_of, runs_of
@@ -181,7 +181,7 @@ def aggregate(path: str, request: Request, sinks: Sequence[Sink]) -> Aggregate:
     return Aggregate(unreadable=(Unreadable(printable(path), printable(reason)),))
 
 
-def read_report(path: str, request: Request, reader: Reader | None = None, bar: Bar | None = None) -> Report:
+def read_report(path: str, request: Request, reader: Reader | None = None, bar: ProgressBar | None = None) -> Report:
     """Return the report of one capture. If `reader` is given, the capture is already open, and is closed afterwards.
     The bar advances when stacks are read again. Raises ReportError and CaptureError."""
     try:

@@ -20,7 +20,7 @@ from ..calls.filters import Selection
 from ..calls.schema import longest_first
 from ..calls.totals import StackKey
 from ..capture.recording import Recording
-from ..common.interning import Numbering, words_of
+from ..common.interning import Interner, words_of
 from ..languages.stack_trace import HOW_GUESSED, Incomplete, NoStack, StackTrace, Unnamed
 from ..symbols.binary import FindBinary
 from ..symbols.symbolizer import Symbolizer
@@ -167,10 +167,10 @@ class _Stacks:
 def _stacks_of(recording: Recording, side: str, calls: npt.NDArray[np.intp] | None = None) -> _Stacks:
     """Return the stacks of the side `stack` or `receive_stack` of some listed calls, or of all."""
     chosen = slice(None) if calls is None else calls
-    numbering, status = Numbering(2), recording.listed.values(f"{side}_status")[chosen]
+    interner, status = Interner(2), recording.listed.values(f"{side}_status")[chosen]
     ids = np.where(status == StackStatus.RECORDED, recording.listed.values(side)[chosen], 0)
-    numbers = numbering.number(*words_of(status), ids)
-    return _Stacks([(int(one), int(id)) for one, id in zip(*numbering.values.tolist())], numbers)
+    numbers = interner.intern(*words_of(status), ids)
+    return _Stacks([(int(one), int(id)) for one, id in zip(*interner.values.tolist())], numbers)
 
 
 def naming(report: Report) -> Naming:

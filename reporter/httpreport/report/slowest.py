@@ -23,7 +23,7 @@ from httpcapture import Role
 
 from ..calls.call import Call, address_text, endpoint, moment, since_1970_ns
 from ..calls.schema import Array, longest_first
-from ..common.interning import Numbering, Numbers, bytes_of, words_of
+from ..common.interning import Interner, Numbers, bytes_of, words_of
 from ..common.printable import frame, printable
 from ..languages.stack_trace import StackTrace
 from ..symbols.trace_lines import trace_lines
@@ -202,9 +202,9 @@ def _groups(report: Report, order: Indices, traces: Sequence[Trace]) -> tuple[Ma
     names = ("process", "comm", "peer_address", "role", "peer_port")
     process, thread, address, role, port = (report.recording.listed.values(name)[order] for name in names)
     port = np.where(role == Role.CLIENT, port, 0)  # others have another one each time
-    distinct = Numbering(9)
+    distinct = Interner(9)
     columns = (process, thread, address, role, port, report.trace_of[order])
-    numbers = distinct.number(*(word for column in columns for word in words_of(column)))
+    numbers = distinct.intern(*(word for column in columns for word in words_of(column)))
     values = distinct.values
     texts = zip(*(bytes_of(values[first : first + 2]) for first in (0, 2, 4)))
     groups = [

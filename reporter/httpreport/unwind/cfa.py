@@ -10,7 +10,7 @@ import enum
 from dataclasses import dataclass
 from typing import Callable, NamedTuple
 
-from .dwarf import BadCfi, Budget, pointer, sleb128, uleb128
+from .dwarf import BadCfi, WorkBudget, pointer, sleb128, uleb128
 
 MAX_REGISTER = 32  # higher numbers are vector registers and the like, which no walk needs
 MAX_REMEMBERED = 64
@@ -65,7 +65,7 @@ class Alignment:
 class Program:
     """Is the state of a running program. `initial` is the state after the CIE's program, for DW_CFA_restore."""
 
-    def __init__(self, alignment: Alignment, initial: Program | None, budget: Budget) -> None:
+    def __init__(self, alignment: Alignment, initial: Program | None, budget: WorkBudget) -> None:
         self.cfa: Cfa | None = initial.cfa if initial else None
         self.rules: dict[int, RegisterRule] = dict(initial.rules) if initial else {}
         self._initial = initial.rules if initial else {}

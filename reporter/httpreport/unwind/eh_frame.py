@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 from ..elf.elf import Elf, Section
 from .cfa import Alignment, Program, Row, Rule
-from .dwarf import OMITTED, BadCfi, Budget, pointer, sleb128, uleb128
+from .dwarf import OMITTED, BadCfi, WorkBudget, pointer, sleb128, uleb128
 
 MAX_SCANNED_ENTRIES = 1 << 18
 MAX_CACHED_ROWS = 1 << 18
@@ -58,7 +58,7 @@ class CallFrameInfo:
         self._cies: dict[int, _Cie] = {}
         self._fdes: dict[int, Fde | BadCfi] = {}
         self._rows: dict[int, Row | BadCfi | None] = {}
-        self._budget = Budget(FIRST_WORK)
+        self._budget = WorkBudget(FIRST_WORK)
         self._starts: Sequence[int]
         self._places: Sequence[int]
         header = elf.section(".eh_frame_hdr")
@@ -173,7 +173,7 @@ class CallFrameInfo:
         return_address, at = (data[at], at + 1) if data[place + 8] == 1 else uleb128(data, at)
         encoding, at = self._augmentation(letters, at)
         alignment = Alignment(code, factor, encoding)
-        initial = Program(alignment, None, Budget(WORK_A_CIE))
+        initial = Program(alignment, None, WorkBudget(WORK_A_CIE))
         initial.run(data[at:end], self._frames.address + at, 0, 0)
         return _Cie(alignment, letters[:1] == b"z", b"S" in letters, return_address, initial)
 
