@@ -309,9 +309,9 @@ def test_a_capture_that_changes_meanwhile_is_refused() -> None:
 def test_of_a_head_only_what_tells_its_kind_method_and_status_is_left(heads: list[tuple[bytes, bytes]]) -> None:
     requests, responses = np.array([one for one, _ in heads], "S8"), np.array([other for _, other in heads], "S16")
 
-    bare = protocol.bare(requests, responses)
+    bare = protocol.without_content(requests, responses)
 
-    assert all(map(np.array_equal, protocol.read(*bare), protocol.read(requests, responses)))
+    assert all(map(np.array_equal, protocol.read_protocol(*bare), protocol.read_protocol(requests, responses)))
     methods = "|".join(name.decode() for name in protocol.METHODS)
     for request, response in zip(*(column.tolist() for column in bare)):
         assert re.fullmatch(rf"(({methods}) |\?|[\x14-\x18]\x03[\0-\4]?)?", request.decode())

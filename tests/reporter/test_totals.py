@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 from httpcapture import Calls, End, Layout, Reader, Role, Writer
 from httpcapture.batch import MAX_ROWS_SIZE
 from httpreport.calls import completions, listed_calls
-from httpreport.calls.columns import Columns, types_of
 from httpreport.calls.filters import Selection
+from httpreport.calls.lazy_table import LazyTable, column_types
 from httpreport.calls.schema import RECORDED
 from httpreport.calls.totals import Latencies, PeerKey, StackKey, Sums
 from httpreport.capture import loader
@@ -92,8 +92,8 @@ def in_groups(data: bytes) -> bytes:
     writer = Writer(stream, replace(META, call_layout=layout(CALL_ROW)))
     for record in Reader(io.BytesIO(data)):
         if isinstance(record, Calls):
-            columns = Columns(types_of(META.call_layout, RECORDED), [record], record.rows)
-            writer.calls(columns.array(CALL_ROW).tobytes())
+            columns = LazyTable(column_types(META.call_layout, RECORDED), [record], record.rows)
+            writer.calls(columns.to_array(CALL_ROW).tobytes())
     writer.end(End(STARTED_NS, "signal", True, 0, 0, 0))
     return stream.getvalue()
 
@@ -156,7 +156,7 @@ def test_beyond_the_limit_the_longest_calls_are_listed_and_all_are_summed(monkey
 def test_completions_wait_for_the_few_calls_that_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     assert loader.RECORDED_AT_ONCE + 2 * MAX_ROWS_SIZE // META.call_layout.size < completions.RECENT
     monkeypatch.setattr(completions, "RECENT", 60)
-    monkeypatch.setattr(completions, "TOGETHER", 2)
+    monkeypatch.setattr(completions, "SHORT_BATCHES", 2)
     monkeypatch.setattr(loader, "RECORDED_AT_ONCE", 40)
     monkeypatch.setattr(loader, "ROWS_AT_ONCE", 8)
     stream = io.BytesIO()

@@ -12,7 +12,7 @@ from httpcapture import Outcome, Role
 from ..common.interning import Words, bytes_of, words_of
 from ..common.printable import comm
 from .call import address_text, endpoint, word
-from .columns import Columns, Places
+from .lazy_table import Indices, LazyTable
 from .protocol import Kind
 from .schema import duration_ns
 from .totals import Durations, Sums, SumsByValue
@@ -45,7 +45,7 @@ class There:
         """Distinct values."""
         return sum(map(len, self._sums.values()))
 
-    def add(self, calls: Columns, passing: npt.NDArray[np.bool_]) -> None:
+    def add(self, calls: LazyTable, passing: npt.NDArray[np.bool_]) -> None:
         """At least one call; `passing` is true for each that only the threshold keeps out."""
         values = {what: _values(what, calls) for what in self._sums}
         earliest, latest = int(calls["t0"].min()), int(calls["t0"].max())
@@ -64,10 +64,10 @@ class There:
         return {what: dict(zip(_texts(what, sums.values), sums.sums())) for what, sums in self._sums.items()}
 
 
-def _values(what: str, calls: Columns) -> tuple[list[Words], Places]:
+def _values(what: str, calls: LazyTable) -> tuple[list[Words], Indices]:
     """Those of runs of calls that have the same, and for each call which run it is in."""
     first, run = calls.runs(*COLUMNS[what])
-    return [word for name in COLUMNS[what] for word in words_of(calls.some(name, first))], run
+    return [word for name in COLUMNS[what] for word in words_of(calls.values_at(name, first))], run
 
 
 def _texts(what: str, values: Words) -> list[str]:

@@ -24,7 +24,7 @@ from ..common.interning import Interner, bytes_of, words_of
 from ..common.printable import printable
 from .available_values import peer_text
 from .protocol import Kind
-from .schema import LATEST_NS, ByName, duration_ns
+from .schema import LATEST_NS, ColumnsByName, duration_ns
 from .time_options import Moment
 
 COMM_BYTES = 15  # TASK_COMM_LEN - 1
@@ -125,20 +125,20 @@ class Selection:
         filters = f" that passes the filters ({self.filters})" if str(self.filters) else ""
         return f"call{of}{filters}"
 
-    def mask(self, calls: ByName) -> npt.NDArray[np.bool_]:
+    def mask(self, calls: ColumnsByName) -> npt.NDArray[np.bool_]:
         """True for each call that is kept."""
         return self._parted(calls, duration_ns(calls) >= np.uint64(self.threshold_ns))
 
-    def passing(self, calls: ByName) -> npt.NDArray[np.bool_]:
+    def passing(self, calls: ColumnsByName) -> npt.NDArray[np.bool_]:
         """True for each call that is kept, or would be with a threshold of 0."""
         return self._parted(calls, np.ones(len(calls["t0"]), np.bool_))
 
-    def _parted(self, calls: ByName, kept: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
+    def _parted(self, calls: ColumnsByName, kept: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
         for part in self._parts(calls):
             kept &= part
         return np.asarray(kept)
 
-    def _parts(self, calls: ByName) -> Iterator[npt.NDArray[np.bool_]]:
+    def _parts(self, calls: ColumnsByName) -> Iterator[npt.NDArray[np.bool_]]:
         filters = self.filters
         if self.names:
             yield self._named(calls["comm"]) | self._named(calls["process"])
@@ -154,7 +154,7 @@ class Selection:
         if filters.kinds:
             yield np.isin(calls["kind"], filters.kinds)
 
-    def _with_peer(self, calls: ByName) -> npt.NDArray[np.bool_]:
+    def _with_peer(self, calls: ColumnsByName) -> npt.NDArray[np.bool_]:
         found = np.zeros(len(calls["peer_port"]), np.bool_)
         for peer in self.filters.peers:
             one = calls["peer_address"] == peer.address

@@ -34,7 +34,7 @@ class Kind(enum.IntEnum):
     TCP = 3
 
 
-class Payloads(NamedTuple):
+class ProtocolColumns(NamedTuple):
     """What the first bytes say, one element a call: `kind` (u1, a `Kind`), `method` (S7, empty where none was
     seen) and `status` (u2, 0 where none was seen)."""
 
@@ -43,7 +43,7 @@ class Payloads(NamedTuple):
     status: npt.NDArray[np.uint16]
 
 
-def read(request_heads: Heads, response_heads: Heads) -> Payloads:
+def read_protocol(request_heads: Heads, response_heads: Heads) -> ProtocolColumns:
     """Read S8 heads of requests and S16 heads of responses."""
     (request,), (response, rest) = words_of(request_heads), words_of(response_heads)
     number = _method(request)
@@ -55,12 +55,15 @@ def read(request_heads: Heads, response_heads: Heads) -> Payloads:
     kind[http] = Kind.HTTP
     kind[(request == 0) & no_answer_read] = Kind.UNKNOWN
     number[~http] = 0
-    return Payloads(kind, np.array([b"", *METHODS], "S7")[number], _status(rest, version))
+    return ProtocolColumns(kind, np.array([b"", *METHODS], "S7")[number], _status(rest, version))
 
 
-def bare(request_heads: Heads, response_heads: Heads) -> tuple[Heads, Heads]:
-    """The heads with nothing in them but what `read` looks at, so that it says the same: a method or a status line's
-    version and status, or what marks TLS; of others OTHER stands for whatever they are."""
+def without_content(request_heads: Heads, response_heads: Heads) -> tuple[Heads, Heads]:
+    """Return the heads without anything that `read_protocol` does not look at, so that it returns the same for them.
+
+    A method, or a status line's version and status, or the first bytes of a TLS record stay. OTHER replaces any other
+    head.
+    """
     (request,), (response, rest) = words_of(request_heads), words_of(response_heads)
     methods = np.array([0, *(int.from_bytes(name + b" ", "little") for name in METHODS)], np.uint64)
     number, version = _method(request), _starts(response, b"HTTP/1.")
@@ -89,14 +92,14 @@ def _heads(*words: Words) -> Heads:
 def _method(request: Words) -> npt.NDArray[np.intp]:
     """Its place in METHODS, from 1; 0 where there is none."""
     number = np.zeros(len(request), np.intp)
-    for place, name in enumerate(METHODS, 1):
-        number[_starts(request, name + b" ")] = place
+    for index, name in enumerate(METHODS, 1):
+        number[_starts(request, name + b" ")] = index
     return number
 
 
 def _status(rest: Words, version: Mask) -> npt.NDArray[np.uint16]:
     """By the second word of a response's head: a blank and three digits."""
-    digits = [_byte(rest, place) - ZERO for place in (1, 2, 3)]  # what is below "0" wraps around
+    digits = [_byte(rest, index) - ZERO for index in (1, 2, 3)]  # what is below "0" wraps around
     stands = version & (_byte(rest, 0) == BLANK)
     for digit in digits:
         stands &= digit <= 9
@@ -114,5 +117,5 @@ def _starts(head: Words, prefix: bytes) -> Mask:
     return np.asarray((head & mask) == np.uint64(int.from_bytes(prefix, "little")))
 
 
-def _byte(words: Words, place: int) -> Words:
-    return np.asarray((words >> np.uint64(8 * place)) & np.uint64(0xFF))
+def _byte(words: Words, index: int) -> Words:
+    return np.asarray((words >> np.uint64(8 * index)) & np.uint64(0xFF))

@@ -7,13 +7,13 @@ from typing import Any
 import numpy as np
 
 from ..common.interning import Interner, Words, words_of
-from .schema import ByName
+from .schema import ColumnsByName
 
 MAX_KEYS = 1 << 24  # of calls and of completions that are compared: 8 bytes each
 MAX_CONNECTIONS = 1 << 22
 
 
-class Repeated:
+class RepeatedCalls:
     """Gathers the keys of calls and completions. Of too many only the first are compared, and `is_full` says so."""
 
     def __init__(self) -> None:
@@ -22,10 +22,10 @@ class Repeated:
         self._calls, self._completions = [np.zeros(0, np.uint64)], [np.zeros(0, np.uint64)]
         self._count = 0
 
-    def add_calls(self, calls: ByName) -> None:
+    def add_calls(self, calls: ColumnsByName) -> None:
         self._calls.append(self._keys(calls["connection"], calls["sequence"]))
 
-    def add_completions(self, completions: ByName) -> None:
+    def add_completions(self, completions: ColumnsByName) -> None:
         self._completions.append(self._keys(completions["connection"], completions["sequence"]))
 
     def _keys(self, connections: Any, sequences: Any) -> Words:

@@ -1,8 +1,9 @@
-"""Calls are one numpy array, so that a million of them are filtered, joined and summed without a loop.
+"""Defines the dtypes of calls. All calls are one numpy array, so a million are filtered, joined and summed without a
+loop.
 
-A capture's columns (`columns.py`) have the fields of RECORDED; those calls that are kept become rows of CALL, and are
-joined with their completions (`completions.py`). From there on t0 <= t1 <= t2 <= t3 holds for every call, whatever the
-file said.
+The columns of a capture (`lazy_table.py`) have the fields of RECORDED. Kept calls become rows of CALL and are joined
+with their completions (`completions.py`). After that, t0 <= t1 <= t2 <= t3 holds for every call, whatever the file
+contained.
 """
 
 from __future__ import annotations
@@ -78,28 +79,28 @@ Array = npt.NDArray[np.void]
 Integers = npt.NDArray[np.uint64]
 
 
-class ByName(Protocol):
+class ColumnsByName(Protocol):
     """Calls by the name of a field: an array of them, or columns."""
 
     def __getitem__(self, name: str, /) -> Any: ...
 
 
-def duration_ns(calls: ByName) -> Integers:
+def duration_ns(calls: ColumnsByName) -> Integers:
     """t2 - t0 of each call."""
     return np.asarray(calls["t2"] - calls["t0"], np.uint64)
 
 
-def longest_first(durations: Integers, began: npt.NDArray[Any]) -> npt.NDArray[np.intp]:
+def longest_first(durations: Integers, starts: npt.NDArray[Any]) -> npt.NDArray[np.intp]:
     """The places of calls, the longest first, of equally long ones the earliest. Fast where they are sorted in parts,
     since a stable sort merges those."""
     order = np.argsort(~durations, kind="stable")
     sorted_durations = durations[order]
     same = sorted_durations[1:] == sorted_durations[:-1]
     tied = np.flatnonzero(np.concatenate([same, [False]]) | np.concatenate([[False], same]))
-    order[tied] = order[tied][np.lexsort((began[order[tied]], ~sorted_durations[tied]))]
+    order[tied] = order[tied][np.lexsort((starts[order[tied]], ~sorted_durations[tied]))]
     return order
 
 
-def total(values: Integers) -> int:
+def exact_sum(values: Integers) -> int:
     """The exact sum, however large: the halves of up to 2**32 values are summed apart."""
     return (int((values >> np.uint64(32)).sum()) << 32) + int((values & np.uint64(0xFFFFFFFF)).sum())

@@ -19,7 +19,7 @@ from httpcapture import Role, StackStatus
 
 from ..common.interning import Interner, Numbers, Words, bytes_of, words_of
 from ..common.value_counts import ValueCounts
-from .columns import Columns
+from .lazy_table import LazyTable
 from .schema import Integers, duration_ns
 
 _BIN_BITS = 7  # of a double's fraction (IEEE 754 binary64: 52 bits, 1023 is the exponent of 1)
@@ -145,15 +145,15 @@ class Summing:
         """What by_stack and by_peer will take, about."""
         return 400 * len(self._stacks) + 700 * len(self._peers) + 128 * len(self._bins)
 
-    def add(self, calls: Columns) -> None:
+    def add(self, calls: LazyTable) -> None:
         """At least one call."""
         durations = Durations(duration_ns(calls))
         first, run = calls.runs("process", "role", "peer_address", "peer_port")  # far fewer than calls
-        process = self._processes.intern(*words_of(calls.some("process", first))).astype(np.uint64)
-        role = calls.some("role", first).astype(np.uint64)
-        port = np.where(role == Role.CLIENT, calls.some("peer_port", first), 0).astype(np.uint64)
+        process = self._processes.intern(*words_of(calls.values_at("process", first))).astype(np.uint64)
+        role = calls.values_at("role", first).astype(np.uint64)
+        port = np.where(role == Role.CLIENT, calls.values_at("peer_port", first), 0).astype(np.uint64)
         kind = process << np.uint64(32) | role << np.uint64(16) | port
-        peer = self._peers.intern(kind, *words_of(calls.some("peer_address", first)))[run]
+        peer = self._peers.intern(kind, *words_of(calls.values_at("peer_address", first)))[run]
         self._peers.add(durations, peer)
         status = calls["stack_status"]
         stack = np.where(status == StackStatus.RECORDED, calls["stack"], 0)

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 from httpcapture import JitMap, Lost, Module, Process, Section
 
-from ..calls.columns import Impossible
+from ..calls.lazy_table import ImpossibleTimes
 from ..common.printable import printable
 from .module_sections import NOT_FOLLOWING, Extent
 
@@ -31,7 +31,7 @@ class Faults:
     """Counts faults by kind. Its names are safe to print."""
 
     left_out: Mapping[tuple[type, str], int] = field(default_factory=dict)  # Reader.left_out
-    impossible: Impossible = field(default_factory=Impossible)
+    impossible: ImpossibleTimes = field(default_factory=ImpossibleTimes)
     repeated: int = 0  # calls that share the key of a completion with another call
     modules: int = 0  # ids that two different modules have
     stacks: int = 0  # ids that two different stacks have

@@ -1,6 +1,6 @@
 """`load` reads a capture once, front to back, into a `Recording`.
 
-It takes some batches of calls at a time (`calls/columns.py`). The calls that the filter keeps are added up
+It takes some batches of calls at a time (`calls/lazy_table.py`). The calls that the filter keeps are added up
 (`calls/totals.py`) and listed (`calls/listed_calls.py`), so memory grows with what is kept, not with what was recorded.
 It is bounded too: a capture is untrusted input.
 """
@@ -33,9 +33,9 @@ from httpcapture import (
 )
 
 from ..calls.available_values import There
-from ..calls.columns import Columns, Impossible, Types, types_of, unknown_fields
-from ..calls.listed_calls import Listed
-from ..calls.schema import COMPLETION, RECORDED, ByName
+from ..calls.lazy_table import ColumnTypes, ImpossibleTimes, LazyTable, column_types, unknown_fields
+from ..calls.listed_calls import ListedCalls
+from ..calls.schema import COMPLETION, RECORDED, ColumnsByName
 from ..calls.totals import Summing
 from .faults import gaps_in
 from .module_sections import Whole, Wholes, add_part, add_text, share
@@ -62,10 +62,10 @@ class Filter(Protocol):
     def asked(self) -> Sequence[str]:
         """Return what it asks about: keys of available_values.COLUMNS."""
 
-    def mask(self, calls: ByName) -> npt.NDArray[np.bool_]:
+    def mask(self, calls: ColumnsByName) -> npt.NDArray[np.bool_]:
         """Return whether each call is kept."""
 
-    def passing(self, calls: ByName) -> npt.NDArray[np.bool_]:
+    def passing(self, calls: ColumnsByName) -> npt.NDArray[np.bool_]:
         """Return whether each call is kept, or would be kept with a threshold of 0."""
 
 
@@ -75,10 +75,10 @@ class Nothing:
 
     asked: Sequence[str] = ()
 
-    def mask(self, calls: ByName) -> npt.NDArray[np.bool_]:
+    def mask(self, calls: ColumnsByName) -> npt.NDArray[np.bool_]:
         return np.zeros(len(calls["t0"]), np.bool_)
 
-    def passing(self, calls: ByName) -> npt.NDArray[np.bool_]:
+    def passing(self, calls: ColumnsByName) -> npt.NDArray[np.bool_]:
         return self.mask(calls)
 
 
@@ -115,11 +115,11 @@ class _Loader:
         self.held = 0
         self.recorded = self.summed = 0  # summed: how many of the recorded calls were added up
         self.kept = 0
-        self.impossible = Impossible()
+        self.impossible = ImpossibleTimes()
         self.waiting: list[Calls] = []  # batches of calls
         self.waiting_rows = 0
-        self.kept_parts: list[Columns] = []  # kept calls that wait to be added up
-        self.listed = Listed()
+        self.kept_parts: list[LazyTable] = []  # kept calls that wait to be added up
+        self.listed = ListedCalls()
         self.summing = Summing()
         self.there = There(keep.asked)  # filled as long as nothing is kept
         self.stacks = RecordedStacks()
@@ -134,12 +134,12 @@ class _Loader:
         self.end: End | None = None
 
     @cached_property
-    def call_types(self) -> Types:
-        return types_of(self.meta.call_layout, RECORDED)
+    def call_types(self) -> ColumnTypes:
+        return column_types(self.meta.call_layout, RECORDED)
 
     @cached_property
-    def completion_types(self) -> Types:
-        return types_of(self.meta.completion_layout, COMPLETION)
+    def completion_types(self) -> ColumnTypes:
+        return column_types(self.meta.completion_layout, COMPLETION)
 
     def add(self, record: Record | Stacks) -> None:
         HANDLERS[type(record)](self, record)
@@ -152,7 +152,7 @@ class _Loader:
             self.add_waiting()
 
     def add_completions(self, batch: Completions) -> None:
-        self.listed.complete(batch, self.completion_types)
+        self.listed.add_completions(batch, self.completion_types)
         self._hold(0)
 
     def add_stacks(self, chunk: Stacks) -> None:
@@ -187,7 +187,7 @@ class _Loader:
 
     def recording(self, cut_off: str | None, left_out: Mapping[tuple[type, str], int]) -> Recording:
         self._sum()
-        self.listed.end()
+        self.listed.finish()
         if cut_off and self.last_text:  # it has no declared size: another part may have followed
             self.last_text.problem = self.last_text.problem or "the capture is cut off"
         modules = {id: module for id, module in self.modules.items() if id not in self.ambiguous}
@@ -235,17 +235,17 @@ class _Loader:
         """Filter calls and keep the rest. Nothing is counted before every column that is needed has been unpacked."""
         if not batches:
             return
-        calls = Columns(self.call_types, batches, sum(batch.rows for batch in batches))
-        impossible = calls.make_possible()
-        places = np.flatnonzero(self.keep.mask(calls))
-        if len(places) == calls.rows:
+        calls = LazyTable(self.call_types, batches, sum(batch.rows for batch in batches))
+        impossible = calls.clamp_times()
+        indices = np.flatnonzero(self.keep.mask(calls))
+        if len(indices) == calls.rows:
             calls.unpack()
             self.kept_parts.append(calls)
-        elif len(places):
-            self.kept_parts.append(calls.at(places))
+        elif len(indices):
+            self.kept_parts.append(calls.take(indices))
         elif not self.kept:
             self.there.add(calls, self.keep.passing(calls))
-        self.kept += len(places)
+        self.kept += len(indices)
         self.recorded += calls.rows
         self.impossible += impossible
         kept = sum(part.rows for part in self.kept_parts)
@@ -257,7 +257,7 @@ class _Loader:
         """Add up and list the kept calls that wait for it."""
         self.summed = self.recorded
         if self.kept_parts:
-            kept = Columns.together(self.kept_parts)
+            kept = LazyTable.concatenated(self.kept_parts)
             self.kept_parts = []
             self.summing.add(kept)
             self.listed.add(kept)

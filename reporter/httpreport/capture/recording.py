@@ -11,8 +11,8 @@ import numpy as np
 from httpcapture import End, Meta, Module, Process, StackStatus
 
 from ..calls.available_values import There
-from ..calls.columns import Impossible, Places
-from ..calls.listed_calls import Listed
+from ..calls.lazy_table import ImpossibleTimes, Indices
+from ..calls.listed_calls import ListedCalls
 from ..calls.schema import Array
 from ..calls.totals import Latencies, PeerKey, StackKey, Sums
 from .faults import Faults
@@ -41,12 +41,12 @@ class Recording:
     """Holds what was read from one capture."""
 
     meta: Meta
-    listed: Listed
+    listed: ListedCalls
     by_stack: Mapping[StackKey, Sums]  # totals of all kept calls
     by_peer: Mapping[PeerKey, Latencies]  # durations of all kept calls
     recorded: int  # calls in the capture
     kept: int  # calls that the filter keeps
-    impossible: Impossible  # counts calls with impossible times; their duration is set to 0
+    impossible: ImpossibleTimes  # counts calls with impossible times; their duration is set to 0
     unknown_fields: Sequence[str]  # of a call: for each, why it is not known
     there: There  # the values that calls have; filled only if no call is kept
     stacks: RecordedStacks
@@ -67,12 +67,12 @@ class Recording:
         """Return the kept calls (CALL) in the order of the file; of more than MAX_LISTED, the longest."""
         return self.listed.rows(all_known=self._all_known)
 
-    def some_calls(self, places: Places) -> Array:
+    def some_calls(self, indices: Indices) -> Array:
         """Return the rows of `calls` at these ascending indices. The others stay packed."""
-        return self.listed.some_rows(places, all_known=self._all_known)
+        return self.listed.rows_at(indices, all_known=self._all_known)
 
     @cached_property
-    def received(self) -> Places:
+    def received(self) -> Indices:
         """Return the indices of the listed calls for which a stack of the receiving side was taken or tried."""
         return np.flatnonzero(self.listed.values("receive_stack_status") != StackStatus.NOT_TAKEN)
 

@@ -13,7 +13,7 @@ from typing import Union
 from ..calls.call import Call, moment
 from ..common.printable import comm, host, printable
 from ..report.report import Report
-from .output import Listed, Reported, Style, encoded
+from .output import CallEntry, Reported, Style, encoded
 
 COLUMNS = (
     *("host", "capture", "start", "pid", "tid", "comm", "process", "role", "outcome", "kind", "method", "status"),
@@ -38,11 +38,11 @@ def lines(rows: Iterable[Sequence[Cell]], stack_ids: Mapping[bytes, int]) -> Ite
         yield _line(stack_ids[cell] if isinstance(cell, bytes) else _cell(cell) for cell in row)
 
 
-def listed(report: Report, capture: str, _: Style) -> Iterator[Listed]:
+def listed(report: Report, capture: str, _: Style) -> Iterator[CallEntry]:
     """Yield the cells of each listed call. `capture` is the name of the file that the report is about."""
     of = (host(report.recording.meta.host), printable(capture))
     for call, trace, _receive_trace in report.calls():
-        yield Listed.of(report, call, *of, *_row(report, call, trace))
+        yield CallEntry.of(report, call, *of, *_row(report, call, trace))
 
 
 def _row(report: Report, call: Call, trace: int) -> Iterator[Cell]:

@@ -17,7 +17,7 @@ from ..report.aggregate import Aggregate
 from ..report.report import Report, naming
 from ..report.stack_ids import Piece, resolved
 from ..report.warnings import incomplete
-from .output import Listed, Reported, Style, encoded
+from .output import CallEntry, Reported, Style, encoded
 
 VERSION = 1
 
@@ -43,10 +43,10 @@ def _many(whole: Aggregate, documents: Iterable[Iterable[Sequence[Piece]]]) -> I
     yield "]\n}\n"
 
 
-def listed(report: Report, capture: str, _: Style) -> Iterator[Listed]:
+def listed(report: Report, capture: str, _: Style) -> Iterator[CallEntry]:
     """Yield the document of one capture, not yet with the Stack IDs, in pieces, which stay in their order. `capture` is
     the name of the file that the report is about."""
-    return (Listed(0, 0, tuple(each)) for each in pieces(report, capture))
+    return (CallEntry(0, 0, tuple(each)) for each in pieces(report, capture))
 
 
 def pieces(report: Report, capture: str) -> Iterator[Sequence[Piece]]:

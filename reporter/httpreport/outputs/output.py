@@ -68,7 +68,7 @@ class Compared:
     console: Console
 
 
-class Listed(NamedTuple):
+class CallEntry(NamedTuple):
     """What an output takes of one call. `values` are texts, bytes, whole numbers and sequences of them."""
 
     duration_ns: int
@@ -76,11 +76,11 @@ class Listed(NamedTuple):
     values: Values
 
     @classmethod
-    def of(cls, report: Report, call: Call, *values: object) -> Listed:
+    def of(cls, report: Report, call: Call, *values: object) -> CallEntry:
         return cls(call.duration_ns, since_1970_ns(report.recording.meta, call.t0), values)
 
 
-Lists = Callable[[Report, str, Style], Iterable[Listed]]
+Lists = Callable[[Report, str, Style], Iterable[CallEntry]]
 """Returns what an output takes from the report of the file of this name, the longest call first. A function of a
 module, so that it can be sent to another process."""
 

@@ -23,7 +23,7 @@ from ..report.report import Report
 from ..report.stack_ids import Piece
 from ..report.unreached import unreached
 from ..symbols.trace_lines import trace_lines
-from .output import Listed, Reported, Style, encoded
+from .output import CallEntry, Reported, Style, encoded
 
 INDENT = "    "
 REPEATED_CALLS = 10_000  # the longest, each with its stack trace in full
@@ -96,11 +96,11 @@ def report(reported: Reported) -> Iterable[bytes]:
     return encoded(_pieces(reported), "\n")
 
 
-def listed(report: Report, capture: str, style: Style) -> Iterator[Listed]:
+def listed(report: Report, capture: str, style: Style) -> Iterator[CallEntry]:
     """Yield for each call the line that comes last among several captures, by which equally long calls of one start are
     sorted, and its block. `capture` is the name of the file that the report is about."""
     last = f"\nHost: {host(report.recording.meta.host)}, Capture: {printable(capture)}"
-    return (Listed.of(report, call, last, block) for call, block in blocks(report, all_stacks=style.all_stacks))
+    return (CallEntry.of(report, call, last, block) for call, block in blocks(report, all_stacks=style.all_stacks))
 
 
 def _pieces(reported: Reported) -> Iterator[str]:

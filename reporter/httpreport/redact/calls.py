@@ -8,7 +8,7 @@ import numpy.typing as npt
 from httpcapture import Calls, Completions, Field, Layout, Meta
 
 from ..calls import protocol
-from ..calls.columns import Columns, types_of
+from ..calls.lazy_table import LazyTable, column_types
 from ..calls.schema import COMPLETION, RECORDED
 from .masks import Addresses, Numbers
 
@@ -55,7 +55,7 @@ class Rows:
 
     def calls(self, batch: Calls) -> bytes:
         """Return the redacted calls as rows of CALL_ROW."""
-        rows = Columns(types_of(self._meta.call_layout, RECORDED), [batch], batch.rows).array(CALL_ROW)
+        rows = LazyTable(column_types(self._meta.call_layout, RECORDED), [batch], batch.rows).to_array(CALL_ROW)
         for name in ("comm", "process"):
             rows[name] = _up_to_nul(rows[name])
         for name in ("local_address", "peer_address"):
@@ -63,13 +63,13 @@ class Rows:
         rows["cgroup"] = self.cgroups.masked(rows["cgroup"])
         heads = rows["request_head"], rows["response_head"]
         self.heads += sum(int(np.count_nonzero(head)) for head in heads)
-        rows["request_head"], rows["response_head"] = protocol.bare(*heads)
+        rows["request_head"], rows["response_head"] = protocol.without_content(*heads)
         return rows.tobytes()
 
     def completions(self, batch: Completions) -> bytes:
         """Return the completions as rows of COMPLETION_ROW."""
-        types = types_of(self._meta.completion_layout, COMPLETION)
-        return Columns(types, [batch], batch.rows).array(COMPLETION_ROW).tobytes()
+        types = column_types(self._meta.completion_layout, COMPLETION)
+        return LazyTable(types, [batch], batch.rows).to_array(COMPLETION_ROW).tobytes()
 
 
 def _up_to_nul(names: npt.NDArray[np.bytes_]) -> npt.NDArray[np.bytes_]:

@@ -72,10 +72,10 @@ class Report:
         order, listed, meta = self.longest_first, self.recording.listed, self.recording.meta
         sides = np.stack([self.trace_of[order], self.receive_trace_of[order]], axis=1)
         traces, first = np.unique(sides, return_index=True)
-        durations, began = (values[order[first // 2]].tolist() for values in (listed.durations, listed.began))
+        durations, starts = (values[order[first // 2]].tolist() for values in (listed.durations, listed.starts))
         return longest_by_key(
-            (self.stack_keys[trace], Longest(-duration_ns, since_1970_ns(meta, began_ns), place))
-            for trace, duration_ns, began_ns, place in zip(traces.tolist(), durations, began, first.tolist())
+            (self.stack_keys[trace], Longest(-duration_ns, since_1970_ns(meta, start_ns), place))
+            for trace, duration_ns, start_ns, place in zip(traces.tolist(), durations, starts, first.tolist())
             if trace != NO_TRACE and self.stack_keys[trace]
         )
 
@@ -104,7 +104,7 @@ class Report:
     @cached_property
     def longest_first(self) -> npt.NDArray[np.intp]:
         """The indices of the listed calls, the longest first; equally long calls are in the order of their starts."""
-        return longest_first(self.recording.listed.durations, self.recording.listed.began)
+        return longest_first(self.recording.listed.durations, self.recording.listed.starts)
 
 
 @dataclass(frozen=True)

@@ -180,7 +180,7 @@ def slowest_of(report: Report, capture: str) -> Slowest:
     meta, listed, order = report.recording.meta, report.recording.listed, report.longest_first[: MOST_CALLS + 1]
     calls = np.empty(len(order), CALL)
     calls["duration"] = listed.durations[order]
-    calls["start"] = listed.began[order].astype(np.int64) + since_1970_ns(meta, 0)
+    calls["start"] = listed.starts[order].astype(np.int64) + since_1970_ns(meta, 0)
     calls, floor_ns = _fitting(calls, 0)
     traces = list(map(_trace, report.traces))
     order = order[: len(calls)]

@@ -1,7 +1,7 @@
 """Batches of the capture become columns, each unpacked and joined when it is asked for: what no filter and no sum looks
 at is never touched.
 
-A batch is about a thousand calls, too few to be worth numpy's cost of a call, so several of them are one `Columns`.
+A batch is about a thousand calls, too few to be worth numpy's cost of a call, so several of them are one `LazyTable`.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ from .schema import ADDED, CALL, LATEST_NS, OPTIONAL, RECORDED, Array
 
 Batch = Union[Calls, Completions]
 Column = npt.NDArray[Any]
-Places = npt.NDArray[np.intp]
-Types = Mapping[str, tuple["np.dtype[np.generic]", "np.dtype[np.generic]"]]  # recorded, wanted
+Indices = npt.NDArray[np.intp]
+ColumnTypes = Mapping[str, tuple["np.dtype[np.generic]", "np.dtype[np.generic]"]]  # recorded, wanted
 
 
-def types_of(layout: Layout, wanted: np.dtype[np.void]) -> Types:
+def column_types(layout: Layout, wanted: np.dtype[np.void]) -> ColumnTypes:
     """Return the type of each column of `wanted` (RECORDED or COMPLETION) that a capture with this layout has; those of
     OPTIONAL that it has not, or not in a known way, are left out.
 
@@ -55,27 +55,27 @@ def unknown_fields(layout: Layout) -> list[str]:
 
 
 @dataclass(frozen=True)
-class Impossible:
+class ImpossibleTimes:
     """How many calls have times that cannot be."""
 
     backwards: int = 0  # the end is before the begin
     beyond: int = 0  # one of both is later than LATEST_NS
 
-    def __add__(self, other: Impossible) -> Impossible:
-        return Impossible(self.backwards + other.backwards, self.beyond + other.beyond)
+    def __add__(self, other: ImpossibleTimes) -> ImpossibleTimes:
+        return ImpossibleTimes(self.backwards + other.backwards, self.beyond + other.beyond)
 
     def __bool__(self) -> bool:
         return bool(self.backwards or self.beyond)
 
 
-FEW = 16  # one row in so many
+SPARSE_RATIO = 16  # one row in so many
 ROWS_AT_ONCE = 2048  # rows that are made at a time: they stay in a processor's cache until all their fields are there
 
 
-class Columns:
+class LazyTable:
     """The columns of `types` of some batches, by name; of calls also `kind`, `method` and `status` (see CALL)."""
 
-    def __init__(self, types: Types, batches: Sequence[Batch], rows: int) -> None:
+    def __init__(self, types: ColumnTypes, batches: Sequence[Batch], rows: int) -> None:
         self.rows = rows
         self._types = types
         self._batches = batches
@@ -83,8 +83,8 @@ class Columns:
 
     def __getitem__(self, name: str) -> Column:
         if name not in self._columns:
-            if name in protocol.Payloads._fields:
-                self._columns.update(protocol.read(self["request_head"], self["response_head"])._asdict())
+            if name in protocol.ProtocolColumns._fields:
+                self._columns.update(protocol.read_protocol(self["request_head"], self["response_head"])._asdict())
             elif name in OPTIONAL and name not in self._types:
                 self._columns[name] = np.full(self.rows, OPTIONAL[name], CALL[name])
             else:
@@ -92,14 +92,14 @@ class Columns:
         return self._columns[name]
 
     @classmethod
-    def of(cls, calls: Array) -> Columns:
+    def of_rows(cls, calls: Array) -> LazyTable:
         """Of rows, which stay where they are."""
         columns = cls({name: (RECORDED[name], RECORDED[name]) for name in RECORDED.names or ()}, (), len(calls))
         columns._columns = {name: calls[name] for name in calls.dtype.names or ()}
         return columns
 
     @classmethod
-    def together(cls, parts: Sequence[Columns]) -> Columns:
+    def concatenated(cls, parts: Sequence[LazyTable]) -> LazyTable:
         """The rows of all parts, which are of one capture."""
         if len(parts) == 1:
             return parts[0]
@@ -112,11 +112,11 @@ class Columns:
         """Bytes in memory of the batches, where they are packed."""
         return sum(batch.columns.packed_size for batch in self._batches)
 
-    def packed(self) -> Columns:
-        """The same, with nothing unpacked that was packed: to be kept for later. `make_possible` has to come again."""
+    def packed(self) -> LazyTable:
+        """The same, with nothing unpacked that was packed: to be kept for later. `clamp_times` has to come again."""
         if not self._batches:
             return self
-        return Columns(
+        return LazyTable(
             self._types, [replace(batch, columns=batch.columns.packed()) for batch in self._batches], self.rows
         )
 
@@ -128,31 +128,31 @@ class Columns:
             if batch.columns.grouped:
                 len(batch.columns.group_sizes)
 
-    def at(self, places: Places) -> Columns:
+    def take(self, indices: Indices) -> LazyTable:
         """Only the rows at these places, which ascend, as a whole. For few rows the columns are not joined, and only
         those of the batches that they are in are unpacked."""
-        taken = Columns(self._types, (), len(places))
-        few = len(places) * FEW < self.rows
-        shares = shared(places, [batch.rows for batch in self._batches]) if few else ()
-        pieces = [_Piece(self._batches[number].columns, its_places) for number, _, its_places in shares]
+        taken = LazyTable(self._types, (), len(indices))
+        sparse = len(indices) * SPARSE_RATIO < self.rows
+        shares = split_by_part(indices, [batch.rows for batch in self._batches]) if sparse else ()
+        rows_of_batches = [_BatchRows(self._batches[number].columns, its_indices) for number, _, its_indices in shares]
         for name, (recorded, wanted) in self._types.items():
             if not taken.rows:
                 taken._columns[name] = np.zeros(0, wanted)
-            elif pieces and name not in self._columns:
-                parts = [piece.values(name, recorded) for piece in pieces]
-                taken._columns[name] = _one(parts).astype(wanted, copy=False)
+            elif rows_of_batches and name not in self._columns:
+                parts = [rows_of_batch.values(name, recorded) for rows_of_batch in rows_of_batches]
+                taken._columns[name] = _concatenated(parts).astype(wanted, copy=False)
             else:
-                taken._columns[name] = self.some(name, places)
+                taken._columns[name] = self.values_at(name, indices)
         return taken
 
-    def some(self, name: str, places: Places) -> Column:
+    def values_at(self, name: str, indices: Indices) -> Column:
         """The values of the rows at these places, which ascend."""
         if name in self._columns or name not in self._grouped:
-            return self[name][places]
-        groups = np.searchsorted(np.cumsum(self._group_sizes), places, "right")
-        return self._kept(name)[groups]
+            return self[name][indices]
+        groups = np.searchsorted(np.cumsum(self._group_sizes), indices, "right")
+        return self._group_values(name)[groups]
 
-    def runs(self, *names: str) -> tuple[Places, Places]:
+    def runs(self, *names: str) -> tuple[Indices, Indices]:
         """Where runs of rows that agree in these columns begin, and for each row which run it is in."""
         begins = np.zeros(self.rows, np.bool_)
         begins[:1] = True
@@ -162,7 +162,7 @@ class Columns:
             begins[1:] |= column[1:] != column[:-1]
         return np.flatnonzero(begins), np.cumsum(begins) - 1
 
-    def array(self, dtype: np.dtype[np.void]) -> Array:
+    def to_array(self, dtype: np.dtype[np.void]) -> Array:
         """The rows as one array; fields that no column has are 0."""
         array = np.zeros(self.rows, dtype)
         self.fill(array)
@@ -170,41 +170,41 @@ class Columns:
 
     def fill(self, array: Array) -> None:
         """Give the rows of an array those fields that a column has."""
-        known = {*self._types, *protocol.Payloads._fields, *OPTIONAL}
+        known = {*self._types, *protocol.ProtocolColumns._fields, *OPTIONAL}
         columns = [(name, self[name]) for name in array.dtype.names or () if name in known]
         for first in range(0, len(array), ROWS_AT_ONCE):
             part = slice(first, first + ROWS_AT_ONCE)
             for name, column in columns:
                 array[name][part] = column[part]
 
-    def make_possible(self) -> Impossible:
+    def clamp_times(self) -> ImpossibleTimes:
         """Hold t0 <= t1 <= t2, and count the calls whose t0 or t2 cannot be: their duration becomes 0."""
         t0, t2 = self["t0"], self["t2"]
         wrong = (t2 < t0) | (t2 > LATEST_NS)
         count = int(np.count_nonzero(wrong))
         if not count:
-            return Impossible()
+            return ImpossibleTimes()
         beyond = int(np.count_nonzero((t0 > LATEST_NS) | (t2 > LATEST_NS)))
         self._columns["t0"] = np.minimum(t0, np.uint64(LATEST_NS))
         self._columns["t2"] = np.where(wrong, self["t0"], t2)
-        return Impossible(count - beyond, beyond)
+        return ImpossibleTimes(count - beyond, beyond)
 
     def _joined(self, name: str) -> dict[str, Column]:
         """The column of this name, and those that are decoded with it."""
         if name in self._grouped:
-            return {name: np.repeat(self._kept(name), self._group_sizes)}
+            return {name: np.repeat(self._group_values(name), self._group_sizes)}
         coded = [batch.columns.coded(name) for batch in self._batches]
         decoded = zip(*(decode(column, self._types[name][0]) for column in coded))
         named = zip(coded[0].fields, decoded)
         return {field: self._as_wanted(field, parts) for field, parts in named if field in self._types}
 
-    def _kept(self, name: str) -> Column:
+    def _group_values(self, name: str) -> Column:
         """One value a group."""
         parts = [decode(batch.columns.coded(name), self._types[name][0])[0] for batch in self._batches]
         return self._as_wanted(name, parts)
 
     def _as_wanted(self, name: str, parts: Sequence[Column]) -> Column:
-        return _one(parts).astype(self._types[name][1], copy=False)
+        return _concatenated(parts).astype(self._types[name][1], copy=False)
 
     @cached_property
     def _grouped(self) -> Set[str]:
@@ -213,40 +213,40 @@ class Columns:
 
     @cached_property
     def _group_sizes(self) -> npt.NDArray[np.int64]:
-        return np.concatenate([_sizes(batch.columns) for batch in self._batches]).astype(np.int64)
+        return np.concatenate([_group_sizes_of(batch.columns) for batch in self._batches]).astype(np.int64)
 
 
-class _Piece:
+class _BatchRows:
     """Some rows of one batch."""
 
-    def __init__(self, columns: BatchColumns, places: Places) -> None:
-        self._columns, self._places = columns, places
+    def __init__(self, columns: BatchColumns, indices: Indices) -> None:
+        self._columns, self._indices = columns, indices
 
     def values(self, name: str, recorded: np.dtype[np.generic]) -> Column:
-        places = self._groups if name in self._columns.grouped else self._places
-        return decode_rows(self._columns.coded(name), name, recorded, places)
+        indices = self._groups if name in self._columns.grouped else self._indices
+        return decode_rows(self._columns.coded(name), name, recorded, indices)
 
     @cached_property
-    def _groups(self) -> Places:
+    def _groups(self) -> Indices:
         """That the rows are in."""
-        return np.searchsorted(np.cumsum(_sizes(self._columns)), self._places, "right")
+        return np.searchsorted(np.cumsum(_group_sizes_of(self._columns)), self._indices, "right")
 
 
-def shared(places: Places, sizes: Sequence[int]) -> Iterator[tuple[int, slice, Places]]:
+def split_by_part(indices: Indices, sizes: Sequence[int]) -> Iterator[tuple[int, slice, Indices]]:
     """Which of the places, which ascend, are in which of several parts of these sizes: for each part with any its
     number, which of the places they are, and where in the part."""
     starts = np.cumsum([0, *sizes])
-    bounds = np.searchsorted(places, starts).tolist()
+    bounds = np.searchsorted(indices, starts).tolist()
     for number, (start, first, last) in enumerate(zip(starts.tolist(), bounds, bounds[1:])):
         if first < last:
-            yield number, slice(first, last), places[first:last] - start
+            yield number, slice(first, last), indices[first:last] - start
 
 
-def _one(parts: Sequence[Column]) -> Column:
+def _concatenated(parts: Sequence[Column]) -> Column:
     return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
 
-def _sizes(columns: BatchColumns) -> npt.NDArray[np.uint32]:
+def _group_sizes_of(columns: BatchColumns) -> npt.NDArray[np.uint32]:
     return np.frombuffer(columns.group_sizes, "<u4")
 
 
