@@ -63,11 +63,11 @@ def test_the_sums_are_those_of_the_captures_reported_one_by_one(captures: list[b
             getattr(report.recording, name) for report in reports
         )
     kept = sum(report.recording.kept for report in reports)
-    for sums in ([*whole.stacks.values()], [latencies.sums for latencies in whole.peers.values()]):
+    for totals in ([*whole.stacks.values()], [latencies.totals for latencies in whole.peers.values()]):
         durations = [
             int(time) for report in reports for time in report.recording.calls["t2"] - report.recording.calls["t0"]
         ]
-        assert (sum(each.calls for each in sums), sum(each.time_ns for each in sums)) == (kept, sum(durations))
+        assert (sum(each.calls for each in totals), sum(each.time_ns for each in totals)) == (kept, sum(durations))
     assert whole.naming.frames == sum(naming(report).frames for report in reports)
     assert [facts.file for facts in whole.captures] == [
         facts.file for facts in reduce(Aggregate.merge, reversed(aggregates), Aggregate()).captures

@@ -23,7 +23,7 @@ from httpcapture import Calls, Completions, End, JitMap, Lost, Module, Reader, R
 from httpcapture.frames import FrameReader
 from httpreport import __version__
 from httpreport.calls import protocol
-from httpreport.capture.loader import Nothing, load
+from httpreport.capture.loader import KeepNothing, load
 from httpreport.cli.main import main
 from httpreport.common.errors import ReportError
 from httpreport.outputs.output import Destination
@@ -167,7 +167,7 @@ def made(data: bytes) -> dict[str, object]:
         **{name: parsed[name] for name in ("selection", "ledger", "frames", "stack_traces")},
         "calls": [{name: value for name, value in call.items() if name not in MADE_UP} for call in parsed["calls"]],
         "summary": summary(aggregate_of(report, "run.cap")),
-        "peers": [(key.process, key.role, key.port, sums) for key, sums in report.recording.by_peer.items()],
+        "peers": [(key.process, key.role, key.port, totals) for key, totals in report.recording.by_peer.items()],
     }
 
 
@@ -302,7 +302,7 @@ def test_a_capture_that_changes_meanwhile_is_refused() -> None:
     first, second = Reader(io.BytesIO(capture())), Reader(io.BytesIO(capture(host="web-2")))
 
     with pytest.raises(ReportError, match="changed while it was read"):
-        list(Redaction(load(first, Nothing()), no_binary).pieces(second))
+        list(Redaction(load(first, KeepNothing()), no_binary).pieces(second))
 
 
 @given(st.lists(st.tuples(HEADS, HEADS), max_size=8))

@@ -123,7 +123,7 @@ def test_an_end_that_is_not_as_it_should_be(end: End, words: str) -> None:
     assert words in said[0][1]
 
 
-@pytest.mark.parametrize("limit", ["MAX_HELD_BYTES", "MAX_SUMS_BYTES"])
+@pytest.mark.parametrize("limit", ["MAX_HELD_BYTES", "MAX_TOTALS_BYTES"])
 def test_what_takes_too_much_memory_ends_the_reading(limit: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """What was read until then is reported."""
     rows = [Row(sequence=number, stack=number, peer=f"10.0.{number >> 8}.{number & 255}") for number in range(30_000)]

@@ -106,7 +106,7 @@ class Selection:
 
     @property
     def asked(self) -> list[str]:
-        """What it asks about (keys of there.COLUMNS), in any case processes."""
+        """What it asks about (keys of available_values.FIELD_COLUMNS), in any case processes."""
         filters = self.filters
         others = {
             "pids": filters.pids,

@@ -1,8 +1,8 @@
-"""The calls that can be listed one by one: all that the filter keeps, and where they are too many the longest.
+"""Holds the calls that can be listed one by one: all that the filter keeps, or the longest if they are too many.
 
-Sums are made of all of them (`sums.py`); what is listed takes 212 bytes a call, so there is a limit. Most of those that
-are listed for a time are not among the longest at the end, so calls stay packed as they were in the file, ten times
-shorter, as long as so many of their batch are listed that this is shorter indeed.
+Totals are made of all kept calls (`totals.py`). A listed call takes 212 bytes, so their number is bounded. Most calls
+that are listed for a while are not among the longest in the end. So calls stay packed as in the file, which takes a
+tenth of the memory, as long as so many of their batch are listed that this is shorter.
 """
 
 from __future__ import annotations
@@ -20,20 +20,20 @@ from .lazy_table import Column, ColumnTypes, Indices, LazyTable, split_by_part
 from .repeated_calls import RepeatedCalls
 from .schema import CALL, RECORDED, Array, Integers, duration_ns
 
-MAX_LISTED = 2_000_000  # calls; for a time up to half more
-PART_OVERHEAD = 4 << 10  # bytes that the arrays of a part take beside their values, about
-SMALL_PART_ROWS = 1 << 10  # calls in a part
-SMALL_PARTS_JOINED = 16  # little parts that become one
+MAX_LISTED = 2_000_000  # calls; up to half more between two cuts
+PART_OVERHEAD = 4 << 10  # bytes that the arrays of a part take beside their values, roughly
+SMALL_PART_ROWS = 1 << 10  # a part of fewer calls is small
+SMALL_PARTS_JOINED = 16  # small parts that are joined into one
 _NONE = np.zeros(0, np.uint64)
 
 
 class ListedCalls:
-    """Gathers calls and completions of one capture."""
+    """Gathers the calls and completions of one capture. Per-call results are in the order of the file."""
 
     def __init__(self) -> None:
-        self._shortest_ns = 0  # that is still taken
+        self._shortest_ns = 0  # a shorter call is not taken any more
         self._parts: list[_Part] = []  # in the order of the file
-        self._count = self._size = 0  # of what is listed, and bytes of the parts
+        self._count = self._size = 0  # listed calls, and bytes of the parts
         self._completions = PendingCompletions()
 
     def __len__(self) -> int:
@@ -44,6 +44,7 @@ class ListedCalls:
         return self._size + self._completions.nbytes
 
     def add(self, calls: LazyTable) -> None:
+        """Add kept calls. Those shorter than the shortest that can still be listed are not taken."""
         part = _Part.of(calls, self._shortest_ns)
         self._parts.append(part)
         self._count += len(part.indices)
@@ -56,32 +57,33 @@ class ListedCalls:
             self._keep_longest()
 
     def add_completions(self, batch: Completions, types: ColumnTypes) -> None:
-        """Raises CorruptRecord where a column is damaged."""
+        """Add a batch of completions. Raises CorruptRecord if a column is damaged."""
         self._completions.add(batch, types)
         if self._completions.has_many_old:
             self._completions.drop_unclaimed({name: self.values(name) for name in ("connection", "sequence")})
 
     def finish(self) -> None:
-        """Once all calls are there."""
+        """Bound the list. Call it once all calls have been added."""
         if self._count > MAX_LISTED:
             self._keep_longest()
 
     @property
     def durations(self) -> Integers:
-        """Of those that are listed, in the order of the file; as everywhere here."""
+        """Return the duration of each listed call, in ns."""
         return np.concatenate([_NONE, *(part.durations for part in self._parts)])
 
     @property
     def starts(self) -> Integers:
-        """Their t0."""
+        """Return t0 of each listed call, in ns on CLOCK_MONOTONIC."""
         return np.concatenate([_NONE, *(part.starts for part in self._parts)])
 
     def values(self, name: str) -> Column:
-        """A column of RECORDED, but not of times."""
+        """Return one column of RECORDED of the listed calls. It must not be one of the times, which are not clamped
+        here."""
         return np.concatenate([np.zeros(0, RECORDED[name]), *(part.values(name) for part in self._parts)])
 
     def repeated(self) -> int:
-        """Return how many of them share the key of a completion with another one."""
+        """Return how many listed calls share the key of a completion with another listed call."""
         repeated = RepeatedCalls()
         repeated.add_calls({name: self.values(name) for name in ("connection", "sequence")})
         if not repeated.any():
@@ -90,11 +92,13 @@ class ListedCalls:
         return repeated.count()
 
     def rows(self, *, all_known: bool) -> Array:
-        """All, with their completions (CALL), which are held instead of what is packed from then on. `all_known`: no
-        completion was lost."""
+        """Return all listed calls with their completions (dtype CALL). `all_known`: no completion was lost.
+
+        From then on, the returned array is held instead of the packed calls.
+        """
         rows, first = np.empty(self._count, CALL), 0
         self._parts.reverse()
-        while self._parts:  # they go as they are copied: little is there twice
+        while self._parts:  # each part is freed once it is copied, so that little is in memory twice
             part = self._parts.pop()
             last = first + len(part.indices)
             part.rows(np.arange(len(part.indices))).fill(rows[first:last])
@@ -104,7 +108,7 @@ class ListedCalls:
         return rows
 
     def rows_at(self, indices: Indices, *, all_known: bool) -> Array:
-        """As `rows`, but only those at these places, which ascend."""
+        """Return what `rows` returns, but only the rows at these ascending indices, and without holding them."""
         rows = np.empty(len(indices), CALL)
         for number, those, its_indices in split_by_part(indices, [len(part.indices) for part in self._parts]):
             self._parts[number].rows(its_indices).fill(rows[those])
@@ -116,7 +120,7 @@ class ListedCalls:
         self._completions.join(rows, all_known=all_known)
 
     def _keep_longest(self) -> None:
-        """Keep the longest calls, of equally long ones the earliest."""
+        """Keep the MAX_LISTED longest calls, and of equally long ones the earliest."""
         durations = self.durations
         shortest = np.partition(durations, len(durations) - MAX_LISTED)[len(durations) - MAX_LISTED]
         listed = durations > shortest
@@ -124,7 +128,7 @@ class ListedCalls:
         earliest = np.argsort(self.starts[equal], kind="stable")
         listed[equal[earliest[: MAX_LISTED - int(np.count_nonzero(listed))]]] = True
         ends = np.cumsum([len(part.indices) for part in self._parts])
-        for number, those in enumerate(np.split(listed, ends[:-1])):  # one by one: little is there twice
+        for number, those in enumerate(np.split(listed, ends[:-1])):  # one by one, so that little is in memory twice
             self._parts[number] = self._parts[number].keep(those)
         self._parts = list(_join_small_parts(self._parts))
         self._size = sum(part.nbytes for part in self._parts)
@@ -133,23 +137,23 @@ class ListedCalls:
 
 @dataclass(frozen=True)
 class _Part:
-    """Some calls, those of them that are listed."""
+    """Holds some calls and which of them are listed."""
 
     calls: LazyTable
     indices: Indices
-    durations: Integers  # of those that are listed
-    starts: Integers  # their t0
+    durations: Integers  # of the listed calls, in ns
+    starts: Integers  # their t0, in ns
 
     @classmethod
     def of(cls, calls: LazyTable, shortest_ns: int) -> _Part:
-        """Those that took at least so long."""
+        """Return a part that lists the calls which took at least `shortest_ns`."""
         durations = duration_ns(calls)
         indices = np.flatnonzero(durations >= np.uint64(shortest_ns))
         return cls(calls, indices, durations[indices], calls["t0"][indices])._compact()
 
     @classmethod
     def joined_part(cls, parts: Sequence[_Part]) -> _Part:
-        """Of parts that are not packed, of which all calls are listed."""
+        """Return one part for several that are not packed and list all of their calls."""
         calls = LazyTable.concatenated([part.calls for part in parts])
         durations, starts = zip(*((part.durations, part.starts) for part in parts))
         return cls(calls, np.arange(calls.rows), np.concatenate(durations), np.concatenate(starts))
@@ -164,21 +168,21 @@ class _Part:
         return calls + 3 * self.indices.nbytes + PART_OVERHEAD
 
     def keep(self, listed: npt.NDArray[np.bool_]) -> _Part:
-        """Of those that are listed these."""
+        """Return the part that lists only the listed calls that the mask selects."""
         return _Part(self.calls, self.indices[listed], self.durations[listed], self.starts[listed])._compact()
 
     def rows(self, listed: Indices) -> LazyTable:
-        """Those of the listed ones; what is unpacked for that does not stay, as with `values`."""
+        """Return the listed calls at these indices. What is unpacked for that is not kept."""
         calls = self.calls.packed()
         calls.clamp_times()
         return calls.take(self.indices[listed])
 
     def values(self, name: str) -> Column:
-        """Of those that are listed."""
+        """Return one column of the listed calls. What is unpacked for that is not kept."""
         return self.calls.packed().values_at(name, self.indices)
 
     def _compact(self) -> _Part:
-        """The same in little memory."""
+        """Return an equal part in the form that takes less memory: packed, or only the listed rows."""
         if len(self.indices) == self.calls.rows and not self.calls.packed_size:
             return self
         if 0 < self.calls.packed_size < len(self.indices) * CALL.itemsize:
@@ -188,7 +192,8 @@ class _Part:
 
 
 def _join_small_parts(parts: Sequence[_Part]) -> Iterator[_Part]:
-    """Little ones that follow one another become one: so many arrays would take more than the calls in them."""
+    """Yield the parts with runs of small ones joined: their many arrays would take more memory than the calls in
+    them."""
     small: list[_Part] = []
     for part in parts:
         if small and not (part.is_small and len(small) < SMALL_PARTS_JOINED):

@@ -32,11 +32,11 @@ from httpcapture import (
     Stacks,
 )
 
-from ..calls.available_values import There
+from ..calls.available_values import AvailableValues
 from ..calls.lazy_table import ColumnTypes, ImpossibleTimes, LazyTable, column_types, unknown_fields
 from ..calls.listed_calls import ListedCalls
 from ..calls.schema import COMPLETION, RECORDED, ColumnsByName
-from ..calls.totals import Summing
+from ..calls.totals import CallTotals
 from .faults import gaps_in
 from .module_sections import Whole, Wholes, add_part, add_text, share
 from .packed_stacks import RecordedStacks
@@ -46,7 +46,7 @@ from .recording import ProcessKey, Recording
 ROWS_AT_ONCE = 1 << 13  # calls that are filtered, or added up, at a time: their columns stay in the processor's cache
 RECORDED_AT_ONCE = 1 << 19  # calls after which the kept ones are added up: far fewer than completions.RECENT
 MAX_HELD_BYTES = 4 << 30  # of everything that is kept
-MAX_SUMS_BYTES = 2 << 30  # of that, of sums: a small file may have millions of distinct peers and stacks
+MAX_TOTALS_BYTES = 2 << 30  # of that, of totals: a small file may have millions of distinct peers and stacks
 FULL = (
     "the capture was not read to its end, since what is kept of it takes too much memory (keep fewer calls by a "
     "higher -t or a narrower -p, or record in parts)"
@@ -60,7 +60,7 @@ class Filter(Protocol):
 
     @property
     def asked(self) -> Sequence[str]:
-        """Return what it asks about: keys of available_values.COLUMNS."""
+        """Return what it asks about: keys of available_values.FIELD_COLUMNS."""
 
     def mask(self, calls: ColumnsByName) -> npt.NDArray[np.bool_]:
         """Return whether each call is kept."""
@@ -70,8 +70,8 @@ class Filter(Protocol):
 
 
 @dataclass(frozen=True)
-class Nothing:
-    """Keeps no call, so that `Recording.there` has the values of all calls, as far as they are `asked`."""
+class KeepNothing:
+    """Keeps no call, so that `Recording.available` has the values of all calls, as far as they are `asked`."""
 
     asked: Sequence[str] = ()
 
@@ -113,15 +113,15 @@ class _Loader:
         self.meta = meta
         self.keep = keep
         self.held = 0
-        self.recorded = self.summed = 0  # summed: how many of the recorded calls were added up
+        self.recorded = self.added_up = 0
         self.kept = 0
         self.impossible = ImpossibleTimes()
         self.waiting: list[Calls] = []  # batches of calls
         self.waiting_rows = 0
         self.kept_parts: list[LazyTable] = []  # kept calls that wait to be added up
         self.listed = ListedCalls()
-        self.summing = Summing()
-        self.there = There(keep.asked)  # filled as long as nothing is kept
+        self.totals = CallTotals()
+        self.available = AvailableValues(keep.asked)  # filled as long as nothing is kept
         self.stacks = RecordedStacks()
         self.processes: dict[ProcessKey, list[Process]] = {}
         self.modules: dict[int, Module] = {}
@@ -186,7 +186,7 @@ class _Loader:
         self.end = end
 
     def recording(self, cut_off: str | None, left_out: Mapping[tuple[type, str], int]) -> Recording:
-        self._sum()
+        self._add_up()
         self.listed.finish()
         if cut_off and self.last_text:  # it has no declared size: another part may have followed
             self.last_text.problem = self.last_text.problem or "the capture is cut off"
@@ -195,13 +195,13 @@ class _Loader:
         return Recording(
             meta=self.meta,
             listed=self.listed,
-            by_stack=self.summing.by_stack(),
-            by_peer=self.summing.by_peer(),
+            by_stack=self.totals.by_stack(),
+            by_peer=self.totals.by_peer(),
             recorded=self.recorded,
             kept=self.kept,
             impossible=self.impossible,
             unknown_fields=unknown_fields(self.meta.call_layout) if self.recorded else (),
-            there=There(()) if self.kept else self.there,
+            available=AvailableValues(()) if self.kept else self.available,
             stacks=self.stacks,
             processes=self.processes,
             modules=modules,
@@ -244,29 +244,29 @@ class _Loader:
         elif len(indices):
             self.kept_parts.append(calls.take(indices))
         elif not self.kept:
-            self.there.add(calls, self.keep.passing(calls))
+            self.available.add(calls, self.keep.passing(calls))
         self.kept += len(indices)
         self.recorded += calls.rows
         self.impossible += impossible
         kept = sum(part.rows for part in self.kept_parts)
-        if kept >= ROWS_AT_ONCE or self.recorded - self.summed >= RECORDED_AT_ONCE:
-            self._sum()
+        if kept >= ROWS_AT_ONCE or self.recorded - self.added_up >= RECORDED_AT_ONCE:
+            self._add_up()
         self._hold(0)
 
-    def _sum(self) -> None:
+    def _add_up(self) -> None:
         """Add up and list the kept calls that wait for it."""
-        self.summed = self.recorded
+        self.added_up = self.recorded
         if self.kept_parts:
             kept = LazyTable.concatenated(self.kept_parts)
             self.kept_parts = []
-            self.summing.add(kept)
+            self.totals.add(kept)
             self.listed.add(kept)
 
     def _hold(self, size: int) -> None:
         """Add so many bytes to what is held. Raises _FullError if it is too much."""
         self.held += size
-        sums = self.summing.nbytes + len(self.there) * RECORD_OVERHEAD
-        if sums > MAX_SUMS_BYTES or self.held + self.listed.nbytes + sums > MAX_HELD_BYTES:
+        totals_size = self.totals.nbytes + len(self.available) * RECORD_OVERHEAD
+        if totals_size > MAX_TOTALS_BYTES or self.held + self.listed.nbytes + totals_size > MAX_HELD_BYTES:
             raise _FullError
 
 

@@ -10,11 +10,11 @@ import numpy as np
 
 from httpcapture import End, Meta, Module, Process, StackStatus
 
-from ..calls.available_values import There
+from ..calls.available_values import AvailableValues
 from ..calls.lazy_table import ImpossibleTimes, Indices
 from ..calls.listed_calls import ListedCalls
 from ..calls.schema import Array
-from ..calls.totals import Latencies, PeerKey, StackKey, Sums
+from ..calls.totals import Latencies, PeerKey, StackKey, Totals
 from .faults import Faults
 from .loss_counters import completions_lost
 from .module_sections import Whole, Wholes
@@ -42,13 +42,13 @@ class Recording:
 
     meta: Meta
     listed: ListedCalls
-    by_stack: Mapping[StackKey, Sums]  # totals of all kept calls
+    by_stack: Mapping[StackKey, Totals]  # totals of all kept calls
     by_peer: Mapping[PeerKey, Latencies]  # durations of all kept calls
     recorded: int  # calls in the capture
     kept: int  # calls that the filter keeps
     impossible: ImpossibleTimes  # counts calls with impossible times; their duration is set to 0
     unknown_fields: Sequence[str]  # of a call: for each, why it is not known
-    there: There  # the values that calls have; filled only if no call is kept
+    available: AvailableValues  # the values that calls have; filled only if no call is kept
     stacks: RecordedStacks
     processes: Mapping[ProcessKey, Sequence[Process]]
     modules: Mapping[int, Module]  # by id

@@ -17,7 +17,7 @@ from rich.console import Console
 from httpcapture import CaptureError, Reader
 
 from ..capture import verify
-from ..capture.loader import Nothing, load
+from ..capture.loader import KeepNothing, load
 from ..capture.sources import STDIN, cannot_read, name_of, rereadable
 from ..common.errors import ReportError
 from ..common.printable import printable
@@ -118,7 +118,7 @@ def redact(captures: Sequence[str], target: Target, request: Request) -> bool:
     name = printable(name_of(capture))
     with ProgressBar(name, 2 * size_of(capture)) as bar, rereadable(capture) as file:
         watched = ProgressReader(file, bar)
-        recording = load(Reader(watched, name_of(capture)), Nothing())
+        recording = load(Reader(watched, name_of(capture)), KeepNothing())
         watched.seek(0)
         with closing(binaries_of(request)) as binaries:
             redaction = Redaction(recording, binaries.find)

@@ -14,12 +14,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, TypeVar, Union
 
-from ..calls.totals import Latencies, PeerKey, Sums
+from ..calls.totals import Latencies, PeerKey, Totals
 from ..report.aggregate import Aggregate
-from ..report.folding import folded_sums
+from ..report.folding import folded_totals
 from ..report.samples import samples
 
-Value = TypeVar("Value", Sums, Latencies)
+Value = TypeVar("Value", Totals, Latencies)
 
 
 class PeerChange(NamedTuple):
@@ -30,19 +30,19 @@ class PeerChange(NamedTuple):
     after: Latencies
 
     @property
-    def sums(self) -> tuple[Sums, Sums]:
-        return self.before.sums, self.after.sums
+    def totals(self) -> tuple[Totals, Totals]:
+        return self.before.totals, self.after.totals
 
 
 class StackChange(NamedTuple):
     """A folded stack, its process first; without calls on a side where it was not seen."""
 
     stack: str
-    before: Sums
-    after: Sums
+    before: Totals
+    after: Totals
 
     @property
-    def sums(self) -> tuple[Sums, Sums]:
+    def totals(self) -> tuple[Totals, Totals]:
         return self.before, self.after
 
 
@@ -84,8 +84,8 @@ class Comparison:
 
 def compare(before: Aggregate, after: Aggregate) -> Comparison:
     lengths = _lengths(before, after)
-    peers = _matched(_latencies_by_peer(before), _latencies_by_peer(after), Latencies(Sums(), {}))
-    stacks = _matched(_sums_by_stack(before), _sums_by_stack(after), Sums())
+    peers = _matched(_latencies_by_peer(before), _latencies_by_peer(after), Latencies(Totals(), {}))
+    stacks = _matched(_totals_by_stack(before), _totals_by_stack(after), Totals())
     return Comparison(
         before,
         after,
@@ -107,8 +107,8 @@ def _latencies_by_peer(aggregate: Aggregate) -> Mapping[PeerKey, Latencies]:
     return by_peer
 
 
-def _sums_by_stack(aggregate: Aggregate) -> Mapping[str, Sums]:
-    return folded_sums(samples(aggregate.stacks))
+def _totals_by_stack(aggregate: Aggregate) -> Mapping[str, Totals]:
+    return folded_totals(samples(aggregate.stacks))
 
 
 Key = TypeVar("Key", bound=Union[PeerKey, str])
@@ -126,7 +126,7 @@ def _most_added_first(changes: Iterable[Change], lengths: Lengths | None) -> Seq
 
 
 def _added_ns(change: PeerChange | StackChange, lengths: Lengths | None) -> int:
-    before, after = change.sums
+    before, after = change.totals
     return after.time_ns - _scaled(before.time_ns, lengths)
 
 

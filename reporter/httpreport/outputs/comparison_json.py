@@ -13,7 +13,7 @@ from typing import Any
 from httpcapture import Role
 
 from ..calls.call import address_text, word
-from ..calls.totals import Latencies, Sums
+from ..calls.totals import Latencies, Totals
 from ..common.printable import comm
 from ..compare.changes import Comparison, PeerChange, StackChange
 from ..compare.warnings import comparison_warnings
@@ -87,17 +87,17 @@ def _stack(comparison: Comparison, change: StackChange) -> dict[str, Any]:
     return {
         "frames": change.stack.split(";"),
         "added_ns": comparison.added_ns(change),
-        "before": _sums(change.before),
-        "after": _sums(change.after),
+        "before": _totals(change.before),
+        "after": _totals(change.after),
     }
 
 
 def _latencies(latencies: Latencies) -> dict[str, Any] | None:
-    sums = _sums(latencies.sums)
-    return sums and {**sums, **{name: latencies.quantile_ns(share) for name, share in QUANTILES.items()}}
+    totals = _totals(latencies.totals)
+    return totals and {**totals, **{name: latencies.quantile_ns(share) for name, share in QUANTILES.items()}}
 
 
-def _sums(sums: Sums) -> dict[str, Any] | None:
-    if not sums.calls:
+def _totals(totals: Totals) -> dict[str, Any] | None:
+    if not totals.calls:
         return None
-    return {"calls": sums.calls, "time_ns": sums.time_ns, "slowest_ns": sums.slowest_ns}
+    return {"calls": totals.calls, "time_ns": totals.time_ns, "slowest_ns": totals.slowest_ns}

@@ -30,7 +30,7 @@ def heads(comparison: Comparison) -> Sequence[str]:
 def rows(comparison: Comparison, change: PeerChange) -> Iterator[ComparisonRow]:
     """Yield the rows of one process and peer."""
     lengths = comparison.lengths or Lengths(0, 0)
-    before, after = change.sums
+    before, after = change.totals
     if before.calls:
         time = waited(comparison, comparison.scaled(before.time_ns))
         yield ComparisonRow(BEFORE if after.calls else GONE, _numbers(change.before, lengths.before_ns, time))
@@ -42,14 +42,14 @@ def rows(comparison: Comparison, change: PeerChange) -> Iterator[ComparisonRow]:
 
 
 def _numbers(latencies: Latencies, length_ns: int, time: str) -> Sequence[str]:
-    sums = latencies.sums
-    rates = (f"{per_second(sums.calls, length_ns):,.2f}",) if length_ns else ()
-    durations = (*(latencies.quantile_ns(share) for share in QUANTILES), sums.slowest_ns)
-    return f"{sums.calls:,}", *rates, *map(duration_text, durations), time
+    totals = latencies.totals
+    rates = (f"{per_second(totals.calls, length_ns):,.2f}",) if length_ns else ()
+    durations = (*(latencies.quantile_ns(share) for share in QUANTILES), totals.slowest_ns)
+    return f"{totals.calls:,}", *rates, *map(duration_text, durations), time
 
 
 def _changes(comparison: Comparison, change: PeerChange) -> Sequence[str]:
-    before, after = change.sums
+    before, after = change.totals
     lengths = comparison.lengths or Lengths(1, 1)
     calls = relative(per_second(before.calls, lengths.before_ns), per_second(after.calls, lengths.after_ns))
     quantiles = ((side.quantile_ns(share) for side in (change.before, change.after)) for share in QUANTILES)

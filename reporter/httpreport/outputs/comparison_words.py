@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from httpcapture.durations import duration_text
 
-from ..calls.totals import Sums
+from ..calls.totals import Totals
 from ..common.printable import comm
 from ..compare.changes import Comparison
 from ..report.aggregate import Aggregate
@@ -68,7 +68,7 @@ def waited_more(comparison: Comparison, added_ns: int) -> str:
     return sign + waited(comparison, abs(added_ns))
 
 
-def times(comparison: Comparison, before: Sums, after: Sums) -> str:
+def times(comparison: Comparison, before: Totals, after: Totals) -> str:
     """Return the time waited before and after, as text."""
     scaled = comparison.scaled(before.time_ns)
     first, second = (waited(comparison, time_ns) for time_ns in (scaled, after.time_ns))
@@ -92,17 +92,17 @@ def _side(aggregate: Aggregate) -> str:
     return f"{kept_calls}, {length} on {', '.join(aggregate.hosts)} from {started}; {losses}"
 
 
-def total(comparison: Comparison) -> tuple[Sums, Sums]:
+def total(comparison: Comparison) -> tuple[Totals, Totals]:
     """Return the totals of all calls before and after."""
     return (
-        sum((stack.before for stack in comparison.stacks), Sums()),
-        sum((stack.after for stack in comparison.stacks), Sums()),
+        sum((stack.before for stack in comparison.stacks), Totals()),
+        sum((stack.after for stack in comparison.stacks), Totals()),
     )
 
 
 def _processes(comparison: Comparison) -> str:
     before, after = (
-        {comm(change.peer.process) for change in comparison.peers if change.sums[side].calls} for side in (0, 1)
+        {comm(change.peer.process) for change in comparison.peers if change.totals[side].calls} for side in (0, 1)
     )
     said = [f"{word}: {_listed(names)}" for word, names in ((NEW, after - before), (GONE, before - after)) if names]
     return "processes: " + ("; ".join(said) or "the same")
@@ -118,7 +118,7 @@ def _stacks(comparison: Comparison) -> str:
     both = [stack for stack in comparison.stacks if stack.before.calls and stack.after.calls]
     new = sum(not stack.before.calls for stack in comparison.stacks)
     gone = sum(not stack.after.calls for stack in comparison.stacks)
-    known = (sum(stack.sums[side].time_ns for stack in both) for side in (0, 1))
+    known = (sum(stack.totals[side].time_ns for stack in both) for side in (0, 1))
     shares = [f"{part / max(whole.time_ns, 1):.0%}" for part, whole in zip(known, total(comparison))]
     return (
         f"stacks: {len(both):,} on both sides ({shares[0]} of the time before, {shares[1]} after), "

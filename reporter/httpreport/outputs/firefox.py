@@ -76,7 +76,7 @@ def _thread(process: str, samples: Sequence[Sample], weight: Weight, tables: _Ta
     """Return a thread of the profile, which stands for all processes of one name. The name is also its pid and tid,
     which may be texts. The last sample is empty and marks the end of the one before."""
     scale = 1e6 if weight is Weight.TIME else 1
-    weights = [weight.of(sample.sums) / scale for sample in samples]
+    weights = [weight.of(sample.totals) / scale for sample in samples]
     return {
         "name": process,
         "processName": process,

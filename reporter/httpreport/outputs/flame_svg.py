@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 from httpcapture.durations import duration_text
 
-from ..calls.totals import Sums
+from ..calls.totals import Totals
 from ..report.headline import title
 from ..report.samples import Sample, ShownFrame, Weight
 from .output import Reported, encoded
@@ -22,7 +22,7 @@ from .svg_tree import Look, Tree, draw
 @dataclass
 class _Box:
     frame: ShownFrame
-    sums: Sums = field(default_factory=Sums)
+    totals: Totals = field(default_factory=Totals)
 
 
 def report(reported: Reported) -> Iterable[bytes]:
@@ -34,7 +34,7 @@ def report(reported: Reported) -> Iterable[bytes]:
 def svg(samples: Sequence[Sample], weight: Weight, title: str) -> Iterator[str]:
     """Yield the lines, without newlines."""
     root = _tree(samples)
-    whole = root.value.sums
+    whole = root.value.totals
     subtitle = f"{duration_text(whole.time_ns)} in {whole.calls:,} calls; a box is as wide as its {weight.value}"
     return draw(root, lambda box: _look(box, weight, whole.time_ns), title, subtitle)
 
@@ -43,18 +43,18 @@ def _tree(samples: Sequence[Sample]) -> Tree[_Box]:
     root = Tree(_Box(ShownFrame("all")))
     for sample in samples:
         node = root
-        node.value.sums += sample.sums
+        node.value.totals += sample.totals
         for frame in (*map(ShownFrame, sample.above), *sample.stack.frames):
             node = node.children.setdefault(frame.label, Tree(_Box(frame)))
-            node.value.sums += sample.sums
+            node.value.totals += sample.totals
     return root
 
 
 def _look(box: _Box, weight: Weight, whole_ns: int) -> Look:
-    frame, sums = box.frame, box.sums
-    share = f"{duration_text(sums.time_ns)}, {sums.time_ns / max(whole_ns, 1):.1%}, {sums.calls:,} calls"
+    frame, totals = box.frame, box.totals
+    share = f"{duration_text(totals.time_ns)}, {totals.time_ns / max(whole_ns, 1):.1%}, {totals.calls:,} calls"
     tooltip = "\n".join(filter(None, (frame.label, frame.module, share)))
-    return Look(weight.of(sums), frame.label, tooltip, _colour(frame))
+    return Look(weight.of(totals), frame.label, tooltip, _colour(frame))
 
 
 def _colour(frame: ShownFrame) -> str:

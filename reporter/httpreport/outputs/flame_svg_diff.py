@@ -10,7 +10,7 @@ import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
-from ..calls.totals import Sums
+from ..calls.totals import Totals
 from ..compare.changes import Comparison, StackChange
 from ..report.samples import Weight
 from .comparison_words import SHADES, relative, shade, side_name, times, total, waited
@@ -31,8 +31,8 @@ COLOURS = (
 @dataclass
 class _Both:
     label: str
-    before: Sums = field(default_factory=Sums)
-    after: Sums = field(default_factory=Sums)
+    before: Totals = field(default_factory=Totals)
+    after: Totals = field(default_factory=Totals)
 
     def add(self, change: StackChange) -> None:
         self.before += change.before
@@ -71,5 +71,5 @@ def _look(comparison: Comparison, both: _Both, weight: Weight) -> Look:
     return Look(after, f"{relative(before, after)} {both.label}", tooltip, COLOURS[shade(before, after) + len(SHADES)])
 
 
-def _weight(sums: Sums, weight: Weight) -> int:
-    return weight.of(sums)
+def _weight(totals: Totals, weight: Weight) -> int:
+    return weight.of(totals)

@@ -99,7 +99,7 @@ def _head(report: Report, capture: str) -> dict[str, Any]:
         "ledger": {
             "recorded": recording.recorded,
             "kept": recording.kept,
-            "unreached_ns": recording.there.unreached_ns,
+            "unreached_ns": recording.available.unreached_ns,
             "lost": {printable(cause): count for cause, count in recording.lost.items() if count},
             "lost_between": {
                 printable(cause): [moment(recording.meta, at_ns) for at_ns in span]

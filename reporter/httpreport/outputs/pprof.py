@@ -58,7 +58,7 @@ class _Profile:
     def sample(self, sample: Sample) -> bytes:
         host, process, frames = sample.stack
         locations = [self._location(activation) for activation in _activations(frames)]
-        values = _packed([sample.sums.calls, sample.sums.time_ns])
+        values = _packed([sample.totals.calls, sample.totals.time_ns])
         labels = ((3, self._label(*label)) for label in (("process", process), ("host", host)))
         return _message((1, _packed(reversed(locations))), (2, values), *labels)
 

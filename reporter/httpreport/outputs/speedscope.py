@@ -42,7 +42,7 @@ def speedscope(samples: Sequence[Sample], weight: Weight, title: str, exporter: 
 
 
 def _profile(name: str, samples: Sequence[Sample], weight: Weight, numbers: dict[_Key, int]) -> dict[str, Any]:
-    weights = [weight.of(sample.sums) for sample in samples]
+    weights = [weight.of(sample.totals) for sample in samples]
     stacks = [[numbers.setdefault(_key(frame), len(numbers)) for frame in sample.stack.frames] for sample in samples]
     return {
         "type": "sampled",

@@ -18,7 +18,7 @@ from httpcapture import CaptureError, Reader, open_capture
 
 from ..calls.call import moment
 from ..calls.filters import Filters, Selection
-from ..calls.totals import Latencies, PeerKey, Sums
+from ..calls.totals import Latencies, PeerKey, Totals
 from ..capture.loader import load
 from ..capture.recording import Recording
 from ..capture.sources import cannot_read
@@ -74,7 +74,7 @@ class Aggregate:
 
     captures: tuple[Facts, ...] = ()
     unreadable: tuple[Unreadable, ...] = ()
-    stacks: Mapping[HostStack, Sums] = field(default_factory=dict)
+    stacks: Mapping[HostStack, Totals] = field(default_factory=dict)
     peers: Mapping[HostPeer, Latencies] = field(default_factory=dict)
     naming: Naming = field(default_factory=Naming)
     slowest: Slowest = field(default_factory=Slowest)  # only where they are asked for
@@ -122,7 +122,7 @@ class Aggregate:
         return replace(
             self,
             captures=tuple(facts for facts in self.captures if facts.host == host),
-            stacks={key: sums for key, sums in self.stacks.items() if key.host == host},
+            stacks={key: totals for key, totals in self.stacks.items() if key.host == host},
             peers={key: latencies for key, latencies in self.peers.items() if key.host == host},
         )
 
@@ -132,8 +132,8 @@ def merge_aggregates(aggregates: Iterable[Aggregate]) -> Aggregate:
     difference to what is reported. Takes one after the other and keeps none."""
     captures: list[Facts] = []
     unreadable: list[Unreadable] = []
-    stacks: dict[HostStack, Sums] = {}
-    peers: dict[HostPeer, Sums] = {}
+    stacks: dict[HostStack, Totals] = {}
+    peers: dict[HostPeer, Totals] = {}
     bins: defaultdict[HostPeer, Counter[int]] = defaultdict(Counter)
     names, ranking = Naming(), Ranking()
     longest: dict[bytes, Longest] = {}
@@ -141,7 +141,7 @@ def merge_aggregates(aggregates: Iterable[Aggregate]) -> Aggregate:
         captures += one.captures
         unreadable += one.unreadable
         _add(stacks, one.stacks.items())
-        _add(peers, ((peer, latencies.sums) for peer, latencies in one.peers.items()))
+        _add(peers, ((peer, latencies.totals) for peer, latencies in one.peers.items()))
         for peer, latencies in one.peers.items():
             bins[peer].update(latencies.bins)
         names += one.naming
@@ -152,16 +152,16 @@ def merge_aggregates(aggregates: Iterable[Aggregate]) -> Aggregate:
         tuple(sorted(captures, key=lambda facts: (facts.host, facts.started, facts.file))),
         tuple(sorted(unreadable, key=lambda one: one.file)),
         stacks,
-        {peer: Latencies(sums, bins[peer]) for peer, sums in peers.items()},
+        {peer: Latencies(totals, bins[peer]) for peer, totals in peers.items()},
         names,
         ranking.slowest(),
         longest,
     )
 
 
-def _add(sums: dict[Key, Sums], more: Iterable[tuple[Key, Sums]]) -> None:
+def _add(totals: dict[Key, Totals], more: Iterable[tuple[Key, Totals]]) -> None:
     for key, value in more:
-        sums[key] = sums[key] + value if key in sums else value
+        totals[key] = totals[key] + value if key in totals else value
 
 
 def aggregate(path: str, request: Request, sinks: Sequence[Sink]) -> Aggregate:
@@ -224,7 +224,7 @@ def aggregate_of(report: Report, path: str, *, slowest: bool = False) -> Aggrega
         subject=report.selection.subject,
         recorded=recording.recorded,
         kept=recording.kept,
-        unreached_ns=recording.there.unreached_ns,
+        unreached_ns=recording.available.unreached_ns,
         listed=len(recording.listed),
         lost={printable(cause): count for cause, count in recording.lost.items() if count},
         lost_between={
@@ -238,11 +238,11 @@ def aggregate_of(report: Report, path: str, *, slowest: bool = False) -> Aggrega
         names=tuple(map(printable, report.selection.names or recording.meta.process_filters)),
         length_ns=_length_ns(recording, report.selection),
     )
-    stacks: dict[HostStack, Sums] = {}
+    stacks: dict[HostStack, Totals] = {}
     frames_of = list(map(shown_frames, report.traces))
-    for key, sums in recording.by_stack.items():
+    for key, totals in recording.by_stack.items():
         stack = HostStack(host, comm(key.process), frames_of[report.trace_of_key[key]])
-        stacks[stack] = stacks.get(stack, Sums()) + sums
+        stacks[stack] = stacks.get(stack, Totals()) + totals
     peers = {HostPeer(host, key): latencies for key, latencies in recording.by_peer.items()}
     slow = slowest_of(report, path) if slowest else Slowest()
     return Aggregate((facts,), (), stacks, peers, naming(report), slow, report.longest)

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 
-from ..calls.totals import Sums
+from ..calls.totals import Totals
 from ..common import printable
 from .samples import Sample, Weight
 
@@ -19,17 +19,17 @@ from .samples import Sample, Weight
 def folded(samples: Iterable[Sample], by: Weight = Weight.TIME) -> Iterator[str]:
     """Yield the lines, without newlines. Their weights sum up to the durations, each rounded down to microseconds, or
     to the number of calls."""
-    for stack, sums in sorted(folded_sums(samples).items(), key=lambda item: item[0].encode()):
-        yield f"{stack} {by.folded(sums)}"
+    for stack, totals in sorted(folded_totals(samples).items(), key=lambda item: item[0].encode()):
+        yield f"{stack} {by.folded(totals)}"
 
 
-def folded_sums(samples: Iterable[Sample]) -> Mapping[str, Sums]:
+def folded_totals(samples: Iterable[Sample]) -> Mapping[str, Totals]:
     """Return the totals by folded stack."""
-    summed: dict[str, Sums] = {}
+    totals: dict[str, Totals] = {}
     for sample in samples:
         stack = fold(sample)
-        summed[stack] = summed.get(stack, Sums()) + sample.sums
-    return summed
+        totals[stack] = totals.get(stack, Totals()) + sample.totals
+    return totals
 
 
 def fold(sample: Sample) -> str:

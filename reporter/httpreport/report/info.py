@@ -13,7 +13,7 @@ from httpcapture.durations import duration_text
 
 from ..calls.call import moment
 from ..calls.filters import exact_ms
-from ..capture.loader import Nothing, load
+from ..capture.loader import KeepNothing, load
 from ..capture.module_sections import Wholes
 from ..capture.recording import Recording
 from ..common.printable import printable
@@ -30,7 +30,7 @@ _ASKED = ("processes", "roles", "kinds", "outcomes", "peers")
 
 def info(name: str, file: BinaryIO, request: Request, *, modules: bool) -> Iterator[str]:
     """Yield the lines, those of the modules if asked for. Raises OSError, ReportError and CaptureError."""
-    recording = load(Reader(file, name), Nothing(_ASKED))
+    recording = load(Reader(file, name), KeepNothing(_ASKED))
     yield f"{printable(name)}: {_summary(recording)}"
     yield from (f"  {name:12} {text}" for name, text in _facts(recording, hint="" if modules else "; -v lists them"))
     yield from (f"  {'warning':12} {text}" for text in _wrong(recording))
@@ -46,7 +46,7 @@ def _summary(recording: Recording) -> str:
     """Return what matters most in a line: how many calls, how slow, in what time, and what is missing."""
     meta, end = recording.meta, recording.end
     calls = f"{recording.recorded:,} call{'' if recording.recorded == 1 else 's'}"
-    slowest = max((sums.slowest_ns for sums in recording.there.values()["processes"].values()), default=None)
+    slowest = max((totals.slowest_ns for totals in recording.available.values()["processes"].values()), default=None)
     slow = "" if slowest is None else f", the slowest {duration_text(slowest)}"
     length = "a time that is not known" if end is None else _length(recording, end)
     lost = ", ".join(f"{count:,} {printable(cause)}" for cause, count in recording.lost.items() if count)
@@ -91,7 +91,7 @@ def _facts(recording: Recording, *, hint: str) -> Iterator[tuple[str, str]]:
     yield "limits", ", ".join(f"{printable(name)} {value:,}" for name, value in meta.limits.items()) or "none"
     in_flight = f", of them in flight at the end: {end.in_flight:,}" if end else ""
     yield "calls", f"{recording.recorded:,}{in_flight}"
-    for what, values in recording.there.values().items():
+    for what, values in recording.available.values().items():
         yield what, listed(values)
     yield "stacks", _stacks(recording)
     yield (

@@ -178,8 +178,8 @@ def naming(report: Report) -> Naming:
     of calls that are listed."""
     received = report.receive_trace_of[report.receive_trace_of != NO_TRACE]
     uses = np.bincount(received, minlength=len(report.traces)).tolist()
-    for key, sums in report.recording.by_stack.items():
-        uses[report.trace_of_key[key]] += sums.calls
+    for key, totals in report.recording.by_stack.items():
+        uses[report.trace_of_key[key]] += totals.calls
     frames = named = guessed = traces = 0
     unnamed: Counter[Unnamed] = Counter()
     incomplete: Counter[Incomplete] = Counter()

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any, NamedTuple, Optional
 
-from ..calls.totals import Sums
+from ..calls.totals import Totals
 from ..common.printable import printable
 from ..languages.stack_trace import Frame, Incomplete, StackTrace
 
@@ -42,13 +42,13 @@ class Weight(enum.Enum):
     TIME = "time"
     COUNT = "count"
 
-    def of(self, sums: Sums) -> int:
+    def of(self, totals: Totals) -> int:
         """Return nanoseconds, or calls."""
-        return sums.time_ns if self is Weight.TIME else sums.calls
+        return totals.time_ns if self is Weight.TIME else totals.calls
 
-    def folded(self, sums: Sums) -> int:
+    def folded(self, totals: Totals) -> int:
         """Return whole microseconds, those of each call rounded down, or calls."""
-        return sums.microseconds if self is Weight.TIME else sums.calls
+        return totals.microseconds if self is Weight.TIME else totals.calls
 
 
 class Sample(NamedTuple):
@@ -56,7 +56,7 @@ class Sample(NamedTuple):
 
     above: tuple[str, ...]
     stack: HostStack
-    sums: Sums
+    totals: Totals
 
     @property
     def of(self) -> str:
@@ -64,13 +64,13 @@ class Sample(NamedTuple):
         return ": ".join(name or "[no name]" for name in self.above)
 
 
-def samples(stacks: Mapping[HostStack, Sums], *, with_host: bool = False) -> list[Sample]:
+def samples(stacks: Mapping[HostStack, Totals], *, with_host: bool = False) -> list[Sample]:
     """Return them with the most time first. Their order does not depend on that of `stacks`."""
     made = [
-        Sample((stack.host, stack.process) if with_host else (stack.process,), stack, sums)
-        for stack, sums in stacks.items()
+        Sample((stack.host, stack.process) if with_host else (stack.process,), stack, totals)
+        for stack, totals in stacks.items()
     ]
-    return sorted(made, key=lambda sample: (-sample.sums.time_ns, sample.above, sample.stack.frames))
+    return sorted(made, key=lambda sample: (-sample.totals.time_ns, sample.above, sample.stack.frames))
 
 
 def shown_frames(trace: StackTrace) -> tuple[ShownFrame, ...]:

@@ -10,7 +10,7 @@ from httpcapture.durations import duration_text
 
 from ..calls.call import moment
 from ..calls.filters import Selection, covered, exact_ms
-from ..calls.totals import Sums
+from ..calls.totals import Totals
 from ..capture.loader import FULL
 from ..capture.recording import Recording
 from ..common.printable import printable
@@ -171,26 +171,26 @@ def _filter(recording: Recording, selection: Selection) -> list[ReportWarning]:
 
 
 def _nothing_kept(recording: Recording, selection: Selection) -> list[ReportWarning]:
-    if recording.kept or recording.there.unreached_ns is not None:
+    if recording.kept or recording.available.unreached_ns is not None:
         return []
     if not recording.recorded:
         return [ReportWarning(Cause.NOTHING_KEPT, "the capture holds no call")]
-    there = [f"{what} in the capture: {listed(values)}" for what, values in recording.there.values().items()]
+    lists = [f"{what} in the capture: {listed(values)}" for what, values in recording.available.values().items()]
     if selection.filters.since or selection.filters.until:
-        first, last = (moment(recording.meta, ns) for ns in (recording.there.first_ns, recording.there.last_ns))
-        there.append(f"calls in the capture began from {first} to {last}")
+        first, last = (moment(recording.meta, ns) for ns in (recording.available.first_ns, recording.available.last_ns))
+        lists.append(f"calls in the capture began from {first} to {last}")
     floor = recording.meta.threshold_ns
     only = f", which has calls of at least {exact_ms(floor)} ms only" if floor else ""
-    text = f"no {selection.subject} is in the capture{only}; {'; '.join(there)}"
+    text = f"no {selection.subject} is in the capture{only}; {'; '.join(lists)}"
     return [ReportWarning(Cause.NOTHING_KEPT, text)]
 
 
-def listed(values: Mapping[str, Sums]) -> str:
+def listed(values: Mapping[str, Totals]) -> str:
     """Return the values with the most calls, as text."""
     busiest = sorted(values.items(), key=lambda item: (-item[1].calls, item[0]))
-    there = [f"{text} ({sums.calls:,}, slowest {duration_text(sums.slowest_ns)})" for text, sums in busiest]
-    rest = f", and {len(there) - NAMES_LISTED:,} more" if len(there) > NAMES_LISTED else ""
-    return ", ".join(there[:NAMES_LISTED]) + rest
+    texts = [f"{text} ({totals.calls:,}, slowest {duration_text(totals.slowest_ns)})" for text, totals in busiest]
+    rest = f", and {len(texts) - NAMES_LISTED:,} more" if len(texts) > NAMES_LISTED else ""
+    return ", ".join(texts[:NAMES_LISTED]) + rest
 
 
 def _notlisted(recording: Recording) -> list[ReportWarning]:

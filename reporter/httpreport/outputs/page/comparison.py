@@ -93,7 +93,7 @@ def _left_out(what: str, there: int, shown: int) -> list[str]:
 
 
 def _stack(comparison: Comparison, change: StackChange, labels: dict[str, int]) -> ChangedStack:
-    before, after = change.sums
+    before, after = change.totals
     return ChangedStack(
         [labels.setdefault(label, len(labels)) for label in change.stack.split(";")],
         comparison.scaled(before.time_ns),
