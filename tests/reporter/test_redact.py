@@ -29,7 +29,7 @@ from httpreport.common.errors import ReportError
 from httpreport.outputs.output import Destination
 from httpreport.outputs.registry import OUTPUTS
 from httpreport.redact import Redaction
-from httpreport.redact.masks import Addresses, Paths
+from httpreport.redact.masks import AddressMasks, PathMasks
 from httpreport.report.aggregate import aggregate_of
 from httpreport.report.headline import summary
 from httpreport.report.warnings import Cause
@@ -325,7 +325,7 @@ ADDRESS = st.one_of(
 
 @given(st.lists(st.lists(ADDRESS, max_size=6), max_size=3))
 def test_an_address_is_masked_by_one_of_its_family_and_loopback_stays(batches: list[list[IPv4Address]]) -> None:
-    addresses, masks = Addresses(), dict[bytes, bytes]()
+    addresses, masks = AddressMasks(), dict[bytes, bytes]()
     for batch in batches:
         packed = [packed_address(str(address)) for address in batch]
         masked = addresses.masked(np.array(packed, "S16")).tolist()
@@ -363,11 +363,11 @@ def test_an_address_is_masked_by_one_of_its_family_and_loopback_stays(batches: l
     ],
 )
 def test_the_folders_of_the_system_stay_and_others_are_numbered(path: bytes, masked: bytes) -> None:
-    assert Paths().masked(path) == masked
+    assert PathMasks().masked(path) == masked
 
 
 def test_one_folder_has_one_number() -> None:
-    paths = Paths()
+    paths = PathMasks()
 
     masked = [paths.masked(path) for path in (b"/srv/a/x", b"/srv/b/x", b"/srv/a/y", b"/usr/bin/z")]
 
@@ -386,7 +386,7 @@ def test_one_folder_has_one_number() -> None:
     ],
 )
 def test_paths_within_a_name(text: bytes, masked: bytes) -> None:
-    assert Paths().within(text) == masked
+    assert PathMasks().within(text) == masked
 
 
 def run(*arguments: str | Path, data: bytes | None = None) -> Result:

@@ -216,7 +216,7 @@ def test_stack_traces_take_no_more_room_than_they_have(captures: int, tmp_path: 
     every = written("--all-stacks")
     assert len(every) == 100 * captures and len(set(every)) == 8
     room = 5 * min(map(len, every)) - 10
-    with mock.patch.object(stack_traces, "ROOM", room):
+    with mock.patch.object(stack_traces, "MAX_FULL_TRACES_SIZE", room):
         some, again = written(), written("--all-stacks")
 
     assert again == every

@@ -12,7 +12,7 @@ from httpcapture import Outcome, Role
 
 from ..common.interning import Words, bytes_of, words_of
 from ..common.printable import comm
-from .call import address_text, endpoint, word
+from .call import address_text, endpoint, enum_text
 from .lazy_table import Indices, LazyTable
 from .protocol import Kind
 from .schema import duration_ns
@@ -83,7 +83,7 @@ def _texts(field: str, values: Words) -> list[str]:
     if field == "pids":
         return list(map(str, numbers))
     kinds = {"roles": Role, "kinds": Kind, "outcomes": Outcome}
-    return [word(kinds[field], number) for number in numbers]
+    return [enum_text(kinds[field], number) for number in numbers]
 
 
 def peer_text(address: bytes, port: int) -> str:

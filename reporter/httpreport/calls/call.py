@@ -84,15 +84,15 @@ class Call(NamedTuple):
 
     @property
     def role_name(self) -> str:
-        return word(Role, self.role)
+        return enum_text(Role, self.role)
 
     @property
     def outcome_name(self) -> str:
-        return word(Outcome, self.outcome)
+        return enum_text(Outcome, self.outcome)
 
     @property
     def kind_name(self) -> str:
-        return word(Kind, self.kind)
+        return enum_text(Kind, self.kind)
 
     @property
     def source(self) -> tuple[str, int]:
@@ -114,7 +114,7 @@ class Call(NamedTuple):
         return address_text(self.peer_address), self.peer_port
 
 
-def each(calls: Array, order: npt.NDArray[np.intp]) -> Iterator[Call]:
+def iterate_calls(calls: Array, order: npt.NDArray[np.intp]) -> Iterator[Call]:
     """The calls (dtype CALL) one by one in the given order."""
     for first in range(0, len(order), ROWS_AT_ONCE):
         yield from map(Call._make, calls[order[first : first + ROWS_AT_ONCE]].tolist())
@@ -136,7 +136,7 @@ def endpoint(host: str, port: int) -> str:
 
 
 @lru_cache(maxsize=1 << 11)
-def word(kind: type[enum.IntEnum], number: int) -> str:
+def enum_text(kind: type[enum.IntEnum], number: int) -> str:
     """An enumeration's value in words; a number that this version does not know as `unknown (7)`."""
     try:
         return kind(number).name.lower()
@@ -151,7 +151,7 @@ def since_1970_ns(meta: Meta, at_ns: int) -> int:
     return at_ns + max(-LATEST_NS, min(offset, LATEST_NS - 1))
 
 
-def moment(meta: Meta, at_ns: int) -> str:
+def iso_time(meta: Meta, at_ns: int) -> str:
     """A time on CLOCK_MONOTONIC as ISO 8601 in UTC, by the pair of clocks in META."""
     seconds, nanoseconds = divmod(meta.started_realtime_ns + at_ns - meta.started_monotonic_ns, 1_000_000_000)
     second = _second(seconds)

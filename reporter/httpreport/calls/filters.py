@@ -25,7 +25,7 @@ from ..common.printable import printable
 from .available_values import peer_text
 from .protocol import Kind
 from .schema import LATEST_NS, ColumnsByName, duration_ns
-from .time_options import Moment
+from .time_options import TimeOption
 
 COMM_BYTES = 15  # TASK_COMM_LEN - 1
 _MAPPED = bytes(10) + b"\xff\xff"  # before an IPv4 address
@@ -65,8 +65,8 @@ class Filters:
     peers: tuple[Peer, ...] = ()
     kinds: tuple[Kind, ...] = ()
     outcomes: tuple[Outcome, ...] = ()
-    since: Moment | None = None  # calls that began then or later
-    until: Moment | None = None  # calls that began before
+    since: TimeOption | None = None  # calls that began then or later
+    until: TimeOption | None = None  # calls that began before
 
     def fixed(self, meta: Meta) -> Filters:
         """With times that mean the same in all parts of the recording of which the capture is the first."""

@@ -78,7 +78,7 @@ class Faults:
 
 def gaps_in(sections: Mapping[int, Mapping[str, Extent]], jit_maps: Iterable[tuple[int, Extent]]) -> list[str]:
     """Name the sections, given by module, and the JIT maps, given with pids, whose parts do not follow each other."""
-    of_modules = ((id, name, whole) for id, wholes in sections.items() for name, whole in wholes.items())
+    of_modules = ((id, name, whole) for id, joined in sections.items() for name, whole in joined.items())
     return [
         *(
             f"module {id} {printable(name) or 'whole file'}"

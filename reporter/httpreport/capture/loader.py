@@ -38,7 +38,7 @@ from ..calls.listed_calls import ListedCalls
 from ..calls.schema import COMPLETION, RECORDED, ColumnsByName
 from ..calls.totals import CallTotals
 from .faults import gaps_in
-from .module_sections import Whole, Wholes, add_part, add_text, share
+from .module_sections import JoinedParts, JoinedSections, add_part, add_text, share_sections
 from .packed_stacks import RecordedStacks
 from .record_handlers import Handlers, ignore
 from .recording import ProcessKey, Recording
@@ -126,9 +126,9 @@ class _Loader:
         self.processes: dict[ProcessKey, list[Process]] = {}
         self.modules: dict[int, Module] = {}
         self.ambiguous: set[int] = set()
-        self.carried: dict[int, Wholes] = {}
-        self.jit_maps: dict[ProcessKey, dict[int, Whole]] = {}
-        self.last_text: Whole | None = None  # the JIT map that came last
+        self.carried: dict[int, JoinedSections] = {}
+        self.jit_maps: dict[ProcessKey, dict[int, JoinedParts]] = {}
+        self.last_text: JoinedParts | None = None  # the JIT map that came last
         self.lost: Counter[str] = Counter()
         self.lost_between: dict[str, tuple[int, int]] = {}
         self.end: End | None = None
@@ -170,12 +170,12 @@ class _Loader:
 
     def add_section(self, part: Section) -> None:
         self._hold(len(part.data) + RECORD_OVERHEAD)
-        add_part(self.carried.setdefault(part.module, {}), part, Whole)
+        add_part(self.carried.setdefault(part.module, {}), part, JoinedParts)
 
     def add_jit_map(self, part: JitMap) -> None:
         self._hold(len(part.data) + RECORD_OVERHEAD)
         key = ProcessKey.of(self.meta, part.pid, part.process_start_ns)
-        add_text(self.jit_maps.setdefault(key, {}), part, Whole)
+        add_text(self.jit_maps.setdefault(key, {}), part, JoinedParts)
         self.last_text = self.jit_maps[key][part.taken_ns]
 
     def add_lost(self, lost: Lost) -> None:
@@ -206,7 +206,7 @@ class _Loader:
             processes=self.processes,
             modules=modules,
             ambiguous=frozenset(self.ambiguous),
-            carried=share(modules, self.carried),
+            carried=share_sections(modules, self.carried),
             jit_maps=self.jit_maps,
             gaps=gaps_in(self.carried, jit_maps),
             left_out=left_out,

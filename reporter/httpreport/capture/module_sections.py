@@ -41,7 +41,7 @@ class Extent:
         self._keep(data)
 
     def _keep(self, data: bytes) -> None:
-        """Do nothing with the bytes; `Whole` keeps them."""
+        """Do nothing with the bytes; `JoinedParts` keeps them."""
 
     @property
     def missing(self) -> str:
@@ -51,7 +51,7 @@ class Extent:
 
 
 @dataclass
-class Whole(Extent):
+class JoinedParts(Extent):
     """Joins the parts."""
 
     _joined: Union[bytes, bytearray] = field(default_factory=bytearray)
@@ -67,14 +67,14 @@ class Whole(Extent):
         return self._joined
 
 
-Wholes = dict[str, Whole]  # of one module, by Section.name
+JoinedSections = dict[str, JoinedParts]  # of one module, by Section.name
 AnyExtent = TypeVar("AnyExtent", bound=Extent)
 
 
-def add_part(wholes: dict[str, AnyExtent], part: Part, kind: type[AnyExtent]) -> None:
+def add_part(joined: dict[str, AnyExtent], part: Part, kind: type[AnyExtent]) -> None:
     """Join a part to the sections of its module. A new section is made as a `kind`."""
     if part.name in NAMES:
-        whole = wholes.setdefault(part.name, kind(part.address, part.size))
+        whole = joined.setdefault(part.name, kind(part.address, part.size))
         if (whole.address, whole.size) != (part.address, part.size):
             whole.problem = whole.problem or NOT_FOLLOWING
         elif whole.length < part.size or part.problem:
@@ -86,9 +86,9 @@ def add_text(texts: dict[int, AnyExtent], part: JitMap, kind: type[AnyExtent]) -
     texts.setdefault(part.taken_ns, kind()).add(part.start, part.data, part.problem)
 
 
-def share(modules: Mapping[int, Module], carried: Mapping[int, Wholes]) -> dict[int, Wholes]:
+def share_sections(modules: Mapping[int, Module], carried: Mapping[int, JoinedSections]) -> dict[int, JoinedSections]:
     """Return the sections of each module: its own, else those of the first module with its build ID that has any."""
-    first: dict[bytes, Wholes] = {}
+    first: dict[bytes, JoinedSections] = {}
     for module in modules.values():
         if module.build_id and module.id in carried:
             first.setdefault(module.build_id, carried[module.id])

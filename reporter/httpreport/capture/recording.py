@@ -17,7 +17,7 @@ from ..calls.schema import Array
 from ..calls.totals import Latencies, PeerKey, StackKey, Totals
 from .faults import Faults
 from .loss_counters import completions_lost
-from .module_sections import Whole, Wholes
+from .module_sections import JoinedParts, JoinedSections
 from .packed_stacks import RecordedStacks
 
 
@@ -53,8 +53,8 @@ class Recording:
     processes: Mapping[ProcessKey, Sequence[Process]]
     modules: Mapping[int, Module]  # by id
     ambiguous: frozenset[int]  # ids of two different modules; `modules` does not have them
-    carried: Mapping[int, Wholes]  # the recorded parts of each module, by its id
-    jit_maps: Mapping[ProcessKey, Mapping[int, Whole]]  # by the time when each was taken
+    carried: Mapping[int, JoinedSections]  # the recorded parts of each module, by its id
+    jit_maps: Mapping[ProcessKey, Mapping[int, JoinedParts]]  # by the time when each was taken
     gaps: Sequence[str]  # names of sections and JIT maps whose parts do not follow each other
     lost: Mapping[str, int]  # the last state of the ledger
     left_out: Mapping[tuple[type, str], int]  # records beyond the format's limits: Reader.left_out

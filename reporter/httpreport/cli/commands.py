@@ -31,11 +31,11 @@ from ..report import headline
 from ..report.aggregate import Aggregate, Request, aggregate_of, binaries_of, read_report
 from ..report.info import info
 from ..report.recordings import Facts
-from ..report.warnings import Cause, lacking
+from ..report.warnings import Cause, data_warnings
 from . import parallel
 from .atomic_files import Target, check_apart, check_directory
 from .compare_captures import read_both
-from .streams import say
+from .streams import print_error
 
 
 @dataclass(frozen=True)
@@ -124,7 +124,7 @@ def redact(captures: Sequence[str], target: Target, request: Request) -> bool:
             redaction = Redaction(recording, binaries.find)
             target.write(redaction.pieces(Reader(watched, name_of(capture))))
     out = terminal.console(sys.stderr if target.is_stdout else sys.stdout)
-    lacks = [*lacking(recording), *redaction.warnings()]
+    lacks = [*data_warnings(recording), *redaction.warnings()]
     problems = map(printable, binaries.problems)
     terminal.print_warnings(out, [*(warning.text for warning in lacks), *problems])
     terminal.print_lines(out, [f"{name}: redacted: {printable(target.name)}", *redaction.lines()])
@@ -212,7 +212,7 @@ def print_files(out: Console, plan: Plan) -> None:
             terminal.print_written(out, [target.path])
 
 
-def tell(path: str, request: Request, *, tell_info: bool, verbose: bool, check: bool) -> bool:
+def describe(path: str, request: Request, *, tell_info: bool, verbose: bool, check: bool) -> bool:
     """Print the requested information about a capture. Returns whether it can be read and, if checked, is whole."""
     out, name, fine = terminal.console(sys.stdout), name_of(path), True
     try:
@@ -225,7 +225,7 @@ def tell(path: str, request: Request, *, tell_info: bool, verbose: bool, check: 
                 terminal.print_lines(out, verify.lines(verdict))
                 fine = fine and not verdict.problems
     except ReportError as error:
-        say(error)
+        print_error(error)
         return False
     return fine
 
@@ -235,7 +235,7 @@ def print_info(out: Console, name: str, file: BinaryIO, request: Request, *, ver
     try:
         terminal.print_lines(out, info(name, file, request, modules=verbose))
     except (ReportError, CaptureError) as error:
-        say(error)
+        print_error(error)
         return False
     return True
 

@@ -12,7 +12,7 @@ from httpcapture import Outcome, Role
 from ..calls import time_options
 from ..calls.filters import Filters, Peer
 from ..calls.protocol import Kind
-from ..calls.time_options import Moment
+from ..calls.time_options import TimeOption
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -80,8 +80,8 @@ def filters_of(
     peers: Sequence[Peer],
     kinds: Sequence[str],
     outcomes: Sequence[str],
-    since: Moment | None,
-    until: Moment | None,
+    since: TimeOption | None,
+    until: TimeOption | None,
 ) -> Filters:
     """Return the filters that the options ask for."""
     return Filters(

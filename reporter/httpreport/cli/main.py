@@ -24,9 +24,9 @@ from ..report.samples import Weight
 from ..symbols.debuginfod import servers_of
 from . import parallel
 from .atomic_files import STDOUT, Target
-from .commands import Plan, check_outputs, redact, report_changes, report_many, report_one, tell
+from .commands import Plan, check_outputs, describe, redact, report_changes, report_many, report_one
 from .filter_options import filter_options, filters_of
-from .streams import FAILED, Program, say
+from .streams import FAILED, Program, print_error
 
 INCOMPLETE = 3
 MAX_MILLISECONDS = 1e12
@@ -203,7 +203,7 @@ def main(  # noqa: PLR0917 (one an option)
         servers = asked_servers(debuginfod, debuginfod_urls)
         request = Request(threshold, names, filters, symfs, tuple(servers), plan.needs_slowest)
         if tell_info or check:
-            fine = [tell(path, request, tell_info=tell_info, verbose=verbose, check=check) for path in paths]
+            fine = [describe(path, request, tell_info=tell_info, verbose=verbose, check=check) for path in paths]
             raise SystemExit(0 if all(fine) else FAILED)
         jobs = jobs or len(os.sched_getaffinity(0))
         if redacted is not None:
@@ -215,7 +215,7 @@ def main(  # noqa: PLR0917 (one an option)
         else:
             complete = report_many(paths, request, plan, jobs)
     except (ReportError, CaptureError) as error:
-        say(error)
+        print_error(error)
         raise SystemExit(FAILED) from None
     if strict and not complete:
         raise SystemExit(INCOMPLETE)

@@ -20,12 +20,12 @@ from httpcapture import CaptureError, Meta, open_capture
 from ..common.errors import ReportError
 from ..common.printable import printable
 from ..outputs.output import Output, Spooled, SpoolSink, Style
-from ..report.aggregate import Aggregate, Request, Unreadable, aggregate, merge_aggregates
+from ..report.aggregate import Aggregate, Request, UnreadableCapture, aggregate, merge_aggregates
 from ..report.recordings import recording_of
 from ..report.sinks import Sink
 from ..report.sorted_spool import cannot_write
 from .atomic_files import temporary_path
-from .workers import Killed, results
+from .workers import KilledWorker, results
 
 SUFFIX = ".cap"
 
@@ -81,12 +81,12 @@ def aggregate_all(spools: Spools, request: Request, jobs: int, *, done: Callable
     """
     try:
         with closing(_aggregates(spools, request, jobs)) as aggregates:
-            return merge_aggregates(_told(aggregates, done))
+            return merge_aggregates(_report_each(aggregates, done))
     except OSError as error:
         raise cannot_write(spools.folder, error) from None
 
 
-def _told(aggregates: Iterator[tuple[str, Aggregate]], done: Callable[[str], None]) -> Iterator[Aggregate]:
+def _report_each(aggregates: Iterator[tuple[str, Aggregate]], done: Callable[[str], None]) -> Iterator[Aggregate]:
     for path, one in aggregates:
         yield one
         done(path)
@@ -108,32 +108,32 @@ def _aggregates(spools: Spools, request: Request, jobs: int) -> Generator[tuple[
         return
     killed: list[_Work] = []
     for one, result in _in_workers(work, jobs):
-        if isinstance(result, Killed):
+        if isinstance(result, KilledWorker):
             killed.append(one)
         else:
             yield one[0], result
     for again in killed:
         for (path, *_), result in _in_workers([again], 1):
-            yield path, _left_out(path, result) if isinstance(result, Killed) else result
+            yield path, _left_out(path, result) if isinstance(result, KilledWorker) else result
 
 
-def _in_workers(work: Sequence[_Work], jobs: int) -> Iterator[tuple[_Work, Aggregate | Killed]]:
+def _in_workers(work: Sequence[_Work], jobs: int) -> Iterator[tuple[_Work, Aggregate | KilledWorker]]:
     """What a worker wrote before it was killed is removed."""
     with closing(results(aggregate, work, jobs)) as found:
         for place, result in found:
-            if isinstance(result, Killed):
+            if isinstance(result, KilledWorker):
                 for sink in work[place][-1]:
                     sink.discard()
             yield work[place], result
 
 
-def _left_out(path: str, killed: Killed) -> Aggregate:
+def _left_out(path: str, killed: KilledWorker) -> Aggregate:
     if killed.signal == "SIGKILL":
         how = "was killed twice (SIGKILL), maybe for lack of memory: report it alone, with a higher -t or a narrower -p"
     else:
         how = f"ended twice ({killed.signal or f'status {killed.exit_code}'}): check the capture with --verify"
     name = printable(path)
-    return Aggregate(unreadable=(Unreadable(name, f"{name}: the process that read it {how}"),))
+    return Aggregate(unreadable=(UnreadableCapture(name, f"{name}: the process that read it {how}"),))
 
 
 def _requests(paths: Sequence[str], request: Request) -> Mapping[str, Request]:

@@ -70,11 +70,11 @@ class Program(click.Command):
             if error.reader_gone:
                 raise SystemExit(READER_GONE) from None
             with suppress(StreamError):
-                say(error)
+                print_error(error)
             raise SystemExit(FAILED) from None
         except MemoryError:
             with suppress(StreamError):
-                say(ReportError(OUT_OF_MEMORY))
+                print_error(ReportError(OUT_OF_MEMORY))
             raise SystemExit(FAILED) from None
 
 
@@ -105,6 +105,6 @@ def _writer(before: Any, descriptor: int, title: str) -> io.TextIOWrapper:
     )
 
 
-def say(error: Exception) -> None:
+def print_error(error: Exception) -> None:
     """Print an error as one line on standard error."""
     print(f"httpreport: {printable(str(error))}", file=sys.stderr)

@@ -30,7 +30,7 @@ Task = tuple[Any, ...]  # arguments
 
 
 @dataclass(frozen=True)
-class Killed:
+class KilledWorker:
     """Takes the place of a result: the worker ended before it had one."""
 
     exit_code: int  # as of multiprocessing.Process: minus the number of the signal
@@ -48,7 +48,7 @@ class Killed:
 
 def results(
     function: Callable[..., Result], tasks: Sequence[Task], workers: int
-) -> Generator[tuple[int, Result | Killed], None, None]:
+) -> Generator[tuple[int, Result | KilledWorker], None, None]:
     """Call `function` with each of the tasks, so many at a time, and yield the number of each task with its result, as
     they are done. Function, tasks and results are pickled. To be closed: that ends the workers.
 
@@ -75,7 +75,7 @@ def results(
                 assert isinstance(connection, Connection)
                 worker, number = doing.pop(connection)
                 result = worker.result()
-                go_on(None if isinstance(result, Killed) else worker)
+                go_on(None if isinstance(result, KilledWorker) else worker)
                 yield number, result
     finally:
         for worker in started:
@@ -102,14 +102,14 @@ class _Worker(Generic[Result]):
         with suppress(OSError):  # if it is dead, `result` says so
             self.connection.send(task)
 
-    def result(self) -> Result | Killed:
+    def result(self) -> Result | KilledWorker:
         """Wait for what comes of the task. Raises what the function raised."""
         try:
             result, error, where = self.connection.recv()
         except (EOFError, OSError):
             self._process.join(GRACE_S)
             self.end()
-            return Killed(self._process.exitcode or 0)
+            return KilledWorker(self._process.exitcode or 0)
         if error is not None:
             raise error from _InWorkerError(where)
         answer: Result = result

@@ -15,7 +15,7 @@ from itertools import accumulate
 
 from httpcapture import Stack
 
-from ..capture.module_sections import Whole
+from ..capture.module_sections import JoinedParts
 from ..capture.recording import ProcessKey, Recording
 from ..common.budget import Budget
 from ..common.printable import printable
@@ -100,7 +100,7 @@ class JitMaps:
             self._maps[process, taken_ns] = self._read(texts[taken_ns])
         return self._maps[process, taken_ns]
 
-    def _read(self, text: Whole) -> Runtime:
+    def _read(self, text: JoinedParts) -> Runtime:
         if self._budget.is_spent():
             return _LEFT_OUT
         jit_map = JitMap(text.data, is_cut_off=bool(text.missing))

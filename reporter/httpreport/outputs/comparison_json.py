@@ -12,7 +12,7 @@ from typing import Any
 
 from httpcapture import Role
 
-from ..calls.call import address_text, word
+from ..calls.call import address_text, enum_text
 from ..calls.totals import Latencies, Totals
 from ..common.printable import comm
 from ..compare.changes import Comparison, PeerChange, StackChange
@@ -74,7 +74,7 @@ def _peer(comparison: Comparison, change: PeerChange) -> dict[str, Any]:
     peer = change.peer
     return {
         "process": comm(peer.process),
-        "role": word(Role, peer.role),
+        "role": enum_text(Role, peer.role),
         "address": address_text(peer.address),
         "port": peer.port,
         "added_ns": comparison.added_ns(change),
@@ -94,7 +94,10 @@ def _stack(comparison: Comparison, change: StackChange) -> dict[str, Any]:
 
 def _latencies(latencies: Latencies) -> dict[str, Any] | None:
     totals = _totals(latencies.totals)
-    return totals and {**totals, **{name: latencies.quantile_ns(share) for name, share in QUANTILES.items()}}
+    return totals and {
+        **totals,
+        **{name: latencies.quantile_ns(share) for name, share in QUANTILES.items()},
+    }
 
 
 def _totals(totals: Totals) -> dict[str, Any] | None:

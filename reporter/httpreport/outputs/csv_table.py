@@ -10,7 +10,7 @@ import csv
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Union
 
-from ..calls.call import Call, moment
+from ..calls.call import Call, iso_time
 from ..common.printable import comm, host, printable
 from ..report.report import Report
 from .output import CallEntry, Reported, Style, encoded
@@ -47,7 +47,7 @@ def listed(report: Report, capture: str, _: Style) -> Iterator[CallEntry]:
 
 def _row(report: Report, call: Call, trace: int) -> Iterator[Cell]:
     frames = report.traces[trace].frames
-    yield from (moment(report.recording.meta, call.t0), call.pid, call.tid, comm(call.comm), comm(call.process))
+    yield from (iso_time(report.recording.meta, call.t0), call.pid, call.tid, comm(call.comm), comm(call.process))
     yield from (call.role_name, call.outcome_name, call.kind_name, call.method.decode(), call.status or "")
     yield from (*call.source, *call.destination)
     yield from (call.duration_ns, call.t1 - call.t0, call.t2 - call.t1)
@@ -55,7 +55,7 @@ def _row(report: Report, call: Call, trace: int) -> Iterator[Cell]:
     yield from (report.stack_keys[trace] or "", printable(frames[0].label) if frames else "")
 
 
-class _Kept(list[str]):
+class _LineBuffer(list[str]):
     """A list that the csv module can write to."""
 
     def write(self, text: str) -> None:
@@ -63,9 +63,9 @@ class _Kept(list[str]):
 
 
 def _line(values: Iterable[object]) -> str:
-    kept = _Kept()
-    csv.writer(kept, lineterminator="").writerow(values)
-    return "".join(kept)
+    buffer = _LineBuffer()
+    csv.writer(buffer, lineterminator="").writerow(values)
+    return "".join(buffer)
 
 
 def _cell(value: str | int) -> str | int:

@@ -39,7 +39,7 @@ def firefox(
     samples: Sequence[Sample], weight: Weight, title: str, exporter: str, started_realtime_ns: int
 ) -> Iterator[str]:
     """Yield the document in pieces."""
-    tables = _Tables()
+    tables = _ProfileTables()
     by_process: dict[str, list[Sample]] = {} if samples else {"[no calls]": []}  # the profiler wants a track
     for sample in samples:
         by_process.setdefault(sample.of, []).append(sample)
@@ -72,7 +72,7 @@ def firefox(
     yield from json.JSONEncoder().iterencode(document)
 
 
-def _thread(process: str, samples: Sequence[Sample], weight: Weight, tables: _Tables) -> dict[str, Any]:
+def _thread(process: str, samples: Sequence[Sample], weight: Weight, tables: _ProfileTables) -> dict[str, Any]:
     """Return a thread of the profile, which stands for all processes of one name. The name is also its pid and tid,
     which may be texts. The last sample is empty and marks the end of the one before."""
     scale = 1e6 if weight is Weight.TIME else 1
@@ -114,7 +114,7 @@ def _library(path: str) -> dict[str, Any]:
     }
 
 
-class _Numbered(Generic[Item]):
+class _UniqueRows(Generic[Item]):
     """Distinct rows of a table, by the order in which they came."""
 
     def __init__(self) -> None:
@@ -124,13 +124,13 @@ class _Numbered(Generic[Item]):
         return self.rows.setdefault(row, len(self.rows))
 
 
-class _Tables:
+class _ProfileTables:
     """The tables that all threads share. Rows refer to each other by number."""
 
     def __init__(self) -> None:
-        self._strings, self.modules, self._files = _Numbered[str](), _Numbered[str](), _Numbered[str]()
-        self._functions, self._frames = _Numbered[_Function](), _Numbered[tuple[int, Optional[int]]]()
-        self._stacks = _Numbered[_Stack]()
+        self._strings, self.modules, self._files = _UniqueRows[str](), _UniqueRows[str](), _UniqueRows[str]()
+        self._functions, self._frames = _UniqueRows[_Function](), _UniqueRows[tuple[int, Optional[int]]]()
+        self._stacks = _UniqueRows[_Stack]()
 
     def stack(self, frames: Sequence[ShownFrame]) -> int | None:
         stack = None

@@ -29,7 +29,7 @@ COLOURS = (
 
 
 @dataclass
-class _Both:
+class _BothSides:
     label: str
     before: Totals = field(default_factory=Totals)
     after: Totals = field(default_factory=Totals)
@@ -48,12 +48,12 @@ def comparison(compared: Compared) -> Iterable[bytes]:
 
 def differential(comparison: Comparison, weight: Weight, title: str) -> Iterator[str]:
     """Yield the lines, without newlines."""
-    root = Tree(_Both("all"))
+    root = Tree(_BothSides("all"))
     for change in comparison.stacks:
         node = root
         node.value.add(change)
         for label in change.stack.split(";"):
-            node = node.children.setdefault(label, Tree(_Both(label)))
+            node = node.children.setdefault(label, Tree(_BothSides(label)))
             node.value.add(change)
     return draw(root, lambda both: _look(comparison, both, weight), title, _subtitle(comparison, weight))
 
@@ -64,7 +64,7 @@ def _subtitle(comparison: Comparison, weight: Weight) -> str:
     return f"{times(comparison, *total(comparison))}{gone}; a box is as wide as its {weight.value} after"
 
 
-def _look(comparison: Comparison, both: _Both, weight: Weight) -> Look:
+def _look(comparison: Comparison, both: _BothSides, weight: Weight) -> Look:
     before, after = comparison.scaled(_weight(both.before, weight)), _weight(both.after, weight)
     calls = f"{both.before.calls:,} calls before, {both.after.calls:,} after"
     tooltip = f"{both.label}\n{times(comparison, both.before, both.after)}\n{calls}"

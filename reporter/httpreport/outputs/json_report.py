@@ -10,12 +10,12 @@ import json
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
-from ..calls.call import Call, moment
+from ..calls.call import Call, iso_time
 from ..common.printable import comm, printable
 from ..languages.stack_trace import Frame, StackTrace
 from ..report.aggregate import Aggregate
 from ..report.report import Report, naming
-from ..report.stack_ids import Piece, resolved
+from ..report.stack_ids import TextOrKey, with_stack_ids
 from ..report.warnings import incomplete
 from .output import CallEntry, Reported, Style, encoded
 
@@ -28,11 +28,11 @@ def report(reported: Reported) -> Iterable[bytes]:
     return encoded(_one(whole, next(documents)) if whole.of_one_capture else _many(whole, documents))
 
 
-def _one(whole: Aggregate, document: Iterable[Sequence[Piece]]) -> Iterator[str]:
-    return (resolved(pieces, whole.stack_ids) for pieces in document)
+def _one(whole: Aggregate, document: Iterable[Sequence[TextOrKey]]) -> Iterator[str]:
+    return (with_stack_ids(pieces, whole.stack_ids) for pieces in document)
 
 
-def _many(whole: Aggregate, documents: Iterable[Iterable[Sequence[Piece]]]) -> Iterator[str]:
+def _many(whole: Aggregate, documents: Iterable[Iterable[Sequence[TextOrKey]]]) -> Iterator[str]:
     unreadable = [{"file": one.file, "reason": one.reason} for one in whole.unreadable]
     yield f'{{\n"format": "httpreport captures",\n"version": 1,\n"unreadable": {json.dumps(unreadable)},\n"reports": ['
     separator = "\n"
@@ -49,7 +49,7 @@ def listed(report: Report, capture: str, _: Style) -> Iterator[CallEntry]:
     return (CallEntry(0, 0, tuple(each)) for each in pieces(report, capture))
 
 
-def pieces(report: Report, capture: str) -> Iterator[Sequence[Piece]]:
+def pieces(report: Report, capture: str) -> Iterator[Sequence[TextOrKey]]:
     """Yield the document, not yet with the Stack IDs, in pieces of a few pieces each."""
     yield ("{\n",)
     for name, value in _head(report, capture).items():
@@ -84,7 +84,7 @@ def _head(report: Report, capture: str) -> dict[str, Any]:
             "kernel": printable(meta.kernel),
             "arch": printable(meta.arch),
             "tool": printable(meta.tool),
-            "started": moment(meta, meta.started_monotonic_ns),
+            "started": iso_time(meta, meta.started_monotonic_ns),
             "threshold_ns": meta.threshold_ns,
             "process_filters": list(map(printable, meta.process_filters)),
             "run": printable(meta.run),
@@ -102,7 +102,7 @@ def _head(report: Report, capture: str) -> dict[str, Any]:
             "unreached_ns": recording.available.unreached_ns,
             "lost": {printable(cause): count for cause, count in recording.lost.items() if count},
             "lost_between": {
-                printable(cause): [moment(recording.meta, at_ns) for at_ns in span]
+                printable(cause): [iso_time(recording.meta, at_ns) for at_ns in span]
                 for cause, span in recording.lost_between.items()
             },
             "complete": not incomplete(recording),
@@ -147,7 +147,7 @@ def _frame(frame: Frame) -> dict[str, Any]:
     }
 
 
-def _call(report: Report, call: Call, trace: int, receive_trace: int | None) -> Sequence[Piece]:
+def _call(report: Report, call: Call, trace: int, receive_trace: int | None) -> Sequence[TextOrKey]:
     facts, stack_id = json.dumps(_facts(report, call)), report.stack_keys[trace] or "null"
     traces = json.dumps({"trace": trace, "receive_trace": receive_trace})
     return f'{facts[:-1]}, "stack_id": ', stack_id, f", {traces[1:]}"
@@ -168,7 +168,7 @@ def _facts(report: Report, call: Call) -> dict[str, Any]:
         "status": call.status or None,
         "source": dict(zip(("address", "port"), call.source)),
         "destination": dict(zip(("address", "port"), call.destination)),
-        "start": moment(report.recording.meta, call.t0),
+        "start": iso_time(report.recording.meta, call.t0),
         "t0_ns": call.t0,
         "duration_ns": call.duration_ns,
         "request_ns": call.t1 - call.t0,

@@ -15,19 +15,19 @@ from typing import Union
 
 from httpcapture import Role
 
-from ..calls.call import Call, moment
+from ..calls.call import Call, iso_time
 from ..common.printable import comm, host, printable
 from ..report.aggregate import Aggregate
 from ..report.headline import kept, origins, warning_lines
 from ..report.report import Report
-from ..report.stack_ids import Piece
+from ..report.stack_ids import TextOrKey
 from ..report.unreached import unreached
 from ..symbols.trace_lines import trace_lines
 from .output import CallEntry, Reported, Style, encoded
 
 INDENT = "    "
 REPEATED_CALLS = 10_000  # the longest, each with its stack trace in full
-ROOM = 256 << 20  # characters of stack traces in a file
+MAX_FULL_TRACES_SIZE = 256 << 20  # characters of stack traces in a file
 CACHED = 16  # stack traces as text, each of them at most some MiB
 MEANING = (
     "Duration: start of the request to start of the response. Size: bytes of request and response.",
@@ -37,11 +37,11 @@ MEANING = (
 
 Trace = tuple[bytes, str]
 """The key of a stack trace and its lines as text, empty where they are not to be repeated."""
-Block = Sequence[Union[Piece, Trace]]
+Block = Sequence[Union[TextOrKey, Trace]]
 """The lines of a call, not yet with the Stack IDs."""
 
 
-class Room:
+class FullTraces:
     """Decides which stack traces of a file are written in full, call by call."""
 
     def __init__(self, *, all_stacks: bool) -> None:
@@ -58,7 +58,7 @@ class Room:
     def has_room(self, key: bytes) -> bool:
         """Return whether this stack trace is to be written in full now."""
         wanted = self._calls <= REPEATED_CALLS or key not in self._written
-        return self._all_stacks or (wanted and self._size < ROOM)
+        return self._all_stacks or (wanted and self._size < MAX_FULL_TRACES_SIZE)
 
     def take(self, key: bytes, text: str) -> None:
         self._written.add(key)
@@ -70,14 +70,14 @@ class Blocks:
 
     def __init__(self, stack_ids: Mapping[bytes, int], *, all_stacks: bool) -> None:
         self._stack_ids = stack_ids
-        self._room = Room(all_stacks=all_stacks)
+        self._room = FullTraces(all_stacks=all_stacks)
 
     def text(self, block: Block) -> str:
         """Return the lines of a call."""
         self._room.next_call()
         return "".join(map(self._text, block))
 
-    def _text(self, piece: Piece | Trace) -> str:
+    def _text(self, piece: TextOrKey | Trace) -> str:
         if isinstance(piece, str):
             return piece
         if isinstance(piece, bytes):
@@ -88,7 +88,7 @@ class Blocks:
             return lines
         if self._room.has_written(key):
             return f"{INDENT}(printed above with Stack ID {self._stack_ids[key]})"
-        return f"{INDENT}(left out behind {ROOM >> 20} MiB of stack traces; --all-stacks prints all)"
+        return f"{INDENT}(left out behind {MAX_FULL_TRACES_SIZE >> 20} MiB of stack traces; --all-stacks prints all)"
 
 
 def report(reported: Reported) -> Iterable[bytes]:
@@ -141,13 +141,13 @@ def explained(calls: int, *, all_stacks: bool) -> Iterator[str]:
 def blocks(report: Report, *, all_stacks: bool) -> Iterator[tuple[Call, Block]]:
     """Yield each listed call and its lines. A stack trace is in full only if this file, or one with more calls, may
     have room for it."""
-    room = Room(all_stacks=all_stacks)
+    room = FullTraces(all_stacks=all_stacks)
 
     @lru_cache(maxsize=CACHED)
     def lines(place: int) -> str:
         return "\n".join(INDENT + line for line in trace_lines(report.traces[place]))
 
-    def trace(place: int) -> Piece | Trace:
+    def trace(place: int) -> TextOrKey | Trace:
         key = report.stack_keys[place]
         if not key:
             return lines(place)
@@ -159,7 +159,7 @@ def blocks(report: Report, *, all_stacks: bool) -> Iterator[tuple[Call, Block]]:
     for call, place, receive_place in report.calls():
         room.next_call()
         stack_id = report.stack_keys[place] or "0"
-        block: list[Piece | Trace] = [_first_line(call), stack_id, _two_lines(call), "Stack trace:\n", trace(place)]
+        block: list[TextOrKey | Trace] = [_first_line(call), stack_id, _two_lines(call), "Stack trace:\n", trace(place)]
         if receive_place is not None:
             receive_id = report.stack_keys[receive_place]
             of = (", Stack ID ", receive_id) if receive_id else ()
@@ -184,7 +184,7 @@ def _two_lines(call: Call) -> str:
 def _last_lines(report: Report, call: Call) -> str:
     return (
         f"Role: {call.role_name}, Outcome: {call.outcome_name}, Kind: {call.kind_name}{_http(call)}\n"
-        f"Process: {comm(call.process)}, TID: {call.tid}, Start: {moment(report.recording.meta, call.t0)}, "
+        f"Process: {comm(call.process)}, TID: {call.tid}, Start: {iso_time(report.recording.meta, call.t0)}, "
         f"Record: {report.record_number(call)}\n"
         f"{_split(call)}"
     )

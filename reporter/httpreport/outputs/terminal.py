@@ -23,7 +23,7 @@ from ..calls.totals import PeerKey, Totals
 from ..common.printable import comm, printable
 from ..report.aggregate import Aggregate
 from ..report.folding import folded_totals
-from ..report.headline import kept, summary, together
+from ..report.headline import captures_text, kept, summary
 from ..report.recordings import runs_of
 from ..report.samples import Weight
 from .output import Reported
@@ -83,7 +83,7 @@ def _kept(whole: Aggregate) -> Iterator[str]:
         return
     for host in whole.hosts:
         captures = [facts for facts in whole.captures if facts.host == host]
-        yield f"{host}: {kept(captures)}, {together(runs_of(captures))}"
+        yield f"{host}: {kept(captures)}, {captures_text(runs_of(captures))}"
 
 
 def _print_tables(out: Console, whole: Aggregate) -> None:

@@ -10,7 +10,7 @@ from httpcapture import Calls, Completions, Field, Layout, Meta
 from ..calls import protocol
 from ..calls.lazy_table import LazyTable, column_types
 from ..calls.schema import COMPLETION, RECORDED
-from .masks import Addresses, Numbers
+from .masks import AddressMasks, NumberMasks
 
 # Order and codings are httprec's (httpbpf/rows.h, httprec/host.py): what calls of a connection share comes first.
 _COMMON = (
@@ -44,11 +44,11 @@ def _field(row: np.dtype[np.void], name: str) -> Field:
     return Field(name, text, offset, _UNITS.get(name, ""), _CODINGS.get(name, ""))
 
 
-class Rows:
+class RedactedRows:
     """Redacts the batches of one capture. Raises ReportError if a column is missing."""
 
     def __init__(self, meta: Meta) -> None:
-        self.addresses, self.cgroups = Addresses(), Numbers()
+        self.addresses, self.cgroups = AddressMasks(), NumberMasks()
         self.heads = 0
         """Counts requests and responses whose first bytes were recorded."""
         self._meta = meta

@@ -36,7 +36,7 @@ _MOST_OF_TEN = (1 << 24) - 2
 Column = npt.NDArray[Any]
 
 
-class Paths:
+class PathMasks:
     """Masks the folders of paths."""
 
     def __init__(self) -> None:
@@ -86,7 +86,7 @@ def without_paths(strings: bytes) -> bytearray:
     return masked
 
 
-class Numbers:
+class NumberMasks:
     """Masks values of `width` words of 64 bits. A value of 0 means that there is none, and stays."""
 
     def __init__(self, width: int = 1) -> None:
@@ -104,11 +104,11 @@ class Numbers:
         return masks
 
 
-class Addresses:
+class AddressMasks:
     """Masks IP addresses of 16 bytes. A mask has the same family; loopback and unspecified addresses stay."""
 
     def __init__(self) -> None:
-        self._ipv4, self._ipv6 = Numbers(), Numbers(2)
+        self._ipv4, self._ipv6 = NumberMasks(), NumberMasks(2)
 
     def __len__(self) -> int:
         """Return how many addresses have been masked."""

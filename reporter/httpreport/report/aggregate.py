@@ -16,7 +16,7 @@ from typing import NamedTuple, TypeVar
 
 from httpcapture import CaptureError, Reader, open_capture
 
-from ..calls.call import moment
+from ..calls.call import iso_time
 from ..calls.filters import Filters, Selection
 from ..calls.totals import Latencies, PeerKey, Totals
 from ..capture.loader import load
@@ -28,12 +28,12 @@ from ..common.progress import ProgressBar
 from ..symbols.binary_lookup import Binaries
 from ..symbols.debuginfod import Debuginfod
 from .recordings import Facts, RecordedRun, recording_of, runs_of
-from .report import Naming, Report, make_report, naming
+from .report import NamingCounts, Report, make_report, naming
 from .samples import HostStack, Sample, samples, shown_frames
 from .sinks import Sink
 from .slowest import Ranking, Slowest, slowest_of
-from .stack_ids import Longest, numbered
-from .warnings import Cause, ReportWarning, goes_on, incomplete
+from .stack_ids import LongestCall, assign_stack_ids
+from .warnings import Cause, ReportWarning, another_part_follows, incomplete
 
 Key = TypeVar("Key")
 
@@ -61,7 +61,7 @@ class HostPeer(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Unreadable:
+class UnreadableCapture:
     """A capture that could not be read."""
 
     file: str
@@ -73,12 +73,12 @@ class Aggregate:
     """Mergeable totals of any number of captures; `Aggregate()` has none and is the identity of `merge`."""
 
     captures: tuple[Facts, ...] = ()
-    unreadable: tuple[Unreadable, ...] = ()
+    unreadable: tuple[UnreadableCapture, ...] = ()
     stacks: Mapping[HostStack, Totals] = field(default_factory=dict)
     peers: Mapping[HostPeer, Latencies] = field(default_factory=dict)
-    naming: Naming = field(default_factory=Naming)
+    naming: NamingCounts = field(default_factory=NamingCounts)
     slowest: Slowest = field(default_factory=Slowest)  # only where they are asked for
-    longest: Mapping[bytes, Longest] = field(default_factory=dict)  # of each stack trace, by key
+    longest: Mapping[bytes, LongestCall] = field(default_factory=dict)  # of each stack trace, by key
 
     @property
     def hosts(self) -> list[str]:
@@ -102,7 +102,7 @@ class Aggregate:
     @cached_property
     def stack_ids(self) -> Mapping[bytes, int]:
         """The Stack IDs by the keys of stack traces."""
-        return numbered(self.longest)
+        return assign_stack_ids(self.longest)
 
     @cached_property
     def runs(self) -> list[RecordedRun]:
@@ -131,12 +131,12 @@ def merge_aggregates(aggregates: Iterable[Aggregate]) -> Aggregate:
     """Return the aggregate of the captures of all. In which order, and in which groups, aggregates are merged makes no
     difference to what is reported. Takes one after the other and keeps none."""
     captures: list[Facts] = []
-    unreadable: list[Unreadable] = []
+    unreadable: list[UnreadableCapture] = []
     stacks: dict[HostStack, Totals] = {}
     peers: dict[HostPeer, Totals] = {}
     bins: defaultdict[HostPeer, Counter[int]] = defaultdict(Counter)
-    names, ranking = Naming(), Ranking()
-    longest: dict[bytes, Longest] = {}
+    names, ranking = NamingCounts(), Ranking()
+    longest: dict[bytes, LongestCall] = {}
     for one in aggregates:
         captures += one.captures
         unreadable += one.unreadable
@@ -178,7 +178,7 @@ def aggregate(path: str, request: Request, sinks: Sequence[Sink]) -> Aggregate:
         reason = f"{path}: {OUT_OF_MEMORY}"
     for sink in sinks:
         sink.discard()
-    return Aggregate(unreadable=(Unreadable(printable(path), printable(reason)),))
+    return Aggregate(unreadable=(UnreadableCapture(printable(path), printable(reason)),))
 
 
 def read_report(path: str, request: Request, reader: Reader | None = None, bar: ProgressBar | None = None) -> Report:
@@ -215,10 +215,10 @@ def aggregate_of(report: Report, path: str, *, slowest: bool = False) -> Aggrega
         tool=printable(meta.tool),
         run=recording_of(meta, path),
         part=meta.part,
-        goes_on=goes_on(recording),
-        started=moment(meta, meta.started_monotonic_ns),
+        another_part_follows=another_part_follows(recording),
+        started=iso_time(meta, meta.started_monotonic_ns),
         started_realtime_ns=meta.started_realtime_ns,
-        ended=moment(meta, end.at_ns) if end else None,
+        ended=iso_time(meta, end.at_ns) if end else None,
         selection=str(report.selection),
         asked_ns=report.selection.threshold_ns,
         subject=report.selection.subject,
@@ -228,7 +228,7 @@ def aggregate_of(report: Report, path: str, *, slowest: bool = False) -> Aggrega
         listed=len(recording.listed),
         lost={printable(cause): count for cause, count in recording.lost.items() if count},
         lost_between={
-            printable(cause): (moment(meta, first), moment(meta, last))
+            printable(cause): (iso_time(meta, first), iso_time(meta, last))
             for cause, (first, last) in recording.lost_between.items()
         },
         complete=not incomplete(recording),

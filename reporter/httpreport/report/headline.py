@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from ..languages.stack_trace import Incomplete, Unnamed
 from .aggregate import Aggregate
 from .recordings import Facts, RecordedRun
-from .report import Naming
+from .report import NamingCounts
 from .unreached import unreached
 from .warnings import to_the_second
 
@@ -27,7 +27,7 @@ def name(whole: Aggregate) -> str:
     """Return the name of the capture or captures that the report is about."""
     if len(whole.captures) == 1:
         return os.path.basename(whole.captures[0].file)
-    return together(whole.runs)
+    return captures_text(whole.runs)
 
 
 def title(whole: Aggregate) -> str:
@@ -40,7 +40,7 @@ def where(whole: Aggregate) -> str:
     return ", ".join(whole.hosts) if len(whole.hosts) <= HOSTS_NAMED else f"{len(whole.hosts):,} hosts"
 
 
-def together(runs: Sequence[RecordedRun]) -> str:
+def captures_text(runs: Sequence[RecordedRun]) -> str:
     """Return how many captures and recordings these are, as text."""
     captures = sum(len(run.parts) for run in runs)
     if captures == len(runs):
@@ -53,7 +53,7 @@ def together(runs: Sequence[RecordedRun]) -> str:
 def origins(whole: Aggregate) -> Iterator[str]:
     """Yield a line for each recording."""
     for run in whole.runs:
-        first, parts = run.first, f"{together([run])}, " if len(run.parts) > 1 else ""
+        first, parts = run.first, f"{captures_text([run])}, " if len(run.parts) > 1 else ""
         said = f"{run.file}: {parts}recorded on {first.host} ({first.system}) by {first.tool} from "
         yield said + to_the_second(first.started, first.started)
 
@@ -87,7 +87,7 @@ def lost(captures: Iterable[Facts]) -> str:
     return "lost: " + (", ".join(f"{count:,} {cause}" for cause, count in causes.items()) or "nothing")
 
 
-def stack_traces(counts: Naming) -> str:
+def stack_traces(counts: NamingCounts) -> str:
     if not counts.traces:
         return "stack traces: none"
     whole = counts.traces - sum(counts.incomplete.values())
@@ -96,7 +96,7 @@ def stack_traces(counts: Naming) -> str:
     return f"{share}; others: {reasons}" if reasons else share
 
 
-def frames(counts: Naming) -> str:
+def frames(counts: NamingCounts) -> str:
     if not counts.frames:
         return "frames: none"
     unnamed = _reasons(counts.unnamed)

@@ -16,7 +16,7 @@ from httpcapture import Meta
 
 from ..common.printable import printable
 from .loss_messages import losses
-from .warnings import Cause, ReportWarning, beyond, numbered, to_the_second
+from .warnings import Cause, ReportWarning, missing_parts_warning, part_numbers, to_the_second
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class Facts:
     tool: str
     run: tuple[str, ...]  # that of recording_of
     part: int
-    goes_on: bool  # in another part
+    another_part_follows: bool  # in another part
     started: str  # ISO 8601, UTC
     started_realtime_ns: int  # the same since 1970
     ended: str | None  # ISO 8601, UTC; None where END is missing
@@ -90,7 +90,7 @@ class RecordedRun:
             elif cause is Cause.PART:
                 yield from ((self.file, line) for line in self._missing())
             elif cause is not Cause.NOTHING_KEPT or not any(facts.some_pass for facts in self.parts):
-                yield from self._cautions(cause)
+                yield from self._warnings_of(cause)
 
     def _losses(self) -> list[str]:
         counts: Counter[str] = sum((Counter(facts.lost) for facts in self.parts), Counter())
@@ -103,11 +103,11 @@ class RecordedRun:
 
     def _missing(self) -> Iterator[str]:
         last = self.parts[-1]
-        outside = beyond(self.first.part, last.part, last.goes_on)
+        outside = missing_parts_warning(self.first.part, last.part, last.another_part_follows)
         if outside:
             yield outside
         for before, after in self._gaps:
-            which = numbered(before.part + 1, after.part - 1)
+            which = part_numbers(before.part + 1, after.part - 1)
             since = to_the_second(before.ended or before.started, after.started)
             yield f"without {which} of the recording: calls of {since} are missing in all figures"
         for number, files in self._files.items():
@@ -125,7 +125,7 @@ class RecordedRun:
             files.setdefault(facts.part, []).append(facts.file)
         return files
 
-    def _cautions(self, cause: Cause) -> Iterator[tuple[str, str]]:
+    def _warnings_of(self, cause: Cause) -> Iterator[tuple[str, str]]:
         """Yield a warning that several parts share once, with all their files."""
         said: dict[str, list[str]] = {}
         for facts in self.parts:

@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from httpcapture import StackStatus
 
-from ..calls.call import Call, each, since_1970_ns
+from ..calls.call import Call, iterate_calls, since_1970_ns
 from ..calls.filters import Selection
 from ..calls.schema import longest_first
 from ..calls.totals import StackKey
@@ -25,7 +25,7 @@ from ..languages.stack_trace import HOW_GUESSED, Incomplete, NoStack, StackTrace
 from ..symbols.binary import FindBinary
 from ..symbols.symbolizer import Symbolizer
 from ..symbols.trace_lines import trace_lines
-from .stack_ids import Longest, key_of, longest_by_key, numbered
+from .stack_ids import LongestCall, assign_stack_ids, key_of, longest_by_key
 from .warnings import ReportWarning, warnings_of
 
 NO_TRACE = -1  # in place of the place of a stack trace
@@ -67,14 +67,14 @@ class Report:
         return [b"" if trace.missing else key_of(trace_lines(trace)) for trace in self.traces]
 
     @cached_property
-    def longest(self) -> Mapping[bytes, Longest]:
+    def longest(self) -> Mapping[bytes, LongestCall]:
         """The longest listed call of each stack trace, by key."""
         order, listed, meta = self.longest_first, self.recording.listed, self.recording.meta
         sides = np.stack([self.trace_of[order], self.receive_trace_of[order]], axis=1)
         traces, first = np.unique(sides, return_index=True)
         durations, starts = (values[order[first // 2]].tolist() for values in (listed.durations, listed.starts))
         return longest_by_key(
-            (self.stack_keys[trace], Longest(-duration_ns, since_1970_ns(meta, start_ns), place))
+            (self.stack_keys[trace], LongestCall(-duration_ns, since_1970_ns(meta, start_ns), place))
             for trace, duration_ns, start_ns, place in zip(traces.tolist(), durations, starts, first.tolist())
             if trace != NO_TRACE and self.stack_keys[trace]
         )
@@ -82,7 +82,7 @@ class Report:
     @cached_property
     def stack_ids(self) -> Mapping[bytes, int]:
         """The Stack IDs in a report of this capture alone, by key."""
-        return numbered(self.longest)
+        return assign_stack_ids(self.longest)
 
     def record_number(self, call: Call) -> int:
         """Return the number of a call's stack in the capture, or 0 if it has none."""
@@ -99,7 +99,7 @@ class Report:
         places = np.sort(order)
         calls = self.recording.calls if some is None else self.recording.some_calls(places)
         receiving = (None if place == NO_TRACE else place for place in self.receive_trace_of[order].tolist())
-        return zip(each(calls, np.searchsorted(places, order)), self.trace_of[order].tolist(), receiving)
+        return zip(iterate_calls(calls, np.searchsorted(places, order)), self.trace_of[order].tolist(), receiving)
 
     @cached_property
     def longest_first(self) -> npt.NDArray[np.intp]:
@@ -108,7 +108,7 @@ class Report:
 
 
 @dataclass(frozen=True)
-class Naming:
+class NamingCounts:
     """How many of the frames of all kept calls have a name, and how often which reason stands for one; how many stack
     traces there are, and how many of them may lack outer frames for which reason."""
 
@@ -119,8 +119,8 @@ class Naming:
     traces: int = 0
     incomplete: Counter[Incomplete] = field(default_factory=Counter)
 
-    def __add__(self, other: Naming) -> Naming:
-        return Naming(
+    def __add__(self, other: NamingCounts) -> NamingCounts:
+        return NamingCounts(
             self.frames + other.frames,
             self.named + other.named,
             self.unnamed + other.unnamed,
@@ -173,7 +173,7 @@ def _stacks_of(recording: Recording, side: str, calls: npt.NDArray[np.intp] | No
     return _Stacks([(int(one), int(id)) for one, id in zip(*interner.values.tolist())], numbers)
 
 
-def naming(report: Report) -> Naming:
+def naming(report: Report) -> NamingCounts:
     """Count the frames of every kept call, as often as stack_traces.txt would show them; those of receiving sides only
     of calls that are listed."""
     received = report.receive_trace_of[report.receive_trace_of != NO_TRACE]
@@ -193,4 +193,4 @@ def naming(report: Report) -> Naming:
             guessed += times if frame.found in HOW_GUESSED else 0
             if frame.unnamed is not None:
                 unnamed[frame.unnamed] += times
-    return Naming(frames, named, unnamed, guessed, traces, incomplete)
+    return NamingCounts(frames, named, unnamed, guessed, traces, incomplete)

@@ -21,7 +21,7 @@ import numpy.typing as npt
 
 from httpcapture import Role
 
-from ..calls.call import Call, address_text, endpoint, moment, since_1970_ns
+from ..calls.call import Call, address_text, endpoint, iso_time, since_1970_ns
 from ..calls.schema import Array, longest_first
 from ..common.interning import Interner, Numbers, bytes_of, words_of
 from ..common.printable import frame, printable
@@ -237,7 +237,7 @@ def _rows(report: Report, capture: str, traces: Sequence[Trace], order: Indices)
 
 def _row(report: Report, call: Call, capture: str, receive_trace: Trace | None) -> SlowCall:
     return SlowCall(
-        start=moment(report.recording.meta, call.t0),
+        start=iso_time(report.recording.meta, call.t0),
         pid=call.pid,
         tid=call.tid,
         method=call.method.decode(),

@@ -11,11 +11,11 @@ import hashlib
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple, Union
 
-Piece = Union[str, bytes]
+TextOrKey = Union[str, bytes]
 """Text, or the key of a stack trace in the place of its number."""
 
 
-class Longest(NamedTuple):
+class LongestCall(NamedTuple):
     """The longest listed call that has a stack trace, on either side. It sorts stack traces as they come in
     stack_traces.txt."""
 
@@ -29,20 +29,20 @@ def key_of(lines: Iterable[str]) -> bytes:
     return hashlib.blake2b("\n".join(lines).encode("utf-8", "backslashreplace"), digest_size=16).digest()
 
 
-def longest_by_key(calls: Iterable[tuple[bytes, Longest]]) -> dict[bytes, Longest]:
+def longest_by_key(calls: Iterable[tuple[bytes, LongestCall]]) -> dict[bytes, LongestCall]:
     """Return of each key the longest of its calls."""
-    found: dict[bytes, Longest] = {}
+    found: dict[bytes, LongestCall] = {}
     for key, call in calls:
         found[key] = min(call, found.get(key, call))
     return found
 
 
-def numbered(longest: Mapping[bytes, Longest]) -> dict[bytes, int]:
+def assign_stack_ids(longest: Mapping[bytes, LongestCall]) -> dict[bytes, int]:
     """Return the Stack IDs by key, from 1."""
     order = sorted(longest.items(), key=lambda item: (item[1], item[0]))
     return {key: number for number, (key, _) in enumerate(order, 1)}
 
 
-def resolved(pieces: Iterable[Piece], stack_ids: Mapping[bytes, int]) -> str:
+def with_stack_ids(pieces: Iterable[TextOrKey], stack_ids: Mapping[bytes, int]) -> str:
     """Return the text that the pieces make, with numbers for keys."""
     return "".join(piece if isinstance(piece, str) else str(stack_ids[piece]) for piece in pieces)

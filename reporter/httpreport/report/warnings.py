@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from httpcapture.durations import duration_text
 
-from ..calls.call import moment
+from ..calls.call import iso_time
 from ..calls.filters import Selection, covered, exact_ms
 from ..calls.totals import Totals
 from ..capture.loader import FULL
@@ -47,17 +47,17 @@ def warnings_of(recording: Recording, selection: Selection) -> list[ReportWarnin
     """Return every warning that the reader needs before the first call."""
     return [
         *_part(recording),
-        *lacking(recording),
+        *data_warnings(recording),
         *_slept(recording),
         *_threshold(recording, selection),
         *_filter(recording, selection),
         *_nothing_kept(recording, selection),
-        *_notlisted(recording),
+        *_not_listed(recording),
         *_redacted(recording),
     ]
 
 
-def lacking(recording: Recording) -> list[ReportWarning]:
+def data_warnings(recording: Recording) -> list[ReportWarning]:
     """Return the warnings about data that was lost, cut off, damaged or not read."""
     faults = recording.faults
     return [
@@ -73,7 +73,7 @@ def lacking(recording: Recording) -> list[ReportWarning]:
 
 def incomplete(recording: Recording) -> bool:
     """Return whether data was lost, cut off, damaged or not read. --strict refuses such captures."""
-    return bool(lacking(recording))
+    return bool(data_warnings(recording))
 
 
 def _cut_off(recording: Recording) -> list[ReportWarning]:
@@ -97,31 +97,31 @@ def cut_off(why: str) -> ReportWarning:
 
 def _part(recording: Recording) -> list[ReportWarning]:
     number = recording.meta.part
-    text = beyond(number, number, goes_on(recording))
+    text = missing_parts_warning(number, number, another_part_follows(recording))
     return [ReportWarning(Cause.PART, text)] if text else []
 
 
-def goes_on(recording: Recording) -> bool:
+def another_part_follows(recording: Recording) -> bool:
     """Return whether another part follows (format/FORMAT.md, Parts of a recording)."""
     return recording.end is not None and recording.end.reason == "rotated"
 
 
-def beyond(first: int, last: int, another_follows: bool) -> str | None:
+def missing_parts_warning(first: int, last: int, another_follows: bool) -> str | None:
     """Return a warning if the recording has earlier or later parts than the given ones, else None."""
     others = [*(["earlier"] if first > 1 else []), *(["later"] if another_follows else [])]
     if not others:
         return None
-    return f"only {numbered(first, last)} of the recording: calls of {' and '.join(others)} parts are missing here"
+    return f"only {part_numbers(first, last)} of the recording: calls of {' and '.join(others)} parts are missing here"
 
 
-def numbered(first: int, last: int) -> str:
+def part_numbers(first: int, last: int) -> str:
     return f"part {first:,}" if first == last else f"parts {first:,} to {last:,}"
 
 
 def times_of_losses(recording: Recording) -> dict[str, str]:
     """Return when losses were counted, by cause."""
     spans = recording.lost_between.items()
-    return {cause: to_the_second(*(moment(recording.meta, at_ns) for at_ns in span)) for cause, span in spans}
+    return {cause: to_the_second(*(iso_time(recording.meta, at_ns) for at_ns in span)) for cause, span in spans}
 
 
 def to_the_second(first: str, last: str) -> str:
@@ -177,7 +177,9 @@ def _nothing_kept(recording: Recording, selection: Selection) -> list[ReportWarn
         return [ReportWarning(Cause.NOTHING_KEPT, "the capture holds no call")]
     lists = [f"{what} in the capture: {listed(values)}" for what, values in recording.available.values().items()]
     if selection.filters.since or selection.filters.until:
-        first, last = (moment(recording.meta, ns) for ns in (recording.available.first_ns, recording.available.last_ns))
+        first, last = (
+            iso_time(recording.meta, ns) for ns in (recording.available.first_ns, recording.available.last_ns)
+        )
         lists.append(f"calls in the capture began from {first} to {last}")
     floor = recording.meta.threshold_ns
     only = f", which has calls of at least {exact_ms(floor)} ms only" if floor else ""
@@ -193,7 +195,7 @@ def listed(values: Mapping[str, Totals]) -> str:
     return ", ".join(texts[:NAMES_LISTED]) + rest
 
 
-def _notlisted(recording: Recording) -> list[ReportWarning]:
+def _not_listed(recording: Recording) -> list[ReportWarning]:
     listed = len(recording.listed)
     if listed == recording.kept:
         return []

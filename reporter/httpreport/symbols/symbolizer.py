@@ -134,8 +134,8 @@ class Symbolizer:
 
     def _carried_elf(self, module: int) -> Elf | None:
         if module not in self._carried:
-            known, wholes = self.recording.modules.get(module), self.recording.carried.get(module)
-            self._carried[module] = to_elf(known, wholes) if known and wholes else None
+            known, joined = self.recording.modules.get(module), self.recording.carried.get(module)
+            self._carried[module] = to_elf(known, joined) if known and joined else None
         return self._carried[module]
 
     def _binary(self, module: int) -> Binary | Unnamed:

@@ -16,7 +16,7 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from ..elf.elf import Elf, Section
-from .cfa import Alignment, Program, Row, Rule
+from .cfa import Alignment, CfaProgram, Row, Rule
 from .dwarf import OMITTED, BadCfi, WorkBudget, pointer, sleb128, uleb128
 
 MAX_SCANNED_ENTRIES = 1 << 18
@@ -37,7 +37,7 @@ class _Cie(NamedTuple):
     augmented: bool  # FDEs have augmentation data too
     signal: bool
     return_address: int
-    initial: Program
+    initial: CfaProgram
 
 
 class Fde(NamedTuple):
@@ -96,7 +96,7 @@ class CallFrameInfo:
         if not isinstance(fde, Fde):
             return fde
         self._budget.left = max(self._budget.left, 0) + WORK_A_ROW
-        program = Program(fde.cie.alignment, fde.cie.initial, self._budget)
+        program = CfaProgram(fde.cie.alignment, fde.cie.initial, self._budget)
         instructions = self._frames.data[fde.instructions : fde.instructions_end]
         program.run(instructions, self._frames.address + fde.instructions, fde.start, address)
         if program.cfa is None:
@@ -173,7 +173,7 @@ class CallFrameInfo:
         return_address, at = (data[at], at + 1) if data[place + 8] == 1 else uleb128(data, at)
         encoding, at = self._augmentation(letters, at)
         alignment = Alignment(code, factor, encoding)
-        initial = Program(alignment, None, WorkBudget(WORK_A_CIE))
+        initial = CfaProgram(alignment, None, WorkBudget(WORK_A_CIE))
         initial.run(data[at:end], self._frames.address + at, 0, 0)
         return _Cie(alignment, letters[:1] == b"z", b"S" in letters, return_address, initial)
 

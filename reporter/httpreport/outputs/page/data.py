@@ -21,7 +21,7 @@ import numpy.typing as npt
 from httpcapture import Role
 
 from ... import __version__
-from ...calls.call import word
+from ...calls.call import enum_text
 from ...calls.schema import Array
 from ...common.printable import comm
 from ...report.aggregate import Aggregate
@@ -56,7 +56,7 @@ class Groups(NamedTuple):
     host: str
 
 
-class TracePlaces(NamedTuple):
+class TraceIndices(NamedTuple):
     """A stack trace: places in `Page.labels`, outermost first, and in `Page.lines`, leaf first; its Stack ID, 0 where
     there is no stack."""
 
@@ -98,7 +98,7 @@ class Page:
     modules: Sequence[str]
     labels: Sequence[tuple[str, int]]  # a frame, and the place of its module in `modules`
     lines: Sequence[str]
-    traces: Sequence[TracePlaces]
+    traces: Sequence[TraceIndices]
     group_count: int
     groups: Groups
     columns: CallColumns
@@ -112,7 +112,7 @@ def page_data(whole: Aggregate) -> Page:
     slowest, calls = whole.slowest, whole.slowest.calls
     kept = sum(facts.kept for facts in whole.captures)
     left_out = [f"{kept - len(calls):,} of {kept:,} calls are too many for one page: it has the slowest"]
-    tables, numbers = _Tables(whole.hosts), list(slowest.groups)
+    tables, numbers = _PageTables(whole.hosts), list(slowest.groups)
     first, group_of = _by_first_call(calls["group"])
     groups = np.array([tables.group(numbers[number]) for number in calls["group"][first].tolist()], np.uint64)
     rows = [tables.row(row) for row in slowest.rows]
@@ -133,7 +133,7 @@ def page_data(whole: Aggregate) -> Page:
         last_ms=int(calls["start"].max(initial=0)) / 1e6,
         moments=MOMENTS,
         names=[Name(comm(name) or "[no name]", name.hex()) for name in tables.names],
-        roles=[word(Role, number) for number in tables.roles],
+        roles=[enum_text(Role, number) for number in tables.roles],
         peers=list(tables.peers),
         modules=list(tables.modules),
         labels=[(label.text, tables.modules[label.module]) for label in tables.labels],
@@ -156,41 +156,41 @@ def _from_their_folder(whole: Aggregate) -> Aggregate:
     return replace(whole, captures=captures, slowest=replace(whole.slowest, rows=rows))
 
 
-class _Table(dict[Value, int]):
+class _UniqueValues(dict[Value, int]):
     """Distinct values in the order in which they came, each with its place."""
 
-    def place(self, value: Value) -> int:
+    def index(self, value: Value) -> int:
         return self.setdefault(value, len(self))
 
 
-class _Tables:
+class _PageTables:
     """Numbers the distinct values of a page."""
 
     def __init__(self, hosts: Sequence[str]) -> None:
         self.hosts = {host: place for place, host in enumerate(hosts)}
-        self.names, self.roles, self.peers = _Table[bytes](), _Table[int](), _Table[str]()
-        self.traces, self.labels, self.lines = _Table[Trace](), _Table[Label](), _Table[str]()
-        self.modules = _Table[str]({NO_MODULE: 0})
+        self.names, self.roles, self.peers = _UniqueValues[bytes](), _UniqueValues[int](), _UniqueValues[str]()
+        self.traces, self.labels, self.lines = _UniqueValues[Trace](), _UniqueValues[Label](), _UniqueValues[str]()
+        self.modules = _UniqueValues[str]({NO_MODULE: 0})
 
     def group(self, group: Group) -> tuple[int, ...]:
         """Return the numbers of a group's fields, in the order of `Groups`."""
         return (
-            self.names.place(group.process),
-            self.names.place(group.thread),
-            self.roles.place(group.role),
-            self.peers.place(group.peer),
-            self.traces.place(group.trace),
+            self.names.index(group.process),
+            self.names.index(group.thread),
+            self.roles.index(group.role),
+            self.peers.index(group.peer),
+            self.traces.index(group.trace),
             self.hosts[group.host],
         )
 
     def row(self, row: SlowCall) -> Sequence[Any]:
-        return [*row[:-1], NO_TRACE if row.receive_trace is None else self.traces.place(row.receive_trace)]
+        return [*row[:-1], NO_TRACE if row.receive_trace is None else self.traces.index(row.receive_trace)]
 
-    def trace(self, trace: Trace, stack_ids: Mapping[bytes, int]) -> TracePlaces:
+    def trace(self, trace: Trace, stack_ids: Mapping[bytes, int]) -> TraceIndices:
         for label in trace.labels:
-            self.modules.place(label.module)
-        labels, lines = [*map(self.labels.place, trace.labels)], [*map(self.lines.place, trace.lines)]
-        return TracePlaces(labels, lines, stack_ids.get(key_of(trace.lines), 0))
+            self.modules.index(label.module)
+        labels, lines = [*map(self.labels.index, trace.labels)], [*map(self.lines.index, trace.lines)]
+        return TraceIndices(labels, lines, stack_ids.get(key_of(trace.lines), 0))
 
 
 def _by_first_call(groups: npt.NDArray[np.uint32]) -> tuple[Indices, Indices]:
