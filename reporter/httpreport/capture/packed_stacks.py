@@ -53,10 +53,10 @@ class RecordedStacks:
             if count > MAX_STACKS:
                 self.damage = self.damage or f"only the first {MAX_STACKS:,} are read: record in parts"
                 return
-            content, places = content_of(stack) if stack else 0, len(contents)
+            content, known = content_of(stack) if stack else 0, len(contents)
             if contents.setdefault(id, content) != content:
                 self.ambiguous.add(id)
-            if stack and len(contents) > places:
+            if stack and len(contents) > known:
                 yield len(contents), stack
 
     def _unpacked(self, wanted: Collection[int]) -> Iterator[tuple[int, Stack | None]]:

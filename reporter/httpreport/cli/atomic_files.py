@@ -148,8 +148,8 @@ def check_apart(targets: Iterable[Target], captures: Sequence[str]) -> None:
                 f"{target.path} is the capture {read[identity]}, which is read: choose another place with "
                 f"{target.option}"
             )
-        place = os.path.join(os.path.realpath(target.directory), os.path.basename(target.path))
-        other = written.setdefault(place, target)
+        path = os.path.join(os.path.realpath(target.directory), os.path.basename(target.path))
+        other = written.setdefault(path, target)
         if other is not target:
             raise ReportError(
                 f"{other.option} and {target.option} both write {target.path}: choose another place for one of them"

@@ -57,21 +57,21 @@ class Spools:
     outputs: Sequence[Output]
     style: Style
 
-    def of(self, place: int) -> tuple[Sink, ...]:
+    def of(self, index: int) -> tuple[Sink, ...]:
         """Return the sinks of one capture."""
         return tuple(
-            SpoolSink(self._path(output, place), output.lists, self.style)
+            SpoolSink(self._path(output, index), output.lists, self.style)
             for output in self.outputs
             if output.lists is not None
         )
 
     def listing(self, output: Output) -> Spooled:
         """Return what the output took from the captures that could be read."""
-        paths = (self._path(output, place) for place in range(len(self.captures)))
+        paths = (self._path(output, index) for index in range(len(self.captures)))
         return Spooled([path for path in paths if path.exists()])
 
-    def _path(self, output: Output, place: int) -> Path:
-        return self.folder / f"{place}.{output.name}"
+    def _path(self, output: Output, index: int) -> Path:
+        return self.folder / f"{index}.{output.name}"
 
 
 def aggregate_all(spools: Spools, request: Request, jobs: int, *, done: Callable[[str], None]) -> Aggregate:
@@ -102,7 +102,7 @@ def _aggregates(spools: Spools, request: Request, jobs: int) -> Generator[tuple[
     worker is killed is read once more, alone, when all others are done: the memory that it lacked may have been theirs.
     """
     requests = _requests(spools.captures, request)
-    work: list[_Work] = [(path, requests[path], spools.of(place)) for place, path in enumerate(spools.captures)]
+    work: list[_Work] = [(path, requests[path], spools.of(index)) for index, path in enumerate(spools.captures)]
     if len(work) == 1:
         yield work[0][0], aggregate(*work[0])
         return
@@ -120,11 +120,11 @@ def _aggregates(spools: Spools, request: Request, jobs: int) -> Generator[tuple[
 def _in_workers(work: Sequence[_Work], jobs: int) -> Iterator[tuple[_Work, Aggregate | KilledWorker]]:
     """What a worker wrote before it was killed is removed."""
     with closing(results(aggregate, work, jobs)) as found:
-        for place, result in found:
+        for index, result in found:
             if isinstance(result, KilledWorker):
-                for sink in work[place][-1]:
+                for sink in work[index][-1]:
                     sink.discard()
-            yield work[place], result
+            yield work[index], result
 
 
 def _left_out(path: str, killed: KilledWorker) -> Aggregate:

@@ -110,7 +110,7 @@ def words_of(column: npt.NDArray[Any]) -> list[Words]:
     if column.dtype.kind != "S":
         return [column.astype(np.uint64, copy=False)]
     words = np.ascontiguousarray(column).view("<u8").reshape(len(column), column.dtype.itemsize // 8)
-    return [np.ascontiguousarray(words[:, place]) for place in range(words.shape[1])]
+    return [np.ascontiguousarray(words[:, word]) for word in range(words.shape[1])]
 
 
 def bytes_of(words: Words) -> list[bytes]:

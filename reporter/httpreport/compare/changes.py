@@ -78,8 +78,8 @@ class Comparison:
 
     def largest(self, changes: Sequence[Change], most: int) -> list[Change]:
         """Return the `most` changes with the largest difference, in their order."""
-        ranked = sorted(range(len(changes)), key=lambda place: -abs(self.added_ns(changes[place])))
-        return [changes[place] for place in sorted(ranked[:most])]
+        ranked = sorted(range(len(changes)), key=lambda index: -abs(self.added_ns(changes[index])))
+        return [changes[index] for index in sorted(ranked[:most])]
 
 
 def compare(before: Aggregate, after: Aggregate) -> Comparison:

@@ -43,7 +43,7 @@ class JitMap:
         self._ends = array("Q", (end for _, end, _ in pieces))
         self._functions = array("I", (number for _, _, number in pieces))
         self._begins = array("Q", (start for start, _, _ in found))
-        self._places = array("I", accumulate((len(name) for _, _, name in found), initial=0))  # in `_names`
+        self._name_offsets = array("I", accumulate((len(name) for _, _, name in found), initial=0))  # in `_names`
         self._names = b"".join(name for _, _, name in found)
 
     def find(self, address: int) -> tuple[bytes, int] | None:
@@ -52,7 +52,7 @@ class JitMap:
         if index < 0 or address >= self._ends[index]:
             return None
         number = self._functions[index]
-        return self._names[self._places[number] : self._places[number + 1]], address - self._begins[number]
+        return self._names[self._name_offsets[number] : self._name_offsets[number + 1]], address - self._begins[number]
 
     def frames(self, address: int, inside: int) -> Sequence[Frame] | Unnamed:
         found = self.find(inside)

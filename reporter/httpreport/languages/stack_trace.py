@@ -109,8 +109,8 @@ class Frame(NamedTuple):
         if self.name is not None:
             return self.name
         if self.module is not None:
-            place = self.file_offset or 0 if self.function_start is None else self.function_start
-            return f"{os.path.basename(self.module)}+0x{place:x}"
+            start = self.file_offset or 0 if self.function_start is None else self.function_start
+            return f"{os.path.basename(self.module)}+0x{start:x}"
         return f"[{self.unnamed.value if self.unnamed else 'unknown'}]"
 
 

@@ -57,8 +57,8 @@ def pieces(report: Report, capture: str) -> Iterator[Sequence[TextOrKey]]:
     yield from ((text,) for text in json_list("stacks", map(_trace, report.traces)))
     yield (',\n"calls": [',)
     separator = "\n"
-    for call_and_places in report.calls():
-        yield (separator, *_call(report, *call_and_places))
+    for call_and_traces in report.calls():
+        yield (separator, *_call(report, *call_and_traces))
         separator = ",\n"
     yield ("\n]\n}\n",)
 

@@ -144,26 +144,32 @@ def blocks(report: Report, *, all_stacks: bool) -> Iterator[tuple[Call, Block]]:
     room = FullTraces(all_stacks=all_stacks)
 
     @lru_cache(maxsize=CACHED)
-    def lines(place: int) -> str:
-        return "\n".join(INDENT + line for line in trace_lines(report.traces[place]))
+    def lines(trace_index: int) -> str:
+        return "\n".join(INDENT + line for line in trace_lines(report.traces[trace_index]))
 
-    def trace(place: int) -> TextOrKey | Trace:
-        key = report.stack_keys[place]
+    def trace(trace_index: int) -> TextOrKey | Trace:
+        key = report.stack_keys[trace_index]
         if not key:
-            return lines(place)
+            return lines(trace_index)
         if not room.has_room(key):
             return key, ""
-        room.take(key, lines(place))
-        return key, lines(place)
+        room.take(key, lines(trace_index))
+        return key, lines(trace_index)
 
-    for call, place, receive_place in report.calls():
+    for call, trace_index, receive_index in report.calls():
         room.next_call()
-        stack_id = report.stack_keys[place] or "0"
-        block: list[TextOrKey | Trace] = [_first_line(call), stack_id, _two_lines(call), "Stack trace:\n", trace(place)]
-        if receive_place is not None:
-            receive_id = report.stack_keys[receive_place]
+        stack_id = report.stack_keys[trace_index] or "0"
+        block: list[TextOrKey | Trace] = [
+            _first_line(call),
+            stack_id,
+            _two_lines(call),
+            "Stack trace:\n",
+            trace(trace_index),
+        ]
+        if receive_index is not None:
+            receive_id = report.stack_keys[receive_index]
             of = (", Stack ID ", receive_id) if receive_id else ()
-            block += [f"\nReceive stack trace (tid {call.receive_tid}", *of, "):\n", trace(receive_place)]
+            block += [f"\nReceive stack trace (tid {call.receive_tid}", *of, "):\n", trace(receive_index)]
         yield call, [*block, "\n", _last_lines(report, call)]
 
 

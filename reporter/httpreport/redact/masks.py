@@ -75,11 +75,11 @@ def without_paths(strings: bytes) -> bytearray:
     masked, before, inside = bytearray(strings), 0, False  # the previous byte, and whether it was in a path
     for first in range(0, len(masked), _STRINGS_AT_ONCE):
         letters = np.frombuffer(masked, np.uint8)[first : first + _STRINGS_AT_ONCE]
-        places = np.arange(1, len(letters) + 1, dtype=np.int32)
+        positions = np.arange(1, len(letters) + 1, dtype=np.int32)
         previous = np.concatenate([np.array([before], np.uint8), letters[:-1]])
         begins = (letters == ord("/")) & ((previous == 0) | (previous == ord(":")))
-        last_begin = np.maximum.accumulate(np.where(begins, places, 0 if inside else -1))
-        last_end = np.maximum.accumulate(np.where(letters == 0, places, -1))
+        last_begin = np.maximum.accumulate(np.where(begins, positions, 0 if inside else -1))
+        last_end = np.maximum.accumulate(np.where(letters == 0, positions, -1))
         in_path = last_begin > last_end
         before, inside = int(letters[-1]), bool(in_path[-1])
         letters[in_path] = ord("x")

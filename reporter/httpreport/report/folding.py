@@ -34,4 +34,4 @@ def folded_totals(samples: Iterable[Sample]) -> Mapping[str, Totals]:
 
 def fold(sample: Sample) -> str:
     """Return one folded stack, outermost frame first."""
-    return ";".join(map(printable.frame, (*sample.above, *(place.label for place in sample.stack.frames))))
+    return ";".join(map(printable.frame, (*sample.above, *(frame.label for frame in sample.stack.frames))))

@@ -48,18 +48,18 @@ class Report:
     @cached_property
     def trace_of(self) -> npt.NDArray[np.intp]:
         """For each listed call, the index of its stack trace in `traces`."""
-        return _stacks_of(self.recording, "stack").places(self.trace_of_stack)
+        return _stacks_of(self.recording, "stack").indices(self.trace_of_stack)
 
     @cached_property
     def receive_trace_of(self) -> npt.NDArray[np.intp]:
         """For each of the listed calls the place of the stack trace of its receiving side where that, or the thread,
         is another one, else NO_TRACE."""
-        listed, places = self.recording.listed, np.full(len(self.recording.listed), NO_TRACE)
+        listed, indices = self.recording.listed, np.full(len(self.recording.listed), NO_TRACE)
         taken = self.recording.received
         if len(taken):
-            places[taken] = _stacks_of(self.recording, "receive_stack", taken).places(self.trace_of_stack)
-            places[(places == self.trace_of) & (listed.values("receive_tid") == listed.values("tid"))] = NO_TRACE
-        return places
+            indices[taken] = _stacks_of(self.recording, "receive_stack", taken).indices(self.trace_of_stack)
+            indices[(indices == self.trace_of) & (listed.values("receive_tid") == listed.values("tid"))] = NO_TRACE
+        return indices
 
     @cached_property
     def stack_keys(self) -> Sequence[bytes]:
@@ -74,8 +74,8 @@ class Report:
         traces, first = np.unique(sides, return_index=True)
         durations, starts = (values[order[first // 2]].tolist() for values in (listed.durations, listed.starts))
         return longest_by_key(
-            (self.stack_keys[trace], LongestCall(-duration_ns, since_1970_ns(meta, start_ns), place))
-            for trace, duration_ns, start_ns, place in zip(traces.tolist(), durations, starts, first.tolist())
+            (self.stack_keys[trace], LongestCall(-duration_ns, since_1970_ns(meta, start_ns), index))
+            for trace, duration_ns, start_ns, index in zip(traces.tolist(), durations, starts, first.tolist())
             if trace != NO_TRACE and self.stack_keys[trace]
         )
 
@@ -88,18 +88,18 @@ class Report:
         """Return the number of a call's stack in the capture, or 0 if it has none."""
         return self.record_numbers.get(call.stack, 0) if call.has_stack else 0
 
-    def trace(self, place: int) -> StackTrace:
+    def trace(self, index: int) -> StackTrace:
         """Return the stack trace of the listed call at this index."""
-        return self.traces[int(self.trace_of[place])]
+        return self.traces[int(self.trace_of[index])]
 
     def calls(self, some: npt.NDArray[np.intp] | None = None) -> Iterator[tuple[Call, int, int | None]]:
         """Each call, the place of its stack trace and that of its receiving side, if there is one, in the order of
         `longest_first`; or the same of the listed calls at some places, in their order."""
         order = self.longest_first if some is None else some
-        places = np.sort(order)
-        calls = self.recording.calls if some is None else self.recording.some_calls(places)
-        receiving = (None if place == NO_TRACE else place for place in self.receive_trace_of[order].tolist())
-        return zip(iterate_calls(calls, np.searchsorted(places, order)), self.trace_of[order].tolist(), receiving)
+        indices = np.sort(order)
+        calls = self.recording.calls if some is None else self.recording.some_calls(indices)
+        receiving = (None if index == NO_TRACE else index for index in self.receive_trace_of[order].tolist())
+        return zip(iterate_calls(calls, np.searchsorted(indices, order)), self.trace_of[order].tolist(), receiving)
 
     @cached_property
     def longest_first(self) -> npt.NDArray[np.intp]:
@@ -139,11 +139,11 @@ def make_report(recording: Recording, selection: Selection, find_binary: FindBin
     for number, stack in recording.stacks.some({id for status, id in keys if status == StackStatus.RECORDED}):
         recorded[stack.id], numbers[stack.id] = symbolizer.stack_trace(stack), number
     recorded.update(dict.fromkeys(recording.stacks.ambiguous, StackTrace((), NoStack.AMBIGUOUS)))
-    places: dict[StackTrace, int] = {}  # equal stack traces are one
-    place_of = {key: places.setdefault(_trace(recorded, *key), len(places)) for key in sorted(keys)}
-    trace_of_key = {key: place_of[key.stack_status, key.stack] for key in recording.by_stack}
+    indices: dict[StackTrace, int] = {}  # equal stack traces are one
+    index_of = {key: indices.setdefault(_trace(recorded, *key), len(indices)) for key in sorted(keys)}
+    trace_of_key = {key: index_of[key.stack_status, key.stack] for key in recording.by_stack}
     said = warnings_of(recording, selection)
-    return Report(recording, selection, said, list(places), place_of, trace_of_key, numbers)
+    return Report(recording, selection, said, list(indices), index_of, trace_of_key, numbers)
 
 
 def _trace(recorded: Mapping[int, StackTrace], stack_status: int, id: int) -> StackTrace:
@@ -159,9 +159,9 @@ class _Stacks:
     distinct: list[tuple[int, int]]
     of_call: npt.NDArray[np.intp]
 
-    def places(self, place_of: Mapping[tuple[int, int], int]) -> npt.NDArray[np.intp]:
+    def indices(self, index_of: Mapping[tuple[int, int], int]) -> npt.NDArray[np.intp]:
         """Return for each call the index of its stack trace."""
-        return np.array([place_of[key] for key in self.distinct], np.intp)[self.of_call]
+        return np.array([index_of[key] for key in self.distinct], np.intp)[self.of_call]
 
 
 def _stacks_of(recording: Recording, side: str, calls: npt.NDArray[np.intp] | None = None) -> _Stacks:

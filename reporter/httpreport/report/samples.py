@@ -85,11 +85,11 @@ def shown_frames(trace: StackTrace) -> tuple[ShownFrame, ...]:
         outer.append(ShownFrame("[frames left out]"))
     if trace.repeats:
         outer.append(ShownFrame("[frames repeat up to the limit: recursion, or frame pointers that lead in a circle]"))
-    return (*outer, *map(_place, reversed(trace.frames)))
+    return (*outer, *map(_shown_frame, reversed(trace.frames)))
 
 
 @lru_cache(maxsize=1 << 16)
-def _place(frame: Frame) -> ShownFrame:
+def _shown_frame(frame: Frame) -> ShownFrame:
     module = None if frame.module is None else printable(frame.module)
     file = None if frame.file is None else printable(frame.file)
     return ShownFrame(printable(frame.label), module, file, frame.line, frame.file_offset or 0, frame.inlined)

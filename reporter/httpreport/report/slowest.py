@@ -139,7 +139,7 @@ class Ranking:
         calls = np.concatenate(self._with_rows)
         order = _order(calls, self._groups, self._rows)[:MOST_ROWS]
         self._with_rows = [calls[order]]
-        self._rows = [self._rows[place] for place in order.tolist()]
+        self._rows = [self._rows[index] for index in order.tolist()]
 
 
 def _order(calls: Array, groups: Iterable[Group], rows: Sequence[SlowCall] = ()) -> Indices:
@@ -147,12 +147,12 @@ def _order(calls: Array, groups: Iterable[Group], rows: Sequence[SlowCall] = ())
     order = longest_first(calls["duration"], calls["start"])
     tied = _tied(calls[order])
     if len(tied):
-        places, by_number = order[tied], list(groups)
-        numbers, of_call = np.unique(calls["group"][places], return_inverse=True)
+        indices, by_number = order[tied], list(groups)
+        numbers, of_call = np.unique(calls["group"][indices], return_inverse=True)
         by_group = _ranks(by_number[number] for number in numbers.tolist())[of_call]
-        by_row = _ranks(_comparable(rows[place]) for place in places.tolist()) if rows else by_group
-        keys = (by_row, by_group, calls["start"][places], ~calls["duration"][places])
-        order[tied] = places[np.lexsort(keys)]
+        by_row = _ranks(_comparable(rows[index]) for index in indices.tolist()) if rows else by_group
+        keys = (by_row, by_group, calls["start"][indices], ~calls["duration"][indices])
+        order[tied] = indices[np.lexsort(keys)]
     return order
 
 
@@ -226,8 +226,8 @@ def _trace(trace: StackTrace) -> Trace:
 
 
 @lru_cache(maxsize=1 << 16)
-def _label(place: ShownFrame) -> Label:
-    return Label(frame(place.label), os.path.basename(place.module or ""))
+def _label(shown: ShownFrame) -> Label:
+    return Label(frame(shown.label), os.path.basename(shown.module or ""))
 
 
 def _rows(report: Report, capture: str, traces: Sequence[Trace], order: Indices) -> Iterator[SlowCall]:

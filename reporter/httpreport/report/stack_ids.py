@@ -21,7 +21,7 @@ class LongestCall(NamedTuple):
 
     minus_duration_ns: int
     start_ns: int  # since 1970
-    place: int  # in its capture's report: two a call, the side that sends first
+    position: int  # in its capture's report: two a call, the side that sends first
 
 
 def key_of(lines: Iterable[str]) -> bytes:

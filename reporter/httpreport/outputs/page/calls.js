@@ -15,28 +15,28 @@ const ALL_COLUMNS = [
 ];
 
 // A stack trace: its lines, and its Stack ID, 0 where there is no stack.
-function traceAt(page, place) {
-  const [, lines, stackId] = page.traces[place] ?? [[], [], 0];
+function traceAt(page, index) {
+  const [, lines, stackId] = page.traces[index] ?? [[], [], 0];
   return { lines: lines.map((line) => page.lines[line]), stackId };
 }
 
-// A call in full, in words; `place` counts from the slowest call.
-function describeCall(page, calls, place) {
-  const row = Object.fromEntries(page.row_fields.map((name, i) => [name, page.rows[place][i]]));
-  const [process, thread, role, peer, trace, host] = page.groups[calls.group[place]];
+// A call in full, in words; `index` counts from the slowest call.
+function describeCall(page, calls, index) {
+  const row = Object.fromEntries(page.row_fields.map((name, i) => [name, page.rows[index][i]]));
+  const [process, thread, role, peer, trace, host] = page.groups[calls.group[index]];
   const own = traceAt(page, trace), receiving = traceAt(page, row.receive_trace);
   const request = [row.method, row.status || ""].filter(Boolean).join(" ") || row.kind;
   const names = { process: page.names[process][0], thread: page.names[thread][0] };
   const words = { ...names, role: page.roles[role], peer: page.peers[peer], request, host: page.hosts[host] };
   const searched = [...Object.values(words), row.outcome, row.kind, row.pid, row.source, row.destination, ...own.lines,
     ...receiving.lines];
-  return { place, row, own, receiving, ...words, duration: calls.duration[place],
+  return { index, row, own, receiving, ...words, duration: calls.duration[index],
     has: (term) => searched.join("\n").toLowerCase().includes(term) };
 }
 
 // Returns the function that shows a selection; `parts` are the elements of the page.
 function callsTable(parts, page, calls) {
-  const described = page.rows.map((_, place) => describeCall(page, calls, place));
+  const described = page.rows.map((_, index) => describeCall(page, calls, index));
   const COLUMNS = ALL_COLUMNS.filter(({ title }) => title !== "Host" || page.hosts.length > 1);
   let selected = null, sorted = { column: COLUMNS[0], down: true }, most = ROWS_AT_A_TIME;
 
@@ -53,10 +53,10 @@ function callsTable(parts, page, calls) {
     if (selection !== selected) most = ROWS_AT_A_TIME;
     selected = selection;
     const term = parts.search.value.trim().toLowerCase();
-    const here = selection.places.subarray(0, d3.bisectLeft(selection.places, described.length));
-    const found = Array.from(here, (place) => described[place]).filter((call) => !term || call.has(term));
+    const here = selection.indices.subarray(0, d3.bisectLeft(selection.indices, described.length));
+    const found = Array.from(here, (index) => described[index]).filter((call) => !term || call.has(term));
     const { column, down } = sorted;
-    found.sort((a, b) => (down ? -1 : 1) * (d3.ascending(column.value(a), column.value(b)) || b.place - a.place));
+    found.sort((a, b) => (down ? -1 : 1) * (d3.ascending(column.value(a), column.value(b)) || b.index - a.index));
     heads.forEach((head, i) =>
       head.setAttribute("aria-sort", COLUMNS[i] !== column ? "none" : down ? "descending" : "ascending"));
     parts.body.replaceChildren(...found.slice(0, most).map(tableRow));
@@ -69,7 +69,7 @@ function callsTable(parts, page, calls) {
   }
 
   function say(here, found) {
-    const passing = selected.places.length, left = passing - here;
+    const passing = selected.indices.length, left = passing - here;
     const searched = found === "" ? "" : `, ${count(found, "call")} found`;
     const missing = `The table has the ${count(described.length, "slowest call")} of the page; `
       + `${whole.format(left)} that pass the filters are left out.`;

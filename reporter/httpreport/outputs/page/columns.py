@@ -27,9 +27,9 @@ def leb128(numbers: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint8]:
         sizes += numbers >> np.uint64(bits) > 0
     starts = np.cumsum(sizes) - sizes
     encoded = np.empty(int(sizes.sum()), np.uint8)
-    for place in range(int(sizes.max(initial=0))):
-        longer = sizes > place
-        septet = numbers[longer] >> np.uint64(place * BITS) & np.uint64(MORE - 1)
-        more = np.where(sizes[longer] > place + 1, MORE, 0)
-        encoded[starts[longer] + place] = septet.astype(np.uint8) | more.astype(np.uint8)
+    for byte in range(int(sizes.max(initial=0))):
+        longer = sizes > byte
+        septet = numbers[longer] >> np.uint64(byte * BITS) & np.uint64(MORE - 1)
+        more = np.where(sizes[longer] > byte + 1, MORE, 0)
+        encoded[starts[longer] + byte] = septet.astype(np.uint8) | more.astype(np.uint8)
     return encoded

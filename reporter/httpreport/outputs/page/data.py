@@ -167,7 +167,7 @@ class _PageTables:
     """Numbers the distinct values of a page."""
 
     def __init__(self, hosts: Sequence[str]) -> None:
-        self.hosts = {host: place for place, host in enumerate(hosts)}
+        self.hosts = {host: index for index, host in enumerate(hosts)}
         self.names, self.roles, self.peers = _UniqueValues[bytes](), _UniqueValues[int](), _UniqueValues[str]()
         self.traces, self.labels, self.lines = _UniqueValues[Trace](), _UniqueValues[Label](), _UniqueValues[str]()
         self.modules = _UniqueValues[str]({NO_MODULE: 0})

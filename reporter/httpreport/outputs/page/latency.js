@@ -26,7 +26,7 @@ function latencyPicture({ box, said, line }, page, calls, range) {
     d3.select(left).call(d3.axisLeft(y).tickValues(ticks(y)).tickFormat(duration).tickSize(-wide));
     const edge = MARGIN.top + y(Math.max(threshold, range[0])) + CELL; // below the cells of the shortest calls
     const picture = draw("svg", { width, height: HEIGHT, role: "img", tabindex: 0, class: "latency",
-      "aria-label": `${count(selection.places.length, "call")} over time; the arrow keys read the picture`,
+      "aria-label": `${count(selection.indices.length, "call")} over time; the arrow keys read the picture`,
       onpointermove: point, onpointerleave: () => read(-1), onkeydown: step, onblur: () => read(-1) });
     const limit = draw("path", { d: `M${MARGIN.left} ${edge}h${wide}`, class: "threshold-line" });
     picture.append(bottom, left, ...shades, limit, draw("path", { class: "reading" }));
@@ -38,8 +38,8 @@ function latencyPicture({ box, said, line }, page, calls, range) {
   // Columns of cells, sparse; each cell has its count of calls and the longest and shortest of them.
   function grid(selection, step) {
     const found = [], ratio = Math.log(range[1] / range[0]);
-    for (const place of selection.places) {
-      const slowest = calls.duration[place], moment = calls.moment[place];
+    for (const index of selection.indices) {
+      const slowest = calls.duration[index], moment = calls.moment[index];
       const left = Math.floor((moment * step) / CELL);
       const top = Math.floor((Math.min(1, Math.log(range[1] / slowest) / ratio) * TALL) / CELL);
       const column = (found[left] ??= { count: 0, slowest, moment, cells: [] });

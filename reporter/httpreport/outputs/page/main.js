@@ -76,17 +76,17 @@ function showAll() {
   showCalls(selected);
 }
 
-function showTotals({ places, time }) {
+function showTotals({ indices, time }) {
   byId("totals").replaceChildren(
-    make("data", { id: "total-calls", value: places.length }, whole.format(places.length)),
+    make("data", { id: "total-calls", value: indices.length }, whole.format(indices.length)),
     ` of ${count(page.recorded, "call")}, `,
     make("data", { id: "total-time", value: time }, duration(time)),
-    places.length ? `, the slowest ${duration(calls.duration[places[0]])}` : "");
+    indices.length ? `, the slowest ${duration(calls.duration[indices[0]])}` : "");
   const names = page.names.slice(0, NAMES_LISTED).map(([text]) => text);
   if (page.names.length > NAMES_LISTED) names.push("...");
   const notes = [
     typedNs() < page.floor_ns ? `Calls shorter than ${page.floor_ns / 1e6} ms are not in this page.` : "",
-    page.calls && !places.length ? `No call passes. Names here: ${names.join(", ")}.` : "",
+    page.calls && !indices.length ? `No call passes. Names here: ${names.join(", ")}.` : "",
   ];
   byId("note").textContent = notes.filter(Boolean).join(" ");
 }

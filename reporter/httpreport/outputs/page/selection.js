@@ -18,13 +18,13 @@ function unpack(text, numbers) {
   return numbers;
 }
 
-// The groups: for each the places of its process, thread, role, peer, trace and host.
+// The groups: for each the indices of its process, thread, role, peer, trace and host.
 function unpackGroups({ groups, group_count }) {
   const columns = groups.map((text) => unpack(text, new Uint32Array(group_count)));
   return Array.from({ length: group_count }, (_, group) => columns.map((column) => column[group]));
 }
 
-// Of each call, the longest first: the place of its group, its duration, and the step in which it started.
+// Of each call, the longest first: the index of its group, its duration, and the step in which it started.
 function unpackCalls(page) {
   const duration = unpack(page.columns.shorter, new Float64Array(page.calls));
   for (let i = 1; i < duration.length; i++) duration[i] = duration[i - 1] - duration[i];
@@ -88,24 +88,24 @@ function atLeast(durations, threshold) {
   return from;
 }
 
-// The calls that pass `filter` {threshold, process, role, peer, host}: their places, and count and time of each group.
+// The calls that pass `filter` {threshold, process, role, peer, host}: their indices, and count and time of each group.
 function select(page, calls, filter) {
   const named = page.names.map(nameMatcher(filter.process)), peered = page.peers.map(peerMatcher(filter.peer));
   const passes = page.groups.map(([process, thread, role, peer, , host]) =>
     (named[process] || named[thread]) && peered[peer] && (!filter.role || page.roles[role] === filter.role)
     && (!filter.host || page.hosts[host] === filter.host));
   const slow = atLeast(calls.duration, filter.threshold);
-  const places = new Uint32Array(slow);
+  const indices = new Uint32Array(slow);
   const counts = new Float64Array(page.groups.length), times = new Float64Array(page.groups.length);
   let found = 0;
   for (let i = 0; i < slow; i++) {
     const group = calls.group[i];
     if (!passes[group]) continue;
-    places[found++] = i;
+    indices[found++] = i;
     counts[group]++;
     times[group] += calls.duration[i];
   }
-  return { places: places.subarray(0, found), counts, times, time: times.reduce((sum, time) => sum + time, 0) };
+  return { indices: indices.subarray(0, found), counts, times, time: times.reduce((sum, time) => sum + time, 0) };
 }
 
 // The durations of the selected calls, the longest first, apart for each value of one field of their groups; the value
@@ -119,9 +119,9 @@ function apart(page, calls, selected, field, values) {
   });
   const parts = values.map((value, key) => ({ value, time: times[key], durations: new Float64Array(sizes[key]) }));
   const next = new Uint32Array(values.length);
-  for (const place of selected.places) {
-    const key = keys[calls.group[place]];
-    parts[key].durations[next[key]++] = calls.duration[place];
+  for (const index of selected.indices) {
+    const key = keys[calls.group[index]];
+    parts[key].durations[next[key]++] = calls.duration[index];
   }
   return parts.filter((part) => part.durations.length).sort((a, b) => b.time - a.time);
 }
