@@ -21,7 +21,7 @@ TERMINAL = {"TERM": "xterm-256color", "PYTHONIOENCODING": "utf-8"}
 def program(quiet_s: float, out: Path, *options: str) -> list[str]:
     """Return httpreport with another QUIET_S, and with a look at the clock for each call that is written."""
     imports = "from httpreport.cli import main; from httpreport.common import progress"
-    run = f"{imports}; progress.QUIET_S = {quiet_s}; progress.PIECES = 1; main.main()"
+    run = f"{imports}; progress.QUIET_S = {quiet_s}; progress.ITEMS = 1; main.main()"
     return [sys.executable, "-c", run, str(CAPTURE), "-f", "-o", str(out), *options]
 
 

@@ -1,9 +1,8 @@
-"""Completions tell how calls went on after t2. Those that wait are joined with their calls when all calls are there, by
-(connection, sequence).
+"""Joins completions, which say how calls went on after t2, with their calls by (connection, sequence).
 
-They are the same for all filters, so there may be far more of them than of calls: of those that no listed call wants
-nothing but the key is decoded, and they are thrown away as soon as they are so old that their calls, which may
-come a little later in the file, must have come.
+Completions are recorded for all processes and durations, so they may far outnumber the kept calls. Of completions that
+no listed call needs, only the keys are decoded; they are dropped once they are so old that their calls, which may come
+a little later in the file, must have been read.
 """
 
 from __future__ import annotations
@@ -20,29 +19,31 @@ from .lazy_table import Column, ColumnTypes, Indices, LazyTable, split_by_part
 from .schema import COMPLETION, LATEST_NS, Array, ColumnsByName, Integers
 
 RECENT = 1 << 20  # completions whose calls may still come
-SHORT_BATCHES = 64  # batches that are short become one
+SHORT_BATCHES = 64  # short batches that are joined into one part
 
 
 class PendingCompletions:
-    """Completions of one capture, as they come."""
+    """Gathers the completions of one capture until all calls have been read."""
 
     def __init__(self) -> None:
         self._types: ColumnTypes = {}
         self._parts: deque[LazyTable] = deque()
-        self._rows = self._size = 0  # of the parts
-        self._short: list[Completions] = []  # batches that are no part yet
-        self._wanted: list[LazyTable] = []  # of those that are old
+        self._rows = self._size = 0  # rows and bytes of the parts
+        self._short: list[Completions] = []  # batches that wait to become a part
+        self._wanted: list[LazyTable] = []  # old completions that a listed call needs
 
     @property
     def nbytes(self) -> int:
+        """Return roughly how many bytes they take in memory."""
         return self._size + COMPLETION.itemsize * sum(wanted.rows for wanted in self._wanted)
 
     @property
     def has_many_old(self) -> bool:
+        """Return whether so many completions are old that `drop_unclaimed` is worth its cost."""
         return self._rows > 2 * RECENT
 
     def add(self, batch: Completions, types: ColumnTypes) -> None:
-        """Raises CorruptRecord where a column is damaged."""
+        """Add a batch. Raises CorruptRecord if a column is damaged."""
         self._types = types
         part = LazyTable(types, [batch], batch.rows)
         part.unpack()
@@ -54,7 +55,7 @@ class PendingCompletions:
                 self._gather()
 
     def drop_unclaimed(self, calls: ColumnsByName) -> None:
-        """Those that are old and that none of these calls wants."""
+        """Drop the old completions whose keys none of these calls has."""
         old: list[LazyTable] = []
         while self._rows - self._parts[0].rows >= RECENT:
             old.append(self._parts.popleft())
@@ -68,8 +69,10 @@ class PendingCompletions:
             self._wanted.append(_take(old, np.flatnonzero(asked_for[offered])))
 
     def join(self, calls: Array, *, all_known: bool) -> None:
-        """Give calls (CALL) their t3, of several completions the latest. A call without one had t3 = t2; that is
-        certain only if `all_known`, that is, no completion was lost."""
+        """Set t3 of calls (dtype CALL) by their completions, by the latest if a call has several.
+
+        A call without a completion has t3 = t2. That is certain only if `all_known`: no completion was lost.
+        """
         outcome = calls["outcome"]
         calls["t3"] = calls["t2"]
         ended = (outcome == Outcome.EOF) | (outcome == Outcome.RESET) | (outcome == Outcome.CLOSED)
@@ -79,7 +82,7 @@ class PendingCompletions:
             _join(calls, parts)
 
     def keys(self) -> ColumnsByName:
-        """Return the `connection` and `sequence` of each that a listed call may want."""
+        """Return `connection` and `sequence` of each completion that a listed call may need."""
         parts = self._all()
         return _keys(parts) if parts else np.zeros(0, COMPLETION)
 
@@ -100,22 +103,24 @@ class PendingCompletions:
 
 
 def _size(part: LazyTable) -> int:
-    """Bytes in memory."""
+    """Return the bytes that a table takes in memory."""
     return part.packed_size or part.rows * COMPLETION.itemsize
 
 
 def _keys(parts: Sequence[LazyTable]) -> dict[str, Column]:
+    """Return the key columns of all parts, each as one array."""
     return {name: np.concatenate([part.packed()[name] for part in parts]) for name in ("connection", "sequence")}
 
 
 def _take(parts: Sequence[LazyTable], indices: Indices) -> LazyTable:
-    """The rows at these places, which ascend, of at least one part."""
+    """Return the rows at these ascending indices of the parts taken together; there is at least one part."""
     shares = split_by_part(indices, [part.rows for part in parts])
     taken = [parts[number].packed().take(its_indices) for number, _, its_indices in shares]
     return LazyTable.concatenated(taken or [parts[0].take(indices)])
 
 
 def _join(calls: Array, parts: Sequence[LazyTable]) -> None:
+    """Set t3, sent, received and t3_known of the calls for which a possible completion was found."""
     wanted, offered, distinct = _intern_alike(calls, _keys(parts))
     useful = np.flatnonzero(offered != UNKNOWN)
     completions = _take(parts, useful)
@@ -134,8 +139,10 @@ def _join(calls: Array, parts: Sequence[LazyTable]) -> None:
 
 
 def _intern_alike(calls: ColumnsByName, completions: ColumnsByName) -> tuple[Numbers, Numbers, int]:
-    """Numbers that are equal where a call and a completion belong together, and how many there are. The fewer of both
-    are all numbered, of the others only those that belong to one of them."""
+    """Return numbers that are equal if a call and a completion have equal keys, and how many keys there are.
+
+    The smaller side is interned; of the other side only the keys that are known get a number.
+    """
     keys = Interner(2)
     if len(calls["connection"]) < len(completions["connection"]):
         return keys.intern(*_key(calls)), keys.find(*_key(completions)), len(keys)

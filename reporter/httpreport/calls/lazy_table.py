@@ -1,7 +1,7 @@
-"""Batches of the capture become columns, each unpacked and joined when it is asked for: what no filter and no sum looks
-at is never touched.
+"""Turns batches of a capture into columns. A column is unpacked and joined when it is first asked for.
 
-A batch is about a thousand calls, too few to be worth numpy's cost of a call, so several of them are one `LazyTable`.
+A column that no filter and no total needs is never unpacked. A batch has about a thousand calls, too few for the cost
+of a numpy call, so one `LazyTable` has several batches.
 """
 
 from __future__ import annotations
@@ -30,10 +30,10 @@ ColumnTypes = Mapping[str, tuple["np.dtype[np.generic]", "np.dtype[np.generic]"]
 
 
 def column_types(layout: Layout, wanted: np.dtype[np.void]) -> ColumnTypes:
-    """Return the type of each column of `wanted` (RECORDED or COMPLETION) that a capture with this layout has; those of
-    OPTIONAL that it has not, or not in a known way, are left out.
+    """Return the types of the columns of `wanted` (RECORDED or COMPLETION) that a capture with this layout has.
 
-    Raises ReportError where another field is missing, of another kind, wider than in `wanted`, or of an unknown coding.
+    Fields of OPTIONAL are left out if the capture lacks them or has them in an unknown form. Raises ReportError if
+    another field is missing, of another kind, wider than in `wanted`, or of an unknown coding.
     """
     types = {}
     for name in wanted.names or ():
@@ -42,13 +42,13 @@ def column_types(layout: Layout, wanted: np.dtype[np.void]) -> ColumnTypes:
             types[name] = (found, wanted[name])
         elif name not in OPTIONAL:
             raise ReportError(f"{found}, and a report needs it: use a newer httpreport")
-    if not ADDED.keys() <= types.keys():  # one of them alone means nothing
+    if not ADDED.keys() <= types.keys():  # one of these fields alone means nothing
         types = {name: kinds for name, kinds in types.items() if name not in ADDED}
     return types
 
 
 def unknown_fields(layout: Layout) -> list[str]:
-    """Say of each field of OPTIONAL why a report does without it, where that is not the age of the capture."""
+    """Return a text for each field of OPTIONAL that cannot be read, unless the capture is just older than the field."""
     named = {field.name for field in layout.fields}
     found = (_known_type(name, layout, RECORDED[name]) for name in OPTIONAL if name in named or name not in ADDED)
     return [f"{why}: it is not known of any call" for why in found if isinstance(why, str)]
@@ -56,10 +56,10 @@ def unknown_fields(layout: Layout) -> list[str]:
 
 @dataclass(frozen=True)
 class ImpossibleTimes:
-    """How many calls have times that cannot be."""
+    """Counts calls whose times are impossible."""
 
-    backwards: int = 0  # the end is before the begin
-    beyond: int = 0  # one of both is later than LATEST_NS
+    backwards: int = 0  # the end is before the start
+    beyond: int = 0  # the start or the end is later than LATEST_NS
 
     def __add__(self, other: ImpossibleTimes) -> ImpossibleTimes:
         return ImpossibleTimes(self.backwards + other.backwards, self.beyond + other.beyond)
@@ -68,12 +68,13 @@ class ImpossibleTimes:
         return bool(self.backwards or self.beyond)
 
 
-SPARSE_RATIO = 16  # one row in so many
-ROWS_AT_ONCE = 2048  # rows that are made at a time: they stay in a processor's cache until all their fields are there
+SPARSE_RATIO = 16  # below one wanted row in 16, rows are decoded one batch at a time and not as whole columns
+ROWS_AT_ONCE = 2048  # rows that are filled at a time, so that they stay in the processor's cache
 
 
 class LazyTable:
-    """The columns of `types` of some batches, by name; of calls also `kind`, `method` and `status` (see CALL)."""
+    """Has the rows of some batches as columns, by name. A table of calls also has `kind`, `method` and `status` (see
+    CALL)."""
 
     def __init__(self, types: ColumnTypes, batches: Sequence[Batch], rows: int) -> None:
         self.rows = rows
@@ -93,14 +94,14 @@ class LazyTable:
 
     @classmethod
     def of_rows(cls, calls: Array) -> LazyTable:
-        """Of rows, which stay where they are."""
+        """Return a table over an array of rows (dtype CALL), which is not copied."""
         columns = cls({name: (RECORDED[name], RECORDED[name]) for name in RECORDED.names or ()}, (), len(calls))
         columns._columns = {name: calls[name] for name in calls.dtype.names or ()}
         return columns
 
     @classmethod
     def concatenated(cls, parts: Sequence[LazyTable]) -> LazyTable:
-        """The rows of all parts, which are of one capture."""
+        """Return one table with the rows of all parts, which are of one capture."""
         if len(parts) == 1:
             return parts[0]
         whole = cls(parts[0]._types, (), sum(part.rows for part in parts))
@@ -109,11 +110,14 @@ class LazyTable:
 
     @property
     def packed_size(self) -> int:
-        """Bytes in memory of the batches, where they are packed."""
+        """Return the bytes that the batches take in memory while they are packed; 0 if there are no batches."""
         return sum(batch.columns.packed_size for batch in self._batches)
 
     def packed(self) -> LazyTable:
-        """The same, with nothing unpacked that was packed: to be kept for later. `clamp_times` has to come again."""
+        """Return the same table with everything packed that was read packed, to be kept for later.
+
+        `clamp_times` has to be called on it again.
+        """
         if not self._batches:
             return self
         return LazyTable(
@@ -121,7 +125,7 @@ class LazyTable:
         )
 
     def unpack(self) -> None:
-        """Raise CorruptRecord where a column is damaged; none is from then on."""
+        """Unpack every column, so that no later use finds damage. Raises CorruptRecord if a column is damaged."""
         for batch in self._batches:
             for name in self._types:
                 batch.columns.coded(name)
@@ -129,8 +133,11 @@ class LazyTable:
                 len(batch.columns.group_sizes)
 
     def take(self, indices: Indices) -> LazyTable:
-        """Only the rows at these places, which ascend, as a whole. For few rows the columns are not joined, and only
-        those of the batches that they are in are unpacked."""
+        """Return a table of the rows at these ascending indices.
+
+        For few rows the columns are not joined: only the batches with such rows are unpacked, and only these rows
+        decoded.
+        """
         taken = LazyTable(self._types, (), len(indices))
         sparse = len(indices) * SPARSE_RATIO < self.rows
         shares = split_by_part(indices, [batch.rows for batch in self._batches]) if sparse else ()
@@ -146,14 +153,15 @@ class LazyTable:
         return taken
 
     def values_at(self, name: str, indices: Indices) -> Column:
-        """The values of the rows at these places, which ascend."""
+        """Return the values of one column in the rows at these ascending indices."""
         if name in self._columns or name not in self._grouped:
             return self[name][indices]
         groups = np.searchsorted(np.cumsum(self._group_sizes), indices, "right")
         return self._group_values(name)[groups]
 
     def runs(self, *names: str) -> tuple[Indices, Indices]:
-        """Where runs of rows that agree in these columns begin, and for each row which run it is in."""
+        """Return the index of the first row of each run of rows with equal values in these columns, and for each row
+        the number of its run."""
         begins = np.zeros(self.rows, np.bool_)
         begins[:1] = True
         if not self._grouped.isdisjoint(names):
@@ -163,13 +171,13 @@ class LazyTable:
         return np.flatnonzero(begins), np.cumsum(begins) - 1
 
     def to_array(self, dtype: np.dtype[np.void]) -> Array:
-        """The rows as one array; fields that no column has are 0."""
+        """Return the rows as one array. A field that no column has is 0."""
         array = np.zeros(self.rows, dtype)
         self.fill(array)
         return array
 
     def fill(self, array: Array) -> None:
-        """Give the rows of an array those fields that a column has."""
+        """Fill in the fields of an array of as many rows that a column has."""
         known = {*self._types, *protocol.ProtocolColumns._fields, *OPTIONAL}
         columns = [(name, self[name]) for name in array.dtype.names or () if name in known]
         for first in range(0, len(array), ROWS_AT_ONCE):
@@ -178,7 +186,8 @@ class LazyTable:
                 array[name][part] = column[part]
 
     def clamp_times(self) -> ImpossibleTimes:
-        """Hold t0 <= t1 <= t2, and count the calls whose t0 or t2 cannot be: their duration becomes 0."""
+        """Make t0 <= t2 <= LATEST_NS hold for every call, and return how many calls broke it. Their duration becomes
+        0."""
         t0, t2 = self["t0"], self["t2"]
         wrong = (t2 < t0) | (t2 > LATEST_NS)
         count = int(np.count_nonzero(wrong))
@@ -190,7 +199,7 @@ class LazyTable:
         return ImpossibleTimes(count - beyond, beyond)
 
     def _joined(self, name: str) -> dict[str, Column]:
-        """The column of this name, and those that are decoded with it."""
+        """Return the column of this name, and the columns that are decoded with it."""
         if name in self._grouped:
             return {name: np.repeat(self._group_values(name), self._group_sizes)}
         coded = [batch.columns.coded(name) for batch in self._batches]
@@ -199,7 +208,7 @@ class LazyTable:
         return {field: self._as_wanted(field, parts) for field, parts in named if field in self._types}
 
     def _group_values(self, name: str) -> Column:
-        """One value a group."""
+        """Return the values of a column that has one value for each group."""
         parts = [decode(batch.columns.coded(name), self._types[name][0])[0] for batch in self._batches]
         return self._as_wanted(name, parts)
 
@@ -208,33 +217,38 @@ class LazyTable:
 
     @cached_property
     def _grouped(self) -> Set[str]:
-        """The columns of which there is one value a group."""
+        """Return the names of the columns that have one value for each group."""
         return self._batches[0].columns.grouped & self._types.keys() if self._batches else frozenset()
 
     @cached_property
     def _group_sizes(self) -> npt.NDArray[np.int64]:
+        """Return how many rows each group has."""
         return np.concatenate([_group_sizes_of(batch.columns) for batch in self._batches]).astype(np.int64)
 
 
 class _BatchRows:
-    """Some rows of one batch."""
+    """Has some rows of one batch."""
 
     def __init__(self, columns: BatchColumns, indices: Indices) -> None:
         self._columns, self._indices = columns, indices
 
     def values(self, name: str, recorded: np.dtype[np.generic]) -> Column:
+        """Return the values of one field in these rows."""
         indices = self._groups if name in self._columns.grouped else self._indices
         return decode_rows(self._columns.coded(name), name, recorded, indices)
 
     @cached_property
     def _groups(self) -> Indices:
-        """That the rows are in."""
+        """Return the index of the group of each row."""
         return np.searchsorted(np.cumsum(_group_sizes_of(self._columns)), self._indices, "right")
 
 
 def split_by_part(indices: Indices, sizes: Sequence[int]) -> Iterator[tuple[int, slice, Indices]]:
-    """Which of the places, which ascend, are in which of several parts of these sizes: for each part with any its
-    number, which of the places they are, and where in the part."""
+    """Split ascending row indices of a whole by its parts, which have these sizes.
+
+    Yield for each part with any of the rows: its number, the slice of the indices that are in it, and these indices
+    relative to the part.
+    """
     starts = np.cumsum([0, *sizes])
     bounds = np.searchsorted(indices, starts).tolist()
     for number, (start, first, last) in enumerate(zip(starts.tolist(), bounds, bounds[1:])):
@@ -251,7 +265,8 @@ def _group_sizes_of(columns: BatchColumns) -> npt.NDArray[np.uint32]:
 
 
 def _known_type(name: str, layout: Layout, wanted: np.dtype[np.void]) -> np.dtype[np.generic] | str:
-    """Return the column type of a field, u8 to u64 count bits, bytesN bytes; or why it cannot be read."""
+    """Return the column type of a field (u8 to u64 count bits, bytesN counts bytes), or the reason why it cannot be
+    read."""
     field = next((field for field in layout.fields if field.name == name), None)
     if field is None:
         return f"the capture has no field '{name}'"

@@ -1,4 +1,4 @@
-"""Finds calls that a completion cannot tell apart: those of its connection and sequence, where there are several."""
+"""Finds calls that a completion cannot tell apart, because they have the same connection and sequence."""
 
 from __future__ import annotations
 
@@ -9,12 +9,13 @@ import numpy as np
 from ..common.interning import Interner, Words, words_of
 from .schema import ColumnsByName
 
-MAX_KEYS = 1 << 24  # of calls and of completions that are compared: 8 bytes each
+MAX_KEYS = 1 << 24  # keys of calls and completions that are compared: 8 bytes each
 MAX_CONNECTIONS = 1 << 22
 
 
 class RepeatedCalls:
-    """Gathers the keys of calls and completions. Of too many only the first are compared, and `is_full` says so."""
+    """Gathers the keys of calls and completions. If there are too many, only the first are compared, and `is_full` is
+    true."""
 
     def __init__(self) -> None:
         self.is_full = False
@@ -29,7 +30,7 @@ class RepeatedCalls:
         self._completions.append(self._keys(completions["connection"], completions["sequence"]))
 
     def _keys(self, connections: Any, sequences: Any) -> Words:
-        """Return the number of the connection and the sequence in one word for each row."""
+        """Return for each row one word: the number of its connection, and its sequence."""
         self._count += len(connections)
         self.is_full |= self._count > MAX_KEYS or len(self._connections) > MAX_CONNECTIONS
         if self.is_full or not len(connections):
@@ -39,7 +40,7 @@ class RepeatedCalls:
         return np.asarray(numbers.astype(np.uint64) << np.uint64(32) | sequences)
 
     def any(self) -> bool:
-        """Whether two calls have one key."""
+        """Return whether two calls have the same key."""
         return bool(len(self._repeated()[0]))
 
     def count(self) -> int:
@@ -48,6 +49,6 @@ class RepeatedCalls:
         return int(counts[np.isin(keys, np.concatenate(self._completions))].sum())
 
     def _repeated(self) -> tuple[Words, Any]:
-        """Return the keys that several calls have, and how many calls."""
+        """Return the keys that several calls have, and how many calls have each."""
         keys, counts = np.unique(np.concatenate(self._calls), return_counts=True)
         return keys[counts > 1], counts[counts > 1]

@@ -1,8 +1,8 @@
-"""A `TimeOption` is a time on the command line: on the wall clock, or from a capture's start.
+"""Defines a `TimeOption`: a time given on the command line, on the wall clock or relative to the start of a capture.
 
-+30s  +5m  +1.5h  +250ms      from the start of the capture, of parts of a recording from that of the first
-2026-11-22T19:06:48           wall clock, in UTC unless a zone is given (Z, +01:00); seconds may have a fraction
-19:06:48                      the same on the day of that start, in UTC; 19:06 too
++30s  +5m  +1.5h  +250ms      after the start of the capture, or of the first part of a recording
+2026-11-22T19:06:48           on the wall clock, in UTC unless a zone is given (Z, +01:00); seconds may have a fraction
+19:06:48                      on the wall clock of the day of that start, in UTC; 19:06 too
 """
 
 from __future__ import annotations
@@ -22,15 +22,15 @@ _DAY_NS = 24 * _UNITS["h"]
 
 @dataclass(frozen=True)
 class TimeOption:
-    """`ns` from the start of the capture, since 1970, since midnight (UTC) of the day on which the capture began, or on
-    CLOCK_MONOTONIC of its host."""
+    """Is a time as ns from the start of the capture, since 1970, since midnight (UTC) of the day on which the capture
+    began, or on CLOCK_MONOTONIC of its host."""
 
     text: str  # as it was given
     ns: int
     since: str  # "start", "epoch", "midnight" or "boot"
 
     def on(self, meta: Meta) -> int:
-        """The moment on CLOCK_MONOTONIC of a capture's host, by the pair of clocks in META; may be negative."""
+        """Return the time on CLOCK_MONOTONIC of a capture's host, by the two clocks in META. It may be negative."""
         if self.since == "boot":
             return self.ns
         if self.since == "start":
@@ -38,7 +38,7 @@ class TimeOption:
         return self._since_1970_ns(meta) - meta.started_realtime_ns + meta.started_monotonic_ns
 
     def fixed(self, meta: Meta) -> TimeOption:
-        """The same moment in all parts of the recording of which the capture is the first."""
+        """Return the time in a form that means the same in all parts of a recording. `meta` is of its first part."""
         if self.since in ("start", "boot"):
             return replace(self, ns=self.on(meta), since="boot")
         return replace(self, ns=self._since_1970_ns(meta), since="epoch")
@@ -49,7 +49,7 @@ class TimeOption:
 
 
 def parse(text: str) -> TimeOption:
-    """Raises ValueError."""
+    """Parse a time as given on the command line. Raises ValueError."""
     after = _AFTER_START.fullmatch(text)
     if after:
         return TimeOption(text, round(float(after[1]) * _UNITS[after[2]]), "start")

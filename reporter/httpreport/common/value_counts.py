@@ -1,7 +1,7 @@
-"""How often each value came, where far more values come than are distinct.
+"""Counts how often each value occurs, for input with far more values than distinct ones.
 
-Many are counted at a time: small ones by place, which takes a few nanoseconds a value, and less than to look each up in
-a table that is larger than a processor's cache; others by sorting them.
+Many values are counted at a time: small ones in an array indexed by value, which takes a few nanoseconds each and less
+than a look-up in a table larger than the processor's cache; larger ones by sorting.
 """
 
 from __future__ import annotations
@@ -10,12 +10,12 @@ import numpy as np
 
 from .interning import Words
 
-AT_ONCE = 1 << 20  # values, about: 8 MB
-SMALL = 1 << 22  # values below it: 32 MB for their counts
+AT_ONCE = 1 << 20  # values counted at a time, roughly: 8 MB
+SMALL = 1 << 22  # smaller values are counted in an array, of 32 MB
 
 
 class ValueCounts:
-    """Counts values as they come."""
+    """Counts values as they are added."""
 
     def __init__(self) -> None:
         self._values = self._counts = np.zeros(0, np.uint64)
@@ -23,7 +23,7 @@ class ValueCounts:
         self._new_count = 0
 
     def __len__(self) -> int:
-        """Distinct values, without the newest."""
+        """Return how many distinct values have been counted, without those added last."""
         return len(self._values)
 
     def add(self, values: Words) -> None:
@@ -33,7 +33,7 @@ class ValueCounts:
             self._count()
 
     def counts(self) -> tuple[Words, Words]:
-        """The distinct values, which ascend, and how often each came."""
+        """Return the distinct values in ascending order, and how often each occurs."""
         self._count()
         return self._values, self._counts
 
