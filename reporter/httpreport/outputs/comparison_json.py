@@ -1,6 +1,6 @@
-"""`httpreport --baseline --json`: one JSON document, as `report.schema.json` describes it, field by field.
+"""Writes the document of `httpreport --baseline --json`. `report.schema.json` describes each of its fields.
 
-It is stable: fields are only ever added while `version` stays 1. Recorded texts are printable, as everywhere
+The format is stable: while `version` is 1, fields are only ever added. Recorded texts are printable
 (`common/printable.py`).
 """
 

@@ -1,4 +1,4 @@
-"""The table of processes and peers as texts, the same on the terminal and in the page."""
+"""Makes the table of processes and peers as texts, the same for the terminal and the page."""
 
 from __future__ import annotations
 
@@ -16,13 +16,17 @@ BEFORE, AFTER, CHANGE = "before", "after", "change"
 
 
 class ComparisonRow(NamedTuple):
-    """`label` is BEFORE, AFTER and then CHANGE, or NEW or GONE alone; `cells` has a text for each of the heads."""
+    """Is one row of the table. The rows of a peer have the labels BEFORE, AFTER and CHANGE, or NEW or GONE alone.
+
+    `cells` has one text for each of the heads.
+    """
 
     label: str
     cells: Sequence[str]
 
 
 def heads(comparison: Comparison) -> Sequence[str]:
+    """Return the heads of the columns. There are rates only if both recordings have a known length."""
     rates = ("calls/s",) if comparison.lengths else ()
     return "calls", *rates, "p50", "p90", "p99", "max", "time"
 

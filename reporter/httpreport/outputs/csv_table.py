@@ -1,7 +1,7 @@
-"""Comma-separated values (RFC 4180): a header line, then a line for each call, the longest first.
+"""Writes comma-separated values (RFC 4180): a line of column names, then a line for each call, the longest first.
 
-Text that a spreadsheet would take for a formula gets a `'` before it: whoever names a process does not choose what runs
-on the machine where the table is opened.
+A text that a spreadsheet would take for a formula gets a `'` in front: whoever names a process must not decide what
+runs on the machine where the table is opened.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ COLUMNS = (
 FORMULA = ("=", "+", "-", "@")
 
 Cell = Union[str, int, bytes]
-"""A cell. Bytes are the key of a stack trace, which its number replaces."""
+"""A cell. Bytes are the key of a stack trace, and are replaced by its Stack ID."""
 
 
 def report(reported: Reported) -> Iterable[bytes]:
-    """Return the lines, that of the columns' names first."""
+    """Return the lines of the table."""
     return encoded(lines(reported.listing.longest_first(), reported.whole.stack_ids), "\r\n")
 
 
@@ -39,7 +39,7 @@ def lines(rows: Iterable[Sequence[Cell]], stack_ids: Mapping[bytes, int]) -> Ite
 
 
 def listed(report: Report, capture: str, _: Style) -> Iterator[CallEntry]:
-    """Yield the cells of each listed call. `capture` is the name of the file that the report is about."""
+    """Yield the cells of each listed call. `capture` is the path of the file that the report is about."""
     of = (host(report.recording.meta.host), printable(capture))
     for call, trace, _receive_trace in report.calls():
         yield CallEntry.of(report, call, *of, *_row(report, call, trace))
@@ -56,7 +56,7 @@ def _row(report: Report, call: Call, trace: int) -> Iterator[Cell]:
 
 
 class _LineBuffer(list[str]):
-    """A list that the csv module can write to."""
+    """Collects what the csv module writes."""
 
     def write(self, text: str) -> None:
         self.append(text)

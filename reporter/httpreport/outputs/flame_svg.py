@@ -1,7 +1,8 @@
-"""A flame graph: a box is as wide as the time that calls waited in it and in what it called, or as their number.
+"""Draws a flame graph: a box is as wide as the time that calls waited in its frame and in what it called, or as their
+number.
 
-The process's name is below the outermost frame, and below that the host's where there are several. A box's colour is
-that of its module.
+The name of the process is below the outermost frame, and the name of the host is below that if there are several hosts.
+A box's colour is that of its module.
 """
 
 from __future__ import annotations
@@ -21,6 +22,8 @@ from .svg_tree import Look, Tree, draw
 
 @dataclass
 class _Box:
+    """Is one box: a frame, and the totals of the calls in it."""
+
     frame: ShownFrame
     totals: Totals = field(default_factory=Totals)
 

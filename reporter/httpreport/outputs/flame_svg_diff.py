@@ -1,7 +1,8 @@
-"""A differential flame graph: a box is as wide as its time after, red where that became more and blue where it became
-less, as flamegraph.pl's. In words too: a text begins with the change in percent, and the tooltip has both times.
+"""Draws a differential flame graph: a box is as wide as its time after, red if that increased and blue if it decreased.
 
-A box's change is that of all time in it, with what it called. What is gone has no width; how much that is, is said.
+The colours are those of flamegraph.pl. The change is also written: each text begins with it in percent, and each
+tooltip has both times. It is the change of all time in a frame and in what it called. A stack that is gone has no
+width, so the subtitle says how much time such stacks had.
 """
 
 from __future__ import annotations
@@ -30,6 +31,8 @@ COLOURS = (
 
 @dataclass
 class _BothSides:
+    """Is one box: the totals before and after of the calls in a frame."""
+
     label: str
     before: Totals = field(default_factory=Totals)
     after: Totals = field(default_factory=Totals)

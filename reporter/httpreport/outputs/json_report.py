@@ -1,7 +1,7 @@
-"""`httpreport --json`: one JSON document, as `report.schema.json` beside this file describes it, field by field.
+"""Writes the document of `httpreport --json`. `report.schema.json` beside this file describes each of its fields.
 
-It is stable: fields are only ever added while `version` stays 1. Recorded texts are printable, as everywhere
-(`common/printable.py`). Written piece by piece, so memory does not grow with it.
+The format is stable: while `version` is 1, fields are only ever added. Recorded texts are printable
+(`common/printable.py`). The document is written in pieces, so memory does not grow with it.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ VERSION = 1
 
 
 def report(reported: Reported) -> Iterable[bytes]:
-    """Return the document in pieces: the one of the only capture, or one that has those of all captures."""
+    """Return the document in pieces: that of the only capture, or one document that contains those of all captures."""
     whole, documents = reported.whole, reported.listing.by_capture()
     return encoded(_one(whole, next(documents)) if whole.of_one_capture else _many(whole, documents))
 
@@ -44,13 +44,16 @@ def _many(whole: Aggregate, documents: Iterable[Iterable[Sequence[TextOrKey]]]) 
 
 
 def listed(report: Report, capture: str, _: Style) -> Iterator[CallEntry]:
-    """Yield the document of one capture, not yet with the Stack IDs, in pieces, which stay in their order. `capture` is
-    the name of the file that the report is about."""
+    """Yield the document of one capture in pieces that stay in their order. `capture` is the path of the file that the
+    report is about.
+
+    The pieces have keys of stack traces instead of Stack IDs.
+    """
     return (CallEntry(0, 0, tuple(each)) for each in pieces(report, capture))
 
 
 def pieces(report: Report, capture: str) -> Iterator[Sequence[TextOrKey]]:
-    """Yield the document, not yet with the Stack IDs, in pieces of a few pieces each."""
+    """Yield the document in sequences of a few pieces, with keys of stack traces instead of Stack IDs."""
     yield ("{\n",)
     for name, value in _head(report, capture).items():
         yield (f"{json.dumps(name)}: {json.dumps(value)},\n",)
@@ -64,7 +67,7 @@ def pieces(report: Report, capture: str) -> Iterator[Sequence[TextOrKey]]:
 
 
 def json_list(name: str, values: Iterable[dict[str, Any]]) -> Iterator[str]:
-    """Yield a field of a document in pieces."""
+    """Yield one field of a document, a list, in pieces."""
     yield f"{json.dumps(name)}: ["
     separator = "\n"
     for value in values:

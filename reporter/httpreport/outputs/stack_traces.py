@@ -1,10 +1,9 @@
-"""stack_traces.txt: every kept call, the longest first, each a block of lines that a person reads and grep
-finds.
+"""Writes stack_traces.txt: a block of lines for each kept call, the longest call first, for reading and for grep.
 
-The first three lines of a block are those that the recorder prints live, but for the Stack ID. Times are milliseconds;
-the start is ISO 8601 in UTC. Behind the longest calls a stack trace is written once and then named by its Stack ID, so
-that a file of many calls of few stack traces stays small. Memory grows with the distinct stack traces only, by the size
-of a key (stack_ids.py).
+The first three lines of a block are those that the recorder prints live, apart from the Stack ID. Durations are
+milliseconds; the start is ISO 8601 in UTC. After the longest calls, a stack trace is written once and then only named
+by its Stack ID, so that a file of many calls with few stack traces stays small. Memory grows only with the distinct
+stack traces, by the size of a key (stack_ids.py).
 """
 
 from __future__ import annotations
@@ -26,9 +25,9 @@ from ..symbols.trace_lines import trace_lines
 from .output import CallEntry, Reported, Style, encoded
 
 INDENT = "    "
-REPEATED_CALLS = 10_000  # the longest, each with its stack trace in full
+REPEATED_CALLS = 10_000  # so many of the longest calls have their stack traces in full
 MAX_FULL_TRACES_SIZE = 256 << 20  # characters of stack traces in a file
-CACHED = 16  # stack traces as text, each of them at most some MiB
+CACHED = 16  # stack traces that are kept as text; each has at most a few MiB
 MEANING = (
     "Duration: start of the request to start of the response. Size: bytes of request and response.",
     "Stack ID: number of the stack trace in this report. Record: number of the stack in its capture, which httprec "
@@ -36,13 +35,13 @@ MEANING = (
 )
 
 Trace = tuple[bytes, str]
-"""The key of a stack trace and its lines as text, empty where they are not to be repeated."""
+"""The key of a stack trace and its lines as text, which are empty if they are not to be repeated."""
 Block = Sequence[Union[TextOrKey, Trace]]
-"""The lines of a call, not yet with the Stack IDs."""
+"""The lines of a call, with keys of stack traces instead of Stack IDs."""
 
 
 class FullTraces:
-    """Decides which stack traces of a file are written in full, call by call."""
+    """Decides, call by call, which stack traces of a file are written in full."""
 
     def __init__(self, *, all_stacks: bool) -> None:
         self._all_stacks = all_stacks
@@ -50,9 +49,11 @@ class FullTraces:
         self._written = set[bytes]()
 
     def next_call(self) -> None:
+        """Count a call. Call this before asking about its stack traces."""
         self._calls += 1
 
     def has_written(self, key: bytes) -> bool:
+        """Return whether this stack trace was written in full before."""
         return key in self._written
 
     def has_room(self, key: bytes) -> bool:
@@ -61,20 +62,21 @@ class FullTraces:
         return self._all_stacks or (wanted and self._size < MAX_FULL_TRACES_SIZE)
 
     def take(self, key: bytes, text: str) -> None:
+        """Record that this stack trace is written in full now."""
         self._written.add(key)
         self._size += len(text)
 
 
 class Blocks:
-    """Writes the blocks of a file, in their order."""
+    """Turns the blocks of a file into text, in their order."""
 
     def __init__(self, stack_ids: Mapping[bytes, int], *, all_stacks: bool) -> None:
         self._stack_ids = stack_ids
-        self._room = FullTraces(all_stacks=all_stacks)
+        self._full_traces = FullTraces(all_stacks=all_stacks)
 
     def text(self, block: Block) -> str:
-        """Return the lines of a call."""
-        self._room.next_call()
+        """Return the lines of a call's block."""
+        self._full_traces.next_call()
         return "".join(map(self._text, block))
 
     def _text(self, piece: TextOrKey | Trace) -> str:
@@ -83,10 +85,10 @@ class Blocks:
         if isinstance(piece, bytes):
             return str(self._stack_ids[piece])
         key, lines = piece
-        if lines and self._room.has_room(key):
-            self._room.take(key, lines)
+        if lines and self._full_traces.has_room(key):
+            self._full_traces.take(key, lines)
             return lines
-        if self._room.has_written(key):
+        if self._full_traces.has_written(key):
             return f"{INDENT}(printed above with Stack ID {self._stack_ids[key]})"
         return f"{INDENT}(left out behind {MAX_FULL_TRACES_SIZE >> 20} MiB of stack traces; --all-stacks prints all)"
 
@@ -97,8 +99,11 @@ def report(reported: Reported) -> Iterable[bytes]:
 
 
 def listed(report: Report, capture: str, style: Style) -> Iterator[CallEntry]:
-    """Yield for each call the line that comes last among several captures, by which equally long calls of one start are
-    sorted, and its block. `capture` is the name of the file that the report is about."""
+    """Yield for each call its last line, which a report of several captures has, and its block.
+
+    Equally long calls with the same start are sorted by that line. `capture` is the path of the file that the report is
+    about.
+    """
     last = f"\nHost: {host(report.recording.meta.host)}, Capture: {printable(capture)}"
     return (CallEntry.of(report, call, last, block) for call, block in blocks(report, all_stacks=style.all_stacks))
 
@@ -129,7 +134,7 @@ def _head_of_many(whole: Aggregate) -> Iterator[str]:
 
 
 def explained(calls: int, *, all_stacks: bool) -> Iterator[str]:
-    """Yield lines that explain the file to its reader."""
+    """Yield the lines at the head of the file that explain it."""
     if calls > REPEATED_CALLS and not all_stacks:
         yield (
             f"Behind the longest {REPEATED_CALLS:,} calls, a stack trace that was printed above is not repeated but "
@@ -139,9 +144,11 @@ def explained(calls: int, *, all_stacks: bool) -> Iterator[str]:
 
 
 def blocks(report: Report, *, all_stacks: bool) -> Iterator[tuple[Call, Block]]:
-    """Yield each listed call and its lines. A stack trace is in full only if this file, or one with more calls, may
-    have room for it."""
-    room = FullTraces(all_stacks=all_stacks)
+    """Yield each listed call and its block.
+
+    A stack trace has its lines only if this file, or one with more calls, may have room for them.
+    """
+    full_traces = FullTraces(all_stacks=all_stacks)
 
     @lru_cache(maxsize=CACHED)
     def lines(trace_index: int) -> str:
@@ -151,13 +158,13 @@ def blocks(report: Report, *, all_stacks: bool) -> Iterator[tuple[Call, Block]]:
         key = report.stack_keys[trace_index]
         if not key:
             return lines(trace_index)
-        if not room.has_room(key):
+        if not full_traces.has_room(key):
             return key, ""
-        room.take(key, lines(trace_index))
+        full_traces.take(key, lines(trace_index))
         return key, lines(trace_index)
 
     for call, trace_index, receive_index in report.calls():
-        room.next_call()
+        full_traces.next_call()
         stack_id = report.stack_keys[trace_index] or "0"
         block: list[TextOrKey | Trace] = [
             _first_line(call),
@@ -188,6 +195,7 @@ def _two_lines(call: Call) -> str:
 
 
 def _last_lines(report: Report, call: Call) -> str:
+    """Return the lines after the stack trace."""
     return (
         f"Role: {call.role_name}, Outcome: {call.outcome_name}, Kind: {call.kind_name}{_http(call)}\n"
         f"Process: {comm(call.process)}, TID: {call.tid}, Start: {iso_time(report.recording.meta, call.t0)}, "
@@ -202,7 +210,7 @@ def _http(call: Call) -> str:
 
 
 def _split(call: Call) -> str:
-    """Return how long each phase of the call took, in order; a server receives first."""
+    """Return how long each phase of the call took, in order."""
     request, response = ("Received", "Sent") if call.role == Role.SERVER else ("Sent", "Received")
     at_least = "" if call.t3_known else "at least "
     answer = f"{response}: {at_least}{_ms(call.t3 - call.t2)}" if call.answered else f"{response}: nothing"

@@ -1,8 +1,9 @@
-"""The summary on the terminal: warnings first, then what was kept, lost and named, how long each process waited for
-each peer, and the top stacks.
+"""Prints the summary on the terminal: what was kept, lost and named, how long each process waited for each peer, the
+top stacks.
 
-Nothing recorded is ever taken for markup: every text is a rich `Text` of printable characters. Colours only
-on a terminal, and not where NO_COLOR is set; elsewhere the same words, plain and never wrapped.
+Warnings come before it. Nothing recorded is ever taken for markup: every text is a rich `Text` of printable characters.
+There are colours only on a terminal, and not if NO_COLOR is set; elsewhere the same words are printed plain and never
+wrapped.
 """
 
 from __future__ import annotations
@@ -28,10 +29,10 @@ from ..report.recordings import runs_of
 from ..report.samples import Weight
 from .output import Reported
 
-PLAIN_WIDTH = 160  # columns of a table where there is no terminal to ask
+PLAIN_WIDTH = 160  # columns of a table if there is no terminal that has a width
 TOP = 10
-LEAVES = 3  # frames of a top stack that are shown
-BAR = 12  # columns of the longest bar
+LEAVES = 3  # how many frames of a top stack are shown
+BAR = 12  # columns; the width of the longest bar
 QUANTILES = (0.5, 0.9, 0.99)
 
 
@@ -143,6 +144,7 @@ def _add_rest(table: Table, rest: Sequence[Totals], columns: int, time_ns: int, 
 
 
 def new_table(*numbers: str, last: str) -> Table:
+    """Return an empty table: right-aligned columns with these heads, then a column of text."""
     table = Table(box=None, pad_edge=False, header_style="bold")
     for number in numbers:
         table.add_column(number, justify="right", no_wrap=True)
@@ -157,10 +159,12 @@ def peer_name(key: PeerKey) -> str:
 
 
 def _share(totals: Totals, time_ns: int) -> str:
+    """Return the part of all time that these calls took, in percent."""
     return f"{totals.time_ns / max(time_ns, 1):.1%}"
 
 
 def leaves_of(frames: Sequence[str]) -> str:
+    """Return the last frames of a stack, leaf first, as one text. `frames` are outermost first."""
     leaves = [*reversed(frames)][:LEAVES]
     return " < ".join(leaves) + (" < ..." if len(frames) > LEAVES else "")
 
