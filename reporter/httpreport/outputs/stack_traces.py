@@ -34,6 +34,9 @@ MEANING = (
     "prints as Stack ID.",
 )
 
+# What a process does with the request and with the response.
+_PHASES: dict[int, tuple[str, str]] = {Role.CLIENT: ("Sent", "Received"), Role.SERVER: ("Received", "Sent")}
+
 Trace = tuple[bytes, str]
 """The key of a stack trace and its lines as text, which are empty if they are not to be repeated."""
 Block = Sequence[Union[TextOrKey, Trace]]
@@ -210,13 +213,14 @@ def _http(call: Call) -> str:
 
 
 def _split(call: Call) -> str:
-    """Return how long each phase of the call took, in order."""
-    request, response = ("Received", "Sent") if call.role == Role.SERVER else ("Sent", "Received")
+    """Return how long each phase of the call took, in order. A call of unknown role has phases without a direction."""
+    request, response = _PHASES.get(call.role, ("Request", "Response"))
     at_least = "" if call.t3_known else "at least "
     answer = f"{response}: {at_least}{_ms(call.t3 - call.t2)}" if call.answered else f"{response}: nothing"
+    unknown = "" if call.role in _PHASES else " (which side sent the request is not known)"
     return (
         f"{request}: {_ms(call.t1 - call.t0)}, Waited: {_ms(call.t2 - call.t1)}, {answer}, "
-        f"Total: {at_least}{_ms(call.t3 - call.t0)}"
+        f"Total: {at_least}{_ms(call.t3 - call.t0)}{unknown}"
     )
 
 

@@ -14,6 +14,9 @@ const ALL_COLUMNS = [
   { title: "Outcome", kind: "outcome", value: (call) => call.row.outcome },
 ];
 
+// What the process does with the request and with the response; a call of unknown role has neither.
+const PHASES = { client: ["Sent", "Received"], server: ["Received", "Sent"] };
+
 // A stack trace: its lines, and its Stack ID, 0 where there is no stack.
 function traceAt(page, index) {
   const [, lines, stackId] = page.traces[index] ?? [[], [], 0];
@@ -97,7 +100,8 @@ function callsTable(parts, page, calls) {
 
   function details(call) {
     const { row, own, receiving } = call;
-    const [request, response] = call.role === "server" ? ["Received", "Sent"] : ["Sent", "Received"];
+    const phases = PHASES[call.role];
+    const [request, response] = phases ?? ["Request", "Response"];
     const answer = `${row.response_end_known ? "" : "at least "}${duration(row.response_ns)}`;
     const facts = [
       `PID ${row.pid}, TID ${row.tid}, thread ${call.thread}, ${call.role}, ${row.kind}, ${row.outcome}`,
@@ -105,7 +109,8 @@ function callsTable(parts, page, calls) {
       `Host ${call.host}, capture ${row.capture}`,
       `${count(row.sent, "byte")} sent, ${count(row.received, "byte")} received`,
       `${request}: ${duration(row.request_ns)}, waited: ${duration(row.wait_ns)}, `
-        + `${response.toLowerCase()}: ${row.outcome === "answered" ? answer : "nothing"}`,
+        + `${response.toLowerCase()}: ${row.outcome === "answered" ? answer : "nothing"}`
+        + (phases ? "" : " (which side sent the request is not known)"),
     ];
     const stack = (title, { lines, stackId }) => [
       make("p", { class: "quiet" }, `${title}${stackId ? `, Stack ID ${stackId}` : ""}`),
