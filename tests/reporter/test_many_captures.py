@@ -205,14 +205,14 @@ def test_parts_of_a_recording_that_are_not_here_are_said_with_what_follows(rotat
         "missing here"
     ]
     assert missing(fourth, first) == [
-        "run.00001.cap to run.00004.cap: without parts 2 to 3 of the recording: calls of 2023-11-14T23:13:20 to "
+        "run.00001.cap to run.00004.cap: the recording lacks parts 2 to 3: calls of 2023-11-14T23:13:20 to "
         "2023-11-15T01:13:20 UTC are missing in all figures"
     ]
     assert run(first, third, "-o", rotated, "--strict").exit_code == 3
     again = rotated / "copy.cap"
     again.write_bytes(third.read_bytes())
     assert missing(*sorted(rotated.glob("*.cap"))) == [
-        "run.00001.cap to run.00004.cap: part 3 is here 2 times (copy.cap, run.00003.cap): "
+        "run.00001.cap to run.00004.cap: part 3 was given 2 times (copy.cap, run.00003.cap): "
         "its calls are counted as often"
     ]
 

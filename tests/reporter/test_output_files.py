@@ -217,9 +217,9 @@ def test_other_outputs_are_written_beside_the_one_on_standard_output(run_cap: Pa
         (["--csv", "-", "--html", "-"], "Only one of --html, --csv can go to standard output."),
         (["--json", "--svg", "-"], "Only one of --json, --svg can go to standard output."),
         (["-o", "-"], "-o is a directory."),
-        (["--info", "--csv", "-"], "--info and --verify report nothing: leave out outputs."),
-        (["--verify", "-o", "there"], "--info and --verify report nothing: leave out outputs."),
-        (["--verify", "--json"], "--info and --verify report nothing: leave out outputs."),
+        (["--info", "--csv", "-"], "--info and --verify make no report: leave out the options for outputs."),
+        (["--verify", "-o", "there"], "--info and --verify make no report: leave out the options for outputs."),
+        (["--verify", "--json"], "--info and --verify make no report: leave out the options for outputs."),
     ],
 )
 def test_outputs_that_exclude_each_other_are_a_usage_error(

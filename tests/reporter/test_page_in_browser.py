@@ -323,7 +323,7 @@ def test_calls_are_sorted_and_searched(mixed_page: Browser, mixed: Path) -> None
     ]
     assert len(mixed_page.texts("#calls-table .open")) == len(found) > 1
     mixed_page.enter("#calls-search", "no such call")
-    assert mixed_page.texts("#calls-table tbody") == ["No call here."]
+    assert mixed_page.texts("#calls-table tbody") == ["No call matches."]
 
 
 def test_the_table_says_how_many_calls_it_leaves_out(browser: Browser, tmp_path: Path) -> None:
@@ -493,7 +493,7 @@ def test_no_calls_is_a_page_too(browser: Browser, tmp_path: Path) -> None:
 
     assert totals(browser) == (0, 0)
     assert browser.texts("#warnings li") == ["Warning: the capture holds no call"]
-    assert browser.texts(".empty") == ["No call passes the filters."] * 2 + ["No call here."]
+    assert browser.texts(".empty") == ["No call passes the filters."] * 2 + ["No call matches."]
 
 
 def test_a_filter_that_nothing_passes_names_what_there_is(mixed_page: Browser) -> None:

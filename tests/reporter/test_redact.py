@@ -433,7 +433,7 @@ def test_a_pipe_is_redacted_too(tmp_path: Path) -> None:
         (["run.cap", "--json"], 2, "leave out filters and outputs"),
         (["run.cap", "-o", "there"], 2, "leave out filters and outputs"),
         (["run.cap", "--verify"], 2, "leave out filters and outputs"),
-        (["run.cap", "other.cap"], 1, "--redact is of one capture: give one file"),
+        (["run.cap", "other.cap"], 1, "--redact takes one capture: give one file"),
         (["nothing.cap"], 1, "cannot read nothing.cap: No such file or directory"),
     ],
 )

@@ -32,7 +32,7 @@ BLOCK = re.compile(
 )
 PRINTED_ABOVE = re.compile(r" {4}\(printed above with Stack ID (\d+)\)\n")
 BEHIND = (
-    "Behind the longest {:,} calls, a stack trace that was printed above is not repeated but named by its Stack ID; "
+    "After the longest {:,} calls, a stack trace that was printed above is not repeated but named by its Stack ID; "
 )
 
 
@@ -222,5 +222,5 @@ def test_stack_traces_take_no_more_room_than_they_have(captures: int, tmp_path: 
     assert again == every
     full = [lines for lines in some if lines in every]
     assert len(full) == 5 and sum(map(len, full)) < room + max(map(len, every))
-    left_out = "    (left out behind 0 MiB of stack traces; --all-stacks prints all)\n"
+    left_out = "    (left out after 0 MiB of stack traces; --all-stacks prints all)\n"
     assert {PRINTED_ABOVE.sub("above", lines) for lines in some if lines not in every} == {"above", left_out}

@@ -137,7 +137,7 @@ def test_what_takes_too_much_memory_ends_the_reading(limit: str, monkeypatch: py
     assert len(recording.calls) == recording.kept == recording.recorded
     ((cause, text),) = said
     assert cause is Cause.CUT_OFF
-    assert text.startswith("the capture was not read to its end, since what is kept of it takes too much memory (keep ")
+    assert text.startswith("the capture was not read to its end, because what is kept of it takes too much memory")
     assert text.endswith(f": calls after the first {recording.recorded:,} are missing")
     assert incomplete(recording)
 

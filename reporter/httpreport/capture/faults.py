@@ -1,6 +1,6 @@
 """Describes what contradicts itself in a capture and what exceeds the format's limits (format/FORMAT.md).
 
-A report and --verify use the same words for it.
+A report, --info and --verify use these texts.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from ..calls.lazy_table import ImpossibleTimes
 from ..common.printable import printable
 from .module_sections import NOT_FOLLOWING, Extent
 
-NAMED = 3  # so many broken sections and JIT maps have their names printed
+NAMED = 3  # how many broken sections and JIT maps are named
 _NO_DURATION = "they are shown with 0 ms"
 _LACKING = "some frames may have no name"
 _LEFT_OUT: dict[type, tuple[str, str]] = {  # the plural of a record class, and what follows if records are missing
@@ -22,7 +22,7 @@ _LEFT_OUT: dict[type, tuple[str, str]] = {  # the plural of a record class, and 
     Section: ("parts of modules", _LACKING),
     Process: ("process maps", _LACKING),
     JitMap: ("parts of JIT maps", _LACKING),
-    Lost: ("states of the ledger", "what was lost may be more than is shown"),
+    Lost: ("states of the ledger", "more may have been lost than is shown"),
 }
 
 
@@ -41,7 +41,7 @@ class Faults:
     recorded: int = 0  # calls that were read
 
     def beyond_limits(self) -> Iterator[str]:
-        """Say what was not read, a line for each limit."""
+        """Yield a line for each limit beyond which something was not read."""
         for (kind, limit), count in self.left_out.items():
             what, consequence = _LEFT_OUT[kind]
             yield f"{what} beyond the limit of {limit}: {count:,} were not read: {consequence}"
@@ -50,7 +50,7 @@ class Faults:
             yield f"{what} left out for lack of memory: {count:,}: {_LACKING}; {remedy}"
 
     def damage(self) -> Iterator[str]:
-        """Say what contradicts itself, a line for each kind."""
+        """Yield a line for each kind of contradiction."""
         backwards, beyond = self.impossible.backwards, self.impossible.beyond
         if backwards:
             yield f"calls that end before they begin: {backwards:,} (damage): {_NO_DURATION}"
@@ -58,11 +58,11 @@ class Faults:
             yield f"calls more than 146 years after the start of the host: {beyond:,} (damage): {_NO_DURATION}"
         if self.repeated:
             what = "calls that share connection and sequence, and so a completion"
-            yield f"{what}: {self.repeated:,} (damage): the ends of their responses may be each other's"
+            yield f"{what}: {self.repeated:,} (damage): the ends of their responses may be mixed up"
         if self.modules:
-            yield f"ids that two modules have: {self.modules:,} (damage): frames in these modules have no name"
+            yield f"module ids that two modules share: {self.modules:,} (damage): frames in these modules have no name"
         if self.stacks:
-            yield f"ids that two stacks have: {self.stacks:,} (damage): their calls have no stack trace"
+            yield f"stack ids that two stacks share: {self.stacks:,} (damage): their calls have no stack trace"
         if self.gaps:
             named = ", ".join(self.gaps[:NAMED]) + (", ..." if len(self.gaps) > NAMED else "")
             yield f"parts that do not follow each other: {len(self.gaps):,} (damage: {named}): {_LACKING}"
@@ -71,13 +71,16 @@ class Faults:
             yield f"{counts} (damage): one of the two is wrong"
 
     def missing(self) -> Iterator[str]:
-        """Say how many calls are missing by what END counts."""
+        """Yield a line if END counts more calls than were read."""
         if self.written is not None and self.written > self.recorded:
             yield f"{self.recorded:,} of {self.written:,} calls were read: the others are missing"
 
 
 def gaps_in(sections: Mapping[int, Mapping[str, Extent]], jit_maps: Iterable[tuple[int, Extent]]) -> list[str]:
-    """Name the sections, given by module, and the JIT maps, given with pids, whose parts do not follow each other."""
+    """Return names of the sections and JIT maps whose parts do not follow each other.
+
+    Sections are given by module, JIT maps with pids.
+    """
     of_modules = ((id, name, whole) for id, joined in sections.items() for name, whole in joined.items())
     return [
         *(

@@ -45,10 +45,10 @@ from .recording import ProcessKey, Recording
 
 ROWS_AT_ONCE = 1 << 13  # calls that are filtered, or added up, at a time: their columns stay in the processor's cache
 RECORDED_AT_ONCE = 1 << 19  # calls after which the kept ones are added up: far fewer than completions.RECENT
-MAX_HELD_BYTES = 4 << 30  # of everything that is kept
+MAX_HELD_BYTES = 4 << 30  # of all that is kept
 MAX_TOTALS_BYTES = 2 << 30  # of that, of totals: a small file may have millions of distinct peers and stacks
 FULL = (
-    "the capture was not read to its end, since what is kept of it takes too much memory (keep fewer calls by a "
+    "the capture was not read to its end, because what is kept of it takes too much memory (keep fewer calls by a "
     "higher -t or a narrower -p, or record in parts)"
 )
 """What `Recording.cut_off` says if what is kept exceeds MAX_HELD_BYTES or MAX_SUMS_BYTES."""
@@ -60,7 +60,7 @@ class Filter(Protocol):
 
     @property
     def asked(self) -> Sequence[str]:
-        """Return what it asks about: keys of available_values.FIELD_COLUMNS."""
+        """Return the fields that it tests: keys of available_values.FIELD_COLUMNS."""
 
     def mask(self, calls: ColumnsByName) -> npt.NDArray[np.bool_]:
         """Return whether each call is kept."""
@@ -71,7 +71,7 @@ class Filter(Protocol):
 
 @dataclass(frozen=True)
 class KeepNothing:
-    """Keeps no call, so that `Recording.available` has the values of all calls, as far as they are `asked`."""
+    """Keeps no call, so that `Recording.available` has the values of all calls in the `asked` fields."""
 
     asked: Sequence[str] = ()
 
@@ -121,7 +121,7 @@ class _Loader:
         self.kept_parts: list[LazyTable] = []  # kept calls that wait to be added up
         self.listed = ListedCalls()
         self.totals = CallTotals()
-        self.available = AvailableValues(keep.asked)  # filled as long as nothing is kept
+        self.available = AvailableValues(keep.asked)  # filled while no call is kept
         self.stacks = RecordedStacks()
         self.processes: dict[ProcessKey, list[Process]] = {}
         self.modules: dict[int, Module] = {}
@@ -186,6 +186,7 @@ class _Loader:
         self.end = end
 
     def recording(self, cut_off: str | None, left_out: Mapping[tuple[type, str], int]) -> Recording:
+        """Return the recording, once all records have been added."""
         self._add_up()
         self.listed.finish()
         if cut_off and self.last_text:  # it has no declared size: another part may have followed
@@ -217,6 +218,7 @@ class _Loader:
         )
 
     def _lose(self, counts: Mapping[str, int], at_ns: int) -> None:
+        """Take over the counts of the ledger, and when each of them rose."""
         for cause, count in counts.items():
             if count > self.lost[cause]:
                 self.lost[cause] = count
@@ -263,7 +265,7 @@ class _Loader:
             self.listed.add(kept)
 
     def _hold(self, size: int) -> None:
-        """Add so many bytes to what is held. Raises _FullError if it is too much."""
+        """Count so many more bytes as held. Raises _FullError if that is too much."""
         self.held += size
         totals_size = self.totals.nbytes + len(self.available) * RECORD_OVERHEAD
         if totals_size > MAX_TOTALS_BYTES or self.held + self.listed.nbytes + totals_size > MAX_HELD_BYTES:

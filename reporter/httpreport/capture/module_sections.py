@@ -1,7 +1,7 @@
-"""Joins the parts in which a capture has sections and JIT maps. Only parts that follow each other are joined.
+"""Joins the parts of sections and JIT maps in a capture. Only parts that follow each other are joined.
 
 The parts are untrusted input. A part that overlaps, leaves a gap or exceeds the size that the first part declared ends
-its whole, with the reason; what was joined before it stays. Nothing is allocated by a declared size, and the format
+the whole, with the reason; what was joined before it stays. Nothing is allocated by a declared size, and the format
 bounds the sum of all parts in a file.
 """
 
@@ -52,7 +52,7 @@ class Extent:
 
 @dataclass
 class JoinedParts(Extent):
-    """Joins the parts."""
+    """Joins the parts of a whole, and holds their bytes."""
 
     _joined: Union[bytes, bytearray] = field(default_factory=bytearray)
 

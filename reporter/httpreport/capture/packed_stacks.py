@@ -26,7 +26,7 @@ class RecordedStacks:
         self.damage: str | None = None
         self.ambiguous = set[int]()
         self.left_out: Counter[str] = Counter()
-        """Counts what naming the stacks left out for lack of memory, by what it is."""
+        """Counts what was left out for lack of memory when stacks were named, by kind."""
         self.on_read: Callable[[int], None] = lambda size: None
         """Called with the size of each chunk that has been unpacked, in bytes."""
         self._chunks: list[Stacks] = []

@@ -1,4 +1,5 @@
-"""A `Recording` is what a capture holds, as far as a filter keeps it: calls, totals, and everything else by its key."""
+"""Defines a `Recording`: what was read from a capture, as far as a filter keeps it: calls, totals, and everything else
+by its key."""
 
 from __future__ import annotations
 
@@ -47,7 +48,7 @@ class Recording:
     recorded: int  # calls in the capture
     kept: int  # calls that the filter keeps
     impossible: ImpossibleTimes  # counts calls with impossible times; their duration is set to 0
-    unknown_fields: Sequence[str]  # of a call: for each, why it is not known
+    unknown_fields: Sequence[str]  # for each unknown field of calls, why it is not known
     available: AvailableValues  # the values that calls have; filled only if no call is kept
     stacks: RecordedStacks
     processes: Mapping[ProcessKey, Sequence[Process]]

@@ -1,4 +1,4 @@
-"""The commands: each function reads captures, writes outputs and prints what the terminal shows.
+"""Runs the commands: each function reads captures, writes outputs and prints what the terminal shows.
 
 Each returns whether nothing was lost, cut off or unreadable, and raises ReportError and CaptureError.
 """
@@ -40,8 +40,8 @@ from .streams import print_error
 
 @dataclass(frozen=True)
 class Plan:
-    """Which outputs are written where. `directory` is the folder of -o, `summary` what the terminal shows after
-    warnings."""
+    """Says which outputs are written where. `directory` is the folder of -o; `summary` has the outputs that the
+    terminal shows after the warnings."""
 
     directory: str | None
     targets: Mapping[Output, Target]
@@ -55,6 +55,7 @@ class Plan:
 
     @property
     def in_folder(self) -> Sequence[Output]:
+        """Return the outputs that go to the folder of -o."""
         return [output for output in self.targets if output.destination is Destination.FOLDER]
 
     @property
@@ -69,6 +70,7 @@ class Plan:
 
     @property
     def needs_slowest(self) -> bool:
+        """Return whether an output needs the slowest calls."""
         return any(output.needs_slowest for output in self.targets)
 
     @property
@@ -87,7 +89,7 @@ def check_outputs(plan: Plan, captures: Sequence[str]) -> None:
 
 
 def report_one(capture: str, request: Request, plan: Plan) -> bool:
-    """Report one capture. Returns whether nothing was lost or cut off. Raises ReportError and CaptureError."""
+    """Report one capture. Return whether nothing was lost or cut off. Raises ReportError and CaptureError."""
     with ProgressBar(printable(capture), size_of(capture)) as bar:
         report = read_report(capture, request, open_with_progress(capture, bar), bar)
     whole = aggregate_of(report, capture, slowest=request.slowest)
@@ -96,8 +98,11 @@ def report_one(capture: str, request: Request, plan: Plan) -> bool:
 
 
 def check_some_pass(request: Request, captures: Sequence[Facts], warnings: Iterable[str]) -> None:
-    """Raise ReportError if no call of any capture passes the filters, however long it took. The filters may be wrong,
-    so earlier outputs are kept. The warnings, which list the values that exist, are printed first."""
+    """Raise ReportError if no call of any capture passes the filters, however long it took.
+
+    The filters may be wrong then, so no output of an earlier run is replaced. The warnings, which list the values that
+    exist, are printed first.
+    """
     if not request.filtered or any(facts.some_pass for facts in captures):
         return
     error = f"no {captures[0].subject} is in the captures: no output was written"
@@ -108,11 +113,13 @@ def check_some_pass(request: Request, captures: Sequence[Facts], warnings: Itera
 
 
 def redact(captures: Sequence[str], target: Target, request: Request) -> bool:
-    """Write the redacted capture and print what was changed. Returns whether nothing was lost or cut off. Raises
-    ReportError and CaptureError."""
+    """Write the redacted capture and print what was changed. Return whether nothing was lost or cut off.
+
+    Raises ReportError and CaptureError.
+    """
     capture, *others = captures
     if others:
-        raise ReportError("--redact is of one capture: give one file")
+        raise ReportError("--redact takes one capture: give one file")
     check_apart([target], captures)
     target.check()
     name = printable(name_of(capture))
@@ -132,7 +139,7 @@ def redact(captures: Sequence[str], target: Target, request: Request) -> bool:
 
 
 def report_many(paths: Sequence[str], request: Request, plan: Plan, jobs: int) -> bool:
-    """Report several captures as one. Returns whether nothing was lost, cut off or unreadable. Raises ReportError."""
+    """Report several captures as one. Return whether nothing was lost, cut off or unreadable. Raises ReportError."""
     if STDIN in paths:
         raise ReportError("standard input cannot be one of several captures: write it to a file")
     with parallel.scratch(plan.scratch) as folder:
@@ -146,8 +153,10 @@ def report_many(paths: Sequence[str], request: Request, plan: Plan, jobs: int) -
 
 
 def write_report(plan: Plan, whole: Aggregate, listing: Callable[[Lists, Output], Listing]) -> bool:
-    """Write the outputs, then warnings and the summary. Returns whether nothing was lost, cut off or unreadable. Raises
-    ReportError."""
+    """Write the outputs, then the warnings and the summary. Return whether nothing was lost, cut off or unreadable.
+
+    Raises ReportError.
+    """
     out = terminal.console(plan.terminal)
 
     def made(output: Output) -> Iterable[bytes]:
@@ -172,11 +181,13 @@ def write_report(plan: Plan, whole: Aggregate, listing: Callable[[Lists, Output]
 
 
 def report_changes(baselines: Sequence[str], paths: Sequence[str], request: Request, plan: Plan, jobs: int) -> bool:
-    """Report what changed since the baselines. Returns whether nothing was lost, cut off or unreadable on either side.
-    Raises ReportError."""
+    """Report what changed since the baselines. Return whether nothing was lost, cut off or unreadable on either side.
+
+    Raises ReportError.
+    """
     for output in plan.targets:
         if output.comparison is None:
-            raise ReportError(f"{output.option} is of one capture: leave out --baseline")
+            raise ReportError(f"{output.option} cannot show a comparison: leave it out, or leave out --baseline")
     with ProgressBar(f"{len(baselines) + len(paths):,} captures", sum(map(size_of, (*baselines, *paths)))) as bar:
         comparison = read_both(baselines, paths, request, jobs, lambda path: bar.advance(size_of(path)))
     captures = (*comparison.before.captures, *comparison.after.captures)
@@ -199,7 +210,7 @@ def report_changes(baselines: Sequence[str], paths: Sequence[str], request: Requ
 
 
 def write_summary(plan: Plan, pieces: Iterable[bytes]) -> None:
-    """Write to the stream of the summary, behind what was printed there."""
+    """Write to the stream of the summary, after what the console has printed there."""
     plan.terminal.flush()
     plan.terminal.buffer.writelines(pieces)
     plan.terminal.flush()
@@ -213,7 +224,7 @@ def print_files(out: Console, plan: Plan) -> None:
 
 
 def describe(path: str, request: Request, *, tell_info: bool, verbose: bool, check: bool) -> bool:
-    """Print the requested information about a capture. Returns whether it can be read and, if checked, is whole."""
+    """Print the requested information about a capture. Return whether it can be read and, if checked, is whole."""
     out, name, fine = terminal.console(sys.stdout), name_of(path), True
     try:
         with rereadable(path) as file:
@@ -231,7 +242,7 @@ def describe(path: str, request: Request, *, tell_info: bool, verbose: bool, che
 
 
 def print_info(out: Console, name: str, file: BinaryIO, request: Request, *, verbose: bool) -> bool:
-    """Print what --info shows. Returns whether the capture could be read; prints the reason if not."""
+    """Print what --info shows, or the reason why the capture cannot be read. Return whether it can be read."""
     try:
         terminal.print_lines(out, info(name, file, request, modules=verbose))
     except (ReportError, CaptureError) as error:
@@ -256,7 +267,7 @@ def open_with_progress(capture: str, bar: ProgressBar) -> Reader:
 
 
 def size_of(path: str) -> int:
-    """Return the size in bytes, or 0 if it is not known. Only the progress bar uses it."""
+    """Return the size of a file in bytes, or 0 if it is not known. Only the progress bar uses it."""
     try:
         return os.stat(path).st_size
     except OSError:

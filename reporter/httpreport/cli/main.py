@@ -33,7 +33,7 @@ MAX_MILLISECONDS = 1e12
 
 
 def folder_files(*, of_comparison: bool) -> str:
-    """Return the names of the files that -o writes."""
+    """Return the names of the files that -o writes, as text."""
     return " and ".join(output.name for output in outputs_to(Destination.FOLDER, of_comparison=of_comparison))
 
 
@@ -88,7 +88,7 @@ def milliseconds(context: click.Context, parameter: click.Parameter, value: floa
 @click.option(
     "--all-stacks",
     is_flag=True,
-    help=f"Print the stack trace of every call in {STACK_TRACES.name}. Without this, behind the longest "
+    help=f"Print the stack trace of every call in {STACK_TRACES.name}. Without this, after the longest "
     f"{REPEATED_CALLS:,} calls a stack trace that was printed before is named by its Stack ID only.",
 )
 @options_of(Destination.FILE)
@@ -145,7 +145,7 @@ def milliseconds(context: click.Context, parameter: click.Parameter, value: floa
 )
 @click.option("--strict", is_flag=True, help="Exit with status 3 if anything was lost, cut off or unreadable.")
 @click.version_option(__version__, "-V", "--version", message="httpreport %(version)s")
-def main(  # noqa: PLR0917 (one an option)
+def main(  # noqa: PLR0917 (one parameter for each option)
     captures: tuple[str, ...],
     threshold: float | None,
     names: tuple[str, ...],
@@ -178,11 +178,11 @@ def main(  # noqa: PLR0917 (one an option)
     filters = filters_of(**more)
     filtered = threshold is not None or names or filters != Filters()
     if redacted is not None and (filtered or to_write or count or tell_info or check):
-        raise click.UsageError("--redact is of a whole capture and makes no report: leave out filters and outputs.")
+        raise click.UsageError("--redact writes a whole capture and makes no report: leave out filters and outputs.")
     if baselines and (tell_info or check or redacted is not None):
-        raise click.UsageError("--baseline is for a report: leave out --info, --verify and --redact.")
+        raise click.UsageError("--baseline needs a report: leave out --info, --verify and --redact.")
     if to_write and (tell_info or check):
-        raise click.UsageError("--info and --verify report nothing: leave out outputs.")
+        raise click.UsageError("--info and --verify make no report: leave out the options for outputs.")
     if not (to_write or tell_info or check or redacted is not None):
         directory = "."
     in_folder = {} if directory is None else files_in(directory, of_comparison=bool(baselines))
@@ -225,7 +225,7 @@ def files_in(directory: str, *, of_comparison: bool) -> dict[Output, str]:
     """Return the paths of the files of -o. Raises click.UsageError."""
     if directory == STDOUT:
         raise click.UsageError(
-            "-o is a directory. One output can go to standard output: --json, or --csv - and others."
+            "-o takes a directory. To write one output to standard output, use --json or an option such as --csv -."
         )
     outputs = outputs_to(Destination.FOLDER, of_comparison=of_comparison)
     return {output: os.path.join(directory, output.name) for output in outputs}

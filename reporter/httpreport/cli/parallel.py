@@ -49,8 +49,10 @@ def captures_of(paths: Sequence[str]) -> list[str]:
 
 @dataclass(frozen=True)
 class Spools:
-    """The files in which outputs that list calls one by one store what they take from each capture: a file for each
-    capture, named by its place among them, and each of the outputs."""
+    """Has the files in which outputs that list calls one by one store what they take from each capture.
+
+    There is a file for each capture, named by its index, and each output.
+    """
 
     folder: Path
     captures: Sequence[str]
@@ -58,7 +60,7 @@ class Spools:
     style: Style
 
     def of(self, index: int) -> tuple[Sink, ...]:
-        """Return the sinks of one capture."""
+        """Return the sinks of the capture at this index."""
         return tuple(
             SpoolSink(self._path(output, index), output.lists, self.style)
             for output in self.outputs
@@ -87,6 +89,7 @@ def aggregate_all(spools: Spools, request: Request, jobs: int, *, done: Callable
 
 
 def _report_each(aggregates: Iterator[tuple[str, Aggregate]], done: Callable[[str], None]) -> Iterator[Aggregate]:
+    """Yield the aggregates, and call `done` with the path of each capture once its aggregate was taken."""
     for path, one in aggregates:
         yield one
         done(path)
@@ -118,7 +121,7 @@ def _aggregates(spools: Spools, request: Request, jobs: int) -> Generator[tuple[
 
 
 def _in_workers(work: Sequence[_Work], jobs: int) -> Iterator[tuple[_Work, Aggregate | KilledWorker]]:
-    """What a worker wrote before it was killed is removed."""
+    """Yield each piece of work with its result. What a worker wrote before it was killed is removed."""
     with closing(results(aggregate, work, jobs)) as found:
         for index, result in found:
             if isinstance(result, KilledWorker):
@@ -128,6 +131,7 @@ def _in_workers(work: Sequence[_Work], jobs: int) -> Iterator[tuple[_Work, Aggre
 
 
 def _left_out(path: str, killed: KilledWorker) -> Aggregate:
+    """Return the aggregate of a capture whose worker was killed twice, which says so."""
     if killed.signal == "SIGKILL":
         how = "was killed twice (SIGKILL), maybe for lack of memory: report it alone, with a higher -t or a narrower -p"
     else:
@@ -162,7 +166,7 @@ def scratch(directory: str | None) -> Iterator[Path]:
     try:
         folder.mkdir(0o700)
     except OSError as error:
-        raise ReportError(f"cannot make a folder for what is told call by call: {error.strerror or error}") from None
+        raise ReportError(f"cannot make a folder for temporary files: {error.strerror or error}") from None
     try:
         yield folder
     finally:

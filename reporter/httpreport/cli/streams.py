@@ -1,7 +1,8 @@
-"""Standard input, output and error as they may be: closed, full, or with nobody at the other end.
+"""Handles standard input, output and error in whatever state they are: closed, full, or without a reader at the other
+end.
 
-A write that fails raises `StreamError`, once. What is written after it is dropped, so that nothing that flushes at the
-end, as Python itself does, fails again.
+A write that fails raises `StreamError`, once. What is written after that is discarded, so that nothing that flushes at
+the end, as Python itself does, fails again.
 """
 
 from __future__ import annotations
@@ -20,13 +21,15 @@ from ..common.errors import OUT_OF_MEMORY, ReportError
 from ..common.printable import printable
 
 FAILED = 1
-READER_GONE = 141  # what a shell makes of SIGPIPE: 128 + 13
+READER_GONE = 141  # the status that a shell gives for SIGPIPE: 128 + 13
 _DEVNULL_MODES = (os.O_WRONLY, os.O_RDONLY, os.O_RDONLY)
 
 
 class StreamError(Exception):
-    """Standard output or standard error takes nothing. It is no OSError, since click and rich end the program for one
-    of a broken pipe, each in its own way."""
+    """Raised when standard output or standard error cannot be written.
+
+    It is not an OSError, because click and rich end the program when a pipe breaks, each in its own way.
+    """
 
     def __init__(self, name: str, error: OSError) -> None:
         reason = "it is closed" if error.errno == errno.EBADF else error.strerror or str(error)
@@ -35,6 +38,8 @@ class StreamError(Exception):
 
 
 class _Raw(io.FileIO):
+    """Writes to a descriptor, and discards everything after the first failure."""
+
     def __init__(self, descriptor: int, title: str) -> None:
         super().__init__(descriptor, "w", closefd=False)
         self._title = title
@@ -47,7 +52,7 @@ class _Raw(io.FileIO):
                 written = super().write(data)
                 if written is not None:
                     return written
-                select.select([], [self], [])  # somebody made it non-blocking, and it takes nothing now
+                select.select([], [self], [])  # somebody made the stream non-blocking, and it is full
         except OSError as error:
             self._failed = True
             raise StreamError(self._title, error) from None
@@ -55,8 +60,8 @@ class _Raw(io.FileIO):
 
 
 class Program(click.Command):
-    """Ends a command with one line and status 1 if memory runs out or a standard stream cannot be written, and silently
-    if the stream's reader has gone."""
+    """Is a command that ends with one line and status 1 if memory runs out or a standard stream cannot be written, and
+    silently if the reader of the stream has gone."""
 
     def main(self, *args: Any, **kwargs: Any) -> Any:
         open_standard_streams()
@@ -79,13 +84,13 @@ class Program(click.Command):
 
 
 def open_standard_streams() -> None:
-    """Make sure that all three are there, and that a failure to write raises StreamError. Streams that somebody has put
-    in their place stay."""
+    """Make sure that all three streams exist and that a failed write raises StreamError. Streams that were replaced
+    stay."""
     for descriptor, mode in enumerate(_DEVNULL_MODES):
         try:
             os.fstat(descriptor)
-        except OSError:  # closed: else the next file that is opened would be taken for it
-            os.set_inheritable(os.open(os.devnull, mode), True)  # to read or to write there fails
+        except OSError:  # closed: the next file that is opened would take its number
+            os.set_inheritable(os.open(os.devnull, mode), True)  # reading or writing it fails
     if sys.stdin is None:
         sys.stdin = open(0, closefd=False)  # noqa: SIM115 (it is for all of the program)
     if sys.stdout is sys.__stdout__:
@@ -95,7 +100,7 @@ def open_standard_streams() -> None:
 
 
 def _writer(before: Any, descriptor: int, title: str) -> io.TextIOWrapper:
-    """Return a text stream in the encoding of `before`, which may be None. Characters that the encoding lacks are
+    """Return a text stream with the encoding of `before`, which may be None. Characters that the encoding lacks are
     escaped."""
     return io.TextIOWrapper(
         io.BufferedWriter(_Raw(descriptor, title)),

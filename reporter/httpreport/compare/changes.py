@@ -1,11 +1,11 @@
 """Compares two sets of captures: a pure function over their aggregates.
 
-Peers match by the name of the process, role and address; stacks by the process and the names of their frames, as they
-are folded. So a stack matches that of another build as long as its frames have names; a frame without one is
-`module+0xSTART`, which another build has elsewhere. The hosts of a side are taken together.
+Peers match by process name, role and address; stacks match by process name and the names of their frames, in folded
+form. So a stack matches the same stack of another build as long as its frames have names; a frame without a name is
+`module+0xSTART`, which differs between builds. All hosts of a side are taken together.
 
-Recordings of different lengths are made comparable: what was before is scaled to as many seconds of recording as there
-are after. A share of a nanosecond or of a call is cut off, as difffolded.pl -n does it. Quantiles need no scale.
+Recordings of different lengths are made comparable: what was before is scaled to the length of the recording after. The
+result is rounded down to whole nanoseconds or calls, as difffolded.pl -n does. Quantiles need no scale.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ Value = TypeVar("Value", Totals, Latencies)
 
 
 class PeerChange(NamedTuple):
-    """A process and a peer; without calls on a side where it was not seen."""
+    """Has a process and a peer before and after. A side on which it was not seen has no calls."""
 
     peer: PeerKey
     before: Latencies
@@ -35,7 +35,7 @@ class PeerChange(NamedTuple):
 
 
 class StackChange(NamedTuple):
-    """A folded stack, its process first; without calls on a side where it was not seen."""
+    """Has a folded stack, its process first, before and after. A side on which it was not seen has no calls."""
 
     stack: str
     before: Totals
@@ -51,7 +51,7 @@ Change = TypeVar("Change", bound=Union[PeerChange, StackChange])
 
 @dataclass(frozen=True)
 class Lengths:
-    """ns of recording of both sides, of all captures together."""
+    """Has the length of recording of each side in ns, the sum over its captures."""
 
     before_ns: int
     after_ns: int
@@ -59,12 +59,12 @@ class Lengths:
 
 @dataclass(frozen=True)
 class Comparison:
-    """`peers` and `stacks` have what took the most time more (after, scaled) first, and what took the most time less
-    last."""
+    """Holds the changes of all `peers` and `stacks`, sorted by how much more time was waited after (before is
+    scaled)."""
 
     before: Aggregate
     after: Aggregate
-    lengths: Lengths | None  # None where one is not known: nothing is scaled then
+    lengths: Lengths | None  # None if a length is not known; nothing is scaled then
     peers: Sequence[PeerChange]
     stacks: Sequence[StackChange]
 
@@ -73,7 +73,7 @@ class Comparison:
         return _scaled(before, self.lengths)
 
     def added_ns(self, change: PeerChange | StackChange) -> int:
-        """Return how much more time was waited, scaled; negative if it was less."""
+        """Return how much more time was waited after, in ns; negative if it was less. The time before is scaled."""
         return _added_ns(change, self.lengths)
 
     def largest(self, changes: Sequence[Change], most: int) -> list[Change]:
@@ -83,6 +83,7 @@ class Comparison:
 
 
 def compare(before: Aggregate, after: Aggregate) -> Comparison:
+    """Return the comparison of two sets of captures."""
     lengths = _lengths(before, after)
     peers = _matched(_latencies_by_peer(before), _latencies_by_peer(after), Latencies(Totals(), {}))
     stacks = _matched(_totals_by_stack(before), _totals_by_stack(after), Totals())

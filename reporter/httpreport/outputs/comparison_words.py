@@ -91,7 +91,7 @@ def _side(aggregate: Aggregate) -> str:
     kept, recorded = sum(facts.kept for facts in captures), sum(facts.recorded for facts in captures)
     selections = " or ".join(dict.fromkeys(facts.selection for facts in captures))
     known = [facts.length_ns for facts in captures if facts.length_ns]
-    length = duration_text(sum(known)) if len(known) == len(captures) else "for a time that is not known"
+    length = duration_text(sum(known)) if len(known) == len(captures) else "for an unknown time"
     started = min(facts.started for facts in captures)
     kept_calls = f"{side_name(aggregate)}: {kept:,} of {recorded:,} calls kept ({selections})"
     losses = lost(captures)

@@ -93,7 +93,7 @@ class Blocks:
             return lines
         if self._full_traces.has_written(key):
             return f"{INDENT}(printed above with Stack ID {self._stack_ids[key]})"
-        return f"{INDENT}(left out behind {MAX_FULL_TRACES_SIZE >> 20} MiB of stack traces; --all-stacks prints all)"
+        return f"{INDENT}(left out after {MAX_FULL_TRACES_SIZE >> 20} MiB of stack traces; --all-stacks prints all)"
 
 
 def report(reported: Reported) -> Iterable[bytes]:
@@ -140,7 +140,7 @@ def explained(calls: int, *, all_stacks: bool) -> Iterator[str]:
     """Yield the lines at the head of the file that explain it."""
     if calls > REPEATED_CALLS and not all_stacks:
         yield (
-            f"Behind the longest {REPEATED_CALLS:,} calls, a stack trace that was printed above is not repeated but "
+            f"After the longest {REPEATED_CALLS:,} calls, a stack trace that was printed above is not repeated but "
             "named by its Stack ID; --all-stacks prints all."
         )
     yield from MEANING

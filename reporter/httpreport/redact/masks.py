@@ -87,7 +87,7 @@ def without_paths(strings: bytes) -> bytearray:
 
 
 class NumberMasks:
-    """Masks values of `width` words of 64 bits. A value of 0 means that there is none, and stays."""
+    """Masks values of `width` words of 64 bits. A value of 0, which means that there is none, stays."""
 
     def __init__(self, width: int = 1) -> None:
         self._interner = Interner(width)

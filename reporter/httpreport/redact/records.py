@@ -1,4 +1,4 @@
-"""Makes all records of a redacted capture but its calls, field by field: it has no field that is not named here."""
+"""Makes all records of a redacted capture except calls, field by field: a field that is not named here is left out."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""An `Aggregate` is what one capture adds to a report over many. It grows with distinct stacks and peers, and
+"""Defines `Aggregate`: what one capture adds to a report over many. It grows with distinct stacks and peers, and
 aggregates merge.
 
 `aggregate` makes one from a capture file. It shares no state, so it can run in any process on any machine. Outputs that
@@ -40,7 +40,7 @@ Key = TypeVar("Key")
 
 @dataclass(frozen=True)
 class Request:
-    """The command line's request for every capture. It is picklable, so other processes can have it."""
+    """Holds what the command line asks of every capture. It is picklable, so other processes can have it."""
 
     milliseconds: float | None = None
     names: tuple[str, ...] = ()
@@ -56,13 +56,15 @@ class Request:
 
 
 class HostPeer(NamedTuple):
+    """Identifies a process and its peer on one host."""
+
     host: str
     peer: PeerKey
 
 
 @dataclass(frozen=True)
 class UnreadableCapture:
-    """A capture that could not be read."""
+    """Is a capture that could not be read, with the reason."""
 
     file: str
     reason: str
@@ -70,15 +72,15 @@ class UnreadableCapture:
 
 @dataclass(frozen=True)
 class Aggregate:
-    """Mergeable totals of any number of captures; `Aggregate()` has none and is the identity of `merge`."""
+    """Holds the mergeable totals of any number of captures; `Aggregate()` has none and is the identity of `merge`."""
 
     captures: tuple[Facts, ...] = ()
     unreadable: tuple[UnreadableCapture, ...] = ()
     stacks: Mapping[HostStack, Totals] = field(default_factory=dict)
     peers: Mapping[HostPeer, Latencies] = field(default_factory=dict)
     naming: NamingCounts = field(default_factory=NamingCounts)
-    slowest: Slowest = field(default_factory=Slowest)  # only where they are asked for
-    longest: Mapping[bytes, LongestCall] = field(default_factory=dict)  # of each stack trace, by key
+    slowest: Slowest = field(default_factory=Slowest)  # only if Request.slowest
+    longest: Mapping[bytes, LongestCall] = field(default_factory=dict)  # the longest call of each stack trace, by key
 
     @property
     def hosts(self) -> list[str]:
@@ -91,7 +93,7 @@ class Aggregate:
 
     @property
     def started_realtime_ns(self) -> int:
-        """When the first capture began, in ns since 1970."""
+        """Return when the first capture began, in ns since 1970."""
         return min(facts.started_realtime_ns for facts in self.captures)
 
     @property
@@ -101,16 +103,17 @@ class Aggregate:
 
     @cached_property
     def stack_ids(self) -> Mapping[bytes, int]:
-        """The Stack IDs by the keys of stack traces."""
+        """Return the Stack IDs by the keys of stack traces."""
         return assign_stack_ids(self.longest)
 
     @cached_property
     def runs(self) -> list[RecordedRun]:
+        """Return the recordings to which the captures belong."""
         return runs_of(self.captures)
 
     @cached_property
     def samples(self) -> list[Sample]:
-        """The samples from which pictures are drawn."""
+        """Return the samples from which pictures are drawn."""
         return samples(self.stacks, with_host=len(self.hosts) > 1)
 
     def merge(self, other: Aggregate) -> Aggregate:
@@ -128,8 +131,10 @@ class Aggregate:
 
 
 def merge_aggregates(aggregates: Iterable[Aggregate]) -> Aggregate:
-    """Return the aggregate of the captures of all. In which order, and in which groups, aggregates are merged makes no
-    difference to what is reported. Takes one after the other and keeps none."""
+    """Return the aggregate of the captures of all. The order and grouping of merges make no difference to a report.
+
+    The aggregates are taken one after the other, and none is kept.
+    """
     captures: list[Facts] = []
     unreadable: list[UnreadableCapture] = []
     stacks: dict[HostStack, Totals] = {}
@@ -165,8 +170,11 @@ def _add(totals: dict[Key, Totals], more: Iterable[tuple[Key, Totals]]) -> None:
 
 
 def aggregate(path: str, request: Request, sinks: Sequence[Sink]) -> Aggregate:
-    """Return the aggregate of the capture at `path`, and hand its report to the sinks. If the capture cannot be read,
-    the aggregate says why, and the sinks keep nothing. Raises OSError if a sink cannot be written."""
+    """Return the aggregate of the capture at `path`, and hand its report to the sinks.
+
+    If the capture cannot be read, the aggregate has the reason, and the sinks keep nothing. Raises OSError if a sink
+    cannot be written.
+    """
     try:
         report = read_report(path, request)
         for sink in sinks:
@@ -182,8 +190,10 @@ def aggregate(path: str, request: Request, sinks: Sequence[Sink]) -> Aggregate:
 
 
 def read_report(path: str, request: Request, reader: Reader | None = None, bar: ProgressBar | None = None) -> Report:
-    """Return the report of one capture. If `reader` is given, the capture is already open, and is closed afterwards.
-    The bar advances when stacks are read again. Raises ReportError and CaptureError."""
+    """Return the report of one capture. If `reader` is given, the capture is already open; it is closed afterwards.
+
+    The bar advances when stacks are read again. Raises ReportError and CaptureError.
+    """
     try:
         with reader or open_capture(path) as opened:
             selection = Selection.of(opened.meta, request.milliseconds, request.names, request.filters)
@@ -200,12 +210,13 @@ def read_report(path: str, request: Request, reader: Reader | None = None, bar: 
 
 
 def binaries_of(request: Request) -> Binaries:
-    """Return where to look for binaries. The caller closes it."""
+    """Return the look-up of binaries that the request asks for. The caller closes it."""
     servers = Debuginfod(request.debuginfod_urls) if request.debuginfod_urls else None
     return Binaries(request.symfs, servers)
 
 
 def aggregate_of(report: Report, path: str, *, slowest: bool = False) -> Aggregate:
+    """Return the aggregate of one report. `path` is the path of its capture."""
     recording, meta, end = report.recording, report.recording.meta, report.recording.end
     host = printable(meta.host)
     facts = Facts(
@@ -249,6 +260,7 @@ def aggregate_of(report: Report, path: str, *, slowest: bool = False) -> Aggrega
 
 
 def _length_ns(recording: Recording, selection: Selection) -> int | None:
+    """Return how long the selected part of the recording is, or None if END is missing."""
     if recording.end is None:
         return None
     first = max(recording.meta.started_monotonic_ns, selection.since_ns)

@@ -28,14 +28,16 @@ from ..symbols.trace_lines import trace_lines
 from .stack_ids import LongestCall, assign_stack_ids, key_of, longest_by_key
 from .warnings import ReportWarning, warnings_of
 
-NO_TRACE = -1  # in place of the place of a stack trace
+NO_TRACE = -1  # stands for the index of a stack trace if there is none
 
 
 @dataclass(frozen=True)
 class Report:
-    """The listed calls are `recording.calls`. Sums are of all that are kept: `trace_of_key` tells the place of a stack
-    trace in `traces` for each key of `recording.by_stack`, `trace_of_stack` for a StackStatus and the id of a stack.
-    `record_numbers` are the places of these stacks in the capture, by id."""
+    """Holds the report of one capture. The listed calls are `recording.calls`; totals are of all kept calls.
+
+    `trace_of_key` has the index in `traces` for each key of `recording.by_stack`; `trace_of_stack` has it for each pair
+    of StackStatus and stack id. `record_numbers` has the number of each stack in the capture, by id.
+    """
 
     recording: Recording
     selection: Selection
@@ -47,13 +49,15 @@ class Report:
 
     @cached_property
     def trace_of(self) -> npt.NDArray[np.intp]:
-        """For each listed call, the index of its stack trace in `traces`."""
+        """Return for each listed call the index of its stack trace in `traces`."""
         return _stacks_of(self.recording, "stack").indices(self.trace_of_stack)
 
     @cached_property
     def receive_trace_of(self) -> npt.NDArray[np.intp]:
-        """For each of the listed calls the place of the stack trace of its receiving side where that, or the thread,
-        is another one, else NO_TRACE."""
+        """Return for each listed call the index of the stack trace of its receiving side.
+
+        It is NO_TRACE unless that stack trace, or the thread, differs from those of the sending side.
+        """
         listed, indices = self.recording.listed, np.full(len(self.recording.listed), NO_TRACE)
         taken = self.recording.received
         if len(taken):
@@ -63,12 +67,12 @@ class Report:
 
     @cached_property
     def stack_keys(self) -> Sequence[bytes]:
-        """For each of `traces`, its key (stack_ids.py), or b"" if there is no stack."""
+        """Return for each of `traces` its key (stack_ids.py), or b"" if there is no stack."""
         return [b"" if trace.missing else key_of(trace_lines(trace)) for trace in self.traces]
 
     @cached_property
     def longest(self) -> Mapping[bytes, LongestCall]:
-        """The longest listed call of each stack trace, by key."""
+        """Return the longest listed call of each stack trace, by key."""
         order, listed, meta = self.longest_first, self.recording.listed, self.recording.meta
         sides = np.stack([self.trace_of[order], self.receive_trace_of[order]], axis=1)
         traces, first = np.unique(sides, return_index=True)
@@ -81,7 +85,7 @@ class Report:
 
     @cached_property
     def stack_ids(self) -> Mapping[bytes, int]:
-        """The Stack IDs in a report of this capture alone, by key."""
+        """Return the Stack IDs in a report of this capture alone, by key."""
         return assign_stack_ids(self.longest)
 
     def record_number(self, call: Call) -> int:
@@ -93,8 +97,11 @@ class Report:
         return self.traces[int(self.trace_of[index])]
 
     def calls(self, some: npt.NDArray[np.intp] | None = None) -> Iterator[tuple[Call, int, int | None]]:
-        """Each call, the place of its stack trace and that of its receiving side, if there is one, in the order of
-        `longest_first`; or the same of the listed calls at some places, in their order."""
+        """Yield each listed call, the index of its stack trace, and that of its receiving side or None, the longest
+        call first.
+
+        If `some` is given, yield the listed calls at these indices, in their order.
+        """
         order = self.longest_first if some is None else some
         indices = np.sort(order)
         calls = self.recording.calls if some is None else self.recording.some_calls(indices)
@@ -103,14 +110,14 @@ class Report:
 
     @cached_property
     def longest_first(self) -> npt.NDArray[np.intp]:
-        """The indices of the listed calls, the longest first; equally long calls are in the order of their starts."""
+        """Return the indices of the listed calls, the longest first, and of equally long ones the earliest first."""
         return longest_first(self.recording.listed.durations, self.recording.listed.starts)
 
 
 @dataclass(frozen=True)
 class NamingCounts:
-    """How many of the frames of all kept calls have a name, and how often which reason stands for one; how many stack
-    traces there are, and how many of them may lack outer frames for which reason."""
+    """Counts the frames of all kept calls, those with a name and the reasons of the others; and the stack traces, and
+    the reasons why some may lack outer frames."""
 
     frames: int = 0
     named: int = 0
@@ -131,7 +138,7 @@ class NamingCounts:
 
 
 def make_report(recording: Recording, selection: Selection, find_binary: FindBinary) -> Report:
-    """Name every distinct stack of the kept calls."""
+    """Return the report of a recording. Each distinct stack of the kept calls is named once."""
     symbolizer = Symbolizer(recording, find_binary)
     received = _stacks_of(recording, "receive_stack", recording.received).distinct if len(recording.received) else []
     keys = {(key.stack_status, key.stack) for key in recording.by_stack}.union(received)
@@ -142,8 +149,8 @@ def make_report(recording: Recording, selection: Selection, find_binary: FindBin
     indices: dict[StackTrace, int] = {}  # equal stack traces are one
     index_of = {key: indices.setdefault(_trace(recorded, *key), len(indices)) for key in sorted(keys)}
     trace_of_key = {key: index_of[key.stack_status, key.stack] for key in recording.by_stack}
-    said = warnings_of(recording, selection)
-    return Report(recording, selection, said, list(indices), index_of, trace_of_key, numbers)
+    warnings = warnings_of(recording, selection)
+    return Report(recording, selection, warnings, list(indices), index_of, trace_of_key, numbers)
 
 
 def _trace(recorded: Mapping[int, StackTrace], stack_status: int, id: int) -> StackTrace:
@@ -154,7 +161,7 @@ def _trace(recorded: Mapping[int, StackTrace], stack_status: int, id: int) -> St
 
 @dataclass(frozen=True)
 class _Stacks:
-    """The stacks of some calls: the distinct ones by StackStatus and id, and for each call the index of its own."""
+    """Has the stacks of some calls: the distinct ones by StackStatus and id, and for each call the index of its own."""
 
     distinct: list[tuple[int, int]]
     of_call: npt.NDArray[np.intp]

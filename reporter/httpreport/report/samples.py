@@ -1,4 +1,4 @@
-"""Samples, from which pictures are drawn: each distinct stack of a process with the totals of its calls."""
+"""Makes samples, from which pictures are drawn: each distinct stack of a process with the totals of its calls."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from ..languages.stack_trace import Frame, Incomplete, StackTrace
 
 
 class ShownFrame(NamedTuple):
-    """What a viewer shows of a frame: printable, and the same for frames that are to be one box, whatever the
-    process."""
+    """Has what a viewer shows of a frame. It is printable, and equal for frames of any process that are to be one
+    box."""
 
     label: str
     module: Optional[str] = None
@@ -29,7 +29,7 @@ class ShownFrame(NamedTuple):
 
 
 class HostStack(NamedTuple):
-    """The key of calls of one host, one process name and one stack trace; `frames` are outermost first."""
+    """Identifies the calls of one host, one process name and one stack trace; `frames` are outermost first."""
 
     host: str
     process: str
@@ -37,7 +37,7 @@ class HostStack(NamedTuple):
 
 
 class Weight(enum.Enum):
-    """What the width of a box stands for."""
+    """Says what the width of a box stands for."""
 
     TIME = "time"
     COUNT = "count"
@@ -52,7 +52,8 @@ class Weight(enum.Enum):
 
 
 class Sample(NamedTuple):
-    """`above` is what a picture has outside of the stack trace: the host where there are several, and the process."""
+    """Has a stack and the totals of its calls. `above` are the boxes outside of the stack trace: the host if there are
+    several, and the process."""
 
     above: tuple[str, ...]
     stack: HostStack
@@ -65,7 +66,7 @@ class Sample(NamedTuple):
 
 
 def samples(stacks: Mapping[HostStack, Totals], *, with_host: bool = False) -> list[Sample]:
-    """Return them with the most time first. Their order does not depend on that of `stacks`."""
+    """Return the samples, those with the most time first. Their order does not depend on the order of `stacks`."""
     made = [
         Sample((stack.host, stack.process) if with_host else (stack.process,), stack, totals)
         for stack, totals in stacks.items()
@@ -74,8 +75,8 @@ def samples(stacks: Mapping[HostStack, Totals], *, with_host: bool = False) -> l
 
 
 def shown_frames(trace: StackTrace) -> tuple[ShownFrame, ...]:
-    """Return a stack trace, outermost frame first. Brackets enclose the reason why it, or its outer frames, are
-    missing."""
+    """Return the frames of a stack trace, outermost first. A reason in brackets stands for a missing stack or for
+    missing outer frames."""
     if trace.missing is not None:
         return (ShownFrame(f"[no stack: {trace.missing.value}]"),)
     outer = []

@@ -1,8 +1,8 @@
-"""A Stack ID is the number of a stack trace: the same lines have the same number in a whole report, whatever the
-process, the addresses or the capture. The stack trace of the longest call has 1.
+"""Assigns Stack IDs. A Stack ID is the number of a stack trace: equal lines have the same number in a whole report,
+whatever the process, the addresses or the capture. The stack trace of the longest call has 1.
 
-Captures are read one by one, and in any order. Until all are read, a stack trace is known by its key, a hash of its
-lines; what is written of each call meanwhile has keys in the places of numbers.
+Captures are read one by one and in any order. Until all are read, a stack trace is known by its key, a hash of its
+lines, and what is written about calls has keys instead of numbers.
 """
 
 from __future__ import annotations
@@ -12,16 +12,16 @@ from collections.abc import Iterable, Mapping
 from typing import NamedTuple, Union
 
 TextOrKey = Union[str, bytes]
-"""Text, or the key of a stack trace in the place of its number."""
+"""Text, or the key of a stack trace, which stands for its number."""
 
 
 class LongestCall(NamedTuple):
-    """The longest listed call that has a stack trace, on either side. It sorts stack traces as they come in
+    """Is the longest listed call that has a stack trace, on either side. Sorting by it gives the order of
     stack_traces.txt."""
 
     minus_duration_ns: int
     start_ns: int  # since 1970
-    position: int  # in its capture's report: two a call, the side that sends first
+    position: int  # in its capture's report; each call has two positions, its sending side first
 
 
 def key_of(lines: Iterable[str]) -> bytes:
@@ -30,7 +30,7 @@ def key_of(lines: Iterable[str]) -> bytes:
 
 
 def longest_by_key(calls: Iterable[tuple[bytes, LongestCall]]) -> dict[bytes, LongestCall]:
-    """Return of each key the longest of its calls."""
+    """Return the longest call for each key."""
     found: dict[bytes, LongestCall] = {}
     for key, call in calls:
         found[key] = min(call, found.get(key, call))
@@ -44,5 +44,5 @@ def assign_stack_ids(longest: Mapping[bytes, LongestCall]) -> dict[bytes, int]:
 
 
 def with_stack_ids(pieces: Iterable[TextOrKey], stack_ids: Mapping[bytes, int]) -> str:
-    """Return the text that the pieces make, with numbers for keys."""
+    """Return the text of the pieces, with Stack IDs instead of keys."""
     return "".join(piece if isinstance(piece, str) else str(stack_ids[piece]) for piece in pieces)

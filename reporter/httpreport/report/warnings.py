@@ -1,4 +1,4 @@
-"""Warnings of a report: each says what a reader could otherwise believe wrongly, and what follows from it."""
+"""Makes the warnings of a report: each says what a reader could otherwise believe wrongly, and what follows from it."""
 
 from __future__ import annotations
 
@@ -39,6 +39,8 @@ class Cause(enum.Enum):
 
 @dataclass(frozen=True)
 class ReportWarning:
+    """Is one warning."""
+
     cause: Cause
     text: str  # one line, safe to print
 
@@ -115,6 +117,7 @@ def missing_parts_warning(first: int, last: int, another_follows: bool) -> str |
 
 
 def part_numbers(first: int, last: int) -> str:
+    """Return the numbers of parts as text."""
     return f"part {first:,}" if first == last else f"parts {first:,} to {last:,}"
 
 
@@ -142,8 +145,8 @@ def _slept(recording: Recording) -> list[ReportWarning]:
     if recording.end is None or not recording.end.slept_ns:
         return []
     text = (
-        f"the host was suspended for {duration_text(recording.end.slept_ns)} during this recording: durations are "
-        "without that, and times of day after it are too early by it"
+        f"the host was suspended for {duration_text(recording.end.slept_ns)} during this recording: durations do not "
+        "include this time, and times of day after it are too early by as much"
     )
     return [ReportWarning(Cause.SLEPT, text)]
 
@@ -182,7 +185,7 @@ def _nothing_kept(recording: Recording, selection: Selection) -> list[ReportWarn
         )
         lists.append(f"calls in the capture began from {first} to {last}")
     floor = recording.meta.threshold_ns
-    only = f", which has calls of at least {exact_ms(floor)} ms only" if floor else ""
+    only = f", which has only calls of at least {exact_ms(floor)} ms" if floor else ""
     text = f"no {selection.subject} is in the capture{only}; {'; '.join(lists)}"
     return [ReportWarning(Cause.NOTHING_KEPT, text)]
 
@@ -196,17 +199,21 @@ def listed(values: Mapping[str, Totals]) -> str:
 
 
 def _not_listed(recording: Recording) -> list[ReportWarning]:
+    """Return the warning that only the longest calls are listed one by one."""
     listed = len(recording.listed)
     if listed == recording.kept:
         return []
     text = (
         f"only the {listed:,} longest of {recording.kept:,} calls are listed one by one: "
-        "sums and stacks are of all of them; list others by a higher -t or a narrower -p"
+        "totals and stacks include all of them; to list others, use a higher -t or a narrower -p"
     )
     return [ReportWarning(Cause.NOT_LISTED, text)]
 
 
 def _redacted(recording: Recording) -> list[ReportWarning]:
     by = printable(recording.meta.redacted)
-    text = f"the capture was redacted by {by}: its host, addresses and folders are made up, other than the system's"
+    text = (
+        f"the capture was redacted by {by}: its host name, IP addresses and folders are made up, except loopback "
+        "addresses and system folders"
+    )
     return [ReportWarning(Cause.REDACTED, text)] if by else []

@@ -117,14 +117,14 @@ class Debuginfod:
 
 
 class _ServerLocation(NamedTuple):
-    """Is the URL of a server or, for a file:// URL, a folder. Neither ends with a slash."""
+    """Is where a server is: a URL or, for a file:// URL, a folder. Neither ends with a slash."""
 
     url: str
     folder: Optional[str] = None
 
 
 def _locate(server: str) -> _ServerLocation:
-    """Return where a server is. Raises ValueError if no server can be there."""
+    """Return where a server is. Raises ValueError if its name cannot be the name of a server."""
     named = server if "://" in server or server.startswith("file:") else f"http://{server}"  # as curl takes it
     url = urllib.parse.urlsplit(named)
     if "@" in url.netloc:
@@ -132,12 +132,12 @@ def _locate(server: str) -> _ServerLocation:
     if url.scheme in ("http", "https") and url.netloc:
         return _ServerLocation(named.rstrip("/"))
     if url.scheme != "file":
-        raise ValueError("it is no http, https or file URL")
+        raise ValueError("it is not an http, https or file URL")
     if url.netloc not in ("", "localhost", "127.0.0.1"):
         raise ValueError("its files are on another host")
     folder = os.fsdecode(urllib.parse.unquote_to_bytes(url.path))
     if not os.path.isdir(folder):
-        raise ValueError("there is no such folder")
+        raise ValueError("the folder does not exist")
     return _ServerLocation(named, folder.rstrip("/"))
 
 

@@ -1,8 +1,9 @@
-// The table of calls: sorted and searched here, each row opens to the call's stack trace.
+// Shows the table of calls, sorts and searches it, and opens a row to the call's stack trace.
 
 const ROWS_AT_A_TIME = 25;
 
-// The columns, that of the host only where there are several: `value` of a call is what it is sorted by, and shown unless `show` says otherwise.
+// The columns; that of the host is shown only if there are several hosts. `value` returns what a call is sorted by, and `show`
+// what its cell shows, if that is not the value.
 const ALL_COLUMNS = [
   { title: "Duration", kind: "number", value: (call) => call.duration, show: (call) => duration(call.duration) },
   { title: "Started (UTC)", kind: "start", value: ({ row }) => row.start, show: ({ row }) => row.start.slice(11, 23) },
@@ -17,13 +18,13 @@ const ALL_COLUMNS = [
 // What the process does with the request and with the response; a call of unknown role has neither.
 const PHASES = { client: ["Sent", "Received"], server: ["Received", "Sent"] };
 
-// A stack trace: its lines, and its Stack ID, 0 where there is no stack.
+// Returns the lines of a stack trace and its Stack ID, 0 if there is no stack.
 function traceAt(page, index) {
   const [, lines, stackId] = page.traces[index] ?? [[], [], 0];
   return { lines: lines.map((line) => page.lines[line]), stackId };
 }
 
-// A call in full, in words; `index` counts from the slowest call.
+// Returns a call in full, as texts. `index` counts from the slowest call.
 function describeCall(page, calls, index) {
   const row = Object.fromEntries(page.row_fields.map((name, i) => [name, page.rows[index][i]]));
   const [process, thread, role, peer, trace, host] = page.groups[calls.group[index]];
@@ -37,7 +38,7 @@ function describeCall(page, calls, index) {
     has: (term) => searched.join("\n").toLowerCase().includes(term) };
 }
 
-// Returns the function that shows a selection; `parts` are the elements of the page.
+// Returns the function that shows a selection. `parts` has the elements of the page.
 function callsTable(parts, page, calls) {
   const described = page.rows.map((_, index) => describeCall(page, calls, index));
   const COLUMNS = ALL_COLUMNS.filter(({ title }) => title !== "Host" || page.hosts.length > 1);
@@ -64,7 +65,7 @@ function callsTable(parts, page, calls) {
       head.setAttribute("aria-sort", COLUMNS[i] !== column ? "none" : down ? "descending" : "ascending"));
     parts.body.replaceChildren(...found.slice(0, most).map(tableRow));
     if (!found.length) {
-      parts.body.append(make("tr", {}, make("td", { class: "empty", colspan: COLUMNS.length }, "No call here.")));
+      parts.body.append(make("tr", {}, make("td", { class: "empty", colspan: COLUMNS.length }, "No call matches.")));
     }
     parts.more.hidden = found.length <= most;
     parts.more.textContent = `Show more of ${count(found.length, "call")}`;

@@ -115,7 +115,7 @@ def page_data(whole: Aggregate) -> Page:
     whole = _from_their_folder(whole)
     slowest, calls = whole.slowest, whole.slowest.calls
     kept = sum(facts.kept for facts in whole.captures)
-    left_out = [f"{kept - len(calls):,} of {kept:,} calls are too many for one page: it has the slowest"]
+    left_out = [f"{kept:,} calls are too many for one page: it has the {len(calls):,} slowest"]
     tables, numbers = _PageTables(whole.hosts), list(slowest.groups)
     first, group_of = _by_first_call(calls["group"])
     groups = np.array([tables.group(numbers[number]) for number in calls["group"][first].tolist()], np.uint64)
