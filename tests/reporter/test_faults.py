@@ -66,7 +66,7 @@ FAULTS: dict[str, tuple[bytes, Cause]] = {
         Cause.DAMAGE,
     ),
     "calls that share connection and sequence, and so a completion: 2 (damage): the ends of their responses may be "
-    "each other's": (
+    "mixed up": (
         capture([Row(), Row(start_ns=1), Row(sequence=1)], completions=[completion(Row(), MS, 1, 1)]),
         Cause.DAMAGE,
     ),

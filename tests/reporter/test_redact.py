@@ -428,7 +428,7 @@ def test_a_pipe_is_redacted_too(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "code", "said"),
     [
-        (["run.cap", "-t", "300"], 2, "--redact is of a whole capture and makes no report"),
+        (["run.cap", "-t", "300"], 2, "--redact writes a whole capture and makes no report"),
         (["run.cap", "--pid", "1"], 2, "leave out filters and outputs"),
         (["run.cap", "--json"], 2, "leave out filters and outputs"),
         (["run.cap", "-o", "there"], 2, "leave out filters and outputs"),

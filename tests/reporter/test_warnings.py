@@ -157,7 +157,7 @@ def test_a_filter_that_matches_nothing_lists_the_processes_that_are_there() -> N
     assert said == [
         (
             Cause.NOTHING_KEPT,
-            "no call of nova is in the capture, which has calls of at least 100 ms only; processes in the capture: "
+            "no call of nova is in the capture, which has only calls of at least 100 ms; processes in the capture: "
             "nginx (2, slowest 150 ms), \\x1bz (1, slowest 250 ms)",
         )
     ]

@@ -110,8 +110,8 @@ class ListedCalls:
     def rows_at(self, indices: Indices, *, all_known: bool) -> Array:
         """Return what `rows` returns, but only the rows at these ascending indices, and without holding them."""
         rows = np.empty(len(indices), CALL)
-        for number, those, its_indices in split_by_part(indices, [len(part.indices) for part in self._parts]):
-            self._parts[number].rows(its_indices).fill(rows[those])
+        for number, rows_of_part, its_indices in split_by_part(indices, [len(part.indices) for part in self._parts]):
+            self._parts[number].rows(its_indices).fill(rows[rows_of_part])
         self._complete(rows, all_known=all_known)
         return rows
 
@@ -128,8 +128,8 @@ class ListedCalls:
         earliest = np.argsort(self.starts[equal], kind="stable")
         listed[equal[earliest[: MAX_LISTED - int(np.count_nonzero(listed))]]] = True
         ends = np.cumsum([len(part.indices) for part in self._parts])
-        for number, those in enumerate(np.split(listed, ends[:-1])):  # one by one, so that little is in memory twice
-            self._parts[number] = self._parts[number].keep(those)
+        for number, kept in enumerate(np.split(listed, ends[:-1])):  # one by one, so that little is in memory twice
+            self._parts[number] = self._parts[number].keep(kept)
         self._parts = list(_join_small_parts(self._parts))
         self._size = sum(part.nbytes for part in self._parts)
         self._shortest_ns, self._count = int(shortest), MAX_LISTED

@@ -130,8 +130,8 @@ class TotalsByValue:
 
     def totals(self) -> Iterator[Totals]:
         """Yield the totals of each value in the order of their numbers."""
-        for calls, slowest, low, high, micros, more in zip(*self._columns[:, : len(self)].tolist()):
-            yield Totals(calls, (high << 32) + low, (more << 32) + micros, slowest)
+        for calls, slowest, low, high, us_low, us_high in zip(*self._columns[:, : len(self)].tolist()):
+            yield Totals(calls, (high << 32) + low, (us_high << 32) + us_low, slowest)
 
 
 class CallTotals:

@@ -163,7 +163,7 @@ def main(  # noqa: PLR0917 (one parameter for each option)
     check: bool,
     redacted: str | None,
     strict: bool,
-    **more: Any,
+    **named: Any,
 ) -> None:
     """Report the slow HTTP calls in each CAPTURE: a file made by httprec, a folder of such *.cap files, or - for
     standard input.
@@ -172,10 +172,10 @@ def main(  # noqa: PLR0917 (one parameter for each option)
     flamegraph.pl; prints a summary. The capture holds what stack traces need. A binary or a debug file on this machine
     adds names only if its build ID is the recorded one.
     """
-    paths_of = {output: more.pop(output.name) for output in outputs_to(Destination.FILE)}
-    printed = {output for output in outputs_to(Destination.STDOUT) if more.pop(output.name)}
+    paths_of = {output: named.pop(output.name) for output in outputs_to(Destination.FILE)}
+    printed = {output for output in outputs_to(Destination.STDOUT) if named.pop(output.name)}
     to_write = directory is not None or any(path is not None for path in paths_of.values()) or printed
-    filters = filters_of(**more)
+    filters = filters_of(**named)
     filtered = threshold is not None or names or filters != Filters()
     if redacted is not None and (filtered or to_write or count or tell_info or check):
         raise click.UsageError("--redact writes a whole capture and makes no report: leave out filters and outputs.")

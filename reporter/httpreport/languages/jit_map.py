@@ -111,16 +111,16 @@ class JitMaps:
 def functions(text: bytes, is_cut_off: bool) -> tuple[list[tuple[int, int, bytes]], bool]:
     """Return start, size and name of each function in the order of the text, and whether its end is missing."""
     lines = text.split(b"\n", MAX_LINES)
-    rest = lines.pop() if is_cut_off or len(lines) > MAX_LINES else b""
+    unread = lines.pop() if is_cut_off or len(lines) > MAX_LINES else b""
     matches = map(_LINE.fullmatch, lines)
     found = [(int(line[1], 16), int(line[2], 16), line[3]) for line in matches if line]
-    return found, is_cut_off or bool(rest)
+    return found, is_cut_off or bool(unread)
 
 
-_Piece = tuple[int, int, int]  # start and end of a piece, and the number of its function
+_Interval = tuple[int, int, int]  # start and end of a piece, and the number of its function
 
 
-def _disjoint(functions: list[tuple[int, int]]) -> list[_Piece]:
+def _disjoint(functions: list[tuple[int, int]]) -> list[_Interval]:
     """Return the pieces of functions that no later function covers, by address. Functions are (start, end).
 
     This is a sweep over all starts and ends: of the open functions, the last one in the file counts.
@@ -128,7 +128,7 @@ def _disjoint(functions: list[tuple[int, int]]) -> list[_Piece]:
     edges = sorted({edge for function in functions for edge in function})
     opening = sorted((start, number) for number, (start, end) in enumerate(functions) if start < end)
     open_: list[int] = []  # a heap of negated numbers
-    pieces: list[_Piece] = []
+    pieces: list[_Interval] = []
     following = 0
     for low, high in zip(edges, edges[1:]):
         while following < len(opening) and opening[following][0] <= low:

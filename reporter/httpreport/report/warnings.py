@@ -194,8 +194,8 @@ def listed(values: Mapping[str, Totals]) -> str:
     """Return the values with the most calls, as text."""
     busiest = sorted(values.items(), key=lambda item: (-item[1].calls, item[0]))
     texts = [f"{text} ({totals.calls:,}, slowest {duration_text(totals.slowest_ns)})" for text, totals in busiest]
-    rest = f", and {len(texts) - NAMES_LISTED:,} more" if len(texts) > NAMES_LISTED else ""
-    return ", ".join(texts[:NAMES_LISTED]) + rest
+    more = f", and {len(texts) - NAMES_LISTED:,} more" if len(texts) > NAMES_LISTED else ""
+    return ", ".join(texts[:NAMES_LISTED]) + more
 
 
 def _not_listed(recording: Recording) -> list[ReportWarning]:
