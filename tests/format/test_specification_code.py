@@ -123,7 +123,7 @@ def test_the_code_leaves_out_fields_of_unknown_types_and_codings(unknown: tuple[
 @example(b"", b"HTTP/1.1 000")
 def test_the_code_for_kinds_says_what_httpreport_says(request: bytes, response: bytes) -> None:
     request_head, response_head = request[:8].ljust(8, b"\0"), response[:16].ljust(16, b"\0")
-    found = protocol.read(np.array([request_head], "S8"), np.array([response_head], "S16"))
+    found = protocol.read_protocol(np.array([request_head], "S8"), np.array([response_head], "S16"))
     kind = protocol.Kind(int(found.kind[0])).name.lower()
     assert KIND_METHOD_STATUS(request_head, response_head) == (kind, found.method[0], found.status[0])
     assert KIND_METHOD_STATUS(request[:8], response[:16]) == (kind, found.method[0], found.status[0])

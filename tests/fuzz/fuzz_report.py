@@ -17,9 +17,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from fuzz_capture import fuzz
 
 from httpcapture import CaptureError, Reader
-from httpreport.calls.available_values import COLUMNS
+from httpreport.calls.available_values import FIELD_COLUMNS
 from httpreport.calls.filters import Selection
-from httpreport.capture.loader import Nothing, load
+from httpreport.capture.loader import KeepNothing, load
 from httpreport.common.errors import ReportError
 from httpreport.languages.stack_trace import Unnamed
 from httpreport.outputs import json_report, stack_traces
@@ -36,7 +36,7 @@ CALLS = (40, 1500)  # in a chunk that is packed as a whole, and in one whose col
 def check(data: bytes) -> str:
     """Report an input and return how that ended. An unexpected exception is a finding."""
     try:
-        load(Reader(io.BytesIO(data), "input"), Nothing([*COLUMNS])).there.values()
+        load(Reader(io.BytesIO(data), "input"), KeepNothing([*FIELD_COLUMNS])).available.values()
         ends = {report(data, milliseconds) for milliseconds in MILLISECONDS}
     except (CaptureError, ReportError) as error:
         assert str(error).isprintable()
@@ -48,7 +48,7 @@ def report(data: bytes, milliseconds: int) -> str:
     selection = Selection(milliseconds * 1_000_000)
     recording = load(Reader(io.BytesIO(data), "input"), selection)
     made = make_report(recording, selection, lambda module, carried: Unnamed.NOT_FOUND)
-    assert sum(sums.calls for sums in aggregate_of(made, "input", slowest=True).stacks.values()) == recording.kept
+    assert sum(totals.calls for totals in aggregate_of(made, "input", slowest=True).stacks.values()) == recording.kept
     whole = aggregate_of(made, "input")
     texts, documents = (
         b"".join(each.report(Reported(whole, OneCapture(each.listed, made, "input"))))

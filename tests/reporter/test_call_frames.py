@@ -16,7 +16,7 @@ from httpreport.elf.symbol_table import read_symbols
 from httpreport.unwind import AddressSpace, CallFrameInfo, CodeRange, End, Unwinder
 from httpreport.unwind.arch import X86_64
 from httpreport.unwind.cfa import Row, Rule
-from httpreport.unwind.dwarf import BadCfi, Budget, sleb128, uleb128
+from httpreport.unwind.dwarf import BadCfi, WorkBudget, sleb128, uleb128
 from httpreport.unwind.expression import evaluate
 from support.compiled import SYSTEM_BINARIES, run
 
@@ -197,7 +197,7 @@ REGISTERS = [None] * 7 + [0x7000] + [None] * 8 + [0x401025]
     ],
 )
 def test_expressions_are_evaluated_as_dwarf_defines(expression: str, value: int) -> None:
-    assert evaluate(bytes.fromhex(expression), REGISTERS, {0x7000: 0x1122}.__getitem__, Budget(100)) == value
+    assert evaluate(bytes.fromhex(expression), REGISTERS, {0x7000: 0x1122}.__getitem__, WorkBudget(100)) == value
 
 
 @pytest.mark.parametrize(
@@ -215,7 +215,7 @@ def test_expressions_are_evaluated_as_dwarf_defines(expression: str, value: int)
 )
 def test_bad_expressions_are_refused_with_the_reason(expression: str, reason: str) -> None:
     with pytest.raises(BadCfi, match=reason):
-        evaluate(bytes.fromhex(expression), REGISTERS, lambda address: 0, Budget(100))
+        evaluate(bytes.fromhex(expression), REGISTERS, lambda address: 0, WorkBudget(100))
 
 
 @given(st.integers(-(1 << 62), 1 << 62))

@@ -190,7 +190,7 @@ def test_the_filters_are_applied_to_both(captures: tuple[Path, Path]) -> None:
         (({"threshold_ns": 300 * MS}, {}), (), "thresholds", "of 100 and 300 ms: only calls >= 300 ms are compared"),
         (({}, {"threshold_ns": 300 * MS}), ("-t", "50"), "thresholds", "compare with -t 300"),
         (({"process_filters": (b"nova*",)}, {}), (), "filters", "(before: nova*; after: all)"),
-        (({"host": "web-2"}, {}), (), "hosts", "other hosts (before: web-2; after: web-1)"),
+        (({"host": "web-2"}, {}), (), "hosts", "the two sides are of different hosts (before: web-2; after: web-1)"),
         (({"end": False}, {}), (), "length", "not per second, so the longer recording has more of both"),
         (({}, {"limits": {"stack_pages": 4}}), (), "stacks", "--stack fp before only"),
     ],
@@ -256,7 +256,9 @@ def test_what_has_no_comparison_says_so(captures: tuple[Path, Path], tmp_path: P
     for option in ("--csv", "--pprof", "--speedscope"):
         refused = run(captures[1], "--baseline", captures[0], option, tmp_path / "out")
         assert (refused.exit_code, (tmp_path / "out").exists()) == (1, False)
-        assert refused.stderr == f"httpreport: {option} is of one capture: leave out --baseline\n"
+        assert (
+            refused.stderr == f"httpreport: {option} cannot show a comparison: leave it out, or leave out --baseline\n"
+        )
     for options in (["--info"], ["--verify"], ["--redact", str(tmp_path / "out")]):
         refused = run(captures[1], "--baseline", captures[0], *options)
         assert (refused.exit_code, refused.stdout, (tmp_path / "out").exists()) == (2, "", False)

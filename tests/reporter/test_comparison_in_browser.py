@@ -193,7 +193,7 @@ def test_stacks_and_frames_are_searched(page: Browser) -> None:
     assert 0 < len(rows) < whole
     assert all("+0x80" in row for row in rows)
     page.enter("#stacks-search", "no such stack")
-    assert page.texts("#stacks-table tbody") == ["No stack here."]
+    assert page.texts("#stacks-table tbody") == ["No stack matches."]
     page.enter("#flame-search", "+0x80")
     assert page.texts("#flame-found")[0].endswith("% of the time")
     assert page.texts("#flame .frame:has([fill='var(--found)'])")
@@ -233,7 +233,7 @@ def test_nothing_to_compare_is_a_page_too(browser: Browser, tmp_path: Path) -> N
 
     assert browser.texts("#flame-at") == ["No call passes the filters."]
     assert browser.texts("#peers") == ["No call passes the filters."]
-    assert browser.texts("#stacks-table tbody") == ["No stack here."]
+    assert browser.texts("#stacks-table tbody") == ["No stack matches."]
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

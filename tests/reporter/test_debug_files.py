@@ -333,11 +333,11 @@ def test_a_file_of_another_build_in_a_folder_is_refused_and_stays(
 @pytest.mark.parametrize(
     ("odd", "why"),
     [
-        ("ftp://host/", "it is no http, https or file URL"),
-        ("http://", "it is no http, https or file URL"),
+        ("ftp://host/", "it is not an http, https or file URL"),
+        ("http://", "it is not an http, https or file URL"),
         ("http://[::1/", "Invalid IPv6 URL"),
-        ("file:///no/such/folder", "there is no such folder"),
-        ("file:///%00", "there is no such folder"),
+        ("file:///no/such/folder", "the folder does not exist"),
+        ("file:///%00", "the folder does not exist"),
         ("file://other.example/srv", "its files are on another host"),
         ("http://me:secret@127.0.0.1:1/", "a user name in its URL is not supported"),
     ],

@@ -66,15 +66,15 @@ FAULTS: dict[str, tuple[bytes, Cause]] = {
         Cause.DAMAGE,
     ),
     "calls that share connection and sequence, and so a completion: 2 (damage): the ends of their responses may be "
-    "each other's": (
+    "mixed up": (
         capture([Row(), Row(start_ns=1), Row(sequence=1)], completions=[completion(Row(), MS, 1, 1)]),
         Cause.DAMAGE,
     ),
-    "ids that two modules have: 1 (damage): frames in these modules have no name": (
+    "module ids that two modules share: 1 (damage): frames in these modules have no name": (
         capture(records=[MODULE, OTHER, *NAMED]),
         Cause.DAMAGE,
     ),
-    "ids that two stacks have: 1 (damage): their calls have no stack trace": (
+    "stack ids that two stacks share: 1 (damage): their calls have no stack trace": (
         capture(records=[process(), stack(TEXT + 8), stack(TEXT + 40)]),
         Cause.DAMAGE,
     ),
@@ -232,7 +232,7 @@ def test_a_frame_in_one_of_two_modules_of_one_id_has_no_name() -> None:
     assert [frame.unnamed for frame in report.trace(0).frames] == [Unnamed.AMBIGUOUS] * 2
     again = reported(redacted(capture(records=[MODULE, OTHER, *NAMED]), never))
     assert traces(again) == traces(report)
-    assert any(text.startswith("ids that two modules have: 1") for _, text in said(again))
+    assert any(text.startswith("module ids that two modules share: 1") for _, text in said(again))
 
 
 def test_a_frame_in_a_mapping_of_two_modules_has_no_name() -> None:

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from httpcapture import StackStatus
-from httpreport.calls.totals import Sums
+from httpreport.calls.totals import Totals
 from httpreport.common.printable import comm
 from httpreport.languages.stack_trace import Frame, NoStack, StackTrace, Unnamed
 from httpreport.report.folding import fold
@@ -27,7 +27,7 @@ TRACES = st.builds(StackTrace, st.lists(FRAMES, min_size=1, max_size=5).map(tupl
 
 def line_of(process: bytes, trace: StackTrace) -> str:
     stack = HostStack("web-1", comm(process), shown_frames(trace))
-    return fold(Sample((stack.process,), stack, Sums()))
+    return fold(Sample((stack.process,), stack, Totals()))
 
 
 def test_the_outermost_frame_comes_first_behind_the_process() -> None:

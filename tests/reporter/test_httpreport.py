@@ -64,7 +64,7 @@ def test_a_debuginfod_server_that_fails_is_a_warning(out: Path, tmp_path: Path) 
     assert "binary not found here" in result.stdout
     odd = run(run_cap, "-o", out, "-f", "--debuginfod-url", f"ima:enforcing ftp://x {url}")
     assert odd.exit_code == 0
-    assert "warning: debuginfod server ftp://x is not asked: it is no http, https or file URL: " in odd.stdout
+    assert "warning: debuginfod server ftp://x is not asked: it is not an http, https or file URL: " in odd.stdout
     assert f"warning: debuginfod server {url} is not asked any more: " in odd.stdout
 
 

@@ -62,7 +62,7 @@ def records(data: bytes) -> list[Record]:
             "1 of 9 calls were read: the others are missing",
         ),
         (capture([Row(duration_ns=-5 * MS)]), "calls that end before they begin: 1"),
-        (capture(records=[stack(TEXT), stack(TEXT + 1)]), "ids that two stacks have: 1 (damage)"),
+        (capture(records=[stack(TEXT), stack(TEXT + 1)]), "stack ids that two stacks share: 1 (damage)"),
         (
             capture(records=[Section(1, PROGRAM_HEADERS, 0, 9, 5, b"late")]),
             "parts that do not follow each other: 1 (damage: module 1 program headers): some frames may have no name",
@@ -112,7 +112,7 @@ def test_calls_that_cannot_be_checked_are_no_damage(tmp_path: Path) -> None:
 
     for lacking, note in (
         (fields, "calls were not checked: the capture has no field 'outcome', and a report needs it: use a newer "),
-        (without_cgroup, "the capture has no field 'cgroup': it is not known of any call"),
+        (without_cgroup, "the capture has no field 'cgroup': no call has it in this report"),
     ):
         verdict = found(capture([Row(stack_status=1)], call_layout=Layout(CALL_LAYOUT.size, lacking)), tmp_path)
         assert verdict.problems == ()
@@ -211,7 +211,7 @@ def test_info_says_what_a_capture_is_and_holds(tmp_path: Path) -> None:
     ("data", "summary"),
     [
         (capture(rows=[]), "0 calls, in 10 s on web-1; lost: nothing"),
-        (capture(end=False), "1 call, the slowest 250 ms, in a time that is not known on web-1; lost: not known"),
+        (capture(end=False), "1 call, the slowest 250 ms, in an unknown time on web-1; lost: not known"),
     ],
 )
 def test_the_first_line_of_info_is_a_summary(data: bytes, summary: str, tmp_path: Path) -> None:

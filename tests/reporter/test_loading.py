@@ -20,9 +20,9 @@ from httpcapture import Field, Layout, Lost, Outcome, Reader, Record, StackStatu
 from httpcapture.addresses import address_text
 from httpcapture.frames import FrameReader
 from httpreport.calls.call import Call
-from httpreport.calls.columns import Impossible, types_of
 from httpreport.calls.filters import Selection
-from httpreport.calls.schema import CALL, RECORDED, longest_first, total
+from httpreport.calls.lazy_table import ImpossibleTimes, column_types
+from httpreport.calls.schema import CALL, RECORDED, exact_sum, longest_first
 from httpreport.capture.loader import load
 from httpreport.capture.recording import Recording
 from httpreport.common.errors import ReportError
@@ -146,13 +146,13 @@ def test_impossible_times_are_mended_and_counted() -> None:
 
     calls = recording.calls
     assert (calls["t2"] - calls["t0"]).tolist() == [250 * MS, 0, 0, 0, 250 * MS]
-    assert recording.impossible == Impossible(backwards=1, beyond=2)
+    assert recording.impossible == ImpossibleTimes(backwards=1, beyond=2)
     assert all((calls[a] <= calls[b]).all() for a, b in (("t0", "t1"), ("t1", "t2"), ("t2", "t3")))
 
 
 @given(st.lists(st.integers(0, (1 << 64) - 1)))
 def test_a_sum_does_not_wrap_around(values: list[int]) -> None:
-    assert total(np.array(values, np.uint64)) == sum(values)
+    assert exact_sum(np.array(values, np.uint64)) == sum(values)
 
 
 @given(st.lists(st.tuples(st.integers(0, 3), st.integers(0, 3))))
@@ -176,7 +176,7 @@ def test_a_field_that_is_missing_or_too_wide_is_named() -> None:
     for odd in ("bytes0", "bytes016", "bytes99999999999999", "bytes16x"):
         fields_of_call = [replace(field, type=odd) if field.name == "comm" else field for field in CALL_LAYOUT.fields]
         with pytest.raises(ReportError, match=r"'comm'.*newer httpreport"):
-            types_of(Layout(CALL_LAYOUT.size, fields_of_call), RECORDED)
+            column_types(Layout(CALL_LAYOUT.size, fields_of_call), RECORDED)
     with pytest.raises(ReportError, match=r"'outcome'.*newer httpreport"):
         loaded(capture(call_layout=missing))
     with pytest.raises(ReportError, match=r"'sequence' is u64.*newer httpreport"):
@@ -188,7 +188,7 @@ def test_a_number_is_no_text_and_a_text_no_number(name: str, kind: str) -> None:
     fields = [replace(field, type=kind) if field.name == name else field for field in CALL_LAYOUT.fields]
 
     with pytest.raises(ReportError, match=rf"'{name}' is {kind}, .*newer httpreport"):
-        types_of(Layout(CALL_LAYOUT.size, fields), RECORDED)
+        column_types(Layout(CALL_LAYOUT.size, fields), RECORDED)
 
 
 def test_a_field_that_is_coded_in_a_later_way_is_named() -> None:
@@ -197,7 +197,7 @@ def test_a_field_that_is_coded_in_a_later_way_is_named() -> None:
     ]
 
     with pytest.raises(ReportError, match=r"'sent' is coded in a way.*later\\x0a.*newer httpreport"):
-        types_of(Layout(CALL_LAYOUT.size, fields), RECORDED)
+        column_types(Layout(CALL_LAYOUT.size, fields), RECORDED)
 
 
 def changed(name: str, **change: Any) -> Layout:
@@ -233,7 +233,7 @@ def test_a_call_is_reported_without_a_field_that_no_number_depends_on(name: str)
         assert json_calls(report)[0] == {**known, **WITHOUT[name]}
         ((cause, text),) = [(warning.cause, warning.text) for warning in report.warnings]
         assert cause is Cause.FIELDS
-        assert re.fullmatch(f"the capture's field '{name}' {why}.*: it is not known of any call", text)
+        assert re.fullmatch(f"the capture's field '{name}' {why}.*: no call has it in this report", text)
         assert incomplete(report.recording)
 
 
@@ -243,7 +243,7 @@ def test_no_call_is_reported_without_a_field_that_a_number_depends_on(name: str)
 
     for layout in (missing, changed(name, type="f64"), changed(name, coding="zip")):
         with pytest.raises(ReportError, match=f"field '{name}'.*: use a newer httpreport"):
-            types_of(layout, RECORDED)
+            column_types(layout, RECORDED)
 
 
 def json_calls(report: Report) -> list[dict[str, Any]]:

@@ -64,11 +64,11 @@ def test_totals_equal_those_of_the_captures_reported_one_by_one(captures: list[b
             getattr(report.recording, name) for report in reports
         )
     kept = sum(report.recording.kept for report in reports)
-    for sums in ([*whole.stacks.values()], [latencies.sums for latencies in whole.peers.values()]):
+    for totals in ([*whole.stacks.values()], [latencies.totals for latencies in whole.peers.values()]):
         durations = [
             int(time) for report in reports for time in report.recording.calls["t2"] - report.recording.calls["t0"]
         ]
-        assert (sum(each.calls for each in sums), sum(each.time_ns for each in sums)) == (kept, sum(durations))
+        assert (sum(each.calls for each in totals), sum(each.time_ns for each in totals)) == (kept, sum(durations))
     assert whole.naming.frames == sum(naming(report).frames for report in reports)
     assert [facts.file for facts in whole.captures] == [
         facts.file for facts in reduce(Aggregate.merge, reversed(aggregates), Aggregate()).captures
@@ -207,14 +207,14 @@ def test_missing_parts_of_a_recording_are_reported_with_the_consequence(rotated:
         "missing here"
     ]
     assert missing(fourth, first) == [
-        "run.00001.cap to run.00004.cap: without parts 2 to 3 of the recording: calls of 2023-11-14T23:13:20 to "
+        "run.00001.cap to run.00004.cap: the recording lacks parts 2 to 3: calls of 2023-11-14T23:13:20 to "
         "2023-11-15T01:13:20 UTC are missing in all figures"
     ]
     assert run(first, third, "-o", rotated, "--strict").exit_code == 3
     again = rotated / "copy.cap"
     again.write_bytes(third.read_bytes())
     assert missing(*sorted(rotated.glob("*.cap"))) == [
-        "run.00001.cap to run.00004.cap: part 3 is here 2 times (copy.cap, run.00003.cap): "
+        "run.00001.cap to run.00004.cap: part 3 was given 2 times (copy.cap, run.00003.cap): "
         "its calls are counted as often"
     ]
 

@@ -18,14 +18,14 @@ from rich.console import Console
 
 from httpcapture import StackStatus
 from httpreport.calls import schema
-from httpreport.calls.totals import Latencies, PeerKey, Sums
+from httpreport.calls.totals import Latencies, PeerKey, Totals
 from httpreport.cli import parallel
 from httpreport.languages.stack_trace import Incomplete, Unnamed
 from httpreport.outputs.output import Reported, Spooled, Style
 from httpreport.outputs.registry import OUTPUTS
 from httpreport.report import headline, slowest
 from httpreport.report.aggregate import Aggregate, HostPeer, Request, aggregate_of, merge_aggregates
-from httpreport.report.report import Naming
+from httpreport.report.report import NamingCounts
 from httpreport.report.samples import HostStack, ShownFrame
 from support.recordings import MS, TEXT, Row, capture, process, stack
 from support.reports import reported
@@ -135,8 +135,8 @@ def test_the_rows_of_a_capture_belong_to_its_first_calls() -> None:
 
 
 def test_reasons_that_are_as_frequent_have_one_order() -> None:
-    first = Naming(1, 0, Counter([Unnamed.NOT_FOUND]), 0, 1, Counter([Incomplete.NO_COPY]))
-    second = Naming(1, 0, Counter([Unnamed.ANONYMOUS]), 0, 1, Counter([Incomplete.BAD_CFI]))
+    first = NamingCounts(1, 0, Counter([Unnamed.NOT_FOUND]), 0, 1, Counter([Incomplete.NO_COPY]))
+    second = NamingCounts(1, 0, Counter([Unnamed.ANONYMOUS]), 0, 1, Counter([Incomplete.BAD_CFI]))
 
     one, other = (Aggregate(naming=naming) for naming in (first, second))
 
@@ -157,7 +157,7 @@ def test_stacks_that_took_the_same_time_have_one_order() -> None:
     orders = set()
     for seed in range(20):
         random.Random(seed).shuffle(stacks)
-        orders.add(tuple(Aggregate(stacks=dict.fromkeys(stacks, Sums(1, 5, 5, 5))).samples))
+        orders.add(tuple(Aggregate(stacks=dict.fromkeys(stacks, Totals(1, 5, 5, 5))).samples))
 
     assert len(orders) == 1
 
@@ -168,9 +168,9 @@ def many_aggregates(count: int) -> list[Aggregate]:
     for number in range(count):
         report = reported(capture([Row(duration_ns=chance.randrange(1 << 40)) for _ in range(20)]), milliseconds=0)
         names = [*range(5), *range(5 + number * 20, 25 + number * 20)]
-        stacks = {HostStack("web-1", "nova", (ShownFrame(f"f{name}"),)): Sums(1, 1, 1, 1) for name in names}
+        stacks = {HostStack("web-1", "nova", (ShownFrame(f"f{name}"),)): Totals(1, 1, 1, 1) for name in names}
         peers = {
-            HostPeer("web-1", PeerKey(b"nova", 1, b"%d" % name, 80)): Latencies(Sums(1, 1, 1, 1), {name: 1})
+            HostPeer("web-1", PeerKey(b"nova", 1, b"%d" % name, 80)): Latencies(Totals(1, 1, 1, 1), {name: 1})
             for name in names
         }
         made.append(Aggregate(stacks=stacks, peers=peers, slowest=aggregate_of(report, "a.cap", slowest=True).slowest))

@@ -216,10 +216,10 @@ def test_other_outputs_are_written_beside_the_one_on_standard_output(run_cap: Pa
     [
         (["--csv", "-", "--html", "-"], "Only one of --html, --csv can go to standard output."),
         (["--json", "--svg", "-"], "Only one of --json, --svg can go to standard output."),
-        (["-o", "-"], "-o is a directory."),
-        (["--info", "--csv", "-"], "--info and --verify report nothing: leave out outputs."),
-        (["--verify", "-o", "there"], "--info and --verify report nothing: leave out outputs."),
-        (["--verify", "--json"], "--info and --verify report nothing: leave out outputs."),
+        (["-o", "-"], "-o takes a directory."),
+        (["--info", "--csv", "-"], "--info and --verify make no report: leave out the options for outputs."),
+        (["--verify", "-o", "there"], "--info and --verify make no report: leave out the options for outputs."),
+        (["--verify", "--json"], "--info and --verify make no report: leave out the options for outputs."),
     ],
 )
 def test_outputs_that_exclude_each_other_are_a_usage_error(
@@ -257,7 +257,7 @@ def test_the_capture_itself_is_no_place_for_an_output(output: str, run_cap: Path
     result = run(run_cap, output, other_name, "-f")
 
     assert result.exit_code == 1
-    assert f"{other_name} is the capture {run_cap}, which is read" in result.stderr
+    assert f"{other_name} is the capture {run_cap}, which is to be read" in result.stderr
     assert run_cap.read_bytes() == other_name.read_bytes() == data
 
 

@@ -118,7 +118,7 @@ def test_too_many_calls_are_cut_where_the_page_can_still_be_exact(monkeypatch: p
     assert (whole.calls, whole.floor_ns, len(whole.warnings)) == (5, 0, len(report.warnings))
     assert (cut.calls, cut.floor_ns, cut.recorded) == (2, 300 * MS + 1, 5)
     assert durations(cut) == [500 * MS, 400 * MS]
-    assert cut.warnings[-1] == "3 of 5 calls are too many for one page: it has the slowest"
+    assert cut.warnings[-1] == "5 calls are too many for one page: it has the 2 slowest"
     assert len(page_data(aggregated(report)).rows) == 1
 
 

@@ -292,6 +292,22 @@ def test_a_call_opens_to_the_stack_traces_that_the_text_has(mixed_page: Browser,
         assert not mixed_page.texts(".opened")
 
 
+def test_an_opened_call_has_a_direction_only_if_its_role_is_known(mixed_page: Browser) -> None:
+    words = {
+        "client": r"Sent: .*, waited: .*, received: .*[^)]",
+        "server": r"Received: .*, waited: .*, sent: .*[^)]",
+        "unknown": r"Request: .*, waited: .*, response: .* \(which side sent the request is not known\)",
+    }
+    roles = mixed_page.texts("#calls-table td.role")
+    assert {*roles} == {*words}
+
+    for role, phases in words.items():
+        opens = f"#calls-table tbody tr:nth-child({roles.index(role) + 1}) .open"
+        mixed_page.press(opens, Keys.ENTER)
+        assert re.fullmatch(phases, mixed_page.texts(".opened p.name")[-1])
+        mixed_page.press(opens, Keys.ENTER)
+
+
 def test_calls_are_sorted_and_searched(mixed_page: Browser, mixed: Path) -> None:
     calls = said(mixed, "-t", "0")["calls"]
 
@@ -307,7 +323,7 @@ def test_calls_are_sorted_and_searched(mixed_page: Browser, mixed: Path) -> None
     ]
     assert len(mixed_page.texts("#calls-table .open")) == len(found) > 1
     mixed_page.enter("#calls-search", "no such call")
-    assert mixed_page.texts("#calls-table tbody") == ["No call here."]
+    assert mixed_page.texts("#calls-table tbody") == ["No call matches."]
 
 
 def test_the_table_says_how_many_calls_it_leaves_out(browser: Browser, tmp_path: Path) -> None:
@@ -477,7 +493,7 @@ def test_no_calls_is_a_page_too(browser: Browser, tmp_path: Path) -> None:
 
     assert totals(browser) == (0, 0)
     assert browser.texts("#warnings li") == ["Warning: the capture holds no call"]
-    assert browser.texts(".empty") == ["No call passes the filters."] * 2 + ["No call here."]
+    assert browser.texts(".empty") == ["No call passes the filters."] * 2 + ["No call matches."]
 
 
 def test_a_filter_that_nothing_passes_lists_the_existing_values(mixed_page: Browser) -> None:

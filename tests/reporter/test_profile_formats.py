@@ -84,7 +84,7 @@ def test_the_firefox_profiler_reads_back_every_stack_with_its_weight(
     expected: defaultdict[tuple[str, ...], float] = defaultdict(float)
     for sample in made:
         called = (sample.of, *(place.label for place in sample.stack.frames))
-        expected[called] += weight.of(sample.sums) / (1e6 if weight is Weight.TIME else 1)
+        expected[called] += weight.of(sample.totals) / (1e6 if weight is Weight.TIME else 1)
     read: defaultdict[tuple[str, ...], float] = defaultdict(float)
     for name, weight_type, stacks in tracks(profile):
         assert weight_type == ("tracing-ms" if weight is Weight.TIME else "samples")

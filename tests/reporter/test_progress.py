@@ -22,7 +22,7 @@ def program(quiet_s: float, out: Path, *options: str) -> list[str]:
     """Return a command that runs httpreport with another QUIET_S, and that looks at the clock for each call that it
     writes."""
     imports = "from httpreport.cli import main; from httpreport.common import progress"
-    run = f"{imports}; progress.QUIET_S = {quiet_s}; progress.PIECES = 1; main.main()"
+    run = f"{imports}; progress.QUIET_S = {quiet_s}; progress.ITEMS = 1; main.main()"
     return [sys.executable, "-c", run, str(CAPTURE), "-f", "-o", str(out), *options]
 
 

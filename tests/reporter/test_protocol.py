@@ -34,12 +34,12 @@ SERVER_HELLO = b"\x16\x03\x03\x00\x7a\x02\x00\x00\x76\x03\x03abcde"
 def test_first_bytes_give_kind_method_and_status(
     request_head: bytes, response_head: bytes, expected: tuple[Kind, bytes, int]
 ) -> None:
-    read = protocol.read(np.array([request_head], "S8"), np.array([response_head], "S16"))
+    read = protocol.read_protocol(np.array([request_head], "S8"), np.array([response_head], "S16"))
 
     assert (read.kind[0], read.method[0], read.status[0]) == expected
 
 
 def test_no_call_at_all() -> None:
-    read = protocol.read(np.array([], "S8"), np.array([], "S16"))
+    read = protocol.read_protocol(np.array([], "S8"), np.array([], "S16"))
 
     assert [len(column) for column in read] == [0, 0, 0]

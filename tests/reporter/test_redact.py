@@ -23,13 +23,13 @@ from httpcapture import Calls, Completions, End, JitMap, Lost, Module, Reader, R
 from httpcapture.frames import FrameReader
 from httpreport import __version__
 from httpreport.calls import protocol
-from httpreport.capture.loader import Nothing, load
+from httpreport.capture.loader import KeepNothing, load
 from httpreport.cli.main import main
 from httpreport.common.errors import ReportError
 from httpreport.outputs.output import Destination
 from httpreport.outputs.registry import OUTPUTS
 from httpreport.redact import Redaction
-from httpreport.redact.masks import Addresses, Paths
+from httpreport.redact.masks import AddressMasks, PathMasks
 from httpreport.report.aggregate import aggregate_of
 from httpreport.report.headline import summary
 from httpreport.report.warnings import Cause
@@ -167,7 +167,7 @@ def made(data: bytes) -> dict[str, object]:
         **{name: parsed[name] for name in ("selection", "ledger", "frames", "stack_traces")},
         "calls": [{name: value for name, value in call.items() if name not in MADE_UP} for call in parsed["calls"]],
         "summary": summary(aggregate_of(report, "run.cap")),
-        "peers": [(key.process, key.role, key.port, sums) for key, sums in report.recording.by_peer.items()],
+        "peers": [(key.process, key.role, key.port, totals) for key, totals in report.recording.by_peer.items()],
     }
 
 
@@ -302,16 +302,16 @@ def test_a_capture_that_changes_meanwhile_is_refused() -> None:
     first, second = Reader(io.BytesIO(capture())), Reader(io.BytesIO(capture(host="web-2")))
 
     with pytest.raises(ReportError, match="changed while it was read"):
-        list(Redaction(load(first, Nothing()), no_binary).pieces(second))
+        list(Redaction(load(first, KeepNothing()), no_binary).pieces(second))
 
 
 @given(st.lists(st.tuples(HEADS, HEADS), max_size=8))
 def test_only_kind_method_and_status_remain_of_a_head(heads: list[tuple[bytes, bytes]]) -> None:
     requests, responses = np.array([one for one, _ in heads], "S8"), np.array([other for _, other in heads], "S16")
 
-    bare = protocol.bare(requests, responses)
+    bare = protocol.without_content(requests, responses)
 
-    assert all(map(np.array_equal, protocol.read(*bare), protocol.read(requests, responses)))
+    assert all(map(np.array_equal, protocol.read_protocol(*bare), protocol.read_protocol(requests, responses)))
     methods = "|".join(name.decode() for name in protocol.METHODS)
     for request, response in zip(*(column.tolist() for column in bare)):
         assert re.fullmatch(rf"(({methods}) |\?|[\x14-\x18]\x03[\0-\4]?)?", request.decode())
@@ -325,7 +325,7 @@ ADDRESS = st.one_of(
 
 @given(st.lists(st.lists(ADDRESS, max_size=6), max_size=3))
 def test_an_address_is_masked_by_one_of_its_family_and_loopback_stays(batches: list[list[IPv4Address]]) -> None:
-    addresses, masks = Addresses(), dict[bytes, bytes]()
+    addresses, masks = AddressMasks(), dict[bytes, bytes]()
     for batch in batches:
         packed = [packed_address(str(address)) for address in batch]
         masked = addresses.masked(np.array(packed, "S16")).tolist()
@@ -363,11 +363,11 @@ def test_an_address_is_masked_by_one_of_its_family_and_loopback_stays(batches: l
     ],
 )
 def test_the_folders_of_the_system_stay_and_others_are_numbered(path: bytes, masked: bytes) -> None:
-    assert Paths().masked(path) == masked
+    assert PathMasks().masked(path) == masked
 
 
 def test_one_folder_has_one_number() -> None:
-    paths = Paths()
+    paths = PathMasks()
 
     masked = [paths.masked(path) for path in (b"/srv/a/x", b"/srv/b/x", b"/srv/a/y", b"/usr/bin/z")]
 
@@ -386,7 +386,7 @@ def test_one_folder_has_one_number() -> None:
     ],
 )
 def test_paths_within_a_name(text: bytes, masked: bytes) -> None:
-    assert Paths().within(text) == masked
+    assert PathMasks().within(text) == masked
 
 
 def run(*arguments: str | Path, data: bytes | None = None) -> Result:
@@ -428,12 +428,12 @@ def test_a_pipe_is_redacted_too(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "code", "said"),
     [
-        (["run.cap", "-t", "300"], 2, "--redact is of a whole capture and makes no report"),
+        (["run.cap", "-t", "300"], 2, "--redact writes a whole capture and makes no report"),
         (["run.cap", "--pid", "1"], 2, "leave out filters and outputs"),
         (["run.cap", "--json"], 2, "leave out filters and outputs"),
         (["run.cap", "-o", "there"], 2, "leave out filters and outputs"),
         (["run.cap", "--verify"], 2, "leave out filters and outputs"),
-        (["run.cap", "other.cap"], 1, "--redact is of one capture: give one file"),
+        (["run.cap", "other.cap"], 1, "--redact takes one capture: give one file"),
         (["nothing.cap"], 1, "cannot read nothing.cap: No such file or directory"),
     ],
 )

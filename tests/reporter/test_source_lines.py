@@ -277,7 +277,10 @@ def test_what_is_of_another_build_gives_no_lines(
         reader.close()
     assert kept
     assert found == [(), ()]
-    assert [reader.problems for reader in readers] == [[], *[[f"no lines from {program}: it is of another build"]] * 2]
+    assert [reader.problems for reader in readers] == [
+        [],
+        *[[f"no lines from {program}: the file belongs to another build"]] * 2,
+    ]
 
 
 @pytest.mark.parametrize(
@@ -285,7 +288,7 @@ def test_what_is_of_another_build_gives_no_lines(
     [
         ("import os; os._exit(1)", "the process that reads it died"),
         ("import signal; signal.pause()", "no answer within 1 s"),
-        ("print('x' * (2 << 20), flush=True); input()", "a too long answer"),
+        ("print('x' * (2 << 20), flush=True); input()", "the answer was too long"),
     ],
 )
 def test_a_worker_that_fails_costs_the_lines_of_one_file(

@@ -203,6 +203,22 @@ def test_a_copy_that_ends_says_after_how_much(deep_stack: Taken, report_of: Call
     assert folded_lines(report)[0].startswith("nova-api;[incomplete: the stack copy ended];deep;")
 
 
+def test_a_walk_that_leaves_the_code_ends_with_that_address_and_a_reason_about_it(
+    deep_stack: Taken, report_of: Callable[[bytes], Report]
+) -> None:
+    no_code = struct.pack("<Q", 0x1001)
+    memory = deep_stack.stack.memory.replace(struct.pack("<Q", deep_stack.expected[3]), no_code, 1)
+
+    report = report_of(replace(deep_stack, stack=replace(deep_stack.stack, memory=memory)).capture())
+
+    lines = text_lines(report, "run.cap")
+    assert lines[lines.index("    0x1001 [outside any mapping]") + 1] == (
+        "    [the last address is in no executable mapping]"
+    )
+    reason = "nova-api;[incomplete: the last address is in no executable mapping];[outside any mapping];deep;"
+    assert folded_lines(report)[0].startswith(reason)
+
+
 def test_without_a_copy_only_frame_pointers_are_used_and_the_reason_is_shown(deep_stack: Taken, traced: Traced) -> None:
     no_slot = replace(deep_stack, stack=replace(deep_stack.stack, registers=b"", memory_address=0, memory=b""))
     low_maps = (

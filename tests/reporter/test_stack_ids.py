@@ -32,7 +32,7 @@ BLOCK = re.compile(
 )
 PRINTED_ABOVE = re.compile(r" {4}\(printed above with Stack ID (\d+)\)\n")
 BEHIND = (
-    "Behind the longest {:,} calls, a stack trace that was printed above is not repeated but named by its Stack ID; "
+    "After the longest {:,} calls, a stack trace that was printed above is not repeated but named by its Stack ID; "
 )
 
 
@@ -217,11 +217,11 @@ def test_stack_traces_take_no_more_room_than_they_have(captures: int, tmp_path: 
     every = written("--all-stacks")
     assert len(every) == 100 * captures and len(set(every)) == 8
     room = 5 * min(map(len, every)) - 10
-    with mock.patch.object(stack_traces, "ROOM", room):
+    with mock.patch.object(stack_traces, "MAX_FULL_TRACES_SIZE", room):
         some, again = written(), written("--all-stacks")
 
     assert again == every
     full = [lines for lines in some if lines in every]
     assert len(full) == 5 and sum(map(len, full)) < room + max(map(len, every))
-    left_out = "    (left out behind 0 MiB of stack traces; --all-stacks prints all)\n"
+    left_out = "    (left out after 0 MiB of stack traces; --all-stacks prints all)\n"
     assert {PRINTED_ABOVE.sub("above", lines) for lines in some if lines not in every} == {"above", left_out}

@@ -9,6 +9,7 @@ import os
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from httpcapture import Lost, Module, Outcome, Record, Role, StackStatus
 from httpreport.elf.elf import Elf, Segment
@@ -108,6 +109,29 @@ def test_the_block_of_the_specification_to_the_letter() -> None:
         "    [frame pointers only, recorded without stack copies]",
     ]
     assert lines[start + 7].endswith(", Record: 3")
+
+
+@pytest.mark.parametrize(
+    ("role", "phases"),
+    [
+        (Role.CLIENT, "Sent: 20.00 ms, Waited: 230.00 ms, Received: 30.00 ms, Total: 280.00 ms"),
+        (Role.SERVER, "Received: 20.00 ms, Waited: 230.00 ms, Sent: 30.00 ms, Total: 280.00 ms"),
+        *[
+            (
+                role,
+                "Request: 20.00 ms, Waited: 230.00 ms, Response: 30.00 ms, Total: 280.00 ms "
+                "(which side sent the request is not known)",
+            )
+            for role in (Role.UNKNOWN, 200)
+        ],
+    ],
+)
+def test_the_phases_of_a_call_have_a_direction_only_if_its_role_is_known(role: int, phases: str) -> None:
+    row = Row(role=role, request_ns=20 * MS)
+
+    lines = text_lines(reported(capture([row], completions=[completion(row, 30 * MS, 112, 400)])), "run.cap")
+
+    assert lines[-1] == phases
 
 
 def test_the_same_stack_of_a_thousand_calls_is_named_once() -> None:

@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from httpreport.elf.elf import Elf as ElfFile
-from httpreport.elf.elf import Range, Section, Segment, from_parts, read_elf
+from httpreport.elf.elf import Section, SectionRange, Segment, from_parts, read_elf
 from httpreport.elf.symbol_table import SYMBOL, SymbolTable, read_symbols
 from support.compiled import NODE_BINARY, SYSTEM_BINARIES, compiled, run
 
@@ -124,7 +124,7 @@ def test_hand_written_assembly(tmp_path: Path) -> None:
 
 def test_an_unsized_symbol_does_not_reach_into_another_section() -> None:
     symbols = [_symbol(b"first", 0x1000, 0, 1), _symbol(b"second", 0x2000, 0, 2)]
-    table = read_symbols(_elf(symbols, [Range(0, 0), Range(0x1000, 0x10), Range(0x2000, 0x20)]))
+    table = read_symbols(_elf(symbols, [SectionRange(0, 0), SectionRange(0x1000, 0x10), SectionRange(0x2000, 0x20)]))
     assert _name(table, 0x100F) == "first"
     assert _name(table, 0x1010) is None
     assert _name(table, 0x201F) == "second"
@@ -216,7 +216,7 @@ def test_damaged_debugdata_is_a_problem_with_a_reason(data: bytes, reason: str) 
 
 @given(st.binary(max_size=24 * 20), st.binary(max_size=64), st.integers(0, (1 << 64) - 1))
 def test_any_bytes_make_a_table(symtab: bytes, strtab: bytes, address: int) -> None:
-    elf = ElfFile(62, (), {".symtab": Section(0, symtab), ".strtab": Section(0, strtab)}, (Range(0, 5),))
+    elf = ElfFile(62, (), {".symtab": Section(0, symtab), ".strtab": Section(0, strtab)}, (SectionRange(0, 5),))
     table = read_symbols(elf)
     assert table.symbols.dtype == SYMBOL
     assert (table.symbols["address"][1:] > table.symbols["address"][:-1]).all()
@@ -242,7 +242,7 @@ def _symbol(
     return name, struct.pack("<BBHQQ", binding << 4 | kind, 0, section, address, size)
 
 
-def _elf(symbols: list[tuple[bytes, bytes]], ranges: list[Range]) -> ElfFile:
+def _elf(symbols: list[tuple[bytes, bytes]], ranges: list[SectionRange]) -> ElfFile:
     table, strings = b"", b"\0"
     for name, entry in symbols:
         table += struct.pack("<I", len(strings)) + entry

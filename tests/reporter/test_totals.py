@@ -14,11 +14,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from httpcapture import Calls, End, Layout, Reader, Role, Writer
-from httpreport.calls.columns import Columns, types_of
 from httpreport.calls.filters import Selection
+from httpreport.calls.lazy_table import LazyTable, column_types
 from httpreport.calls.schema import RECORDED
-from httpreport.calls.totals import Latencies, PeerKey, StackKey, Sums
-from httpreport.capture.loader import Nothing, load
+from httpreport.calls.totals import Latencies, PeerKey, StackKey, Totals
+from httpreport.capture.loader import KeepNothing, load
 from httpreport.capture.recording import Recording
 from httpreport.common import tuning
 from httpreport.redact.calls import CALL_ROW, layout
@@ -58,9 +58,9 @@ def test_totals_equal_those_of_the_calls(rows: list[Row]) -> None:
     found = loaded(rows)
 
     stacks, peers = durations_by_key(found)
-    sums = {key: of(durations) for key, durations in stacks.items()}
-    assert dict(found.by_stack) == sums
-    assert {key: latencies.sums for key, latencies in found.by_peer.items()} == {
+    totals = {key: of(durations) for key, durations in stacks.items()}
+    assert dict(found.by_stack) == totals
+    assert {key: latencies.totals for key, latencies in found.by_peer.items()} == {
         key: of(durations) for key, durations in peers.items()
     }
     for key, latencies in found.by_peer.items():
@@ -69,8 +69,8 @@ def test_totals_equal_those_of_the_calls(rows: list[Row]) -> None:
             assert latencies.quantile_ns(share) == pytest.approx(exact, rel=0.004, abs=1)
 
 
-def of(durations: list[int]) -> Sums:
-    return Sums(len(durations), sum(durations), sum(each // 1000 for each in durations), max(durations))
+def of(durations: list[int]) -> Totals:
+    return Totals(len(durations), sum(durations), sum(each // 1000 for each in durations), max(durations))
 
 
 @given(st.lists(ROWS, max_size=8), st.lists(ROWS, max_size=8))
@@ -78,8 +78,8 @@ def test_merged_totals_of_two_captures_equal_those_of_one_with_all_calls(first: 
     one, other, both = loaded(first), loaded(second), loaded([*first, *second])
 
     for key in {*one.by_stack, *other.by_stack}:
-        assert one.by_stack.get(key, Sums()) + other.by_stack.get(key, Sums()) == both.by_stack[key]
-    nothing = Latencies(Sums(), {})
+        assert one.by_stack.get(key, Totals()) + other.by_stack.get(key, Totals()) == both.by_stack[key]
+    nothing = Latencies(Totals(), {})
     for peer in {*one.by_peer, *other.by_peer}:
         assert one.by_peer.get(peer, nothing) + other.by_peer.get(peer, nothing) == both.by_peer[peer]
 
@@ -90,8 +90,8 @@ def in_groups(data: bytes) -> bytes:
     writer = Writer(stream, replace(META, call_layout=layout(CALL_ROW)))
     for record in Reader(io.BytesIO(data)):
         if isinstance(record, Calls):
-            columns = Columns(types_of(META.call_layout, RECORDED), [record], record.rows)
-            writer.calls(columns.array(CALL_ROW).tobytes())
+            columns = LazyTable(column_types(META.call_layout, RECORDED), [record], record.rows)
+            writer.calls(columns.to_array(CALL_ROW).tobytes())
     writer.end(End(STARTED_NS, "signal", True, 0, 0, 0))
     return stream.getvalue()
 
@@ -100,12 +100,12 @@ def in_groups(data: bytes) -> bytes:
 def test_the_sums_of_calls_in_groups_are_the_same(rows: list[Row]) -> None:
     one_by_one = capture([replace(row, connection=row.peer_port) for row in rows])
     grouped = in_groups(one_by_one)
-    for keep in (Selection(0), Nothing(["processes", "pids", "roles", "peers", "kinds", "outcomes"])):
+    for keep in (Selection(0), KeepNothing(["processes", "pids", "roles", "peers", "kinds", "outcomes"])):
         found, wanted = (load(Reader(io.BytesIO(data)), keep) for data in (grouped, one_by_one))
 
         assert found.by_stack == wanted.by_stack
         assert found.by_peer == wanted.by_peer
-        assert found.there.values() == wanted.there.values()
+        assert found.available.values() == wanted.available.values()
         assert sorted(found.calls.tolist()) == sorted(wanted.calls.tolist())
 
 
@@ -119,9 +119,9 @@ def test_a_grouped_field_with_the_name_of_a_derived_column_is_left_alone() -> No
     writer.calls(rows.tobytes())
     writer.flush()
 
-    there = load(Reader(io.BytesIO(stream.getvalue())), Nothing(["kinds"])).there
+    available = load(Reader(io.BytesIO(stream.getvalue())), KeepNothing(["kinds"])).available
 
-    assert {kind: sums.calls for kind, sums in there.values()["kinds"].items()} == {"http": 2, "tls": 1}
+    assert {kind: totals.calls for kind, totals in available.values()["kinds"].items()} == {"http": 2, "tls": 1}
 
 
 def test_batches_that_are_read_together_or_apart_are_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -148,7 +148,7 @@ def test_beyond_the_limit_the_longest_calls_are_listed_and_all_are_summed(monkey
     longest = sorted(sorted(rows, key=lambda row: -row.duration_ns)[:100], key=lambda row: row.sequence)
     assert found.calls["sequence"].tolist() == [row.sequence for row in longest]
     assert (found.calls["t3"] - found.calls["t2"]).tolist() == [MS] * 100
-    assert (found.kept, sum(sums.calls for sums in found.by_stack.values())) == (5000, 5000)
+    assert (found.kept, sum(totals.calls for totals in found.by_stack.values())) == (5000, 5000)
 
 
 def test_completions_wait_for_the_few_calls_that_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -227,4 +227,4 @@ def test_few_or_many_calls_of_several_batches_are_kept(
     assert found.calls["pid"].tolist() == [row.pid for row in kept]
     assert found.calls["sent"].tolist() == [row.sent for row in kept]
     assert found.calls["connection"].tolist() == [row.connection for row in kept]
-    assert sum(sums.time_ns for sums in found.by_stack.values()) == sum(row.duration_ns for row in kept)
+    assert sum(totals.time_ns for totals in found.by_stack.values()) == sum(row.duration_ns for row in kept)

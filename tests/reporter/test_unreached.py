@@ -144,7 +144,7 @@ def test_what_else_may_be_the_reason_comes_first(tmp_path: Path, out: Path) -> N
     assert "-t 50 is below the capture's threshold of 100 ms" in warnings[1]
     assert "-p nginx is outside the capture's own filter (nova*)" in warnings[2]
     assert error.startswith(
-        "httpreport: no call of nginx is in the capture, which has calls of at least 100 ms only; processes in "
+        "httpreport: no call of nginx is in the capture, which has only calls of at least 100 ms; processes in "
     )
 
 

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from httpreport.common import tuning
-from httpreport.common.value_counts import Tally
+from httpreport.common.value_counts import ValueCounts
 
 VALUES = st.one_of(st.integers(0, 5), st.integers(0, 30), st.integers(0, (1 << 64) - 1))
 
@@ -20,7 +20,7 @@ def test_each_value_is_counted(parts: list[list[int]], at_once: int) -> None:
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(tuning, "COUNTED_AT_ONCE", at_once)
         patched.setattr(tuning, "SMALL_VALUES", 20)
-        counted = Tally()
+        counted = ValueCounts()
         for part in parts:
             counted.add(np.array(part, np.uint64))
         values, counts = counted.counts()

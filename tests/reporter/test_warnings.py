@@ -123,7 +123,7 @@ def test_an_end_that_is_not_as_it_should_be(end: End, words: str) -> None:
     assert words in said[0][1]
 
 
-@pytest.mark.parametrize("limit", ["MAX_HELD_BYTES", "MAX_SUMS_BYTES"])
+@pytest.mark.parametrize("limit", ["MAX_HELD_BYTES", "MAX_TOTALS_BYTES"])
 def test_what_takes_too_much_memory_ends_the_reading(limit: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Everything read until then is reported."""
     rows = [Row(sequence=number, stack=number, peer=f"10.0.{number >> 8}.{number & 255}") for number in range(30_000)]
@@ -137,7 +137,7 @@ def test_what_takes_too_much_memory_ends_the_reading(limit: str, monkeypatch: py
     assert len(recording.calls) == recording.kept == recording.recorded
     ((cause, text),) = said
     assert cause is Cause.CUT_OFF
-    assert text.startswith("the capture was not read to its end, since what is kept of it takes too much memory (keep ")
+    assert text.startswith("the capture was not read to its end, because what is kept of it takes too much memory")
     assert text.endswith(f": calls after the first {recording.recorded:,} are missing")
     assert incomplete(recording)
 
@@ -157,7 +157,7 @@ def test_a_filter_that_matches_nothing_lists_the_existing_processes() -> None:
     assert said == [
         (
             Cause.NOTHING_KEPT,
-            "no call of nova is in the capture, which has calls of at least 100 ms only; processes in the capture: "
+            "no call of nova is in the capture, which has only calls of at least 100 ms; processes in the capture: "
             "nginx (2, slowest 150 ms), \\x1bz (1, slowest 250 ms)",
         )
     ]

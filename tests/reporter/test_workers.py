@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from httpreport.cli import workers
-from httpreport.cli.workers import Killed, results
+from httpreport.cli.workers import KilledWorker, results
 from httpreport.common.errors import ReportError
 from support.processes import is_alive
 from workload.waiting import wait_until
@@ -105,8 +105,8 @@ def test_of_a_worker_that_is_killed_it_is_known_which_task_it_had(
 ) -> None:
     found = dict(results(end_if_odd, [(number, how) for number in range(5)], count))
 
-    assert found == {0: 0, 1: Killed(code), 2: 2, 3: Killed(code), 4: 4}
-    assert Killed(code).signal == name
+    assert found == {0: 0, 1: KilledWorker(code), 2: 2, 3: KilledWorker(code), 4: 4}
+    assert KilledWorker(code).signal == name
 
 
 @pytest.mark.parametrize("first", [0, 4])
@@ -114,11 +114,11 @@ def test_of_a_worker_that_is_killed_it_is_known_which_task_it_had(
 def test_all_workers_may_be_killed_or_the_last(first: int, count: int) -> None:
     found = dict(results(end_from, [(first, number) for number in range(5)], count))
 
-    assert found == {number: Killed(-9) if number >= first else number for number in range(5)}
+    assert found == {number: KilledWorker(-9) if number >= first else number for number in range(5)}
 
 
 def test_a_real_time_signal_has_a_number() -> None:
-    assert Killed(-(signal.SIGRTMIN + 1)).signal == f"signal {signal.SIGRTMIN + 1}"
+    assert KilledWorker(-(signal.SIGRTMIN + 1)).signal == f"signal {signal.SIGRTMIN + 1}"
 
 
 def test_what_a_task_raises_is_raised_with_its_place() -> None:
@@ -132,7 +132,7 @@ def test_what_a_task_raises_is_raised_with_its_place() -> None:
 def test_an_interrupt_is_not_for_workers(tmp_path: Path) -> None:
     """Ctrl-C at a terminal goes to all processes of the command."""
     with closing(results(pid_after, [(0, str(tmp_path)), (1, str(tmp_path))], 2)) as found:
-        done: list[tuple[int, int | Killed]] = []
+        done: list[tuple[int, int | KilledWorker]] = []
         (tmp_path / "go on").touch()
         done.append(next(found))
         for child in multiprocessing.active_children():
@@ -140,7 +140,7 @@ def test_an_interrupt_is_not_for_workers(tmp_path: Path) -> None:
             os.kill(child.pid, signal.SIGINT)
         done += found
 
-    assert not any(isinstance(result, Killed) for _, result in done)
+    assert not any(isinstance(result, KilledWorker) for _, result in done)
     assert sorted(number for number, _ in done) == [0, 1]
 
 
@@ -174,7 +174,7 @@ def test_a_worker_that_ignores_sigterm_is_killed(tmp_path: Path, monkeypatch: py
 
 
 def test_what_a_killed_worker_has_started_does_not_hide_its_death(tmp_path: Path) -> None:
-    assert list(results(with_child, [(str(tmp_path), "be killed")], 1)) == [(0, Killed(-9))]
+    assert list(results(with_child, [(str(tmp_path), "be killed")], 1)) == [(0, KilledWorker(-9))]
 
     assert not (tmp_path / "child has ended").exists()
     os.kill(int((tmp_path / "child").read_text()), signal.SIGKILL)

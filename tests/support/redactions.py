@@ -7,7 +7,7 @@ import os
 from dataclasses import replace
 
 from httpcapture import Reader
-from httpreport.capture.loader import Nothing, load
+from httpreport.capture.loader import KeepNothing, load
 from httpreport.languages.stack_trace import Frame, StackTrace, Unnamed
 from httpreport.redact import Redaction
 from httpreport.report.report import Report
@@ -18,7 +18,7 @@ IN_NO_MAPPING = (Unnamed.UNMAPPED, Unnamed.NO_MAPS)
 
 def redacted(data: bytes, find_binary: FindBinary) -> bytes:
     """Return the capture that --redact makes from a capture."""
-    redaction = Redaction(load(Reader(io.BytesIO(data)), Nothing()), find_binary)
+    redaction = Redaction(load(Reader(io.BytesIO(data)), KeepNothing()), find_binary)
     return b"".join(redaction.pieces(Reader(io.BytesIO(data))))
 
 

@@ -14,7 +14,7 @@ import pytest
 from click.testing import CliRunner
 
 from httpcapture import Outcome, Role, Stack, open_capture
-from httpreport.calls.call import Call, each
+from httpreport.calls.call import Call, iterate_calls
 from httpreport.calls.filters import Selection
 from httpreport.calls.protocol import Kind
 from httpreport.capture.loader import load
@@ -66,7 +66,7 @@ def read(capture: Path, keep: Selection) -> Recording:
 
 
 def in_order(recording: Recording) -> list[Call]:
-    return list(each(recording.calls, np.argsort(recording.calls["t0"], kind="stable")))
+    return list(iterate_calls(recording.calls, np.argsort(recording.calls["t0"], kind="stable")))
 
 
 def tolerance(client: str) -> int:

@@ -1,1 +1,1 @@
-"""The table of calls: its columns, filters and totals."""
+"""Holds the table of calls: its columns, filters and totals."""

@@ -1,4 +1,5 @@
-"""What calls there are, by the fields that a filter asks about: told where the filter keeps none of them."""
+"""Counts the values that calls have, so that a report without any call can list what its filters could have asked
+for."""
 
 from __future__ import annotations
 
@@ -12,13 +13,13 @@ from httpcapture.addresses import address_text, endpoint
 
 from ..common.interning import Words, bytes_of, words_of
 from ..common.printable import comm
-from .call import word
-from .columns import Columns, Places
+from .call import enum_text
+from .lazy_table import Indices, LazyTable
 from .protocol import Kind
 from .schema import duration_ns
-from .totals import Durations, Sums, SumsByValue
+from .totals import Durations, Totals, TotalsByValue
 
-COLUMNS = {
+FIELD_COLUMNS = {
     "processes": ("process",),
     "pids": ("pid",),
     "roles": ("role",),
@@ -26,63 +27,66 @@ COLUMNS = {
     "kinds": ("kind",),
     "outcomes": ("outcome",),
 }
-"""What can be asked about, and the columns that tell it."""
+"""Maps each field that a filter may test to the columns that hold it."""
 
-_WORDS = {"processes": 2, "peers": 3}  # of 64 bits that a value takes; others one
+_WORDS = {"processes": 2, "peers": 3}  # how many words of 64 bits a value takes, if more than one
 
 
-class There:
-    """Gathers what there is of each of the things `asked` about (keys of COLUMNS), as calls come."""
+class AvailableValues:
+    """Gathers the values of the `asked` fields (keys of FIELD_COLUMNS) as calls are read."""
 
     def __init__(self, asked: Sequence[str]) -> None:
         self.first_ns = self.last_ns = 0  # t0 of the earliest and the latest call
-        self.unreached_ns: int | None = (
-            None  # of the slowest call that only the threshold keeps out; None: there is none
-        )
-        self._sums = {what: SumsByValue(_WORDS.get(what, 1)) for what in asked}
-        self._any = False
+        self.unreached_ns: int | None = None  # duration of the slowest call that only the threshold excludes, if any
+        self._totals = {field: TotalsByValue(_WORDS.get(field, 1)) for field in asked}
+        self._has_calls = False
 
     def __len__(self) -> int:
-        """Distinct values."""
-        return sum(map(len, self._sums.values()))
+        """Return how many distinct values were gathered."""
+        return sum(map(len, self._totals.values()))
 
-    def add(self, calls: Columns, passing: npt.NDArray[np.bool_]) -> None:
-        """At least one call; `passing` is true for each that only the threshold keeps out."""
-        values = {what: _values(what, calls) for what in self._sums}
+    def add(self, calls: LazyTable, passing: npt.NDArray[np.bool_]) -> None:
+        """Add the values of a table, which has at least one call. `passing` selects calls that only the threshold
+        excludes."""
+        values = {field: _values(field, calls) for field in self._totals}
         earliest, latest = int(calls["t0"].min()), int(calls["t0"].max())
-        self.first_ns = min(self.first_ns, earliest) if self._any else earliest
+        self.first_ns = min(self.first_ns, earliest) if self._has_calls else earliest
         self.last_ns = max(self.last_ns, latest)
-        self._any = True
+        self._has_calls = True
         durations = Durations(duration_ns(calls))
         if passing.any():
             self.unreached_ns = max(self.unreached_ns or 0, int(durations.ns[passing].max()))
-        for what, (words, run) in values.items():
-            sums = self._sums[what]
-            sums.add(durations, sums.number(*words)[run])
+        for field, (words, run) in values.items():
+            totals = self._totals[field]
+            totals.add(durations, totals.intern(*words)[run])
 
-    def values(self) -> Mapping[str, Mapping[str, Sums]]:
-        """By what was asked about and by the value as text, safe to print."""
-        return {what: dict(zip(_texts(what, sums.values), sums.sums())) for what, sums in self._sums.items()}
-
-
-def _values(what: str, calls: Columns) -> tuple[list[Words], Places]:
-    """Those of runs of calls that have the same, and for each call which run it is in."""
-    first, run = calls.runs(*COLUMNS[what])
-    return [word for name in COLUMNS[what] for word in words_of(calls.some(name, first))], run
+    def values(self) -> Mapping[str, Mapping[str, Totals]]:
+        """Return the totals of the calls by field and by value; values are printable text."""
+        return {
+            field: dict(zip(_texts(field, totals.values), totals.totals())) for field, totals in self._totals.items()
+        }
 
 
-def _texts(what: str, values: Words) -> list[str]:
+def _values(field: str, calls: LazyTable) -> tuple[list[Words], Indices]:
+    """Return the values at the start of each run of calls with equal values, and for each call the number of its
+    run."""
+    first, run = calls.runs(*FIELD_COLUMNS[field])
+    return [word for name in FIELD_COLUMNS[field] for word in words_of(calls.values_at(name, first))], run
+
+
+def _texts(field: str, values: Words) -> list[str]:
+    """Return distinct values, given as words of shape (width, count), as printable text."""
     numbers = values[-1].tolist()
-    if what == "processes":
+    if field == "processes":
         return list(map(comm, bytes_of(values)))
-    if what == "peers":
+    if field == "peers":
         return [peer_text(address, port) for address, port in zip(bytes_of(values[:2]), numbers)]
-    if what == "pids":
+    if field == "pids":
         return list(map(str, numbers))
     kinds = {"roles": Role, "kinds": Kind, "outcomes": Outcome}
-    return [word(kinds[what], number) for number in numbers]
+    return [enum_text(kinds[field], number) for number in numbers]
 
 
 def peer_text(address: bytes, port: int) -> str:
-    """As --peer takes it."""
+    """Return an address and port as --peer takes them."""
     return endpoint(address_text(address), port)

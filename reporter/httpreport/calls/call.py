@@ -1,6 +1,6 @@
-"""A `Call` is one row of the array of calls as a value with words for what its numbers mean.
+"""Defines `Call`: one row of the array of calls as a value, with texts for its numbers.
 
-Filtering and summing work on the array (`calls.py`); this is for what is written call by call.
+Filters and totals work on whole columns (`lazy_table.py`); this is for outputs that write one call at a time.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from .schema import LATEST_NS, Array
 
 
 class Call(NamedTuple):
-    """The fields of the dtype CALL, in its order."""
+    """Holds the fields of one row of dtype CALL, in their order. Times are ns on CLOCK_MONOTONIC."""
 
     connection: int
     t0: int
@@ -60,16 +60,17 @@ class Call(NamedTuple):
 
     @property
     def duration_ns(self) -> int:
+        """Return the time from the first byte of the request to the first byte of the response."""
         return self.t2 - self.t0
 
     @property
     def size(self) -> int:
-        """Bytes of the request and the response."""
+        """Return the bytes of the request and the response together."""
         return self.sent + self.received
 
     @property
     def has_stack(self) -> bool:
-        """Whether `stack` is the id of a stack."""
+        """Return whether `stack` is the id of a stack."""
         return self.stack_status == StackStatus.RECORDED
 
     @property
@@ -78,30 +79,32 @@ class Call(NamedTuple):
 
     @property
     def response_ns(self) -> Optional[int]:
-        """Return how long the response took, at least; None where the call has no response."""
+        """Return how long the response took, at least, or None if the call has no response."""
         return self.t3 - self.t2 if self.answered else None
 
     @property
     def role_name(self) -> str:
-        return word(Role, self.role)
+        return enum_text(Role, self.role)
 
     @property
     def outcome_name(self) -> str:
-        return word(Outcome, self.outcome)
+        return enum_text(Outcome, self.outcome)
 
     @property
     def kind_name(self) -> str:
-        return word(Kind, self.kind)
+        return enum_text(Kind, self.kind)
 
     @property
     def source(self) -> tuple[str, int]:
-        """Address and port of who sent the request: the peer of a server; the process itself if the role is
-        unknown."""
+        """Return address and port of the side that sent the request: a server's peer, else the process itself.
+
+        If the role is unknown, nobody knows who sent it, and the process comes first.
+        """
         return self._peer if self.role == Role.SERVER else self._local
 
     @property
     def destination(self) -> tuple[str, int]:
-        """Address and port of who was asked."""
+        """Return address and port of the other side than `source`."""
         return self._local if self.role == Role.SERVER else self._peer
 
     @property
@@ -113,15 +116,15 @@ class Call(NamedTuple):
         return address_text(self.peer_address), self.peer_port
 
 
-def each(calls: Array, order: npt.NDArray[np.intp]) -> Iterator[Call]:
-    """The calls (dtype CALL) one by one in the given order."""
+def iterate_calls(calls: Array, order: npt.NDArray[np.intp]) -> Iterator[Call]:
+    """Yield the calls of an array (dtype CALL) one by one in the order of the indices."""
     for first in range(0, len(order), tuning.MADE_AT_ONCE):
         yield from map(Call._make, calls[order[first : first + tuning.MADE_AT_ONCE]].tolist())
 
 
 @lru_cache(maxsize=1 << 11)
-def word(kind: type[enum.IntEnum], number: int) -> str:
-    """An enumeration's value in words; a number that this version does not know as `unknown (7)`."""
+def enum_text(kind: type[enum.IntEnum], number: int) -> str:
+    """Return the name of a value of an enumeration, or `unknown (7)` for a number that this version does not know."""
     try:
         return kind(number).name.lower()
     except ValueError:
@@ -129,14 +132,18 @@ def word(kind: type[enum.IntEnum], number: int) -> str:
 
 
 def since_1970_ns(meta: Meta, at_ns: int) -> int:
-    """A time on CLOCK_MONOTONIC (at most LATEST_NS) on the wall clock, by the pair of clocks in META; held within 146
-    years, so that it fits into 64 bits."""
+    """Convert a time on CLOCK_MONOTONIC (at most LATEST_NS) to the wall clock, in ns since 1970, by the two clocks in
+    META.
+
+    The result is clamped so that it fits into 64 bits with a sign.
+    """
     offset = meta.started_realtime_ns - meta.started_monotonic_ns
     return at_ns + max(-LATEST_NS, min(offset, LATEST_NS - 1))
 
 
-def moment(meta: Meta, at_ns: int) -> str:
-    """A time on CLOCK_MONOTONIC as ISO 8601 in UTC, by the pair of clocks in META."""
+def iso_time(meta: Meta, at_ns: int) -> str:
+    """Convert a time on CLOCK_MONOTONIC to ISO 8601 in UTC by the two clocks in META; `unknown` beyond the year
+    9999."""
     seconds, nanoseconds = divmod(meta.started_realtime_ns + at_ns - meta.started_monotonic_ns, 1_000_000_000)
     second = _second(seconds)
     return f"{second}.{nanoseconds // 1000:06}+00:00" if second else "unknown"
@@ -144,7 +151,7 @@ def moment(meta: Meta, at_ns: int) -> str:
 
 @lru_cache(maxsize=1 << 12)
 def _second(seconds: int) -> str:
-    """Seconds since 1970 as ISO 8601 without the zone, empty beyond the year 9999."""
+    """Return seconds since 1970 as ISO 8601 without a zone, or an empty text beyond the year 9999."""
     try:
         return (datetime(1970, 1, 1) + timedelta(seconds=seconds)).isoformat(timespec="seconds")
     except OverflowError:

@@ -1,8 +1,9 @@
-"""A `Selection` says which calls a report is about: those at least so slow, of processes of these names, and so on.
+"""Defines a `Selection`, which says which calls a report is about: how slow they are at least, of which processes, and
+so on.
 
-`-p NAME` matches the name of the thread or of its process: exactly, case-sensitively, in the 15 bytes that
-the kernel keeps; a name with `*`, `?` or `[` is a shell pattern. The recorder's -p means the same, so a
-capture of all calls filtered here equals a capture recorded with the filter.
+`-p NAME` matches the name of the thread or of its process: exactly, case-sensitively, in the 15 bytes that the kernel
+keeps; a name with `*`, `?` or `[` is a shell pattern. The recorder's -p means the same, so a capture of all calls
+filtered here equals a capture recorded with the filter.
 """
 
 from __future__ import annotations
@@ -19,24 +20,25 @@ from httpcapture import Meta, Outcome, Role
 from httpcapture.addresses import parse_endpoint
 from httpcapture.process_names import is_pattern, kept, matches
 
-from ..common.interning import Numbering, bytes_of, words_of
+from ..common.interning import Interner, bytes_of, words_of
 from ..common.printable import printable
 from .available_values import peer_text
 from .protocol import Kind
-from .schema import LATEST_NS, ByName, duration_ns
-from .time_options import Moment
+from .schema import LATEST_NS, ColumnsByName, duration_ns
+from .time_options import TimeOption
 
 
 @dataclass(frozen=True)
 class Peer:
-    """The other end of a connection: 16 bytes of IPv6 or v4-mapped, and a port (None: any)."""
+    """Is the other end of a connection: 16 bytes of an IPv6 or v4-mapped address, and a port (None: any)."""
 
     address: bytes
     port: int | None = None
 
     @classmethod
     def parse(cls, text: str) -> Peer:
-        """HOST[:PORT], HOST an IPv4 or IPv6 address; before a port IPv6 is in brackets. Raises ValueError."""
+        """Parse HOST[:PORT]. HOST is an IPv4 or IPv6 address; IPv6 is in brackets if a port follows. Raises
+        ValueError."""
         return cls(*parse_endpoint(text))
 
     def __str__(self) -> str:
@@ -45,34 +47,38 @@ class Peer:
 
 @dataclass(frozen=True)
 class Filters:
-    """What -t and -p do not say. Of several values of one field any may be a call's; every field must agree."""
+    """Holds every filter but -t and -p. A call passes a field if it has any of its values, and must pass every
+    field."""
 
     pids: tuple[int, ...] = ()
     roles: tuple[Role, ...] = ()
     peers: tuple[Peer, ...] = ()
     kinds: tuple[Kind, ...] = ()
     outcomes: tuple[Outcome, ...] = ()
-    since: Moment | None = None  # calls that began then or later
-    until: Moment | None = None  # calls that began before
+    since: TimeOption | None = None  # calls that began then or later
+    until: TimeOption | None = None  # calls that began before then
 
     def fixed(self, meta: Meta) -> Filters:
-        """With times that mean the same in all parts of the recording of which the capture is the first."""
+        """Return the filters with times that mean the same in all parts of a recording. `meta` is of its first part."""
         since, until = (moment and moment.fixed(meta) for moment in (self.since, self.until))
         return replace(self, since=since, until=until)
 
     def __str__(self) -> str:
         numbers: Iterable[tuple[str, tuple[Any, ...]]] = (("pid", self.pids), ("peer", self.peers))
         words = (("role", self.roles), ("kind", self.kinds), ("outcome", self.outcomes))
-        said = [f"{name} {' or '.join(map(str, values))}" for name, values in numbers if values]
-        said += [f"{name} {' or '.join(value.name.lower() for value in values)}" for name, values in words if values]
+        texts = [f"{name} {' or '.join(map(str, values))}" for name, values in numbers if values]
+        texts += [f"{name} {' or '.join(value.name.lower() for value in values)}" for name, values in words if values]
         times = (("since", self.since), ("until", self.until))
-        return ", ".join([*said, *(f"{name} {printable(moment.text)}" for name, moment in times if moment)])
+        return ", ".join([*texts, *(f"{name} {printable(moment.text)}" for name, moment in times if moment)])
 
 
 @dataclass(frozen=True)
 class Selection:
-    """Calls of at least `threshold_ns` whose thread or process one of `names` matches (no names: every one), and that
-    pass `filters`; of these, times on CLOCK_MONOTONIC."""
+    """Selects calls of at least `threshold_ns` whose thread or process matches one of `names` (if there are any) and
+    that pass `filters`.
+
+    `since_ns` and `until_ns` are the times of the filters on CLOCK_MONOTONIC.
+    """
 
     threshold_ns: int
     names: tuple[bytes, ...] = ()
@@ -84,7 +90,7 @@ class Selection:
     def of(
         cls, meta: Meta, milliseconds: float | None, names: tuple[str, ...] = (), filters: Filters | None = None
     ) -> Selection:
-        """What the command line asks for; without a threshold the capture's own."""
+        """Return the selection that the command line asks for. Without a threshold, the capture's own applies."""
         threshold = meta.threshold_ns if milliseconds is None else round(milliseconds * 1_000_000)
         filters = filters or Filters()
         since = max(filters.since.on(meta), 0) if filters.since else 0
@@ -93,7 +99,8 @@ class Selection:
 
     @property
     def asked(self) -> list[str]:
-        """What it asks about (keys of there.COLUMNS), in any case processes."""
+        """Return the fields that the selection tests (keys of available_values.FIELD_COLUMNS), always including
+        processes."""
         filters = self.filters
         others = {
             "pids": filters.pids,
@@ -106,26 +113,26 @@ class Selection:
 
     @property
     def subject(self) -> str:
-        """Which calls, but for the threshold, as a sentence begins with it: `call of nova-api`."""
+        """Return the selected calls, apart from the threshold, as the subject of a sentence: `call of nova-api`."""
         names = list(map(printable, self.names))
         of = f" of {' or '.join(filter(None, (', '.join(names[:-1]), names[-1])))}" if names else ""
         filters = f" that passes the filters ({self.filters})" if str(self.filters) else ""
         return f"call{of}{filters}"
 
-    def mask(self, calls: ByName) -> npt.NDArray[np.bool_]:
-        """True for each call that is kept."""
-        return self._parted(calls, duration_ns(calls) >= np.uint64(self.threshold_ns))
+    def mask(self, calls: ColumnsByName) -> npt.NDArray[np.bool_]:
+        """Return whether each call is kept (shape: calls)."""
+        return self._all_of(calls, duration_ns(calls) >= np.uint64(self.threshold_ns))
 
-    def passing(self, calls: ByName) -> npt.NDArray[np.bool_]:
-        """True for each call that is kept, or would be with a threshold of 0."""
-        return self._parted(calls, np.ones(len(calls["t0"]), np.bool_))
+    def passing(self, calls: ColumnsByName) -> npt.NDArray[np.bool_]:
+        """Return whether each call is kept, or would be kept with a threshold of 0 (shape: calls)."""
+        return self._all_of(calls, np.ones(len(calls["t0"]), np.bool_))
 
-    def _parted(self, calls: ByName, kept: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
+    def _all_of(self, calls: ColumnsByName, kept: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
         for part in self._parts(calls):
             kept &= part
         return np.asarray(kept)
 
-    def _parts(self, calls: ByName) -> Iterator[npt.NDArray[np.bool_]]:
+    def _parts(self, calls: ColumnsByName) -> Iterator[npt.NDArray[np.bool_]]:
         filters = self.filters
         if self.names:
             yield self._named(calls["comm"]) | self._named(calls["process"])
@@ -141,7 +148,7 @@ class Selection:
         if filters.kinds:
             yield np.isin(calls["kind"], filters.kinds)
 
-    def _with_peer(self, calls: ByName) -> npt.NDArray[np.bool_]:
+    def _with_peer(self, calls: ColumnsByName) -> npt.NDArray[np.bool_]:
         found = np.zeros(len(calls["peer_port"]), np.bool_)
         for peer in self.filters.peers:
             one = calls["peer_address"] == peer.address
@@ -149,8 +156,9 @@ class Selection:
         return found
 
     def _named(self, comms: npt.NDArray[np.bytes_]) -> npt.NDArray[np.bool_]:
-        distinct = Numbering(2)
-        numbers = distinct.number(*words_of(comms))
+        """Return whether each name matches one of -p. Each distinct name is matched once."""
+        distinct = Interner(2)
+        numbers = distinct.intern(*words_of(comms))
         hits = [any(matches(name, comm) for name in self.names) for comm in bytes_of(distinct.values)]
         return np.asarray(np.array(hits, np.bool_)[numbers])
 
@@ -161,14 +169,16 @@ class Selection:
 
 
 def exact_ms(nanoseconds: int) -> str:
-    """In milliseconds, as -t takes it: `300`, `0.5`, `1200000`."""
+    """Return a duration in milliseconds as -t takes it: `300`, `0.5`, `1200000`."""
     whole, fraction = divmod(nanoseconds, 1_000_000)
     return f"{whole}.{fraction:06}".rstrip("0").rstrip(".")
 
 
 def covered(name: bytes, filters: tuple[bytes, ...]) -> bool:
-    """Whether a capture recorded with these -p filters holds every call that -p NAME asks for. Of two
-    different patterns nobody can say."""
+    """Return whether a capture recorded with these -p filters has every call that -p NAME asks for.
+
+    A pattern counts as covered only by the same pattern, since two different patterns cannot be compared.
+    """
     if is_pattern(name):
         return name in filters
     return any(matches(pattern, kept(name)) for pattern in filters)

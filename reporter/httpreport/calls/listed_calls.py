@@ -1,8 +1,8 @@
-"""The calls that can be listed one by one: all that the filter keeps, and where they are too many the longest.
+"""Holds the calls that can be listed one by one: all that the filter keeps, or the longest if they are too many.
 
-Sums are made of all of them (`sums.py`); what is listed takes 212 bytes a call, so there is a limit. Most of those that
-are listed for a time are not among the longest at the end, so calls stay packed as they were in the file, ten times
-shorter, as long as so many of their batch are listed that this is shorter indeed.
+Totals are made of all kept calls (`totals.py`). A listed call takes 212 bytes, so their number is bounded. Most calls
+that are listed for a while are not among the longest in the end. So calls stay packed as in the file, which takes a
+tenth of the memory, as long as so many of their batch are listed that this is shorter.
 """
 
 from __future__ import annotations
@@ -16,22 +16,22 @@ import numpy.typing as npt
 from httpcapture import Completions
 
 from ..common import tuning
-from .columns import Column, Columns, Places, Types, shared
-from .completions import Waiting
-from .repeated_calls import Repeated
+from .completions import PendingCompletions
+from .lazy_table import Column, ColumnTypes, Indices, LazyTable, split_by_part
+from .repeated_calls import RepeatedCalls
 from .schema import CALL, RECORDED, Array, Integers, duration_ns
 
 _NONE = np.zeros(0, np.uint64)
 
 
-class Listed:
-    """Gathers calls and completions of one capture."""
+class ListedCalls:
+    """Gathers the calls and completions of one capture. Per-call results are in the order of the file."""
 
     def __init__(self) -> None:
-        self._shortest_ns = 0  # that is still taken
+        self._shortest_ns = 0  # a shorter call is not taken any more
         self._parts: list[_Part] = []  # in the order of the file
-        self._count = self._size = 0  # of what is listed, and bytes of the parts
-        self._completions = Waiting()
+        self._count = self._size = 0  # listed calls, and bytes of the parts
+        self._completions = PendingCompletions()
 
     def __len__(self) -> int:
         return self._count
@@ -40,46 +40,48 @@ class Listed:
     def nbytes(self) -> int:
         return self._size + self._completions.nbytes
 
-    def add(self, calls: Columns) -> None:
+    def add(self, calls: LazyTable) -> None:
+        """Add kept calls. Those shorter than the shortest that can still be listed are not taken."""
         part = _Part.of(calls, self._shortest_ns)
         self._parts.append(part)
-        self._count += len(part.places)
+        self._count += len(part.indices)
         self._size += part.nbytes
         if len(self._parts) % tuning.SMALL_PARTS == 0:
             last = self._parts[-tuning.SMALL_PARTS :]
-            self._parts[-tuning.SMALL_PARTS :] = together = list(_together(last))
-            self._size += sum(part.nbytes for part in together) - sum(part.nbytes for part in last)
+            self._parts[-tuning.SMALL_PARTS :] = joined = list(_join_small_parts(last))
+            self._size += sum(part.nbytes for part in joined) - sum(part.nbytes for part in last)
         if self._count > tuning.MAX_LISTED + tuning.MAX_LISTED // 2:
-            self._leave_out()
+            self._keep_longest()
 
-    def complete(self, batch: Completions, types: Types) -> None:
-        """Raises CorruptRecord where a column is damaged."""
+    def add_completions(self, batch: Completions, types: ColumnTypes) -> None:
+        """Add a batch of completions. Raises CorruptRecord if a column is damaged."""
         self._completions.add(batch, types)
-        if self._completions.many_are_old:
-            self._completions.forget({name: self.values(name) for name in ("connection", "sequence")})
+        if self._completions.has_many_old:
+            self._completions.drop_unclaimed({name: self.values(name) for name in ("connection", "sequence")})
 
-    def end(self) -> None:
-        """Once all calls are there."""
+    def finish(self) -> None:
+        """Bound the list. Call it once all calls have been added."""
         if self._count > tuning.MAX_LISTED:
-            self._leave_out()
+            self._keep_longest()
 
     @property
     def durations(self) -> Integers:
-        """Of those that are listed, in the order of the file; as everywhere here."""
+        """Return the duration of each listed call, in ns."""
         return np.concatenate([_NONE, *(part.durations for part in self._parts)])
 
     @property
-    def began(self) -> Integers:
-        """Their t0."""
-        return np.concatenate([_NONE, *(part.began for part in self._parts)])
+    def starts(self) -> Integers:
+        """Return t0 of each listed call, in ns on CLOCK_MONOTONIC."""
+        return np.concatenate([_NONE, *(part.starts for part in self._parts)])
 
     def values(self, name: str) -> Column:
-        """A column of RECORDED, but not of times."""
+        """Return one column of RECORDED of the listed calls. It must not be one of the times, which are not clamped
+        here."""
         return np.concatenate([np.zeros(0, RECORDED[name]), *(part.values(name) for part in self._parts)])
 
     def repeated(self) -> int:
-        """Return how many of them share the key of a completion with another one."""
-        repeated = Repeated()
+        """Return how many listed calls share the key of a completion with another listed call."""
+        repeated = RepeatedCalls()
         repeated.add_calls({name: self.values(name) for name in ("connection", "sequence")})
         if not repeated.any():
             return 0
@@ -87,24 +89,26 @@ class Listed:
         return repeated.count()
 
     def rows(self, *, all_known: bool) -> Array:
-        """All, with their completions (CALL), which are held instead of what is packed from then on. `all_known`: no
-        completion was lost."""
+        """Return all listed calls with their completions (dtype CALL). `all_known`: no completion was lost.
+
+        From then on, the returned array is held instead of the packed calls.
+        """
         rows, first = np.empty(self._count, CALL), 0
         self._parts.reverse()
-        while self._parts:  # they go as they are copied: little is there twice
+        while self._parts:  # each part is freed once it is copied, so that little is in memory twice
             part = self._parts.pop()
-            last = first + len(part.places)
-            part.rows(np.arange(len(part.places))).fill(rows[first:last])
+            last = first + len(part.indices)
+            part.rows(np.arange(len(part.indices))).fill(rows[first:last])
             first = last
         self._complete(rows, all_known=all_known)
-        self._parts = [_Part.of(Columns.of(rows), 0)]
+        self._parts = [_Part.of(LazyTable.of_rows(rows), 0)]
         return rows
 
-    def some_rows(self, places: Places, *, all_known: bool) -> Array:
-        """As `rows`, but only those at these places, which ascend."""
-        rows = np.empty(len(places), CALL)
-        for number, those, its_places in shared(places, [len(part.places) for part in self._parts]):
-            self._parts[number].rows(its_places).fill(rows[those])
+    def rows_at(self, indices: Indices, *, all_known: bool) -> Array:
+        """Return what `rows` returns, but only the rows at these ascending indices, and without holding them."""
+        rows = np.empty(len(indices), CALL)
+        for number, rows_of_part, its_indices in split_by_part(indices, [len(part.indices) for part in self._parts]):
+            self._parts[number].rows(its_indices).fill(rows[rows_of_part])
         self._complete(rows, all_known=all_known)
         return rows
 
@@ -112,88 +116,89 @@ class Listed:
         np.clip(rows["t1"], rows["t0"], rows["t2"], out=rows["t1"])
         self._completions.join(rows, all_known=all_known)
 
-    def _leave_out(self) -> None:
-        """Keep the longest calls, of equally long ones the earliest."""
+    def _keep_longest(self) -> None:
+        """Keep the MAX_LISTED longest calls, and of equally long ones the earliest."""
         durations = self.durations
         shortest = np.partition(durations, len(durations) - tuning.MAX_LISTED)[len(durations) - tuning.MAX_LISTED]
         listed = durations > shortest
         equal = np.flatnonzero(durations == shortest)
-        earliest = np.argsort(self.began[equal], kind="stable")
+        earliest = np.argsort(self.starts[equal], kind="stable")
         listed[equal[earliest[: tuning.MAX_LISTED - int(np.count_nonzero(listed))]]] = True
-        ends = np.cumsum([len(part.places) for part in self._parts])
-        for number, those in enumerate(np.split(listed, ends[:-1])):  # one by one: little is there twice
-            self._parts[number] = self._parts[number].only(those)
-        self._parts = list(_together(self._parts))
+        ends = np.cumsum([len(part.indices) for part in self._parts])
+        for number, kept in enumerate(np.split(listed, ends[:-1])):  # one by one, so that little is in memory twice
+            self._parts[number] = self._parts[number].keep(kept)
+        self._parts = list(_join_small_parts(self._parts))
         self._size = sum(part.nbytes for part in self._parts)
         self._shortest_ns, self._count = int(shortest), tuning.MAX_LISTED
 
 
 @dataclass(frozen=True)
 class _Part:
-    """Some calls, those of them that are listed."""
+    """Holds some calls and which of them are listed."""
 
-    calls: Columns
-    places: Places
-    durations: Integers  # of those that are listed
-    began: Integers  # their t0
+    calls: LazyTable
+    indices: Indices
+    durations: Integers  # of the listed calls, in ns
+    starts: Integers  # their t0, in ns
 
     @classmethod
-    def of(cls, calls: Columns, shortest_ns: int) -> _Part:
-        """Those that took at least so long."""
+    def of(cls, calls: LazyTable, shortest_ns: int) -> _Part:
+        """Return a part that lists the calls which took at least `shortest_ns`."""
         durations = duration_ns(calls)
-        places = np.flatnonzero(durations >= np.uint64(shortest_ns))
-        return cls(calls, places, durations[places], calls["t0"][places])._small()
+        indices = np.flatnonzero(durations >= np.uint64(shortest_ns))
+        return cls(calls, indices, durations[indices], calls["t0"][indices])._compact()
 
     @classmethod
-    def one(cls, parts: Sequence[_Part]) -> _Part:
-        """Of parts that are not packed, of which all calls are listed."""
-        calls = Columns.together([part.calls for part in parts])
-        durations, began = zip(*((part.durations, part.began) for part in parts))
-        return cls(calls, np.arange(calls.rows), np.concatenate(durations), np.concatenate(began))
+    def joined_part(cls, parts: Sequence[_Part]) -> _Part:
+        """Return one part for several that are not packed and list all of their calls."""
+        calls = LazyTable.concatenated([part.calls for part in parts])
+        durations, starts = zip(*((part.durations, part.starts) for part in parts))
+        return cls(calls, np.arange(calls.rows), np.concatenate(durations), np.concatenate(starts))
 
     @property
-    def is_little(self) -> bool:
+    def is_small(self) -> bool:
         return self.calls.rows < tuning.SMALL_PART and not self.calls.packed_size
 
     @property
     def nbytes(self) -> int:
         calls = self.calls.packed_size or self.calls.rows * CALL.itemsize
-        return calls + 3 * self.places.nbytes + tuning.PART_OVERHEAD
+        return calls + 3 * self.indices.nbytes + tuning.PART_OVERHEAD
 
-    def only(self, listed: npt.NDArray[np.bool_]) -> _Part:
-        """Of those that are listed these."""
-        return _Part(self.calls, self.places[listed], self.durations[listed], self.began[listed])._small()
+    def keep(self, listed: npt.NDArray[np.bool_]) -> _Part:
+        """Return the part that lists only the listed calls that the mask selects."""
+        return _Part(self.calls, self.indices[listed], self.durations[listed], self.starts[listed])._compact()
 
-    def rows(self, listed: Places) -> Columns:
-        """Those of the listed ones; what is unpacked for that does not stay, as with `values`."""
+    def rows(self, listed: Indices) -> LazyTable:
+        """Return the listed calls at these indices. What is unpacked for that is not kept."""
         calls = self.calls.packed()
-        calls.make_possible()
-        return calls.at(self.places[listed])
+        calls.clamp_times()
+        return calls.take(self.indices[listed])
 
     def values(self, name: str) -> Column:
-        """Of those that are listed."""
-        return self.calls.packed().some(name, self.places)
+        """Return one column of the listed calls. What is unpacked for that is not kept."""
+        return self.calls.packed().values_at(name, self.indices)
 
-    def _small(self) -> _Part:
-        """The same in little memory."""
-        if len(self.places) == self.calls.rows and not self.calls.packed_size:
+    def _compact(self) -> _Part:
+        """Return an equal part in the form that takes less memory: packed, or only the listed rows."""
+        if len(self.indices) == self.calls.rows and not self.calls.packed_size:
             return self
-        if 0 < self.calls.packed_size < len(self.places) * CALL.itemsize:
+        if 0 < self.calls.packed_size < len(self.indices) * CALL.itemsize:
             return replace(self, calls=self.calls.packed())
-        self.calls.make_possible()  # again, if they were packed
-        return replace(self, calls=self.calls.at(self.places), places=np.arange(len(self.places)))
+        self.calls.clamp_times()  # again, if they were packed
+        return replace(self, calls=self.calls.take(self.indices), indices=np.arange(len(self.indices)))
 
 
-def _together(parts: Sequence[_Part]) -> Iterator[_Part]:
-    """Little ones that follow one another become one: so many arrays would take more than the calls in them."""
-    little: list[_Part] = []
+def _join_small_parts(parts: Sequence[_Part]) -> Iterator[_Part]:
+    """Yield the parts with runs of small ones joined: their many arrays would take more memory than the calls in
+    them."""
+    small: list[_Part] = []
     for part in parts:
-        if little and not (part.is_little and len(little) < tuning.SMALL_PARTS):
-            yield _Part.one(little)
-            little = []
-        if part.is_little:
-            little.append(part)
+        if small and not (part.is_small and len(small) < tuning.SMALL_PARTS):
+            yield _Part.joined_part(small)
+            small = []
+        if part.is_small:
+            small.append(part)
         else:
             yield part
-    if little:
-        yield _Part.one(little)
+    if small:
+        yield _Part.joined_part(small)

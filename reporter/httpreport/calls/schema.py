@@ -1,8 +1,9 @@
-"""Calls are one numpy array, so that a million of them are filtered, joined and summed without a loop.
+"""Defines the dtypes of calls. All calls are one numpy array, so a million are filtered, joined and summed without a
+loop.
 
-A capture's columns (`columns.py`) have the fields of RECORDED; those calls that are kept become rows of CALL, and are
-joined with their completions (`completions.py`). From there on t0 <= t1 <= t2 <= t3 holds for every call, whatever the
-file said.
+The columns of a capture (`lazy_table.py`) have the fields of RECORDED. Kept calls become rows of CALL and are joined
+with their completions (`completions.py`). After that, t0 <= t1 <= t2 <= t3 holds for every call, whatever the file
+contained.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ RECORDED = np.dtype(
         ("t0", "<u8"),  # ns on CLOCK_MONOTONIC, as t1 to t3
         ("t1", "<u8"),
         ("t2", "<u8"),
-        ("sent", "<u8"),  # bytes by the process up to t2
+        ("sent", "<u8"),  # bytes that the process sent up to t2
         ("received", "<u8"),
         ("cgroup", "<u8"),
         ("process_start", "<u8"),  # ns since boot
@@ -39,10 +40,7 @@ RECORDED = np.dtype(
         ("receive_tid", "<u4"),
         ("local_port", "<u2"),
         ("peer_port", "<u2"),
-        (
-            "role",
-            "u1",
-        ),  # httpcapture's Role, RoleSource, Outcome, StackStatus; or a number that it does not know
+        ("role", "u1"),  # this and the next three: Role, RoleSource, Outcome, StackStatus, or an unknown number
         ("role_source", "u1"),
         ("outcome", "u1"),
         ("stack_status", "u1"),
@@ -50,27 +48,27 @@ RECORDED = np.dtype(
         ("receive_stack_status", "u1"),
     ]
 )
-"""A call as recorded: the fields of the capture's call layout that the reporter uses."""
+"""The fields of the capture's call layout that the reporter uses."""
 
 ADDED = {"receive_stack": 0, "receive_stack_status": StackStatus.NOT_TAKEN}
-"""Fields of RECORDED that older captures lack, and their values there."""
+"""Fields of RECORDED that older captures lack, and the values that stand for them then."""
 
 OPTIONAL = {**ADDED, "cgroup": 0, "role_source": 0, "receive_tid": 0, "request_head": b"", "response_head": b""}
-"""Fields of RECORDED that no number depends on, and the values that say that they are not known. A report needs all
-others."""
+"""Fields of RECORDED that no number of a report depends on, and the values that mean that they are not known.
+
+A report needs all other fields."""
 
 CALL = np.dtype(
     [
         *((name, RECORDED[name]) for name in RECORDED.names or ()),
         ("t3", "<u8"),
-        ("t3_known", "?"),  # false: the end was not seen, t3 is the earliest that it can be
-        ("kind", "u1"),  # payload.Kind
-        ("method", "S7"),  # empty where none was seen
-        ("status", "<u2"),  # 0 where none was seen
+        ("t3_known", "?"),  # false: the end was not seen, and t3 is the earliest possible time
+        ("kind", "u1"),  # protocol.Kind
+        ("method", "S7"),  # empty if none was seen
+        ("status", "<u2"),  # 0 if none was seen
     ]
 )
-"""A call with its completion (`sent` and `received` are those of the whole call) and what its payload
-says."""
+"""The fields of a call joined with its completion, so `sent` and `received` are of the whole call, and its protocol."""
 
 COMPLETION = np.dtype([("connection", "<u8"), ("t3", "<u8"), ("sent", "<u8"), ("received", "<u8"), ("sequence", "<u4")])
 
@@ -78,28 +76,30 @@ Array = npt.NDArray[np.void]
 Integers = npt.NDArray[np.uint64]
 
 
-class ByName(Protocol):
-    """Calls by the name of a field: an array of them, or columns."""
+class ColumnsByName(Protocol):
+    """Gives the columns of calls by the name of a field: an array of calls, or a table."""
 
     def __getitem__(self, name: str, /) -> Any: ...
 
 
-def duration_ns(calls: ByName) -> Integers:
-    """t2 - t0 of each call."""
+def duration_ns(calls: ColumnsByName) -> Integers:
+    """Return t2 - t0 of each call, in ns."""
     return np.asarray(calls["t2"] - calls["t0"], np.uint64)
 
 
-def longest_first(durations: Integers, began: npt.NDArray[Any]) -> npt.NDArray[np.intp]:
-    """The places of calls, the longest first, of equally long ones the earliest. Fast where they are sorted in parts,
-    since a stable sort merges those."""
+def longest_first(durations: Integers, starts: npt.NDArray[Any]) -> npt.NDArray[np.intp]:
+    """Return the indices of calls, the longest first, and of equally long ones the earliest first.
+
+    It is fast for input that is sorted in parts, because a stable sort merges these.
+    """
     order = np.argsort(~durations, kind="stable")
     sorted_durations = durations[order]
     same = sorted_durations[1:] == sorted_durations[:-1]
     tied = np.flatnonzero(np.concatenate([same, [False]]) | np.concatenate([[False], same]))
-    order[tied] = order[tied][np.lexsort((began[order[tied]], ~sorted_durations[tied]))]
+    order[tied] = order[tied][np.lexsort((starts[order[tied]], ~sorted_durations[tied]))]
     return order
 
 
-def total(values: Integers) -> int:
-    """The exact sum, however large: the halves of up to 2**32 values are summed apart."""
+def exact_sum(values: Integers) -> int:
+    """Return the exact sum of up to 2**32 values: their 32-bit halves are summed separately."""
     return (int((values >> np.uint64(32)).sum()) << 32) + int((values & np.uint64(0xFFFFFFFF)).sum())

@@ -1,8 +1,8 @@
-"""A `Moment` is a time on the command line: on the wall clock, or from a capture's start.
+"""Defines a `TimeOption`: a time given on the command line, on the wall clock or relative to the start of a capture.
 
-+30s  +5m  +1.5h  +250ms      from the start of the capture, of parts of a recording from that of the first
-2026-11-22T19:06:48           wall clock, in UTC unless a zone is given (Z, +01:00); seconds may have a fraction
-19:06:48                      the same on the day of that start, in UTC; 19:06 too
++30s  +5m  +1.5h  +250ms      after the start of the capture, or of the first part of a recording
+2026-11-22T19:06:48           on the wall clock, in UTC unless a zone is given (Z, +01:00); seconds may have a fraction
+19:06:48                      on the wall clock of the day of that start, in UTC; 19:06 too
 """
 
 from __future__ import annotations
@@ -21,24 +21,24 @@ _DAY_NS = 24 * _UNITS["h"]
 
 
 @dataclass(frozen=True)
-class Moment:
-    """`ns` from the start of the capture, since 1970, since midnight (UTC) of the day on which the capture began, or on
-    CLOCK_MONOTONIC of its host."""
+class TimeOption:
+    """Is a time as ns from the start of the capture, since 1970, since midnight (UTC) of the day on which the capture
+    began, or on CLOCK_MONOTONIC of its host."""
 
     text: str  # as it was given
     ns: int
     since: str  # "start", "epoch", "midnight" or "boot"
 
     def on(self, meta: Meta) -> int:
-        """The moment on CLOCK_MONOTONIC of a capture's host, by the pair of clocks in META; may be negative."""
+        """Return the time on CLOCK_MONOTONIC of a capture's host, by the two clocks in META. It may be negative."""
         if self.since == "boot":
             return self.ns
         if self.since == "start":
             return meta.started_monotonic_ns + self.ns
         return self._since_1970_ns(meta) - meta.started_realtime_ns + meta.started_monotonic_ns
 
-    def fixed(self, meta: Meta) -> Moment:
-        """The same moment in all parts of the recording of which the capture is the first."""
+    def fixed(self, meta: Meta) -> TimeOption:
+        """Return the time in a form that means the same in all parts of a recording. `meta` is of its first part."""
         if self.since in ("start", "boot"):
             return replace(self, ns=self.on(meta), since="boot")
         return replace(self, ns=self._since_1970_ns(meta), since="epoch")
@@ -48,16 +48,16 @@ class Moment:
         return midnight + self.ns
 
 
-def parse(text: str) -> Moment:
-    """Raises ValueError."""
+def parse(text: str) -> TimeOption:
+    """Parse a time as given on the command line. Raises ValueError."""
     after = _AFTER_START.fullmatch(text)
     if after:
-        return Moment(text, round(float(after[1]) * _UNITS[after[2]]), "start")
+        return TimeOption(text, round(float(after[1]) * _UNITS[after[2]]), "start")
     of_day = _TIME_OF_DAY.fullmatch(text)
     if of_day:
         hours, minutes, seconds = int(of_day[1]), int(of_day[2]), float(of_day[3] or 0)
-        return Moment(text, hours * _UNITS["h"] + minutes * _UNITS["m"] + round(seconds * _UNITS["s"]), "midnight")
+        return TimeOption(text, hours * _UNITS["h"] + minutes * _UNITS["m"] + round(seconds * _UNITS["s"]), "midnight")
     parsed = datetime.fromisoformat(re.sub(r"[Zz]$", "+00:00", text))  # Python knows Z from 3.11 on
     if parsed.tzinfo is None:
         parsed = parsed.replace(tzinfo=timezone.utc)
-    return Moment(text, (parsed - _EPOCH) // timedelta(microseconds=1) * 1000, "epoch")
+    return TimeOption(text, (parsed - _EPOCH) // timedelta(microseconds=1) * 1000, "epoch")

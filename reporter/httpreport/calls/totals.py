@@ -1,8 +1,8 @@
-"""What the kept calls sum up to, by stack and by peer: it grows with what is distinct, not with the calls, and can be
-added to another capture's.
+"""Adds up the kept calls by stack and by peer. Memory grows with the distinct stacks and peers, not with the calls.
 
-`Summing` takes calls as columns and adds by number (`numbering.py`). A quantile is told from a histogram with 128 bins
-for each doubling of the duration, so it is at most 0.4 % off; sums, counts and the slowest are exact.
+`CallTotals` takes tables of calls and adds them up by interned number (`common/interning.py`). The totals of two
+captures can be added. A quantile comes from a histogram with 128 bins for each doubling of the duration, so it is at
+most 0.4 % off; sums, counts and the slowest duration are exact.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ import numpy as np
 
 from httpcapture import Role, StackStatus
 
-from ..common.interning import Numbering, Numbers, Words, bytes_of, words_of
-from ..common.value_counts import Tally
-from .columns import Columns
+from ..common.interning import Interner, Numbers, Words, bytes_of, words_of
+from ..common.value_counts import ValueCounts
+from .lazy_table import LazyTable
 from .schema import Integers, duration_ns
 
 _BIN_BITS = 7  # of a double's fraction (IEEE 754 binary64: 52 bits, 1023 is the exponent of 1)
@@ -30,16 +30,16 @@ _HALF, _LOW = np.uint64(32), np.uint64(0xFFFFFFFF)
 
 
 @dataclass(frozen=True)
-class Sums:
-    """Of some calls."""
+class Totals:
+    """Holds the totals of a set of calls."""
 
     calls: int = 0
-    time_ns: int = 0  # of their durations
-    microseconds: int = 0  # of their durations, each rounded down
+    time_ns: int = 0  # the sum of their durations
+    microseconds: int = 0  # the sum of their durations, each rounded down
     slowest_ns: int = 0
 
-    def __add__(self, other: Sums) -> Sums:
-        return Sums(
+    def __add__(self, other: Totals) -> Totals:
+        return Totals(
             self.calls + other.calls,
             self.time_ns + other.time_ns,
             self.microseconds + other.microseconds,
@@ -49,28 +49,28 @@ class Sums:
 
 @dataclass(frozen=True)
 class Latencies:
-    """Of some calls, with how many durations fall into which bin."""
+    """Holds the totals of a set of calls and how many of their durations are in each bin."""
 
-    sums: Sums
+    totals: Totals
     bins: Mapping[int, int]
 
     def __add__(self, other: Latencies) -> Latencies:
-        return Latencies(self.sums + other.sums, Counter(self.bins) + Counter(other.bins))
+        return Latencies(self.totals + other.totals, Counter(self.bins) + Counter(other.bins))
 
     def quantile_ns(self, share: float) -> int:
-        """The duration that this share of the calls does not exceed, at most 0.4 % off."""
-        if math.ceil(share * self.sums.calls) >= self.sums.calls:
-            return self.sums.slowest_ns
-        left = share * self.sums.calls
+        """Return the duration that this share of the calls does not exceed, at most 0.4 % off."""
+        if math.ceil(share * self.totals.calls) >= self.totals.calls:
+            return self.totals.slowest_ns
+        left = share * self.totals.calls
         for number, count in sorted(self.bins.items()):
             left -= count
             if left <= 0:
-                return min(_middle_ns(number), self.sums.slowest_ns)
-        return self.sums.slowest_ns
+                return min(_middle_ns(number), self.totals.slowest_ns)
+        return self.totals.slowest_ns
 
 
 class StackKey(NamedTuple):
-    """What calls of one process name and one recorded stack have in common; `stack` is 0 where there is none."""
+    """Identifies the calls of one process name and one recorded stack; `stack` is 0 if there is none."""
 
     process: bytes
     stack_status: int
@@ -78,8 +78,10 @@ class StackKey(NamedTuple):
 
 
 class PeerKey(NamedTuple):
-    """What calls of one process name with one peer have in common. Only a client's peer has a port of its own; the
-    ports of others are 0, since each connection has another one."""
+    """Identifies the calls of one process name with one peer.
+
+    Only a client's peer has a port that stays the same, so the port of any other peer is 0.
+    """
 
     process: bytes
     role: int
@@ -88,7 +90,7 @@ class PeerKey(NamedTuple):
 
 
 class Durations:
-    """Of some calls, in what is summed of them."""
+    """Holds the durations of calls, split into the 32-bit halves that are added up."""
 
     def __init__(self, durations: Integers) -> None:
         self.ns = durations
@@ -96,76 +98,79 @@ class Durations:
         self.halves = [durations & _LOW, durations >> _HALF, microseconds & _LOW, microseconds >> _HALF]
 
 
-class SumsByValue:
-    """Sums of durations for each value of so many words. Halves of 32 bits are summed apart: no sum wraps around."""
+class TotalsByValue:
+    """Adds up durations for each distinct value of `width` words. Halves of 32 bits are added separately, so no sum
+    wraps around."""
 
     def __init__(self, width: int) -> None:
-        self._numbering = Numbering(width)
+        self._interner = Interner(width)
         self._columns = np.zeros((6, 0), np.uint64)  # calls, slowest, low and high half of time and of microseconds
 
     def __len__(self) -> int:
-        return len(self._numbering)
+        return len(self._interner)
 
     @property
     def values(self) -> Words:
-        """The distinct values, by number: shape (width, count)."""
-        return self._numbering.values
+        """Return the distinct values in the order of their numbers: shape (width, count)."""
+        return self._interner.values
 
-    def number(self, *words: Words) -> Numbers:
-        """The number of each value, given as one array for each of its words."""
-        return self._numbering.number(*words)
+    def intern(self, *words: Words) -> Numbers:
+        """Return the number of each value, given as one array for each of its words."""
+        return self._interner.intern(*words)
 
     def add(self, durations: Durations, numbers: Numbers) -> None:
-        """Durations, and the number of each one's value."""
+        """Add durations. `numbers` has the number of the value to which each of them belongs."""
         self._columns = _with_room(self._columns, len(self))
-        calls, slowest, *sums = self._columns
+        calls, slowest, *halves = self._columns
         np.add.at(calls, numbers, np.ones(len(numbers), np.uint64))
         np.maximum.at(slowest, numbers, durations.ns)
-        for sum, half in zip(sums, durations.halves):
+        for sum, half in zip(halves, durations.halves):
             if half.any():
                 np.add.at(sum, numbers, half)
 
-    def sums(self) -> Iterator[Sums]:
-        """Those of each value."""
-        for calls, slowest, low, high, micros, more in zip(*self._columns[:, : len(self)].tolist()):
-            yield Sums(calls, (high << 32) + low, (more << 32) + micros, slowest)
+    def totals(self) -> Iterator[Totals]:
+        """Yield the totals of each value in the order of their numbers."""
+        for calls, slowest, low, high, us_low, us_high in zip(*self._columns[:, : len(self)].tolist()):
+            yield Totals(calls, (high << 32) + low, (us_high << 32) + us_low, slowest)
 
 
-class Summing:
-    """Adds up calls as they come."""
+class CallTotals:
+    """Adds up calls as they are read."""
 
     def __init__(self) -> None:
-        self._processes = Numbering(2)
-        self._stacks = SumsByValue(2)
-        self._peers = SumsByValue(3)
-        self._bins = Tally()
+        self._processes = Interner(2)
+        self._stacks = TotalsByValue(2)
+        self._peers = TotalsByValue(3)
+        self._bins = ValueCounts()
 
     @property
     def nbytes(self) -> int:
-        """What by_stack and by_peer will take, about."""
+        """Return roughly how many bytes `by_stack` and `by_peer` will take."""
         return 400 * len(self._stacks) + 700 * len(self._peers) + 128 * len(self._bins)
 
-    def add(self, calls: Columns) -> None:
-        """At least one call."""
+    def add(self, calls: LazyTable) -> None:
+        """Add the calls of a table, which has at least one."""
         durations = Durations(duration_ns(calls))
         first, run = calls.runs("process", "role", "peer_address", "peer_port")  # far fewer than calls
-        process = self._processes.number(*words_of(calls.some("process", first))).astype(np.uint64)
-        role = calls.some("role", first).astype(np.uint64)
-        port = np.where(role == Role.CLIENT, calls.some("peer_port", first), 0).astype(np.uint64)
+        process = self._processes.intern(*words_of(calls.values_at("process", first))).astype(np.uint64)
+        role = calls.values_at("role", first).astype(np.uint64)
+        port = np.where(role == Role.CLIENT, calls.values_at("peer_port", first), 0).astype(np.uint64)
         kind = process << np.uint64(32) | role << np.uint64(16) | port
-        peer = self._peers.number(kind, *words_of(calls.some("peer_address", first)))[run]
+        peer = self._peers.intern(kind, *words_of(calls.values_at("peer_address", first)))[run]
         self._peers.add(durations, peer)
         status = calls["stack_status"]
         stack = np.where(status == StackStatus.RECORDED, calls["stack"], 0)
-        self._stacks.add(durations, self._stacks.number((process << np.uint64(8))[run] | status, stack))
+        self._stacks.add(durations, self._stacks.intern((process << np.uint64(8))[run] | status, stack))
         self._bins.add(peer.astype(np.uint64) << _BIN_WIDTH | _bin(durations.ns))
 
-    def by_stack(self) -> Mapping[StackKey, Sums]:
+    def by_stack(self) -> Mapping[StackKey, Totals]:
+        """Return the totals for each process name and stack."""
         names, (kinds, stacks) = self._names(), self._stacks.values.tolist()
         keys = (StackKey(names[kind >> 8], kind & 0xFF, stack) for kind, stack in zip(kinds, stacks))
-        return dict(zip(keys, self._stacks.sums()))
+        return dict(zip(keys, self._stacks.totals()))
 
     def by_peer(self) -> Mapping[PeerKey, Latencies]:
+        """Return the totals and the histogram for each process name and peer."""
         bins: list[dict[int, int]] = [{} for _ in range(len(self._peers))]
         for key, count in zip(*(column.tolist() for column in self._bins.counts())):
             peer, number = divmod(key, 1 << int(_BIN_WIDTH))
@@ -175,14 +180,14 @@ class Summing:
             PeerKey(names[kind >> 32], kind >> 16 & 0xFF, address, kind & 0xFFFF)
             for kind, address in zip(kinds, bytes_of(self._peers.values[1:]))
         )
-        return dict(zip(keys, map(Latencies, self._peers.sums(), bins)))
+        return dict(zip(keys, map(Latencies, self._peers.totals(), bins)))
 
     def _names(self) -> list[bytes]:
         return bytes_of(self._processes.values)
 
 
 def _with_room(columns: Words, count: int) -> Words:
-    """Columns of at least so many places."""
+    """Return the columns, lengthened with zeros if they have fewer than `count` entries."""
     if columns.shape[1] >= count:
         return columns
     longer = np.zeros((len(columns), 2 * count), np.uint64)
@@ -191,11 +196,12 @@ def _with_room(columns: Words, count: int) -> Words:
 
 
 def _bin(durations: Integers) -> Integers:
+    """Return the number of the bin of each duration: the exponent and the first bits of the fraction of a double."""
     doubles = np.maximum(durations, np.uint64(1)).astype(np.float64)
     return np.asarray((doubles.view(np.uint64) >> _SHIFT) - np.uint64(_FIRST_BIN))
 
 
 def _middle_ns(number: int) -> int:
-    """Of the durations in a bin."""
+    """Return the duration in the middle of a bin."""
     exponent, fraction = divmod(number, 1 << _BIN_BITS)
     return ((((1 << _BIN_BITS) + fraction) * 2 + 1) << exponent) >> (_BIN_BITS + 1)

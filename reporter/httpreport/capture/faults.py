@@ -1,6 +1,6 @@
 """Describes what contradicts itself in a capture and what exceeds the format's limits (format/FORMAT.md).
 
-A report and --verify use the same words for it.
+A report, --info and --verify use these texts.
 """
 
 from __future__ import annotations
@@ -10,11 +10,11 @@ from dataclasses import dataclass, field
 
 from httpcapture import JitMap, Lost, Module, Process, Section
 
-from ..calls.columns import Impossible
+from ..calls.lazy_table import ImpossibleTimes
 from ..common.printable import printable
 from .module_sections import NOT_FOLLOWING, Extent
 
-NAMED = 3  # so many broken sections and JIT maps have their names printed
+NAMED = 3  # how many broken sections and JIT maps are named
 _NO_DURATION = "they are shown with 0 ms"
 _LACKING = "some frames may have no name"
 _LEFT_OUT: dict[type, tuple[str, str]] = {  # the plural of a record class, and what follows if records are missing
@@ -22,7 +22,7 @@ _LEFT_OUT: dict[type, tuple[str, str]] = {  # the plural of a record class, and 
     Section: ("parts of modules", _LACKING),
     Process: ("process maps", _LACKING),
     JitMap: ("parts of JIT maps", _LACKING),
-    Lost: ("states of the ledger", "what was lost may be more than is shown"),
+    Lost: ("states of the ledger", "more may have been lost than is shown"),
 }
 
 
@@ -31,7 +31,7 @@ class Faults:
     """Counts faults by kind. Its names are safe to print."""
 
     left_out: Mapping[tuple[type, str], int] = field(default_factory=dict)  # Reader.left_out
-    impossible: Impossible = field(default_factory=Impossible)
+    impossible: ImpossibleTimes = field(default_factory=ImpossibleTimes)
     repeated: int = 0  # calls that share the key of a completion with another call
     modules: int = 0  # ids that two different modules have
     stacks: int = 0  # ids that two different stacks have
@@ -41,7 +41,7 @@ class Faults:
     recorded: int = 0  # calls that were read
 
     def beyond_limits(self) -> Iterator[str]:
-        """Say what was not read, a line for each limit."""
+        """Yield a line for each limit beyond which something was not read."""
         for (kind, limit), count in self.left_out.items():
             what, consequence = _LEFT_OUT[kind]
             yield f"{what} beyond the limit of {limit}: {count:,} were not read: {consequence}"
@@ -50,7 +50,7 @@ class Faults:
             yield f"{what} left out for lack of memory: {count:,}: {_LACKING}; {remedy}"
 
     def damage(self) -> Iterator[str]:
-        """Say what contradicts itself, a line for each kind."""
+        """Yield a line for each kind of contradiction."""
         backwards, beyond = self.impossible.backwards, self.impossible.beyond
         if backwards:
             yield f"calls that end before they begin: {backwards:,} (damage): {_NO_DURATION}"
@@ -58,11 +58,11 @@ class Faults:
             yield f"calls more than 146 years after the start of the host: {beyond:,} (damage): {_NO_DURATION}"
         if self.repeated:
             what = "calls that share connection and sequence, and so a completion"
-            yield f"{what}: {self.repeated:,} (damage): the ends of their responses may be each other's"
+            yield f"{what}: {self.repeated:,} (damage): the ends of their responses may be mixed up"
         if self.modules:
-            yield f"ids that two modules have: {self.modules:,} (damage): frames in these modules have no name"
+            yield f"module ids that two modules share: {self.modules:,} (damage): frames in these modules have no name"
         if self.stacks:
-            yield f"ids that two stacks have: {self.stacks:,} (damage): their calls have no stack trace"
+            yield f"stack ids that two stacks share: {self.stacks:,} (damage): their calls have no stack trace"
         if self.gaps:
             named = ", ".join(self.gaps[:NAMED]) + (", ..." if len(self.gaps) > NAMED else "")
             yield f"parts that do not follow each other: {len(self.gaps):,} (damage: {named}): {_LACKING}"
@@ -71,14 +71,17 @@ class Faults:
             yield f"{counts} (damage): one of the two is wrong"
 
     def missing(self) -> Iterator[str]:
-        """Say how many calls are missing by what END counts."""
+        """Yield a line if END counts more calls than were read."""
         if self.written is not None and self.written > self.recorded:
             yield f"{self.recorded:,} of {self.written:,} calls were read: the others are missing"
 
 
 def gaps_in(sections: Mapping[int, Mapping[str, Extent]], jit_maps: Iterable[tuple[int, Extent]]) -> list[str]:
-    """Name the sections, given by module, and the JIT maps, given with pids, whose parts do not follow each other."""
-    of_modules = ((id, name, whole) for id, wholes in sections.items() for name, whole in wholes.items())
+    """Return names of the sections and JIT maps whose parts do not follow each other.
+
+    Sections are given by module, JIT maps with pids.
+    """
+    of_modules = ((id, name, whole) for id, joined in sections.items() for name, whole in joined.items())
     return [
         *(
             f"module {id} {printable(name) or 'whole file'}"

@@ -1,6 +1,6 @@
 """`load` reads a capture once, front to back, into a `Recording`.
 
-It takes some batches of calls at a time (`calls/columns.py`). The calls that the filter keeps are added up
+It takes some batches of calls at a time (`calls/lazy_table.py`). The calls that the filter keeps are added up
 (`calls/totals.py`) and listed (`calls/listed_calls.py`), so memory grows with what is kept, not with what was recorded.
 It is bounded too: a capture is untrusted input.
 """
@@ -32,20 +32,20 @@ from httpcapture import (
     Section,
 )
 
-from ..calls.available_values import There
-from ..calls.columns import Columns, Impossible, Types, types_of, unknown_fields
-from ..calls.listed_calls import Listed
-from ..calls.schema import COMPLETION, RECORDED, ByName
-from ..calls.totals import Summing
+from ..calls.available_values import AvailableValues
+from ..calls.lazy_table import ColumnTypes, ImpossibleTimes, LazyTable, column_types, unknown_fields
+from ..calls.listed_calls import ListedCalls
+from ..calls.schema import COMPLETION, RECORDED, ColumnsByName
+from ..calls.totals import CallTotals
 from ..common import tuning
 from .faults import gaps_in
-from .module_sections import Whole, Wholes, add_part, add_text, share
+from .module_sections import JoinedParts, JoinedSections, add_part, add_text, share_sections
 from .packed_stacks import RecordedStacks
 from .record_handlers import Handlers, ignore
 from .recording import ProcessKey, Recording
 
 FULL = (
-    "the capture was not read to its end, since what is kept of it takes too much memory (keep fewer calls by a "
+    "the capture was not read to its end, because what is kept of it takes too much memory (keep fewer calls by a "
     "higher -t or a narrower -p, or record in parts)"
 )
 """What `Recording.cut_off` says if what is kept exceeds tuning.MAX_HELD_BYTES or tuning.MAX_SUMS_BYTES."""
@@ -56,25 +56,25 @@ class Filter(Protocol):
 
     @property
     def asked(self) -> Sequence[str]:
-        """Return what it asks about: keys of available_values.COLUMNS."""
+        """Return the fields that it tests: keys of available_values.FIELD_COLUMNS."""
 
-    def mask(self, calls: ByName) -> npt.NDArray[np.bool_]:
+    def mask(self, calls: ColumnsByName) -> npt.NDArray[np.bool_]:
         """Return whether each call is kept."""
 
-    def passing(self, calls: ByName) -> npt.NDArray[np.bool_]:
+    def passing(self, calls: ColumnsByName) -> npt.NDArray[np.bool_]:
         """Return whether each call is kept, or would be kept with a threshold of 0."""
 
 
 @dataclass(frozen=True)
-class Nothing:
-    """Keeps no call, so that `Recording.there` has the values of all calls, as far as they are `asked`."""
+class KeepNothing:
+    """Keeps no call, so that `Recording.available` has the values of all calls in the `asked` fields."""
 
     asked: Sequence[str] = ()
 
-    def mask(self, calls: ByName) -> npt.NDArray[np.bool_]:
+    def mask(self, calls: ColumnsByName) -> npt.NDArray[np.bool_]:
         return np.zeros(len(calls["t0"]), np.bool_)
 
-    def passing(self, calls: ByName) -> npt.NDArray[np.bool_]:
+    def passing(self, calls: ColumnsByName) -> npt.NDArray[np.bool_]:
         return self.mask(calls)
 
 
@@ -109,33 +109,33 @@ class _Loader:
         self.meta = meta
         self.keep = keep
         self.held = 0
-        self.recorded = self.summed = 0  # summed: how many of the recorded calls were added up
+        self.recorded = self.added_up = 0
         self.kept = 0
-        self.impossible = Impossible()
+        self.impossible = ImpossibleTimes()
         self.waiting: list[Calls] = []  # batches of calls
         self.waiting_rows = 0
-        self.kept_parts: list[Columns] = []  # kept calls that wait to be added up
-        self.listed = Listed()
-        self.summing = Summing()
-        self.there = There(keep.asked)  # filled as long as nothing is kept
+        self.kept_parts: list[LazyTable] = []  # kept calls that wait to be added up
+        self.listed = ListedCalls()
+        self.totals = CallTotals()
+        self.available = AvailableValues(keep.asked)  # filled while no call is kept
         self.stacks = RecordedStacks()
         self.processes: dict[ProcessKey, list[Process]] = {}
         self.modules: dict[int, Module] = {}
         self.ambiguous: set[int] = set()
-        self.carried: dict[int, Wholes] = {}
-        self.jit_maps: dict[ProcessKey, dict[int, Whole]] = {}
-        self.last_text: Whole | None = None  # the JIT map that came last
+        self.carried: dict[int, JoinedSections] = {}
+        self.jit_maps: dict[ProcessKey, dict[int, JoinedParts]] = {}
+        self.last_text: JoinedParts | None = None  # the JIT map that came last
         self.lost: Counter[str] = Counter()
         self.lost_between: dict[str, tuple[int, int]] = {}
         self.end: End | None = None
 
     @cached_property
-    def call_types(self) -> Types:
-        return types_of(self.meta.call_layout, RECORDED)
+    def call_types(self) -> ColumnTypes:
+        return column_types(self.meta.call_layout, RECORDED)
 
     @cached_property
-    def completion_types(self) -> Types:
-        return types_of(self.meta.completion_layout, COMPLETION)
+    def completion_types(self) -> ColumnTypes:
+        return column_types(self.meta.completion_layout, COMPLETION)
 
     def add(self, record: Record | PackedStacks) -> None:
         HANDLERS[type(record)](self, record)
@@ -148,7 +148,7 @@ class _Loader:
             self.add_waiting()
 
     def add_completions(self, batch: Completions) -> None:
-        self.listed.complete(batch, self.completion_types)
+        self.listed.add_completions(batch, self.completion_types)
         self._hold(0)
 
     def add_stacks(self, chunk: PackedStacks) -> None:
@@ -166,12 +166,12 @@ class _Loader:
 
     def add_section(self, part: Section) -> None:
         self._hold(len(part.data) + tuning.RECORD_OVERHEAD)
-        add_part(self.carried.setdefault(part.module, {}), part, Whole)
+        add_part(self.carried.setdefault(part.module, {}), part, JoinedParts)
 
     def add_jit_map(self, part: JitMap) -> None:
         self._hold(len(part.data) + tuning.RECORD_OVERHEAD)
         key = ProcessKey.of(self.meta, part.pid, part.process_start_ns)
-        add_text(self.jit_maps.setdefault(key, {}), part, Whole)
+        add_text(self.jit_maps.setdefault(key, {}), part, JoinedParts)
         self.last_text = self.jit_maps[key][part.taken_ns]
 
     def add_lost(self, lost: Lost) -> None:
@@ -182,8 +182,9 @@ class _Loader:
         self.end = end
 
     def recording(self, cut_off: str | None, left_out: Mapping[tuple[type, str], int]) -> Recording:
-        self._sum()
-        self.listed.end()
+        """Return the recording, once all records have been added."""
+        self._add_up()
+        self.listed.finish()
         if cut_off and self.last_text:  # it has no declared size: another part may have followed
             self.last_text.problem = self.last_text.problem or "the capture is cut off"
         modules = {id: module for id, module in self.modules.items() if id not in self.ambiguous}
@@ -191,18 +192,18 @@ class _Loader:
         return Recording(
             meta=self.meta,
             listed=self.listed,
-            by_stack=self.summing.by_stack(),
-            by_peer=self.summing.by_peer(),
+            by_stack=self.totals.by_stack(),
+            by_peer=self.totals.by_peer(),
             recorded=self.recorded,
             kept=self.kept,
             impossible=self.impossible,
             unknown_fields=unknown_fields(self.meta.call_layout) if self.recorded else (),
-            there=There(()) if self.kept else self.there,
+            available=AvailableValues(()) if self.kept else self.available,
             stacks=self.stacks,
             processes=self.processes,
             modules=modules,
             ambiguous=frozenset(self.ambiguous),
-            carried=share(modules, self.carried),
+            carried=share_sections(modules, self.carried),
             jit_maps=self.jit_maps,
             gaps=gaps_in(self.carried, jit_maps),
             left_out=left_out,
@@ -213,6 +214,7 @@ class _Loader:
         )
 
     def _lose(self, counts: Mapping[str, int], at_ns: int) -> None:
+        """Take over the counts of the ledger, and when each of them rose."""
         for cause, count in counts.items():
             if count > self.lost[cause]:
                 self.lost[cause] = count
@@ -231,38 +233,38 @@ class _Loader:
         """Filter calls and keep the rest. Nothing is counted before every column that is needed has been unpacked."""
         if not batches:
             return
-        calls = Columns(self.call_types, batches, sum(batch.rows for batch in batches))
-        impossible = calls.make_possible()
-        places = np.flatnonzero(self.keep.mask(calls))
-        if len(places) == calls.rows:
+        calls = LazyTable(self.call_types, batches, sum(batch.rows for batch in batches))
+        impossible = calls.clamp_times()
+        indices = np.flatnonzero(self.keep.mask(calls))
+        if len(indices) == calls.rows:
             calls.unpack()
             self.kept_parts.append(calls)
-        elif len(places):
-            self.kept_parts.append(calls.at(places))
+        elif len(indices):
+            self.kept_parts.append(calls.take(indices))
         elif not self.kept:
-            self.there.add(calls, self.keep.passing(calls))
-        self.kept += len(places)
+            self.available.add(calls, self.keep.passing(calls))
+        self.kept += len(indices)
         self.recorded += calls.rows
         self.impossible += impossible
         kept = sum(part.rows for part in self.kept_parts)
-        if kept >= tuning.FILTERED_AT_ONCE or self.recorded - self.summed >= tuning.RECORDED_AT_ONCE:
-            self._sum()
+        if kept >= tuning.FILTERED_AT_ONCE or self.recorded - self.added_up >= tuning.RECORDED_AT_ONCE:
+            self._add_up()
         self._hold(0)
 
-    def _sum(self) -> None:
+    def _add_up(self) -> None:
         """Add up and list the kept calls that wait for it."""
-        self.summed = self.recorded
+        self.added_up = self.recorded
         if self.kept_parts:
-            kept = Columns.together(self.kept_parts)
+            kept = LazyTable.concatenated(self.kept_parts)
             self.kept_parts = []
-            self.summing.add(kept)
+            self.totals.add(kept)
             self.listed.add(kept)
 
     def _hold(self, size: int) -> None:
-        """Add so many bytes to what is held. Raises _FullError if it is too much."""
+        """Count so many more bytes as held. Raises _FullError if that is too much."""
         self.held += size
-        sums = self.summing.nbytes + len(self.there) * tuning.RECORD_OVERHEAD
-        if sums > tuning.MAX_SUMS_BYTES or self.held + self.listed.nbytes + sums > tuning.MAX_HELD_BYTES:
+        totals_size = self.totals.nbytes + len(self.available) * tuning.RECORD_OVERHEAD
+        if totals_size > tuning.MAX_SUMS_BYTES or self.held + self.listed.nbytes + totals_size > tuning.MAX_HELD_BYTES:
             raise _FullError
 
 

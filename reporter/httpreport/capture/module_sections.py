@@ -1,7 +1,7 @@
-"""Joins the parts in which a capture has sections and JIT maps. Only parts that follow each other are joined.
+"""Joins the parts of sections and JIT maps in a capture. Only parts that follow each other are joined.
 
 The parts are untrusted input. A part that overlaps, leaves a gap or exceeds the size that the first part declared ends
-its whole, with the reason; what was joined before it stays. Nothing is allocated by a declared size, and the format
+the whole, with the reason; what was joined before it stays. Nothing is allocated by a declared size, and the format
 bounds the sum of all parts in a file.
 """
 
@@ -39,7 +39,7 @@ class Extent:
         self._keep(data)
 
     def _keep(self, data: bytes) -> None:
-        """Do nothing with the bytes; `Whole` keeps them."""
+        """Do nothing with the bytes; `JoinedParts` keeps them."""
 
     @property
     def missing(self) -> str:
@@ -49,8 +49,8 @@ class Extent:
 
 
 @dataclass
-class Whole(Extent):
-    """Joins the parts."""
+class JoinedParts(Extent):
+    """Joins the parts of a whole, and holds their bytes."""
 
     _joined: Union[bytes, bytearray] = field(default_factory=bytearray)
 
@@ -65,14 +65,14 @@ class Whole(Extent):
         return self._joined
 
 
-Wholes = dict[str, Whole]  # of one module, by Section.name
+JoinedSections = dict[str, JoinedParts]  # of one module, by Section.name
 AnyExtent = TypeVar("AnyExtent", bound=Extent)
 
 
-def add_part(wholes: dict[str, AnyExtent], part: Part, kind: type[AnyExtent]) -> None:
+def add_part(joined: dict[str, AnyExtent], part: Part, kind: type[AnyExtent]) -> None:
     """Join a part to the sections of its module. A new section is made as a `kind`."""
     if part.name in NAMES:
-        whole = wholes.setdefault(part.name, kind(part.address, part.size))
+        whole = joined.setdefault(part.name, kind(part.address, part.size))
         if (whole.address, whole.size) != (part.address, part.size):
             whole.problem = whole.problem or NOT_FOLLOWING
         elif whole.length < part.size or part.problem:
@@ -84,9 +84,9 @@ def add_text(texts: dict[int, AnyExtent], part: JitMap, kind: type[AnyExtent]) -
     texts.setdefault(part.taken_ns, kind()).add(part.start, part.data, part.problem)
 
 
-def share(modules: Mapping[int, Module], carried: Mapping[int, Wholes]) -> dict[int, Wholes]:
+def share_sections(modules: Mapping[int, Module], carried: Mapping[int, JoinedSections]) -> dict[int, JoinedSections]:
     """Return the sections of each module: its own, else those of the first module with its build ID that has any."""
-    first: dict[bytes, Wholes] = {}
+    first: dict[bytes, JoinedSections] = {}
     for module in modules.values():
         if module.build_id and module.id in carried:
             first.setdefault(module.build_id, carried[module.id])

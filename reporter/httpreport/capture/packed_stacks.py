@@ -26,7 +26,7 @@ class RecordedStacks:
         self.damage: str | None = None
         self.ambiguous = set[int]()
         self.left_out: Counter[str] = Counter()
-        """Counts what naming the stacks left out for lack of memory, by what it is."""
+        """Counts what was left out for lack of memory when stacks were named, by kind."""
         self.on_read: Callable[[int], None] = lambda size: None
         """Called with the size of each chunk that has been unpacked, in bytes."""
         self._chunks: list[PackedStacks] = []
@@ -53,10 +53,10 @@ class RecordedStacks:
             if count > MAX_STACKS:
                 self.damage = self.damage or f"only the first {MAX_STACKS:,} are read: record in parts"
                 return
-            content, places = content_of(stack) if stack else 0, len(contents)
+            content, known = content_of(stack) if stack else 0, len(contents)
             if contents.setdefault(id, content) != content:
                 self.ambiguous.add(id)
-            if stack and len(contents) > places:
+            if stack and len(contents) > known:
                 yield len(contents), stack
 
     def _unpacked(self, wanted: Collection[int]) -> Iterator[tuple[int, Stack | None]]:

@@ -1,4 +1,5 @@
-"""A `Recording` is what a capture holds, as far as a filter keeps it: calls, totals, and everything else by its key."""
+"""Defines a `Recording`: what was read from a capture, as far as a filter keeps it: calls, totals, and everything else
+by its key."""
 
 from __future__ import annotations
 
@@ -10,14 +11,14 @@ import numpy as np
 
 from httpcapture import End, Meta, Module, Process, StackStatus
 
-from ..calls.available_values import There
-from ..calls.columns import Impossible, Places
-from ..calls.listed_calls import Listed
+from ..calls.available_values import AvailableValues
+from ..calls.lazy_table import ImpossibleTimes, Indices
+from ..calls.listed_calls import ListedCalls
 from ..calls.schema import Array
-from ..calls.totals import Latencies, PeerKey, StackKey, Sums
+from ..calls.totals import Latencies, PeerKey, StackKey, Totals
 from .faults import Faults
 from .loss_counters import completions_lost
-from .module_sections import Whole, Wholes
+from .module_sections import JoinedParts, JoinedSections
 from .packed_stacks import RecordedStacks
 
 
@@ -41,20 +42,20 @@ class Recording:
     """Holds what was read from one capture."""
 
     meta: Meta
-    listed: Listed
-    by_stack: Mapping[StackKey, Sums]  # totals of all kept calls
+    listed: ListedCalls
+    by_stack: Mapping[StackKey, Totals]  # totals of all kept calls
     by_peer: Mapping[PeerKey, Latencies]  # durations of all kept calls
     recorded: int  # calls in the capture
     kept: int  # calls that the filter keeps
-    impossible: Impossible  # counts calls with impossible times; their duration is set to 0
-    unknown_fields: Sequence[str]  # of a call: for each, why it is not known
-    there: There  # the values that calls have; filled only if no call is kept
+    impossible: ImpossibleTimes  # counts calls with impossible times; their duration is set to 0
+    unknown_fields: Sequence[str]  # for each unknown field of calls, why it is not known
+    available: AvailableValues  # the values that calls have; filled only if no call is kept
     stacks: RecordedStacks
     processes: Mapping[ProcessKey, Sequence[Process]]
     modules: Mapping[int, Module]  # by id
     ambiguous: frozenset[int]  # ids of two different modules; `modules` does not have them
-    carried: Mapping[int, Wholes]  # the recorded parts of each module, by its id
-    jit_maps: Mapping[ProcessKey, Mapping[int, Whole]]  # by the time when each was taken
+    carried: Mapping[int, JoinedSections]  # the recorded parts of each module, by its id
+    jit_maps: Mapping[ProcessKey, Mapping[int, JoinedParts]]  # by the time when each was taken
     gaps: Sequence[str]  # names of sections and JIT maps whose parts do not follow each other
     lost: Mapping[str, int]  # the last state of the ledger
     left_out: Mapping[tuple[type, str], int]  # records beyond the format's limits: Reader.left_out
@@ -67,12 +68,12 @@ class Recording:
         """Return the kept calls (CALL) in the order of the file; of more than tuning.MAX_LISTED, the longest."""
         return self.listed.rows(all_known=self._all_known)
 
-    def some_calls(self, places: Places) -> Array:
+    def some_calls(self, indices: Indices) -> Array:
         """Return the rows of `calls` at these ascending indices. The others stay packed."""
-        return self.listed.some_rows(places, all_known=self._all_known)
+        return self.listed.rows_at(indices, all_known=self._all_known)
 
     @cached_property
-    def received(self) -> Places:
+    def received(self) -> Indices:
         """Return the indices of the listed calls for which a stack of the receiving side was taken or tried."""
         return np.flatnonzero(self.listed.values("receive_stack_status") != StackStatus.NOT_TAKEN)
 

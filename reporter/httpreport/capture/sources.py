@@ -23,6 +23,7 @@ def name_of(path: str) -> str:
 
 
 def cannot_read(path: str, error: OSError) -> ReportError:
+    """Return the error for a capture that cannot be read."""
     return ReportError(f"cannot read {name_of(path)}: {error.strerror or error}")
 
 
@@ -44,6 +45,7 @@ def rereadable(path: str) -> Iterator[BinaryIO]:
 
 
 def _copy(path: str, file: BinaryIO, copy: BinaryIO) -> None:
+    """Copy a capture that cannot be read twice. Raises ReportError if there is no room."""
     while piece := file.read(_PIECE):
         try:
             copy.write(piece)

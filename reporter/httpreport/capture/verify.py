@@ -33,11 +33,11 @@ from httpcapture import (
 )
 from httpcapture.seek_table import check_seek_table
 
-from ..calls.columns import Columns, Impossible, Types, types_of, unknown_fields
-from ..calls.repeated_calls import Repeated
+from ..calls.lazy_table import ColumnTypes, ImpossibleTimes, LazyTable, column_types, unknown_fields
+from ..calls.repeated_calls import RepeatedCalls
 from ..calls.schema import COMPLETION, RECORDED
 from ..common.errors import ReportError
-from ..common.interning import Numbering
+from ..common.interning import Interner
 from ..common.printable import printable
 from .faults import Faults, gaps_in
 from .module_sections import Extent, add_part, add_text
@@ -99,14 +99,14 @@ class _Checks:
         self._left_out: Mapping[tuple[type, str], int] = {}
         self._stacks, self._stack_processes = array("Q"), array("Q")  # of each stack: its id, its pid
         self._contents = array("q")  # of each stack: content_of
-        self._asked_stacks, self._asked_modules = Numbering(), set[int]()
+        self._asked_stacks, self._asked_modules = Interner(), set[int]()
         self._modules: dict[int, Module] = {}
         self._ambiguous = set[int]()  # ids of modules
         self._processes, self._asked_processes = set[int](), set[int]()
         self._sections: dict[int, dict[str, Extent]] = {}
         self._texts: dict[ProcessKey, dict[int, Extent]] = {}  # JIT maps
-        self._impossible, self._repeated = Impossible(), Repeated()
-        self._types: dict[str, Types | None] = {}  # of columns; by kind of batch
+        self._impossible, self._repeated = ImpossibleTimes(), RepeatedCalls()
+        self._types: dict[str, ColumnTypes | None] = {}  # of columns; by kind of batch
         self._meta: Meta  # set by the first record
         self._unchecked: dict[str, None] = {}
         self._end: End | None = None
@@ -125,11 +125,11 @@ class _Checks:
         columns = self._columns(batch, "calls", self._meta.call_layout, RECORDED)
         if columns is None:
             return
-        self._impossible += columns.make_possible()
+        self._impossible += columns.clamp_times()
         self._repeated.add_calls(columns)
         for side in ("stack", "receive_stack"):
             if len(self._asked_stacks) < MAX_STACKS:
-                self._asked_stacks.number(columns[side][columns[f"{side}_status"] == StackStatus.RECORDED])
+                self._asked_stacks.intern(columns[side][columns[f"{side}_status"] == StackStatus.RECORDED])
 
     def add_completions(self, batch: Completions) -> None:
         self.counts["completions"] += batch.rows
@@ -139,18 +139,18 @@ class _Checks:
 
     def _columns(
         self, batch: Calls | Completions, what: str, layout: Layout, wanted: np.dtype[np.void]
-    ) -> Columns | None:
+    ) -> LazyTable | None:
         """Return the columns to check, None where the layout lacks one, which is no damage. Raises CorruptRecord."""
         _unpack(batch.columns)
         if what not in self._types:
             try:
-                self._types[what] = types_of(layout, wanted)
+                self._types[what] = column_types(layout, wanted)
                 self._unchecked.update(dict.fromkeys(unknown_fields(layout) if wanted is RECORDED else ()))
             except ReportError as error:
                 self._types[what] = None
                 self._unchecked[f"{what} were not checked: {error}"] = None
         types = self._types[what]
-        return Columns(types, [batch], batch.rows) if types else None
+        return LazyTable(types, [batch], batch.rows) if types else None
 
     def add_stack(self, stack: Stack) -> None:
         self.counts["stacks"] += 1

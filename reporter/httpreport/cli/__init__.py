@@ -1,1 +1,1 @@
-"""The command line: options, commands, processes that read captures in parallel, and the files they write."""
+"""Has the command line: options, commands, processes that read captures in parallel, and the files they write."""

@@ -1,8 +1,9 @@
-"""Output files appear whole or not at all: they are written under a temporary name in the same directory, then renamed.
+"""Writes output files so that each appears whole or not at all: under a temporary name in the same directory, then
+renamed.
 
-A regular file is replaced only if that was asked for. Anything else, such as a device, a named pipe or a symbolic link,
-is never replaced. New files are for their owner alone (0600), as the capture is. The path `-` stands for standard
-output.
+A regular file is replaced only if the user asked for that. Anything else, such as a device, a named pipe or a symbolic
+link, is never replaced. New files can be read by their owner only (0600), like the capture. The path `-` stands for
+standard output.
 """
 
 from __future__ import annotations
@@ -30,12 +31,13 @@ _KINDS = {
 
 @dataclass(frozen=True)
 class Target:
-    """The destination of one output. `option` is the option that chose it; `force` lets it replace a regular file."""
+    """Is the destination of one output. `option` is the option that chose it; `force` lets it replace a regular
+    file."""
 
     path: str
     option: str
     force: bool = False
-    binary: bool = False  # not for a terminal
+    binary: bool = False  # must not go to a terminal
 
     @property
     def is_stdout(self) -> bool:
@@ -47,7 +49,7 @@ class Target:
 
     @property
     def name(self) -> str:
-        """Return what messages call it."""
+        """Return how messages name the destination."""
         return "standard output" if self.is_stdout else self.path
 
     @property
@@ -79,7 +81,7 @@ class Target:
             try:
                 with open(descriptor, "wb") as file:
                     file.writelines(pieces)
-                self._check_file()  # it may have come meanwhile
+                self._check_file()  # a file may have appeared meanwhile
                 os.replace(temporary, self.path)
             except BaseException:
                 with suppress(OSError):
@@ -91,7 +93,7 @@ class Target:
             ) from None
 
     def _check_file(self) -> None:
-        """Raise ReportError where the path names something that may not be replaced."""
+        """Check that the path names nothing that may not be replaced. Raises ReportError."""
         try:
             kind = stat.S_IFMT(os.lstat(self.path).st_mode)
         except FileNotFoundError:
@@ -101,7 +103,7 @@ class Target:
                 f"cannot write {self.path}: {error.strerror}; choose another place with {self.option}"
             ) from None
         if kind != stat.S_IFREG:
-            what = _KINDS.get(kind, "no regular file")
+            what = _KINDS.get(kind, "not a regular file")
             or_stdout = "" if self.option == "-o" else ", or - for standard output"
             raise ReportError(
                 f"{self.path} is {what}, and only regular files are replaced: choose another place with "
@@ -112,16 +114,16 @@ class Target:
 
 
 def temporary_path(directory: str) -> str:
-    """Return a path that is free in the directory.
+    """Return a path in the directory that no file has.
 
-    It is relative if the directory is. The tempfile module makes paths absolute, and they lead nowhere if the working
-    directory lies below one that the user cannot enter.
+    It is relative if the directory is. The tempfile module makes paths absolute, and such a path cannot be used if the
+    working directory lies below a directory that the user cannot enter.
     """
     return os.path.join(directory, f".httpreport.{secrets.token_hex(8)}")
 
 
 def check_directory(directory: str, option: str) -> None:
-    """Make sure that files can be made in the directory; it is made itself if it is missing. Raises ReportError."""
+    """Make sure that files can be created in the directory. A missing directory is created. Raises ReportError."""
     try:
         os.mkdir(directory)
     except FileExistsError:
@@ -145,11 +147,11 @@ def check_apart(targets: Iterable[Target], captures: Sequence[str]) -> None:
         identity = _identity(target.path)
         if identity in read:
             raise ReportError(
-                f"{target.path} is the capture {read[identity]}, which is read: choose another place with "
+                f"{target.path} is the capture {read[identity]}, which is to be read: choose another place with "
                 f"{target.option}"
             )
-        place = os.path.join(os.path.realpath(target.directory), os.path.basename(target.path))
-        other = written.setdefault(place, target)
+        path = os.path.join(os.path.realpath(target.directory), os.path.basename(target.path))
+        other = written.setdefault(path, target)
         if other is not target:
             raise ReportError(
                 f"{other.option} and {target.option} both write {target.path}: choose another place for one of them"

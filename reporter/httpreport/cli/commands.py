@@ -1,4 +1,4 @@
-"""The commands: each function reads captures, writes outputs and prints what the terminal shows.
+"""Runs the commands: each function reads captures, writes outputs and prints what the terminal shows.
 
 Each returns whether nothing was lost, cut off or unreadable, and raises ReportError and CaptureError.
 """
@@ -17,11 +17,11 @@ from rich.console import Console
 from httpcapture import CaptureError, Reader
 
 from ..capture import verify
-from ..capture.loader import Nothing, load
+from ..capture.loader import KeepNothing, load
 from ..capture.sources import STDIN, cannot_read, name_of, rereadable
 from ..common.errors import ReportError
 from ..common.printable import printable
-from ..common.progress import Bar, Watched, counted
+from ..common.progress import ProgressBar, ProgressReader, with_progress
 from ..compare.warnings import comparison_lines
 from ..outputs import terminal
 from ..outputs.output import Compared, Destination, Listing, Lists, OneCapture, Output, Reported, Spooled, Style
@@ -31,17 +31,17 @@ from ..report import headline
 from ..report.aggregate import Aggregate, Request, aggregate_of, binaries_of, read_report
 from ..report.info import info
 from ..report.recordings import Facts
-from ..report.warnings import Cause, lacking
+from ..report.warnings import Cause, data_warnings
 from . import parallel
 from .atomic_files import Target, check_apart, check_directory
 from .compare_captures import read_both
-from .streams import say
+from .streams import print_error
 
 
 @dataclass(frozen=True)
 class Plan:
-    """Which outputs are written where. `directory` is the folder of -o, `summary` what the terminal shows after
-    warnings."""
+    """Says which outputs are written where. `directory` is the folder of -o; `summary` has the outputs that the
+    terminal shows after the warnings."""
 
     directory: str | None
     targets: Mapping[Output, Target]
@@ -55,6 +55,7 @@ class Plan:
 
     @property
     def in_folder(self) -> Sequence[Output]:
+        """Return the outputs that go to the folder of -o."""
         return [output for output in self.targets if output.destination is Destination.FOLDER]
 
     @property
@@ -69,6 +70,7 @@ class Plan:
 
     @property
     def needs_slowest(self) -> bool:
+        """Return whether an output needs the slowest calls."""
         return any(output.needs_slowest for output in self.targets)
 
     @property
@@ -87,17 +89,20 @@ def check_outputs(plan: Plan, captures: Sequence[str]) -> None:
 
 
 def report_one(capture: str, request: Request, plan: Plan) -> bool:
-    """Report one capture. Returns whether nothing was lost or cut off. Raises ReportError and CaptureError."""
-    with Bar(printable(capture), size_of(capture)) as bar:
-        report = read_report(capture, request, open_watched(capture, bar), bar)
+    """Report one capture. Return whether nothing was lost or cut off. Raises ReportError and CaptureError."""
+    with ProgressBar(printable(capture), size_of(capture)) as bar:
+        report = read_report(capture, request, open_with_progress(capture, bar), bar)
     whole = aggregate_of(report, capture, slowest=request.slowest)
     check_some_pass(request, whole.captures, headline.warning_lines(whole))
     return write_report(plan, whole, lambda lists, _: OneCapture(lists, report, capture, plan.style))
 
 
 def check_some_pass(request: Request, captures: Sequence[Facts], warnings: Iterable[str]) -> None:
-    """Raise ReportError if no call of any capture passes the filters, however long it took. The filters may be wrong,
-    so earlier outputs are kept. The warnings, which list the values that exist, are printed first."""
+    """Raise ReportError if no call of any capture passes the filters, however long it took.
+
+    The filters may be wrong then, so no output of an earlier run is replaced. The warnings, which list the values that
+    exist, are printed first.
+    """
     if not request.filtered or any(facts.some_pass for facts in captures):
         return
     error = f"no {captures[0].subject} is in the captures: no output was written"
@@ -108,23 +113,25 @@ def check_some_pass(request: Request, captures: Sequence[Facts], warnings: Itera
 
 
 def redact(captures: Sequence[str], target: Target, request: Request) -> bool:
-    """Write the redacted capture and print what was changed. Returns whether nothing was lost or cut off. Raises
-    ReportError and CaptureError."""
+    """Write the redacted capture and print what was changed. Return whether nothing was lost or cut off.
+
+    Raises ReportError and CaptureError.
+    """
     capture, *others = captures
     if others:
-        raise ReportError("--redact is of one capture: give one file")
+        raise ReportError("--redact takes one capture: give one file")
     check_apart([target], captures)
     target.check()
     name = printable(name_of(capture))
-    with Bar(name, 2 * size_of(capture)) as bar, rereadable(capture) as file:
-        watched = Watched(file, bar)
-        recording = load(Reader(watched, name_of(capture)), Nothing())
+    with ProgressBar(name, 2 * size_of(capture)) as bar, rereadable(capture) as file:
+        watched = ProgressReader(file, bar)
+        recording = load(Reader(watched, name_of(capture)), KeepNothing())
         watched.seek(0)
         with closing(binaries_of(request)) as binaries:
             redaction = Redaction(recording, binaries.find)
             target.write(redaction.pieces(Reader(watched, name_of(capture))))
     out = terminal.console(sys.stderr if target.is_stdout else sys.stdout)
-    lacks = [*lacking(recording), *redaction.warnings()]
+    lacks = [*data_warnings(recording), *redaction.warnings()]
     problems = map(printable, binaries.problems)
     terminal.print_warnings(out, [*(warning.text for warning in lacks), *problems])
     terminal.print_lines(out, [f"{name}: redacted: {printable(target.name)}", *redaction.lines()])
@@ -132,12 +139,12 @@ def redact(captures: Sequence[str], target: Target, request: Request) -> bool:
 
 
 def report_many(paths: Sequence[str], request: Request, plan: Plan, jobs: int) -> bool:
-    """Report several captures as one. Returns whether nothing was lost, cut off or unreadable. Raises ReportError."""
+    """Report several captures as one. Return whether nothing was lost, cut off or unreadable. Raises ReportError."""
     if STDIN in paths:
         raise ReportError("standard input cannot be one of several captures: write it to a file")
     with parallel.scratch(plan.scratch) as folder:
         spools = parallel.Spools(folder, paths, [*plan.targets], plan.style)
-        with Bar(f"{len(paths):,} captures", sum(map(size_of, paths))) as bar:
+        with ProgressBar(f"{len(paths):,} captures", sum(map(size_of, paths))) as bar:
             whole = parallel.aggregate_all(spools, request, jobs, done=lambda path: bar.advance(size_of(path)))
         if not whole.captures:
             raise ReportError("; ".join(one.reason for one in whole.unreadable))
@@ -146,8 +153,10 @@ def report_many(paths: Sequence[str], request: Request, plan: Plan, jobs: int) -
 
 
 def write_report(plan: Plan, whole: Aggregate, listing: Callable[[Lists, Output], Listing]) -> bool:
-    """Write the outputs, then warnings and the summary. Returns whether nothing was lost, cut off or unreadable. Raises
-    ReportError."""
+    """Write the outputs, then the warnings and the summary. Return whether nothing was lost, cut off or unreadable.
+
+    Raises ReportError.
+    """
     out = terminal.console(plan.terminal)
 
     def made(output: Output) -> Iterable[bytes]:
@@ -157,7 +166,7 @@ def write_report(plan: Plan, whole: Aggregate, listing: Callable[[Lists, Output]
     for output, target in plan.files_first:
         pieces = made(output)
         if output.lists is not None and not target.is_terminal:
-            pieces = counted(output.title, whole.listed, pieces)
+            pieces = with_progress(output.title, whole.listed, pieces)
         target.write(pieces)
     terminal.print_warnings(out, headline.warning_lines(whole))
     for output in plan.summary:
@@ -172,12 +181,14 @@ def write_report(plan: Plan, whole: Aggregate, listing: Callable[[Lists, Output]
 
 
 def report_changes(baselines: Sequence[str], paths: Sequence[str], request: Request, plan: Plan, jobs: int) -> bool:
-    """Report what changed since the baselines. Returns whether nothing was lost, cut off or unreadable on either side.
-    Raises ReportError."""
+    """Report what changed since the baselines. Return whether nothing was lost, cut off or unreadable on either side.
+
+    Raises ReportError.
+    """
     for output in plan.targets:
         if output.comparison is None:
-            raise ReportError(f"{output.option} is of one capture: leave out --baseline")
-    with Bar(f"{len(baselines) + len(paths):,} captures", sum(map(size_of, (*baselines, *paths)))) as bar:
+            raise ReportError(f"{output.option} cannot show a comparison: leave it out, or leave out --baseline")
+    with ProgressBar(f"{len(baselines) + len(paths):,} captures", sum(map(size_of, (*baselines, *paths)))) as bar:
         comparison = read_both(baselines, paths, request, jobs, lambda path: bar.advance(size_of(path)))
     captures = (*comparison.before.captures, *comparison.after.captures)
     check_some_pass(request, captures, comparison_lines(comparison))
@@ -199,7 +210,7 @@ def report_changes(baselines: Sequence[str], paths: Sequence[str], request: Requ
 
 
 def write_summary(plan: Plan, pieces: Iterable[bytes]) -> None:
-    """Write to the stream of the summary, behind what was printed there."""
+    """Write to the stream of the summary, after what the console has printed there."""
     plan.terminal.flush()
     plan.terminal.buffer.writelines(pieces)
     plan.terminal.flush()
@@ -212,8 +223,8 @@ def print_files(out: Console, plan: Plan) -> None:
             terminal.print_written(out, [target.path])
 
 
-def tell(path: str, request: Request, *, tell_info: bool, verbose: bool, check: bool) -> bool:
-    """Print the requested information about a capture. Returns whether it can be read and, if checked, is whole."""
+def describe(path: str, request: Request, *, tell_info: bool, verbose: bool, check: bool) -> bool:
+    """Print the requested information about a capture. Return whether it can be read and, if checked, is whole."""
     out, name, fine = terminal.console(sys.stdout), name_of(path), True
     try:
         with rereadable(path) as file:
@@ -225,27 +236,27 @@ def tell(path: str, request: Request, *, tell_info: bool, verbose: bool, check: 
                 terminal.print_lines(out, verify.lines(verdict))
                 fine = fine and not verdict.problems
     except ReportError as error:
-        say(error)
+        print_error(error)
         return False
     return fine
 
 
 def print_info(out: Console, name: str, file: BinaryIO, request: Request, *, verbose: bool) -> bool:
-    """Print what --info shows. Returns whether the capture could be read; prints the reason if not."""
+    """Print what --info shows, or the reason why the capture cannot be read. Return whether it can be read."""
     try:
         terminal.print_lines(out, info(name, file, request, modules=verbose))
     except (ReportError, CaptureError) as error:
-        say(error)
+        print_error(error)
         return False
     return True
 
 
-def open_watched(capture: str, bar: Bar) -> Reader:
+def open_with_progress(capture: str, bar: ProgressBar) -> Reader:
     """Open a capture so that the bar advances as it is read. Raises ReportError and CaptureError."""
     try:
         if capture == STDIN:
             return Reader(sys.stdin.buffer, name_of(capture))
-        file = Watched(open(capture, "rb", buffering=0), bar)  # noqa: SIM115 (the reader closes it)
+        file = ProgressReader(open(capture, "rb", buffering=0), bar)  # noqa: SIM115 (the reader closes it)
         try:
             return Reader(file, capture)
         except BaseException:
@@ -256,7 +267,7 @@ def open_watched(capture: str, bar: Bar) -> Reader:
 
 
 def size_of(path: str) -> int:
-    """Return the size in bytes, or 0 if it is not known. Only the progress bar uses it."""
+    """Return the size of a file in bytes, or 0 if it is not known. Only the progress bar uses it."""
     try:
         return os.stat(path).st_size
     except OSError:

@@ -12,13 +12,13 @@ from httpcapture import Outcome, Role
 from ..calls import time_options
 from ..calls.filters import Filters, Peer
 from ..calls.protocol import Kind
-from ..calls.time_options import Moment
+from ..calls.time_options import TimeOption
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 
 def _parsed_by(parse: Callable[[str], Any]) -> Callable[[click.Context, click.Parameter, Any], Any]:
-    """Return a click callback that parses a text, or each of several. A ValueError becomes a usage error."""
+    """Return a click callback that parses one text or each of several. A ValueError becomes a usage error."""
 
     def parsed(context: click.Context, parameter: click.Parameter, value: Any) -> Any:
         try:
@@ -33,7 +33,7 @@ _WORDS = {kind: click.Choice([value.name.lower() for value in kind]) for kind in
 
 
 def filter_options(command: Command) -> Command:
-    """Adds the options; what they say goes to `filters_of`."""
+    """Add the options to a command. It passes their values to `filters_of`."""
     for option in reversed(_OPTIONS):
         command = option(command)
     return command
@@ -46,7 +46,8 @@ _OPTIONS = (
         type=click.IntRange(0, (1 << 32) - 1),
         multiple=True,
         metavar="PID",
-        help="Only calls of this process. This and the following may be given more than once, for any of the values.",
+        help="Only calls of this process. This option, --role, --peer, --kind and --outcome may be given more than "
+        "once, for any of the values.",
     ),
     click.option("--role", "roles", type=_WORDS[Role], multiple=True, help="Only calls as client, or as server."),
     click.option(
@@ -55,8 +56,7 @@ _OPTIONS = (
         callback=_parsed_by(Peer.parse),
         multiple=True,
         metavar="HOST[:PORT]",
-        help="Only calls whose connection's other end has this address, and this port: 10.0.0.1, 10.0.0.1:80, ::1, "
-        "[::1]:80.",
+        help="Only calls whose peer has this address and, if given, this port: 10.0.0.1, 10.0.0.1:80, ::1, [::1]:80.",
     ),
     click.option("--kind", "kinds", type=_WORDS[Kind], multiple=True, help="Only calls whose bytes are of this kind."),
     click.option("--outcome", "outcomes", type=_WORDS[Outcome], multiple=True, help="Only calls that ended like this."),
@@ -64,11 +64,11 @@ _OPTIONS = (
         "--since",
         callback=_parsed_by(time_options.parse),
         metavar="TIME",
-        help="Only calls that began then or later: +30s (ms, s, m, h) from the capture's start, or on the wall clock "
-        "19:06:48 of its first day or 2026-11-22T19:06:48, in UTC unless it ends with a zone (+01:00).",
+        help="Only calls that began at TIME or later: +30s (ms, s, m, h) from the capture's start, or on the wall "
+        "clock 19:06:48 of its first day or 2026-11-22T19:06:48, in UTC unless it ends with a zone (+01:00).",
     ),
     click.option(
-        "--until", callback=_parsed_by(time_options.parse), metavar="TIME", help="Only calls that began before."
+        "--until", callback=_parsed_by(time_options.parse), metavar="TIME", help="Only calls that began before TIME."
     ),
 )
 
@@ -80,8 +80,8 @@ def filters_of(
     peers: Sequence[Peer],
     kinds: Sequence[str],
     outcomes: Sequence[str],
-    since: Moment | None,
-    until: Moment | None,
+    since: TimeOption | None,
+    until: TimeOption | None,
 ) -> Filters:
     """Return the filters that the options ask for."""
     return Filters(

@@ -25,16 +25,16 @@ from ..report.samples import Weight
 from ..symbols.debuginfod import servers_of
 from . import parallel
 from .atomic_files import STDOUT, Target
-from .commands import Plan, check_outputs, redact, report_changes, report_many, report_one, tell
+from .commands import Plan, check_outputs, describe, redact, report_changes, report_many, report_one
 from .filter_options import filter_options, filters_of
-from .streams import Program, say
+from .streams import Program, print_error
 
 INCOMPLETE = 3
 MAX_MILLISECONDS = 1e12
 
 
 def folder_files(*, of_comparison: bool) -> str:
-    """Return the names of the files that -o writes."""
+    """Return the names of the files that -o writes, as text."""
     return " and ".join(output.name for output in outputs_to(Destination.FOLDER, of_comparison=of_comparison))
 
 
@@ -89,7 +89,7 @@ def milliseconds(context: click.Context, parameter: click.Parameter, value: floa
 @click.option(
     "--all-stacks",
     is_flag=True,
-    help=f"Print the stack trace of every call in {STACK_TRACES.name}. Without this, behind the longest "
+    help=f"Print the stack trace of every call in {STACK_TRACES.name}. Without this, after the longest "
     f"{REPEATED_CALLS:,} calls a stack trace that was printed before is named by its Stack ID only.",
 )
 @options_of(Destination.FILE)
@@ -146,7 +146,7 @@ def milliseconds(context: click.Context, parameter: click.Parameter, value: floa
 )
 @click.option("--strict", is_flag=True, help="Exit with status 3 if anything was lost, cut off or unreadable.")
 @click.version_option(__version__, "-V", "--version", message="httpreport %(version)s")
-def main(  # noqa: PLR0917 (one an option)
+def main(  # noqa: PLR0917 (one parameter for each option)
     captures: tuple[str, ...],
     threshold: float | None,
     names: tuple[str, ...],
@@ -164,7 +164,7 @@ def main(  # noqa: PLR0917 (one an option)
     check: bool,
     redacted: str | None,
     strict: bool,
-    **more: Any,
+    **named: Any,
 ) -> None:
     """Report the slow HTTP calls in each CAPTURE: a file made by httprec, a folder of such *.cap files, or - for
     standard input.
@@ -173,17 +173,17 @@ def main(  # noqa: PLR0917 (one an option)
     flamegraph.pl; prints a summary. The capture holds what stack traces need. A binary or a debug file on this machine
     adds names only if its build ID is the recorded one.
     """
-    paths_of = {output: more.pop(output.name) for output in outputs_to(Destination.FILE)}
-    printed = {output for output in outputs_to(Destination.STDOUT) if more.pop(output.name)}
+    paths_of = {output: named.pop(output.name) for output in outputs_to(Destination.FILE)}
+    printed = {output for output in outputs_to(Destination.STDOUT) if named.pop(output.name)}
     to_write = directory is not None or any(path is not None for path in paths_of.values()) or printed
-    filters = filters_of(**more)
+    filters = filters_of(**named)
     filtered = threshold is not None or names or filters != Filters()
     if redacted is not None and (filtered or to_write or count or tell_info or check):
-        raise click.UsageError("--redact is of a whole capture and makes no report: leave out filters and outputs.")
+        raise click.UsageError("--redact writes a whole capture and makes no report: leave out filters and outputs.")
     if baselines and (tell_info or check or redacted is not None):
-        raise click.UsageError("--baseline is for a report: leave out --info, --verify and --redact.")
+        raise click.UsageError("--baseline needs a report: leave out --info, --verify and --redact.")
     if to_write and (tell_info or check):
-        raise click.UsageError("--info and --verify report nothing: leave out outputs.")
+        raise click.UsageError("--info and --verify make no report: leave out the options for outputs.")
     if not (to_write or tell_info or check or redacted is not None):
         directory = "."
     in_folder = {} if directory is None else files_in(directory, of_comparison=bool(baselines))
@@ -204,7 +204,7 @@ def main(  # noqa: PLR0917 (one an option)
         servers = asked_servers(debuginfod, debuginfod_urls)
         request = Request(threshold, names, filters, symfs, tuple(servers), plan.needs_slowest)
         if tell_info or check:
-            fine = [tell(path, request, tell_info=tell_info, verbose=verbose, check=check) for path in paths]
+            fine = [describe(path, request, tell_info=tell_info, verbose=verbose, check=check) for path in paths]
             raise SystemExit(0 if all(fine) else FAILED)
         jobs = jobs or len(os.sched_getaffinity(0))
         if redacted is not None:
@@ -216,7 +216,7 @@ def main(  # noqa: PLR0917 (one an option)
         else:
             complete = report_many(paths, request, plan, jobs)
     except (ReportError, CaptureError) as error:
-        say(error)
+        print_error(error)
         raise SystemExit(FAILED) from None
     if strict and not complete:
         raise SystemExit(INCOMPLETE)
@@ -226,7 +226,7 @@ def files_in(directory: str, *, of_comparison: bool) -> dict[Output, str]:
     """Return the paths of the files of -o. Raises click.UsageError."""
     if directory == STDOUT:
         raise click.UsageError(
-            "-o is a directory. One output can go to standard output: --json, or --csv - and others."
+            "-o takes a directory. To write one output to standard output, use --json or an option such as --csv -."
         )
     outputs = outputs_to(Destination.FOLDER, of_comparison=of_comparison)
     return {output: os.path.join(directory, output.name) for output in outputs}

@@ -20,12 +20,12 @@ from httpcapture import CaptureError, Meta, open_capture
 from ..common.errors import ReportError
 from ..common.printable import printable
 from ..outputs.output import Output, Spooled, SpoolSink, Style
-from ..report.aggregate import Aggregate, Request, Unreadable, aggregate, merge_aggregates
+from ..report.aggregate import Aggregate, Request, UnreadableCapture, aggregate, merge_aggregates
 from ..report.recordings import recording_of
 from ..report.sinks import Sink
 from ..report.sorted_spool import cannot_write
 from .atomic_files import temporary_path
-from .workers import Killed, results
+from .workers import KilledWorker, results
 
 SUFFIX = ".cap"
 
@@ -49,29 +49,31 @@ def captures_of(paths: Sequence[str]) -> list[str]:
 
 @dataclass(frozen=True)
 class Spools:
-    """The files in which outputs that list calls one by one store what they take from each capture: a file for each
-    capture, named by its place among them, and each of the outputs."""
+    """Has the files in which outputs that list calls one by one store what they take from each capture.
+
+    There is a file for each capture, named by its index, and each output.
+    """
 
     folder: Path
     captures: Sequence[str]
     outputs: Sequence[Output]
     style: Style
 
-    def of(self, place: int) -> tuple[Sink, ...]:
-        """Return the sinks of one capture."""
+    def of(self, index: int) -> tuple[Sink, ...]:
+        """Return the sinks of the capture at this index."""
         return tuple(
-            SpoolSink(self._path(output, place), output.lists, self.style)
+            SpoolSink(self._path(output, index), output.lists, self.style)
             for output in self.outputs
             if output.lists is not None
         )
 
     def listing(self, output: Output) -> Spooled:
         """Return what the output took from the captures that could be read."""
-        paths = (self._path(output, place) for place in range(len(self.captures)))
+        paths = (self._path(output, index) for index in range(len(self.captures)))
         return Spooled([path for path in paths if path.exists()])
 
-    def _path(self, output: Output, place: int) -> Path:
-        return self.folder / f"{place}.{output.name}"
+    def _path(self, output: Output, index: int) -> Path:
+        return self.folder / f"{index}.{output.name}"
 
 
 def aggregate_all(spools: Spools, request: Request, jobs: int, *, done: Callable[[str], None]) -> Aggregate:
@@ -81,12 +83,13 @@ def aggregate_all(spools: Spools, request: Request, jobs: int, *, done: Callable
     """
     try:
         with closing(_aggregates(spools, request, jobs)) as aggregates:
-            return merge_aggregates(_told(aggregates, done))
+            return merge_aggregates(_report_each(aggregates, done))
     except OSError as error:
         raise cannot_write(spools.folder, error) from None
 
 
-def _told(aggregates: Iterator[tuple[str, Aggregate]], done: Callable[[str], None]) -> Iterator[Aggregate]:
+def _report_each(aggregates: Iterator[tuple[str, Aggregate]], done: Callable[[str], None]) -> Iterator[Aggregate]:
+    """Yield the aggregates, and call `done` with the path of each capture once its aggregate was taken."""
     for path, one in aggregates:
         yield one
         done(path)
@@ -102,38 +105,39 @@ def _aggregates(spools: Spools, request: Request, jobs: int) -> Generator[tuple[
     worker is killed is read once more, alone, when all others are done: the memory that it lacked may have been theirs.
     """
     requests = _requests(spools.captures, request)
-    work: list[_Work] = [(path, requests[path], spools.of(place)) for place, path in enumerate(spools.captures)]
+    work: list[_Work] = [(path, requests[path], spools.of(index)) for index, path in enumerate(spools.captures)]
     if len(work) == 1:
         yield work[0][0], aggregate(*work[0])
         return
     killed: list[_Work] = []
     for one, result in _in_workers(work, jobs):
-        if isinstance(result, Killed):
+        if isinstance(result, KilledWorker):
             killed.append(one)
         else:
             yield one[0], result
     for again in killed:
         for (path, *_), result in _in_workers([again], 1):
-            yield path, _left_out(path, result) if isinstance(result, Killed) else result
+            yield path, _left_out(path, result) if isinstance(result, KilledWorker) else result
 
 
-def _in_workers(work: Sequence[_Work], jobs: int) -> Iterator[tuple[_Work, Aggregate | Killed]]:
-    """What a worker wrote before it was killed is removed."""
+def _in_workers(work: Sequence[_Work], jobs: int) -> Iterator[tuple[_Work, Aggregate | KilledWorker]]:
+    """Yield each piece of work with its result. What a worker wrote before it was killed is removed."""
     with closing(results(aggregate, work, jobs)) as found:
-        for place, result in found:
-            if isinstance(result, Killed):
-                for sink in work[place][-1]:
+        for index, result in found:
+            if isinstance(result, KilledWorker):
+                for sink in work[index][-1]:
                     sink.discard()
-            yield work[place], result
+            yield work[index], result
 
 
-def _left_out(path: str, killed: Killed) -> Aggregate:
+def _left_out(path: str, killed: KilledWorker) -> Aggregate:
+    """Return the aggregate of a capture whose worker was killed twice, which says so."""
     if killed.signal == "SIGKILL":
         how = "was killed twice (SIGKILL), maybe for lack of memory: report it alone, with a higher -t or a narrower -p"
     else:
         how = f"ended twice ({killed.signal or f'status {killed.exit_code}'}): check the capture with --verify"
     name = printable(path)
-    return Aggregate(unreadable=(Unreadable(name, f"{name}: the process that read it {how}"),))
+    return Aggregate(unreadable=(UnreadableCapture(name, f"{name}: the process that read it {how}"),))
 
 
 def _requests(paths: Sequence[str], request: Request) -> Mapping[str, Request]:
@@ -162,7 +166,7 @@ def scratch(directory: str | None) -> Iterator[Path]:
     try:
         folder.mkdir(0o700)
     except OSError as error:
-        raise ReportError(f"cannot make a folder for what is told call by call: {error.strerror or error}") from None
+        raise ReportError(f"cannot make a folder for temporary files: {error.strerror or error}") from None
     try:
         yield folder
     finally:

@@ -1,7 +1,8 @@
-"""Standard input, output and error as they may be: closed, full, or with nobody at the other end.
+"""Handles standard input, output and error in whatever state they are: closed, full, or without a reader at the other
+end.
 
-A write that fails raises `StreamError`, once. What is written after it is dropped, so that nothing that flushes at the
-end, as Python itself does, fails again.
+A write that fails raises `StreamError`, once. What is written after that is discarded, so that nothing that flushes at
+the end, as Python itself does, fails again.
 """
 
 from __future__ import annotations
@@ -21,8 +22,10 @@ from ..common.printable import printable
 
 
 class StreamError(Exception):
-    """Standard output or standard error takes nothing. It is no OSError, since click and rich end the program for one
-    of a broken pipe, each in its own way."""
+    """Raised when standard output or standard error cannot be written.
+
+    It is not an OSError, because click and rich end the program when a pipe breaks, each in its own way.
+    """
 
     def __init__(self, name: str, error: OSError) -> None:
         super().__init__(failure(name, error))
@@ -30,8 +33,8 @@ class StreamError(Exception):
 
 
 class Program(click.Command):
-    """Ends a command with one line and status 1 if memory runs out or a standard stream cannot be written, and silently
-    if the stream's reader has gone."""
+    """Is a command that ends with one line and status 1 if memory runs out or a standard stream cannot be written, and
+    silently if the reader of the stream has gone."""
 
     def main(self, *args: Any, **kwargs: Any) -> Any:
         open_standard_streams()
@@ -45,17 +48,17 @@ class Program(click.Command):
             if error.reader_gone:
                 raise SystemExit(READER_GONE) from None
             with suppress(StreamError):
-                say(error)
+                print_error(error)
             raise SystemExit(FAILED) from None
         except MemoryError:
             with suppress(StreamError):
-                say(ReportError(OUT_OF_MEMORY))
+                print_error(ReportError(OUT_OF_MEMORY))
             raise SystemExit(FAILED) from None
 
 
 def open_standard_streams() -> None:
-    """Make sure that all three are there, and that a failure to write raises StreamError. Streams that somebody has put
-    in their place stay."""
+    """Make sure that all three streams exist and that a failed write raises StreamError. Streams that were replaced
+    stay."""
     fill_descriptors()
     if sys.stdin is None:
         sys.stdin = open(0, closefd=False)  # noqa: SIM115 (it is for all of the program)
@@ -66,7 +69,7 @@ def open_standard_streams() -> None:
 
 
 def _writer(before: Any, descriptor: int, title: str) -> io.TextIOWrapper:
-    """Return a text stream in the encoding of `before`, which may be None. Characters that the encoding lacks are
+    """Return a text stream with the encoding of `before`, which may be None. Characters that the encoding lacks are
     escaped."""
 
     def fail(error: OSError) -> None:
@@ -80,6 +83,6 @@ def _writer(before: Any, descriptor: int, title: str) -> io.TextIOWrapper:
     )
 
 
-def say(error: Exception) -> None:
+def print_error(error: Exception) -> None:
     """Print an error as one line on standard error."""
     print(f"httpreport: {printable(str(error))}", file=sys.stderr)

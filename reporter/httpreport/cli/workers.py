@@ -1,7 +1,7 @@
-"""Tasks are done by worker processes. A worker has one task at a time, so one that is killed takes that along and no
-other, and it is known which.
+"""Runs tasks in worker processes. A worker has one task at a time, so a killed worker loses only that task, and it is
+known which.
 
-Ctrl-C reaches the parent only, which ends its workers. These end, too, when the parent is killed.
+Ctrl-C reaches only the parent, which ends its workers. They also end when the parent is killed.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from typing import Any, Callable, Generic, TypeVar
 from ..common.errors import ReportError
 from ..common.parent import end_with_parent
 
-GRACE_S = 5.0  # in which a worker that is told to end does so, else it is killed
+GRACE_S = 5.0  # a worker that has not ended so long after it was asked to is killed
 _DESCRIPTORS = "/proc/self/fd"
 
 Result = TypeVar("Result")
@@ -30,14 +30,14 @@ Task = tuple[Any, ...]  # arguments
 
 
 @dataclass(frozen=True)
-class Killed:
-    """Takes the place of a result: the worker ended before it had one."""
+class KilledWorker:
+    """Stands for a result if the worker ended before it had one."""
 
-    exit_code: int  # as of multiprocessing.Process: minus the number of the signal
+    exit_code: int  # as in multiprocessing.Process: minus the number of the signal if one ended it
 
     @property
     def signal(self) -> str | None:
-        """The name of the signal that ended it; None where it ended by itself."""
+        """Return the name of the signal that ended the worker, or None if it ended by itself."""
         if self.exit_code >= 0:
             return None
         try:
@@ -48,11 +48,12 @@ class Killed:
 
 def results(
     function: Callable[..., Result], tasks: Sequence[Task], workers: int
-) -> Generator[tuple[int, Result | Killed], None, None]:
-    """Call `function` with each of the tasks, so many at a time, and yield the number of each task with its result, as
-    they are done. Function, tasks and results are pickled. To be closed: that ends the workers.
+) -> Generator[tuple[int, Result | KilledWorker], None, None]:
+    """Call `function` with each of the tasks, `workers` at a time, and yield the number of each task with its result as
+    it is done.
 
-    Raises what the function raises, and ReportError where a process cannot be started.
+    Function, tasks and results are pickled. Closing the generator ends the workers. Raises what the function raises,
+    and ReportError if a process cannot be started.
     """
     waiting = iter(enumerate(tasks))
     started: list[_Worker[Result]] = []
@@ -75,7 +76,7 @@ def results(
                 assert isinstance(connection, Connection)
                 worker, number = doing.pop(connection)
                 result = worker.result()
-                go_on(None if isinstance(result, Killed) else worker)
+                go_on(None if isinstance(result, KilledWorker) else worker)
                 yield number, result
     finally:
         for worker in started:
@@ -85,41 +86,44 @@ def results(
 
 
 class _Worker(Generic[Result]):
-    """A process that does one task after the other."""
+    """Is a process that does one task after the other."""
 
     def __init__(self, function: Callable[..., Result]) -> None:
-        context = multiprocessing.get_context("spawn")  # no copy of this process, whatever Python's default is
+        context = multiprocessing.get_context("spawn")  # not a copy of this process, whatever Python's default is
         try:
             self.connection, theirs = context.Pipe()
             self._process = context.Process(target=_serve, args=(function, theirs), daemon=True)
-            with _without_interrupts():  # a worker has them blocked for good
+            with _without_interrupts():  # a worker keeps them blocked
                 self._process.start()
         except OSError as error:
             raise ReportError(f"cannot start a process to read captures: {error.strerror or error}") from None
         theirs.close()
 
     def give(self, task: Task) -> None:
-        with suppress(OSError):  # if it is dead, `result` says so
+        """Send a task to the process."""
+        with suppress(OSError):  # if the process is dead, `result` returns KilledWorker
             self.connection.send(task)
 
-    def result(self) -> Result | Killed:
-        """Wait for what comes of the task. Raises what the function raised."""
+    def result(self) -> Result | KilledWorker:
+        """Wait for the result of the task. Raises what the function raised."""
         try:
             result, error, where = self.connection.recv()
         except (EOFError, OSError):
             self._process.join(GRACE_S)
             self.end()
-            return Killed(self._process.exitcode or 0)
+            return KilledWorker(self._process.exitcode or 0)
         if error is not None:
             raise error from _InWorkerError(where)
         answer: Result = result
         return answer
 
     def tell_to_end(self) -> None:
+        """Ask the process to end."""
         self.connection.close()
         self._process.terminate()
 
     def end(self) -> None:
+        """End the process, and kill it if it does not end in time."""
         self.tell_to_end()
         self._process.join(GRACE_S)
         self._process.kill()
@@ -135,7 +139,7 @@ class _InWorkerError(Exception):
 
 @contextmanager
 def _without_interrupts() -> Iterator[None]:
-    """Ctrl-C waits until the end, and processes that are started meanwhile do not get it."""
+    """Defer Ctrl-C until the end of the block, and start processes with it blocked."""
     resource_tracker.ensure_running()  # starting it, as the first process would, unblocks interrupts
     before = pthread_sigmask(SIG_BLOCK, {SIGINT})
     try:
@@ -145,9 +149,9 @@ def _without_interrupts() -> Iterator[None]:
 
 
 def _serve(function: Callable[..., object], connection: Connection) -> None:
-    """Do tasks until there are no more."""
+    """Do tasks until the parent closes the connection."""
     _keep_descriptors()
-    signal(SIGTERM, lambda *_: sys.exit(1))  # so that a task ends what it has started
+    signal(SIGTERM, lambda *_: sys.exit(1))  # so that a task ends the processes that it has started
     end_with_parent()
     with suppress(EOFError, OSError):  # the parent has closed it
         while True:
@@ -155,14 +159,16 @@ def _serve(function: Callable[..., object], connection: Connection) -> None:
 
 
 def _keep_descriptors() -> None:
-    """Have no process inherit what the parent left open here: it would seem that this one has not ended."""
+    """Keep descriptors that the parent left open here from being inherited further: this process would seem not to have
+    ended."""
     for name in os.listdir(_DESCRIPTORS) if os.path.isdir(_DESCRIPTORS) else ():
         if int(name) > 2:
-            with suppress(OSError):  # that of the list itself
+            with suppress(OSError):  # the descriptor of the listed directory itself
                 os.set_inheritable(int(name), False)
 
 
 def _answer(function: Callable[..., object], task: Task) -> tuple[object, Exception | None, str]:
+    """Return the result of a task, or the exception and its traceback."""
     try:
         return function(*task), None, ""
     except Exception as error:

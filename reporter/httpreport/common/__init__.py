@@ -1,1 +1,1 @@
-"""What every layer may use: errors, printable text, progress, caches, interning."""
+"""Has what every layer may use: errors, printable text, progress, caches, interning."""

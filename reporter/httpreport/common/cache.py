@@ -1,7 +1,7 @@
-"""Files that the reporter keeps between runs, below XDG_CACHE_HOME/httpreport: whole or not there, never too many.
+"""Keeps files between runs, below XDG_CACHE_HOME/httpreport. A file is whole or absent, and their sizes are bounded.
 
-A file is written under another name and renamed, so that nobody ever reads half of one, and when all of a kind take
-more than their share, those not used for longest go. Whoever reads a file checks it as if a stranger had written it.
+A file is written under another name and renamed, so nobody ever reads half of one. When the files of one kind exceed
+their share, the least recently used are removed. Whoever reads a file checks it like any other untrusted input.
 """
 
 from __future__ import annotations
@@ -16,20 +16,21 @@ PRIVATE = 0o700
 
 @dataclass(frozen=True)
 class Cache:
-    """The files of one kind, together at most `max_bytes`."""
+    """Has the files of one kind, together at most `max_bytes`."""
 
     folder: str
     max_bytes: int
 
     @classmethod
     def of_user(cls, kind: str, max_bytes: int) -> Cache:
-        """Below XDG_CACHE_HOME, which has to be absolute (XDG Base Directory Specification), else ~/.cache."""
+        """Return a cache below XDG_CACHE_HOME, which must be absolute (XDG Base Directory Specification), else below
+        ~/.cache."""
         home = os.environ.get("XDG_CACHE_HOME", "")
         home = home if os.path.isabs(home) else os.path.expanduser("~/.cache")
         return cls(os.path.join(home, "httpreport", kind), max_bytes)
 
     def find(self, name: str) -> str | None:
-        """The path of a file that is there; it counts as used."""
+        """Return the path of a file and mark it as used, or return None if there is no such file."""
         path = os.path.join(self.folder, name)
         try:
             os.utime(path)
@@ -38,7 +39,7 @@ class Cache:
         return path
 
     def write(self, name: str, pieces: Iterable[bytes]) -> str:
-        """Write a file and return its path. Raises OSError, and what `pieces` raises; then nothing is left behind."""
+        """Write a file and return its path. Raises OSError and what `pieces` raises; no file is left behind then."""
         os.makedirs(self.folder, PRIVATE, exist_ok=True)
         descriptor, temporary = tempfile.mkstemp(dir=self.folder)
         try:
@@ -53,13 +54,14 @@ class Cache:
         return path
 
     def remove(self, name: str) -> None:
-        """Remove a file, if it is there and may be removed."""
+        """Remove a file if it exists and may be removed."""
         try:
             os.unlink(os.path.join(self.folder, name))
         except OSError:
             pass
 
     def _shrink(self, newest: str) -> None:
+        """Remove the least recently used files until the others fit. `newest` always stays."""
         found = []
         for entry in os.scandir(self.folder):
             status = entry.stat(follow_symlinks=False)

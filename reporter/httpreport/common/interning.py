@@ -1,8 +1,8 @@
-"""Values that come again and again get small numbers, the first distinct one 0: sums by value are then sums by place.
+"""Gives each distinct value a small number, counted from 0, so that totals by value are arrays indexed by number.
 
-A hash table whose look-ups are numpy operations on whole arrays, so a value costs nanoseconds and not an object. It
-is open-addressed with linear probing and at most a quarter full; the multipliers (multiply-shift hashing,
-Dietzfelbinger and others 1997) are drawn anew each time, so that no capture can be made whose values collide.
+The hash table's look-ups are numpy operations on whole arrays, so a value costs nanoseconds and no object. The table is
+open-addressed with linear probing and at most a quarter full. The multipliers (multiply-shift hashing, Dietzfelbinger
+and others 1997) are random in each run, so that no capture can be made whose values collide.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ import numpy.typing as npt
 Words = npt.NDArray[np.uint64]
 Numbers = npt.NDArray[np.intp]
 
-_FIRST_BITS = 10  # of the table's size
-UNKNOWN = -1  # in place of a number
+_FIRST_BITS = 10  # the table begins with 2**10 slots
+UNKNOWN = -1  # stands for the number of a value that is not known
 
 
-class Numbering:
-    """The numbers of values that are `width` words of 64 bits each."""
+class Interner:
+    """Numbers the distinct values of `width` words of 64 bits each."""
 
     def __init__(self, width: int = 1) -> None:
         self._count = 0
@@ -36,11 +36,11 @@ class Numbering:
 
     @property
     def values(self) -> Words:
-        """The distinct values, by number: shape (width, count)."""
+        """Return the distinct values in the order of their numbers: shape (width, count)."""
         return self._values[:, : self._count]
 
-    def number(self, *words: Words) -> Numbers:
-        """The number of each value, given as one array for each of its words; new values get new numbers."""
+    def intern(self, *words: Words) -> Numbers:
+        """Return the number of each value, given as one array for each of its words. A new value gets a new number."""
         numbers = self.find(*words)
         new = np.flatnonzero(numbers == UNKNOWN)
         while len(new):  # more than once only if two values have one hash
@@ -52,7 +52,7 @@ class Numbering:
         return numbers
 
     def find(self, *words: Words) -> Numbers:
-        """As `number`, but a value that is new stays UNKNOWN."""
+        """Return what `intern` returns, but UNKNOWN for a value that is new."""
         slots = self._slots(words)
         numbers = self._table[slots]
         wrong = self._differ(numbers, words)
@@ -82,7 +82,7 @@ class Numbering:
         return np.asarray(differ | (numbers == UNKNOWN))
 
     def _add(self, distinct: Words) -> None:
-        """Values that are not there yet, each once."""
+        """Add values that are new and distinct: shape (width, count)."""
         first, self._count = self._count, self._count + distinct.shape[1]
         if self._count > self._values.shape[1]:
             grown = np.zeros((len(self._values), 2 * self._count), np.uint64)
@@ -96,7 +96,8 @@ class Numbering:
         self._insert(np.arange(first, self._count))
 
     def _insert(self, numbers: Numbers) -> None:
-        """Into the first free slot for each; of several that want one slot the last gets it, the others go on."""
+        """Insert numbers, each into its first free slot. If several want one slot, the last gets it and the others go
+        on."""
         slots = self._slots(list(self._values[:, numbers]))
         while len(numbers):
             free = self._table[slots] == UNKNOWN
@@ -106,14 +107,14 @@ class Numbering:
 
 
 def words_of(column: npt.NDArray[Any]) -> list[Words]:
-    """A column as words of 64 bits: bytes in whole words, or integers of any width."""
+    """Return a column as words of 64 bits: bytes of whole words, or integers of any width as one word."""
     if column.dtype.kind != "S":
         return [column.astype(np.uint64, copy=False)]
     words = np.ascontiguousarray(column).view("<u8").reshape(len(column), column.dtype.itemsize // 8)
-    return [np.ascontiguousarray(words[:, place]) for place in range(words.shape[1])]
+    return [np.ascontiguousarray(words[:, word]) for word in range(words.shape[1])]
 
 
 def bytes_of(words: Words) -> list[bytes]:
-    """Two words each as bytes, without the zeros at the end."""
+    """Return values of two words each as bytes, without the zeros at the end."""
     column: list[bytes] = np.ascontiguousarray(words.T).astype("<u8").view("S16").reshape(-1).tolist()
     return column

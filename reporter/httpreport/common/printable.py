@@ -1,8 +1,8 @@
-"""Whatever was recorded is printed only after it went through here: no control code, no escape, no bidi mark
-survives.
+"""Makes recorded text printable. Everything recorded goes through here before it is printed: no control code, escape or
+bidi mark survives.
 
-A comm, a path or a function name belongs to whoever wrote the program. `printable` makes any of them one line
-of visible characters; `frame` also keeps it apart from its neighbours in a folded stack.
+A comm, a path or a function name is chosen by whoever wrote the program. `printable` makes it one line of visible
+characters; `frame` also keeps it apart from its neighbours in a folded stack.
 """
 
 from __future__ import annotations
@@ -22,12 +22,15 @@ _WEIGHT_AT_END = re.compile(r" +(?=[0-9]+(?:\.[0-9]*)?\Z)")
 
 
 def host(name: str) -> str:
-    """A host's name, printable and no longer than Linux lets one be: it is written with each call."""
+    """Return a host's name, printable and cut to the longest that Linux allows, since it is written with each call."""
     return printable(name[:LONGEST_HOST])
 
 
 @lru_cache(maxsize=1 << 16)
 def frame(text: bytes | str) -> str:
-    """The text as one frame of a folded stack: printable, `;` written as `:` as stackcollapse-perf.pl does,
-    and nothing at its end that flamegraph.pl would take for a weight. Never empty."""
+    """Return a text as one frame of a folded stack: printable and never empty.
+
+    `;` becomes `:`, as stackcollapse-perf.pl writes it, and an end that flamegraph.pl would take for a weight is
+    changed.
+    """
     return _WEIGHT_AT_END.sub("_", printable(text).strip().replace(";", ":")) or "[no name]"

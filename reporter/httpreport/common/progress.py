@@ -1,4 +1,4 @@
-"""How far the work is, on standard error, if that is a terminal and the work takes over a second; else nothing."""
+"""Shows progress on standard error if that is a terminal and the work takes over a second."""
 
 from __future__ import annotations
 
@@ -12,13 +12,14 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 QUIET_S = 1.0
-PIECES = 1000  # are written between two looks at the clock
+ITEMS = 1000  # so many are taken between two looks at the clock
 
-Piece = TypeVar("Piece")
+Item = TypeVar("Item")
 
 
-class Bar:
-    """Bytes read of `total`, or what else is counted; use it in a `with` statement. It is gone at the end."""
+class ProgressBar:
+    """Shows how much of `total`, bytes or other units, is done. Use it in a `with` statement; it disappears at the
+    end."""
 
     def __init__(self, what: str, total: int) -> None:
         self._what, self._total = what, total
@@ -27,7 +28,7 @@ class Bar:
         self._shown: Progress | None = None
         self._console = Console(stderr=True, markup=False, emoji=False)
 
-    def __enter__(self) -> Bar:
+    def __enter__(self) -> ProgressBar:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -35,10 +36,11 @@ class Bar:
             self._shown.stop()
 
     def expect(self, size: int) -> None:
-        """So much is to be done beside the total."""
+        """Add work to the total."""
         self._total += size
 
     def advance(self, size: int) -> None:
+        """Count work as done, and show the bar once the work has taken long enough."""
         self._done += size
         if self._shown is None and sys.stderr.isatty() and time.monotonic() - self._started > QUIET_S:
             columns = (TextColumn("{task.description}", markup=False), BarColumn(), TimeRemainingColumn())
@@ -49,10 +51,10 @@ class Bar:
             self._shown.update(self._shown.task_ids[0], completed=self._done, total=self._total)
 
 
-class Watched(io.BufferedReader):
-    """A file that tells a bar what was read from it."""
+class ProgressReader(io.BufferedReader):
+    """Reads a file and advances a progress bar by the bytes read."""
 
-    def __init__(self, file: BinaryIO, bar: Bar) -> None:
+    def __init__(self, file: BinaryIO, bar: ProgressBar) -> None:
         super().__init__(file)  # type: ignore[arg-type]  # it needs no more than readinto
         self._bar = bar
 
@@ -62,10 +64,10 @@ class Watched(io.BufferedReader):
         return data
 
 
-def counted(what: str, total: int, pieces: Iterable[Piece]) -> Iterator[Piece]:
-    """Yield the pieces, about as many as `total`, with a bar that shows how many were taken."""
-    with Bar(what, total) as bar:
-        for number, piece in enumerate(pieces, 1):
-            yield piece
-            if not number % PIECES:
-                bar.advance(PIECES)
+def with_progress(what: str, total: int, items: Iterable[Item]) -> Iterator[Item]:
+    """Yield the items, about `total` of them, and show a progress bar meanwhile."""
+    with ProgressBar(what, total) as bar:
+        for number, item in enumerate(items, 1):
+            yield item
+            if not number % ITEMS:
+                bar.advance(ITEMS)

@@ -1,7 +1,7 @@
-"""How often each value came, where far more values come than are distinct.
+"""Counts how often each value occurs, for input with far more values than distinct ones.
 
-Many are counted at a time: small ones by place, which takes a few nanoseconds a value, and less than to look each up in
-a table that is larger than a processor's cache; others by sorting them.
+Many values are counted at a time: small ones in an array indexed by value, which takes a few nanoseconds each and less
+than a look-up in a table larger than the processor's cache; larger ones by sorting.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ from . import tuning
 from .interning import Words
 
 
-class Tally:
-    """Counts values as they come."""
+class ValueCounts:
+    """Counts values as they are added."""
 
     def __init__(self) -> None:
         self._values = self._counts = np.zeros(0, np.uint64)
@@ -21,7 +21,7 @@ class Tally:
         self._new_count = 0
 
     def __len__(self) -> int:
-        """Distinct values, without the newest."""
+        """Return how many distinct values have been counted, without those added last."""
         return len(self._values)
 
     def add(self, values: Words) -> None:
@@ -31,7 +31,7 @@ class Tally:
             self._count()
 
     def counts(self) -> tuple[Words, Words]:
-        """The distinct values, which ascend, and how often each came."""
+        """Return the distinct values in ascending order, and how often each occurs."""
         self._count()
         return self._values, self._counts
 

@@ -1,11 +1,11 @@
 """Compares two sets of captures: a pure function over their aggregates.
 
-Peers match by the name of the process, role and address; stacks by the process and the names of their frames, as they
-are folded. So a stack matches that of another build as long as its frames have names; a frame without one is
-`module+0xSTART`, which another build has elsewhere. The hosts of a side are taken together.
+Peers match by process name, role and address; stacks match by process name and the names of their frames, in folded
+form. So a stack matches the same stack of another build as long as its frames have names; a frame without a name is
+`module+0xSTART`, which differs between builds. All hosts of a side are taken together.
 
-Recordings of different lengths are made comparable: what was before is scaled to as many seconds of recording as there
-are after. A share of a nanosecond or of a call is cut off, as difffolded.pl -n does it. Quantiles need no scale.
+Recordings of different lengths are made comparable: what was before is scaled to the length of the recording after. The
+result is rounded down to whole nanoseconds or calls, as difffolded.pl -n does. Quantiles need no scale.
 """
 
 from __future__ import annotations
@@ -14,35 +14,35 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, TypeVar, Union
 
-from ..calls.totals import Latencies, PeerKey, Sums
+from ..calls.totals import Latencies, PeerKey, Totals
 from ..report.aggregate import Aggregate
-from ..report.folding import folded_sums
+from ..report.folding import folded_totals
 from ..report.samples import samples
 
-Value = TypeVar("Value", Sums, Latencies)
+Value = TypeVar("Value", Totals, Latencies)
 
 
 class PeerChange(NamedTuple):
-    """A process and a peer; without calls on a side where it was not seen."""
+    """Has a process and a peer before and after. A side on which it was not seen has no calls."""
 
     peer: PeerKey
     before: Latencies
     after: Latencies
 
     @property
-    def sums(self) -> tuple[Sums, Sums]:
-        return self.before.sums, self.after.sums
+    def totals(self) -> tuple[Totals, Totals]:
+        return self.before.totals, self.after.totals
 
 
 class StackChange(NamedTuple):
-    """A folded stack, its process first; without calls on a side where it was not seen."""
+    """Has a folded stack, its process first, before and after. A side on which it was not seen has no calls."""
 
     stack: str
-    before: Sums
-    after: Sums
+    before: Totals
+    after: Totals
 
     @property
-    def sums(self) -> tuple[Sums, Sums]:
+    def totals(self) -> tuple[Totals, Totals]:
         return self.before, self.after
 
 
@@ -51,7 +51,7 @@ Change = TypeVar("Change", bound=Union[PeerChange, StackChange])
 
 @dataclass(frozen=True)
 class Lengths:
-    """ns of recording of both sides, of all captures together."""
+    """Has the length of recording of each side in ns, the sum over its captures."""
 
     before_ns: int
     after_ns: int
@@ -59,12 +59,12 @@ class Lengths:
 
 @dataclass(frozen=True)
 class Comparison:
-    """`peers` and `stacks` have what took the most time more (after, scaled) first, and what took the most time less
-    last."""
+    """Holds the changes of all `peers` and `stacks`, sorted by how much more time was waited after (before is
+    scaled)."""
 
     before: Aggregate
     after: Aggregate
-    lengths: Lengths | None  # None where one is not known: nothing is scaled then
+    lengths: Lengths | None  # None if a length is not known; nothing is scaled then
     peers: Sequence[PeerChange]
     stacks: Sequence[StackChange]
 
@@ -73,19 +73,20 @@ class Comparison:
         return _scaled(before, self.lengths)
 
     def added_ns(self, change: PeerChange | StackChange) -> int:
-        """Return how much more time was waited, scaled; negative if it was less."""
+        """Return how much more time was waited after, in ns; negative if it was less. The time before is scaled."""
         return _added_ns(change, self.lengths)
 
     def largest(self, changes: Sequence[Change], most: int) -> list[Change]:
         """Return the `most` changes with the largest difference, in their order."""
-        ranked = sorted(range(len(changes)), key=lambda place: -abs(self.added_ns(changes[place])))
-        return [changes[place] for place in sorted(ranked[:most])]
+        ranked = sorted(range(len(changes)), key=lambda index: -abs(self.added_ns(changes[index])))
+        return [changes[index] for index in sorted(ranked[:most])]
 
 
 def compare(before: Aggregate, after: Aggregate) -> Comparison:
+    """Return the comparison of two sets of captures."""
     lengths = _lengths(before, after)
-    peers = _matched(_latencies_by_peer(before), _latencies_by_peer(after), Latencies(Sums(), {}))
-    stacks = _matched(_sums_by_stack(before), _sums_by_stack(after), Sums())
+    peers = _matched(_latencies_by_peer(before), _latencies_by_peer(after), Latencies(Totals(), {}))
+    stacks = _matched(_totals_by_stack(before), _totals_by_stack(after), Totals())
     return Comparison(
         before,
         after,
@@ -107,8 +108,8 @@ def _latencies_by_peer(aggregate: Aggregate) -> Mapping[PeerKey, Latencies]:
     return by_peer
 
 
-def _sums_by_stack(aggregate: Aggregate) -> Mapping[str, Sums]:
-    return folded_sums(samples(aggregate.stacks))
+def _totals_by_stack(aggregate: Aggregate) -> Mapping[str, Totals]:
+    return folded_totals(samples(aggregate.stacks))
 
 
 Key = TypeVar("Key", bound=Union[PeerKey, str])
@@ -126,7 +127,7 @@ def _most_added_first(changes: Iterable[Change], lengths: Lengths | None) -> Seq
 
 
 def _added_ns(change: PeerChange | StackChange, lengths: Lengths | None) -> int:
-    before, after = change.sums
+    before, after = change.totals
     return after.time_ns - _scaled(before.time_ns, lengths)
 
 

@@ -1,4 +1,4 @@
-"""Warnings of a comparison: differences between the recordings of both sides that look like changes."""
+"""Makes the warnings of a comparison: differences between the recordings of both sides that look like changes."""
 
 from __future__ import annotations
 
@@ -37,6 +37,7 @@ def comparison_lines(comparison: Comparison) -> Iterator[str]:
 
 
 def comparison_warnings(comparison: Comparison) -> list[ComparisonWarning]:
+    """Return the warnings about differences between the recordings of both sides."""
     return [
         *_thresholds(comparison),
         *_filters(comparison),
@@ -53,16 +54,16 @@ def _captures(comparison: Comparison) -> Sequence[Facts]:
 def _thresholds(comparison: Comparison) -> Iterator[ComparisonWarning]:
     recorded = sorted({facts.threshold_ns for facts in _captures(comparison)})
     floors = sorted({facts.floor_ns for facts in _captures(comparison)})
-    said = f"recorded with thresholds of {' and '.join(map(exact_ms, recorded))} ms"
+    recorded_with = f"recorded with thresholds of {' and '.join(map(exact_ms, recorded))} ms"
     if len(floors) > 1:
         text = (
-            f"{said}: calls from {exact_ms(floors[0])} to {exact_ms(floors[-1])} ms are in a part of the captures "
-            f"only, so they look new or gone; compare with -t {exact_ms(floors[-1])}"
+            f"{recorded_with}: calls from {exact_ms(floors[0])} to {exact_ms(floors[-1])} ms are in only some "
+            f"of the captures, so they look new or gone; compare with -t {exact_ms(floors[-1])}"
         )
         yield ComparisonWarning(ComparisonCause.THRESHOLDS, text)
     elif len(recorded) > 1 and floors == recorded[-1:]:
         yield ComparisonWarning(
-            ComparisonCause.THRESHOLDS, f"{said}: only calls >= {exact_ms(floors[0])} ms are compared"
+            ComparisonCause.THRESHOLDS, f"{recorded_with}: only calls >= {exact_ms(floors[0])} ms are compared"
         )
 
 
@@ -71,8 +72,8 @@ def _filters(comparison: Comparison) -> Iterator[ComparisonWarning]:
     before, after = ({facts.names for facts in side.captures} for side in sides)
     if len(before | after) > 1:
         text = (
-            f"recorded of other processes (before: {_names(before)}; after: {_names(after)}): those that were recorded "
-            "on one side only look new or gone; compare what both have with -p"
+            f"the two sides recorded different processes (before: {_names(before)}; after: {_names(after)}): a process "
+            "that only one side recorded looks new or gone; compare what both have with -p"
         )
         yield ComparisonWarning(ComparisonCause.FILTERS, text)
 
@@ -81,8 +82,8 @@ def _length(comparison: Comparison) -> Iterator[ComparisonWarning]:
     unknown = [facts.file for facts in _captures(comparison) if not facts.length_ns]
     if unknown:
         text = (
-            f"how long was recorded is not known of {', '.join(unknown)}: calls and time are totals, not per second, "
-            "so the longer recording has more of both"
+            f"the length of the recording is not known for {', '.join(unknown)}: calls and time are totals, not per "
+            "second, so the longer recording has more of both"
         )
         yield ComparisonWarning(ComparisonCause.LENGTH, text)
 
@@ -90,9 +91,8 @@ def _length(comparison: Comparison) -> Iterator[ComparisonWarning]:
 def _hosts(comparison: Comparison) -> Iterator[ComparisonWarning]:
     before, after = comparison.before.hosts, comparison.after.hosts
     if before != after:
-        text = (
-            f"other hosts (before: {', '.join(before)}; after: {', '.join(after)}): how they differ looks like a change"
-        )
+        names = f"before: {', '.join(before)}; after: {', '.join(after)}"
+        text = f"the two sides are of different hosts ({names}): differences between hosts look like changes"
         yield ComparisonWarning(ComparisonCause.HOSTS, text)
 
 

@@ -60,7 +60,7 @@ class Section(NamedTuple):
     data: bytes
 
 
-class Range(NamedTuple):
+class SectionRange(NamedTuple):
     """Is the address range of a section. Its index in the section header table identifies it."""
 
     address: int
@@ -104,7 +104,7 @@ class Elf:
     machine: int  # e_machine of the file header
     segments: tuple[Segment, ...]
     sections: Mapping[str, Section]
-    section_ranges: tuple[Range, ...] = ()  # by section index; empty where there is no section header table
+    section_ranges: tuple[SectionRange, ...] = ()  # by section index; empty where there is no section header table
     build_id: bytes = b""  # GNU note
     go_build_id: bytes = b""  # Go's own note
     problems: tuple[str, ...] = field(default=())
@@ -172,7 +172,7 @@ def read_elf(data: Buffer, names: Iterable[str] = CARRIED) -> Elf:
         machine=header.machine,
         segments=_segments(table),
         sections=sections,
-        section_ranges=tuple(Range(h.address, h.size) for h in headers),
+        section_ranges=tuple(SectionRange(h.address, h.size) for h in headers),
         build_id=ids.gnu,
         go_build_id=ids.go,
         problems=tuple(problems),
@@ -199,7 +199,7 @@ def from_parts(
         machine=machine,
         segments=_segments(table),
         sections=dict(sections),
-        section_ranges=tuple(Range(h[3], h[5]) for h in _SECTION_HEADER.iter_unpack(headers)),
+        section_ranges=tuple(SectionRange(h[3], h[5]) for h in _SECTION_HEADER.iter_unpack(headers)),
         build_id=build_id,
     )
 

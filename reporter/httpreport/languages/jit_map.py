@@ -15,7 +15,7 @@ from itertools import accumulate
 
 from httpcapture import Stack
 
-from ..capture.module_sections import Whole
+from ..capture.module_sections import JoinedParts
 from ..capture.recording import ProcessKey, Recording
 from ..common.budget import Budget
 from ..common.printable import printable
@@ -43,7 +43,7 @@ class JitMap:
         self._ends = array("Q", (end for _, end, _ in pieces))
         self._functions = array("I", (number for _, _, number in pieces))
         self._begins = array("Q", (start for start, _, _ in found))
-        self._places = array("I", accumulate((len(name) for _, _, name in found), initial=0))  # in `_names`
+        self._name_offsets = array("I", accumulate((len(name) for _, _, name in found), initial=0))  # in `_names`
         self._names = b"".join(name for _, _, name in found)
 
     def find(self, address: int) -> tuple[bytes, int] | None:
@@ -52,7 +52,7 @@ class JitMap:
         if index < 0 or address >= self._ends[index]:
             return None
         number = self._functions[index]
-        return self._names[self._places[number] : self._places[number + 1]], address - self._begins[number]
+        return self._names[self._name_offsets[number] : self._name_offsets[number + 1]], address - self._begins[number]
 
     def frames(self, address: int, inside: int) -> Sequence[Frame] | Unnamed:
         found = self.find(inside)
@@ -100,7 +100,7 @@ class JitMaps:
             self._maps[process, taken_ns] = self._read(texts[taken_ns])
         return self._maps[process, taken_ns]
 
-    def _read(self, text: Whole) -> Runtime:
+    def _read(self, text: JoinedParts) -> Runtime:
         if self._budget.is_spent():
             return _LEFT_OUT
         jit_map = JitMap(text.data, is_cut_off=bool(text.missing))
@@ -111,16 +111,16 @@ class JitMaps:
 def functions(text: bytes, is_cut_off: bool) -> tuple[list[tuple[int, int, bytes]], bool]:
     """Return start, size and name of each function in the order of the text, and whether its end is missing."""
     lines = text.split(b"\n", MAX_LINES)
-    rest = lines.pop() if is_cut_off or len(lines) > MAX_LINES else b""
+    unread = lines.pop() if is_cut_off or len(lines) > MAX_LINES else b""
     matches = map(_LINE.fullmatch, lines)
     found = [(int(line[1], 16), int(line[2], 16), line[3]) for line in matches if line]
-    return found, is_cut_off or bool(rest)
+    return found, is_cut_off or bool(unread)
 
 
-_Piece = tuple[int, int, int]  # start and end of a piece, and the number of its function
+_Interval = tuple[int, int, int]  # start and end of a piece, and the number of its function
 
 
-def _disjoint(functions: list[tuple[int, int]]) -> list[_Piece]:
+def _disjoint(functions: list[tuple[int, int]]) -> list[_Interval]:
     """Return the pieces of functions that no later function covers, by address. Functions are (start, end).
 
     This is a sweep over all starts and ends: of the open functions, the last one in the file counts.
@@ -128,7 +128,7 @@ def _disjoint(functions: list[tuple[int, int]]) -> list[_Piece]:
     edges = sorted({edge for function in functions for edge in function})
     opening = sorted((start, number) for number, (start, end) in enumerate(functions) if start < end)
     open_: list[int] = []  # a heap of negated numbers
-    pieces: list[_Piece] = []
+    pieces: list[_Interval] = []
     following = 0
     for low, high in zip(edges, edges[1:]):
         while following < len(opening) and opening[following][0] <= low:

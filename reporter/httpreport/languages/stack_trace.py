@@ -66,13 +66,13 @@ class Incomplete(enum.Enum):
     """Says why a stack trace may lack outer frames; the value is the text for users."""
 
     STACK_ENDED = "the stack copy ended"
-    NOT_CODE = "the next address is in no executable mapping"
+    NOT_CODE = "the last address is in no executable mapping"
     PAGE_MISSING = "a page of the stack was not in memory"
     NO_CFI = "a function without unwind information, and no frame pointer to follow"
     BAD_CFI = "bad unwind information"
     NOT_GROWING = "the next frame would not be above this one"
     TOO_MANY_FRAMES = "more frames than the limit"
-    GREENLET = "a greenlet began here: what lies beyond is of other greenlets"
+    GREENLET = "a greenlet began here: what lies beyond belongs to other greenlets"
     AS_RECORDED = "frame pointers only, recorded without stack copies"
     NO_COPY = "frame pointers only, no stack copy: no slot was free"
     PROCESS_OF_32_BIT = "frame pointers only, no stack copy: a 32-bit process"
@@ -109,8 +109,8 @@ class Frame(NamedTuple):
         if self.name is not None:
             return self.name
         if self.module is not None:
-            place = self.file_offset or 0 if self.function_start is None else self.function_start
-            return f"{os.path.basename(self.module)}+0x{place:x}"
+            start = self.file_offset or 0 if self.function_start is None else self.function_start
+            return f"{os.path.basename(self.module)}+0x{start:x}"
         return f"[{self.unnamed.value if self.unnamed else 'unknown'}]"
 
 

@@ -1,1 +1,1 @@
-"""What httpreport writes: one file for each output, and the registry that names them all."""
+"""Has what httpreport writes: one file for each output, and the registry that lists them all."""

@@ -1,8 +1,8 @@
-"""stacks.diff.folded: `process;outermost;...;leaf BEFORE AFTER`, the lines of difffolded.pl, which flamegraph.pl draws
-as a differential.
+"""Writes stacks.diff.folded: `process;outermost;...;leaf BEFORE AFTER`, as difffolded.pl does.
 
-The weights are those of stacks.folded (`report/folding.py`), what was before scaled to the length of the recording
-after, and cut down to a whole number. A stack that one side lacks has 0 there."""
+flamegraph.pl draws it as a differential flame graph. The weights are those of stacks.folded (`report/folding.py`). The
+weight before is scaled to the length of the recording after and rounded down. A stack that one side lacks has 0 there.
+"""
 
 from __future__ import annotations
 

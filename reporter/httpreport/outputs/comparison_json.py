@@ -1,6 +1,6 @@
-"""`httpreport --baseline --json`: one JSON document, as `report.schema.json` describes it, field by field.
+"""Writes the document of `httpreport --baseline --json`. `report.schema.json` describes each of its fields.
 
-It is stable: fields are only ever added while `version` stays 1. Recorded texts are printable, as everywhere
+The format is stable: while `version` is 1, fields are only ever added. Recorded texts are printable
 (`common/printable.py`).
 """
 
@@ -13,8 +13,8 @@ from typing import Any
 from httpcapture import Role
 from httpcapture.addresses import address_text
 
-from ..calls.call import word
-from ..calls.totals import Latencies, Sums
+from ..calls.call import enum_text
+from ..calls.totals import Latencies, Totals
 from ..common.printable import comm
 from ..compare.changes import Comparison, PeerChange, StackChange
 from ..compare.warnings import comparison_warnings
@@ -75,7 +75,7 @@ def _peer(comparison: Comparison, change: PeerChange) -> dict[str, Any]:
     peer = change.peer
     return {
         "process": comm(peer.process),
-        "role": word(Role, peer.role),
+        "role": enum_text(Role, peer.role),
         "address": address_text(peer.address),
         "port": peer.port,
         "added_ns": comparison.added_ns(change),
@@ -88,17 +88,20 @@ def _stack(comparison: Comparison, change: StackChange) -> dict[str, Any]:
     return {
         "frames": change.stack.split(";"),
         "added_ns": comparison.added_ns(change),
-        "before": _sums(change.before),
-        "after": _sums(change.after),
+        "before": _totals(change.before),
+        "after": _totals(change.after),
     }
 
 
 def _latencies(latencies: Latencies) -> dict[str, Any] | None:
-    sums = _sums(latencies.sums)
-    return sums and {**sums, **{name: latencies.quantile_ns(share) for name, share in QUANTILES.items()}}
+    totals = _totals(latencies.totals)
+    return totals and {
+        **totals,
+        **{name: latencies.quantile_ns(share) for name, share in QUANTILES.items()},
+    }
 
 
-def _sums(sums: Sums) -> dict[str, Any] | None:
-    if not sums.calls:
+def _totals(totals: Totals) -> dict[str, Any] | None:
+    if not totals.calls:
         return None
-    return {"calls": sums.calls, "time_ns": sums.time_ns, "slowest_ns": sums.slowest_ns}
+    return {"calls": totals.calls, "time_ns": totals.time_ns, "slowest_ns": totals.slowest_ns}

@@ -1,4 +1,4 @@
-"""The table of processes and peers as texts, the same on the terminal and in the page."""
+"""Makes the table of processes and peers as texts, the same for the terminal and the page."""
 
 from __future__ import annotations
 
@@ -16,13 +16,17 @@ BEFORE, AFTER, CHANGE = "before", "after", "change"
 
 
 class ComparisonRow(NamedTuple):
-    """`label` is BEFORE, AFTER and then CHANGE, or NEW or GONE alone; `cells` has a text for each of the heads."""
+    """Is one row of the table. The rows of a peer have the labels BEFORE, AFTER and CHANGE, or NEW or GONE alone.
+
+    `cells` has one text for each of the heads.
+    """
 
     label: str
     cells: Sequence[str]
 
 
 def heads(comparison: Comparison) -> Sequence[str]:
+    """Return the heads of the columns. There are rates only if both recordings have a known length."""
     rates = ("calls/s",) if comparison.lengths else ()
     return "calls", *rates, "p50", "p90", "p99", "max", "time"
 
@@ -30,7 +34,7 @@ def heads(comparison: Comparison) -> Sequence[str]:
 def rows(comparison: Comparison, change: PeerChange) -> Iterator[ComparisonRow]:
     """Yield the rows of one process and peer."""
     lengths = comparison.lengths or Lengths(0, 0)
-    before, after = change.sums
+    before, after = change.totals
     if before.calls:
         time = waited(comparison, comparison.scaled(before.time_ns))
         yield ComparisonRow(BEFORE if after.calls else GONE, _numbers(change.before, lengths.before_ns, time))
@@ -42,14 +46,14 @@ def rows(comparison: Comparison, change: PeerChange) -> Iterator[ComparisonRow]:
 
 
 def _numbers(latencies: Latencies, length_ns: int, time: str) -> Sequence[str]:
-    sums = latencies.sums
-    rates = (f"{per_second(sums.calls, length_ns):,.2f}",) if length_ns else ()
-    durations = (*(latencies.quantile_ns(share) for share in QUANTILES), sums.slowest_ns)
-    return f"{sums.calls:,}", *rates, *map(duration_text, durations), time
+    totals = latencies.totals
+    rates = (f"{per_second(totals.calls, length_ns):,.2f}",) if length_ns else ()
+    durations = (*(latencies.quantile_ns(share) for share in QUANTILES), totals.slowest_ns)
+    return f"{totals.calls:,}", *rates, *map(duration_text, durations), time
 
 
 def _changes(comparison: Comparison, change: PeerChange) -> Sequence[str]:
-    before, after = change.sums
+    before, after = change.totals
     lengths = comparison.lengths or Lengths(1, 1)
     calls = relative(per_second(before.calls, lengths.before_ns), per_second(after.calls, lengths.after_ns))
     quantiles = ((side.quantile_ns(share) for side in (change.before, change.after)) for share in QUANTILES)

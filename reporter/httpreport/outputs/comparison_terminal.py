@@ -1,5 +1,5 @@
-"""The comparison on the terminal: what was compared, then who waited longer or shorter, and in which stacks: those that
-changed most, what got slower first."""
+"""Prints a comparison on the terminal: what was compared, then the peers and stacks that changed most, what got slower
+first."""
 
 from __future__ import annotations
 
@@ -45,6 +45,7 @@ def _peers(comparison: Comparison) -> Table:
 
 
 def _stacks(comparison: Comparison) -> Table:
+    """Return the table of the stacks that changed most."""
     table = new_table(BEFORE, AFTER, CHANGE, "", last="top changes of stacks, leaf first (time waited)")
     for change in comparison.largest(comparison.stacks, TOP):
         before, after = comparison.scaled(change.before.time_ns), change.after.time_ns

@@ -1,4 +1,4 @@
-"""The summary of a comparison, and the texts for changes that all outputs share."""
+"""Makes the summary of a comparison and the texts about changes that several outputs use."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from httpcapture.durations import duration_text
 
-from ..calls.totals import Sums
+from ..calls.totals import Totals
 from ..common.printable import comm
 from ..compare.changes import Comparison
 from ..report.aggregate import Aggregate
@@ -15,11 +15,16 @@ from ..report.unreached import unreached
 
 NAMES_LISTED = 10
 NEW, GONE = "new", "gone"
-SHADES = (0.05, 0.2, 0.5)  # from a change of so much on, as a part of the larger side, a picture has another shade
+SHADES = (
+    0.05,
+    0.2,
+    0.5,
+)  # changes, as parts of the larger side, from which on a picture has another shade
 
 
 def summary(comparison: Comparison) -> Iterator[str]:
-    """Yield lines: what was compared, how much time was waited, and which processes and stacks one side lacks."""
+    """Yield the lines of the summary: what was compared, the time waited, and which processes and stacks one side
+    lacks."""
     for word, side in (("before", comparison.before), ("after", comparison.after)):
         yield f"{word}: {_side(side)}"
         yield from (f"{word}: {sentence}" for sentence in unreached(side.captures))
@@ -29,7 +34,7 @@ def summary(comparison: Comparison) -> Iterator[str]:
 
 
 def relative(before: float, after: float) -> str:
-    """Return a change in percent, or a word if one side is zero."""
+    """Return a change in percent, or NEW or GONE if one side is zero."""
     if not (before and after):
         return NEW if after else GONE if before else "0.0%"
     text = f"{(after - before) / before:+,.1%}"
@@ -37,28 +42,29 @@ def relative(before: float, after: float) -> str:
 
 
 def shade(before: int, after: int) -> int:
-    """Return how many shades a change reaches, negative if the value became smaller."""
+    """Return how many of SHADES a change reaches; negative if the value became smaller."""
     change = (after - before) / max(before, after, 1)
     reached = sum(abs(change) >= least for least in SHADES)
     return reached if change > 0 else -reached
 
 
 def per_second(amount: float, length_ns: int) -> float:
+    """Return an amount per second of recording."""
     return amount * 1e9 / length_ns
 
 
 def rate(comparison: Comparison) -> float:
-    """Return how many ns of waiting a scaled nanosecond stands for: in each second, if the lengths are known."""
+    """Return what one scaled nanosecond is shown as: ns per second of recording if the lengths are known, else 1."""
     return per_second(1, comparison.lengths.after_ns) if comparison.lengths else 1
 
 
 def each(comparison: Comparison) -> str:
-    """Return the suffix of a time that is given per second of recording."""
+    """Return the unit that follows a time: `/s` if times are per second of recording, else nothing."""
     return "/s" if comparison.lengths else ""
 
 
 def waited(comparison: Comparison, scaled_ns: int) -> str:
-    """Return a time after, or one before that is scaled to it, as text: `399 ms/s`, or `8.2 s` in all."""
+    """Return a time as text: `399 ms/s`, or `8.2 s` if it is a total. A time before must be scaled."""
     return duration_text(round(scaled_ns * rate(comparison))) + each(comparison)
 
 
@@ -68,7 +74,7 @@ def waited_more(comparison: Comparison, added_ns: int) -> str:
     return sign + waited(comparison, abs(added_ns))
 
 
-def times(comparison: Comparison, before: Sums, after: Sums) -> str:
+def times(comparison: Comparison, before: Totals, after: Totals) -> str:
     """Return the time waited before and after, as text."""
     scaled = comparison.scaled(before.time_ns)
     first, second = (waited(comparison, time_ns) for time_ns in (scaled, after.time_ns))
@@ -85,27 +91,27 @@ def _side(aggregate: Aggregate) -> str:
     kept, recorded = sum(facts.kept for facts in captures), sum(facts.recorded for facts in captures)
     selections = " or ".join(dict.fromkeys(facts.selection for facts in captures))
     known = [facts.length_ns for facts in captures if facts.length_ns]
-    length = duration_text(sum(known)) if len(known) == len(captures) else "for a time that is not known"
+    length = duration_text(sum(known)) if len(known) == len(captures) else "for an unknown time"
     started = min(facts.started for facts in captures)
     kept_calls = f"{side_name(aggregate)}: {kept:,} of {recorded:,} calls kept ({selections})"
     losses = lost(captures)
     return f"{kept_calls}, {length} on {', '.join(aggregate.hosts)} from {started}; {losses}"
 
 
-def total(comparison: Comparison) -> tuple[Sums, Sums]:
+def total(comparison: Comparison) -> tuple[Totals, Totals]:
     """Return the totals of all calls before and after."""
     return (
-        sum((stack.before for stack in comparison.stacks), Sums()),
-        sum((stack.after for stack in comparison.stacks), Sums()),
+        sum((stack.before for stack in comparison.stacks), Totals()),
+        sum((stack.after for stack in comparison.stacks), Totals()),
     )
 
 
 def _processes(comparison: Comparison) -> str:
     before, after = (
-        {comm(change.peer.process) for change in comparison.peers if change.sums[side].calls} for side in (0, 1)
+        {comm(change.peer.process) for change in comparison.peers if change.totals[side].calls} for side in (0, 1)
     )
-    said = [f"{word}: {_listed(names)}" for word, names in ((NEW, after - before), (GONE, before - after)) if names]
-    return "processes: " + ("; ".join(said) or "the same")
+    texts = [f"{word}: {_listed(names)}" for word, names in ((NEW, after - before), (GONE, before - after)) if names]
+    return "processes: " + ("; ".join(texts) or "the same")
 
 
 def _listed(names: set[str]) -> str:
@@ -114,11 +120,11 @@ def _listed(names: set[str]) -> str:
 
 
 def _stacks(comparison: Comparison) -> str:
-    """Return how well stacks match, as text."""
+    """Return in one line how well the stacks of both sides match."""
     both = [stack for stack in comparison.stacks if stack.before.calls and stack.after.calls]
     new = sum(not stack.before.calls for stack in comparison.stacks)
     gone = sum(not stack.after.calls for stack in comparison.stacks)
-    known = (sum(stack.sums[side].time_ns for stack in both) for side in (0, 1))
+    known = (sum(stack.totals[side].time_ns for stack in both) for side in (0, 1))
     shares = [f"{part / max(whole.time_ns, 1):.0%}" for part, whole in zip(known, total(comparison))]
     return (
         f"stacks: {len(both):,} on both sides ({shares[0]} of the time before, {shares[1]} after), "

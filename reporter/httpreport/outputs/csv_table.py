@@ -1,7 +1,7 @@
-"""Comma-separated values (RFC 4180): a header line, then a line for each call, the longest first.
+"""Writes comma-separated values (RFC 4180): a line of column names, then a line for each call, the longest first.
 
-Text that a spreadsheet would take for a formula gets a `'` before it: whoever names a process does not choose what runs
-on the machine where the table is opened.
+A text that a spreadsheet would take for a formula gets a `'` in front: whoever names a process must not decide what
+runs on the machine where the table is opened.
 """
 
 from __future__ import annotations
@@ -10,10 +10,10 @@ import csv
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Union
 
-from ..calls.call import Call, moment
+from ..calls.call import Call, iso_time
 from ..common.printable import comm, host, printable
 from ..report.report import Report
-from .output import Listed, Reported, Style, encoded
+from .output import CallEntry, Reported, Style, encoded
 
 COLUMNS = (
     *("host", "capture", "start", "pid", "tid", "comm", "process", "role", "outcome", "kind", "method", "status"),
@@ -23,11 +23,11 @@ COLUMNS = (
 FORMULA = ("=", "+", "-", "@")
 
 Cell = Union[str, int, bytes]
-"""A cell. Bytes are the key of a stack trace, which its number replaces."""
+"""A cell. Bytes are the key of a stack trace, and are replaced by its Stack ID."""
 
 
 def report(reported: Reported) -> Iterable[bytes]:
-    """Return the lines, that of the columns' names first."""
+    """Return the lines of the table."""
     return encoded(lines(reported.listing.longest_first(), reported.whole.stack_ids), "\r\n")
 
 
@@ -38,16 +38,16 @@ def lines(rows: Iterable[Sequence[Cell]], stack_ids: Mapping[bytes, int]) -> Ite
         yield _line(stack_ids[cell] if isinstance(cell, bytes) else _cell(cell) for cell in row)
 
 
-def listed(report: Report, capture: str, _: Style) -> Iterator[Listed]:
-    """Yield the cells of each listed call. `capture` is the name of the file that the report is about."""
+def listed(report: Report, capture: str, _: Style) -> Iterator[CallEntry]:
+    """Yield the cells of each listed call. `capture` is the path of the file that the report is about."""
     of = (host(report.recording.meta.host), printable(capture))
     for call, trace, _receive_trace in report.calls():
-        yield Listed.of(report, call, *of, *_row(report, call, trace))
+        yield CallEntry.of(report, call, *of, *_row(report, call, trace))
 
 
 def _row(report: Report, call: Call, trace: int) -> Iterator[Cell]:
     frames = report.traces[trace].frames
-    yield from (moment(report.recording.meta, call.t0), call.pid, call.tid, comm(call.comm), comm(call.process))
+    yield from (iso_time(report.recording.meta, call.t0), call.pid, call.tid, comm(call.comm), comm(call.process))
     yield from (call.role_name, call.outcome_name, call.kind_name, call.method.decode(), call.status or "")
     yield from (*call.source, *call.destination)
     yield from (call.duration_ns, call.t1 - call.t0, call.t2 - call.t1)
@@ -55,17 +55,17 @@ def _row(report: Report, call: Call, trace: int) -> Iterator[Cell]:
     yield from (report.stack_keys[trace] or "", printable(frames[0].label) if frames else "")
 
 
-class _Kept(list[str]):
-    """A list that the csv module can write to."""
+class _LineBuffer(list[str]):
+    """Collects what the csv module writes."""
 
     def write(self, text: str) -> None:
         self.append(text)
 
 
 def _line(values: Iterable[object]) -> str:
-    kept = _Kept()
-    csv.writer(kept, lineterminator="").writerow(values)
-    return "".join(kept)
+    buffer = _LineBuffer()
+    csv.writer(buffer, lineterminator="").writerow(values)
+    return "".join(buffer)
 
 
 def _cell(value: str | int) -> str | int:

@@ -1,7 +1,8 @@
-"""The Firefox Profiler's processed profile: a track for each process of each host, a sample for each of its stacks.
+"""Writes the Firefox Profiler's processed profile: a track for each process of each host, a sample for each of its
+stacks.
 
-A sample weighs the time or the number of its calls, and begins where the one before ends: a track is as long as its
-calls took together, and does not tell when they were.
+A sample weighs the time or the number of its calls, and begins where the previous one ends. So a track is as long as
+the durations of its calls together, and does not show when they happened.
 
 Source: https://github.com/firefox-devtools/profiler: docs-developer/CHANGELOG-formats.md and src/types/profile.ts of
 version 60 of the format, which later versions of the profiler convert to theirs.
@@ -20,8 +21,8 @@ from ..report.headline import title
 from ..report.samples import Sample, ShownFrame, Weight
 from .output import Reported, encoded
 
-VERSION, GECKO_VERSION = 60, 33  # of the processed format, and of the one that Firefox writes at that time
-_LIBRARY, _NONE = 1, -1  # a resource's type; no resource, no address
+VERSION, GECKO_VERSION = 60, 33  # of the processed format, and of the Gecko format of that time
+_LIBRARY, _NONE = 1, -1  # the type of a resource that is a library; no resource, or no address
 _WEIGHT_TYPE = {Weight.TIME: "tracing-ms", Weight.COUNT: "samples"}
 
 Item = TypeVar("Item")
@@ -39,8 +40,8 @@ def firefox(
     samples: Sequence[Sample], weight: Weight, title: str, exporter: str, started_realtime_ns: int
 ) -> Iterator[str]:
     """Yield the document in pieces."""
-    tables = _Tables()
-    by_process: dict[str, list[Sample]] = {} if samples else {"[no calls]": []}  # the profiler wants a track
+    tables = _ProfileTables()
+    by_process: dict[str, list[Sample]] = {} if samples else {"[no calls]": []}  # the profiler needs a track
     for sample in samples:
         by_process.setdefault(sample.of, []).append(sample)
     threads = [_thread(process, of_process, weight, tables) for process, of_process in by_process.items()]
@@ -72,11 +73,14 @@ def firefox(
     yield from json.JSONEncoder().iterencode(document)
 
 
-def _thread(process: str, samples: Sequence[Sample], weight: Weight, tables: _Tables) -> dict[str, Any]:
-    """Return a thread of the profile, which stands for all processes of one name. The name is also its pid and tid,
-    which may be texts. The last sample is empty and marks the end of the one before."""
+def _thread(process: str, samples: Sequence[Sample], weight: Weight, tables: _ProfileTables) -> dict[str, Any]:
+    """Return one thread of the profile, which stands for all processes of one name.
+
+    Its pid and tid are the name too: the format allows text. The last sample is empty and marks the end of the previous
+    one.
+    """
     scale = 1e6 if weight is Weight.TIME else 1
-    weights = [weight.of(sample.sums) / scale for sample in samples]
+    weights = [weight.of(sample.totals) / scale for sample in samples]
     return {
         "name": process,
         "processName": process,
@@ -101,7 +105,7 @@ def _thread(process: str, samples: Sequence[Sample], weight: Weight, tables: _Ta
 
 
 def _library(path: str) -> dict[str, Any]:
-    """Return a library without its build ID: all names are known, so the profiler must look up none."""
+    """Return a library without its build ID: all names are known, so the profiler has none to look up."""
     name = os.path.basename(path)
     return {
         "arch": "",
@@ -114,8 +118,8 @@ def _library(path: str) -> dict[str, Any]:
     }
 
 
-class _Numbered(Generic[Item]):
-    """Distinct rows of a table, by the order in which they came."""
+class _UniqueRows(Generic[Item]):
+    """Numbers the distinct rows of a table in the order in which they are first seen."""
 
     def __init__(self) -> None:
         self.rows: dict[Item, int] = {}
@@ -124,15 +128,16 @@ class _Numbered(Generic[Item]):
         return self.rows.setdefault(row, len(self.rows))
 
 
-class _Tables:
-    """The tables that all threads share. Rows refer to each other by number."""
+class _ProfileTables:
+    """Has the tables that all threads share. Rows refer to each other by number."""
 
     def __init__(self) -> None:
-        self._strings, self.modules, self._files = _Numbered[str](), _Numbered[str](), _Numbered[str]()
-        self._functions, self._frames = _Numbered[_Function](), _Numbered[tuple[int, Optional[int]]]()
-        self._stacks = _Numbered[_Stack]()
+        self._strings, self.modules, self._files = _UniqueRows[str](), _UniqueRows[str](), _UniqueRows[str]()
+        self._functions, self._frames = _UniqueRows[_Function](), _UniqueRows[tuple[int, Optional[int]]]()
+        self._stacks = _UniqueRows[_Stack]()
 
     def stack(self, frames: Sequence[ShownFrame]) -> int | None:
+        """Return the number of a stack, given outermost frame first; None if it has no frames."""
         stack = None
         for frame in frames:
             function = self._functions.number((frame.label, frame.module, frame.file))
@@ -173,6 +178,6 @@ class _Tables:
 
 
 def _columns(rows: Sequence[tuple[object, ...]], names: str) -> dict[str, Any]:
-    """Return a table by column, as the profiler stores it."""
+    """Return a table column by column, as the profiler stores it. `names` has the columns' names."""
     columns = zip(*rows) if rows else ((),) * len(names.split())
     return {**dict(zip(names.split(), map(list, columns))), "length": len(rows)}

@@ -1,7 +1,8 @@
-"""A flame graph: a box is as wide as the time that calls waited in it and in what it called, or as their number.
+"""Draws a flame graph: a box is as wide as the time that calls waited in its frame and in what it called, or as their
+number.
 
-The process's name is below the outermost frame, and below that the host's where there are several. A box's colour is
-that of its module.
+The name of the process is below the outermost frame, and the name of the host is below that if there are several hosts.
+A box's colour is that of its module.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from dataclasses import dataclass, field
 
 from httpcapture.durations import duration_text
 
-from ..calls.totals import Sums
+from ..calls.totals import Totals
 from ..report.headline import title
 from ..report.samples import Sample, ShownFrame, Weight
 from .output import Reported, encoded
@@ -21,8 +22,10 @@ from .svg_tree import Look, Tree, draw
 
 @dataclass
 class _Box:
+    """Is one box: a frame, and the totals of the calls in it."""
+
     frame: ShownFrame
-    sums: Sums = field(default_factory=Sums)
+    totals: Totals = field(default_factory=Totals)
 
 
 def report(reported: Reported) -> Iterable[bytes]:
@@ -34,7 +37,7 @@ def report(reported: Reported) -> Iterable[bytes]:
 def svg(samples: Sequence[Sample], weight: Weight, title: str) -> Iterator[str]:
     """Yield the lines, without newlines."""
     root = _tree(samples)
-    whole = root.value.sums
+    whole = root.value.totals
     subtitle = f"{duration_text(whole.time_ns)} in {whole.calls:,} calls; a box is as wide as its {weight.value}"
     return draw(root, lambda box: _look(box, weight, whole.time_ns), title, subtitle)
 
@@ -43,18 +46,18 @@ def _tree(samples: Sequence[Sample]) -> Tree[_Box]:
     root = Tree(_Box(ShownFrame("all")))
     for sample in samples:
         node = root
-        node.value.sums += sample.sums
+        node.value.totals += sample.totals
         for frame in (*map(ShownFrame, sample.above), *sample.stack.frames):
             node = node.children.setdefault(frame.label, Tree(_Box(frame)))
-            node.value.sums += sample.sums
+            node.value.totals += sample.totals
     return root
 
 
 def _look(box: _Box, weight: Weight, whole_ns: int) -> Look:
-    frame, sums = box.frame, box.sums
-    share = f"{duration_text(sums.time_ns)}, {sums.time_ns / max(whole_ns, 1):.1%}, {sums.calls:,} calls"
+    frame, totals = box.frame, box.totals
+    share = f"{duration_text(totals.time_ns)}, {totals.time_ns / max(whole_ns, 1):.1%}, {totals.calls:,} calls"
     tooltip = "\n".join(filter(None, (frame.label, frame.module, share)))
-    return Look(weight.of(sums), frame.label, tooltip, _colour(frame))
+    return Look(weight.of(totals), frame.label, tooltip, _colour(frame))
 
 
 def _colour(frame: ShownFrame) -> str:

@@ -1,7 +1,8 @@
-"""A differential flame graph: a box is as wide as its time after, red where that became more and blue where it became
-less, as flamegraph.pl's. In words too: a text begins with the change in percent, and the tooltip has both times.
+"""Draws a differential flame graph: a box is as wide as its time after, red if that increased and blue if it decreased.
 
-A box's change is that of all time in it, with what it called. What is gone has no width; how much that is, is said.
+The colours are those of flamegraph.pl. The change is also written: each text begins with it in percent, and each
+tooltip has both times. It is the change of all time in a frame and in what it called. A stack that is gone has no
+width, so the subtitle says how much time such stacks had.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
-from ..calls.totals import Sums
+from ..calls.totals import Totals
 from ..compare.changes import Comparison, StackChange
 from ..report.samples import Weight
 from .comparison_words import SHADES, relative, shade, side_name, times, total, waited
@@ -29,10 +30,12 @@ COLOURS = (
 
 
 @dataclass
-class _Both:
+class _BothSides:
+    """Is one box: the totals before and after of the calls in a frame."""
+
     label: str
-    before: Sums = field(default_factory=Sums)
-    after: Sums = field(default_factory=Sums)
+    before: Totals = field(default_factory=Totals)
+    after: Totals = field(default_factory=Totals)
 
     def add(self, change: StackChange) -> None:
         self.before += change.before
@@ -48,12 +51,12 @@ def comparison(compared: Compared) -> Iterable[bytes]:
 
 def differential(comparison: Comparison, weight: Weight, title: str) -> Iterator[str]:
     """Yield the lines, without newlines."""
-    root = Tree(_Both("all"))
+    root = Tree(_BothSides("all"))
     for change in comparison.stacks:
         node = root
         node.value.add(change)
         for label in change.stack.split(";"):
-            node = node.children.setdefault(label, Tree(_Both(label)))
+            node = node.children.setdefault(label, Tree(_BothSides(label)))
             node.value.add(change)
     return draw(root, lambda both: _look(comparison, both, weight), title, _subtitle(comparison, weight))
 
@@ -64,12 +67,12 @@ def _subtitle(comparison: Comparison, weight: Weight) -> str:
     return f"{times(comparison, *total(comparison))}{gone}; a box is as wide as its {weight.value} after"
 
 
-def _look(comparison: Comparison, both: _Both, weight: Weight) -> Look:
+def _look(comparison: Comparison, both: _BothSides, weight: Weight) -> Look:
     before, after = comparison.scaled(_weight(both.before, weight)), _weight(both.after, weight)
     calls = f"{both.before.calls:,} calls before, {both.after.calls:,} after"
     tooltip = f"{both.label}\n{times(comparison, both.before, both.after)}\n{calls}"
     return Look(after, f"{relative(before, after)} {both.label}", tooltip, COLOURS[shade(before, after) + len(SHADES)])
 
 
-def _weight(sums: Sums, weight: Weight) -> int:
-    return weight.of(sums)
+def _weight(totals: Totals, weight: Weight) -> int:
+    return weight.of(totals)

@@ -1,4 +1,5 @@
-"""stacks.folded: `process;outermost;...;leaf WEIGHT`, what flamegraph.pl and its kin read (report/folding.py)."""
+"""Writes stacks.folded: `process;outermost;...;leaf WEIGHT`, which flamegraph.pl and similar tools read
+(report/folding.py)."""
 
 from __future__ import annotations
 

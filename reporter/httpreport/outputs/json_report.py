@@ -1,7 +1,7 @@
-"""`httpreport --json`: one JSON document, as `report.schema.json` beside this file describes it, field by field.
+"""Writes the document of `httpreport --json`. `report.schema.json` beside this file describes each of its fields.
 
-It is stable: fields are only ever added while `version` stays 1. Recorded texts are printable, as everywhere
-(`common/printable.py`). Written piece by piece, so memory does not grow with it.
+The format is stable: while `version` is 1, fields are only ever added. Recorded texts are printable
+(`common/printable.py`). The document is written in pieces, so memory does not grow with it.
 """
 
 from __future__ import annotations
@@ -10,29 +10,29 @@ import json
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
-from ..calls.call import Call, moment
+from ..calls.call import Call, iso_time
 from ..common.printable import comm, printable
 from ..languages.stack_trace import Frame, StackTrace
 from ..report.aggregate import Aggregate
 from ..report.report import Report, naming
-from ..report.stack_ids import Piece, resolved
+from ..report.stack_ids import TextOrKey, with_stack_ids
 from ..report.warnings import incomplete
-from .output import Listed, Reported, Style, encoded
+from .output import CallEntry, Reported, Style, encoded
 
 VERSION = 1
 
 
 def report(reported: Reported) -> Iterable[bytes]:
-    """Return the document in pieces: the one of the only capture, or one that has those of all captures."""
+    """Return the document in pieces: that of the only capture, or one document that contains those of all captures."""
     whole, documents = reported.whole, reported.listing.by_capture()
     return encoded(_one(whole, next(documents)) if whole.of_one_capture else _many(whole, documents))
 
 
-def _one(whole: Aggregate, document: Iterable[Sequence[Piece]]) -> Iterator[str]:
-    return (resolved(pieces, whole.stack_ids) for pieces in document)
+def _one(whole: Aggregate, document: Iterable[Sequence[TextOrKey]]) -> Iterator[str]:
+    return (with_stack_ids(pieces, whole.stack_ids) for pieces in document)
 
 
-def _many(whole: Aggregate, documents: Iterable[Iterable[Sequence[Piece]]]) -> Iterator[str]:
+def _many(whole: Aggregate, documents: Iterable[Iterable[Sequence[TextOrKey]]]) -> Iterator[str]:
     unreadable = [{"file": one.file, "reason": one.reason} for one in whole.unreadable]
     yield f'{{\n"format": "httpreport captures",\n"version": 1,\n"unreadable": {json.dumps(unreadable)},\n"reports": ['
     separator = "\n"
@@ -43,28 +43,31 @@ def _many(whole: Aggregate, documents: Iterable[Iterable[Sequence[Piece]]]) -> I
     yield "]\n}\n"
 
 
-def listed(report: Report, capture: str, _: Style) -> Iterator[Listed]:
-    """Yield the document of one capture, not yet with the Stack IDs, in pieces, which stay in their order. `capture` is
-    the name of the file that the report is about."""
-    return (Listed(0, 0, tuple(each)) for each in pieces(report, capture))
+def listed(report: Report, capture: str, _: Style) -> Iterator[CallEntry]:
+    """Yield the document of one capture in pieces that stay in their order. `capture` is the path of the file that the
+    report is about.
+
+    The pieces have keys of stack traces instead of Stack IDs.
+    """
+    return (CallEntry(0, 0, tuple(each)) for each in pieces(report, capture))
 
 
-def pieces(report: Report, capture: str) -> Iterator[Sequence[Piece]]:
-    """Yield the document, not yet with the Stack IDs, in pieces of a few pieces each."""
+def pieces(report: Report, capture: str) -> Iterator[Sequence[TextOrKey]]:
+    """Yield the document in sequences of a few pieces, with keys of stack traces instead of Stack IDs."""
     yield ("{\n",)
     for name, value in _head(report, capture).items():
         yield (f"{json.dumps(name)}: {json.dumps(value)},\n",)
     yield from ((text,) for text in json_list("stacks", map(_trace, report.traces)))
     yield (',\n"calls": [',)
     separator = "\n"
-    for call_and_places in report.calls():
-        yield (separator, *_call(report, *call_and_places))
+    for call_and_traces in report.calls():
+        yield (separator, *_call(report, *call_and_traces))
         separator = ",\n"
     yield ("\n]\n}\n",)
 
 
 def json_list(name: str, values: Iterable[dict[str, Any]]) -> Iterator[str]:
-    """Yield a field of a document in pieces."""
+    """Yield one field of a document, a list, in pieces."""
     yield f"{json.dumps(name)}: ["
     separator = "\n"
     for value in values:
@@ -84,7 +87,7 @@ def _head(report: Report, capture: str) -> dict[str, Any]:
             "kernel": printable(meta.kernel),
             "arch": printable(meta.arch),
             "tool": printable(meta.tool),
-            "started": moment(meta, meta.started_monotonic_ns),
+            "started": iso_time(meta, meta.started_monotonic_ns),
             "threshold_ns": meta.threshold_ns,
             "process_filters": list(map(printable, meta.process_filters)),
             "run": printable(meta.run),
@@ -99,10 +102,10 @@ def _head(report: Report, capture: str) -> dict[str, Any]:
         "ledger": {
             "recorded": recording.recorded,
             "kept": recording.kept,
-            "unreached_ns": recording.there.unreached_ns,
+            "unreached_ns": recording.available.unreached_ns,
             "lost": {printable(cause): count for cause, count in recording.lost.items() if count},
             "lost_between": {
-                printable(cause): [moment(recording.meta, at_ns) for at_ns in span]
+                printable(cause): [iso_time(recording.meta, at_ns) for at_ns in span]
                 for cause, span in recording.lost_between.items()
             },
             "complete": not incomplete(recording),
@@ -147,7 +150,7 @@ def _frame(frame: Frame) -> dict[str, Any]:
     }
 
 
-def _call(report: Report, call: Call, trace: int, receive_trace: int | None) -> Sequence[Piece]:
+def _call(report: Report, call: Call, trace: int, receive_trace: int | None) -> Sequence[TextOrKey]:
     facts, stack_id = json.dumps(_facts(report, call)), report.stack_keys[trace] or "null"
     traces = json.dumps({"trace": trace, "receive_trace": receive_trace})
     return f'{facts[:-1]}, "stack_id": ', stack_id, f", {traces[1:]}"
@@ -168,7 +171,7 @@ def _facts(report: Report, call: Call) -> dict[str, Any]:
         "status": call.status or None,
         "source": dict(zip(("address", "port"), call.source)),
         "destination": dict(zip(("address", "port"), call.destination)),
-        "start": moment(report.recording.meta, call.t0),
+        "start": iso_time(report.recording.meta, call.t0),
         "t0_ns": call.t0,
         "duration_ns": call.duration_ns,
         "request_ns": call.t1 - call.t0,

@@ -1,7 +1,8 @@
-"""The protocol of an output: what it is made from, the bytes that it makes, and where they go.
+"""Defines an output: what it is made from, the bytes that it returns, and where they go.
 
-An output is made from the aggregate of all captures. One that lists calls one by one also says, with `lists`, what it
-takes from the report of each capture; it gets that back as a `Listing` when all captures are read.
+An output is made from the aggregate of all captures. An output that lists calls one by one also has a function `lists`,
+which returns what it takes from the report of each capture. It gets all of that back as a `Listing` when every capture
+has been read.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from ..report.sorted_spool import Spool, Values, entries, merged
 
 
 class Destination(enum.Enum):
-    """Where an output goes, and so how it is asked for."""
+    """Says where an output goes, and thus how it is asked for."""
 
     FOLDER = "the folder of -o, as a file with the output's name"
     FILE = "the file that the output's option names, or standard output"
@@ -33,14 +34,14 @@ class Destination(enum.Enum):
 
 @dataclass(frozen=True)
 class Style:
-    """What the command line asks of the contents of outputs."""
+    """Says what the command line asks of the contents of outputs."""
 
     weight: Weight = Weight.TIME
-    all_stacks: bool = False  # stack_traces.txt repeats stack traces without end
+    all_stacks: bool = False  # stack_traces.txt prints the stack trace of every call
 
 
 class Listing(Protocol):
-    """What an output took from the reports of all captures, in the order in which it can be written."""
+    """Has what an output took from the reports of all captures, in the order in which it can be written."""
 
     def longest_first(self) -> Iterator[Values]:
         """Yield the values of all captures, those of the longest call first. Raises ReportError."""
@@ -51,77 +52,82 @@ class Listing(Protocol):
 
 @dataclass(frozen=True)
 class Reported:
-    """What an output of a report is made from."""
+    """Has everything from which an output of a report is made."""
 
     whole: Aggregate
     listing: Listing
     style: Style = field(default_factory=Style)
-    console: Console = field(default_factory=Console)  # the terminal: its width and colours
+    console: Console = field(default_factory=Console)  # has the width and the colours of the terminal
 
 
 @dataclass(frozen=True)
 class Compared:
-    """What an output of a comparison is made from."""
+    """Has everything from which an output of a comparison is made."""
 
     comparison: Comparison
     style: Style
     console: Console
 
 
-class Listed(NamedTuple):
-    """What an output takes of one call. `values` are texts, bytes, whole numbers and sequences of them."""
+class CallEntry(NamedTuple):
+    """Has what an output takes from one call. `values` are texts, bytes, whole numbers and sequences of these."""
 
     duration_ns: int
     start_ns: int  # since 1970
     values: Values
 
     @classmethod
-    def of(cls, report: Report, call: Call, *values: object) -> Listed:
+    def of(cls, report: Report, call: Call, *values: object) -> CallEntry:
+        """Return the entry of a call, with its duration and start."""
         return cls(call.duration_ns, since_1970_ns(report.recording.meta, call.t0), values)
 
 
-Lists = Callable[[Report, str, Style], Iterable[Listed]]
-"""Returns what an output takes from the report of the file of this name, the longest call first. A function of a
-module, so that it can be sent to another process."""
+Lists = Callable[[Report, str, Style], Iterable[CallEntry]]
+"""Returns what an output takes from the report of the file with this path, the longest call first.
+
+It must be a function of a module, so that it can be pickled for another process."""
 
 
 @dataclass(frozen=True)
 class Output:
-    """One output. `report` returns what to write, piece by piece; `comparison` does so for a comparison. An output
-    that has only one of them exists only there."""
+    """Is one output. `report` returns what to write for a report, in pieces, and `comparison` what to write for a
+    comparison.
 
-    name: str  # of its file in the folder of -o, else of its option
+    An output without one of these functions does not exist there.
+    """
+
+    name: str  # the name of its file in the folder of -o, else of its option
     destination: Destination
-    help: str = ""  # of its option
+    help: str = ""  # the help text of its option
     report: Optional[Callable[[Reported], Iterable[bytes]]] = None
     comparison: Optional[Callable[[Compared], Iterable[bytes]]] = None
     lists: Optional[Lists] = None
     needs_slowest: bool = False  # the aggregate must have the slowest calls
-    binary: bool = False  # not for a terminal
+    binary: bool = False  # must not go to a terminal
 
     @property
     def option(self) -> str:
-        """The option that asks for it."""
+        """Return the option that asks for the output."""
         return "-o" if self.destination is Destination.FOLDER else f"--{self.name}"
 
     @property
     def title(self) -> str:
-        """What a progress bar calls it."""
+        """Return the name of the output in a progress bar."""
         return self.name if self.destination is Destination.FOLDER else self.option
 
 
 def encoded(pieces: Iterable[str], end: str = "") -> Iterator[bytes]:
-    """Yield each piece and `end` in UTF-8; what UTF-8 cannot hold becomes an escape."""
+    """Yield each piece and `end` in UTF-8. What UTF-8 cannot express becomes an escape."""
     return ((piece + end).encode("utf-8", "backslashreplace") for piece in pieces)
 
 
 @dataclass(frozen=True)
 class OneCapture:
-    """The `Listing` of one capture, straight from its report."""
+    """Is the `Listing` of one capture, taken directly from its report."""
 
     lists: Lists
     report: Report
-    capture: str  # the name of its file
+    capture: str  # the path of its file
     style: Style = field(default_factory=Style)
 
     def longest_first(self) -> Iterator[Values]:
@@ -133,7 +139,7 @@ class OneCapture:
 
 @dataclass(frozen=True)
 class SpoolSink:
-    """The `Sink` of an output: a new file, which is read back as a part of `Spooled`."""
+    """Is the `Sink` of an output: it writes a new file, which `Spooled` reads back."""
 
     path: Path
     lists: Lists
@@ -150,7 +156,7 @@ class SpoolSink:
 
 @dataclass(frozen=True)
 class Spooled:
-    """The `Listing` of captures whose sinks wrote these files."""
+    """Is the `Listing` of captures whose sinks wrote the files at these paths."""
 
     paths: Sequence[Path]
 

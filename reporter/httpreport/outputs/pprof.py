@@ -1,8 +1,8 @@
-"""pprof's format: a gzip-compressed protocol buffer `perftools.profiles.Profile`.
+"""Writes pprof's format: a gzip-compressed protocol buffer `perftools.profiles.Profile`.
 
-Two values a sample, `calls/count` and `time/nanoseconds` (the default), and the labels `process` and `host`. What is
-written needs three parts of the wire format (varints, strings, messages), so it is done here: the protobuf library
-would want generated code that fits its own version.
+A sample has two values, `calls/count` and `time/nanoseconds` (the default), and the labels `process` and `host`. This
+file encodes the three parts of the wire format that it needs (varints, strings, messages) itself, because the protobuf
+library would need generated code that fits its own version.
 
 Sources: https://github.com/google/pprof/blob/main/proto/profile.proto,
 https://protobuf.dev/programming-guides/encoding.
@@ -16,7 +16,7 @@ from collections.abc import Iterable, Sequence
 from ..report.samples import Sample, ShownFrame
 from .output import Reported
 
-_UNMAPPED = 0  # no mapping, in a Location
+_UNMAPPED = 0  # the mapping of a Location that has none
 
 
 def report(reported: Reported) -> Iterable[bytes]:
@@ -25,7 +25,7 @@ def report(reported: Reported) -> Iterable[bytes]:
 
 
 def pprof(samples: Sequence[Sample], started_realtime_ns: int) -> bytes:
-    """Return the whole file."""
+    """Return the whole file as bytes."""
     profile = _Profile()
     calls, time = (_message((1, profile.string(kind)), (2, profile.string(unit))) for kind, unit in _VALUES)
     parts = [(1, calls), (1, time)]
@@ -43,7 +43,7 @@ _VALUES = (("calls", "count"), ("time", "nanoseconds"))
 
 
 class _Profile:
-    """The tables of a profile; an entry's id is its position, from 1."""
+    """Has the tables of a profile. The id of an entry is its position, counted from 1."""
 
     def __init__(self) -> None:
         self.strings: dict[str, int] = {"": 0}
@@ -53,12 +53,14 @@ class _Profile:
         self._ids: dict[object, int] = {}
 
     def string(self, text: str) -> int:
+        """Return the number of a text in the string table."""
         return self.strings.setdefault(text, len(self.strings))
 
     def sample(self, sample: Sample) -> bytes:
+        """Return the message of a sample, and add its strings, mappings, functions and locations to the tables."""
         host, process, frames = sample.stack
         locations = [self._location(activation) for activation in _activations(frames)]
-        values = _packed([sample.sums.calls, sample.sums.time_ns])
+        values = _packed([sample.totals.calls, sample.totals.time_ns])
         labels = ((3, self._label(*label)) for label in (("process", process), ("host", host)))
         return _message((1, _packed(reversed(locations))), (2, values), *labels)
 
@@ -93,7 +95,7 @@ class _Profile:
 
 
 def _activations(frames: Sequence[ShownFrame]) -> Iterable[tuple[ShownFrame, ...]]:
-    """Yield each function with the functions inlined into it, which share its address, outermost first."""
+    """Yield each function together with the functions inlined into it, which share its address; outermost first."""
     activation: list[ShownFrame] = []
     for frame in frames:
         if activation and not frame.inlined:
@@ -105,7 +107,8 @@ def _activations(frames: Sequence[ShownFrame]) -> Iterable[tuple[ShownFrame, ...
 
 
 def _message(*fields: tuple[int, int | bytes]) -> bytes:
-    """Fields by number: an integer as a varint, anything else with its length. A zero is left out, as proto3 does."""
+    """Return a message of these fields: integers as varints, bytes with their length. Zeros are left out, as in
+    proto3."""
     encoded = bytearray()
     for number, value in fields:
         if isinstance(value, bytes):

@@ -1,4 +1,4 @@
-"""The table of all outputs. docs/architecture.md says how to add one."""
+"""Lists all outputs. docs/architecture.md says how to add one."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ OUTPUTS = (
 
 
 def outputs_to(destination: Destination, *, of_comparison: bool | None = None) -> Sequence[Output]:
-    """Return the outputs that go there; if `of_comparison` is given, those that a comparison or a report has."""
+    """Return the outputs with this destination. `of_comparison` selects those that a comparison, or a report, has."""
     found = [output for output in OUTPUTS if output.destination is destination]
     if of_comparison is None:
         return found
@@ -84,8 +84,10 @@ def outputs_to(destination: Destination, *, of_comparison: bool | None = None) -
 
 
 def options_of(destination: Destination) -> Callable[[Command], Command]:
-    """Return a decorator that adds an option for each output that goes there. The command gets the path of a file, or
-    whether the option is given, by the output's name."""
+    """Return a decorator that adds an option for each output with this destination.
+
+    The command gets, under the output's name, the path of a file or whether the option is given.
+    """
 
     def add(command: Command) -> Command:
         for output in reversed(outputs_to(destination)):

@@ -1,4 +1,4 @@
-"""speedscope's own file format: a sampled profile for each process of each host.
+"""Writes speedscope's file format: a sampled profile for each process of each host.
 
 Source: https://www.speedscope.app/file-format-schema.json.
 """
@@ -15,7 +15,7 @@ from ..report.samples import Sample, ShownFrame, Weight
 from .output import Reported, encoded
 
 SCHEMA = "https://www.speedscope.app/file-format-schema.json"
-_Key = tuple[str, Optional[str], Optional[int]]  # of a frame: name, file or module, line
+_Key = tuple[str, Optional[str], Optional[int]]  # name, file or module, and line of a frame
 
 
 def report(reported: Reported) -> Iterable[bytes]:
@@ -30,7 +30,7 @@ def speedscope(samples: Sequence[Sample], weight: Weight, title: str, exporter: 
     by_process: dict[str, list[Sample]] = {}
     for sample in samples:
         by_process.setdefault(sample.of, []).append(sample)
-    profiles = [_profile(name, those, weight, numbers) for name, those in by_process.items()]
+    profiles = [_profile(name, of_process, weight, numbers) for name, of_process in by_process.items()]
     document = {
         "$schema": SCHEMA,
         "name": title,
@@ -42,7 +42,7 @@ def speedscope(samples: Sequence[Sample], weight: Weight, title: str, exporter: 
 
 
 def _profile(name: str, samples: Sequence[Sample], weight: Weight, numbers: dict[_Key, int]) -> dict[str, Any]:
-    weights = [weight.of(sample.sums) for sample in samples]
+    weights = [weight.of(sample.totals) for sample in samples]
     stacks = [[numbers.setdefault(_key(frame), len(numbers)) for frame in sample.stack.frames] for sample in samples]
     return {
         "type": "sampled",
@@ -56,6 +56,7 @@ def _profile(name: str, samples: Sequence[Sample], weight: Weight, numbers: dict
 
 
 def _key(frame: ShownFrame) -> _Key:
+    """Return what identifies a frame in speedscope: name, file (or else module) and line."""
     return frame.label, frame.file or frame.module, frame.line if frame.file else None
 
 

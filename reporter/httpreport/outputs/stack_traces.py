@@ -1,10 +1,9 @@
-"""stack_traces.txt: every kept call, the longest first, each a block of lines that a person reads and grep
-finds.
+"""Writes stack_traces.txt: a block of lines for each kept call, the longest call first, for reading and for grep.
 
-The first three lines of a block are those that the recorder prints live, but for the Stack ID. Times are milliseconds;
-the start is ISO 8601 in UTC. Behind the longest calls a stack trace is written once and then named by its Stack ID, so
-that a file of many calls of few stack traces stays small. Memory grows with the distinct stack traces only, by the size
-of a key (stack_ids.py).
+The first three lines of a block are those that the recorder prints live, apart from the Stack ID. Durations are
+milliseconds; the start is ISO 8601 in UTC. After the longest calls, a stack trace is written once and then only named
+by its Stack ID, so that a file of many calls with few stack traces stays small. Memory grows only with the distinct
+stack traces, by the size of a key (stack_ids.py).
 """
 
 from __future__ import annotations
@@ -15,34 +14,37 @@ from typing import Union
 
 from httpcapture import Role
 
-from ..calls.call import Call, moment
+from ..calls.call import Call, iso_time
 from ..common.printable import comm, host, printable
 from ..report.aggregate import Aggregate
 from ..report.headline import kept, origins, warning_lines
 from ..report.report import Report
-from ..report.stack_ids import Piece
+from ..report.stack_ids import TextOrKey
 from ..report.unreached import unreached
 from ..symbols.trace_lines import trace_lines
-from .output import Listed, Reported, Style, encoded
+from .output import CallEntry, Reported, Style, encoded
 
 INDENT = "    "
-REPEATED_CALLS = 10_000  # the longest, each with its stack trace in full
-ROOM = 256 << 20  # characters of stack traces in a file
-CACHED = 16  # stack traces as text, each of them at most some MiB
+REPEATED_CALLS = 10_000  # so many of the longest calls have their stack traces in full
+MAX_FULL_TRACES_SIZE = 256 << 20  # characters of stack traces in a file
+CACHED = 16  # stack traces that are kept as text; each has at most a few MiB
 MEANING = (
     "Duration: start of the request to start of the response. Size: bytes of request and response.",
     "Stack ID: number of the stack trace in this report. Record: number of the stack in its capture, which httprec "
     "prints as Stack ID.",
 )
 
+# What a process does with the request and with the response.
+_PHASES: dict[int, tuple[str, str]] = {Role.CLIENT: ("Sent", "Received"), Role.SERVER: ("Received", "Sent")}
+
 Trace = tuple[bytes, str]
-"""The key of a stack trace and its lines as text, empty where they are not to be repeated."""
-Block = Sequence[Union[Piece, Trace]]
-"""The lines of a call, not yet with the Stack IDs."""
+"""The key of a stack trace and its lines as text, which are empty if they are not to be repeated."""
+Block = Sequence[Union[TextOrKey, Trace]]
+"""The lines of a call, with keys of stack traces instead of Stack IDs."""
 
 
-class Room:
-    """Decides which stack traces of a file are written in full, call by call."""
+class FullTraces:
+    """Decides, call by call, which stack traces of a file are written in full."""
 
     def __init__(self, *, all_stacks: bool) -> None:
         self._all_stacks = all_stacks
@@ -50,45 +52,48 @@ class Room:
         self._written = set[bytes]()
 
     def next_call(self) -> None:
+        """Count a call. Call this before asking about its stack traces."""
         self._calls += 1
 
     def has_written(self, key: bytes) -> bool:
+        """Return whether this stack trace was written in full before."""
         return key in self._written
 
     def has_room(self, key: bytes) -> bool:
         """Return whether this stack trace is to be written in full now."""
         wanted = self._calls <= REPEATED_CALLS or key not in self._written
-        return self._all_stacks or (wanted and self._size < ROOM)
+        return self._all_stacks or (wanted and self._size < MAX_FULL_TRACES_SIZE)
 
     def take(self, key: bytes, text: str) -> None:
+        """Record that this stack trace is written in full now."""
         self._written.add(key)
         self._size += len(text)
 
 
 class Blocks:
-    """Writes the blocks of a file, in their order."""
+    """Turns the blocks of a file into text, in their order."""
 
     def __init__(self, stack_ids: Mapping[bytes, int], *, all_stacks: bool) -> None:
         self._stack_ids = stack_ids
-        self._room = Room(all_stacks=all_stacks)
+        self._full_traces = FullTraces(all_stacks=all_stacks)
 
     def text(self, block: Block) -> str:
-        """Return the lines of a call."""
-        self._room.next_call()
+        """Return the lines of a call's block."""
+        self._full_traces.next_call()
         return "".join(map(self._text, block))
 
-    def _text(self, piece: Piece | Trace) -> str:
+    def _text(self, piece: TextOrKey | Trace) -> str:
         if isinstance(piece, str):
             return piece
         if isinstance(piece, bytes):
             return str(self._stack_ids[piece])
         key, lines = piece
-        if lines and self._room.has_room(key):
-            self._room.take(key, lines)
+        if lines and self._full_traces.has_room(key):
+            self._full_traces.take(key, lines)
             return lines
-        if self._room.has_written(key):
+        if self._full_traces.has_written(key):
             return f"{INDENT}(printed above with Stack ID {self._stack_ids[key]})"
-        return f"{INDENT}(left out behind {ROOM >> 20} MiB of stack traces; --all-stacks prints all)"
+        return f"{INDENT}(left out after {MAX_FULL_TRACES_SIZE >> 20} MiB of stack traces; --all-stacks prints all)"
 
 
 def report(reported: Reported) -> Iterable[bytes]:
@@ -96,11 +101,14 @@ def report(reported: Reported) -> Iterable[bytes]:
     return encoded(_pieces(reported), "\n")
 
 
-def listed(report: Report, capture: str, style: Style) -> Iterator[Listed]:
-    """Yield for each call the line that comes last among several captures, by which equally long calls of one start are
-    sorted, and its block. `capture` is the name of the file that the report is about."""
+def listed(report: Report, capture: str, style: Style) -> Iterator[CallEntry]:
+    """Yield for each call its last line, which a report of several captures has, and its block.
+
+    Equally long calls with the same start are sorted by that line. `capture` is the path of the file that the report is
+    about.
+    """
     last = f"\nHost: {host(report.recording.meta.host)}, Capture: {printable(capture)}"
-    return (Listed.of(report, call, last, block) for call, block in blocks(report, all_stacks=style.all_stacks))
+    return (CallEntry.of(report, call, last, block) for call, block in blocks(report, all_stacks=style.all_stacks))
 
 
 def _pieces(reported: Reported) -> Iterator[str]:
@@ -129,41 +137,49 @@ def _head_of_many(whole: Aggregate) -> Iterator[str]:
 
 
 def explained(calls: int, *, all_stacks: bool) -> Iterator[str]:
-    """Yield lines that explain the file to its reader."""
+    """Yield the lines at the head of the file that explain it."""
     if calls > REPEATED_CALLS and not all_stacks:
         yield (
-            f"Behind the longest {REPEATED_CALLS:,} calls, a stack trace that was printed above is not repeated but "
+            f"After the longest {REPEATED_CALLS:,} calls, a stack trace that was printed above is not repeated but "
             "named by its Stack ID; --all-stacks prints all."
         )
     yield from MEANING
 
 
 def blocks(report: Report, *, all_stacks: bool) -> Iterator[tuple[Call, Block]]:
-    """Yield each listed call and its lines. A stack trace is in full only if this file, or one with more calls, may
-    have room for it."""
-    room = Room(all_stacks=all_stacks)
+    """Yield each listed call and its block.
+
+    A stack trace has its lines only if this file, or one with more calls, may have room for them.
+    """
+    full_traces = FullTraces(all_stacks=all_stacks)
 
     @lru_cache(maxsize=CACHED)
-    def lines(place: int) -> str:
-        return "\n".join(INDENT + line for line in trace_lines(report.traces[place]))
+    def lines(trace_index: int) -> str:
+        return "\n".join(INDENT + line for line in trace_lines(report.traces[trace_index]))
 
-    def trace(place: int) -> Piece | Trace:
-        key = report.stack_keys[place]
+    def trace(trace_index: int) -> TextOrKey | Trace:
+        key = report.stack_keys[trace_index]
         if not key:
-            return lines(place)
-        if not room.has_room(key):
+            return lines(trace_index)
+        if not full_traces.has_room(key):
             return key, ""
-        room.take(key, lines(place))
-        return key, lines(place)
+        full_traces.take(key, lines(trace_index))
+        return key, lines(trace_index)
 
-    for call, place, receive_place in report.calls():
-        room.next_call()
-        stack_id = report.stack_keys[place] or "0"
-        block: list[Piece | Trace] = [_first_line(call), stack_id, _two_lines(call), "Stack trace:\n", trace(place)]
-        if receive_place is not None:
-            receive_id = report.stack_keys[receive_place]
+    for call, trace_index, receive_index in report.calls():
+        full_traces.next_call()
+        stack_id = report.stack_keys[trace_index] or "0"
+        block: list[TextOrKey | Trace] = [
+            _first_line(call),
+            stack_id,
+            _two_lines(call),
+            "Stack trace:\n",
+            trace(trace_index),
+        ]
+        if receive_index is not None:
+            receive_id = report.stack_keys[receive_index]
             of = (", Stack ID ", receive_id) if receive_id else ()
-            block += [f"\nReceive stack trace (tid {call.receive_tid}", *of, "):\n", trace(receive_place)]
+            block += [f"\nReceive stack trace (tid {call.receive_tid}", *of, "):\n", trace(receive_index)]
         yield call, [*block, "\n", _last_lines(report, call)]
 
 
@@ -182,9 +198,10 @@ def _two_lines(call: Call) -> str:
 
 
 def _last_lines(report: Report, call: Call) -> str:
+    """Return the lines after the stack trace."""
     return (
         f"Role: {call.role_name}, Outcome: {call.outcome_name}, Kind: {call.kind_name}{_http(call)}\n"
-        f"Process: {comm(call.process)}, TID: {call.tid}, Start: {moment(report.recording.meta, call.t0)}, "
+        f"Process: {comm(call.process)}, TID: {call.tid}, Start: {iso_time(report.recording.meta, call.t0)}, "
         f"Record: {report.record_number(call)}\n"
         f"{_split(call)}"
     )
@@ -196,13 +213,14 @@ def _http(call: Call) -> str:
 
 
 def _split(call: Call) -> str:
-    """Return how long each phase of the call took, in order; a server receives first."""
-    request, response = ("Received", "Sent") if call.role == Role.SERVER else ("Sent", "Received")
+    """Return how long each phase of the call took, in order. A call of unknown role has phases without a direction."""
+    request, response = _PHASES.get(call.role, ("Request", "Response"))
     at_least = "" if call.t3_known else "at least "
     answer = f"{response}: {at_least}{_ms(call.t3 - call.t2)}" if call.answered else f"{response}: nothing"
+    unknown = "" if call.role in _PHASES else " (which side sent the request is not known)"
     return (
         f"{request}: {_ms(call.t1 - call.t0)}, Waited: {_ms(call.t2 - call.t1)}, {answer}, "
-        f"Total: {at_least}{_ms(call.t3 - call.t0)}"
+        f"Total: {at_least}{_ms(call.t3 - call.t0)}{unknown}"
     )
 
 

@@ -1,7 +1,7 @@
-"""A tree as one static SVG of boxes on boxes: no script, so it may be mailed, printed or put into a wiki.
+"""Draws a tree as one static SVG of boxes on boxes. It has no script, so it can be mailed, printed or put into a wiki.
 
-The root is at the bottom. Boxes stand in the order of their labels, as flamegraph.pl has them, and what is said of one
-is in the tooltip (`<title>`) that every browser shows.
+The root is at the bottom. Boxes are sorted by their labels, as in flamegraph.pl, and the details of a box are in its
+tooltip (`<title>`), which every browser shows.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ from typing import Callable, Generic, NamedTuple, TypeVar
 from xml.sax.saxutils import escape
 
 WIDTH, ROW, MARGIN, TOP = 1200, 17, 10, 44  # pixels
-CHARACTER = 7.2  # of the 12 px font, pixels
-NARROWEST = 0.3  # a box that is narrower is left out, pixels
+CHARACTER = 7.2  # pixels; the width of a character of the 12 px font
+NARROWEST = 0.3  # pixels; a narrower box is left out
 _HEAD = """<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" width="{width}" height="{height}"
  font-family="ui-monospace, monospace" font-size="12" role="img">
 <title>{title}</title>
@@ -28,14 +28,14 @@ Value = TypeVar("Value")
 
 @dataclass
 class Tree(Generic[Value]):
-    """A value and its children by their labels."""
+    """Is a node: a value, and its children by their labels."""
 
     value: Value
     children: dict[str, Tree[Value]] = field(default_factory=dict)
 
 
 class Look(NamedTuple):
-    """How a value is drawn. The weights of children add up to no more than their parent's."""
+    """Says how a value is drawn. The weights of children add up to no more than the weight of their parent."""
 
     weight: int
     text: str

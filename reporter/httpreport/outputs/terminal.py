@@ -1,8 +1,9 @@
-"""The summary on the terminal: warnings first, then what was kept, lost and named, how long each process waited for
-each peer, and the top stacks.
+"""Prints the summary on the terminal: what was kept, lost and named, how long each process waited for each peer, the
+top stacks.
 
-Nothing recorded is ever taken for markup: every text is a rich `Text` of printable characters. Colours only
-on a terminal, and not where NO_COLOR is set; elsewhere the same words, plain and never wrapped.
+Warnings come before it. Nothing recorded is ever taken for markup: every text is a rich `Text` of printable characters.
+There are colours only on a terminal, and not if NO_COLOR is set; elsewhere the same words are printed plain and never
+wrapped.
 """
 
 from __future__ import annotations
@@ -19,19 +20,19 @@ from httpcapture.durations import duration_text
 from httpcapture.shell import quoted
 
 from ..calls.available_values import peer_text
-from ..calls.totals import PeerKey, Sums
+from ..calls.totals import PeerKey, Totals
 from ..common.printable import comm, printable
 from ..report.aggregate import Aggregate
-from ..report.folding import folded_sums
-from ..report.headline import kept, summary, together
+from ..report.folding import folded_totals
+from ..report.headline import captures_text, kept, summary
 from ..report.recordings import runs_of
 from ..report.samples import Weight
 from .output import Reported
 
-PLAIN_WIDTH = 160  # columns of a table where there is no terminal to ask
+PLAIN_WIDTH = 160  # columns of a table if there is no terminal that has a width
 TOP = 10
-LEAVES = 3  # frames of a top stack that are shown
-BAR = 12  # columns of the longest bar
+LEAVES = 3  # how many frames of a top stack are shown
+BAR = 12  # columns; the width of the longest bar
 QUANTILES = (0.5, 0.9, 0.99)
 
 
@@ -83,7 +84,7 @@ def _kept(whole: Aggregate) -> Iterator[str]:
         return
     for host in whole.hosts:
         captures = [facts for facts in whole.captures if facts.host == host]
-        yield f"{host}: {kept(captures)}, {together(runs_of(captures))}"
+        yield f"{host}: {kept(captures)}, {captures_text(runs_of(captures))}"
 
 
 def _print_tables(out: Console, whole: Aggregate) -> None:
@@ -109,40 +110,41 @@ def print_next(out: Console, folded: str, weight: Weight) -> None:
 def _peers(whole: Aggregate) -> Table:
     """Return the table of processes and peers, those with the most time first."""
     table = new_table("calls", "p50", "p90", "p99", "max", "time", "share", last="process and peer")
-    peers = sorted(whole.peers.items(), key=lambda item: (-item[1].sums.time_ns, item[0]))
-    time_ns = sum(latencies.sums.time_ns for _, latencies in peers)
+    peers = sorted(whole.peers.items(), key=lambda item: (-item[1].totals.time_ns, item[0]))
+    time_ns = sum(latencies.totals.time_ns for _, latencies in peers)
     for (_, peer), latencies in peers[:TOP]:
-        sums = latencies.sums
+        totals = latencies.totals
         quantiles = (latencies.quantile_ns(share) for share in QUANTILES)
-        times = map(duration_text, (*quantiles, sums.slowest_ns, sums.time_ns))
-        table.add_row(f"{sums.calls:,}", *times, _share(sums, time_ns), Text(peer_name(peer)))
-    _add_rest(table, [latencies.sums for _, latencies in peers[TOP:]], 5, time_ns, "others")
+        times = map(duration_text, (*quantiles, totals.slowest_ns, totals.time_ns))
+        table.add_row(f"{totals.calls:,}", *times, _share(totals, time_ns), Text(peer_name(peer)))
+    _add_rest(table, [latencies.totals for _, latencies in peers[TOP:]], 5, time_ns, "others")
     return table
 
 
 def _stacks(whole: Aggregate, block: str) -> Table:
     """Return the table of top stacks. Stacks of one process with the same names are one, whatever their addresses."""
     table = new_table("time", "share", "calls", last="top stacks, leaf first")
-    stacks = sorted(folded_sums(whole.samples).items(), key=lambda item: (-item[1].time_ns, item[0]))
-    time_ns = sum(sums.time_ns for _, sums in stacks)
-    for stack, sums in stacks[:TOP]:
-        bar = block * max(1, round(BAR * sums.time_ns / max(time_ns, 1)))
+    stacks = sorted(folded_totals(whole.samples).items(), key=lambda item: (-item[1].time_ns, item[0]))
+    time_ns = sum(totals.time_ns for _, totals in stacks)
+    for stack, totals in stacks[:TOP]:
+        bar = block * max(1, round(BAR * totals.time_ns / max(time_ns, 1)))
         name, *frames = stack.split(";")
         text = f"{bar:{BAR}} {name}: {leaves_of(frames)}"
-        table.add_row(duration_text(sums.time_ns), _share(sums, time_ns), f"{sums.calls:,}", Text(text))
+        table.add_row(duration_text(totals.time_ns), _share(totals, time_ns), f"{totals.calls:,}", Text(text))
     return table
 
 
-def _add_rest(table: Table, rest: Sequence[Sums], columns: int, time_ns: int, what: str) -> None:
+def _add_rest(table: Table, rest: Sequence[Totals], columns: int, time_ns: int, what: str) -> None:
     """Add one row for everything that is not shown."""
     if rest:
-        sums = sum(rest, Sums())
+        totals = sum(rest, Totals())
         skipped = ("",) * (columns - 2)
-        times = (duration_text(sums.slowest_ns), duration_text(sums.time_ns))
-        table.add_row(f"{sums.calls:,}", *skipped, *times, _share(sums, time_ns), Text(f"{len(rest):,} {what}"))
+        times = (duration_text(totals.slowest_ns), duration_text(totals.time_ns))
+        table.add_row(f"{totals.calls:,}", *skipped, *times, _share(totals, time_ns), Text(f"{len(rest):,} {what}"))
 
 
 def new_table(*numbers: str, last: str) -> Table:
+    """Return an empty table: right-aligned columns with these heads, then a column of text."""
     table = Table(box=None, pad_edge=False, header_style="bold")
     for number in numbers:
         table.add_column(number, justify="right", no_wrap=True)
@@ -156,11 +158,13 @@ def peer_name(key: PeerKey) -> str:
     return f"{comm(key.process)} {how} {peer_text(key.address, key.port)}"
 
 
-def _share(sums: Sums, time_ns: int) -> str:
-    return f"{sums.time_ns / max(time_ns, 1):.1%}"
+def _share(totals: Totals, time_ns: int) -> str:
+    """Return the part of all time that these calls took, in percent."""
+    return f"{totals.time_ns / max(time_ns, 1):.1%}"
 
 
 def leaves_of(frames: Sequence[str]) -> str:
+    """Return the last frames of a stack, leaf first, as one text. `frames` are outermost first."""
     leaves = [*reversed(frames)][:LEAVES]
     return " < ".join(leaves) + (" < ..." if len(frames) > LEAVES else "")
 

@@ -9,9 +9,9 @@ from httpcapture import Calls, Completions, Field, Layout, Meta
 from httpcapture.codings import FIELD_CODINGS, GROUP
 
 from ..calls import protocol
-from ..calls.columns import Columns, types_of
+from ..calls.lazy_table import LazyTable, column_types
 from ..calls.schema import COMPLETION, RECORDED
-from .masks import Addresses, Numbers
+from .masks import AddressMasks, NumberMasks
 
 # What calls of a connection share comes first, as in httprec's rows.
 _COMMON = [name for name, coding in FIELD_CODINGS.items() if coding == GROUP]
@@ -37,18 +37,18 @@ def _field(row: np.dtype[np.void], name: str) -> Field:
     return Field(name, text, offset, _UNITS.get(name, ""), FIELD_CODINGS.get(name, ""))
 
 
-class Rows:
+class RedactedRows:
     """Redacts the batches of one capture. Raises ReportError if a column is missing."""
 
     def __init__(self, meta: Meta) -> None:
-        self.addresses, self.cgroups = Addresses(), Numbers()
+        self.addresses, self.cgroups = AddressMasks(), NumberMasks()
         self.heads = 0
         """Counts requests and responses whose first bytes were recorded."""
         self._meta = meta
 
     def calls(self, batch: Calls) -> bytes:
         """Return the redacted calls as rows of CALL_ROW."""
-        rows = Columns(types_of(self._meta.call_layout, RECORDED), [batch], batch.rows).array(CALL_ROW)
+        rows = LazyTable(column_types(self._meta.call_layout, RECORDED), [batch], batch.rows).to_array(CALL_ROW)
         for name in ("comm", "process"):
             rows[name] = _up_to_nul(rows[name])
         for name in ("local_address", "peer_address"):
@@ -56,13 +56,13 @@ class Rows:
         rows["cgroup"] = self.cgroups.masked(rows["cgroup"])
         heads = rows["request_head"], rows["response_head"]
         self.heads += sum(int(np.count_nonzero(head)) for head in heads)
-        rows["request_head"], rows["response_head"] = protocol.bare(*heads)
+        rows["request_head"], rows["response_head"] = protocol.without_content(*heads)
         return rows.tobytes()
 
     def completions(self, batch: Completions) -> bytes:
         """Return the completions as rows of COMPLETION_ROW."""
-        types = types_of(self._meta.completion_layout, COMPLETION)
-        return Columns(types, [batch], batch.rows).array(COMPLETION_ROW).tobytes()
+        types = column_types(self._meta.completion_layout, COMPLETION)
+        return LazyTable(types, [batch], batch.rows).to_array(COMPLETION_ROW).tobytes()
 
 
 def _up_to_nul(names: npt.NDArray[np.bytes_]) -> npt.NDArray[np.bytes_]:

@@ -33,8 +33,8 @@ from ..common.errors import ReportError
 from ..report.warnings import Cause, ReportWarning, cut_off
 from ..symbols.binary import FindBinary
 from ..symbols.symbolizer import Symbolizer
-from .calls import Rows
-from .records import Records
+from .calls import RedactedRows
+from .records import RedactedRecords
 from .stacks import RedactedStacks
 
 _WRITE: dict[type, Callable[[Writer, Any], None]] = {
@@ -52,8 +52,8 @@ class Redaction:
     def __init__(self, recording: Recording, find_binary: FindBinary) -> None:
         self._recording = recording
         self._stacks = RedactedStacks(recording, Symbolizer(recording, find_binary))
-        self._records = Records(recording, self._stacks)
-        self._rows = Rows(recording.meta)
+        self._records = RedactedRecords(recording, self._stacks)
+        self._rows = RedactedRows(recording.meta)
         self._damage: str | None = None  # damage that only the second reading found
         self._beyond = 0  # records that exceed the format's limits
 
@@ -124,7 +124,7 @@ class Redaction:
 class _Copy:
     """Writes the records of the second reading that are redacted one by one."""
 
-    def __init__(self, writer: Writer, rows: Rows) -> None:
+    def __init__(self, writer: Writer, rows: RedactedRows) -> None:
         self._writer, self._rows = writer, rows
 
     def add_calls(self, batch: Calls) -> None:
@@ -137,7 +137,7 @@ class _Copy:
         self._writer.lost(lost)
 
 
-_from_recording = ignore  # `Records` makes them from the first reading
+_from_recording = ignore  # `RedactedRecords` makes them from the first reading
 
 HANDLERS: Handlers[_Copy] = {
     Meta: _from_recording,

@@ -16,7 +16,7 @@ from httpcapture import KERNEL_PATHS, MAX_PATH, MAX_TEXT
 
 from ..common import tuning
 from ..common.errors import ReportError
-from ..common.interning import Numbering, Words, words_of
+from ..common.interning import Interner, Words, words_of
 
 MASKED_FOLDER = b"/redacted/%d/"
 
@@ -35,7 +35,7 @@ _MOST_OF_TEN = (1 << 24) - 2
 Column = npt.NDArray[Any]
 
 
-class Paths:
+class PathMasks:
     """Masks the folders of paths."""
 
     def __init__(self) -> None:
@@ -74,40 +74,40 @@ def without_paths(strings: bytes) -> bytearray:
     masked, before, inside = bytearray(strings), 0, False  # the previous byte, and whether it was in a path
     for first in range(0, len(masked), tuning.MASKED_AT_ONCE):
         letters = np.frombuffer(masked, np.uint8)[first : first + tuning.MASKED_AT_ONCE]
-        places = np.arange(1, len(letters) + 1, dtype=np.int32)
+        positions = np.arange(1, len(letters) + 1, dtype=np.int32)
         previous = np.concatenate([np.array([before], np.uint8), letters[:-1]])
         begins = (letters == ord("/")) & ((previous == 0) | (previous == ord(":")))
-        last_begin = np.maximum.accumulate(np.where(begins, places, 0 if inside else -1))
-        last_end = np.maximum.accumulate(np.where(letters == 0, places, -1))
+        last_begin = np.maximum.accumulate(np.where(begins, positions, 0 if inside else -1))
+        last_end = np.maximum.accumulate(np.where(letters == 0, positions, -1))
         in_path = last_begin > last_end
         before, inside = int(letters[-1]), bool(in_path[-1])
         letters[in_path] = ord("x")
     return masked
 
 
-class Numbers:
-    """Masks values of `width` words of 64 bits. A value of 0 means that there is none, and stays."""
+class NumberMasks:
+    """Masks values of `width` words of 64 bits. A value of 0, which means that there is none, stays."""
 
     def __init__(self, width: int = 1) -> None:
-        self._numbering = Numbering(width)
+        self._interner = Interner(width)
 
     def __len__(self) -> int:
         """Return how many values have been masked."""
-        return len(self._numbering)
+        return len(self._interner)
 
     def masked(self, *words: Words) -> Words:
         """Return the masks of values: numbers from 1."""
         some = np.flatnonzero(np.bitwise_or.reduce(words))
         masks = np.zeros(len(words[0]), np.uint64)
-        masks[some] = self._numbering.number(*(word[some] for word in words)).astype(np.uint64) + np.uint64(1)
+        masks[some] = self._interner.intern(*(word[some] for word in words)).astype(np.uint64) + np.uint64(1)
         return masks
 
 
-class Addresses:
+class AddressMasks:
     """Masks IP addresses of 16 bytes. A mask has the same family; loopback and unspecified addresses stay."""
 
     def __init__(self) -> None:
-        self._ipv4, self._ipv6 = Numbers(), Numbers(2)
+        self._ipv4, self._ipv6 = NumberMasks(), NumberMasks(2)
 
     def __len__(self) -> int:
         """Return how many addresses have been masked."""

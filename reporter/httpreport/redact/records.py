@@ -1,4 +1,4 @@
-"""Makes all records of a redacted capture but its calls, field by field: it has no field that is not named here."""
+"""Makes all records of a redacted capture except calls, field by field: a field that is not named here is left out."""
 
 from __future__ import annotations
 
@@ -23,25 +23,25 @@ from httpcapture import (
 )
 
 from .. import __version__
-from ..capture.module_sections import Whole, Wholes
+from ..capture.module_sections import JoinedParts, JoinedSections
 from ..capture.recording import ProcessKey, Recording
 from ..languages import jit_map
 from ..symbols import maps
 from ..symbols.maps import Mapping
 from .calls import CALL_ROW, COMPLETION_ROW, layout
-from .masks import Paths, without_paths
+from .masks import PathMasks, without_paths
 from .stacks import RedactedStacks
 
 _STRINGS = (".strtab", ".dynstr")
 _SECOND_NS = 1_000_000_000
 
 
-class Records:
+class RedactedRecords:
     """Makes the redacted records of a recording. Iterating counts what is left out."""
 
     def __init__(self, recording: Recording, stacks: RedactedStacks) -> None:
         self.host = f"host-{secrets.token_hex(3)}"
-        self.paths = Paths()
+        self.paths = PathMasks()
         self.modules = self.mappings = self.functions = 0
         """Count modules, mappings and functions of JIT maps that no frame is in."""
         self._recording = recording
@@ -82,7 +82,7 @@ class Records:
         return replace(end, reason=self.paths.text(end.reason))
 
     def _modules(self) -> Iterator[Module | Section]:
-        written: dict[bytes, Wholes] = {}  # by build ID: modules without sections of their own share them
+        written: dict[bytes, JoinedSections] = {}  # by build ID: modules without sections of their own share them
         for module in self._recording.modules.values():
             if module.id not in self._stacks.modules:
                 self.modules += 1
@@ -96,14 +96,14 @@ class Records:
                 problem=self.paths.text(module.problem),
                 machine=module.machine,
             )
-            wholes = self._recording.carried.get(module.id, {})
-            if not module.build_id or written.get(module.build_id) is not wholes:
-                yield from (part for name, whole in wholes.items() for part in self._sections(module, name, whole))
-                written.setdefault(module.build_id, wholes)
+            joined = self._recording.carried.get(module.id, {})
+            if not module.build_id or written.get(module.build_id) is not joined:
+                yield from (part for name, whole in joined.items() for part in self._sections(module, name, whole))
+                written.setdefault(module.build_id, joined)
         for id in sorted(self._recording.ambiguous & self._stacks.modules):
             yield from (Module(id, b"", b"", size, b"") for size in (0, 1))
 
-    def _sections(self, module: Module, name: str, whole: Whole) -> Iterator[Section]:
+    def _sections(self, module: Module, name: str, whole: JoinedParts) -> Iterator[Section]:
         """Yield the parts of a section. A whole file is left out, unless it is the kernel's vdso."""
         data = whole.data if name != WHOLE_FILE or module.path == VDSO else b""
         size, problem = whole.size or 0, self.paths.text(whole.problem)
@@ -142,7 +142,7 @@ class Records:
         mode, path = (b"x", self.paths.masked(mapping.path)) if mapping.executable else (b"-", b"")
         return b"%x-%x r-%sp %08x 00:00 0 %s\n" % (mapping.start, mapping.end, mode, mapping.offset, path)
 
-    def _jit_map(self, key: ProcessKey, taken_ns: int, text: Whole) -> Iterator[JitMap]:
+    def _jit_map(self, key: ProcessKey, taken_ns: int, text: JoinedParts) -> Iterator[JitMap]:
         """Yield the parts of a JIT map that has only the functions with frames in them."""
         start_ns = -(-key.start_ticks * _SECOND_NS // max(self._recording.meta.clock_ticks, 1))
         functions, cut_off = jit_map.functions(text.data, bool(text.missing))

@@ -1,1 +1,1 @@
-"""The report: totals of one capture or of many, warnings, and the texts that every output shares."""
+"""Puts a report together: totals of one capture or of many, warnings, and the texts that every output shares."""

@@ -1,4 +1,4 @@
-"""An `Aggregate` is what one capture adds to a report over many. It grows with distinct stacks and peers, and
+"""Defines `Aggregate`: what one capture adds to a report over many. It grows with distinct stacks and peers, and
 aggregates merge.
 
 `aggregate` makes one from a capture file. It shares no state, so it can run in any process on any machine. Outputs that
@@ -16,31 +16,31 @@ from typing import NamedTuple, TypeVar
 
 from httpcapture import CaptureError, Reader, open_capture
 
-from ..calls.call import moment
+from ..calls.call import iso_time
 from ..calls.filters import Filters, Selection
-from ..calls.totals import Latencies, PeerKey, Sums
+from ..calls.totals import Latencies, PeerKey, Totals
 from ..capture.loader import load
 from ..capture.recording import Recording
 from ..capture.sources import cannot_read
 from ..common.errors import OUT_OF_MEMORY, ReportError
 from ..common.printable import comm, printable
-from ..common.progress import Bar
+from ..common.progress import ProgressBar
 from ..symbols.binary_lookup import Binaries
 from ..symbols.debuginfod import Debuginfod
 from .recordings import Facts, RecordedRun, recording_of, runs_of
-from .report import Naming, Report, make_report, naming
+from .report import NamingCounts, Report, make_report, naming
 from .samples import HostStack, Sample, samples, shown_frames
 from .sinks import Sink
 from .slowest import Ranking, Slowest, slowest_of
-from .stack_ids import Longest, numbered
-from .warnings import Cause, ReportWarning, goes_on, incomplete
+from .stack_ids import LongestCall, assign_stack_ids
+from .warnings import Cause, ReportWarning, another_part_follows, incomplete
 
 Key = TypeVar("Key")
 
 
 @dataclass(frozen=True)
 class Request:
-    """The command line's request for every capture. It is picklable, so other processes can have it."""
+    """Holds what the command line asks of every capture. It is picklable, so other processes can have it."""
 
     milliseconds: float | None = None
     names: tuple[str, ...] = ()
@@ -56,13 +56,15 @@ class Request:
 
 
 class HostPeer(NamedTuple):
+    """Identifies a process and its peer on one host."""
+
     host: str
     peer: PeerKey
 
 
 @dataclass(frozen=True)
-class Unreadable:
-    """A capture that could not be read."""
+class UnreadableCapture:
+    """Is a capture that could not be read, with the reason."""
 
     file: str
     reason: str
@@ -70,15 +72,15 @@ class Unreadable:
 
 @dataclass(frozen=True)
 class Aggregate:
-    """Mergeable totals of any number of captures; `Aggregate()` has none and is the identity of `merge`."""
+    """Holds the mergeable totals of any number of captures; `Aggregate()` has none and is the identity of `merge`."""
 
     captures: tuple[Facts, ...] = ()
-    unreadable: tuple[Unreadable, ...] = ()
-    stacks: Mapping[HostStack, Sums] = field(default_factory=dict)
+    unreadable: tuple[UnreadableCapture, ...] = ()
+    stacks: Mapping[HostStack, Totals] = field(default_factory=dict)
     peers: Mapping[HostPeer, Latencies] = field(default_factory=dict)
-    naming: Naming = field(default_factory=Naming)
-    slowest: Slowest = field(default_factory=Slowest)  # only where they are asked for
-    longest: Mapping[bytes, Longest] = field(default_factory=dict)  # of each stack trace, by key
+    naming: NamingCounts = field(default_factory=NamingCounts)
+    slowest: Slowest = field(default_factory=Slowest)  # only if Request.slowest
+    longest: Mapping[bytes, LongestCall] = field(default_factory=dict)  # the longest call of each stack trace, by key
 
     @property
     def hosts(self) -> list[str]:
@@ -91,7 +93,7 @@ class Aggregate:
 
     @property
     def started_realtime_ns(self) -> int:
-        """When the first capture began, in ns since 1970."""
+        """Return when the first capture began, in ns since 1970."""
         return min(facts.started_realtime_ns for facts in self.captures)
 
     @property
@@ -101,16 +103,17 @@ class Aggregate:
 
     @cached_property
     def stack_ids(self) -> Mapping[bytes, int]:
-        """The Stack IDs by the keys of stack traces."""
-        return numbered(self.longest)
+        """Return the Stack IDs by the keys of stack traces."""
+        return assign_stack_ids(self.longest)
 
     @cached_property
     def runs(self) -> list[RecordedRun]:
+        """Return the recordings to which the captures belong."""
         return runs_of(self.captures)
 
     @cached_property
     def samples(self) -> list[Sample]:
-        """The samples from which pictures are drawn."""
+        """Return the samples from which pictures are drawn."""
         return samples(self.stacks, with_host=len(self.hosts) > 1)
 
     def merge(self, other: Aggregate) -> Aggregate:
@@ -122,26 +125,28 @@ class Aggregate:
         return replace(
             self,
             captures=tuple(facts for facts in self.captures if facts.host == host),
-            stacks={key: sums for key, sums in self.stacks.items() if key.host == host},
+            stacks={key: totals for key, totals in self.stacks.items() if key.host == host},
             peers={key: latencies for key, latencies in self.peers.items() if key.host == host},
         )
 
 
 def merge_aggregates(aggregates: Iterable[Aggregate]) -> Aggregate:
-    """Return the aggregate of the captures of all. In which order, and in which groups, aggregates are merged makes no
-    difference to what is reported. Takes one after the other and keeps none."""
+    """Return the aggregate of the captures of all. The order and grouping of merges make no difference to a report.
+
+    The aggregates are taken one after the other, and none is kept.
+    """
     captures: list[Facts] = []
-    unreadable: list[Unreadable] = []
-    stacks: dict[HostStack, Sums] = {}
-    peers: dict[HostPeer, Sums] = {}
+    unreadable: list[UnreadableCapture] = []
+    stacks: dict[HostStack, Totals] = {}
+    peers: dict[HostPeer, Totals] = {}
     bins: defaultdict[HostPeer, Counter[int]] = defaultdict(Counter)
-    names, ranking = Naming(), Ranking()
-    longest: dict[bytes, Longest] = {}
+    names, ranking = NamingCounts(), Ranking()
+    longest: dict[bytes, LongestCall] = {}
     for one in aggregates:
         captures += one.captures
         unreadable += one.unreadable
         _add(stacks, one.stacks.items())
-        _add(peers, ((peer, latencies.sums) for peer, latencies in one.peers.items()))
+        _add(peers, ((peer, latencies.totals) for peer, latencies in one.peers.items()))
         for peer, latencies in one.peers.items():
             bins[peer].update(latencies.bins)
         names += one.naming
@@ -152,21 +157,24 @@ def merge_aggregates(aggregates: Iterable[Aggregate]) -> Aggregate:
         tuple(sorted(captures, key=lambda facts: (facts.host, facts.started, facts.file))),
         tuple(sorted(unreadable, key=lambda one: one.file)),
         stacks,
-        {peer: Latencies(sums, bins[peer]) for peer, sums in peers.items()},
+        {peer: Latencies(totals, bins[peer]) for peer, totals in peers.items()},
         names,
         ranking.slowest(),
         longest,
     )
 
 
-def _add(sums: dict[Key, Sums], more: Iterable[tuple[Key, Sums]]) -> None:
+def _add(totals: dict[Key, Totals], more: Iterable[tuple[Key, Totals]]) -> None:
     for key, value in more:
-        sums[key] = sums[key] + value if key in sums else value
+        totals[key] = totals[key] + value if key in totals else value
 
 
 def aggregate(path: str, request: Request, sinks: Sequence[Sink]) -> Aggregate:
-    """Return the aggregate of the capture at `path`, and hand its report to the sinks. If the capture cannot be read,
-    the aggregate says why, and the sinks keep nothing. Raises OSError if a sink cannot be written."""
+    """Return the aggregate of the capture at `path`, and hand its report to the sinks.
+
+    If the capture cannot be read, the aggregate has the reason, and the sinks keep nothing. Raises OSError if a sink
+    cannot be written.
+    """
     try:
         report = read_report(path, request)
         for sink in sinks:
@@ -178,12 +186,14 @@ def aggregate(path: str, request: Request, sinks: Sequence[Sink]) -> Aggregate:
         reason = f"{path}: {OUT_OF_MEMORY}"
     for sink in sinks:
         sink.discard()
-    return Aggregate(unreadable=(Unreadable(printable(path), printable(reason)),))
+    return Aggregate(unreadable=(UnreadableCapture(printable(path), printable(reason)),))
 
 
-def read_report(path: str, request: Request, reader: Reader | None = None, bar: Bar | None = None) -> Report:
-    """Return the report of one capture. If `reader` is given, the capture is already open, and is closed afterwards.
-    The bar advances when stacks are read again. Raises ReportError and CaptureError."""
+def read_report(path: str, request: Request, reader: Reader | None = None, bar: ProgressBar | None = None) -> Report:
+    """Return the report of one capture. If `reader` is given, the capture is already open; it is closed afterwards.
+
+    The bar advances when stacks are read again. Raises ReportError and CaptureError.
+    """
     try:
         with reader or open_capture(path) as opened:
             selection = Selection.of(opened.meta, request.milliseconds, request.names, request.filters)
@@ -200,12 +210,13 @@ def read_report(path: str, request: Request, reader: Reader | None = None, bar: 
 
 
 def binaries_of(request: Request) -> Binaries:
-    """Return where to look for binaries. The caller closes it."""
+    """Return the look-up of binaries that the request asks for. The caller closes it."""
     servers = Debuginfod(request.debuginfod_urls) if request.debuginfod_urls else None
     return Binaries(request.symfs, servers)
 
 
 def aggregate_of(report: Report, path: str, *, slowest: bool = False) -> Aggregate:
+    """Return the aggregate of one report. `path` is the path of its capture."""
     recording, meta, end = report.recording, report.recording.meta, report.recording.end
     host = printable(meta.host)
     facts = Facts(
@@ -215,20 +226,20 @@ def aggregate_of(report: Report, path: str, *, slowest: bool = False) -> Aggrega
         tool=printable(meta.tool),
         run=recording_of(meta, path),
         part=meta.part,
-        goes_on=goes_on(recording),
-        started=moment(meta, meta.started_monotonic_ns),
+        another_part_follows=another_part_follows(recording),
+        started=iso_time(meta, meta.started_monotonic_ns),
         started_realtime_ns=meta.started_realtime_ns,
-        ended=moment(meta, end.at_ns) if end else None,
+        ended=iso_time(meta, end.at_ns) if end else None,
         selection=str(report.selection),
         asked_ns=report.selection.threshold_ns,
         subject=report.selection.subject,
         recorded=recording.recorded,
         kept=recording.kept,
-        unreached_ns=recording.there.unreached_ns,
+        unreached_ns=recording.available.unreached_ns,
         listed=len(recording.listed),
         lost={printable(cause): count for cause, count in recording.lost.items() if count},
         lost_between={
-            printable(cause): (moment(meta, first), moment(meta, last))
+            printable(cause): (iso_time(meta, first), iso_time(meta, last))
             for cause, (first, last) in recording.lost_between.items()
         },
         complete=not incomplete(recording),
@@ -238,17 +249,18 @@ def aggregate_of(report: Report, path: str, *, slowest: bool = False) -> Aggrega
         names=tuple(map(printable, report.selection.names or recording.meta.process_filters)),
         length_ns=_length_ns(recording, report.selection),
     )
-    stacks: dict[HostStack, Sums] = {}
+    stacks: dict[HostStack, Totals] = {}
     frames_of = list(map(shown_frames, report.traces))
-    for key, sums in recording.by_stack.items():
+    for key, totals in recording.by_stack.items():
         stack = HostStack(host, comm(key.process), frames_of[report.trace_of_key[key]])
-        stacks[stack] = stacks.get(stack, Sums()) + sums
+        stacks[stack] = stacks.get(stack, Totals()) + totals
     peers = {HostPeer(host, key): latencies for key, latencies in recording.by_peer.items()}
     slow = slowest_of(report, path) if slowest else Slowest()
     return Aggregate((facts,), (), stacks, peers, naming(report), slow, report.longest)
 
 
 def _length_ns(recording: Recording, selection: Selection) -> int | None:
+    """Return how long the selected part of the recording is, or None if END is missing."""
     if recording.end is None:
         return None
     first = max(recording.meta.started_monotonic_ns, selection.since_ns)

@@ -1,5 +1,8 @@
-"""The texts about a whole report that all outputs share: its name, warnings, and what was kept, lost, unwound and
-named. All of them are safe to print."""
+"""Makes the texts about a whole report that all outputs share: its name, warnings, and what was kept, lost, unwound and
+named.
+
+All of them are safe to print.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from ..languages.stack_trace import Incomplete, Unnamed
 from .aggregate import Aggregate
 from .recordings import Facts, RecordedRun
-from .report import Naming
+from .report import NamingCounts
 from .unreached import unreached
 from .warnings import to_the_second
 
@@ -18,7 +21,7 @@ HOSTS_NAMED = 3
 
 
 def summary(whole: Aggregate) -> list[str]:
-    """Return lines: calls kept, whether none reaches the threshold, losses, stack traces, frames."""
+    """Return the lines of the summary: kept calls, whether none reaches the threshold, losses, stack traces, frames."""
     others = [lost(whole.captures), stack_traces(whole.naming), frames(whole.naming)]
     return [kept(whole.captures), *unreached(whole.captures), *others]
 
@@ -27,11 +30,11 @@ def name(whole: Aggregate) -> str:
     """Return the name of the capture or captures that the report is about."""
     if len(whole.captures) == 1:
         return os.path.basename(whole.captures[0].file)
-    return together(whole.runs)
+    return captures_text(whole.runs)
 
 
 def title(whole: Aggregate) -> str:
-    """Return what a picture of a report is called."""
+    """Return the title of a picture of the report."""
     return f"{name(whole)}: {selections(whole.captures)}"
 
 
@@ -40,7 +43,7 @@ def where(whole: Aggregate) -> str:
     return ", ".join(whole.hosts) if len(whole.hosts) <= HOSTS_NAMED else f"{len(whole.hosts):,} hosts"
 
 
-def together(runs: Sequence[RecordedRun]) -> str:
+def captures_text(runs: Sequence[RecordedRun]) -> str:
     """Return how many captures and recordings these are, as text."""
     captures = sum(len(run.parts) for run in runs)
     if captures == len(runs):
@@ -53,14 +56,16 @@ def together(runs: Sequence[RecordedRun]) -> str:
 def origins(whole: Aggregate) -> Iterator[str]:
     """Yield a line for each recording."""
     for run in whole.runs:
-        first, parts = run.first, f"{together([run])}, " if len(run.parts) > 1 else ""
-        said = f"{run.file}: {parts}recorded on {first.host} ({first.system}) by {first.tool} from "
-        yield said + to_the_second(first.started, first.started)
+        first, parts = run.first, f"{captures_text([run])}, " if len(run.parts) > 1 else ""
+        origin = f"{run.file}: {parts}recorded on {first.host} ({first.system}) by {first.tool} from "
+        yield origin + to_the_second(first.started, first.started)
 
 
 def warning_lines(whole: Aggregate, *, named: bool = False) -> Iterator[str]:
-    """Yield a line for each capture that could not be read and for each warning, with the names of captures if there
-    are several or if `named`."""
+    """Yield a line for each capture that could not be read and for each warning.
+
+    The lines name their captures if there are several, or if `named`.
+    """
     for one in whole.unreadable:
         yield f"left out: {one.reason}"
     named = named or len(whole.captures) + len(whole.unreadable) > 1
@@ -74,20 +79,24 @@ def incomplete(whole: Aggregate) -> bool:
 
 
 def kept(captures: Sequence[Facts]) -> str:
+    """Return how many calls were kept, as text."""
     of_all = f"{sum(facts.kept for facts in captures):,} of {sum(facts.recorded for facts in captures):,}"
     return f"{of_all} calls kept ({selections(captures)})"
 
 
 def selections(captures: Iterable[Facts]) -> str:
+    """Return the distinct selections of the captures, as text."""
     return " or ".join(dict.fromkeys(facts.selection for facts in captures))
 
 
 def lost(captures: Iterable[Facts]) -> str:
+    """Return what was lost by cause, as text."""
     causes: Counter[str] = sum((Counter(facts.lost) for facts in captures), Counter())
     return "lost: " + (", ".join(f"{count:,} {cause}" for cause, count in causes.items()) or "nothing")
 
 
-def stack_traces(counts: Naming) -> str:
+def stack_traces(counts: NamingCounts) -> str:
+    """Return how many stack traces are whole, and why others are not, as text."""
     if not counts.traces:
         return "stack traces: none"
     whole = counts.traces - sum(counts.incomplete.values())
@@ -96,7 +105,8 @@ def stack_traces(counts: Naming) -> str:
     return f"{share}; others: {reasons}" if reasons else share
 
 
-def frames(counts: Naming) -> str:
+def frames(counts: NamingCounts) -> str:
+    """Return how many frames have a name, and why others have none, as text."""
     if not counts.frames:
         return "frames: none"
     unnamed = _reasons(counts.unnamed)

@@ -1,5 +1,8 @@
-"""`httpreport --info`: what a capture is: a summary in one line, then whose it is, when and how long it was recorded,
-what was asked of the recorder, what it holds and lacks; with -v its modules one by one."""
+"""Makes the lines of `httpreport --info`: a summary of a capture in one line, then its details.
+
+These are the recorded host, when and how long it was recorded, the options of the recorder, what the capture holds and
+what it lacks. With -v its modules follow one by one.
+"""
 
 from __future__ import annotations
 
@@ -11,10 +14,10 @@ from typing import BinaryIO
 from httpcapture import End, Module, Reader
 from httpcapture.durations import duration_text
 
-from ..calls.call import moment
+from ..calls.call import iso_time
 from ..calls.filters import exact_ms
-from ..capture.loader import Nothing, load
-from ..capture.module_sections import Wholes
+from ..capture.loader import KeepNothing, load
+from ..capture.module_sections import JoinedSections
 from ..capture.recording import Recording
 from ..common.printable import printable
 from ..elf.symbol_table import SymbolTable
@@ -23,17 +26,17 @@ from ..symbols.binary_lookup import Binaries
 from ..symbols.module_elf import to_elf
 from .aggregate import Request, binaries_of
 from .loss_messages import losses
-from .warnings import goes_on, listed, times_of_losses
+from .warnings import another_part_follows, listed, times_of_losses
 
 _ASKED = ("processes", "roles", "kinds", "outcomes", "peers")
 
 
 def info(name: str, file: BinaryIO, request: Request, *, modules: bool) -> Iterator[str]:
-    """Yield the lines, those of the modules if asked for. Raises OSError, ReportError and CaptureError."""
-    recording = load(Reader(file, name), Nothing(_ASKED))
+    """Yield the lines; those of the modules only if `modules`. Raises OSError, ReportError and CaptureError."""
+    recording = load(Reader(file, name), KeepNothing(_ASKED))
     yield f"{printable(name)}: {_summary(recording)}"
     yield from (f"  {name:12} {text}" for name, text in _facts(recording, hint="" if modules else "; -v lists them"))
-    yield from (f"  {'warning':12} {text}" for text in _wrong(recording))
+    yield from (f"  {'warning':12} {text}" for text in _faults(recording))
     if not modules:
         return
     with closing(binaries_of(request)) as binaries:
@@ -43,25 +46,26 @@ def info(name: str, file: BinaryIO, request: Request, *, modules: bool) -> Itera
 
 
 def _summary(recording: Recording) -> str:
-    """Return what matters most in a line: how many calls, how slow, in what time, and what is missing."""
+    """Return what matters most in one line: how many calls, how slow, in what time, and what was lost."""
     meta, end = recording.meta, recording.end
     calls = f"{recording.recorded:,} call{'' if recording.recorded == 1 else 's'}"
-    slowest = max((sums.slowest_ns for sums in recording.there.values()["processes"].values()), default=None)
+    by_process = recording.available.values()["processes"]
+    slowest = max((totals.slowest_ns for totals in by_process.values()), default=None)
     slow = "" if slowest is None else f", the slowest {duration_text(slowest)}"
-    length = "a time that is not known" if end is None else _length(recording, end)
+    length = "an unknown time" if end is None else _length(recording, end)
     lost = ", ".join(f"{count:,} {printable(cause)}" for cause, count in recording.lost.items() if count)
     unseen = "nothing" if _is_ledger_whole(recording) else "not known"
     return f"{calls}{slow}, in {length} on {printable(meta.host)}; lost: {lost or unseen}"
 
 
-def _wrong(recording: Recording) -> Iterator[str]:
-    """Yield what contradicts itself in the capture, or was not read, as a report and --verify say it."""
+def _faults(recording: Recording) -> Iterator[str]:
+    """Yield what contradicts itself in the capture or was not read, in the words of a report and of --verify."""
     faults = recording.faults
     yield from (*faults.missing(), *faults.damage(), *faults.beyond_limits(), *recording.unknown_fields)
 
 
 def _is_ledger_whole(recording: Recording) -> bool:
-    """Return whether the ledger has all that was lost."""
+    """Return whether the ledger counts every loss of the recording."""
     return recording.cut_off is None and recording.end is not None and recording.end.clean
 
 
@@ -70,6 +74,7 @@ def _length(recording: Recording, end: End) -> str:
 
 
 def _facts(recording: Recording, *, hint: str) -> Iterator[tuple[str, str]]:
+    """Yield the name and the text of each detail."""
     meta, end = recording.meta, recording.end
     yield "host", f"{printable(meta.host)}, Linux {printable(meta.kernel)} {printable(meta.arch)}"
     if meta.boot_id:
@@ -77,12 +82,16 @@ def _facts(recording: Recording, *, hint: str) -> Iterator[tuple[str, str]]:
     yield "recorder", f"{printable(meta.tool)}, probes: {printable(meta.probes)}"
     if meta.redacted:
         yield "redacted", f"by {printable(meta.redacted)}"
-    if meta.part > 1 or goes_on(recording):
-        yield "part", f"{meta.part:,} of a recording" + (", another one follows" if goes_on(recording) else "")
-    yield "started", moment(meta, meta.started_monotonic_ns)
+    if meta.part > 1 or another_part_follows(recording):
+        follows = ", another one follows" if another_part_follows(recording) else ""
+        yield "part", f"{meta.part:,} of a recording{follows}"
+    yield "started", iso_time(meta, meta.started_monotonic_ns)
     if end is not None:
         clean = "" if end.clean else ", not cleanly"
-        yield "ended", f"{moment(meta, end.at_ns)}, after {_length(recording, end)}, by {printable(end.reason)}{clean}"
+        yield (
+            "ended",
+            f"{iso_time(meta, end.at_ns)}, after {_length(recording, end)}, by {printable(end.reason)}{clean}",
+        )
     else:
         yield "ended", printable(recording.cut_off or "not known: END is missing")
     threshold = f"calls >= {exact_ms(meta.threshold_ns)} ms" if meta.threshold_ns else "all calls"
@@ -91,7 +100,7 @@ def _facts(recording: Recording, *, hint: str) -> Iterator[tuple[str, str]]:
     yield "limits", ", ".join(f"{printable(name)} {value:,}" for name, value in meta.limits.items()) or "none"
     in_flight = f", of them in flight at the end: {end.in_flight:,}" if end else ""
     yield "calls", f"{recording.recorded:,}{in_flight}"
-    for what, values in recording.there.values().items():
+    for what, values in recording.available.values().items():
         yield what, listed(values)
     yield "stacks", _stacks(recording)
     yield (
@@ -110,11 +119,12 @@ def _stacks(recording: Recording) -> str:
     return f"{sum(counts.values()):,}, of them with a copy of the stack: {counts[True]:,}"
 
 
-def _module(module: Module, wholes: Wholes, binaries: Binaries) -> str:
-    """Its path, its build, what the capture carries of it, and whether its addresses can be named here."""
+def _module(module: Module, joined: JoinedSections, binaries: Binaries) -> str:
+    """Return a module's path, its build ID, what the capture carries of it, and whether its addresses can be named
+    here."""
     build = module.build_id.hex() if module.build_id else "no build ID"
-    carried = ", ".join(f"{printable(name) or 'whole file'} {len(whole.data):,}" for name, whole in wholes.items())
-    binary = binaries.find(module, to_elf(module, wholes) if wholes else None)
+    carried = ", ".join(f"{printable(name) or 'whole file'} {len(whole.data):,}" for name, whole in joined.items())
+    binary = binaries.find(module, to_elf(module, joined) if joined else None)
     named = f"no symbols: {binary.value}" if isinstance(binary, Unnamed) else _symbols(binary.symbols)
     problem = f"; {printable(module.problem)}" if module.problem else ""
     return f"{printable(module.path)} ({build}): {named}; carried: {carried or 'nothing'}{problem}"

@@ -1,6 +1,6 @@
 """Explains the ledger's loss counters to the reader of a report.
 
-The recorder counts under names of its own; a name that is not in the table is shown as it is, never left out.
+The recorder counts under names of its own. A name that the table lacks is shown as it is, never left out.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from ..common.printable import printable
 
 
 class Loss(NamedTuple):
-    """What was lost, why, what follows, and what to record with next time; empty where nothing helps."""
+    """Says what was lost, why, what follows, and what to record with next time (empty if nothing helps)."""
 
     what: str
     why: str
@@ -24,9 +24,9 @@ _BUSY = "the recorder could not keep up"
 _FEWER = "raise -t or --call-ring, or give -p"
 _MISSED = "calls may be missing or wrong"
 
-MEANING = {  # by the name of the counter
+MEANING = {  # by the name of the counter in the ledger
     "call_ring_full": Loss("calls", _BUSY, "slow calls may be missing", _FEWER),
-    "completion_ring_full": Loss("response ends", _BUSY, "some responses went on for longer than is shown", _FEWER),
+    "completion_ring_full": Loss("response ends", _BUSY, "some responses took longer than is shown", _FEWER),
     "stack_ring_full": Loss(
         "stacks",
         _BUSY,
@@ -34,7 +34,7 @@ MEANING = {  # by the name of the counter
         "raise -t or --stack-ring, give -p, or copy less: a lower --stack-size, or --stack fp",
     ),
     "process_ring_full": Loss("processes", _BUSY, "some stack traces have no names", "give -p"),
-    "process_gone": Loss("processes", "ended before their maps were read", "some stack traces have no names"),
+    "process_gone": Loss("processes", "they ended before their maps were read", "some stack traces have no names"),
     "stack_slots_used_up": Loss(
         "stack copies",
         "too many calls were waiting",
@@ -43,7 +43,7 @@ MEANING = {  # by the name of the counter
     ),
     "process_left_out": Loss(
         "process maps",
-        "the capture has no room for more",
+        "the capture had no room for more",
         "some stack traces have no names",
         "record in parts with --rotate-size",
     ),
@@ -61,7 +61,7 @@ MEANING = {  # by the name of the counter
     ),
     "stack_not_repeated": Loss(
         "stacks",
-        "an earlier part has them, and the recorder had forgotten them",
+        "they are in an earlier part, and the recorder no longer had them",
         "some calls have no stack trace",
         "make parts longer",
     ),
@@ -70,21 +70,23 @@ MEANING = {  # by the name of the counter
     "probe_missed": Loss("sends and receives", "the kernel skipped a probe", _MISSED, "try other --probes"),
     "probe_perhaps_missed": Loss(
         "sends and receives",
-        "at most: this kernel also counts page faults in a probe",
+        "at most so many: this kernel also counts page faults in a probe",
         _MISSED,
         "use --probes fexit, whose count is exact",
     ),
 }
-UNKNOWN_CONSEQUENCE = "what follows is not known to this version of httpreport"
+UNKNOWN_CONSEQUENCE = "this version of httpreport does not know what follows"
 
 
 def losses(counts: Mapping[str, int], seen: Mapping[str, str]) -> list[str]:
-    """Return a line for each cause with a count, the largest count first. `seen` has the times of each cause."""
+    """Return a line for each cause with a count, the largest count first. `seen` has the times of each cause as
+    text."""
     found = sorted((-count, cause) for cause, count in counts.items() if count > 0)
     return [_line(cause, -count, seen[cause]) for count, cause in found]
 
 
 def _line(cause: str, count: int, seen: str) -> str:
+    """Return the message for one cause."""
     loss = MEANING.get(cause, Loss("events", printable(cause), UNKNOWN_CONSEQUENCE))
     next_time = f". Next time {loss.remedy}" if loss.remedy else ""
     return f"lost {loss.what}: {count:,} ({loss.why}, {seen}): {loss.consequence}{next_time}"

@@ -1,7 +1,7 @@
-"""A `RecordedRun` is one recording: a capture, or the parts of it that were given, which are shown as one.
+"""Puts the captures of one recording together: a `RecordedRun` is a recording, made of the parts of it that were given.
 
-Parts belong together if host, boot and the run in META are equal. Their losses are added up, a warning of several
-parts is printed once, and gaps between parts are reported with their times.
+Parts belong together if their host, boot and run in META are equal. Their losses are added up, a warning that several
+parts share is reported once, and gaps between parts are reported with their times.
 """
 
 from __future__ import annotations
@@ -16,40 +16,38 @@ from httpcapture import Meta
 
 from ..common.printable import printable
 from .loss_messages import losses
-from .warnings import Cause, ReportWarning, beyond, numbered, to_the_second
+from .warnings import Cause, ReportWarning, missing_parts_warning, part_numbers, to_the_second
 
 
 @dataclass(frozen=True)
 class Facts:
-    """The facts about one capture that outputs show. All texts are safe to print."""
+    """Holds the facts about one capture that outputs show. All texts are safe to print."""
 
     file: str
     host: str
     system: str
     tool: str
-    run: tuple[str, ...]  # that of recording_of
+    run: tuple[str, ...]  # the identity of the recording: recording_of
     part: int
-    goes_on: bool  # in another part
+    another_part_follows: bool  # the recording goes on in another part
     started: str  # ISO 8601, UTC
-    started_realtime_ns: int  # the same since 1970
-    ended: str | None  # ISO 8601, UTC; None where END is missing
+    started_realtime_ns: int  # the same in ns since 1970
+    ended: str | None  # ISO 8601, UTC; None if END is missing
     selection: str
     asked_ns: int  # the threshold of the selection
-    subject: str  # of the selection: which calls, but for the threshold
+    subject: str  # Selection.subject
     recorded: int
     kept: int
-    unreached_ns: (
-        int | None
-    )  # of the slowest call that only the threshold keeps out; None: there is none, or one is kept
+    unreached_ns: int | None  # duration of the slowest call that only the threshold excludes; None if a call is kept
     listed: int
     lost: Mapping[str, int]
-    lost_between: Mapping[str, tuple[str, str]]  # by cause: ISO 8601, UTC
+    lost_between: Mapping[str, tuple[str, str]]  # by cause: when its count first and last rose; ISO 8601, UTC
     complete: bool  # nothing was lost or cut off
     warnings: tuple[ReportWarning, ...]
     threshold_ns: int  # the recorder's
     floor_ns: int  # every call of at least this duration was recorded and asked for
     names: tuple[str, ...]  # -p of the report, else the recorder's; empty: all processes
-    length_ns: int | None  # of the recording, as far as it was asked for; None where its end is missing
+    length_ns: int | None  # length of the selected part of the recording; None if END is missing
 
     @property
     def some_pass(self) -> bool:
@@ -65,7 +63,7 @@ def recording_of(meta: Meta, path: str) -> tuple[str, ...]:
 
 @dataclass(frozen=True)
 class RecordedRun:
-    """One recording. It has at least one part; parts are sorted by number."""
+    """Is one recording. It has at least one part; parts are sorted by number."""
 
     parts: tuple[Facts, ...]
 
@@ -90,7 +88,7 @@ class RecordedRun:
             elif cause is Cause.PART:
                 yield from ((self.file, line) for line in self._missing())
             elif cause is not Cause.NOTHING_KEPT or not any(facts.some_pass for facts in self.parts):
-                yield from self._cautions(cause)
+                yield from self._warnings_of(cause)
 
     def _losses(self) -> list[str]:
         counts: Counter[str] = sum((Counter(facts.lost) for facts in self.parts), Counter())
@@ -103,16 +101,16 @@ class RecordedRun:
 
     def _missing(self) -> Iterator[str]:
         last = self.parts[-1]
-        outside = beyond(self.first.part, last.part, last.goes_on)
+        outside = missing_parts_warning(self.first.part, last.part, last.another_part_follows)
         if outside:
             yield outside
         for before, after in self._gaps:
-            which = numbered(before.part + 1, after.part - 1)
+            which = part_numbers(before.part + 1, after.part - 1)
             since = to_the_second(before.ended or before.started, after.started)
-            yield f"without {which} of the recording: calls of {since} are missing in all figures"
+            yield f"the recording lacks {which}: calls of {since} are missing in all figures"
         for number, files in self._files.items():
             if len(files) > 1:
-                yield f"part {number} is here {len(files)} times ({', '.join(files)}): its calls are counted as often"
+                yield f"part {number} was given {len(files)} times ({', '.join(files)}): its calls are counted as often"
 
     @cached_property
     def _gaps(self) -> list[tuple[Facts, Facts]]:
@@ -125,14 +123,14 @@ class RecordedRun:
             files.setdefault(facts.part, []).append(facts.file)
         return files
 
-    def _cautions(self, cause: Cause) -> Iterator[tuple[str, str]]:
+    def _warnings_of(self, cause: Cause) -> Iterator[tuple[str, str]]:
         """Yield a warning that several parts share once, with all their files."""
-        said: dict[str, list[str]] = {}
+        files_of: dict[str, list[str]] = {}
         for facts in self.parts:
             for warning in facts.warnings:
                 if warning.cause is cause:
-                    said.setdefault(warning.text, []).append(facts.file)
-        return ((files[0] if len(files) == 1 else self.file, text) for text, files in said.items())
+                    files_of.setdefault(warning.text, []).append(facts.file)
+        return ((files[0] if len(files) == 1 else self.file, text) for text, files in files_of.items())
 
 
 def runs_of(captures: Iterable[Facts]) -> list[RecordedRun]:
@@ -140,5 +138,5 @@ def runs_of(captures: Iterable[Facts]) -> list[RecordedRun]:
     parts: dict[tuple[str, ...], list[Facts]] = {}
     for facts in captures:
         parts.setdefault(facts.run, []).append(facts)
-    runs = [RecordedRun(tuple(sorted(those, key=lambda facts: (facts.part, facts.file)))) for those in parts.values()]
+    runs = [RecordedRun(tuple(sorted(of_run, key=lambda facts: (facts.part, facts.file)))) for of_run in parts.values()]
     return sorted(runs, key=lambda run: (run.first.host, run.first.started, run.file))

@@ -15,27 +15,29 @@ import numpy.typing as npt
 
 from httpcapture import StackStatus
 
-from ..calls.call import Call, each, since_1970_ns
+from ..calls.call import Call, iterate_calls, since_1970_ns
 from ..calls.filters import Selection
 from ..calls.schema import longest_first
 from ..calls.totals import StackKey
 from ..capture.recording import Recording
-from ..common.interning import Numbering, words_of
+from ..common.interning import Interner, words_of
 from ..languages.stack_trace import HOW_GUESSED, Incomplete, NoStack, StackTrace, Unnamed
 from ..symbols.binary import FindBinary
 from ..symbols.symbolizer import Symbolizer
 from ..symbols.trace_lines import trace_lines
-from .stack_ids import Longest, key_of, longest_by_key, numbered
+from .stack_ids import LongestCall, assign_stack_ids, key_of, longest_by_key
 from .warnings import ReportWarning, warnings_of
 
-NO_TRACE = -1  # in place of the place of a stack trace
+NO_TRACE = -1  # stands for the index of a stack trace if there is none
 
 
 @dataclass(frozen=True)
 class Report:
-    """The listed calls are `recording.calls`. Sums are of all that are kept: `trace_of_key` tells the place of a stack
-    trace in `traces` for each key of `recording.by_stack`, `trace_of_stack` for a StackStatus and the id of a stack.
-    `record_numbers` are the places of these stacks in the capture, by id."""
+    """Holds the report of one capture. The listed calls are `recording.calls`; totals are of all kept calls.
+
+    `trace_of_key` has the index in `traces` for each key of `recording.by_stack`; `trace_of_stack` has it for each pair
+    of StackStatus and stack id. `record_numbers` has the number of each stack in the capture, by id.
+    """
 
     recording: Recording
     selection: Selection
@@ -47,70 +49,75 @@ class Report:
 
     @cached_property
     def trace_of(self) -> npt.NDArray[np.intp]:
-        """For each listed call, the index of its stack trace in `traces`."""
-        return _stacks_of(self.recording, "stack").places(self.trace_of_stack)
+        """Return for each listed call the index of its stack trace in `traces`."""
+        return _stacks_of(self.recording, "stack").indices(self.trace_of_stack)
 
     @cached_property
     def receive_trace_of(self) -> npt.NDArray[np.intp]:
-        """For each of the listed calls the place of the stack trace of its receiving side where that, or the thread,
-        is another one, else NO_TRACE."""
-        listed, places = self.recording.listed, np.full(len(self.recording.listed), NO_TRACE)
+        """Return for each listed call the index of the stack trace of its receiving side.
+
+        It is NO_TRACE unless that stack trace, or the thread, differs from those of the sending side.
+        """
+        listed, indices = self.recording.listed, np.full(len(self.recording.listed), NO_TRACE)
         taken = self.recording.received
         if len(taken):
-            places[taken] = _stacks_of(self.recording, "receive_stack", taken).places(self.trace_of_stack)
-            places[(places == self.trace_of) & (listed.values("receive_tid") == listed.values("tid"))] = NO_TRACE
-        return places
+            indices[taken] = _stacks_of(self.recording, "receive_stack", taken).indices(self.trace_of_stack)
+            indices[(indices == self.trace_of) & (listed.values("receive_tid") == listed.values("tid"))] = NO_TRACE
+        return indices
 
     @cached_property
     def stack_keys(self) -> Sequence[bytes]:
-        """For each of `traces`, its key (stack_ids.py), or b"" if there is no stack."""
+        """Return for each of `traces` its key (stack_ids.py), or b"" if there is no stack."""
         return [b"" if trace.missing else key_of(trace_lines(trace)) for trace in self.traces]
 
     @cached_property
-    def longest(self) -> Mapping[bytes, Longest]:
-        """The longest listed call of each stack trace, by key."""
+    def longest(self) -> Mapping[bytes, LongestCall]:
+        """Return the longest listed call of each stack trace, by key."""
         order, listed, meta = self.longest_first, self.recording.listed, self.recording.meta
         sides = np.stack([self.trace_of[order], self.receive_trace_of[order]], axis=1)
         traces, first = np.unique(sides, return_index=True)
-        durations, began = (values[order[first // 2]].tolist() for values in (listed.durations, listed.began))
+        durations, starts = (values[order[first // 2]].tolist() for values in (listed.durations, listed.starts))
         return longest_by_key(
-            (self.stack_keys[trace], Longest(-duration_ns, since_1970_ns(meta, began_ns), place))
-            for trace, duration_ns, began_ns, place in zip(traces.tolist(), durations, began, first.tolist())
+            (self.stack_keys[trace], LongestCall(-duration_ns, since_1970_ns(meta, start_ns), index))
+            for trace, duration_ns, start_ns, index in zip(traces.tolist(), durations, starts, first.tolist())
             if trace != NO_TRACE and self.stack_keys[trace]
         )
 
     @cached_property
     def stack_ids(self) -> Mapping[bytes, int]:
-        """The Stack IDs in a report of this capture alone, by key."""
-        return numbered(self.longest)
+        """Return the Stack IDs in a report of this capture alone, by key."""
+        return assign_stack_ids(self.longest)
 
     def record_number(self, call: Call) -> int:
         """Return the number of a call's stack in the capture, or 0 if it has none."""
         return self.record_numbers.get(call.stack, 0) if call.has_stack else 0
 
-    def trace(self, place: int) -> StackTrace:
+    def trace(self, index: int) -> StackTrace:
         """Return the stack trace of the listed call at this index."""
-        return self.traces[int(self.trace_of[place])]
+        return self.traces[int(self.trace_of[index])]
 
     def calls(self, some: npt.NDArray[np.intp] | None = None) -> Iterator[tuple[Call, int, int | None]]:
-        """Each call, the place of its stack trace and that of its receiving side, if there is one, in the order of
-        `longest_first`; or the same of the listed calls at some places, in their order."""
+        """Yield each listed call, the index of its stack trace, and that of its receiving side or None, the longest
+        call first.
+
+        If `some` is given, yield the listed calls at these indices, in their order.
+        """
         order = self.longest_first if some is None else some
-        places = np.sort(order)
-        calls = self.recording.calls if some is None else self.recording.some_calls(places)
-        receiving = (None if place == NO_TRACE else place for place in self.receive_trace_of[order].tolist())
-        return zip(each(calls, np.searchsorted(places, order)), self.trace_of[order].tolist(), receiving)
+        indices = np.sort(order)
+        calls = self.recording.calls if some is None else self.recording.some_calls(indices)
+        receiving = (None if index == NO_TRACE else index for index in self.receive_trace_of[order].tolist())
+        return zip(iterate_calls(calls, np.searchsorted(indices, order)), self.trace_of[order].tolist(), receiving)
 
     @cached_property
     def longest_first(self) -> npt.NDArray[np.intp]:
-        """The indices of the listed calls, the longest first; equally long calls are in the order of their starts."""
-        return longest_first(self.recording.listed.durations, self.recording.listed.began)
+        """Return the indices of the listed calls, the longest first, and of equally long ones the earliest first."""
+        return longest_first(self.recording.listed.durations, self.recording.listed.starts)
 
 
 @dataclass(frozen=True)
-class Naming:
-    """How many of the frames of all kept calls have a name, and how often which reason stands for one; how many stack
-    traces there are, and how many of them may lack outer frames for which reason."""
+class NamingCounts:
+    """Counts the frames of all kept calls, those with a name and the reasons of the others; and the stack traces, and
+    the reasons why some may lack outer frames."""
 
     frames: int = 0
     named: int = 0
@@ -119,8 +126,8 @@ class Naming:
     traces: int = 0
     incomplete: Counter[Incomplete] = field(default_factory=Counter)
 
-    def __add__(self, other: Naming) -> Naming:
-        return Naming(
+    def __add__(self, other: NamingCounts) -> NamingCounts:
+        return NamingCounts(
             self.frames + other.frames,
             self.named + other.named,
             self.unnamed + other.unnamed,
@@ -131,7 +138,7 @@ class Naming:
 
 
 def make_report(recording: Recording, selection: Selection, find_binary: FindBinary) -> Report:
-    """Name every distinct stack of the kept calls."""
+    """Return the report of a recording. Each distinct stack of the kept calls is named once."""
     symbolizer = Symbolizer(recording, find_binary)
     received = _stacks_of(recording, "receive_stack", recording.received).distinct if len(recording.received) else []
     keys = {(key.stack_status, key.stack) for key in recording.by_stack}.union(received)
@@ -139,11 +146,11 @@ def make_report(recording: Recording, selection: Selection, find_binary: FindBin
     for number, stack in recording.stacks.some({id for status, id in keys if status == StackStatus.RECORDED}):
         recorded[stack.id], numbers[stack.id] = symbolizer.stack_trace(stack), number
     recorded.update(dict.fromkeys(recording.stacks.ambiguous, StackTrace((), NoStack.AMBIGUOUS)))
-    places: dict[StackTrace, int] = {}  # equal stack traces are one
-    place_of = {key: places.setdefault(_trace(recorded, *key), len(places)) for key in sorted(keys)}
-    trace_of_key = {key: place_of[key.stack_status, key.stack] for key in recording.by_stack}
-    said = warnings_of(recording, selection)
-    return Report(recording, selection, said, list(places), place_of, trace_of_key, numbers)
+    indices: dict[StackTrace, int] = {}  # equal stack traces are one
+    index_of = {key: indices.setdefault(_trace(recorded, *key), len(indices)) for key in sorted(keys)}
+    trace_of_key = {key: index_of[key.stack_status, key.stack] for key in recording.by_stack}
+    warnings = warnings_of(recording, selection)
+    return Report(recording, selection, warnings, list(indices), index_of, trace_of_key, numbers)
 
 
 def _trace(recorded: Mapping[int, StackTrace], stack_status: int, id: int) -> StackTrace:
@@ -154,32 +161,32 @@ def _trace(recorded: Mapping[int, StackTrace], stack_status: int, id: int) -> St
 
 @dataclass(frozen=True)
 class _Stacks:
-    """The stacks of some calls: the distinct ones by StackStatus and id, and for each call the index of its own."""
+    """Has the stacks of some calls: the distinct ones by StackStatus and id, and for each call the index of its own."""
 
     distinct: list[tuple[int, int]]
     of_call: npt.NDArray[np.intp]
 
-    def places(self, place_of: Mapping[tuple[int, int], int]) -> npt.NDArray[np.intp]:
+    def indices(self, index_of: Mapping[tuple[int, int], int]) -> npt.NDArray[np.intp]:
         """Return for each call the index of its stack trace."""
-        return np.array([place_of[key] for key in self.distinct], np.intp)[self.of_call]
+        return np.array([index_of[key] for key in self.distinct], np.intp)[self.of_call]
 
 
 def _stacks_of(recording: Recording, side: str, calls: npt.NDArray[np.intp] | None = None) -> _Stacks:
     """Return the stacks of the side `stack` or `receive_stack` of some listed calls, or of all."""
     chosen = slice(None) if calls is None else calls
-    numbering, status = Numbering(2), recording.listed.values(f"{side}_status")[chosen]
+    interner, status = Interner(2), recording.listed.values(f"{side}_status")[chosen]
     ids = np.where(status == StackStatus.RECORDED, recording.listed.values(side)[chosen], 0)
-    numbers = numbering.number(*words_of(status), ids)
-    return _Stacks([(int(one), int(id)) for one, id in zip(*numbering.values.tolist())], numbers)
+    numbers = interner.intern(*words_of(status), ids)
+    return _Stacks([(int(one), int(id)) for one, id in zip(*interner.values.tolist())], numbers)
 
 
-def naming(report: Report) -> Naming:
+def naming(report: Report) -> NamingCounts:
     """Count the frames of every kept call, as often as stack_traces.txt would show them; those of receiving sides only
     of calls that are listed."""
     received = report.receive_trace_of[report.receive_trace_of != NO_TRACE]
     uses = np.bincount(received, minlength=len(report.traces)).tolist()
-    for key, sums in report.recording.by_stack.items():
-        uses[report.trace_of_key[key]] += sums.calls
+    for key, totals in report.recording.by_stack.items():
+        uses[report.trace_of_key[key]] += totals.calls
     frames = named = guessed = traces = 0
     unnamed: Counter[Unnamed] = Counter()
     incomplete: Counter[Incomplete] = Counter()
@@ -193,4 +200,4 @@ def naming(report: Report) -> Naming:
             guessed += times if frame.found in HOW_GUESSED else 0
             if frame.unnamed is not None:
                 unnamed[frame.unnamed] += times
-    return Naming(frames, named, unnamed, guessed, traces, incomplete)
+    return NamingCounts(frames, named, unnamed, guessed, traces, incomplete)

@@ -1,4 +1,4 @@
-"""Samples, from which pictures are drawn: each distinct stack of a process with the totals of its calls."""
+"""Makes samples, from which pictures are drawn: each distinct stack of a process with the totals of its calls."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any, NamedTuple, Optional
 
-from ..calls.totals import Sums
+from ..calls.totals import Totals
 from ..common.printable import printable
 from ..languages.stack_trace import Frame, Incomplete, StackTrace
 
 
 class ShownFrame(NamedTuple):
-    """What a viewer shows of a frame: printable, and the same for frames that are to be one box, whatever the
-    process."""
+    """Has what a viewer shows of a frame. It is printable, and equal for frames of any process that are to be one
+    box."""
 
     label: str
     module: Optional[str] = None
@@ -29,7 +29,7 @@ class ShownFrame(NamedTuple):
 
 
 class HostStack(NamedTuple):
-    """The key of calls of one host, one process name and one stack trace; `frames` are outermost first."""
+    """Identifies the calls of one host, one process name and one stack trace; `frames` are outermost first."""
 
     host: str
     process: str
@@ -37,26 +37,27 @@ class HostStack(NamedTuple):
 
 
 class Weight(enum.Enum):
-    """What the width of a box stands for."""
+    """Says what the width of a box stands for."""
 
     TIME = "time"
     COUNT = "count"
 
-    def of(self, sums: Sums) -> int:
+    def of(self, totals: Totals) -> int:
         """Return nanoseconds, or calls."""
-        return sums.time_ns if self is Weight.TIME else sums.calls
+        return totals.time_ns if self is Weight.TIME else totals.calls
 
-    def folded(self, sums: Sums) -> int:
+    def folded(self, totals: Totals) -> int:
         """Return whole microseconds, those of each call rounded down, or calls."""
-        return sums.microseconds if self is Weight.TIME else sums.calls
+        return totals.microseconds if self is Weight.TIME else totals.calls
 
 
 class Sample(NamedTuple):
-    """`above` is what a picture has outside of the stack trace: the host where there are several, and the process."""
+    """Has a stack and the totals of its calls. `above` are the boxes outside of the stack trace: the host if there are
+    several, and the process."""
 
     above: tuple[str, ...]
     stack: HostStack
-    sums: Sums
+    totals: Totals
 
     @property
     def of(self) -> str:
@@ -64,18 +65,18 @@ class Sample(NamedTuple):
         return ": ".join(name or "[no name]" for name in self.above)
 
 
-def samples(stacks: Mapping[HostStack, Sums], *, with_host: bool = False) -> list[Sample]:
-    """Return them with the most time first. Their order does not depend on that of `stacks`."""
+def samples(stacks: Mapping[HostStack, Totals], *, with_host: bool = False) -> list[Sample]:
+    """Return the samples, those with the most time first. Their order does not depend on the order of `stacks`."""
     made = [
-        Sample((stack.host, stack.process) if with_host else (stack.process,), stack, sums)
-        for stack, sums in stacks.items()
+        Sample((stack.host, stack.process) if with_host else (stack.process,), stack, totals)
+        for stack, totals in stacks.items()
     ]
-    return sorted(made, key=lambda sample: (-sample.sums.time_ns, sample.above, sample.stack.frames))
+    return sorted(made, key=lambda sample: (-sample.totals.time_ns, sample.above, sample.stack.frames))
 
 
 def shown_frames(trace: StackTrace) -> tuple[ShownFrame, ...]:
-    """Return a stack trace, outermost frame first. Brackets enclose the reason why it, or its outer frames, are
-    missing."""
+    """Return the frames of a stack trace, outermost first. A reason in brackets stands for a missing stack or for
+    missing outer frames."""
     if trace.missing is not None:
         return (ShownFrame(f"[no stack: {trace.missing.value}]"),)
     outer = []
@@ -85,11 +86,11 @@ def shown_frames(trace: StackTrace) -> tuple[ShownFrame, ...]:
         outer.append(ShownFrame("[frames left out]"))
     if trace.repeats:
         outer.append(ShownFrame("[frames repeat up to the limit: recursion, or frame pointers that lead in a circle]"))
-    return (*outer, *map(_place, reversed(trace.frames)))
+    return (*outer, *map(_shown_frame, reversed(trace.frames)))
 
 
 @lru_cache(maxsize=1 << 16)
-def _place(frame: Frame) -> ShownFrame:
+def _shown_frame(frame: Frame) -> ShownFrame:
     module = None if frame.module is None else printable(frame.module)
     file = None if frame.file is None else printable(frame.file)
     return ShownFrame(printable(frame.label), module, file, frame.line, frame.file_offset or 0, frame.inlined)

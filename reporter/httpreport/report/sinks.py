@@ -1,6 +1,6 @@
-"""What a capture's report is handed to while it exists: outputs that list calls one by one take what they need from it.
+"""Defines what the report of a capture is handed to while it exists, for outputs that list calls one by one.
 
-An aggregate knows no single call, so nothing could list them later.
+An aggregate has no single calls, so nothing could list them later.
 """
 
 from __future__ import annotations
@@ -11,10 +11,10 @@ from .report import Report
 
 
 class Sink(Protocol):
-    """Stores what one output lists of one capture. It must be picklable: another process may fill it."""
+    """Stores what one output lists of one capture. It must be picklable, because another process may fill it."""
 
     def write(self, report: Report, capture: str) -> None:
-        """Store what the output lists of this report of the file `capture`. Raises OSError."""
+        """Store what the output lists of this report. `capture` is the path of the file. Raises OSError."""
 
     def discard(self) -> None:
-        """Remove what was stored: the capture cannot be read to its end."""
+        """Remove what was stored, because the capture could not be read to its end."""

@@ -1,9 +1,10 @@
-"""The slowest calls of any number of captures, as far as the page (page/) shows calls one by one: a value that merges
-(`Ranking`).
+"""Selects the slowest calls of any number of captures for the page (page/), which shows calls one by one. `Ranking`
+merges them.
 
-Of each call it has three numbers: its duration, its start and its `Group`, what it has in common with others. Of the
-very slowest it also has a `SlowCall`. Beyond MOST_CALLS the slowest are kept, of equally slow ones all or none: whoever
-applies a threshold of at least `floor_ns` gets what all calls would have given. So it grows with distinct groups only.
+Each call has three numbers: its duration, its start and its `Group`, which holds what it shares with other calls. The
+very slowest calls also have a `SlowCall`. If there are more than MOST_CALLS calls, the slowest are kept; of equally
+slow calls all or none. So whoever applies a threshold of at least `floor_ns` gets the same result as from all calls,
+and memory grows only with distinct groups.
 
 All text is printable (`common/printable.py`).
 """
@@ -22,9 +23,9 @@ import numpy.typing as npt
 from httpcapture import Role
 from httpcapture.addresses import address_text, endpoint
 
-from ..calls.call import Call, moment, since_1970_ns
+from ..calls.call import Call, iso_time, since_1970_ns
 from ..calls.schema import Array, longest_first
-from ..common.interning import Numbering, Numbers, bytes_of, words_of
+from ..common.interning import Interner, Numbers, bytes_of, words_of
 from ..common.printable import frame, printable
 from ..languages.stack_trace import StackTrace
 from ..symbols.trace_lines import trace_lines
@@ -33,27 +34,27 @@ from .samples import ShownFrame, shown_frames
 
 MOST_CALLS = 1_500_000
 MOST_ROWS = 5_000
-CALL = np.dtype([("duration", "<u8"), ("start", "<i8"), ("group", "<u4")])  # ns; ns since 1970; number of a Group
+CALL = np.dtype([("duration", "<u8"), ("start", "<i8"), ("group", "<u4")])  # ns; ns since 1970; number of its Group
 
 Indices = npt.NDArray[np.intp]
 
 
 class Label(NamedTuple):
-    """A frame as a flame graph shows it, and its module's name, empty where there is none."""
+    """Has a frame as a flame graph shows it, and the name of its module, empty if there is none."""
 
     text: str
     module: str
 
 
 class Trace(NamedTuple):
-    """A stack trace, as a flame graph has it and as lines."""
+    """Has a stack trace as a flame graph shows it, and as lines."""
 
     labels: tuple[Label, ...]  # outermost first
     lines: tuple[str, ...]  # leaf first
 
 
 class Group(NamedTuple):
-    """The fields that its calls have in common."""
+    """Has the fields that calls of one group share."""
 
     host: str
     process: bytes
@@ -64,7 +65,7 @@ class Group(NamedTuple):
 
 
 class SlowCall(NamedTuple):
-    """A call in full. Times are ns, `start` is ISO 8601 in UTC; `method` is empty and `status` is 0 where none was
+    """Has a call in full. Times are ns, `start` is ISO 8601 in UTC; `method` is empty and `status` is 0 if none was
     seen."""
 
     start: str
@@ -84,13 +85,13 @@ class SlowCall(NamedTuple):
     received: int
     capture: str
     receive_tid: int
-    receive_trace: Optional[Trace]  # where the receiving side differs
+    receive_trace: Optional[Trace]  # if the receiving side differs
 
 
 @dataclass(frozen=True)
 class Slowest:
-    """Calls in `calls` (dtype CALL) are sorted, the longest first, of equally long ones the earliest, of those by their
-    groups; `rows` are the first of them."""
+    """Has calls in `calls` (dtype CALL), the longest first, of equally long ones the earliest, then by group. `rows`
+    are the first of them in full."""
 
     calls: Array = field(default_factory=lambda: np.empty(0, CALL))
     groups: Mapping[Group, int] = field(default_factory=dict)
@@ -99,10 +100,11 @@ class Slowest:
 
 
 class Ranking:
-    """Merges the slowest calls of captures. In which order they are added makes no difference: of calls that have the
-    same duration, start and group, their captures and rows decide.
+    """Merges the slowest calls of captures. The order of merging makes no difference: if calls have equal duration,
+    start and group, their captures and rows decide.
 
-    What is added waits until it is as much as may be kept. So memory is bounded, and no call is sorted again and again.
+    Added calls wait until there are as many as may be kept. So memory is bounded, and no call is sorted again and
+    again.
     """
 
     def __init__(self) -> None:
@@ -112,6 +114,7 @@ class Ranking:
         self._floor_ns = 0
 
     def add(self, one: Slowest) -> None:
+        """Add the slowest calls of one capture or of several."""
         numbers = np.array([self._groups.setdefault(group, len(self._groups)) for group in one.groups], np.uint32)
         calls = one.calls.copy()
         calls["group"] = numbers[calls["group"]]
@@ -140,32 +143,33 @@ class Ranking:
         calls = np.concatenate(self._with_rows)
         order = _order(calls, self._groups, self._rows)[:MOST_ROWS]
         self._with_rows = [calls[order]]
-        self._rows = [self._rows[place] for place in order.tolist()]
+        self._rows = [self._rows[index] for index in order.tolist()]
 
 
 def _order(calls: Array, groups: Iterable[Group], rows: Sequence[SlowCall] = ()) -> Indices:
-    """Return the places of the calls in their order. `groups` are all, by number; `rows` are the calls', or none."""
+    """Return the indices of the calls in their order. `groups` are all groups by number; `rows` are those of the calls,
+    or empty."""
     order = longest_first(calls["duration"], calls["start"])
     tied = _tied(calls[order])
     if len(tied):
-        places, by_number = order[tied], list(groups)
-        numbers, of_call = np.unique(calls["group"][places], return_inverse=True)
+        indices, by_number = order[tied], list(groups)
+        numbers, of_call = np.unique(calls["group"][indices], return_inverse=True)
         by_group = _ranks(by_number[number] for number in numbers.tolist())[of_call]
-        by_row = _ranks(_comparable(rows[place]) for place in places.tolist()) if rows else by_group
-        keys = (by_row, by_group, calls["start"][places], ~calls["duration"][places])
-        order[tied] = places[np.lexsort(keys)]
+        by_row = _ranks(_comparable(rows[index]) for index in indices.tolist()) if rows else by_group
+        keys = (by_row, by_group, calls["start"][indices], ~calls["duration"][indices])
+        order[tied] = indices[np.lexsort(keys)]
     return order
 
 
 def _tied(calls: Array) -> Indices:
-    """Return the places of sorted calls that have duration and start of the one before or behind."""
+    """Return the indices of sorted calls with the same duration and start as the call before or after them."""
     before, behind = calls[:-1], calls[1:]
     same = (before["duration"] == behind["duration"]) & (before["start"] == behind["start"])
     return np.flatnonzero(np.append(same, False) | np.append(False, same))
 
 
 def _ranks(values: Iterable[Any]) -> Indices:
-    """Return for each value its place among the sorted ones."""
+    """Return for each value its rank among the sorted values."""
     listed = list(values)
     ranks = np.empty(len(listed), np.intp)
     ranks[sorted(range(len(listed)), key=listed.__getitem__)] = np.arange(len(listed))
@@ -177,11 +181,11 @@ def _comparable(row: SlowCall) -> tuple[Any, ...]:
 
 
 def slowest_of(report: Report, capture: str) -> Slowest:
-    """Return the slowest calls of a report. `capture` is the name of its file."""
+    """Return the slowest calls of a report. `capture` is the path of its file."""
     meta, listed, order = report.recording.meta, report.recording.listed, report.longest_first[: MOST_CALLS + 1]
     calls = np.empty(len(order), CALL)
     calls["duration"] = listed.durations[order]
-    calls["start"] = listed.began[order].astype(np.int64) + since_1970_ns(meta, 0)
+    calls["start"] = listed.starts[order].astype(np.int64) + since_1970_ns(meta, 0)
     calls, floor_ns = _fitting(calls, 0)
     traces = list(map(_trace, report.traces))
     order = order[: len(calls)]
@@ -192,7 +196,7 @@ def slowest_of(report: Report, capture: str) -> Slowest:
 
 
 def _fitting(calls: Array, floor_ns: int) -> tuple[Array, int]:
-    """Return the calls that fit, the longest first, and the duration (ns) from which on none is left out."""
+    """Return the calls that fit, given the longest first, and the duration in ns from which on none is left out."""
     if len(calls) > MOST_CALLS:
         floor_ns = max(floor_ns, int(calls["duration"][MOST_CALLS]) + 1)
     return calls[: int(np.count_nonzero(calls["duration"] >= np.uint64(floor_ns)))], floor_ns
@@ -202,23 +206,23 @@ def _groups(report: Report, order: Indices, traces: Sequence[Trace]) -> tuple[Ma
     """Return the distinct groups of the listed calls at these indices, and for each call the number of its group."""
     names = ("process", "comm", "peer_address", "role", "peer_port")
     process, thread, address, role, port = (report.recording.listed.values(name)[order] for name in names)
-    port = np.where(role == Role.CLIENT, port, 0)  # others have another one each time
-    distinct = Numbering(9)
+    port = np.where(role == Role.CLIENT, port, 0)  # the port of any other peer is another one each time
+    distinct = Interner(9)
     columns = (process, thread, address, role, port, report.trace_of[order])
-    numbers = distinct.number(*(word for column in columns for word in words_of(column)))
+    numbers = distinct.intern(*(word for column in columns for word in words_of(column)))
     values = distinct.values
     texts = zip(*(bytes_of(values[first : first + 2]) for first in (0, 2, 4)))
     groups = [
         Group(printable(report.recording.meta.host), process, thread, role, _peer(address, port), traces[trace])
         for (process, thread, address), (role, port, trace) in zip(texts, values[6:].T.tolist())
     ]
-    number_of: dict[Group, int] = {}  # some have one text, though their stack traces differ in an address
+    number_of: dict[Group, int] = {}  # groups may have equal texts though their stack traces differ in an address
     numbers_of_groups = np.array([number_of.setdefault(group, len(number_of)) for group in groups], np.intp)
     return number_of, numbers_of_groups[numbers]
 
 
 def _peer(address: bytes, port: int) -> str:
-    """Return the address of the other side."""
+    """Return the address of the other end."""
     return endpoint(address_text(address), port)
 
 
@@ -227,8 +231,8 @@ def _trace(trace: StackTrace) -> Trace:
 
 
 @lru_cache(maxsize=1 << 16)
-def _label(place: ShownFrame) -> Label:
-    return Label(frame(place.label), os.path.basename(place.module or ""))
+def _label(shown: ShownFrame) -> Label:
+    return Label(frame(shown.label), os.path.basename(shown.module or ""))
 
 
 def _rows(report: Report, capture: str, traces: Sequence[Trace], order: Indices) -> Iterator[SlowCall]:
@@ -238,7 +242,7 @@ def _rows(report: Report, capture: str, traces: Sequence[Trace], order: Indices)
 
 def _row(report: Report, call: Call, capture: str, receive_trace: Trace | None) -> SlowCall:
     return SlowCall(
-        start=moment(report.recording.meta, call.t0),
+        start=iso_time(report.recording.meta, call.t0),
         pid=call.pid,
         tid=call.tid,
         method=call.method.decode(),

@@ -1,5 +1,6 @@
-"""Sorted files of what outputs list call by call, one for each capture. They are merged while they are read, so memory
-does not grow with the calls, and few files are open at a time.
+"""Keeps what outputs list call by call in sorted files, one for each capture.
+
+The files are merged while they are read, so memory does not grow with the calls, and few files are open at a time.
 """
 
 from __future__ import annotations
@@ -23,7 +24,8 @@ _HEAD = struct.Struct("<QqI")  # duration in ns, start in ns since 1970, bytes o
 
 @dataclass(frozen=True, order=True)
 class Entry:
-    """Sorts the longest first, of equally long ones the earliest, of those by their packed values."""
+    """Holds the values of one call. Entries sort by duration, the longest first, then by start, then by their packed
+    values."""
 
     minus_duration_ns: int
     start_ns: int
@@ -36,7 +38,7 @@ class Entry:
 
 
 class Spool:
-    """Writes entries to a new file; use it in a `with` statement. They must come in their order."""
+    """Writes entries, in their order, to a new file. Use it in a `with` statement."""
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self._file: BinaryIO = open(path, "wb")  # noqa: SIM115 (closed by __exit__)
@@ -64,25 +66,25 @@ def entries(path: str | os.PathLike[str]) -> Iterator[Entry]:
 
 
 def merged(paths: Sequence[Path]) -> Iterator[Values]:
-    """Yield the values of all spools, sorted. Makes longer spools of many, beside them, and removes what was read.
+    """Yield the values of all spools, sorted. Many spools are first merged into fewer, beside them, and removed.
 
-    Raises ReportError if they cannot be written.
+    Raises ReportError if a spool cannot be written.
     """
     while len(paths) > tuning.MERGED_AT_ONCE:
         some, paths = paths[: tuning.MERGED_AT_ONCE], paths[tuning.MERGED_AT_ONCE :]
-        together = some[0].with_suffix(".merged" + some[0].suffix)
+        merged_path = some[0].with_suffix(".merged" + some[0].suffix)
         try:
-            _merge(some, together)
+            _merge(some, merged_path)
         except OSError as error:
-            raise cannot_write(together.parent, error) from None
-        paths = [*paths, together]
+            raise cannot_write(merged_path.parent, error) from None
+        paths = [*paths, merged_path]
     for entry in heapq.merge(*map(entries, paths)):
         yield entry.values
 
 
-def _merge(paths: Sequence[Path], together: Path) -> None:
-    """Make one spool of several, and remove these."""
-    with Spool(together) as spool:
+def _merge(paths: Sequence[Path], merged_path: Path) -> None:
+    """Merge spools into one, and remove them."""
+    with Spool(merged_path) as spool:
         for entry in heapq.merge(*map(entries, paths)):
             spool.write(entry)
     for path in paths:
@@ -90,8 +92,8 @@ def _merge(paths: Sequence[Path], together: Path) -> None:
 
 
 def cannot_write(folder: Path, error: OSError) -> ReportError:
-    """Return the error for a spool that cannot be written. `folder` has all spools."""
+    """Return the error for a spool that cannot be written. `folder` contains all spools."""
     return ReportError(
-        f"cannot write temporary files in {folder.parent}: {error.strerror or error}; free some space there, or choose "
-        "another place for the outputs, or with TMPDIR where they go to standard output"
+        f"cannot write temporary files in {folder.parent}: {error.strerror or error}; free some space there, or "
+        "write the outputs elsewhere; if they go to standard output, set TMPDIR"
     )

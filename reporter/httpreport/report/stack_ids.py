@@ -1,8 +1,8 @@
-"""A Stack ID is the number of a stack trace: the same lines have the same number in a whole report, whatever the
-process, the addresses or the capture. The stack trace of the longest call has 1.
+"""Assigns Stack IDs. A Stack ID is the number of a stack trace: equal lines have the same number in a whole report,
+whatever the process, the addresses or the capture. The stack trace of the longest call has 1.
 
-Captures are read one by one, and in any order. Until all are read, a stack trace is known by its key, a hash of its
-lines; what is written of each call meanwhile has keys in the places of numbers.
+Captures are read one by one and in any order. Until all are read, a stack trace is known by its key, a hash of its
+lines, and what is written about calls has keys instead of numbers.
 """
 
 from __future__ import annotations
@@ -11,17 +11,17 @@ import hashlib
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple, Union
 
-Piece = Union[str, bytes]
-"""Text, or the key of a stack trace in the place of its number."""
+TextOrKey = Union[str, bytes]
+"""Text, or the key of a stack trace, which stands for its number."""
 
 
-class Longest(NamedTuple):
-    """The longest listed call that has a stack trace, on either side. It sorts stack traces as they come in
+class LongestCall(NamedTuple):
+    """Is the longest listed call that has a stack trace, on either side. Sorting by it gives the order of
     stack_traces.txt."""
 
     minus_duration_ns: int
     start_ns: int  # since 1970
-    place: int  # in its capture's report: two a call, the side that sends first
+    position: int  # in its capture's report; each call has two positions, its sending side first
 
 
 def key_of(lines: Iterable[str]) -> bytes:
@@ -29,20 +29,20 @@ def key_of(lines: Iterable[str]) -> bytes:
     return hashlib.blake2b("\n".join(lines).encode("utf-8", "backslashreplace"), digest_size=16).digest()
 
 
-def longest_by_key(calls: Iterable[tuple[bytes, Longest]]) -> dict[bytes, Longest]:
-    """Return of each key the longest of its calls."""
-    found: dict[bytes, Longest] = {}
+def longest_by_key(calls: Iterable[tuple[bytes, LongestCall]]) -> dict[bytes, LongestCall]:
+    """Return the longest call for each key."""
+    found: dict[bytes, LongestCall] = {}
     for key, call in calls:
         found[key] = min(call, found.get(key, call))
     return found
 
 
-def numbered(longest: Mapping[bytes, Longest]) -> dict[bytes, int]:
+def assign_stack_ids(longest: Mapping[bytes, LongestCall]) -> dict[bytes, int]:
     """Return the Stack IDs by key, from 1."""
     order = sorted(longest.items(), key=lambda item: (item[1], item[0]))
     return {key: number for number, (key, _) in enumerate(order, 1)}
 
 
-def resolved(pieces: Iterable[Piece], stack_ids: Mapping[bytes, int]) -> str:
-    """Return the text that the pieces make, with numbers for keys."""
+def with_stack_ids(pieces: Iterable[TextOrKey], stack_ids: Mapping[bytes, int]) -> str:
+    """Return the text of the pieces, with Stack IDs instead of keys."""
     return "".join(piece if isinstance(piece, str) else str(stack_ids[piece]) for piece in pieces)

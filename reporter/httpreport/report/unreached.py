@@ -1,4 +1,4 @@
-"""The sentence for a report in which calls pass the filters but none reaches the threshold.
+"""Makes the sentence for a report in which calls pass the filters but none reaches the threshold.
 
 This is a result. If no call passes the filters, the filters may be wrong: see cli/commands.py.
 """
@@ -24,7 +24,7 @@ def unreached(captures: Sequence[Facts]) -> list[str]:
 
 
 def sentence(subject: str, thresholds_ns: Iterable[int], slowest_ns: int) -> str:
-    """Return `No call of nova-api took 300 ms; the slowest took 146 ms`. The subject is that of a Selection."""
+    """Return `No call of nova-api took 300 ms; the slowest took 146 ms`. `subject` is Selection.subject."""
     thresholds = " or ".join(map(exact_ms, sorted(thresholds_ns)))
     return f"No {subject} took {thresholds} ms; the slowest took {_rounded_down(slowest_ns)}"
 

@@ -1,4 +1,4 @@
-"""Warnings of a report: each says what a reader could otherwise believe wrongly, and what follows from it."""
+"""Makes the warnings of a report: each says what a reader could otherwise believe wrongly, and what follows from it."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from dataclasses import dataclass
 
 from httpcapture.durations import duration_text
 
-from ..calls.call import moment
+from ..calls.call import iso_time
 from ..calls.filters import Selection, covered, exact_ms
-from ..calls.totals import Sums
+from ..calls.totals import Totals
 from ..capture.loader import FULL
 from ..capture.recording import Recording
 from ..common.printable import printable
@@ -39,6 +39,8 @@ class Cause(enum.Enum):
 
 @dataclass(frozen=True)
 class ReportWarning:
+    """Is one warning."""
+
     cause: Cause
     text: str  # one line, safe to print
 
@@ -47,17 +49,17 @@ def warnings_of(recording: Recording, selection: Selection) -> list[ReportWarnin
     """Return every warning that the reader needs before the first call."""
     return [
         *_part(recording),
-        *lacking(recording),
+        *data_warnings(recording),
         *_slept(recording),
         *_threshold(recording, selection),
         *_filter(recording, selection),
         *_nothing_kept(recording, selection),
-        *_notlisted(recording),
+        *_not_listed(recording),
         *_redacted(recording),
     ]
 
 
-def lacking(recording: Recording) -> list[ReportWarning]:
+def data_warnings(recording: Recording) -> list[ReportWarning]:
     """Return the warnings about data that was lost, cut off, damaged or not read."""
     faults = recording.faults
     return [
@@ -73,7 +75,7 @@ def lacking(recording: Recording) -> list[ReportWarning]:
 
 def incomplete(recording: Recording) -> bool:
     """Return whether data was lost, cut off, damaged or not read. --strict refuses such captures."""
-    return bool(lacking(recording))
+    return bool(data_warnings(recording))
 
 
 def _cut_off(recording: Recording) -> list[ReportWarning]:
@@ -97,31 +99,32 @@ def cut_off(why: str) -> ReportWarning:
 
 def _part(recording: Recording) -> list[ReportWarning]:
     number = recording.meta.part
-    text = beyond(number, number, goes_on(recording))
+    text = missing_parts_warning(number, number, another_part_follows(recording))
     return [ReportWarning(Cause.PART, text)] if text else []
 
 
-def goes_on(recording: Recording) -> bool:
+def another_part_follows(recording: Recording) -> bool:
     """Return whether another part follows (format/FORMAT.md, Parts of a recording)."""
     return recording.end is not None and recording.end.reason == "rotated"
 
 
-def beyond(first: int, last: int, another_follows: bool) -> str | None:
+def missing_parts_warning(first: int, last: int, another_follows: bool) -> str | None:
     """Return a warning if the recording has earlier or later parts than the given ones, else None."""
     others = [*(["earlier"] if first > 1 else []), *(["later"] if another_follows else [])]
     if not others:
         return None
-    return f"only {numbered(first, last)} of the recording: calls of {' and '.join(others)} parts are missing here"
+    return f"only {part_numbers(first, last)} of the recording: calls of {' and '.join(others)} parts are missing here"
 
 
-def numbered(first: int, last: int) -> str:
+def part_numbers(first: int, last: int) -> str:
+    """Return the numbers of parts as text."""
     return f"part {first:,}" if first == last else f"parts {first:,} to {last:,}"
 
 
 def times_of_losses(recording: Recording) -> dict[str, str]:
     """Return when losses were counted, by cause."""
     spans = recording.lost_between.items()
-    return {cause: to_the_second(*(moment(recording.meta, at_ns) for at_ns in span)) for cause, span in spans}
+    return {cause: to_the_second(*(iso_time(recording.meta, at_ns) for at_ns in span)) for cause, span in spans}
 
 
 def to_the_second(first: str, last: str) -> str:
@@ -142,8 +145,8 @@ def _slept(recording: Recording) -> list[ReportWarning]:
     if recording.end is None or not recording.end.slept_ns:
         return []
     text = (
-        f"the host was suspended for {duration_text(recording.end.slept_ns)} during this recording: durations are "
-        "without that, and times of day after it are too early by it"
+        f"the host was suspended for {duration_text(recording.end.slept_ns)} during this recording: durations do not "
+        "include this time, and times of day after it are too early by as much"
     )
     return [ReportWarning(Cause.SLEPT, text)]
 
@@ -171,40 +174,46 @@ def _filter(recording: Recording, selection: Selection) -> list[ReportWarning]:
 
 
 def _nothing_kept(recording: Recording, selection: Selection) -> list[ReportWarning]:
-    if recording.kept or recording.there.unreached_ns is not None:
+    if recording.kept or recording.available.unreached_ns is not None:
         return []
     if not recording.recorded:
         return [ReportWarning(Cause.NOTHING_KEPT, "the capture holds no call")]
-    there = [f"{what} in the capture: {listed(values)}" for what, values in recording.there.values().items()]
+    lists = [f"{what} in the capture: {listed(values)}" for what, values in recording.available.values().items()]
     if selection.filters.since or selection.filters.until:
-        first, last = (moment(recording.meta, ns) for ns in (recording.there.first_ns, recording.there.last_ns))
-        there.append(f"calls in the capture began from {first} to {last}")
+        first, last = (
+            iso_time(recording.meta, ns) for ns in (recording.available.first_ns, recording.available.last_ns)
+        )
+        lists.append(f"calls in the capture began from {first} to {last}")
     floor = recording.meta.threshold_ns
-    only = f", which has calls of at least {exact_ms(floor)} ms only" if floor else ""
-    text = f"no {selection.subject} is in the capture{only}; {'; '.join(there)}"
+    only = f", which has only calls of at least {exact_ms(floor)} ms" if floor else ""
+    text = f"no {selection.subject} is in the capture{only}; {'; '.join(lists)}"
     return [ReportWarning(Cause.NOTHING_KEPT, text)]
 
 
-def listed(values: Mapping[str, Sums]) -> str:
+def listed(values: Mapping[str, Totals]) -> str:
     """Return the values with the most calls, as text."""
     busiest = sorted(values.items(), key=lambda item: (-item[1].calls, item[0]))
-    there = [f"{text} ({sums.calls:,}, slowest {duration_text(sums.slowest_ns)})" for text, sums in busiest]
-    rest = f", and {len(there) - NAMES_LISTED:,} more" if len(there) > NAMES_LISTED else ""
-    return ", ".join(there[:NAMES_LISTED]) + rest
+    texts = [f"{text} ({totals.calls:,}, slowest {duration_text(totals.slowest_ns)})" for text, totals in busiest]
+    more = f", and {len(texts) - NAMES_LISTED:,} more" if len(texts) > NAMES_LISTED else ""
+    return ", ".join(texts[:NAMES_LISTED]) + more
 
 
-def _notlisted(recording: Recording) -> list[ReportWarning]:
+def _not_listed(recording: Recording) -> list[ReportWarning]:
+    """Return the warning that only the longest calls are listed one by one."""
     listed = len(recording.listed)
     if listed == recording.kept:
         return []
     text = (
         f"only the {listed:,} longest of {recording.kept:,} calls are listed one by one: "
-        "sums and stacks are of all of them; list others by a higher -t or a narrower -p"
+        "totals and stacks include all of them; to list others, use a higher -t or a narrower -p"
     )
     return [ReportWarning(Cause.NOT_LISTED, text)]
 
 
 def _redacted(recording: Recording) -> list[ReportWarning]:
     by = printable(recording.meta.redacted)
-    text = f"the capture was redacted by {by}: its host, addresses and folders are made up, other than the system's"
+    text = (
+        f"the capture was redacted by {by}: its host name, IP addresses and folders are made up, except loopback "
+        "addresses and system folders"
+    )
     return [ReportWarning(Cause.REDACTED, text)] if by else []

@@ -119,8 +119,8 @@ class Binaries:
         if link and binary:
             name, crc = link
             folder = os.path.dirname(binary)
-            for place in (folder, os.path.join(folder, b".debug"), DEBUG_FOLDER + folder):
-                yield from ((path, crc) for path in self._below_roots(os.path.join(place, name)))
+            for folder_searched in (folder, os.path.join(folder, b".debug"), DEBUG_FOLDER + folder):
+                yield from ((path, crc) for path in self._below_roots(os.path.join(folder_searched, name)))
         if self.debuginfod and build_id:
             yield from ((os.fsencode(path), None) for path in self.debuginfod.debug_files(module.build_id))
 

@@ -53,10 +53,10 @@ class Debuginfod:
 
     def __init__(self, servers: Sequence[str], cache: Cache | None = None) -> None:
         self.problems: list[str] = []
-        self._places: dict[str, _Place] = {}  # by the names of the servers
+        self._locations: dict[str, _ServerLocation] = {}  # by the names of the servers
         for name in servers:
             try:
-                self._places[name] = _place(name)
+                self._locations[name] = _locate(name)
             except ValueError as error:
                 self._problem(name, f"is not asked: {error}")
         self._cache = cache or Cache.of_user("debuginfod", CACHE_BYTES)
@@ -79,14 +79,16 @@ class Debuginfod:
         if kept:
             yield kept
             self._cache.remove(name)
-        for server, place in list(self._places.items()):
+        for server, location in list(self._locations.items()):
             path = f"/buildid/{build_id.hex()}/{kind}"
             found = (
-                self._fetched(server, place.url + path, name) if place.folder is None else _file(place.folder + path)
+                self._fetched(server, location.url + path, name)
+                if location.folder is None
+                else _file(location.folder + path)
             )
             if found:
                 yield found
-                if place.folder is None:
+                if location.folder is None:
                     self._cache.remove(name)
                 self.problems.append(
                     f"debuginfod server {server} sent the {kind} of another build than {build_id.hex()}"
@@ -106,7 +108,7 @@ class Debuginfod:
         return None
 
     def _give_up(self, server: str, why: str) -> None:
-        del self._places[server]
+        del self._locations[server]
         self._problem(server, f"is not asked any more: {why}")
 
     def _problem(self, server: str, what: str) -> None:
@@ -114,29 +116,29 @@ class Debuginfod:
         self.problems.append(f"debuginfod server {shown} {what}: names and lines may be missing")
 
 
-class _Place(NamedTuple):
-    """Is the URL of a server or, for a file:// URL, a folder. Neither ends with a slash."""
+class _ServerLocation(NamedTuple):
+    """Is where a server is: a URL or, for a file:// URL, a folder. Neither ends with a slash."""
 
     url: str
     folder: Optional[str] = None
 
 
-def _place(server: str) -> _Place:
-    """Return where a server is. Raises ValueError if no server can be there."""
+def _locate(server: str) -> _ServerLocation:
+    """Return where a server is. Raises ValueError if its name cannot be the name of a server."""
     named = server if "://" in server or server.startswith("file:") else f"http://{server}"  # as curl takes it
     url = urllib.parse.urlsplit(named)
     if "@" in url.netloc:
         raise ValueError("a user name in its URL is not supported")
     if url.scheme in ("http", "https") and url.netloc:
-        return _Place(named.rstrip("/"))
+        return _ServerLocation(named.rstrip("/"))
     if url.scheme != "file":
-        raise ValueError("it is no http, https or file URL")
+        raise ValueError("it is not an http, https or file URL")
     if url.netloc not in ("", "localhost", "127.0.0.1"):
         raise ValueError("its files are on another host")
     folder = os.fsdecode(urllib.parse.unquote_to_bytes(url.path))
     if not os.path.isdir(folder):
-        raise ValueError("there is no such folder")
-    return _Place(named, folder.rstrip("/"))
+        raise ValueError("the folder does not exist")
+    return _ServerLocation(named, folder.rstrip("/"))
 
 
 def _file(path: str) -> str | None:

@@ -4,27 +4,27 @@ from __future__ import annotations
 
 from httpcapture import CARRIED, PROGRAM_HEADERS, SECTION_HEADERS, WHOLE_FILE, Module
 
-from ..capture.module_sections import Whole, Wholes
+from ..capture.module_sections import JoinedParts, JoinedSections
 from ..elf import elf
 from ..elf.elf import BadElf, Elf
 
 
-def to_elf(module: Module, wholes: Wholes) -> Elf | None:
+def to_elf(module: Module, joined: JoinedSections) -> Elf | None:
     """Return the module as far as its recorded parts go, None where they do not suffice to place an address in it."""
     try:
-        if wholes.get(WHOLE_FILE, Whole()).data:
-            return elf.read_elf(wholes[WHOLE_FILE].data)
-        if not wholes.get(PROGRAM_HEADERS, Whole()).data:
+        if joined.get(WHOLE_FILE, JoinedParts()).data:
+            return elf.read_elf(joined[WHOLE_FILE].data)
+        if not joined.get(PROGRAM_HEADERS, JoinedParts()).data:
             return None
-        section_headers = wholes.get(SECTION_HEADERS, Whole())
+        section_headers = joined.get(SECTION_HEADERS, JoinedParts())
         sections = {
-            name: elf.Section(wholes[name].address, wholes[name].data)
+            name: elf.Section(joined[name].address, joined[name].data)
             for name in CARRIED
-            if name in wholes and wholes[name].data
+            if name in joined and joined[name].data
         }
         return elf.from_parts(
             module.machine,
-            wholes[PROGRAM_HEADERS].data,
+            joined[PROGRAM_HEADERS].data,
             sections,
             b"" if section_headers.missing else section_headers.data,
             module.build_id,

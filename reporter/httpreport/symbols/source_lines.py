@@ -83,7 +83,10 @@ class LineReader:
 
 
 def _start() -> subprocess.Popen[bytes]:
-    """-m puts the working directory first on the path: that has to be one that only root can write to."""
+    """Start the worker.
+
+    -m puts the working directory first on the path, so that must be a directory that only root can write to.
+    """
     paths = os.pathsep.join(os.path.abspath(path) for path in sys.path if path)
     command = [sys.executable, "-m", "httpreport.symbols.source_lines_worker"]
     return subprocess.Popen(
@@ -108,7 +111,7 @@ def _read_line(worker: subprocess.Popen[bytes]) -> bytes:
             piece = os.read(worker.stdout.fileno(), _PIECE)
             line += piece
             if not piece or len(line) > MAX_ANSWER:
-                raise NoAnswerError("the process that reads it died" if not piece else "a too long answer")
+                raise NoAnswerError("the process that reads it died" if not piece else "the answer was too long")
     return line
 
 

@@ -68,7 +68,7 @@ def _open(path: str, build_id: str, cache: Cache, name: str) -> SymCache:
             except OSError:
                 pass  # a full disk makes the next report slower, not this one wrong
             return made
-    raise ValueError("it is of another build")
+    raise ValueError("the file belongs to another build")
 
 
 def _is(debug_id: str, build_id: str) -> bool:

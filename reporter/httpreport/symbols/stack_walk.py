@@ -191,8 +191,8 @@ def _chain(addresses: Sequence[int], where: Snapshot | None, reason: Incomplete 
 
 def _code_frames(addresses: Sequence[int], maps: Maps) -> int:
     """Return how many addresses, from the leaf on, are code."""
-    places = enumerate(_called_from(addresses))
-    return next((number for number, place in places if not maps.has_code(place)), len(addresses))
+    inside_addresses = enumerate(_called_from(addresses))
+    return next((number for number, address in inside_addresses if not maps.has_code(address)), len(addresses))
 
 
 def _repeated(addresses: tuple[int, ...]) -> int:

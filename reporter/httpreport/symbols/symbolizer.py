@@ -97,18 +97,18 @@ class Symbolizer:
     def _snapshots(self, process: _Process, taken_ns: int) -> Iterator[Snapshot]:
         """Yield the maps of a process, the nearest in time first."""
         records = process.records
-        with_maps = [place for place, record in enumerate(records) if record.maps]
-        nearest = sorted(with_maps, key=lambda place: abs(records[place].taken_ns - taken_ns))
-        for place in nearest[:MAX_SNAPSHOTS]:
-            if place not in process.snapshots:
+        with_maps = [index for index, record in enumerate(records) if record.maps]
+        nearest = sorted(with_maps, key=lambda index: abs(records[index].taken_ns - taken_ns))
+        for index in nearest[:MAX_SNAPSHOTS]:
+            if index not in process.snapshots:
                 process.maps_left_out = process.maps_left_out or self._mappings_budget.is_spent()
                 if process.maps_left_out:
                     return  # maps of another moment could name wrongly
-                parsed, modules = maps.parse(records[place].maps), _modules(records[place])
-                snapshot = Snapshot(self._architecture, place + 1, parsed, modules, self._unwind_information)
-                process.snapshots[place] = snapshot
+                parsed, modules = maps.parse(records[index].maps), _modules(records[index])
+                snapshot = Snapshot(self._architecture, index + 1, parsed, modules, self._unwind_information)
+                process.snapshots[index] = snapshot
                 self._mappings_budget.spend(len(parsed))
-            yield process.snapshots[place]
+            yield process.snapshots[index]
 
     def _unwind_information(self, mapping: Mapping, module: int | None) -> tuple[int, CallFrameInfo] | None:
         """Return the load bias of a mapping and the unwind information of its module, None if there is none."""
@@ -133,8 +133,8 @@ class Symbolizer:
 
     def _carried_elf(self, module: int) -> Elf | None:
         if module not in self._carried:
-            known, wholes = self.recording.modules.get(module), self.recording.carried.get(module)
-            self._carried[module] = to_elf(known, wholes) if known and wholes else None
+            known, joined = self.recording.modules.get(module), self.recording.carried.get(module)
+            self._carried[module] = to_elf(known, joined) if known and joined else None
         return self._carried[module]
 
     def _binary(self, module: int) -> Binary | Unnamed:

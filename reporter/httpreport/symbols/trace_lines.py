@@ -35,6 +35,6 @@ def _frame(frame: Frame) -> str:
         return f"0x{frame.address:x} [{frame.unnamed.value if frame.unnamed else 'unknown'}]{guess}"
     why = f": {frame.unnamed.value}" if frame.unnamed else ""
     line = f":{frame.line}" if frame.line is not None else ""
-    place = f" {printable(frame.file)}{line}" if frame.file is not None else ""
+    location = f" {printable(frame.file)}{line}" if frame.file is not None else ""
     inlined = " [inlined]" if frame.inlined else ""
-    return f"{printable(frame.label)} ({printable(frame.module)}{why}){place}{inlined}{guess}"
+    return f"{printable(frame.label)} ({printable(frame.module)}{why}){location}{inlined}{guess}"

@@ -10,7 +10,7 @@ import enum
 from dataclasses import dataclass
 from typing import Callable, NamedTuple
 
-from .dwarf import BadCfi, Budget, pointer, sleb128, uleb128
+from .dwarf import BadCfi, WorkBudget, pointer, sleb128, uleb128
 
 MAX_REGISTER = 32  # higher numbers are vector registers and the like, which no walk needs
 MAX_REMEMBERED = 64
@@ -62,10 +62,10 @@ class Alignment:
     pointer_encoding: int
 
 
-class Program:
+class CfaProgram:
     """Is the state of a running program. `initial` is the state after the CIE's program, for DW_CFA_restore."""
 
-    def __init__(self, alignment: Alignment, initial: Program | None, budget: Budget) -> None:
+    def __init__(self, alignment: Alignment, initial: CfaProgram | None, budget: WorkBudget) -> None:
         self.cfa: Cfa | None = initial.cfa if initial else None
         self.rules: dict[int, RegisterRule] = dict(initial.rules) if initial else {}
         self._initial = initial.rules if initial else {}
@@ -152,9 +152,9 @@ class Program:
         self.cfa = Cfa(0, 0, self._block())
 
 
-_OPERATIONS: dict[int, Callable[[Program], object]] = {
+_OPERATIONS: dict[int, Callable[[CfaProgram], object]] = {
     0x00: lambda p: None,  # nop
-    0x01: Program._set_location,
+    0x01: CfaProgram._set_location,
     0x02: lambda p: p._advance(1),
     0x03: lambda p: p._advance(2),
     0x04: lambda p: p._advance(4),
@@ -163,12 +163,12 @@ _OPERATIONS: dict[int, Callable[[Program], object]] = {
     0x07: lambda p: p._set(p._uleb(), Rule.UNDEFINED),
     0x08: lambda p: p.rules.pop(p._uleb(), None),  # same_value
     0x09: lambda p: p._set(p._uleb(), Rule.REGISTER, p._uleb()),
-    0x0A: Program._remember,
-    0x0B: Program._recall,
+    0x0A: CfaProgram._remember,
+    0x0B: CfaProgram._recall,
     0x0C: lambda p: p._define(p._uleb(), p._uleb()),  # def_cfa
     0x0D: lambda p: p._define(register=p._uleb()),
     0x0E: lambda p: p._define(offset=p._uleb()),
-    0x0F: Program._define_expression,
+    0x0F: CfaProgram._define_expression,
     0x10: lambda p: p._set(p._uleb(), Rule.EXPRESSION, 0, p._block()),
     0x11: lambda p: p._set(p._uleb(), Rule.OFFSET, p._sleb() * p._alignment.data),
     0x12: lambda p: p._define(p._uleb(), p._sleb() * p._alignment.data),

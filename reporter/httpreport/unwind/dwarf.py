@@ -32,7 +32,7 @@ class BadCfi(ValueError):
     """Says how call frame information breaks its format, or what it needs that is not supported."""
 
 
-class Budget:
+class WorkBudget:
     """Bounds the work that hostile unwind information may cause. Each piece of work is spent before it is done."""
 
     def __init__(self, left: int) -> None:

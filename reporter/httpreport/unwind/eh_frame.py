@@ -16,8 +16,8 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from ..elf.elf import Elf, Section
-from .cfa import Alignment, Program, Row, Rule
-from .dwarf import OMITTED, BadCfi, Budget, pointer, sleb128, uleb128
+from .cfa import Alignment, CfaProgram, Row, Rule
+from .dwarf import OMITTED, BadCfi, WorkBudget, pointer, sleb128, uleb128
 
 MAX_SCANNED_ENTRIES = 1 << 18
 MAX_CACHED_ROWS = 1 << 18
@@ -37,7 +37,7 @@ class _Cie(NamedTuple):
     augmented: bool  # FDEs have augmentation data too
     signal: bool
     return_address: int
-    initial: Program
+    initial: CfaProgram
 
 
 class Fde(NamedTuple):
@@ -58,17 +58,17 @@ class CallFrameInfo:
         self._cies: dict[int, _Cie] = {}
         self._fdes: dict[int, Fde | BadCfi] = {}
         self._rows: dict[int, Row | BadCfi | None] = {}
-        self._budget = Budget(FIRST_WORK)
+        self._budget = WorkBudget(FIRST_WORK)
         self._starts: Sequence[int]
-        self._places: Sequence[int]
+        self._fde_addresses: Sequence[int]
         header = elf.section(".eh_frame_hdr")
         found = _search_table(header) if header else None
         if found:
-            self._base, self._starts, self._places = found
+            self._base, self._starts, self._fde_addresses = found
         else:
             self._base = 0
             table = sorted(self._scan())
-            self._starts, self._places = [start for start, _ in table], [place for _, place in table]
+            self._starts, self._fde_addresses = [start for start, _ in table], [offset for _, offset in table]
 
     def row(self, address: int) -> Row | BadCfi | None:
         """Return the row at `address`, None if no function is described there, a BadCfi if the description is bad."""
@@ -96,7 +96,7 @@ class CallFrameInfo:
         if not isinstance(fde, Fde):
             return fde
         self._budget.left = max(self._budget.left, 0) + WORK_A_ROW
-        program = Program(fde.cie.alignment, fde.cie.initial, self._budget)
+        program = CfaProgram(fde.cie.alignment, fde.cie.initial, self._budget)
         instructions = self._frames.data[fde.instructions : fde.instructions_end]
         program.run(instructions, self._frames.address + fde.instructions, fde.start, address)
         if program.cfa is None:
@@ -110,46 +110,46 @@ class CallFrameInfo:
         index = bisect_right(self._starts, address - self._base) - 1
         if index < 0:
             return None
-        place = self._base + self._places[index] - self._frames.address
-        if place not in self._fdes:
+        offset = self._base + self._fde_addresses[index] - self._frames.address
+        if offset not in self._fdes:
             try:
-                self._fdes[place] = self._parse_fde(place)
+                self._fdes[offset] = self._parse_fde(offset)
             except _DAMAGED as error:
-                self._fdes[place] = _as_bad_cfi(error)
-        fde = self._fdes[place]
+                self._fdes[offset] = _as_bad_cfi(error)
+        fde = self._fdes[offset]
         return fde if isinstance(fde, BadCfi) or fde.start <= address < fde.end else None
 
     def _scan(self) -> Iterator[tuple[int, int]]:
         """Yield start and address of every FDE as far as the entries follow each other."""
-        place = 0
+        offset = 0
         for _ in range(MAX_SCANNED_ENTRIES):
             try:
-                end = self._entry_end(place)
-                if _U32.unpack_from(self._frames.data, place + 4)[0]:
-                    yield self._parse_fde(place).start, place + self._frames.address
+                end = self._entry_end(offset)
+                if _U32.unpack_from(self._frames.data, offset + 4)[0]:
+                    yield self._parse_fde(offset).start, offset + self._frames.address
             except _DAMAGED:
                 return
-            place = end
+            offset = end
 
-    def _entry_end(self, place: int) -> int:
-        if not 0 <= place < len(self._frames.data):
+    def _entry_end(self, offset: int) -> int:
+        if not 0 <= offset < len(self._frames.data):
             raise BadCfi("an entry outside .eh_frame")
-        (length,) = _U32.unpack_from(self._frames.data, place)
+        (length,) = _U32.unpack_from(self._frames.data, offset)
         if length in (0, _WIDE_LENGTH):
             raise BadCfi("the end mark of .eh_frame, or an entry of the 64-bit format")
-        end: int = place + 4 + length
+        end: int = offset + 4 + length
         if end > len(self._frames.data):
             raise BadCfi("an entry reaches beyond .eh_frame")
         return end
 
-    def _parse_fde(self, place: int) -> Fde:
-        data, base, end = self._frames.data, self._frames.address, self._entry_end(place)
-        (distance,) = _U32.unpack_from(data, place + 4)
+    def _parse_fde(self, offset: int) -> Fde:
+        data, base, end = self._frames.data, self._frames.address, self._entry_end(offset)
+        (distance,) = _U32.unpack_from(data, offset + 4)
         if not distance:
             raise BadCfi("a CIE where an FDE should be")
-        cie = self._cie(place + 4 - distance)
+        cie = self._cie(offset + 4 - distance)
         encoding = cie.alignment.pointer_encoding
-        at = place + 8
+        at = offset + 8
         start, at = pointer(data, at, encoding, base + at)
         size, at = pointer(data, at, encoding & 0x0F, 0)
         if cie.augmented:
@@ -157,23 +157,23 @@ class CallFrameInfo:
             at += length
         return Fde(start, start + size, at, end, cie)
 
-    def _cie(self, place: int) -> _Cie:
-        if place not in self._cies:
-            self._cies[place] = self._parse_cie(place)
-        return self._cies[place]
+    def _cie(self, offset: int) -> _Cie:
+        if offset not in self._cies:
+            self._cies[offset] = self._parse_cie(offset)
+        return self._cies[offset]
 
-    def _parse_cie(self, place: int) -> _Cie:
-        data, end = self._frames.data, self._entry_end(place)
-        if _U32.unpack_from(data, place + 4)[0] or data[place + 8] not in _VERSIONS:
+    def _parse_cie(self, offset: int) -> _Cie:
+        data, end = self._frames.data, self._entry_end(offset)
+        if _U32.unpack_from(data, offset + 4)[0] or data[offset + 8] not in _VERSIONS:
             raise BadCfi("not a CIE of version 1 or 3")
-        letters = data[place + 9 : place + 9 + MAX_AUGMENTATION].partition(b"\0")[0]
-        at = place + 9 + len(letters) + 1
+        letters = data[offset + 9 : offset + 9 + MAX_AUGMENTATION].partition(b"\0")[0]
+        at = offset + 9 + len(letters) + 1
         code, at = uleb128(data, at)
         factor, at = sleb128(data, at)
-        return_address, at = (data[at], at + 1) if data[place + 8] == 1 else uleb128(data, at)
+        return_address, at = (data[at], at + 1) if data[offset + 8] == 1 else uleb128(data, at)
         encoding, at = self._augmentation(letters, at)
         alignment = Alignment(code, factor, encoding)
-        initial = Program(alignment, None, Budget(WORK_A_CIE))
+        initial = CfaProgram(alignment, None, WorkBudget(WORK_A_CIE))
         initial.run(data[at:end], self._frames.address + at, 0, 0)
         return _Cie(alignment, letters[:1] == b"z", b"S" in letters, return_address, initial)
 

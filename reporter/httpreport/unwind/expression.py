@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Callable
 
 from .arch.architecture import WORD
-from .dwarf import ADDRESS_MASK, BadCfi, Budget, sleb128, uleb128
+from .dwarf import ADDRESS_MASK, BadCfi, WorkBudget, sleb128, uleb128
 
 MAX_STACK = 64
 
@@ -84,7 +84,7 @@ def evaluate(
     expression: bytes,
     registers: Sequence[int | None],
     read: Read,
-    budget: Budget,
+    budget: WorkBudget,
     initial: Sequence[int] = (),
 ) -> int:
     """Return the value that `expression` leaves on top of its stack, which begins as `initial`.

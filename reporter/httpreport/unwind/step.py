@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from .arch.architecture import WORD, Architecture, Registers
 from .cfa import RegisterRule, Row, Rule
-from .dwarf import ADDRESS_MASK, BadCfi, Budget
+from .dwarf import ADDRESS_MASK, BadCfi, WorkBudget
 from .expression import evaluate, known
 
 _U64 = struct.Struct("<Q")
@@ -57,7 +57,7 @@ class StackMemory:
 
 
 def step_by_cfi(
-    architecture: Architecture, registers: Registers, row: Row, memory: StackMemory, budget: Budget
+    architecture: Architecture, registers: Registers, row: Row, memory: StackMemory, budget: WorkBudget
 ) -> Registers:
     """Return the caller's registers by a row of call frame information. Raises WalkEnded."""
     try:
@@ -86,13 +86,13 @@ def step_from_entry(architecture: Architecture, registers: Registers, memory: St
 
     The system call stubs of Go and musl, which are in assembly, are such functions. Raises WalkEnded.
     """
-    caller = step_by_cfi(architecture, registers, architecture.entry, memory, Budget(0))
+    caller = step_by_cfi(architecture, registers, architecture.entry, memory, WorkBudget(0))
     kept = (architecture.frame_pointer, architecture.instruction_pointer, architecture.stack_pointer)
     return [value if number in kept else None for number, value in enumerate(caller)]
 
 
 def _apply(
-    architecture: Architecture, registers: Registers, row: Row, memory: StackMemory, budget: Budget
+    architecture: Architecture, registers: Registers, row: Row, memory: StackMemory, budget: WorkBudget
 ) -> Registers:
     if row.outermost:
         raise WalkEnded(End.OUTERMOST)
@@ -121,7 +121,7 @@ def _apply(
     return caller
 
 
-def _restore(rule: RegisterRule, registers: Registers, cfa: int, memory: StackMemory, budget: Budget) -> int | None:
+def _restore(rule: RegisterRule, registers: Registers, cfa: int, memory: StackMemory, budget: WorkBudget) -> int | None:
     if rule.kind is Rule.OFFSET:
         return memory.read((cfa + rule.number) & ADDRESS_MASK)
     if rule.kind is Rule.VALUE_OFFSET:

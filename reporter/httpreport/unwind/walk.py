@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 from .arch.architecture import Architecture, Registers
 from .cfa import Row
-from .dwarf import BadCfi, Budget
+from .dwarf import BadCfi, WorkBudget
 from .eh_frame import CallFrameInfo
 from .step import End, StackMemory, WalkEnded, step_by_cfi, step_by_frame_pointer, step_from_entry
 
@@ -95,7 +95,7 @@ def full_walk(space: AddressSpace, architecture: Architecture, registers: Regist
     pc, start = registers[architecture.instruction_pointer], registers[architecture.stack_pointer]
     if pc is None or start is None:
         return StackWalk((), (), End.STACK_ENDED, "the instruction or the stack pointer was not recorded")
-    memory, budget = StackMemory(start, stack), Budget(MAX_EXPRESSION_STEPS)
+    memory, budget = StackMemory(start, stack), WorkBudget(MAX_EXPRESSION_STEPS)
     addresses, found = [pc], [Found.REGISTERS]
     try:
         while len(addresses) < MAX_FRAMES:

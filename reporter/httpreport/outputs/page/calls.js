@@ -1,8 +1,9 @@
-// The table of calls: sorted and searched here, each row opens to the call's stack trace.
+// Shows the table of calls, sorts and searches it, and opens a row to the call's stack trace.
 
 const ROWS_AT_A_TIME = 25;
 
-// The columns, that of the host only where there are several: `value` of a call is what it is sorted by, and shown unless `show` says otherwise.
+// The columns; that of the host is shown only if there are several hosts. `value` returns what a call is sorted by, and `show`
+// what its cell shows, if that is not the value.
 const ALL_COLUMNS = [
   { title: "Duration", kind: "number", value: (call) => call.duration, show: (call) => duration(call.duration) },
   { title: "Started (UTC)", kind: "start", value: ({ row }) => row.start, show: ({ row }) => row.start.slice(11, 23) },
@@ -14,29 +15,32 @@ const ALL_COLUMNS = [
   { title: "Outcome", kind: "outcome", value: (call) => call.row.outcome },
 ];
 
-// A stack trace: its lines, and its Stack ID, 0 where there is no stack.
-function traceAt(page, place) {
-  const [, lines, stackId] = page.traces[place] ?? [[], [], 0];
+// What the process does with the request and with the response; a call of unknown role has neither.
+const PHASES = { client: ["Sent", "Received"], server: ["Received", "Sent"] };
+
+// Returns the lines of a stack trace and its Stack ID, 0 if there is no stack.
+function traceAt(page, index) {
+  const [, lines, stackId] = page.traces[index] ?? [[], [], 0];
   return { lines: lines.map((line) => page.lines[line]), stackId };
 }
 
-// A call in full, in words; `place` counts from the slowest call.
-function describeCall(page, calls, place) {
-  const row = Object.fromEntries(page.row_fields.map((name, i) => [name, page.rows[place][i]]));
-  const [process, thread, role, peer, trace, host] = page.groups[calls.group[place]];
+// Returns a call in full, as texts. `index` counts from the slowest call.
+function describeCall(page, calls, index) {
+  const row = Object.fromEntries(page.row_fields.map((name, i) => [name, page.rows[index][i]]));
+  const [process, thread, role, peer, trace, host] = page.groups[calls.group[index]];
   const own = traceAt(page, trace), receiving = traceAt(page, row.receive_trace);
   const request = [row.method, row.status || ""].filter(Boolean).join(" ") || row.kind;
   const names = { process: page.names[process][0], thread: page.names[thread][0] };
   const words = { ...names, role: page.roles[role], peer: page.peers[peer], request, host: page.hosts[host] };
   const searched = [...Object.values(words), row.outcome, row.kind, row.pid, row.source, row.destination, ...own.lines,
     ...receiving.lines];
-  return { place, row, own, receiving, ...words, duration: calls.duration[place],
+  return { index, row, own, receiving, ...words, duration: calls.duration[index],
     has: (term) => searched.join("\n").toLowerCase().includes(term) };
 }
 
-// Returns the function that shows a selection; `parts` are the elements of the page.
+// Returns the function that shows a selection. `parts` has the elements of the page.
 function callsTable(parts, page, calls) {
-  const described = page.rows.map((_, place) => describeCall(page, calls, place));
+  const described = page.rows.map((_, index) => describeCall(page, calls, index));
   const COLUMNS = ALL_COLUMNS.filter(({ title }) => title !== "Host" || page.hosts.length > 1);
   let selected = null, sorted = { column: COLUMNS[0], down: true }, most = ROWS_AT_A_TIME;
 
@@ -53,15 +57,15 @@ function callsTable(parts, page, calls) {
     if (selection !== selected) most = ROWS_AT_A_TIME;
     selected = selection;
     const term = parts.search.value.trim().toLowerCase();
-    const here = selection.places.subarray(0, d3.bisectLeft(selection.places, described.length));
-    const found = Array.from(here, (place) => described[place]).filter((call) => !term || call.has(term));
+    const here = selection.indices.subarray(0, d3.bisectLeft(selection.indices, described.length));
+    const found = Array.from(here, (index) => described[index]).filter((call) => !term || call.has(term));
     const { column, down } = sorted;
-    found.sort((a, b) => (down ? -1 : 1) * (d3.ascending(column.value(a), column.value(b)) || b.place - a.place));
+    found.sort((a, b) => (down ? -1 : 1) * (d3.ascending(column.value(a), column.value(b)) || b.index - a.index));
     heads.forEach((head, i) =>
       head.setAttribute("aria-sort", COLUMNS[i] !== column ? "none" : down ? "descending" : "ascending"));
     parts.body.replaceChildren(...found.slice(0, most).map(tableRow));
     if (!found.length) {
-      parts.body.append(make("tr", {}, make("td", { class: "empty", colspan: COLUMNS.length }, "No call here.")));
+      parts.body.append(make("tr", {}, make("td", { class: "empty", colspan: COLUMNS.length }, "No call matches.")));
     }
     parts.more.hidden = found.length <= most;
     parts.more.textContent = `Show more of ${count(found.length, "call")}`;
@@ -69,7 +73,7 @@ function callsTable(parts, page, calls) {
   }
 
   function say(here, found) {
-    const passing = selected.places.length, left = passing - here;
+    const passing = selected.indices.length, left = passing - here;
     const searched = found === "" ? "" : `, ${count(found, "call")} found`;
     const missing = `The table has the ${count(described.length, "slowest call")} of the page; `
       + `${whole.format(left)} that pass the filters are left out.`;
@@ -97,7 +101,8 @@ function callsTable(parts, page, calls) {
 
   function details(call) {
     const { row, own, receiving } = call;
-    const [request, response] = call.role === "server" ? ["Received", "Sent"] : ["Sent", "Received"];
+    const phases = PHASES[call.role];
+    const [request, response] = phases ?? ["Request", "Response"];
     const answer = `${row.response_end_known ? "" : "at least "}${duration(row.response_ns)}`;
     const facts = [
       `PID ${row.pid}, TID ${row.tid}, thread ${call.thread}, ${call.role}, ${row.kind}, ${row.outcome}`,
@@ -105,7 +110,8 @@ function callsTable(parts, page, calls) {
       `Host ${call.host}, capture ${row.capture}`,
       `${count(row.sent, "byte")} sent, ${count(row.received, "byte")} received`,
       `${request}: ${duration(row.request_ns)}, waited: ${duration(row.wait_ns)}, `
-        + `${response.toLowerCase()}: ${row.outcome === "answered" ? answer : "nothing"}`,
+        + `${response.toLowerCase()}: ${row.outcome === "answered" ? answer : "nothing"}`
+        + (phases ? "" : " (which side sent the request is not known)"),
     ];
     const stack = (title, { lines, stackId }) => [
       make("p", { class: "quiet" }, `${title}${stackId ? `, Stack ID ${stackId}` : ""}`),

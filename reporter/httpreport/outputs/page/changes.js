@@ -1,8 +1,8 @@
-// Changes in words and colours, the tree of a differential flame graph, and the tables of peers and of stacks.
+// Turns changes into words and colours, makes the tree of a differential flame graph, and shows the tables of peers and stacks.
 
 const PEERS_AT_FIRST = 10, STACKS_AT_A_TIME = 25, LEAVES = 3;
 
-// A change in percent; from nothing, or to nothing, in a word.
+// Returns a change in percent, or a word if one side is zero.
 function relative(before, after) {
   if (!before || !after) return after ? "new" : before ? "gone" : "0.0%";
   const change = ((100 * (after - before)) / before).toFixed(1);
@@ -11,7 +11,7 @@ function relative(before, after) {
 
 const oneDigit = new Intl.NumberFormat("en-US", { minimumFractionDigits: 1, maximumFractionDigits: 1 });
 
-// The shade of a change: of how many of the page's shades it reaches, as a part of the larger side, less is negative.
+// Returns how many of the page's shades a change reaches, as a part of the larger side; negative if the value became smaller.
 function shade(page, before, after) {
   const change = (after - before) / Math.max(before, after, 1);
   const reached = page.shades.filter((least) => Math.abs(change) >= least).length;
@@ -20,7 +20,7 @@ function shade(page, before, after) {
 
 const shadeColour = (number) => `var(--${number ? `${number > 0 ? "more" : "less"}-${Math.abs(number)}` : "same"})`;
 
-// A tree of {name, before, after, beforeCalls, afterCalls, value, below}; times are ns, `value` is that of `side`.
+// Returns a tree of {name, before, after, beforeCalls, afterCalls, value, below}. Times are ns; `value` is the time of `side`.
 function changeTree(page, side, fromLeaf) {
   const made = (name) => ({ name, before: 0, after: 0, beforeCalls: 0, afterCalls: 0, value: 0, below: new Map() });
   const root = made("all");
@@ -42,7 +42,7 @@ function changeTree(page, side, fromLeaf) {
   return root;
 }
 
-// Shows the processes and peers: those that changed most, or all.
+// Shows the processes and peers that changed most, or all.
 function peersTable(box, said, page) {
   const kinds = page.heads.map((head) => `number ${head.split(" ")[0].replace("/", "-")}`);
   const ranked = [...page.peers].sort((a, b) => Math.abs(b[2]) - Math.abs(a[2])).slice(0, PEERS_AT_FIRST);
@@ -60,16 +60,16 @@ function peersTable(box, said, page) {
       ...cells.map((cell, column) => make("td", { class: kinds[column] }, cell))))));
     const table = make("table", { class: "changes" }, make("thead", {}, make("tr", {}, ...heads)), ...bodies);
     box.replaceChildren(page.peers.length ? table : make("p", { class: "empty" }, "No call passes the filters."));
-    said.textContent = shown.length < page.peers.length ? "Here are those that changed most." : "";
+    said.textContent = shown.length < page.peers.length ? "This table has those that changed most." : "";
     if (page.peers.length <= PEERS_AT_FIRST) return;
-    const text = all ? `Show the ${PEERS_AT_FIRST} that changed most` : `Show all ${whole.format(page.peers.length)}`;
+    const text = all ? `Show only the ${PEERS_AT_FIRST} that changed most` : `Show all ${whole.format(page.peers.length)}`;
     box.append(make("button", { type: "button", onclick: () => { all = !all; show(); box.lastChild.focus(); } }, text));
   }
 
   show();
 }
 
-// Shows the stacks; `waited` writes a time. Each opens to all of its frames.
+// Shows the stacks. `waited` turns a time into text. A row opens to all frames of its stack.
 function stacksTable(parts, page, waited) {
   const stacks = page.stacks.map(([labels, before, after, beforeCalls, afterCalls]) => {
     const [process, ...frames] = labels.map((label) => page.labels[label]);
@@ -90,12 +90,12 @@ function stacksTable(parts, page, waited) {
     if (!down) found.reverse();
     changeHead.setAttribute("aria-sort", down ? "descending" : "ascending");
     parts.body.replaceChildren(...found.slice(0, most).map(tableRow));
-    if (!found.length) parts.body.append(make("tr", {}, make("td", { class: "empty", colspan: 5 }, "No stack here.")));
+    if (!found.length) parts.body.append(make("tr", {}, make("td", { class: "empty", colspan: 5 }, "No stack matches.")));
     parts.more.hidden = found.length <= most;
     parts.more.textContent = `Show more of ${count(found.length, "stack")}`;
     const order = down ? "what got slower first" : "what got faster first";
     const when = page.each && " in each second of recording";
-    parts.said.textContent = `${count(found.length, "stack")}, ${order}. Times are those waited${when}.`;
+    parts.said.textContent = `${count(found.length, "stack")}, ${order}. Times are the times waited${when}.`;
   }
 
   function tableRow(stack) {

@@ -1,5 +1,5 @@
-// A flame graph of a tree of {name, module, value (ns), below}: d3-flame-graph draws it, hung from its root; here are the
-// keys, the search and the zoom.
+// Shows a tree of {name, module, value (ns), below} as a flame graph. d3-flame-graph draws it, hung from its root; this file
+// adds the keys, the search and the zoom.
 
 const ROW_HEIGHT = 20, NARROWEST = 0.75; // pixels: narrower frames are left out until they are zoomed
 
@@ -8,9 +8,9 @@ const childrenOf = (node) => (node.children ??= [...node.below.values()].sort((a
 const swatch = (colour) => draw("svg", { width: 12, height: 12, "aria-hidden": "true" },
   draw("rect", { width: 12, height: 12, rx: 2, fill: colour }));
 
-// Returns the function that shows a selection. `parts` are the elements of the page, `source` has the functions `tree` (of
-// a selection, and whether it is merged from the leaf), `empty` (what to say of a selection without a tree), and of a node
-// `colour`, `label`, `searched` (the text that a search looks into) and `describe` (with the value of the whole tree).
+// Returns the function that shows a selection. `parts` has the elements of the page. `source` has the functions `tree` (takes a
+// selection, and whether to merge from the leaf), `empty` (returns the text for a selection without a tree), and for a node:
+// `colour`, `label`, `searched` (returns the text that a search looks into) and `describe` (also takes the value of the tree).
 function flameChart(parts, source) {
   let selected = null, current = null, zoomed = null, total = 0, width = 0;
   const describe = (node) => source.describe(node, total);
@@ -28,7 +28,7 @@ function flameChart(parts, source) {
     parts.found.textContent = parts.search.value ? said : "";
   });
 
-  // What the keys or the last click are on.
+  // Describes the frame that the keys or the last click selected.
   function say() {
     const hint = total ? "Point at a frame to read it whole." : source.empty(selected);
     parts.at.textContent = current ? describe(current) : hint;
@@ -57,7 +57,7 @@ function flameChart(parts, source) {
   const fromLeaf = () => [...parts.merges].find((radio) => radio.checked).value === "leaf";
   const root = () => d3.select(parts.box).datum();
 
-  // d3-flame-graph lets frames grow for a quarter of a second, whatever its transitionDuration. A slider is faster.
+  // d3-flame-graph lets frames grow for a quarter of a second, whatever its transitionDuration; that is too slow for a slider.
   function drawn() {
     const box = d3.select(parts.box);
     box.selectAll("g.frame").interrupt()

@@ -1,4 +1,4 @@
-// The page of a comparison: the data is read, and each part of the page shown.
+// Reads the data of a comparison's page and shows each part of the page.
 
 const page = JSON.parse(byId("data").textContent);
 const waited = (ns) => duration(Math.round(ns * page.rate)) + page.each;
@@ -23,7 +23,7 @@ const showFlame = flameChart({
     + `${whole.format(data.afterCalls)} after; ${percent(data.value, total)} of the width`,
 });
 
-// What a shade means: from which change on, in percent of before.
+// Returns what a shade means: the least change, in percent of the value before.
 function shadeMeaning(number) {
   const part = page.shades[Math.abs(number) - 1];
   if (!number) return "about the same";

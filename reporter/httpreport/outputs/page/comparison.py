@@ -1,6 +1,6 @@
-"""The values of a comparison's page: the table of processes and peers as texts, and both times of each stack.
+"""Computes the values of a comparison's page: the table of processes and peers as texts, and both times of each stack.
 
-All text is printable (`clean.py`), but not yet escaped for HTML.
+All text is printable (`common/printable.py`), but not yet escaped for HTML.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ from ..comparison_table import ComparisonRow, heads, rows
 from ..comparison_words import SHADES, each, rate, side_name, summary
 from ..terminal import peer_name
 
-MOST_PEERS = 2_000  # in the page
+MOST_PEERS = 2_000  # in one page
 MOST_STACKS = 20_000
 
 
 class ChangedPeer(NamedTuple):
-    """A process and a peer, with its rows of the table and the change of its time, in scaled ns."""
+    """Has a process and a peer: its rows of the table, and the change of its time in scaled ns."""
 
     name: str
     rows: Sequence[ComparisonRow]
@@ -30,7 +30,7 @@ class ChangedPeer(NamedTuple):
 
 
 class ChangedStack(NamedTuple):
-    """A folded stack: places in `ComparisonPage.labels`, its process first; the time before is scaled."""
+    """Has a folded stack as indices in `ComparisonPage.labels`, the process first. The time before is scaled."""
 
     labels: Sequence[int]
     before_ns: int
@@ -41,15 +41,15 @@ class ChangedStack(NamedTuple):
 
 @dataclass(frozen=True)
 class ComparisonPage:
-    """Everything that the page shows. `peers` and `stacks` are in the order of the comparison's."""
+    """Has everything that the page shows. `peers` and `stacks` are in the order of the comparison's."""
 
     version: str
     before: str
     after: str
     facts: Sequence[str]
     warnings: Sequence[str]
-    each: str  # what stands behind a time
-    rate: float  # a scaled nanosecond is shown as so many
+    each: str  # the unit that follows a time
+    rate: float  # what one scaled nanosecond is shown as, in ns
     shades: Sequence[float]
     heads: Sequence[str]
     peers: Sequence[ChangedPeer]
@@ -88,12 +88,13 @@ def comparison_data(
     )
 
 
-def _left_out(what: str, there: int, shown: int) -> list[str]:
-    return [f"{there:,} {what} are too many for one page: it has the {shown:,} that changed most"] * (shown < there)
+def _left_out(what: str, count: int, shown: int) -> list[str]:
+    """Return the warning that the page does not have all of `what`, if it does not."""
+    return [f"{count:,} {what} are too many for one page: it has the {shown:,} that changed most"] * (shown < count)
 
 
 def _stack(comparison: Comparison, change: StackChange, labels: dict[str, int]) -> ChangedStack:
-    before, after = change.sums
+    before, after = change.totals
     return ChangedStack(
         [labels.setdefault(label, len(labels)) for label in change.stack.split(";")],
         comparison.scaled(before.time_ns),

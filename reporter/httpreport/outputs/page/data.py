@@ -1,8 +1,9 @@
-"""The values of a page: three numbers for each call, everything else once for each group of calls or stack trace.
+"""Computes the values of a page: three numbers for each call, and everything else once for each group of calls or stack
+trace.
 
-Each call has its group, its duration and its start, in columns sorted by duration. The page can apply any threshold
-exactly, by taking the first calls, and can sum and rank them by any field of their groups. The slowest calls are also
-there in full, as rows, for the table. An aggregate already has all of this (`report/slowest.py`); this module numbers
+Each call has its group, its duration and its start, in columns sorted by duration. So the page can apply any threshold
+exactly, by taking the first calls, and can sum and rank calls by any field of their groups. The slowest calls are also
+there in full, as rows for the table. An aggregate already has all of this (`report/slowest.py`); this module numbers
 the distinct values.
 
 All text is printable (`common/printable.py`), but not yet escaped for HTML.
@@ -21,7 +22,7 @@ import numpy.typing as npt
 from httpcapture import Role
 
 from ... import __version__
-from ...calls.call import word
+from ...calls.call import enum_text
 from ...calls.schema import Array
 from ...common.printable import comm
 from ...report.aggregate import Aggregate
@@ -30,23 +31,26 @@ from ...report.slowest import Group, Indices, Label, SlowCall, Trace
 from ...report.stack_ids import key_of
 from .columns import packed
 
-MOMENTS = 1 << 14  # how finely starts are told, over the time from the first to the last: two bytes each
+MOMENTS = 1 << 14  # steps of starts between the first and the last, two bytes each
 NO_MODULE = ""  # the first of `Page.modules`
-NO_TRACE = -1  # in place of the place of a stack trace
+NO_TRACE = -1  # stands for the index of a stack trace if there is none
 
 Value = TypeVar("Value")
 
 
 class Name(NamedTuple):
-    """The name of a process or thread: as it is shown, and its bytes in hexadecimal, which -p is compared with."""
+    """Has the name of a process or thread: the text to show, and its bytes in hexadecimal, with which -p is
+    compared."""
 
     text: str
     bytes: str
 
 
 class Groups(NamedTuple):
-    """The fields that calls share: places in `Page.names`, `roles`, `peers`, `traces` and `hosts`, one number a group
-    (`columns.packed`)."""
+    """Has the fields that calls share as indices in `Page.names`, `roles`, `peers`, `traces` and `hosts`.
+
+    Each field has one number for each group (`columns.packed`).
+    """
 
     process: str
     thread: str
@@ -56,9 +60,9 @@ class Groups(NamedTuple):
     host: str
 
 
-class TracePlaces(NamedTuple):
-    """A stack trace: places in `Page.labels`, outermost first, and in `Page.lines`, leaf first; its Stack ID, 0 where
-    there is no stack."""
+class TraceIndices(NamedTuple):
+    """Has a stack trace as indices in `Page.labels`, outermost first, and in `Page.lines`, leaf first, and its Stack
+    ID, 0 if there is no stack."""
 
     labels: Sequence[int]
     lines: Sequence[int]
@@ -67,16 +71,16 @@ class TracePlaces(NamedTuple):
 
 @dataclass(frozen=True)
 class CallColumns:
-    """Columns with a number for each call, the longest call first (`columns.packed`)."""
+    """Has columns with one number for each call, the longest call first (`columns.packed`)."""
 
-    group: str  # its number
-    shorter: str  # by so many ns than the call before; the first has its duration
+    group: str  # the number of its group
+    shorter: str  # ns by which it is shorter than the previous call; of the first, its duration
     start: str  # in steps from the first start (0) to the last (MOMENTS - 1)
 
 
 @dataclass(frozen=True)
 class Page:
-    """Everything that the page shows."""
+    """Has everything that the page shows."""
 
     version: str
     name: str
@@ -87,23 +91,23 @@ class Page:
     warnings: Sequence[str]
     complete: bool  # nothing was lost, cut off or unreadable
     floor_ns: int  # every kept call of at least this duration is in the page
-    recorded: int  # calls in the captures
-    calls: int  # in the page
-    first_ms: float  # when the first and the last of them started, on their hosts' clocks, since 1970
+    recorded: int  # number of calls in the captures
+    calls: int  # number of calls in the page
+    first_ms: float  # starts of the first and the last of them, on their hosts' clocks, since 1970
     last_ms: float
     moments: int
     names: Sequence[Name]
     roles: Sequence[str]
     peers: Sequence[str]
     modules: Sequence[str]
-    labels: Sequence[tuple[str, int]]  # a frame, and the place of its module in `modules`
+    labels: Sequence[tuple[str, int]]  # a frame, and the index of its module in `modules`
     lines: Sequence[str]
-    traces: Sequence[TracePlaces]
+    traces: Sequence[TraceIndices]
     group_count: int
     groups: Groups
     columns: CallColumns
     row_fields: Sequence[str]
-    rows: Sequence[Sequence[Any]]  # their receive_trace is a place in `traces`
+    rows: Sequence[Sequence[Any]]  # their receive_trace is an index in `traces`
 
 
 def page_data(whole: Aggregate) -> Page:
@@ -111,8 +115,8 @@ def page_data(whole: Aggregate) -> Page:
     whole = _from_their_folder(whole)
     slowest, calls = whole.slowest, whole.slowest.calls
     kept = sum(facts.kept for facts in whole.captures)
-    left_out = [f"{kept - len(calls):,} of {kept:,} calls are too many for one page: it has the slowest"]
-    tables, numbers = _Tables(whole.hosts), list(slowest.groups)
+    left_out = [f"{kept:,} calls are too many for one page: it has the {len(calls):,} slowest"]
+    tables, numbers = _PageTables(whole.hosts), list(slowest.groups)
     first, group_of = _by_first_call(calls["group"])
     groups = np.array([tables.group(numbers[number]) for number in calls["group"][first].tolist()], np.uint64)
     rows = [tables.row(row) for row in slowest.rows]
@@ -133,7 +137,7 @@ def page_data(whole: Aggregate) -> Page:
         last_ms=int(calls["start"].max(initial=0)) / 1e6,
         moments=MOMENTS,
         names=[Name(comm(name) or "[no name]", name.hex()) for name in tables.names],
-        roles=[word(Role, number) for number in tables.roles],
+        roles=[enum_text(Role, number) for number in tables.roles],
         peers=list(tables.peers),
         modules=list(tables.modules),
         labels=[(label.text, tables.modules[label.module]) for label in tables.labels],
@@ -148,7 +152,10 @@ def page_data(whole: Aggregate) -> Page:
 
 
 def _from_their_folder(whole: Aggregate) -> Aggregate:
-    """Captures are named from the folder that all are in: whoever gets the page need not know where that is."""
+    """Return the aggregate with the captures named relative to the folder that contains all of them.
+
+    Whoever gets the page need not know where that folder is.
+    """
     files = [facts.file for facts in whole.captures]
     start = os.path.commonprefix(files).rfind("/") + 1  # noqa: RUF071 (folders may be relative, or none)
     captures = tuple(replace(facts, file=facts.file[start:]) for facts in whole.captures)
@@ -156,41 +163,44 @@ def _from_their_folder(whole: Aggregate) -> Aggregate:
     return replace(whole, captures=captures, slowest=replace(whole.slowest, rows=rows))
 
 
-class _Table(dict[Value, int]):
-    """Distinct values in the order in which they came, each with its place."""
+class _UniqueValues(dict[Value, int]):
+    """Numbers distinct values in the order in which they are first seen."""
 
-    def place(self, value: Value) -> int:
+    def index(self, value: Value) -> int:
+        """Return the index of a value, which is new or not."""
         return self.setdefault(value, len(self))
 
 
-class _Tables:
+class _PageTables:
     """Numbers the distinct values of a page."""
 
     def __init__(self, hosts: Sequence[str]) -> None:
-        self.hosts = {host: place for place, host in enumerate(hosts)}
-        self.names, self.roles, self.peers = _Table[bytes](), _Table[int](), _Table[str]()
-        self.traces, self.labels, self.lines = _Table[Trace](), _Table[Label](), _Table[str]()
-        self.modules = _Table[str]({NO_MODULE: 0})
+        self.hosts = {host: index for index, host in enumerate(hosts)}
+        self.names, self.roles, self.peers = _UniqueValues[bytes](), _UniqueValues[int](), _UniqueValues[str]()
+        self.traces, self.labels, self.lines = _UniqueValues[Trace](), _UniqueValues[Label](), _UniqueValues[str]()
+        self.modules = _UniqueValues[str]({NO_MODULE: 0})
 
     def group(self, group: Group) -> tuple[int, ...]:
         """Return the numbers of a group's fields, in the order of `Groups`."""
         return (
-            self.names.place(group.process),
-            self.names.place(group.thread),
-            self.roles.place(group.role),
-            self.peers.place(group.peer),
-            self.traces.place(group.trace),
+            self.names.index(group.process),
+            self.names.index(group.thread),
+            self.roles.index(group.role),
+            self.peers.index(group.peer),
+            self.traces.index(group.trace),
             self.hosts[group.host],
         )
 
     def row(self, row: SlowCall) -> Sequence[Any]:
-        return [*row[:-1], NO_TRACE if row.receive_trace is None else self.traces.place(row.receive_trace)]
+        """Return the fields of a row, with the index of its receive stack trace instead of the trace."""
+        return [*row[:-1], NO_TRACE if row.receive_trace is None else self.traces.index(row.receive_trace)]
 
-    def trace(self, trace: Trace, stack_ids: Mapping[bytes, int]) -> TracePlaces:
+    def trace(self, trace: Trace, stack_ids: Mapping[bytes, int]) -> TraceIndices:
+        """Return a stack trace as indices, and add its modules, labels and lines to the tables."""
         for label in trace.labels:
-            self.modules.place(label.module)
-        labels, lines = [*map(self.labels.place, trace.labels)], [*map(self.lines.place, trace.lines)]
-        return TracePlaces(labels, lines, stack_ids.get(key_of(trace.lines), 0))
+            self.modules.index(label.module)
+        labels, lines = [*map(self.labels.index, trace.labels)], [*map(self.lines.index, trace.lines)]
+        return TraceIndices(labels, lines, stack_ids.get(key_of(trace.lines), 0))
 
 
 def _by_first_call(groups: npt.NDArray[np.uint32]) -> tuple[Indices, Indices]:
@@ -200,6 +210,7 @@ def _by_first_call(groups: npt.NDArray[np.uint32]) -> tuple[Indices, Indices]:
 
 
 def _columns(calls: Array, group_of: Indices) -> CallColumns:
+    """Return the columns of calls, which are sorted by duration."""
     durations, starts = calls["duration"], calls["start"]
     first = int(starts.min(initial=np.iinfo(np.int64).max))
     span = max(int(starts.max(initial=0)) - first, 1)

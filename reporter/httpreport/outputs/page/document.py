@@ -1,9 +1,9 @@
-"""The HTML text of a page: page.html or comparison.html with everything that it needs put in, so that the file stands
-alone.
+"""Makes the HTML text of a page: page.html or comparison.html with everything that it needs put in, so that one file
+suffices.
 
-Nothing that was recorded becomes markup or script. It is in the data only, a JSON text in which `<` is written as an
-escape, so no name can end the element; and the scripts make text nodes of it. The content security policy lets only the
-scripts run that are here, each named by its hash (CSP 3, 8.2), and nothing be fetched or sent.
+Nothing that was recorded becomes markup or script. It is only in the data, a JSON text in which `<` is written as an
+escape, so that no name can end the element; the scripts make text nodes of it. The content security policy allows only
+these scripts to run, each named by its hash (CSP 3, 8.2), and nothing to be fetched or sent.
 """
 
 from __future__ import annotations
@@ -45,15 +45,18 @@ def page(whole: Aggregate) -> str:
 
 
 def comparison_page(comparison: Comparison) -> str:
+    """Return the HTML of the page of a comparison."""
     data = comparison_data(comparison)
     return _assembled("comparison.html", f"{data.after} since {data.before} - what changed", COMPARISON_SCRIPTS, data)
 
 
 def document(data: Page) -> str:
+    """Return the HTML of a page with these values."""
     return _assembled("page.html", f"{data.name} - slow HTTP calls on {data.where}", SCRIPTS, data)
 
 
 def _assembled(template: str, title: str, scripts: Sequence[str], data: object) -> str:
+    """Return a template with the title, style, scripts, libraries and data put in."""
     libraries = [_file(f"vendor/{name}.min.js") for name in LIBRARIES]
     own = "\n".join(map(_file, scripts))
     parts = {
@@ -69,6 +72,7 @@ def _assembled(template: str, title: str, scripts: Sequence[str], data: object) 
 
 
 def _policy(scripts: list[str]) -> str:
+    """Return the content security policy that allows exactly these scripts."""
     hashes = (base64.b64encode(hashlib.sha256(script.encode()).digest()).decode() for script in scripts)
     allowed = " ".join(f"'sha256-{each}'" for each in hashes)
     return f"default-src 'none'; script-src {allowed}; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"

@@ -1,9 +1,9 @@
-// The flame graph of the page: the tree of the selected calls, the colours of modules and the words (chart.js draws it).
+// Makes the flame graph of the page: the tree of the selected calls, the colours of modules and the texts (chart.js draws it).
 
 const COLOURS = 7;
 
-// A tree of {name, module, value (ns), count, children} of all selected calls. From the root, the process is outermost,
-// but for the host where there are several; from the leaf, callers hang below what they called.
+// Returns a tree of {name, module, value (ns), count, below} of all selected calls. Merged from the root, the process is
+// outermost, or the host if there are several; merged from the leaf, callers hang below what they called.
 function flameTree(page, selected, fromLeaf) {
   const root = { name: "all", module: 0, value: 0, count: 0, below: new Map() };
   for (const { above, trace, value, calls } of stacks(page, selected)) {
@@ -21,7 +21,7 @@ function flameTree(page, selected, fromLeaf) {
   return root;
 }
 
-// The stack traces of each process of each host, with the time and the count of their calls.
+// Returns the stack traces of each process of each host, with the time and the count of their calls.
 function stacks(page, selected) {
   const found = new Map();
   page.groups.forEach(([process, , , , trace, host], group) => {
@@ -41,7 +41,7 @@ function child(node, name, module) {
   return node.below.get(key);
 }
 
-// Each module's colour: the ones where calls waited longest have one of their own, the others share one.
+// Returns the colour of each module. The modules in which calls waited longest have their own, the others share one.
 function moduleColours(page, everything) {
   const times = page.modules.map((name, module) => ({ name, module, time: 0 }));
   for (const { trace, value } of stacks(page, everything)) {
@@ -54,7 +54,7 @@ function moduleColours(page, everything) {
   return { colours, named: ranked.slice(0, COLOURS), others: ranked.length - COLOURS };
 }
 
-// Returns the function that shows a selection; `parts` are the elements of the page.
+// Returns the function that shows a selection. `parts` has the elements of the page.
 function flameGraph(parts, page, everything) {
   const { colours, named, others } = moduleColours(page, everything);
   const moduleOf = ({ data }) => page.modules[data.module];
@@ -73,7 +73,7 @@ function flameGraph(parts, page, everything) {
     colour: ({ data }) => colours[data.module],
     label: ({ data }) => data.name,
     searched: (node) => `${node.data.name} ${moduleOf(node)}`,
-    empty: ({ places }) => (places.length ? "These calls took no time." : "No call passes the filters."),
+    empty: ({ indices }) => (indices.length ? "These calls took no time." : "No call passes the filters."),
     describe,
   });
 }

@@ -1,11 +1,11 @@
-// How numbers are written, and how elements are made: recorded text only ever becomes a text node or an attribute.
+// Formats numbers and makes elements. Recorded text only ever becomes a text node or an attribute.
 
 const whole = new Intl.NumberFormat("en-US");
 
 const count = (number, what) => `${whole.format(number)} ${what}${number === 1 ? "" : "s"}`;
 const percent = (part, all) => `${(all ? (100 * part) / all : 0).toFixed(1)}%`;
 
-// A duration in ns as text, with three digits and the unit that suits it: the rule of httpcapture/durations.py.
+// Returns a duration in ns as text, with three digits and a unit that suits it, by the rule of httpcapture/durations.py.
 function duration(ns) {
   if (!ns) return "0 ms";
   let power = 0;

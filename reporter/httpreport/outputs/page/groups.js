@@ -1,8 +1,8 @@
-// A table of processes, or of peers: how their calls are spread over durations, and how much time they took.
+// Shows a table of processes or of peers: how the durations of their calls are distributed, and how much time they took.
 
 const BINS = 24, BIN_WIDTH = 5, BIN_HEIGHT = 22, FIRST_ROWS = 10;
 
-// The columns of numbers: heading, and the text for the durations (the longest first) and the time of a row.
+// The columns of numbers: the heading, and the function that makes a text from the durations (the longest first) and the time.
 const NUMBERS = [
   ["Calls", (durations) => whole.format(durations.length)],
   ["p50", (durations) => duration(quantile(durations, 0.5))],
@@ -12,8 +12,8 @@ const NUMBERS = [
   ["Time", (_, time) => duration(time)],
 ];
 
-// `nameOf` says what to show of a value; `choose` is called with the name of a row that was clicked. Returns the
-// function that shows parts (selection.js).
+// Returns the function that shows parts (selection.js). `nameOf` returns the name of a value; `choose` is called with the name
+// in a row that was clicked.
 function groupTable(box, title, range, nameOf, choose) {
   let all = false;
 

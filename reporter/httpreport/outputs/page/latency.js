@@ -1,11 +1,11 @@
-// The latency picture: a grid over time and duration (logarithmic), each cell as strong as it has calls.
+// Draws the latency picture: a grid over time and duration (logarithmic), with stronger cells where there are more calls.
 
 const CELL = 6, HEIGHT = 240, LINE = 18, MARGIN = { top: 8, right: 28, bottom: 24, left: 64 };
-const TALL = HEIGHT - MARGIN.bottom - CELL - MARGIN.top; // where cells begin
-const SHADES = 5; // from one call in a cell to the most that a cell has, in equal ratios
+const TALL = HEIGHT - MARGIN.bottom - CELL - MARGIN.top; // the height in which cells begin
+const SHADES = 5; // from one call in a cell to the most calls in a cell, in equal ratios
 
-// Draws into `box`, with a word on its shades in `said`; says in `line` what is under the pointer or, by the arrow
-// keys, in a column of the grid.
+// Draws into `box` and explains the shades in `said`. `line` shows what is under the pointer or, with the arrow keys, in a
+// column of the grid.
 function latencyPicture({ box, said, line }, page, calls, range) {
   const span = page.last_ms - page.first_ms;
   const format = d3.utcFormat(span < 5e3 ? "%H:%M:%S.%L" : span < 864e5 ? "%H:%M:%S" : "%m-%d %H:%M");
@@ -26,27 +26,27 @@ function latencyPicture({ box, said, line }, page, calls, range) {
     d3.select(left).call(d3.axisLeft(y).tickValues(ticks(y)).tickFormat(duration).tickSize(-wide));
     const edge = MARGIN.top + y(Math.max(threshold, range[0])) + CELL; // below the cells of the shortest calls
     const picture = draw("svg", { width, height: HEIGHT, role: "img", tabindex: 0, class: "latency",
-      "aria-label": `${count(selection.places.length, "call")} over time; the arrow keys read the picture`,
+      "aria-label": `${count(selection.indices.length, "call")} over time; the arrow keys read the picture`,
       onpointermove: point, onpointerleave: () => read(-1), onkeydown: step, onblur: () => read(-1) });
     const limit = draw("path", { d: `M${MARGIN.left} ${edge}h${wide}`, class: "threshold-line" });
     picture.append(bottom, left, ...shades, limit, draw("path", { class: "reading" }));
     box.replaceChildren(picture);
-    said.textContent = most > 1 ? `The stronger a mark, the more calls; the strongest has ${whole.format(most)}.` : "";
+    said.textContent = most > 1 ? `The stronger a mark, the more calls; the strongest mark has ${whole.format(most)}.` : "";
     read(-1);
   }
 
-  // Columns of cells, sparse; each cell has its count of calls and the longest and shortest of them.
+  // Returns the columns of cells, as sparse arrays. A cell has the number of its calls, and the longest and the shortest.
   function grid(selection, step) {
     const found = [], ratio = Math.log(range[1] / range[0]);
-    for (const place of selection.places) {
-      const slowest = calls.duration[place], moment = calls.moment[place];
+    for (const index of selection.indices) {
+      const slowest = calls.duration[index], moment = calls.moment[index];
       const left = Math.floor((moment * step) / CELL);
       const top = Math.floor((Math.min(1, Math.log(range[1] / slowest) / ratio) * TALL) / CELL);
       const column = (found[left] ??= { count: 0, slowest, moment, cells: [] });
       const cell = (column.cells[top] ??= { count: 0, slowest, moment });
       column.count++;
       cell.count++;
-      cell.fastest = slowest; // until now: the longest call comes first
+      cell.fastest = slowest; // so far: the longest call comes first
     }
     return found;
   }
@@ -60,7 +60,7 @@ function latencyPicture({ box, said, line }, page, calls, range) {
     return paths;
   }
 
-  // Powers of ten if there are several, else round durations, as many as have room.
+  // Returns powers of ten if there are several in the range, else as many round durations as have room.
   function ticks(y) {
     const powers = d3.range(3, 19).map((power) => 10 ** power).filter((ns) => ns >= range[0] && ns <= range[1]);
     if (powers.length > 2) return powers;
@@ -91,9 +91,9 @@ function latencyPicture({ box, said, line }, page, calls, range) {
   }
 
   function step(event) {
-    const there = Object.keys(columns).map(Number);
-    const next = event.key === "ArrowRight" ? there.find((column) => column > at)
-      : event.key === "ArrowLeft" ? there.findLast((column) => column < at) : undefined;
+    const filled = Object.keys(columns).map(Number);
+    const next = event.key === "ArrowRight" ? filled.find((column) => column > at)
+      : event.key === "ArrowLeft" ? filled.findLast((column) => column < at) : undefined;
     if (next === undefined) return;
     event.preventDefault();
     read(next);

@@ -1,4 +1,4 @@
-// The page: the data is unpacked, the filters are wired, and whatever they change everything is shown anew.
+// Unpacks the data of the page, connects the filters, and shows everything again when a filter changes.
 
 const NAMES_LISTED = 20, PEERS_OFFERED = 1000;
 
@@ -14,7 +14,7 @@ const [slider, threshold, host, process, role, peer] =
 const LAST = Number(slider.max);
 const positions = d3.scaleLog(range, [0, LAST]).clamp(true);
 
-// The slider's ends are exact, the floor and the slowest call; between them it has three digits.
+// The ends of the slider are exactly the floor and the slowest call; values between them have three digits.
 function atPosition(position) {
   if (position <= 0) return page.floor_ns;
   return position >= LAST ? slowest : Math.min(slowest, Number(positions.invert(position).toPrecision(3)));
@@ -30,7 +30,7 @@ function setThreshold(ns) {
   moveSlider(ns);
 }
 
-// As httpreport rounds -t.
+// Rounds as httpreport rounds -t.
 const typedNs = () => Math.round((Number(threshold.value) || 0) * 1e6);
 
 function choose(control, name) {
@@ -76,17 +76,17 @@ function showAll() {
   showCalls(selected);
 }
 
-function showTotals({ places, time }) {
+function showTotals({ indices, time }) {
   byId("totals").replaceChildren(
-    make("data", { id: "total-calls", value: places.length }, whole.format(places.length)),
+    make("data", { id: "total-calls", value: indices.length }, whole.format(indices.length)),
     ` of ${count(page.recorded, "call")}, `,
     make("data", { id: "total-time", value: time }, duration(time)),
-    places.length ? `, the slowest ${duration(calls.duration[places[0]])}` : "");
+    indices.length ? `, the slowest ${duration(calls.duration[indices[0]])}` : "");
   const names = page.names.slice(0, NAMES_LISTED).map(([text]) => text);
   if (page.names.length > NAMES_LISTED) names.push("...");
   const notes = [
     typedNs() < page.floor_ns ? `Calls shorter than ${page.floor_ns / 1e6} ms are not in this page.` : "",
-    page.calls && !places.length ? `No call passes. Names here: ${names.join(", ")}.` : "",
+    page.calls && !indices.length ? `No call passes the filters. Processes and threads in this page: ${names.join(", ")}.` : "",
   ];
   byId("note").textContent = notes.filter(Boolean).join(" ");
 }

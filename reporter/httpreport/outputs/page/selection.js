@@ -1,8 +1,8 @@
-// Which calls pass the filters, and what they sum up to. Durations are ns; sums are exact up to 2**53 ns, 104 days.
+// Selects the calls that pass the filters and adds them up. Durations are ns; totals are exact up to 2**53 ns, 104 days.
 
-const COMM_BYTES = 15; // what the kernel keeps of a name, and -p compares
+const COMM_BYTES = 15; // bytes of a name that the kernel keeps and -p compares
 
-// The numbers of a column (columns.py).
+// Unpacks the numbers of a column (columns.py) into an array.
 function unpack(text, numbers) {
   const bytes = atob(text);
   let at = 0;
@@ -18,13 +18,13 @@ function unpack(text, numbers) {
   return numbers;
 }
 
-// The groups: for each the places of its process, thread, role, peer, trace and host.
+// Returns for each group the indices of its process, thread, role, peer, trace and host.
 function unpackGroups({ groups, group_count }) {
   const columns = groups.map((text) => unpack(text, new Uint32Array(group_count)));
   return Array.from({ length: group_count }, (_, group) => columns.map((column) => column[group]));
 }
 
-// Of each call, the longest first: the place of its group, its duration, and the step in which it started.
+// Returns for each call, the longest first, the index of its group, its duration, and the step in which it started.
 function unpackCalls(page) {
   const duration = unpack(page.columns.shorter, new Float64Array(page.calls));
   for (let i = 1; i < duration.length; i++) duration[i] = duration[i - 1] - duration[i];
@@ -35,7 +35,8 @@ function unpackCalls(page) {
   };
 }
 
-// A shell pattern as Python's fnmatchcase means it. One that is none (a range that runs backwards) matches nothing.
+// Returns a shell pattern, in the meaning of Python's fnmatchcase, as a regular expression. An invalid pattern (a range that runs
+// backwards) matches nothing.
 function pattern(glob) {
   let source = "";
   for (let i = 0; i < glob.length; i++) {
@@ -55,15 +56,16 @@ function pattern(glob) {
   }
 }
 
-// Bytes, and the UTF-8 bytes of a text, as strings of one character a byte.
+// Return bytes given in hexadecimal, and the UTF-8 bytes of a text, as strings with one character for each byte.
 const bytesOf = (hex) => hex.replace(/../g, (byte) => String.fromCharCode(parseInt(byte, 16)));
 const encoded = (text) => String.fromCharCode(...new TextEncoder().encode(text));
 
-// How -p asks for a name: what would be a pattern is in brackets. One that cannot be typed is asked for as it is shown.
+// Returns what -p has to be to match a name: characters of patterns are in brackets. A name that cannot be typed is asked for as
+// it is shown.
 const asked = (text) => text.replace(/[*?[]/g, "[$&]");
 
-// Whether a name {0: text, 1: bytes} is what -p asks for: exactly, in the bytes that the kernel keeps, or by a shell
-// pattern.
+// Returns a function that tests whether a name {0: text, 1: bytes} is what -p asks for: exactly, in the bytes that the kernel
+// keeps, or by a shell pattern.
 function nameMatcher(wanted) {
   if (!wanted) return () => true;
   const bytes = encoded(wanted);
@@ -71,13 +73,13 @@ function nameMatcher(wanted) {
   return ([text, hex]) => expression.test(bytesOf(hex)) || (bytesOf(hex) !== encoded(text) && asked(text) === wanted);
 }
 
-// A host stands for all its ports.
+// Returns a function that tests a peer. A host without a port stands for all its ports.
 function peerMatcher(wanted) {
   const hostOf = (peer) => peer.replace(/^(?:\[(.*)\]|([^:]*)):\d+$/, "$1$2");
   return (peer) => !wanted || peer === wanted || hostOf(peer) === wanted;
 }
 
-// How many of the calls, the longest first, take at least so long.
+// Returns how many of the durations, the longest first, reach the threshold.
 function atLeast(durations, threshold) {
   let from = 0, to = durations.length;
   while (from < to) {
@@ -88,28 +90,28 @@ function atLeast(durations, threshold) {
   return from;
 }
 
-// The calls that pass `filter` {threshold, process, role, peer, host}: their places, and count and time of each group.
+// Returns the indices of the calls that pass `filter` {threshold, process, role, peer, host}, and count and time of each group.
 function select(page, calls, filter) {
   const named = page.names.map(nameMatcher(filter.process)), peered = page.peers.map(peerMatcher(filter.peer));
   const passes = page.groups.map(([process, thread, role, peer, , host]) =>
     (named[process] || named[thread]) && peered[peer] && (!filter.role || page.roles[role] === filter.role)
     && (!filter.host || page.hosts[host] === filter.host));
   const slow = atLeast(calls.duration, filter.threshold);
-  const places = new Uint32Array(slow);
+  const indices = new Uint32Array(slow);
   const counts = new Float64Array(page.groups.length), times = new Float64Array(page.groups.length);
   let found = 0;
   for (let i = 0; i < slow; i++) {
     const group = calls.group[i];
     if (!passes[group]) continue;
-    places[found++] = i;
+    indices[found++] = i;
     counts[group]++;
     times[group] += calls.duration[i];
   }
-  return { places: places.subarray(0, found), counts, times, time: times.reduce((sum, time) => sum + time, 0) };
+  return { indices: indices.subarray(0, found), counts, times, time: times.reduce((sum, time) => sum + time, 0) };
 }
 
-// The durations of the selected calls, the longest first, apart for each value of one field of their groups; the value
-// with the most time first.
+// Returns the durations of the selected calls, the longest first, for each value of one field of their groups; the value with
+// the most time comes first.
 function apart(page, calls, selected, field, values) {
   const keys = page.groups.map((group) => group[field]);
   const sizes = new Uint32Array(values.length), times = new Float64Array(values.length);
@@ -119,14 +121,14 @@ function apart(page, calls, selected, field, values) {
   });
   const parts = values.map((value, key) => ({ value, time: times[key], durations: new Float64Array(sizes[key]) }));
   const next = new Uint32Array(values.length);
-  for (const place of selected.places) {
-    const key = keys[calls.group[place]];
-    parts[key].durations[next[key]++] = calls.duration[place];
+  for (const index of selected.indices) {
+    const key = keys[calls.group[index]];
+    parts[key].durations[next[key]++] = calls.duration[index];
   }
   return parts.filter((part) => part.durations.length).sort((a, b) => b.time - a.time);
 }
 
-// The shortest duration that at least this share of the calls do not exceed; the longest call is first.
+// Returns the shortest duration that at least this share of the calls does not exceed. The longest duration is first.
 function quantile(durations, share) {
   return durations[durations.length - Math.max(1, Math.ceil(share * durations.length))];
 }

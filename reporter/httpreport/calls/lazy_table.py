@@ -1,7 +1,7 @@
-"""Batches of the capture become columns, each unpacked and joined when it is asked for: what no filter and no sum looks
-at is never touched.
+"""Turns batches of a capture into columns. A column is unpacked and joined when it is first asked for.
 
-A batch is about a thousand calls, too few to be worth numpy's cost of a call, so several of them are one `Columns`.
+A column that no filter and no total needs is never unpacked. A batch has about a thousand calls, too few for the cost
+of a numpy call, so one `LazyTable` has several batches.
 """
 
 from __future__ import annotations
@@ -26,15 +26,15 @@ from .schema import ADDED, CALL, LATEST_NS, OPTIONAL, RECORDED, Array
 
 Batch = Union[Calls, Completions]
 Column = npt.NDArray[Any]
-Places = npt.NDArray[np.intp]
-Types = Mapping[str, tuple["np.dtype[np.generic]", "np.dtype[np.generic]"]]  # recorded, wanted
+Indices = npt.NDArray[np.intp]
+ColumnTypes = Mapping[str, tuple["np.dtype[np.generic]", "np.dtype[np.generic]"]]  # recorded, wanted
 
 
-def types_of(layout: Layout, wanted: np.dtype[np.void]) -> Types:
-    """Return the type of each column of `wanted` (RECORDED or COMPLETION) that a capture with this layout has; those of
-    OPTIONAL that it has not, or not in a known way, are left out.
+def column_types(layout: Layout, wanted: np.dtype[np.void]) -> ColumnTypes:
+    """Return the types of the columns of `wanted` (RECORDED or COMPLETION) that a capture with this layout has.
 
-    Raises ReportError where another field is missing, of another kind, wider than in `wanted`, or of an unknown coding.
+    Fields of OPTIONAL are left out if the capture lacks them or has them in an unknown form. Raises ReportError if
+    another field is missing, of another kind, wider than in `wanted`, or of an unknown coding.
     """
     types = {}
     for name in wanted.names or ():
@@ -43,36 +43,37 @@ def types_of(layout: Layout, wanted: np.dtype[np.void]) -> Types:
             types[name] = (found, wanted[name])
         elif name not in OPTIONAL:
             raise ReportError(f"{found}, and a report needs it: use a newer httpreport")
-    if not ADDED.keys() <= types.keys():  # one of them alone means nothing
+    if not ADDED.keys() <= types.keys():  # one of these fields alone means nothing
         types = {name: kinds for name, kinds in types.items() if name not in ADDED}
     return types
 
 
 def unknown_fields(layout: Layout) -> list[str]:
-    """Say of each field of OPTIONAL why a report does without it, where that is not the age of the capture."""
+    """Return a text for each field of OPTIONAL that cannot be read, unless the capture is just older than the field."""
     named = {field.name for field in layout.fields}
     found = (_known_type(name, layout, RECORDED[name]) for name in OPTIONAL if name in named or name not in ADDED)
-    return [f"{why}: it is not known of any call" for why in found if isinstance(why, str)]
+    return [f"{why}: no call has it in this report" for why in found if isinstance(why, str)]
 
 
 @dataclass(frozen=True)
-class Impossible:
-    """How many calls have times that cannot be."""
+class ImpossibleTimes:
+    """Counts calls whose times are impossible."""
 
-    backwards: int = 0  # the end is before the begin
-    beyond: int = 0  # one of both is later than LATEST_NS
+    backwards: int = 0  # the end is before the start
+    beyond: int = 0  # the start or the end is later than LATEST_NS
 
-    def __add__(self, other: Impossible) -> Impossible:
-        return Impossible(self.backwards + other.backwards, self.beyond + other.beyond)
+    def __add__(self, other: ImpossibleTimes) -> ImpossibleTimes:
+        return ImpossibleTimes(self.backwards + other.backwards, self.beyond + other.beyond)
 
     def __bool__(self) -> bool:
         return bool(self.backwards or self.beyond)
 
 
-class Columns:
-    """The columns of `types` of some batches, by name; of calls also `kind`, `method` and `status` (see CALL)."""
+class LazyTable:
+    """Has the rows of some batches as columns, by name. A table of calls also has `kind`, `method` and `status` (see
+    CALL)."""
 
-    def __init__(self, types: Types, batches: Sequence[Batch], rows: int) -> None:
+    def __init__(self, types: ColumnTypes, batches: Sequence[Batch], rows: int) -> None:
         self.rows = rows
         self._types = types
         self._batches = batches
@@ -80,8 +81,8 @@ class Columns:
 
     def __getitem__(self, name: str) -> Column:
         if name not in self._columns:
-            if name in protocol.Payloads._fields:
-                self._columns.update(protocol.read(self["request_head"], self["response_head"])._asdict())
+            if name in protocol.ProtocolColumns._fields:
+                self._columns.update(protocol.read_protocol(self["request_head"], self["response_head"])._asdict())
             elif name in OPTIONAL and name not in self._types:
                 self._columns[name] = np.full(self.rows, OPTIONAL[name], CALL[name])
             else:
@@ -89,15 +90,15 @@ class Columns:
         return self._columns[name]
 
     @classmethod
-    def of(cls, calls: Array) -> Columns:
-        """Of rows, which stay where they are."""
+    def of_rows(cls, calls: Array) -> LazyTable:
+        """Return a table over an array of rows (dtype CALL), which is not copied."""
         columns = cls({name: (RECORDED[name], RECORDED[name]) for name in RECORDED.names or ()}, (), len(calls))
         columns._columns = {name: calls[name] for name in calls.dtype.names or ()}
         return columns
 
     @classmethod
-    def together(cls, parts: Sequence[Columns]) -> Columns:
-        """The rows of all parts, which are of one capture."""
+    def concatenated(cls, parts: Sequence[LazyTable]) -> LazyTable:
+        """Return one table with the rows of all parts, which are of one capture."""
         if len(parts) == 1:
             return parts[0]
         whole = cls(parts[0]._types, (), sum(part.rows for part in parts))
@@ -106,41 +107,45 @@ class Columns:
 
     @property
     def packed_size(self) -> int:
-        """Bytes in memory of the batches, where they are packed."""
+        """Return the bytes that the batches take in memory while they are packed; 0 if there are no batches."""
         return sum(batch.columns.packed_size for batch in self._batches)
 
-    def packed(self) -> Columns:
-        """The same, with nothing unpacked that was packed: to be kept for later. `make_possible` has to come again."""
+    def packed(self) -> LazyTable:
+        """Return the same table with everything packed that was read packed, to be kept for later.
+
+        `clamp_times` has to be called on it again.
+        """
         if not self._batches:
             return self
-        return Columns(
+        return LazyTable(
             self._types, [replace(batch, columns=batch.columns.packed()) for batch in self._batches], self.rows
         )
 
     def unpack(self) -> None:
-        """Raise CorruptRecord where a column is damaged; none is from then on."""
+        """Unpack every column, so that no later use finds damage. Raises CorruptRecord if a column is damaged."""
         for batch in self._batches:
             for name in self._types:
                 batch.columns.coded(name)
             if batch.columns.grouped:
                 len(batch.columns.group_sizes)
 
-    def at(self, places: Places) -> Columns:
-        """Only the rows at these places, which ascend, as a whole."""
-        taken = Columns(self._types, (), len(places))
+    def take(self, indices: Indices) -> LazyTable:
+        """Return a table of the rows at these ascending indices."""
+        taken = LazyTable(self._types, (), len(indices))
         for name, (_, wanted) in self._types.items():
-            taken._columns[name] = self.some(name, places) if taken.rows else np.zeros(0, wanted)
+            taken._columns[name] = self.values_at(name, indices) if taken.rows else np.zeros(0, wanted)
         return taken
 
-    def some(self, name: str, places: Places) -> Column:
-        """The values of the rows at these places, which ascend."""
+    def values_at(self, name: str, indices: Indices) -> Column:
+        """Return the values of one column in the rows at these ascending indices."""
         if name in self._columns or name not in self._grouped:
-            return self[name][places]
-        groups = np.searchsorted(np.cumsum(self._group_sizes), places, "right")
-        return self._kept(name)[groups]
+            return self[name][indices]
+        groups = np.searchsorted(np.cumsum(self._group_sizes), indices, "right")
+        return self._group_values(name)[groups]
 
-    def runs(self, *names: str) -> tuple[Places, Places]:
-        """Where runs of rows that agree in these columns begin, and for each row which run it is in."""
+    def runs(self, *names: str) -> tuple[Indices, Indices]:
+        """Return the index of the first row of each run of rows with equal values in these columns, and for each row
+        the number of its run."""
         begins = np.zeros(self.rows, np.bool_)
         begins[:1] = True
         if not self._grouped.isdisjoint(names):
@@ -149,80 +154,86 @@ class Columns:
             begins[1:] |= column[1:] != column[:-1]
         return np.flatnonzero(begins), np.cumsum(begins) - 1
 
-    def array(self, dtype: np.dtype[np.void]) -> Array:
-        """The rows as one array; fields that no column has are 0."""
+    def to_array(self, dtype: np.dtype[np.void]) -> Array:
+        """Return the rows as one array. A field that no column has is 0."""
         array = np.zeros(self.rows, dtype)
         self.fill(array)
         return array
 
     def fill(self, array: Array) -> None:
-        """Give the rows of an array those fields that a column has."""
-        known = {*self._types, *protocol.Payloads._fields, *OPTIONAL}
+        """Fill in the fields of an array of as many rows that a column has."""
+        known = {*self._types, *protocol.ProtocolColumns._fields, *OPTIONAL}
         columns = [(name, self[name]) for name in array.dtype.names or () if name in known]
         for first in range(0, len(array), tuning.FILLED_AT_ONCE):
             part = slice(first, first + tuning.FILLED_AT_ONCE)
             for name, column in columns:
                 array[name][part] = column[part]
 
-    def make_possible(self) -> Impossible:
-        """Hold t0 <= t1 <= t2, and count the calls whose t0 or t2 cannot be: their duration becomes 0."""
+    def clamp_times(self) -> ImpossibleTimes:
+        """Make t0 <= t2 <= LATEST_NS hold for every call, and return how many calls broke it. Their duration becomes
+        0."""
         t0, t2 = self["t0"], self["t2"]
         wrong = (t2 < t0) | (t2 > LATEST_NS)
         count = int(np.count_nonzero(wrong))
         if not count:
-            return Impossible()
+            return ImpossibleTimes()
         beyond = int(np.count_nonzero((t0 > LATEST_NS) | (t2 > LATEST_NS)))
         self._columns["t0"] = np.minimum(t0, np.uint64(LATEST_NS))
         self._columns["t2"] = np.where(wrong, self["t0"], t2)
-        return Impossible(count - beyond, beyond)
+        return ImpossibleTimes(count - beyond, beyond)
 
     def _joined(self, name: str) -> dict[str, Column]:
-        """The column of this name, and those that are decoded with it."""
+        """Return the column of this name, and the columns that are decoded with it."""
         if name in self._grouped:
-            return {name: np.repeat(self._kept(name), self._group_sizes)}
+            return {name: np.repeat(self._group_values(name), self._group_sizes)}
         coded = [batch.columns.coded(name) for batch in self._batches]
         decoded = zip(*(decode(column, self._types[name][0]) for column in coded))
         named = zip(coded[0].fields, decoded)
         return {field: self._as_wanted(field, parts) for field, parts in named if field in self._types}
 
-    def _kept(self, name: str) -> Column:
-        """One value a group."""
+    def _group_values(self, name: str) -> Column:
+        """Return the values of a column that has one value for each group."""
         parts = [decode(batch.columns.coded(name), self._types[name][0])[0] for batch in self._batches]
         return self._as_wanted(name, parts)
 
     def _as_wanted(self, name: str, parts: Sequence[Column]) -> Column:
-        return _one(parts).astype(self._types[name][1], copy=False)
+        return _concatenated(parts).astype(self._types[name][1], copy=False)
 
     @cached_property
     def _grouped(self) -> Set[str]:
-        """The columns of which there is one value a group."""
+        """Return the names of the columns that have one value for each group."""
         return self._batches[0].columns.grouped & self._types.keys() if self._batches else frozenset()
 
     @cached_property
     def _group_sizes(self) -> npt.NDArray[np.int64]:
-        return np.concatenate([_sizes(batch.columns) for batch in self._batches]).astype(np.int64)
+        """Return how many rows each group has."""
+        return np.concatenate([_group_sizes_of(batch.columns) for batch in self._batches]).astype(np.int64)
 
 
-def shared(places: Places, sizes: Sequence[int]) -> Iterator[tuple[int, slice, Places]]:
-    """Which of the places, which ascend, are in which of several parts of these sizes: for each part with any its
-    number, which of the places they are, and where in the part."""
+def split_by_part(indices: Indices, sizes: Sequence[int]) -> Iterator[tuple[int, slice, Indices]]:
+    """Split ascending row indices of a whole by its parts, which have these sizes.
+
+    Yield for each part with any of the rows: its number, the slice of the indices that are in it, and these indices
+    relative to the part.
+    """
     starts = np.cumsum([0, *sizes])
-    bounds = np.searchsorted(places, starts).tolist()
+    bounds = np.searchsorted(indices, starts).tolist()
     for number, (start, first, last) in enumerate(zip(starts.tolist(), bounds, bounds[1:])):
         if first < last:
-            yield number, slice(first, last), places[first:last] - start
+            yield number, slice(first, last), indices[first:last] - start
 
 
-def _one(parts: Sequence[Column]) -> Column:
+def _concatenated(parts: Sequence[Column]) -> Column:
     return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
 
-def _sizes(columns: BatchColumns) -> npt.NDArray[np.uint32]:
+def _group_sizes_of(columns: BatchColumns) -> npt.NDArray[np.uint32]:
     return np.frombuffer(columns.group_sizes, "<u4")
 
 
 def _known_type(name: str, layout: Layout, wanted: np.dtype[np.void]) -> np.dtype[np.generic] | str:
-    """Return the column type of a field, u8 to u64 count bits, bytesN bytes; or why it cannot be read."""
+    """Return the column type of a field (u8 to u64 count bits, bytesN counts bytes), or the reason why it cannot be
+    read."""
     field = next((field for field in layout.fields if field.name == name), None)
     if field is None:
         return f"the capture has no field '{name}'"
