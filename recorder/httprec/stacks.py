@@ -13,10 +13,10 @@ from collections.abc import Iterable, Iterator
 from httpbpf.layout import STACK_ROW
 from httpcapture import Stack
 
+from . import tuning
 from .rows import RowCodec
 
 _STACKS = RowCodec(STACK_ROW)
-_MAX_KEPT = 32768  # twice what the kernel knows as sent (seen_stacks, maps.h); 1.5 kB each at most
 
 
 def stack_record(row: bytes) -> Stack:
@@ -58,7 +58,7 @@ class SharedStacks:
         self._kept[stack.id] = stack
         self._kept.move_to_end(stack.id)
         self._elsewhere.discard(stack.id)
-        if len(self._kept) > _MAX_KEPT:
+        if len(self._kept) > tuning.STACKS:
             self._forget(self._kept.popitem(last=False)[0])
 
     def begin_part(self) -> None:
@@ -84,5 +84,5 @@ class SharedStacks:
 
     def _settle(self, number: int) -> None:
         self._settled[number] = None
-        if len(self._settled) > _MAX_KEPT:
+        if len(self._settled) > tuning.STACKS:
             self._settled.popitem(last=False)
