@@ -9,10 +9,10 @@ from httpcapture import Role
 from httpcapture.addresses import address_text
 from httpcapture.printable import comm
 
+from . import tuning
 from .rows import RowCodec
 
 CALL_CODEC = RowCodec(CALL_ROW)
-_MAX_STACKS = 65536
 
 
 class CallText:
@@ -28,7 +28,7 @@ class CallText:
         if stack not in self._stack_numbers:
             self._last_number += 1
             self._stack_numbers[stack] = self._last_number
-            if len(self._stack_numbers) > _MAX_STACKS:
+            if len(self._stack_numbers) > tuning.NUMBERED_STACKS:
                 self._stack_numbers.popitem(last=False)
 
     def describe(self, row: memoryview) -> str:

@@ -10,9 +10,7 @@ import os
 import stat
 from collections.abc import Iterator
 
-from httpcapture import MAX_PART
-
-_MAX_BYTES = 16 << 20
+from httpcapture import MAX_JIT_MAP, MAX_PART
 
 
 def _open(pid: int, namespace_pid: int) -> int:
@@ -37,7 +35,7 @@ def read_jit_map(pid: int, namespace_pid: int) -> Iterator[tuple[int, bytes, str
     try:
         status = os.fstat(fd)
         if stat.S_ISREG(status.st_mode) and status.st_uid == os.stat(f"/proc/{pid}").st_uid:
-            size = min(status.st_size, _MAX_BYTES)
+            size = min(status.st_size, MAX_JIT_MAP)
             for start in range(0, size, MAX_PART):
                 is_cut = size - start <= MAX_PART and size < status.st_size
                 yield start, os.pread(fd, MAX_PART, start), f"cut off at {size} bytes" if is_cut else ""

@@ -16,12 +16,11 @@ from typing import NamedTuple
 
 from httpcapture import MAX_PART, MAX_PATH, VDSO, WHOLE_FILE, BeyondLimitError, Module, Section, Writer
 
+from . import tuning
 from .elf_identity import Identity, identify, read_at
 from .elf_sections import Extent, carried_extents
 
 _OPEN_FLAGS = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK
-_MAX_OPEN = 512  # files; by default, the kernel lets a process have 1,024 open
-_MAX_KNOWN = 16384  # files; about 1.5 kB each
 _MAX_VDSO = 64 << 10  # bytes
 
 
@@ -114,9 +113,9 @@ class Modules:
         if self._known[number].fd >= 0:
             self._open[number] = None
             self._open.move_to_end(number)
-        if len(self._open) > _MAX_OPEN:
+        if len(self._open) > tuning.OPEN_MODULES:
             self._close(next(iter(self._open)))
-        if len(self._known) > _MAX_KNOWN:
+        if len(self._known) > tuning.MODULES:
             oldest = next(iter(self._known))
             self._close(oldest)
             del self._numbers[self._known.pop(oldest).key]
@@ -159,7 +158,9 @@ class Modules:
         """Yield the sections of a file that the capture carries, in parts; if one fails, yield the reason."""
         if fd < 0:
             self.left_out += 1
-            yield Section(module.id, WHOLE_FILE, 0, 0, 0, b"", f"left out: more than {_MAX_OPEN} files were in use")
+            yield Section(
+                module.id, WHOLE_FILE, 0, 0, 0, b"", f"left out: more than {tuning.OPEN_MODULES} files were in use"
+            )
             return
         whole = Extent(WHOLE_FILE, 0, 0, module.size)
         try:

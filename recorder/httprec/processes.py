@@ -20,7 +20,6 @@ from typing import NamedTuple
 
 from httpcapture import (
     KERNEL_PATHS,
-    MAX_JIT_MAPS,
     MAX_MAPS,
     MAX_MODULES,
     MAX_PATH,
@@ -32,13 +31,10 @@ from httpcapture import (
     Writer,
 )
 
+from . import tuning
 from .jit_maps import read_jit_map
 from .modules import Modules
 
-_MAX_KNOWN = 4096
-_MAX_KNOWN_BYTES = 64 << 20  # bytes of maps; the data made from them takes as much again
-_JIT_BUDGET = MAX_JIT_MAPS // 2  # bytes of JIT maps in one capture; records count as more than their bytes
-_CHECK_INTERVAL_NS_PER_BYTE = 10_000  # of maps, between two readings: 5,000 mappings every 2.5 s
 _EXECUTABLE = re.compile(rb"^([0-9a-f]+)-([0-9a-f]+) ..x. [0-9a-f]+ [0-9a-f]+:[0-9a-f]+ ([0-9]+) *(.*)$", re.MULTILINE)
 _CLOCK_TICKS = os.sysconf("SC_CLK_TCK")
 
@@ -76,13 +72,13 @@ class Processes:
         self.recorded = 0  # processes with a recorded call
         self.gone = 0  # recorded processes whose maps could not be read in time
         self.left_out = 0  # maps for which a capture had no room
-        self._jit_budget_left = _JIT_BUDGET
+        self._jit_budget_left = tuning.JIT_MAPS_BYTES
 
     def begin_part(self, writer: Writer) -> None:
         """Begin another capture, which needs the processes of its own calls."""
         self._writer = writer
         self._part += 1
-        self._jit_budget_left = _JIT_BUDGET
+        self._jit_budget_left = tuning.JIT_MAPS_BYTES
         self._modules.begin_part(writer)
 
     def announce(self, key: Key, now_ns: int) -> None:
@@ -111,7 +107,7 @@ class Processes:
         """Read maps again that need it, except those that were read just now, unless this is the `last` time."""
         for key in list(self._unchecked):
             known = self._known.get(key)
-            if known and not last and now_ns < known.checked_ns + _CHECK_INTERVAL_NS_PER_BYTE * len(known.record.maps):
+            if known and not last and now_ns < known.checked_ns + tuning.MAPS_REST_NS * len(known.record.maps):
                 continue
             self._unchecked.remove(key)
             if known:
@@ -155,7 +151,7 @@ class Processes:
             self._size -= len(self._known.pop(key).record.maps)
         self._known[key] = known
         self._size += len(known.record.maps)
-        while len(self._known) > _MAX_KNOWN or (self._size > _MAX_KNOWN_BYTES and len(self._known) > 1):
+        while len(self._known) > tuning.PROCESSES or (self._size > tuning.MAPS_BYTES and len(self._known) > 1):
             self._size -= len(self._known.popitem(last=False)[1].record.maps)
 
     def _read_or_gone(self, key: Key, now_ns: int) -> _KnownProcess:

@@ -19,7 +19,7 @@ from typing import Any, Callable
 from httpbpf.layout import CALL_ROW, COMPLETION_ROW, CONNECTION, ENUMS, PROCESS_ROW, Row
 from httpcapture import RING_HEADER, End, Outcome, Stack, StackStatus
 
-from . import host
+from . import host, tuning
 from .call_text import CALL_CODEC, CallText
 from .fast_calls import FastCalls
 from .ledger import Ledger
@@ -30,8 +30,6 @@ from .rows import RowCodec
 from .stacks import RepeatedStacks, stack_record, unsent_id
 from .tracer import Tracer
 
-_ROUND_MS = 100
-_LEDGER_NS = 1_000_000_000
 _MIN_SLEEP_NS = 1_000_000  # smaller values come from reading two clocks one after the other
 _CONNECTION_CODEC, _COMPLETION_CODEC = RowCodec(CONNECTION), RowCodec(COMPLETION_ROW)
 _PROCESS_CODEC = RowCodec(PROCESS_ROW)
@@ -109,7 +107,7 @@ class RecordingLoop:
             reason = is_over()
             if reason is not None:
                 return self._end(reason)
-            self._poll.poll(_ROUND_MS / 1000)
+            self._poll.poll(tuning.ROUND_MS / 1000)
             self._round()
             self._parts.check()
             if self._parts.is_due(self._ledger.recorded, time.monotonic_ns()):
@@ -121,7 +119,7 @@ class RecordingLoop:
         self._drain(now_ns)
         if self._tracer.calls.is_cut or self._tracer.completions.is_cut:
             self._drain(now_ns)  # the rows that wrapped around the end of a ring
-        if now_ns - self._ledger_ns >= _LEDGER_NS:
+        if now_ns - self._ledger_ns >= tuning.LEDGER_NS:
             self._write_ledger(now_ns)
         self._writer.tick(now_ns)
 

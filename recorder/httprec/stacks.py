@@ -14,10 +14,10 @@ from collections.abc import Iterable, Iterator
 from httpbpf.layout import STACK_ROW
 from httpcapture import Stack
 
+from . import tuning
 from .rows import RowCodec
 
 _STACK_CODEC = RowCodec(STACK_ROW)
-_MAX_STACKS = 32768  # twice as many as the kernel remembers (seen_stacks, maps.h); at most 1.5 kB each
 
 
 def stack_record(row: bytes) -> Stack:
@@ -63,7 +63,7 @@ class RepeatedStacks:
         self._stacks[stack.id] = stack
         self._stacks.move_to_end(stack.id)
         self._only_in_earlier_parts.discard(stack.id)
-        if len(self._stacks) > _MAX_STACKS:
+        if len(self._stacks) > tuning.STACKS:
             self._forget(self._stacks.popitem(last=False)[0])
 
     def begin_part(self) -> None:
@@ -90,5 +90,5 @@ class RepeatedStacks:
 
     def _settle(self, number: int) -> None:
         self._settled[number] = None
-        if len(self._settled) > _MAX_STACKS:
+        if len(self._settled) > tuning.STACKS:
             self._settled.popitem(last=False)

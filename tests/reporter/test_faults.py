@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from click.testing import CliRunner, Result
+from click.testing import CliRunner
 
 from httpcapture import (
     PROGRAM_HEADERS,
@@ -30,6 +30,7 @@ from httpreport.elf.elf import Elf
 from httpreport.languages.stack_trace import NoStack, Unnamed
 from httpreport.report.report import Report
 from httpreport.report.warnings import Cause, incomplete
+from support.command_line import run
 from support.damaged_columns import three_batches, with_damaged_pids
 from support.recordings import (
     MS,
@@ -133,10 +134,6 @@ LIMITS: list[tuple[str, str, int, list[Record]]] = [  # what is left out of thes
         [Lost(1, {"a": 0, "b": 0}), Lost(2, {"c": 0})],
     ),
 ]
-
-
-def run(*arguments: str | Path) -> Result:
-    return CliRunner().invoke(main, [str(argument) for argument in arguments])
 
 
 def verdict(data: bytes) -> verify.Verdict:

@@ -11,16 +11,11 @@ import sys
 from pathlib import Path
 
 import pytest
-from click.testing import CliRunner, Result
 
 from httpcapture import Lost, Module, Record
-from httpreport.cli.main import main
+from support.command_line import run
 from support.pseudo_terminal import on_terminal
 from support.recordings import MS, PATH, STARTED_NS, TEXT, Row, capture, completion, process, stack
-
-
-def run(*arguments: str | Path, data: bytes | None = None) -> Result:
-    return CliRunner().invoke(main, [str(argument) for argument in arguments], input=data)
 
 
 @pytest.fixture

@@ -11,19 +11,14 @@ import sys
 from pathlib import Path
 
 import pytest
-from click.testing import CliRunner, Result
 
 from httpcapture import PROGRAM_HEADERS, End, Layout, Lost, Module, Reader, Record, Section
 from httpreport.capture import verify
-from httpreport.cli.main import main
+from support.command_line import run
 from support.recordings import CALL_LAYOUT, MS, STARTED_NS, TEXT, Row, capture, process, stack
 
 REAL = Path(__file__).parent / "data" / "python_http.cap"
 WHOLE: list[Record] = [Module(1, b"/opt/nova", b"\1" * 20, 9, b""), process(modules=[(TEXT, 1)]), stack(TEXT)]
-
-
-def run(*arguments: str | Path, data: bytes | None = None) -> Result:
-    return CliRunner().invoke(main, [str(argument) for argument in arguments], input=data)
 
 
 def found(data: bytes, tmp_path: Path) -> verify.Verdict:

@@ -14,13 +14,12 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from click.testing import CliRunner, Result
 
 from httpreport.cli import parallel
-from httpreport.cli.main import main
 from httpreport.common.errors import OUT_OF_MEMORY
 from httpreport.outputs.output import SpoolSink
 from httpreport.report.aggregate import Aggregate, Request, aggregate
+from support.command_line import run
 from support.recordings import MS, TEXT, Row, capture, process, stack
 from workload.waiting import HANG_S, wait_until
 
@@ -87,10 +86,6 @@ def fleet(tmp_path: Path) -> Path:
 def no_process_is_left() -> Iterator[None]:
     yield
     assert multiprocessing.active_children() == []
-
-
-def run(*arguments: str | Path) -> Result:
-    return CliRunner().invoke(main, [str(argument) for argument in arguments])
 
 
 def written(out: Path, jobs: int, *captures: Path) -> dict[str, bytes]:

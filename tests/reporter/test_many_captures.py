@@ -16,19 +16,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from click.testing import CliRunner, Result
 from hypothesis import given
 from hypothesis import strategies as st
 
 from httpcapture import End, Lost, Record
 from httpreport.cli import parallel
-from httpreport.cli.main import main
 from httpreport.common import tuning
 from httpreport.report import sorted_spool
 from httpreport.report.aggregate import Aggregate, aggregate_of
 from httpreport.report.folding import folded
 from httpreport.report.report import naming
 from httpreport.report.sorted_spool import Entry, Spool, merged
+from support.command_line import run
 from support.generated import ROWS
 from support.recordings import MS, STARTED_NS, TEXT, Row, capture, completion, process, stack
 from support.reports import folded_lines, reported, weights
@@ -86,10 +85,6 @@ def fleet(tmp_path: Path) -> Path:
         (folder / f"{place}.cap").write_bytes(capture(rows, [process(), stack(TEXT)], host=host))
     (folder / "notes.txt").write_text("no capture, and not meant as one")
     return folder
-
-
-def run(*arguments: str | Path) -> Result:
-    return CliRunner().invoke(main, [str(argument) for argument in arguments])
 
 
 @pytest.mark.parametrize("jobs", [1, 2])

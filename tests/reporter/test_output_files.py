@@ -11,19 +11,14 @@ from pathlib import Path
 from typing import Callable
 
 import pytest
-from click.testing import CliRunner, Result
 
 from httpreport.cli.atomic_files import Target
-from httpreport.cli.main import main
 from httpreport.common.errors import ReportError
 from httpreport.outputs.output import Destination
 from httpreport.outputs.registry import outputs_to
+from support.command_line import run
 from support.pseudo_terminal import on_terminal
 from support.recordings import MS, TEXT, Row, capture, process, stack
-
-
-def run(*arguments: str | Path) -> Result:
-    return CliRunner().invoke(main, [str(argument) for argument in arguments])
 
 
 @pytest.fixture

@@ -15,7 +15,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from click.testing import CliRunner, Result
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -24,7 +23,6 @@ from httpcapture.frames import FrameReader
 from httpreport import __version__
 from httpreport.calls import protocol
 from httpreport.capture.loader import KeepNothing, load
-from httpreport.cli.main import main
 from httpreport.common.errors import ReportError
 from httpreport.outputs.output import Destination
 from httpreport.outputs.registry import OUTPUTS
@@ -33,6 +31,7 @@ from httpreport.redact.masks import AddressMasks, PathMasks
 from httpreport.report.aggregate import aggregate_of
 from httpreport.report.headline import summary
 from httpreport.report.warnings import Cause
+from support.command_line import run
 from support.recordings import (
     MS,
     PROCESS_START_NS,
@@ -387,10 +386,6 @@ def test_one_folder_has_one_number() -> None:
 )
 def test_paths_within_a_name(text: bytes, masked: bytes) -> None:
     assert PathMasks().within(text) == masked
-
-
-def run(*arguments: str | Path, data: bytes | None = None) -> Result:
-    return CliRunner().invoke(main, [str(argument) for argument in arguments], input=data)
 
 
 def test_the_command_writes_a_capture_for_its_owner_and_says_what_it_did(tmp_path: Path) -> None:

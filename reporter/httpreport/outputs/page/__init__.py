@@ -2,7 +2,7 @@
 
 Callers use `report` and, for --baseline, `comparison`. `data` turns an aggregate into the values that the page
 needs, `columns` packs the columns of calls, and `comparison` turns a comparison into values. `document` puts them into
-page.html or comparison.html, with page.css, the scripts (*.js) and the libraries in vendor/.
+page.html or comparison.html, in shell.html, with page.css, the scripts (*.js) and the libraries in vendor/.
 """
 
 from __future__ import annotations

@@ -1,5 +1,5 @@
-"""Makes the HTML text of a page: page.html or comparison.html with everything that it needs put in, so that one file
-suffices.
+"""Makes the HTML text of a page: page.html or comparison.html, in shell.html, with everything that it needs put in, so
+that one file suffices.
 
 Nothing that was recorded becomes markup or script. It is only in the data, a JSON text in which `<` is written as an
 escape, so that no name can end the element; the scripts make text nodes of it. The content security policy allows only
@@ -68,7 +68,13 @@ def _assembled(template: str, title: str, scripts: Sequence[str], data: object) 
         "data": _json(data),
         "script": own,
     }
-    return re.sub(r"{{(\w+)}}", lambda match: parts[match[1]], _file(template))
+    return re.sub(r"{{(\w+)}}", lambda match: parts[match[1]], _template(template))
+
+
+def _template(name: str) -> str:
+    """Return the markup of a page: its own in the shell of every page, with the files that it names put in."""
+    whole = _file("shell.html").replace("{{content}}\n", _file(name))
+    return re.sub(r"{{(\w+\.html)}}\n", lambda match: _file(match[1]), whole)
 
 
 def _policy(scripts: list[str]) -> str:
