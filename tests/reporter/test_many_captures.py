@@ -333,7 +333,7 @@ def test_a_capture_that_is_given_twice_is_read_once(fleet: Path) -> None:
 
 
 def test_more_spools_than_can_be_open_are_merged_in_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tuning, "MERGED_AT_ONCE", 3)
+    monkeypatch.setattr(tuning, "SPOOLS_MERGED_AT_ONCE", 3)
     entries = [
         (duration, start, f"{duration} {start} caf\u00e9\n")
         for duration, start in itertools.product(range(9), range(-2, 3))

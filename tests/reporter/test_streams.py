@@ -173,7 +173,7 @@ def test_a_temporary_file_that_cannot_be_written_is_one_line_and_leaves_nothing(
 
 def test_spools_of_many_captures_that_cannot_be_merged_are_one_line(folder: Path) -> None:
     """If there are more captures than files can be open at a time, spools are merged while the output is written."""
-    for number in range(tuning.MERGED_AT_ONCE + 1):
+    for number in range(tuning.SPOOLS_MERGED_AT_ONCE + 1):
         (folder / f"{number}.cap").write_bytes((folder / "a.cap").read_bytes())
 
     done = shell(folder, "export TMPDIR=$PWD; ulimit -f 9; httpreport . --csv - --jobs 1 >/dev/null")

@@ -127,7 +127,7 @@ def test_a_grouped_field_with_the_name_of_a_derived_column_is_left_alone() -> No
 def test_batches_that_are_read_together_or_apart_are_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
     rows = [Row(duration_ns=n * MS, sequence=n, process=b"p%d" % (n % 7), stack=n % 5) for n in range(5000)]
     together = loaded(rows)
-    monkeypatch.setattr(tuning, "FILTERED_AT_ONCE", 1)
+    monkeypatch.setattr(tuning, "CALLS_FILTERED_AT_ONCE", 1)
 
     apart = loaded(rows)
 
@@ -139,7 +139,7 @@ def test_batches_that_are_read_together_or_apart_are_the_same(monkeypatch: pytes
 def test_beyond_the_limit_the_longest_calls_are_listed_and_all_are_summed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tuning, "MAX_LISTED", 100)
     monkeypatch.setattr(tuning, "RECENT_COMPLETIONS", 20)
-    monkeypatch.setattr(tuning, "FILTERED_AT_ONCE", 50)
+    monkeypatch.setattr(tuning, "CALLS_FILTERED_AT_ONCE", 50)
     rows = [Row(duration_ns=(n * 7919 % 5000) * MS, sequence=n) for n in range(5000)]
     ends = [completion(row, MS, 1, 2) for row in rows]
 
@@ -153,9 +153,9 @@ def test_beyond_the_limit_the_longest_calls_are_listed_and_all_are_summed(monkey
 
 def test_completions_wait_for_the_few_calls_that_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tuning, "RECENT_COMPLETIONS", 60)
-    monkeypatch.setattr(tuning, "SHORT_BATCHES", 2)
-    monkeypatch.setattr(tuning, "RECORDED_AT_ONCE", 40)
-    monkeypatch.setattr(tuning, "FILTERED_AT_ONCE", 8)
+    monkeypatch.setattr(tuning, "SHORT_BATCHES_JOINED", 2)
+    monkeypatch.setattr(tuning, "ADD_UP_AFTER_CALLS", 40)
+    monkeypatch.setattr(tuning, "CALLS_FILTERED_AT_ONCE", 8)
     stream = io.BytesIO()
     writer = Writer(stream, META)
     for number in range(100):
@@ -174,7 +174,7 @@ def test_selected_calls_equal_those_of_all_whenever_they_are_asked_for(
     most: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(tuning, "MAX_LISTED", 150)
-    monkeypatch.setattr(tuning, "FILTERED_AT_ONCE", 50)
+    monkeypatch.setattr(tuning, "CALLS_FILTERED_AT_ONCE", 50)
     rows = [Row(duration_ns=(n * 7919 % 300) * MS, sequence=n, connection=n // 9) for n in range(300)]
     found = loaded(rows, [completion(row, MS, n, 2) for n, row in enumerate(rows)])
     places = np.arange(len(found.listed))[3::2][:most]
@@ -214,8 +214,8 @@ def test_a_peers_address_is_as_recorded() -> None:
 def test_few_or_many_calls_of_several_batches_are_kept(
     milliseconds: int, coding: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(tuning, "FILTERED_AT_ONCE", 4000)
-    monkeypatch.setattr(tuning, "RECORDED_AT_ONCE", 8000)
+    monkeypatch.setattr(tuning, "CALLS_FILTERED_AT_ONCE", 4000)
+    monkeypatch.setattr(tuning, "ADD_UP_AFTER_CALLS", 8000)
     rows = [Row((n * 7919 % 5000) * MS, connection=n // 400, sequence=n, pid=n, sent=7 * n) for n in range(20_000)]
     coded = [replace(field, coding=field.coding or coding * (field.type == "u64")) for field in META.call_layout.fields]
     call_layout = replace(META.call_layout, fields=coded)

@@ -18,8 +18,8 @@ VALUES = st.one_of(st.integers(0, 5), st.integers(0, 30), st.integers(0, (1 << 6
 @given(st.lists(st.lists(VALUES, max_size=8), max_size=8), st.integers(1, 20))
 def test_each_value_is_counted(parts: list[list[int]], at_once: int) -> None:
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(tuning, "COUNTED_AT_ONCE", at_once)
-        patched.setattr(tuning, "SMALL_VALUES", 20)
+        patched.setattr(tuning, "VALUES_COUNTED_AT_ONCE", at_once)
+        patched.setattr(tuning, "COUNT_ARRAY_SIZE", 20)
         counted = ValueCounts()
         for part in parts:
             counted.add(np.array(part, np.uint64))

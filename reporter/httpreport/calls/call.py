@@ -118,8 +118,8 @@ class Call(NamedTuple):
 
 def iterate_calls(calls: Array, order: npt.NDArray[np.intp]) -> Iterator[Call]:
     """Yield the calls of an array (dtype CALL) one by one in the order of the indices."""
-    for first in range(0, len(order), tuning.MADE_AT_ONCE):
-        yield from map(Call._make, calls[order[first : first + tuning.MADE_AT_ONCE]].tolist())
+    for first in range(0, len(order), tuning.CALLS_ITERATED_AT_ONCE):
+        yield from map(Call._make, calls[order[first : first + tuning.CALLS_ITERATED_AT_ONCE]].tolist())
 
 
 @lru_cache(maxsize=1 << 11)

@@ -49,7 +49,7 @@ class PendingCompletions:
             self._append(part.packed())
         elif batch.rows:
             self._short.append(batch)
-            if len(self._short) == tuning.SHORT_BATCHES:
+            if len(self._short) == tuning.SHORT_BATCHES_JOINED:
                 self._gather()
 
     def drop_unclaimed(self, calls: ColumnsByName) -> None:

@@ -164,8 +164,8 @@ class LazyTable:
         """Fill in the fields of an array of as many rows that a column has."""
         known = {*self._types, *protocol.ProtocolColumns._fields, *OPTIONAL}
         columns = [(name, self[name]) for name in array.dtype.names or () if name in known]
-        for first in range(0, len(array), tuning.FILLED_AT_ONCE):
-            part = slice(first, first + tuning.FILLED_AT_ONCE)
+        for first in range(0, len(array), tuning.ROWS_FILLED_AT_ONCE):
+            part = slice(first, first + tuning.ROWS_FILLED_AT_ONCE)
             for name, column in columns:
                 array[name][part] = column[part]
 

@@ -46,9 +46,9 @@ class ListedCalls:
         self._parts.append(part)
         self._count += len(part.indices)
         self._size += part.nbytes
-        if len(self._parts) % tuning.SMALL_PARTS == 0:
-            last = self._parts[-tuning.SMALL_PARTS :]
-            self._parts[-tuning.SMALL_PARTS :] = joined = list(_join_small_parts(last))
+        if len(self._parts) % tuning.SMALL_PARTS_JOINED == 0:
+            last = self._parts[-tuning.SMALL_PARTS_JOINED :]
+            self._parts[-tuning.SMALL_PARTS_JOINED :] = joined = list(_join_small_parts(last))
             self._size += sum(part.nbytes for part in joined) - sum(part.nbytes for part in last)
         if self._count > tuning.MAX_LISTED + tuning.MAX_LISTED // 2:
             self._keep_longest()
@@ -157,7 +157,7 @@ class _Part:
 
     @property
     def is_small(self) -> bool:
-        return self.calls.rows < tuning.SMALL_PART and not self.calls.packed_size
+        return self.calls.rows < tuning.SMALL_PART_ROWS and not self.calls.packed_size
 
     @property
     def nbytes(self) -> int:
@@ -193,7 +193,7 @@ def _join_small_parts(parts: Sequence[_Part]) -> Iterator[_Part]:
     them."""
     small: list[_Part] = []
     for part in parts:
-        if small and not (part.is_small and len(small) < tuning.SMALL_PARTS):
+        if small and not (part.is_small and len(small) < tuning.SMALL_PARTS_JOINED):
             yield _Part.joined_part(small)
             small = []
         if part.is_small:

@@ -48,7 +48,7 @@ FULL = (
     "the capture was not read to its end, because what is kept of it takes too much memory (keep fewer calls by a "
     "higher -t or a narrower -p, or record in parts)"
 )
-"""What `Recording.cut_off` says if what is kept exceeds tuning.MAX_HELD_BYTES or tuning.MAX_SUMS_BYTES."""
+"""What `Recording.cut_off` says if what is kept exceeds tuning.MAX_HELD_BYTES or tuning.MAX_TOTALS_BYTES."""
 
 
 class Filter(Protocol):
@@ -144,7 +144,7 @@ class _Loader:
         if batch.rows:
             self.waiting.append(batch)
             self.waiting_rows += batch.rows
-        if self.waiting_rows >= tuning.FILTERED_AT_ONCE:
+        if self.waiting_rows >= tuning.CALLS_FILTERED_AT_ONCE:
             self.add_waiting()
 
     def add_completions(self, batch: Completions) -> None:
@@ -247,7 +247,7 @@ class _Loader:
         self.recorded += calls.rows
         self.impossible += impossible
         kept = sum(part.rows for part in self.kept_parts)
-        if kept >= tuning.FILTERED_AT_ONCE or self.recorded - self.added_up >= tuning.RECORDED_AT_ONCE:
+        if kept >= tuning.CALLS_FILTERED_AT_ONCE or self.recorded - self.added_up >= tuning.ADD_UP_AFTER_CALLS:
             self._add_up()
         self._hold(0)
 
@@ -264,7 +264,8 @@ class _Loader:
         """Count so many more bytes as held. Raises _FullError if that is too much."""
         self.held += size
         totals_size = self.totals.nbytes + len(self.available) * tuning.RECORD_OVERHEAD
-        if totals_size > tuning.MAX_SUMS_BYTES or self.held + self.listed.nbytes + totals_size > tuning.MAX_HELD_BYTES:
+        held = self.held + self.listed.nbytes + totals_size
+        if totals_size > tuning.MAX_TOTALS_BYTES or held > tuning.MAX_HELD_BYTES:
             raise _FullError
 
 

@@ -27,7 +27,7 @@ class ValueCounts:
     def add(self, values: Words) -> None:
         self._new.append(values)
         self._new_count += len(values)
-        if self._new_count >= tuning.COUNTED_AT_ONCE:
+        if self._new_count >= tuning.VALUES_COUNTED_AT_ONCE:
             self._count()
 
     def counts(self) -> tuple[Words, Words]:
@@ -48,7 +48,7 @@ class ValueCounts:
 
 
 def _counted(values: Words) -> tuple[Words, Words]:
-    if values.max() < tuning.SMALL_VALUES:
+    if values.max() < tuning.COUNT_ARRAY_SIZE:
         counts = np.bincount(values.astype(np.intp))
         values = np.flatnonzero(counts).astype(np.uint64)
         return values, counts[counts > 0].astype(np.uint64)

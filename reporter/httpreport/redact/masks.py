@@ -72,8 +72,8 @@ def without_paths(strings: bytes) -> bytearray:
     A path begins with a `/` at the start of a string or after a `:`.
     """
     masked, before, inside = bytearray(strings), 0, False  # the previous byte, and whether it was in a path
-    for first in range(0, len(masked), tuning.MASKED_AT_ONCE):
-        letters = np.frombuffer(masked, np.uint8)[first : first + tuning.MASKED_AT_ONCE]
+    for first in range(0, len(masked), tuning.BYTES_MASKED_AT_ONCE):
+        letters = np.frombuffer(masked, np.uint8)[first : first + tuning.BYTES_MASKED_AT_ONCE]
         positions = np.arange(1, len(letters) + 1, dtype=np.int32)
         previous = np.concatenate([np.array([before], np.uint8), letters[:-1]])
         begins = (letters == ord("/")) & ((previous == 0) | (previous == ord(":")))

@@ -70,8 +70,8 @@ def merged(paths: Sequence[Path]) -> Iterator[Values]:
 
     Raises ReportError if a spool cannot be written.
     """
-    while len(paths) > tuning.MERGED_AT_ONCE:
-        some, paths = paths[: tuning.MERGED_AT_ONCE], paths[tuning.MERGED_AT_ONCE :]
+    while len(paths) > tuning.SPOOLS_MERGED_AT_ONCE:
+        some, paths = paths[: tuning.SPOOLS_MERGED_AT_ONCE], paths[tuning.SPOOLS_MERGED_AT_ONCE :]
         merged_path = some[0].with_suffix(".merged" + some[0].suffix)
         try:
             _merge(some, merged_path)
