@@ -75,6 +75,7 @@ class Call(NamedTuple):
 
     @property
     def answered(self) -> bool:
+        """Return whether a response was seen."""
         return self.outcome == Outcome.ANSWERED
 
     @property
@@ -84,14 +85,17 @@ class Call(NamedTuple):
 
     @property
     def role_name(self) -> str:
+        """Return the role as text: "client", "server" or "unknown"."""
         return enum_text(Role, self.role)
 
     @property
     def outcome_name(self) -> str:
+        """Return how the call ended, as text: "answered", "eof", ..."""
         return enum_text(Outcome, self.outcome)
 
     @property
     def kind_name(self) -> str:
+        """Return what the bytes of the call are, as text: "http", "tls", ..."""
         return enum_text(Kind, self.kind)
 
     @property

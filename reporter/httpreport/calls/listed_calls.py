@@ -38,6 +38,7 @@ class ListedCalls:
 
     @property
     def nbytes(self) -> int:
+        """Return about how many bytes the listed calls and their completions take in memory."""
         return self._size + self._completions.nbytes
 
     def add(self, calls: LazyTable) -> None:

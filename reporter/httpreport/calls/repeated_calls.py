@@ -24,9 +24,11 @@ class RepeatedCalls:
         self._count = 0
 
     def add_calls(self, calls: ColumnsByName) -> None:
+        """Add the keys of calls, which need the columns `connection` and `sequence`."""
         self._calls.append(self._keys(calls["connection"], calls["sequence"]))
 
     def add_completions(self, completions: ColumnsByName) -> None:
+        """Add the keys of completions, which need the columns `connection` and `sequence`."""
         self._completions.append(self._keys(completions["connection"], completions["sequence"]))
 
     def _keys(self, connections: Any, sequences: Any) -> Words:

@@ -32,6 +32,7 @@ class RecordedStacks:
         self._chunks: list[PackedStacks] = []
 
     def add(self, chunk: PackedStacks) -> None:
+        """Add the next chunk of the capture. It stays packed."""
         self._chunks.append(chunk)
 
     @property

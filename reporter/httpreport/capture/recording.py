@@ -34,6 +34,7 @@ class ProcessKey:
 
     @classmethod
     def of(cls, meta: Meta, pid: int, start_ns: int) -> ProcessKey:
+        """Return the key of a process of this capture that started `start_ns` ns after the boot."""
         return cls(pid, start_ns * meta.clock_ticks // 1_000_000_000)
 
 

@@ -41,10 +41,12 @@ class Target:
 
     @property
     def is_stdout(self) -> bool:
+        """Return whether the output goes to standard output."""
         return self.path == STDOUT
 
     @property
     def is_terminal(self) -> bool:
+        """Return whether the output goes to standard output and that is a terminal."""
         return self.is_stdout and sys.stdout.isatty()
 
     @property
@@ -54,6 +56,7 @@ class Target:
 
     @property
     def directory(self) -> str:
+        """Return the directory of the file, "." if the path has none."""
         return os.path.dirname(self.path) or "."
 
     def check(self) -> None:

@@ -37,6 +37,7 @@ class Program(click.Command):
     silently if the reader of the stream has gone."""
 
     def main(self, *args: Any, **kwargs: Any) -> Any:
+        """Run the command as click does, with standard streams whose failures end it as the class says."""
         open_standard_streams()
         try:
             try:

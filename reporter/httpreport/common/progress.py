@@ -59,6 +59,7 @@ class ProgressReader(io.BufferedReader):
         self._bar = bar
 
     def read(self, size: int | None = -1, /) -> bytes:
+        """Read up to `size` bytes, or all if it is -1 or None, and advance the bar by as many."""
         data = super().read(size)
         self._bar.advance(len(data))
         return data

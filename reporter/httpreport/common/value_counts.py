@@ -25,6 +25,7 @@ class ValueCounts:
         return len(self._values)
 
     def add(self, values: Words) -> None:
+        """Add values (uint64). They are counted once enough have been added, so the array must not change."""
         self._new.append(values)
         self._new_count += len(values)
         if self._new_count >= tuning.VALUES_COUNTED_AT_ONCE:

@@ -31,6 +31,7 @@ class PeerChange(NamedTuple):
 
     @property
     def totals(self) -> tuple[Totals, Totals]:
+        """Return the totals before and after."""
         return self.before.totals, self.after.totals
 
 
@@ -43,6 +44,7 @@ class StackChange(NamedTuple):
 
     @property
     def totals(self) -> tuple[Totals, Totals]:
+        """Return the totals before and after."""
         return self.before, self.after
 
 

@@ -25,6 +25,8 @@ class ComparisonCause(enum.Enum):
 
 @dataclass(frozen=True)
 class ComparisonWarning:
+    """Says how the recordings of both sides differ."""
+
     cause: ComparisonCause
     text: str  # one line, safe to print
 

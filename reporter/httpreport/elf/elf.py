@@ -110,6 +110,7 @@ class Elf:
     problems: tuple[str, ...] = field(default=())
 
     def section(self, name: str) -> Section | None:
+        """Return the section of this name, None if it was not read or does not exist."""
         return self.sections.get(name)
 
     def executable(self, address: int) -> bool:

@@ -24,12 +24,15 @@ class Greenlets:
         """Ignore the recording: greenlets are recognised by the name of their first frame."""
 
     def at(self, _stack: Stack) -> Runtime:
+        """Return this object: it serves every process."""
         return self
 
     def frames(self, _address: int, _inside: int) -> None:
+        """Return None: greenlets have no code of their own."""
         return None
 
     def finish(self, trace: StackTrace) -> StackTrace:
+        """Return the stack trace up to where its greenlet began."""
         return up_to_start(trace)
 
 

@@ -55,6 +55,7 @@ class JitMap:
         return self._names[self._name_offsets[number] : self._name_offsets[number + 1]], address - self._begins[number]
 
     def frames(self, address: int, inside: int) -> Sequence[Frame] | Unnamed:
+        """Return the frame of the function at an address, or the reason why it has no name."""
         found = self.find(inside)
         if found is None:
             return Unnamed.JIT_MAP_CUT_OFF if self.is_cut_off else Unnamed.NOT_IN_JIT_MAP
@@ -62,6 +63,7 @@ class JitMap:
         return [Frame(address, JIT, name=printable(name), symbol_offset=offset + address - inside)]
 
     def finish(self, trace: StackTrace) -> StackTrace:
+        """Return the stack trace unchanged."""
         return trace
 
     def __len__(self) -> int:

@@ -82,6 +82,7 @@ def times(comparison: Comparison, before: Totals, after: Totals) -> str:
 
 
 def side_name(aggregate: Aggregate) -> str:
+    """Return how texts name a side: its file, or the number of its captures."""
     captures = aggregate.captures
     return captures[0].file if len(captures) == 1 else f"{len(captures):,} captures"
 

@@ -131,9 +131,11 @@ class OneCapture:
     style: Style = field(default_factory=Style)
 
     def longest_first(self) -> Iterator[Values]:
+        """Yield the values of each listed call, the longest first."""
         return (listed.values for listed in self.lists(self.report, self.capture, self.style))
 
     def by_capture(self) -> Iterator[Iterator[Values]]:
+        """Yield the calls of the only capture, the longest first."""
         yield self.longest_first()
 
 
@@ -146,11 +148,13 @@ class SpoolSink:
     style: Style
 
     def write(self, report: Report, capture: str) -> None:
+        """Write what the output lists of one capture. Raises OSError if the file cannot be written."""
         with Spool(self.path) as spool:
             for listed in self.lists(report, capture, self.style):
                 spool.add(*listed)
 
     def discard(self) -> None:
+        """Remove the file if it exists."""
         self.path.unlink(missing_ok=True)
 
 
@@ -161,7 +165,12 @@ class Spooled:
     paths: Sequence[Path]
 
     def longest_first(self) -> Iterator[Values]:
+        """Yield the values of each call of all captures, the longest first.
+
+        Many files are merged into fewer and removed, so call it once. Raises ReportError if that fails.
+        """
         return merged(self.paths)
 
     def by_capture(self) -> Iterator[Iterator[Values]]:
+        """Yield the calls of each capture in turn, the longest first."""
         return ((entry.values for entry in entries(path)) for path in self.paths)

@@ -55,11 +55,13 @@ def printed(out: Console, prints: Callable[[Console], None]) -> Iterable[bytes]:
 
 
 def print_warnings(out: Console, warnings: Iterable[str]) -> None:
+    """Print each warning on a line of its own, marked as a warning."""
     for warning in warnings:
         _line(out, Text.assemble(("warning: ", "bold yellow"), warning))
 
 
 def print_lines(out: Console, lines: Iterable[str]) -> None:
+    """Print each text on a line of its own, never as markup."""
     for line in lines:
         _line(out, Text(line))
 

@@ -48,6 +48,7 @@ class RedactedRecords:
         self._stacks = stacks
 
     def meta(self) -> Meta:
+        """Return META with a made-up host, and without boot ID and run."""
         meta = self._recording.meta
         return Meta(
             tool=meta.tool,
@@ -79,6 +80,7 @@ class RedactedRecords:
         yield from self._stacks.redacted
 
     def end(self, end: End) -> End:
+        """Return END with the paths in its reason masked."""
         return replace(end, reason=self.paths.text(end.reason))
 
     def _modules(self) -> Iterator[Module | Section]:

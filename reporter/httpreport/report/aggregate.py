@@ -84,6 +84,7 @@ class Aggregate:
 
     @property
     def hosts(self) -> list[str]:
+        """Return the names of the recorded hosts, sorted, each once."""
         return sorted({facts.host for facts in self.captures})
 
     @property

@@ -69,15 +69,18 @@ class RecordedRun:
 
     @property
     def first(self) -> Facts:
+        """Return the first part."""
         return self.parts[0]
 
     @property
     def file(self) -> str:
+        """Return how warnings name the recording: its file, or the first and last of its files."""
         others = f" to {os.path.basename(self.parts[-1].file)}" if len(self.parts) > 1 else ""
         return self.first.file + others
 
     @property
     def complete(self) -> bool:
+        """Return whether no part is missing and each was read to its end."""
         return all(facts.complete for facts in self.parts) and not self._gaps
 
     def warnings(self) -> Iterator[tuple[str, str]]:

@@ -33,6 +33,7 @@ class Entry:
 
     @property
     def values(self) -> Values:
+        """Return the values of the call. Sequences become tuples."""
         values: Values = msgpack.unpackb(self.packed, use_list=False)
         return values
 
@@ -54,6 +55,7 @@ class Spool:
         self.write(Entry(-duration_ns, start_ns, msgpack.packb(values, unicode_errors="backslashreplace")))
 
     def write(self, entry: Entry) -> None:
+        """Write an entry. Raises OSError if the file cannot be written."""
         self._file.write(_HEAD.pack(-entry.minus_duration_ns, entry.start_ns, len(entry.packed)) + entry.packed)
 
 

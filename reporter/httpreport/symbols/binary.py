@@ -58,6 +58,7 @@ class Binary:
 
     @cached_property
     def call_frames(self) -> CallFrameInfo:
+        """Return the unwind information of the file's ELF data."""
         return CallFrameInfo(self.elf)
 
 

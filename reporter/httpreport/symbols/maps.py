@@ -30,6 +30,7 @@ class Mapping(NamedTuple):
     path: bytes  # without " (deleted)"
 
     def file_offset(self, address: int) -> int:
+        """Return the offset in the file of the byte at an address of the mapping."""
         return address - self.start + self.offset
 
 
@@ -51,6 +52,7 @@ class Maps:
         return self._mappings[index]
 
     def has_code(self, address: int) -> bool:
+        """Return whether an executable mapping holds the address."""
         mapping = self.find(address)
         return mapping is not None and mapping.executable
 

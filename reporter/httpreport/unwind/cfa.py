@@ -30,6 +30,8 @@ class Rule(enum.IntEnum):
 
 
 class RegisterRule(NamedTuple):
+    """Says how one register of the caller is found: a Rule, and the offset, register or expression that it needs."""
+
     kind: Rule
     number: int = 0
     expression: bytes = b""

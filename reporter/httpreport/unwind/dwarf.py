@@ -39,12 +39,17 @@ class WorkBudget:
         self.left = left
 
     def spend(self) -> None:
+        """Spend one piece of work. Raises BadCfi if none is left."""
         self.left -= 1
         if self.left < 0:
             raise BadCfi("too much work")
 
 
 def uleb128(data: bytes, at: int) -> tuple[int, int]:
+    """Read an unsigned LEB128 number at an offset, and return it with the offset after it.
+
+    Raises BadCfi if it has more than 64 bits, IndexError if the data ends in it.
+    """
     value = 0
     for shift in range(0, 7 * _MAX_LEB_BYTES, 7):
         byte = data[at]
@@ -56,6 +61,7 @@ def uleb128(data: bytes, at: int) -> tuple[int, int]:
 
 
 def sleb128(data: bytes, at: int) -> tuple[int, int]:
+    """Read a signed LEB128 number at an offset, and return it with the offset after it. Raises as `uleb128` does."""
     value, end = uleb128(data, at)
     if data[end - 1] & _SIGN:
         value -= 1 << 7 * (end - at)

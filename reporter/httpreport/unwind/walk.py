@@ -49,6 +49,7 @@ class StackWalk:
 
     @property
     def inside(self) -> tuple[int, ...]:
+        """Return for each frame an address inside its current instruction."""
         return inside(self.addresses, self.found)
 
 
