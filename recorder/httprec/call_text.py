@@ -28,7 +28,7 @@ class CallText:
         if stack not in self._stack_numbers:
             self._last_number += 1
             self._stack_numbers[stack] = self._last_number
-            if len(self._stack_numbers) > tuning.NUMBERED_STACKS:
+            if len(self._stack_numbers) > tuning.MAX_NUMBERED_STACKS:
                 self._stack_numbers.popitem(last=False)
 
     def describe(self, row: memoryview) -> str:

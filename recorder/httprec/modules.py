@@ -113,9 +113,9 @@ class Modules:
         if self._known[number].fd >= 0:
             self._open[number] = None
             self._open.move_to_end(number)
-        if len(self._open) > tuning.OPEN_MODULES:
+        if len(self._open) > tuning.MAX_OPEN_MODULES:
             self._close(next(iter(self._open)))
-        if len(self._known) > tuning.MODULES:
+        if len(self._known) > tuning.MAX_KNOWN_MODULES:
             oldest = next(iter(self._known))
             self._close(oldest)
             del self._numbers[self._known.pop(oldest).key]
@@ -159,7 +159,7 @@ class Modules:
         if fd < 0:
             self.left_out += 1
             yield Section(
-                module.id, WHOLE_FILE, 0, 0, 0, b"", f"left out: more than {tuning.OPEN_MODULES} files were in use"
+                module.id, WHOLE_FILE, 0, 0, 0, b"", f"left out: more than {tuning.MAX_OPEN_MODULES} files were in use"
             )
             return
         whole = Extent(WHOLE_FILE, 0, 0, module.size)

@@ -54,6 +54,11 @@ class _KnownProcess(NamedTuple):
     checked_ns: int  # when the mappings were last seen to be complete
     part: int = 0  # number of the last part that has this record
 
+    @property
+    def next_check_ns(self) -> int:
+        """Return when the maps may be read again: the longer they are, the later."""
+        return self.checked_ns + tuning.MAPS_CHECK_NS_PER_BYTE * len(self.record.maps)
+
 
 def _read(path: str, limit: int) -> bytes:
     with open(path, "rb") as file:
@@ -72,13 +77,13 @@ class Processes:
         self.recorded = 0  # processes with a recorded call
         self.gone = 0  # recorded processes whose maps could not be read in time
         self.left_out = 0  # maps for which a capture had no room
-        self._jit_budget_left = tuning.JIT_MAPS_BYTES
+        self._jit_budget_left = tuning.JIT_MAPS_BUDGET
 
     def begin_part(self, writer: Writer) -> None:
         """Begin another capture, which needs the processes of its own calls."""
         self._writer = writer
         self._part += 1
-        self._jit_budget_left = tuning.JIT_MAPS_BYTES
+        self._jit_budget_left = tuning.JIT_MAPS_BUDGET
         self._modules.begin_part(writer)
 
     def announce(self, key: Key, now_ns: int) -> None:
@@ -107,7 +112,7 @@ class Processes:
         """Read maps again that need it, except those that were read just now, unless this is the `last` time."""
         for key in list(self._unchecked):
             known = self._known.get(key)
-            if known and not last and now_ns < known.checked_ns + tuning.MAPS_REST_NS * len(known.record.maps):
+            if known and not last and now_ns < known.next_check_ns:
                 continue
             self._unchecked.remove(key)
             if known:
@@ -151,8 +156,13 @@ class Processes:
             self._size -= len(self._known.pop(key).record.maps)
         self._known[key] = known
         self._size += len(known.record.maps)
-        while len(self._known) > tuning.PROCESSES or (self._size > tuning.MAPS_BYTES and len(self._known) > 1):
+        while self._remembers_too_much():
             self._size -= len(self._known.popitem(last=False)[1].record.maps)
+
+    def _remembers_too_much(self) -> bool:
+        """Return whether there are too many processes or, of more than one, too many bytes of maps."""
+        count = len(self._known)
+        return count > tuning.MAX_KNOWN_PROCESSES or (count > 1 and self._size > tuning.MAX_KNOWN_MAPS_BYTES)
 
     def _read_or_gone(self, key: Key, now_ns: int) -> _KnownProcess:
         pid, start_ns = key

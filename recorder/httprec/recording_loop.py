@@ -119,7 +119,7 @@ class RecordingLoop:
         self._drain(now_ns)
         if self._tracer.calls.is_cut or self._tracer.completions.is_cut:
             self._drain(now_ns)  # the rows that wrapped around the end of a ring
-        if now_ns - self._ledger_ns >= tuning.LEDGER_NS:
+        if now_ns - self._ledger_ns >= tuning.LEDGER_INTERVAL_NS:
             self._write_ledger(now_ns)
         self._writer.tick(now_ns)
 

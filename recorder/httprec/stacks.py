@@ -63,7 +63,7 @@ class RepeatedStacks:
         self._stacks[stack.id] = stack
         self._stacks.move_to_end(stack.id)
         self._only_in_earlier_parts.discard(stack.id)
-        if len(self._stacks) > tuning.STACKS:
+        if len(self._stacks) > tuning.MAX_REMEMBERED_STACKS:
             self._forget(self._stacks.popitem(last=False)[0])
 
     def begin_part(self) -> None:
@@ -90,5 +90,5 @@ class RepeatedStacks:
 
     def _settle(self, number: int) -> None:
         self._settled[number] = None
-        if len(self._settled) > tuning.STACKS:
+        if len(self._settled) > tuning.MAX_REMEMBERED_STACKS:
             self._settled.popitem(last=False)

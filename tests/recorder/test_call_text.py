@@ -94,7 +94,7 @@ def test_a_call_is_three_lines() -> None:
 
 
 def test_only_the_newest_stacks_have_a_number(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("httprec.tuning.NUMBERED_STACKS", 2)
+    monkeypatch.setattr("httprec.tuning.MAX_NUMBERED_STACKS", 2)
     texts = printed([row_of(CALL_ROW, **call(stack=stack)) for stack in (5, 77, 9)], [5, 77, 5, 9])
     assert [re.findall(r"Stack ID: (\d+)", text) for text in texts] == [["0"], ["2"], ["3"]]
 

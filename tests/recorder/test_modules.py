@@ -233,7 +233,7 @@ def test_a_map_of_another_user_is_not_trusted(perf_map: Path) -> None:
 def test_a_file_that_could_not_be_kept_open_is_named_and_counted(
     libc: tuple[str, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("httprec.tuning.OPEN_MODULES", 1)
+    monkeypatch.setattr("httprec.tuning.MAX_OPEN_MODULES", 1)
     capture, later = Capture(), Capture()
     modules = Modules(capture.writer, 64 << 20, rotate=True)
     numbers = [
@@ -251,7 +251,7 @@ def test_a_file_that_could_not_be_kept_open_is_named_and_counted(
 
 
 def test_files_that_were_seen_first_are_forgotten(libc: tuple[str, Path], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("httprec.tuning.MODULES", 1)
+    monkeypatch.setattr("httprec.tuning.MAX_KNOWN_MODULES", 1)
     mapping, path = libc
     vdso = next(mapping for mapping, path in mappings(os.getpid()) if path == VDSO)
     low, high = (int(number, 16) for number in vdso.split("-"))

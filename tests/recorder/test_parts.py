@@ -210,7 +210,7 @@ def test_nothing_is_lost_between_parts_and_each_has_what_its_calls_name_or_count
                 rounds[number + 1].insert(0, lambda tracer, c=connection, s=stack: tracer.send_call(c, s))  # type: ignore[misc]
             else:
                 rounds[number].append(call(connection, stack, copied=copied))
-    with TemporaryDirectory() as folder, mock.patch.object(tuning, "STACKS", remembered):
+    with TemporaryDirectory() as folder, mock.patch.object(tuning, "MAX_REMEMBERED_STACKS", remembered):
         totals, _, _ = record(Path(folder), rounds)
         parts = parts_of(Path(folder))
     found = [pair for part in parts for pair in zip(part.column("connection"), part.column("stack"))]
@@ -227,7 +227,7 @@ def test_a_stack_that_was_forgotten_is_counted_once_in_each_part_that_lacks_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The kernel sends stack 1 once, because it does not forget it; 2, 3 and 4 are used later; 5 and 6 are copies."""
-    monkeypatch.setattr(tuning, "STACKS", 3)
+    monkeypatch.setattr(tuning, "MAX_REMEMBERED_STACKS", 3)
     first = [call(number, number) for number in (1, 2, 3, 4)]
     again = [call(5, 1), call(6, 4)]
     copies = [call(7, 5, copied=True), call(8, 6, copied=True)]

@@ -403,7 +403,7 @@ def test_maps_beyond_the_room_for_them_are_forgotten_those_that_were_used_first(
     with running(sys.executable, "-c", CHILD) as other:
         tell(other, "pass")
         room = max(len(Path(f"/proc/{pid}/maps").read_bytes()) for pid in (child.pid, other.pid))
-        monkeypatch.setattr("httprec.tuning.MAPS_BYTES", room + 100)
+        monkeypatch.setattr("httprec.tuning.MAX_KNOWN_MAPS_BYTES", room + 100)
         processes.announce(key_of(child.pid), 1)
         processes.announce(key_of(other.pid), 2)
     processes.record(key_of(child.pid), 3)
@@ -413,7 +413,7 @@ def test_maps_beyond_the_room_for_them_are_forgotten_those_that_were_used_first(
 def test_jit_maps_stay_within_the_room_of_a_capture(
     written: Written, processes: Processes, child: subprocess.Popen[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("httprec.tuning.JIT_MAPS_BYTES", 250)
+    monkeypatch.setattr("httprec.tuning.JIT_MAPS_BUDGET", 250)
     parts = [(0, b"a" * 100, ""), (100, b"b" * 100, ""), (200, b"c" * 100, ""), (300, b"d" * 10, "")]
     monkeypatch.setattr("httprec.processes._jit_map", lambda known: iter(parts))
     processes.begin_part(written)

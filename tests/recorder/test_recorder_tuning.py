@@ -18,20 +18,20 @@ def entries(name: str) -> int:
 
 def test_stacks_are_kept_for_longer_than_the_kernel_knows_them_as_sent() -> None:
     """Else a part would lack stacks that the kernel does not send again."""
-    assert 2 * entries("seen_stacks") <= tuning.STACKS
+    assert 2 * entries("seen_stacks") <= tuning.MAX_REMEMBERED_STACKS
 
 
 def test_a_stack_that_is_kept_has_its_number() -> None:
-    assert tuning.STACKS <= tuning.NUMBERED_STACKS
+    assert tuning.MAX_REMEMBERED_STACKS <= tuning.MAX_NUMBERED_STACKS
 
 
 def test_open_modules_leave_room_for_other_files() -> None:
-    assert tuning.OPEN_MODULES + 64 + 256 < 1024 and tuning.OPEN_MODULES < tuning.MODULES
+    assert tuning.MAX_OPEN_MODULES + 64 + 256 < 1024 and tuning.MAX_OPEN_MODULES < tuning.MAX_KNOWN_MODULES
 
 
 def test_jit_maps_fit_into_a_capture_with_what_their_records_count() -> None:
-    assert MAX_JIT_MAP <= tuning.JIT_MAPS_BYTES < MAX_JIT_MAPS
+    assert MAX_JIT_MAP <= tuning.JIT_MAPS_BUDGET < MAX_JIT_MAPS
 
 
 def test_the_processes_that_are_known_fit_into_a_capture() -> None:
-    assert tuning.MAPS_BYTES + tuning.PROCESSES * RECORD_BYTES < MAX_PROCESSES
+    assert tuning.MAX_KNOWN_MAPS_BYTES + tuning.MAX_KNOWN_PROCESSES * RECORD_BYTES < MAX_PROCESSES
