@@ -1,4 +1,4 @@
-"""Choose the quick tests, turn skipped tests into failures under CI=true, and print what a run took.
+"""Choose the quick tests, turn skipped tests into failures under CI=true, and print which boots were retried.
 
 Without CI=true, pytest lists the skipped tests at the end. Timings are not tested, because the machine may be busy:
 hypothesis has no deadline, and may take its time to draw.
@@ -7,7 +7,6 @@ hypothesis has no deadline, and may take its time to draw.
 from __future__ import annotations
 
 import os
-import time
 from collections.abc import Generator
 from pathlib import Path
 from typing import TypeVar
@@ -113,9 +112,6 @@ def pytest_make_collect_report() -> Generator[None, pytest.CollectReport, pytest
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Print which boots were retried, and what the target of the Makefile took since tools/run.sh began."""
+    """Print which boots were retried."""
     for line in retries.summary(terminalreporter.config.stash.get(retries.RETRIED, [])):
         terminalreporter.write_line(line)
-    target, started = os.environ.get("HTTPREC_TARGET"), os.environ.get("HTTPREC_STARTED")
-    if target and started:
-        terminalreporter.write_line(f"make {target}: {time.time() - float(started):.0f} s in all")
