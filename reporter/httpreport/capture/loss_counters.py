@@ -1,4 +1,4 @@
-"""Tells what the counters of a capture's ledger mean for reading it."""
+"""Tell what the counters of a capture's ledger mean for reading it."""
 
 from __future__ import annotations
 

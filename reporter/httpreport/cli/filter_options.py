@@ -1,4 +1,4 @@
-"""Defines the options that filter calls, other than -t and -p, and turns their values into `Filters`."""
+"""Define the options that filter calls, other than -t and -p, and turn their values into `Filters`."""
 
 from __future__ import annotations
 

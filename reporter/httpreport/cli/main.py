@@ -1,4 +1,4 @@
-"""httpreport: parses the command line and runs the command. Every error is caught here, once.
+"""Parse the command line of httpreport and run the command. Every error is caught here, once.
 
 Exit status: 0 done, 1 failed, 2 usage; 3 with --strict if data was lost or cut off; 141 if the reader of standard
 output has gone.

@@ -1,4 +1,4 @@
-"""Lists all outputs. docs/architecture.md says how to add one."""
+"""List all outputs. docs/architecture.md says how to add one."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Makes the texts about a whole report that all outputs share: its name, warnings, and what was kept, lost, unwound and
+"""Make the texts about a whole report that all outputs share: its name, warnings, and what was kept, lost, unwound and
 named.
 
 All of them are safe to print.
