@@ -127,11 +127,11 @@ class Selection:
         return self._all_of(calls, np.ones(len(calls["t0"]), np.bool_))
 
     def _all_of(self, calls: ColumnsByName, kept: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
-        for part in self._parts(calls):
-            kept &= part
+        for condition in self._conditions(calls):
+            kept &= condition
         return np.asarray(kept)
 
-    def _parts(self, calls: ColumnsByName) -> Iterator[npt.NDArray[np.bool_]]:
+    def _conditions(self, calls: ColumnsByName) -> Iterator[npt.NDArray[np.bool_]]:
         filters = self.filters
         if self.names:
             yield self._named(calls["comm"]) | self._named(calls["process"])

@@ -17,7 +17,7 @@ from ..calls.listed_calls import ListedCalls
 from ..calls.schema import Array
 from ..calls.totals import Latencies, PeerKey, StackKey, Totals
 from .faults import Faults
-from .loss_counters import completions_lost
+from .lost_completions import completions_lost
 from .module_sections import JoinedParts, JoinedSections
 from .packed_stacks import RecordedStacks
 
