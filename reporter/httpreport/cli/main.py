@@ -172,7 +172,7 @@ def main(  # noqa: PLR0917 (one parameter for each option)
     stacks.folded is for flamegraph.pl. A capture contains all that stack traces need. Binaries and debug files on this
     machine can add names, but only if their build IDs are the recorded ones.
 
-    -p, --pid, --role, --peer, --kind and --outcome may be repeated: a call must then match one of the values. A call
+    Repeat -p, --pid, --role, --peer, --kind or --outcome to give several values: a call must match one of them. A call
     must pass all the filters that are given.
     """
     paths_of = {output: named.pop(output.name) for output in outputs_to(Destination.FILE)}

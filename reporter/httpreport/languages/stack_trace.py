@@ -29,8 +29,8 @@ class Unnamed(enum.Enum):
     NOT_FOUND = "binary not found here"
     OTHER_BUILD = "another build of the binary is here"
     UNREADABLE = "binary not readable"
-    STRIPPED = "stripped, no symbol covers it"
-    NO_SYMBOL = "no symbol covers it"
+    STRIPPED = "no symbol in the stripped binary"
+    NO_SYMBOL = "no symbol at this address"
 
 
 HOW_GUESSED: dict[Found | None, str] = {

@@ -140,8 +140,8 @@ def explained(calls: int, *, all_stacks: bool) -> Iterator[str]:
     """Yield the lines at the head of the file that explain it."""
     if calls > REPEATED_CALLS and not all_stacks:
         yield (
-            f"After the longest {REPEATED_CALLS:,} calls, a stack trace that was printed above is not repeated but "
-            "named by its Stack ID; --all-stacks prints all."
+            f"After the longest {REPEATED_CALLS:,} calls, repeated stack traces are shown "
+            "as a Stack ID; --all-stacks prints all of them."
         )
     yield from MEANING
 
