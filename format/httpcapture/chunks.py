@@ -1,8 +1,8 @@
 """List the kinds of records and their fields. A chunk holds records of one kind: a head `[kind, count]`, then `count`
 records.
 
-The tables here are the format; FORMAT.md describes the same in words. Numbers are never reused, fields are only ever
-appended, and a field that is appended gets a default in its dataclass.
+These tables define the format in code, and FORMAT.md describes it in words. Numbers are never reused. Fields are only
+ever appended, and an appended field has a default in its dataclass.
 """
 
 from __future__ import annotations
@@ -32,8 +32,8 @@ MAX_NAMES = 1 << 10  # entries of a list of fields, filters, limits or losses
 
 
 class RecordKind(enum.IntEnum):
-    """Number the kinds of records. Open chunks are written in the order of these lines, not of the numbers: a record
-    comes after the records to which it refers.
+    """Number the kinds of records. Open chunks are written in the order of these lines, not of the numbers, so that
+    every record follows the records that it refers to.
     """
 
     META = 1
@@ -50,7 +50,7 @@ class RecordKind(enum.IntEnum):
 
 @dataclass(frozen=True)
 class Head:
-    """Say which kind of records a chunk holds, and how many: its first object."""
+    """Hold the first object of a chunk: the kind of its records, and how many there are."""
 
     kind: int
     count: int

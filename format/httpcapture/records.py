@@ -148,8 +148,8 @@ class Calls:
 @dataclass(frozen=True)
 class Completions:
     """Hold a batch of ends of responses, with the columns of `Meta.completion_layout`: for each call whose response
-    went on after t2, its t3 and final byte counts. A call without one has t3 = t2, unless completions were lost (see
-    Lost)."""
+    went on after t2, its t3 and final byte counts. A call without a completion has t3 = t2, unless completions were
+    lost (see Lost)."""
 
     rows: int
     columns: BatchColumns

@@ -1,7 +1,8 @@
-"""Keep the books: what the kernel emitted equals what was recorded plus what was lost, in total and for each part.
+"""Account for every call: the calls that the kernel emitted equal the recorded plus the lost ones, in total and in each
+part.
 
-The counters only rise. A part with a successor accounts for what it recorded and lost, the last part for everything
-that remains, so the sum over all parts equals what the kernel counted.
+The counters only rise. Every part but the last accounts for the calls that it recorded and lost, and the last part for
+all that remain. So the sum over all parts equals the kernel's count.
 """
 
 from __future__ import annotations
@@ -14,8 +15,8 @@ from .fast_calls import FastCalls
 
 
 class Ledger:
-    """Add up counters for the recording and for the current part. The code that records calls counts them in `recorded`
-    and `in_flight`, which are those of the current part."""
+    """Add up counters for the recording and for the current part. The code that records calls increments `recorded` and
+    `in_flight`, which count the calls of the current part."""
 
     def __init__(self) -> None:
         self.recorded = 0

@@ -144,7 +144,12 @@ def _record(
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]}, short_help="record slow HTTP calls of a host")
 @click.option(
-    "-o", "output", metavar="FILE", type=click.Path(), required=True, help="Capture to write; - for standard output."
+    "-o",
+    "output",
+    metavar="FILE",
+    type=click.Path(),
+    required=True,
+    help="File to write the capture to; - for standard output.",
 )
 @click.option(
     "-t",
@@ -161,7 +166,7 @@ def _record(
     "names",
     metavar="NAME",
     multiple=True,
-    help="Record only calls of processes or threads with this name; * ? [] make it a shell pattern. Repeatable.",
+    help="Record only calls of processes or threads with this name; * ? [] make it a shell pattern. May be repeated.",
 )
 @click.option(
     "-d", "duration_s", metavar="SECONDS", type=float, callback=options.check_time, help="End after this time."
@@ -183,7 +188,7 @@ def _record(
     default="dwarf",
     show_default=True,
     help="dwarf: copy registers and stack bytes, so that httpreport finds every frame. fp: follow frame pointers, "
-    "which often finds one frame only; no memory of a process leaves the host.",
+    "which often finds only one frame; no memory of a process leaves the host.",
 )
 @click.option(
     "--stack-size",
@@ -191,7 +196,7 @@ def _record(
     type=click.IntRange(min=4, max=64),
     default=options.DEFAULTS.stack_pages * options.PAGE_KIB,
     show_default=True,
-    help="Stack bytes to copy for a call, in whole pages.",
+    help="How much of a stack to copy, in whole pages.",
 )
 @click.option(
     "--stack-slots",
@@ -199,15 +204,15 @@ def _record(
     type=click.IntRange(min=1, max=65536),
     default=options.DEFAULTS.stack_slots,
     show_default=True,
-    help="How many client calls can have a stack copy waiting at a time. The kernel keeps N * (KIB + 0.3) KiB for "
-    "them; any further call has a frame-pointer stack instead and is counted.",
+    help="Maximum number of stack copies held for unfinished client calls. Any further call gets a frame-pointer stack "
+    "instead, and is counted as a loss. The kernel keeps N * (KIB + 0.3) KiB for the copies.",
 )
 @click.option(
     "--recv-stack",
     "receive_stacks",
     is_flag=True,
     help="Also record the stack of the receiving side: the code that waits for an answer, or that reads a request. "
-    "Every server call in progress then has a stack copy waiting as well.",
+    "Every unfinished server call then also holds a slot of --stack-slots.",
 )
 @options.memory_options
 @click.option(
@@ -223,7 +228,7 @@ def _record(
     type=click.IntRange(min=1, max=MAX_SECTION >> 20),
     default=64,
     show_default=True,
-    help="Room for these copies; what does not fit is counted.",
+    help="Maximum size of the copied parts of executables; what does not fit is counted as lost.",
 )
 @click.option(
     "--check",
@@ -231,8 +236,8 @@ def _record(
     is_eager=True,
     expose_value=False,
     callback=_check,
-    help="Show what this host can do, and the reason for anything that it cannot; exit with 0 if it can record, else "
-    "with 1.",
+    help="Show what this host can do, and the reason for anything that it cannot. Exit with 0 if it can record, 1 "
+    "otherwise.",
 )
 @click.version_option(__version__, "-V", "--version", prog_name="httprec", message="%(prog)s %(version)s")
 @click.pass_obj
@@ -266,10 +271,10 @@ def command(
 
     Every call that takes at least -t milliseconds is recorded with the code that made it. Ctrl-C ends the recording.
 
-    Once the probes are attached and FILE is created, httprec sets no_new_privs and gives up all capabilities except
-    cap_checkpoint_restore, cap_dac_read_search and cap_sys_ptrace, which it needs to read the memory maps and
-    executables of other users' processes, and, before Linux 5.19, cap_bpf. To create parts, it also keeps cap_chown,
-    cap_dac_override and cap_fowner.
+    Once the probes are attached and FILE is created, httprec sets no_new_privs and drops all capabilities except
+    cap_checkpoint_restore, cap_dac_read_search and cap_sys_ptrace. It needs these to read the memory maps and
+    executables of other users' processes. It also keeps cap_bpf before Linux 5.19, and cap_chown, cap_dac_override and
+    cap_fowner if it is to create parts.
     """
     sizes = options.sizes(
         connections=connections,

@@ -49,14 +49,14 @@ _FILE_OPTIONS = [
         "--max-size",
         metavar="MIB",
         type=click.IntRange(min=1),
-        help="End once this much is written, all parts together. What is waiting at that moment is still written.",
+        help="End once this much is written, all parts together. What the rings hold at that moment is still written.",
     ),
     click.option(
         "--rotate-size",
         metavar="MIB",
         type=click.IntRange(min=1),
         help="Begin another part when the current one reaches this size. Part 1 of run.cap is run.00001.cap. Each part "
-        "is a capture of its own, and repeats the pieces of executables that it needs.",
+        "is a capture of its own, and repeats the parts of executables that it needs.",
     ),
     click.option(
         "--rotate-time",
@@ -80,7 +80,8 @@ _MEMORY_OPTIONS = [
         type=click.IntRange(min=1, max=1 << 22),
         default=DEFAULTS.connections,
         show_default=True,
-        help="Connections to follow at a time; any further ones are counted. The kernel keeps N * 0.3 KiB for them.",
+        help="Maximum number of connections to follow at a time; others are counted as lost. The kernel keeps N * 0.3 "
+        "KiB for them.",
     ),
     click.option(
         "--threads",
@@ -88,8 +89,8 @@ _MEMORY_OPTIONS = [
         type=click.IntRange(min=1, max=1 << 22),
         default=DEFAULTS.threads,
         show_default=True,
-        help="With kprobes only: how many living threads can have sent or received; what further threads do is "
-        "counted. The kernel keeps N * 0.1 KiB for them.",
+        help="With kprobes only: maximum number of living threads that have sent or received; what others send and "
+        "receive is counted as lost. The kernel keeps N * 0.1 KiB for them.",
     ),
     click.option(
         "--call-ring",

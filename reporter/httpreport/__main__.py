@@ -1,4 +1,4 @@
-"""`python -m httpreport` is the command httpreport."""
+"""Run the command httpreport as `python -m httpreport`."""
 
 from __future__ import annotations
 

@@ -142,13 +142,13 @@ def test_the_client_of_the_real_capture_to_the_letter(report_of: Callable[[bytes
     assert lines[at + 1 : at + 6] == [
         "    send (/usr/lib/x86_64-linux-gnu/libc.so.6)",
         *(
-            f"    python3.11+0x{start} (/usr/bin/python3.11: stripped, no symbol covers it)"
+            f"    python3.11+0x{start} (/usr/bin/python3.11: no symbol in the stripped binary)"
             for start in ("668550", "668310", "668130", "4f9b10")
         ),
     ]
     assert lines[at + 15 : at + 19] == [
         "    Py_BytesMain (/usr/bin/python3.11)",
-        "    libc.so.6+0x271d0 (/usr/lib/x86_64-linux-gnu/libc.so.6: stripped, no symbol covers it)",
+        "    libc.so.6+0x271d0 (/usr/lib/x86_64-linux-gnu/libc.so.6: no symbol in the stripped binary)",
         "    __libc_start_main (/usr/lib/x86_64-linux-gnu/libc.so.6)",
         "    _start (/usr/bin/python3.11)",
     ]
@@ -276,7 +276,7 @@ def test_the_summary_counts_what_is_whole_and_why_the_others_are_not(
     console = Console(record=True, file=io.StringIO(), width=200)
     terminal.print_summary(console, aggregated(report))
 
-    assert "stack traces: 1 of 3 whole; others: 2 the stack copy ended\n" in console.export_text()
+    assert "stack traces: 1 of 3 complete; others: 2 the stack copy ended\n" in console.export_text()
 
 
 def test_equal_copies_are_one_stack_trace(deep_stack: Taken, report_of: Callable[[bytes], Report]) -> None:

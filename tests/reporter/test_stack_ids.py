@@ -31,9 +31,7 @@ BLOCK = re.compile(
     re.MULTILINE,
 )
 PRINTED_ABOVE = re.compile(r" {4}\(printed above with Stack ID (\d+)\)\n")
-BEHIND = (
-    "After the longest {:,} calls, a stack trace that was printed above is not repeated but named by its Stack ID; "
-)
+BEHIND = "After the longest {:,} calls, repeated stack traces are shown as a Stack ID; "
 
 
 class Side(NamedTuple):
@@ -180,7 +178,7 @@ def test_what_is_not_repeated_was_printed_above(captures: list[bytes], repeated:
                 assert "(printed above" not in lines
                 above[number] = lines
     expanded = PRINTED_ABOVE.sub(lambda said: above[int(said[1])], short).splitlines()
-    head = BEHIND.format(repeated) + "--all-stacks prints all."
+    head = BEHIND.format(repeated) + "--all-stacks prints all of them."
     assert expanded.count(head) == (len(blocks) > repeated)
     assert [line for line in expanded if line != head] == whole.splitlines()
 

@@ -1,1 +1,1 @@
-"""Holds the table of calls: its columns, filters and totals."""
+"""Hold the table of calls: its columns, filters and totals."""

@@ -1,5 +1,5 @@
-"""Counts the values that calls have, so that a report without any call can list what its filters could have asked
-for."""
+"""Count the values that calls have, so that a report without calls can list the values that its filters could have
+selected."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ FIELD_COLUMNS = {
     "kinds": ("kind",),
     "outcomes": ("outcome",),
 }
-"""Maps each field that a filter may test to the columns that hold it."""
+"""Map each field that a filter may test to the columns that hold it."""
 
 _WORDS = {"processes": 2, "peers": 3}  # how many words of 64 bits a value takes, if more than one
 
 
 class AvailableValues:
-    """Gathers the values of the `asked` fields (keys of FIELD_COLUMNS) as calls are read."""
+    """Gather the values of the `asked` fields (keys of FIELD_COLUMNS) as calls are read."""
 
     def __init__(self, asked: Sequence[str]) -> None:
         self.first_ns = self.last_ns = 0  # t0 of the earliest and the latest call

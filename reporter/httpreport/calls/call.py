@@ -1,4 +1,4 @@
-"""Defines `Call`: one row of the array of calls as a value, with texts for its numbers.
+"""Define `Call`: one row of the array of calls as a value, with texts for its numbers.
 
 Filters and totals work on whole columns (`lazy_table.py`); this is for outputs that write one call at a time.
 """
@@ -23,7 +23,7 @@ from .schema import LATEST_NS, Array
 
 
 class Call(NamedTuple):
-    """Holds the fields of one row of dtype CALL, in their order. Times are ns on CLOCK_MONOTONIC."""
+    """Hold the fields of one row of dtype CALL, in their order. Times are ns on CLOCK_MONOTONIC."""
 
     connection: int
     t0: int

@@ -1,4 +1,4 @@
-"""Decodes columns by numpy: the same values as httpcapture's `codings.decode` in half the time."""
+"""Decode columns by numpy: the same values as httpcapture's `codings.decode` in half the time."""
 
 from __future__ import annotations
 

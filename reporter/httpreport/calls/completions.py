@@ -1,4 +1,4 @@
-"""Joins completions, which say how calls went on after t2, with their calls by (connection, sequence).
+"""Join completions, which say how calls went on after t2, with their calls by (connection, sequence).
 
 Completions are recorded for all processes and durations, so they may far outnumber the kept calls. Of completions that
 no listed call needs, only the keys are decoded; they are dropped once they are so old that their calls, which may come
@@ -21,7 +21,7 @@ from .schema import COMPLETION, LATEST_NS, Array, ColumnsByName, Integers
 
 
 class PendingCompletions:
-    """Gathers the completions of one capture until all calls have been read."""
+    """Gather the completions of one capture until all calls have been read."""
 
     def __init__(self) -> None:
         self._types: ColumnTypes = {}

@@ -1,5 +1,4 @@
-"""Defines a `Selection`, which says which calls a report is about: how slow they are at least, of which processes, and
-so on.
+"""Define a `Selection`, the calls that a report is about: their minimum duration, their processes, and so on.
 
 `-p NAME` matches the name of the thread or of its process: exactly, case-sensitively, in the 15 bytes that the kernel
 keeps; a name with `*`, `?` or `[` is a shell pattern. The recorder's -p means the same, so a capture of all calls
@@ -30,7 +29,7 @@ from .time_options import TimeOption
 
 @dataclass(frozen=True)
 class Peer:
-    """Is the other end of a connection: 16 bytes of an IPv6 or v4-mapped address, and a port (None: any)."""
+    """Identify one end of a connection: 16 bytes of an IPv6 or v4-mapped address, and a port (None: any)."""
 
     address: bytes
     port: int | None = None
@@ -47,7 +46,7 @@ class Peer:
 
 @dataclass(frozen=True)
 class Filters:
-    """Holds every filter but -t and -p. A call passes a field if it has any of its values, and must pass every
+    """Hold every filter but -t and -p. A call passes a field if it has any of its values, and must pass every
     field."""
 
     pids: tuple[int, ...] = ()
@@ -74,7 +73,7 @@ class Filters:
 
 @dataclass(frozen=True)
 class Selection:
-    """Selects calls of at least `threshold_ns` whose thread or process matches one of `names` (if there are any) and
+    """Select the calls of at least `threshold_ns` whose thread or process matches one of `names` (if there are any) and
     that pass `filters`.
 
     `since_ns` and `until_ns` are the times of the filters on CLOCK_MONOTONIC.
@@ -128,11 +127,11 @@ class Selection:
         return self._all_of(calls, np.ones(len(calls["t0"]), np.bool_))
 
     def _all_of(self, calls: ColumnsByName, kept: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
-        for part in self._parts(calls):
-            kept &= part
+        for condition in self._conditions(calls):
+            kept &= condition
         return np.asarray(kept)
 
-    def _parts(self, calls: ColumnsByName) -> Iterator[npt.NDArray[np.bool_]]:
+    def _conditions(self, calls: ColumnsByName) -> Iterator[npt.NDArray[np.bool_]]:
         filters = self.filters
         if self.names:
             yield self._named(calls["comm"]) | self._named(calls["process"])

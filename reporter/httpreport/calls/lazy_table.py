@@ -1,4 +1,4 @@
-"""Turns batches of a capture into columns. A column is unpacked and joined when it is first asked for.
+"""Turn batches of a capture into columns. A column is unpacked and joined when it is first asked for.
 
 A column that no filter and no total needs is never unpacked. A batch has about a thousand calls, too few for the cost
 of a numpy call, so one `LazyTable` has several batches.
@@ -57,7 +57,7 @@ def unknown_fields(layout: Layout) -> list[str]:
 
 @dataclass(frozen=True)
 class ImpossibleTimes:
-    """Counts calls whose times are impossible."""
+    """Count calls whose times are impossible."""
 
     backwards: int = 0  # the end is before the start
     beyond: int = 0  # the start or the end is later than LATEST_NS
@@ -70,7 +70,7 @@ class ImpossibleTimes:
 
 
 class LazyTable:
-    """Has the rows of some batches as columns, by name. A table of calls also has `kind`, `method` and `status` (see
+    """Hold the rows of some batches as columns, by name. A table of calls also has `kind`, `method` and `status` (see
     CALL)."""
 
     def __init__(self, types: ColumnTypes, batches: Sequence[Batch], rows: int) -> None:

@@ -1,4 +1,4 @@
-"""Holds the calls that can be listed one by one: all that the filter keeps, or the longest if they are too many.
+"""Hold the calls that can be listed one by one: all that the filter keeps, or the longest if they are too many.
 
 Totals are made of all kept calls (`totals.py`). A listed call takes 212 bytes, so their number is bounded. Most calls
 that are listed for a while are not among the longest in the end. So calls stay packed as in the file, which takes a
@@ -25,7 +25,7 @@ _NONE = np.zeros(0, np.uint64)
 
 
 class ListedCalls:
-    """Gathers the calls and completions of one capture. Per-call results are in the order of the file."""
+    """Gather the calls and completions of one capture. Per-call results are in the order of the file."""
 
     def __init__(self) -> None:
         self._shortest_ns = 0  # a shorter call is not taken any more
@@ -135,7 +135,7 @@ class ListedCalls:
 
 @dataclass(frozen=True)
 class _Part:
-    """Holds some calls and which of them are listed."""
+    """Hold some calls and which of them are listed."""
 
     calls: LazyTable
     indices: Indices

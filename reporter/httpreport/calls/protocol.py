@@ -1,4 +1,4 @@
-"""Finds the protocol of a call by the first bytes of its request and response, never by ports or names.
+"""Find the protocol of a call by the first bytes of its request and response, never by ports or names.
 
 HTTP/1 has a method and a blank at the start of the request (RFC 9112, 3) or `HTTP/1.` at the start of the response (4).
 TLS has a record header (RFC 8446, 5.1): content type, 3, a minor version. Any other bytes are `tcp`. Heads are compared
@@ -26,7 +26,7 @@ Mask = npt.NDArray[np.bool_]
 
 
 class Kind(enum.IntEnum):
-    """Says what the request and the response of a call carry."""
+    """Say what the request and the response of a call carry."""
 
     UNKNOWN = 0  # no byte of either was recorded
     HTTP = 1
@@ -35,7 +35,7 @@ class Kind(enum.IntEnum):
 
 
 class ProtocolColumns(NamedTuple):
-    """Has what the first bytes tell, one element for each call: `kind` (u1, a `Kind`), `method` (S7, empty if none was
+    """Hold what the first bytes show, one element for each call: `kind` (u1, a `Kind`), `method` (S7, empty if none was
     seen) and `status` (u2, 0 if none was seen)."""
 
     kind: npt.NDArray[np.uint8]

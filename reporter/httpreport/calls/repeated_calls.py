@@ -1,4 +1,4 @@
-"""Finds calls that a completion cannot tell apart, because they have the same connection and sequence."""
+"""Find calls that a completion cannot tell apart, because they have the same connection and sequence."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ MAX_CONNECTIONS = 1 << 22
 
 
 class RepeatedCalls:
-    """Gathers the keys of calls and completions. If there are too many, only the first are compared, and `is_full` is
+    """Gather the keys of calls and completions. If there are too many, only the first are compared, and `is_full` is
     true."""
 
     def __init__(self) -> None:

@@ -1,4 +1,4 @@
-"""Defines the dtypes of calls. All calls are one numpy array, so a million are filtered, joined and summed without a
+"""Define the dtypes of calls. All calls are one numpy array, so a million are filtered, joined and summed without a
 loop.
 
 The columns of a capture (`lazy_table.py`) have the fields of RECORDED. Kept calls become rows of CALL and are joined
@@ -77,7 +77,7 @@ Integers = npt.NDArray[np.uint64]
 
 
 class ColumnsByName(Protocol):
-    """Gives the columns of calls by the name of a field: an array of calls, or a table."""
+    """Give the columns of calls by the name of a field: an array of calls, or a table."""
 
     def __getitem__(self, name: str, /) -> Any: ...
 

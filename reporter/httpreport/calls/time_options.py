@@ -1,4 +1,4 @@
-"""Defines a `TimeOption`: a time given on the command line, on the wall clock or relative to the start of a capture.
+"""Define a `TimeOption`: a time given on the command line, on the wall clock or relative to the start of a capture.
 
 +30s  +5m  +1.5h  +250ms      after the start of the capture, or of the first part of a recording
 2026-11-22T19:06:48           on the wall clock, in UTC unless a zone is given (Z, +01:00); seconds may have a fraction
@@ -22,7 +22,7 @@ _DAY_NS = 24 * _UNITS["h"]
 
 @dataclass(frozen=True)
 class TimeOption:
-    """Is a time as ns from the start of the capture, since 1970, since midnight (UTC) of the day on which the capture
+    """Hold a time as ns from the start of the capture, since 1970, since midnight (UTC) of the day on which the capture
     began, or on CLOCK_MONOTONIC of its host."""
 
     text: str  # as it was given

@@ -1,4 +1,4 @@
-"""Adds up the kept calls by stack and by peer. Memory grows with the distinct stacks and peers, not with the calls.
+"""Add up the kept calls by stack and by peer. Memory grows with the distinct stacks and peers, not with the calls.
 
 `CallTotals` takes tables of calls and adds them up by interned number (`common/interning.py`). The totals of two
 captures can be added. A quantile comes from a histogram with 128 bins for each doubling of the duration, so it is at
@@ -31,7 +31,7 @@ _HALF, _LOW = np.uint64(32), np.uint64(0xFFFFFFFF)
 
 @dataclass(frozen=True)
 class Totals:
-    """Holds the totals of a set of calls."""
+    """Hold the totals of a set of calls."""
 
     calls: int = 0
     time_ns: int = 0  # the sum of their durations
@@ -49,7 +49,7 @@ class Totals:
 
 @dataclass(frozen=True)
 class Latencies:
-    """Holds the totals of a set of calls and how many of their durations are in each bin."""
+    """Hold the totals of a set of calls and how many of their durations are in each bin."""
 
     totals: Totals
     bins: Mapping[int, int]
@@ -70,7 +70,7 @@ class Latencies:
 
 
 class StackKey(NamedTuple):
-    """Identifies the calls of one process name and one recorded stack; `stack` is 0 if there is none."""
+    """Identify the calls of one process name and one recorded stack; `stack` is 0 if there is none."""
 
     process: bytes
     stack_status: int
@@ -78,7 +78,7 @@ class StackKey(NamedTuple):
 
 
 class PeerKey(NamedTuple):
-    """Identifies the calls of one process name with one peer.
+    """Identify the calls of one process name with one peer.
 
     Only a client's peer has a port that stays the same, so the port of any other peer is 0.
     """
@@ -90,7 +90,7 @@ class PeerKey(NamedTuple):
 
 
 class Durations:
-    """Holds the durations of calls, split into the 32-bit halves that are added up."""
+    """Hold the durations of calls, split into the 32-bit halves that are added up."""
 
     def __init__(self, durations: Integers) -> None:
         self.ns = durations
@@ -99,7 +99,7 @@ class Durations:
 
 
 class TotalsByValue:
-    """Adds up durations for each distinct value of `width` words. Halves of 32 bits are added separately, so no sum
+    """Add up durations for each distinct value of `width` words. Halves of 32 bits are added separately, so no sum
     wraps around."""
 
     def __init__(self, width: int) -> None:
@@ -135,7 +135,7 @@ class TotalsByValue:
 
 
 class CallTotals:
-    """Adds up calls as they are read."""
+    """Add up calls as they are read."""
 
     def __init__(self) -> None:
         self._processes = Interner(2)

@@ -1,1 +1,1 @@
-"""Reads a capture file into a `Recording`, and verifies it."""
+"""Read a capture file into a `Recording`, and verify it."""

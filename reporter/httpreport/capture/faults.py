@@ -1,4 +1,4 @@
-"""Describes what contradicts itself in a capture and what exceeds the format's limits (format/FORMAT.md).
+"""Describe what contradicts itself in a capture and what exceeds the format's limits (format/FORMAT.md).
 
 A report, --info and --verify use these texts.
 """
@@ -28,7 +28,7 @@ _LEFT_OUT: dict[type, tuple[str, str]] = {  # the plural of a record class, and 
 
 @dataclass(frozen=True)
 class Faults:
-    """Counts faults by kind. Its names are safe to print."""
+    """Count faults by kind. Its names are safe to print."""
 
     left_out: Mapping[tuple[type, str], int] = field(default_factory=dict)  # Reader.left_out
     impossible: ImpossibleTimes = field(default_factory=ImpossibleTimes)

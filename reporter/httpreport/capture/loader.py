@@ -1,4 +1,4 @@
-"""`load` reads a capture once, front to back, into a `Recording`.
+"""Read a capture once, front to back, into a `Recording`.
 
 It takes some batches of calls at a time (`calls/lazy_table.py`). The calls that the filter keeps are added up
 (`calls/totals.py`) and listed (`calls/listed_calls.py`), so memory grows with what is kept, not with what was recorded.
@@ -52,7 +52,7 @@ FULL = (
 
 
 class Filter(Protocol):
-    """Decides which calls are kept."""
+    """Decide which calls are kept."""
 
     @property
     def asked(self) -> Sequence[str]:
@@ -67,7 +67,7 @@ class Filter(Protocol):
 
 @dataclass(frozen=True)
 class KeepNothing:
-    """Keeps no call, so that `Recording.available` has the values of all calls in the `asked` fields."""
+    """Keep no call, so that `Recording.available` has the values of all calls in the `asked` fields."""
 
     asked: Sequence[str] = ()
 
@@ -101,11 +101,11 @@ def load(reader: Reader, keep: Filter) -> Recording:
 
 
 class _FullError(Exception):
-    """Raised when the kept calls and records take too much memory."""
+    """Signal that the kept calls and records take too much memory."""
 
 
 class _Loader:
-    """Gathers the records of one capture."""
+    """Gather the records of one capture."""
 
     def __init__(self, meta: Meta, keep: Filter) -> None:
         self.meta = meta

@@ -1,4 +1,4 @@
-"""Joins the parts of sections and JIT maps in a capture. Only parts that follow each other are joined.
+"""Join the parts of sections and JIT maps in a capture. Only parts that follow each other are joined.
 
 The parts are untrusted input. A part that overlaps, leaves a gap or exceeds the size that the first part declared ends
 the whole, with the reason; what was joined before it stays. Nothing is allocated by a declared size, and the format
@@ -20,7 +20,7 @@ NOT_FOLLOWING = "its parts do not follow each other"
 
 @dataclass
 class Extent:
-    """Measures how far the parts of a whole follow each other. `problem` says why the rest is missing."""
+    """Measure how far the parts of a whole follow each other. `problem` says why the rest is missing."""
 
     address: int = 0
     size: int | None = None  # None: not declared
@@ -50,7 +50,7 @@ class Extent:
 
 @dataclass
 class JoinedParts(Extent):
-    """Joins the parts of a whole, and holds their bytes."""
+    """Join the parts of a whole, and hold their bytes."""
 
     _joined: Union[bytes, bytearray] = field(default_factory=bytearray)
 

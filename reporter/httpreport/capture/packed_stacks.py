@@ -1,4 +1,4 @@
-"""Keeps the stacks of a recording packed as in the file: stack copies are large, and the kept calls need few of them.
+"""Keep the stacks of a recording packed as in the file: stack copies are large, and the kept calls need few of them.
 
 Stacks are unpacked one by one when they are asked for, so only one stack copy is in memory at a time.
 """
@@ -16,7 +16,7 @@ MAX_STACKS = 1 << 23  # in one capture; more would take 1 GiB for ids, and a min
 
 
 class RecordedStacks:
-    """Holds the stacks of one recording in the order of the file. If several have one id, the first counts.
+    """Hold the stacks of one recording in the order of the file. If several have one id, the first counts.
 
     `damage` says what is wrong if a stack could not be unpacked. This stack and those after it in its chunk are missing
     then. `ambiguous` has the ids that came again with other contents.
@@ -26,9 +26,9 @@ class RecordedStacks:
         self.damage: str | None = None
         self.ambiguous = set[int]()
         self.left_out: Counter[str] = Counter()
-        """Counts what was left out for lack of memory when stacks were named, by kind."""
+        """Count what was left out for lack of memory when stacks were named, by kind."""
         self.on_read: Callable[[int], None] = lambda size: None
-        """Called with the size of each chunk that has been unpacked, in bytes."""
+        """Take the size of each chunk that has been unpacked, in bytes."""
         self._chunks: list[PackedStacks] = []
 
     def add(self, chunk: PackedStacks) -> None:

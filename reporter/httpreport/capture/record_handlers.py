@@ -1,4 +1,4 @@
-"""Defines tables of handlers, one handler for each kind of record.
+"""Define tables of handlers, one handler for each kind of record.
 
 The loader, `--verify` and `--redact` have such a table each. If one of them has no use for a kind, its handler is
 `ignore`, so that no kind is forgotten. A test compares the tables with httpcapture's `Record`.
@@ -11,7 +11,7 @@ from typing import Any, Callable, TypeVar
 
 State = TypeVar("State")
 Handlers = Mapping[type, Callable[[State, Any], None]]
-"""Maps a record class to the function that adds such a record to the state of its reader.
+"""Map a record class to the function that adds such a record to the state of its reader.
 
 A reader of packed stacks has `PackedStacks` in place of `Stack`.
 """

@@ -1,4 +1,4 @@
-"""Defines a `Recording`: what was read from a capture, as far as a filter keeps it: calls, totals, and everything else
+"""Define a `Recording`: what was read from a capture, as far as a filter keeps it: calls, totals, and everything else
 by its key."""
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ from ..calls.listed_calls import ListedCalls
 from ..calls.schema import Array
 from ..calls.totals import Latencies, PeerKey, StackKey, Totals
 from .faults import Faults
-from .loss_counters import completions_lost
+from .lost_completions import completions_lost
 from .module_sections import JoinedParts, JoinedSections
 from .packed_stacks import RecordedStacks
 
 
 @dataclass(frozen=True)
 class ProcessKey:
-    """Identifies a process by its pid and start.
+    """Identify a process by its pid and start.
 
     The start is in clock ticks, as in /proc, since events have it in nanoseconds and /proc has not.
     """
@@ -40,7 +40,7 @@ class ProcessKey:
 
 @dataclass(frozen=True)
 class Recording:
-    """Holds what was read from one capture."""
+    """Hold what was read from one capture."""
 
     meta: Meta
     listed: ListedCalls

@@ -1,4 +1,4 @@
-"""Opens a capture: a file, a pipe or, for `-`, standard input.
+"""Open a capture: a file, a pipe or, for `-`, standard input.
 
 Reading a capture more than once takes a seekable file. A pipe is copied into a temporary file without a name.
 """

@@ -1,4 +1,4 @@
-"""`httpreport --verify` checks that a capture is whole and agrees with itself, and lists what is wrong and where.
+"""Check for `httpreport --verify` that a capture is complete and consistent, and list what is wrong and where.
 
 The reader checks every checksum, size, type and limit of the format. This file also checks counts and references. A
 loss that the recorder counted is no fault of the file, and neither is a reference to something that was lost.
@@ -48,7 +48,7 @@ from .recording import ProcessKey
 
 @dataclass(frozen=True)
 class Verdict:
-    """Lists what was found in a capture. Its texts are safe to print."""
+    """List what was found in a capture. Its texts are safe to print."""
 
     file: str
     counts: dict[str, int] = field(default_factory=dict)  # by kind of record
@@ -92,7 +92,7 @@ def _unpack(columns: BatchColumns) -> None:
 
 
 class _Checks:
-    """Gathers what is needed to find faults once all records have been seen."""
+    """Gather what is needed to find faults once all records have been seen."""
 
     def __init__(self) -> None:
         self.counts: Counter[str] = Counter()

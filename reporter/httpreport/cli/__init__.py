@@ -1,1 +1,1 @@
-"""Has the command line: options, commands, processes that read captures in parallel, and the files they write."""
+"""Provide the command line: options, commands, processes that read captures in parallel, and the files they write."""

@@ -1,4 +1,4 @@
-"""Writes output files so that each appears whole or not at all: under a temporary name in the same directory, then
+"""Write output files so that each appears whole or not at all: under a temporary name in the same directory, then
 renamed.
 
 A regular file is replaced only if the user asked for that. Anything else, such as a device, a named pipe or a symbolic
@@ -31,7 +31,7 @@ _KINDS = {
 
 @dataclass(frozen=True)
 class Target:
-    """Is the destination of one output. `option` is the option that chose it; `force` lets it replace a regular
+    """Describe the destination of one output. `option` is the option that chose it; `force` lets it replace a regular
     file."""
 
     path: str

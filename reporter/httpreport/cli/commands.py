@@ -1,4 +1,4 @@
-"""Runs the commands: each function reads captures, writes outputs and prints what the terminal shows.
+"""Run the commands: each function reads captures, writes outputs and prints what the terminal shows.
 
 Each returns whether nothing was lost, cut off or unreadable, and raises ReportError and CaptureError.
 """
@@ -40,7 +40,7 @@ from .streams import print_error
 
 @dataclass(frozen=True)
 class Plan:
-    """Says which outputs are written where. `directory` is the folder of -o; `summary` has the outputs that the
+    """Say which outputs are written where. `directory` is the folder of -o; `summary` has the outputs that the
     terminal shows after the warnings."""
 
     directory: str | None

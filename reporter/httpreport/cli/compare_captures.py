@@ -1,4 +1,4 @@
-"""Reads the captures of both sides of a comparison, with the same filters."""
+"""Read the captures of both sides of a comparison, with the same filters."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Defines the options that filter calls, other than -t and -p, and turns their values into `Filters`."""
+"""Define the options that filter calls, other than -t and -p, and turn their values into `Filters`."""
 
 from __future__ import annotations
 
@@ -46,10 +46,9 @@ _OPTIONS = (
         type=click.IntRange(0, (1 << 32) - 1),
         multiple=True,
         metavar="PID",
-        help="Only calls of this process. This option, --role, --peer, --kind and --outcome may be given more than "
-        "once, for any of the values.",
+        help="Only calls of this process.",
     ),
-    click.option("--role", "roles", type=_WORDS[Role], multiple=True, help="Only calls as client, or as server."),
+    click.option("--role", "roles", type=_WORDS[Role], multiple=True, help="Only calls as client, or only as server."),
     click.option(
         "--peer",
         "peers",
@@ -58,14 +57,14 @@ _OPTIONS = (
         metavar="HOST[:PORT]",
         help="Only calls whose peer has this address and, if given, this port: 10.0.0.1, 10.0.0.1:80, ::1, [::1]:80.",
     ),
-    click.option("--kind", "kinds", type=_WORDS[Kind], multiple=True, help="Only calls whose bytes are of this kind."),
-    click.option("--outcome", "outcomes", type=_WORDS[Outcome], multiple=True, help="Only calls that ended like this."),
+    click.option("--kind", "kinds", type=_WORDS[Kind], multiple=True, help="Only calls of this protocol."),
+    click.option("--outcome", "outcomes", type=_WORDS[Outcome], multiple=True, help="Only calls with this outcome."),
     click.option(
         "--since",
         callback=_parsed_by(time_options.parse),
         metavar="TIME",
-        help="Only calls that began at TIME or later: +30s (ms, s, m, h) from the capture's start, or on the wall "
-        "clock 19:06:48 of its first day or 2026-11-22T19:06:48, in UTC unless it ends with a zone (+01:00).",
+        help="Only calls that began at TIME or later: +30s (or ms, m, h) after the start of the capture, 19:06:48 on "
+        "its first day, or 2026-11-22T19:06:48; in UTC, or with a zone such as +01:00.",
     ),
     click.option(
         "--until", callback=_parsed_by(time_options.parse), metavar="TIME", help="Only calls that began before TIME."

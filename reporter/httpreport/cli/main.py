@@ -1,4 +1,4 @@
-"""httpreport: parses the command line and runs the command. Every error is caught here, once.
+"""Parse the command line of httpreport and run the command. Every error is caught here, once.
 
 Exit status: 0 done, 1 failed, 2 usage; 3 with --strict if data was lost or cut off; 141 if the reader of standard
 output has gone.
@@ -65,8 +65,7 @@ def milliseconds(context: click.Context, parameter: click.Parameter, value: floa
     multiple=True,
     metavar="NAME",
     help="Only calls of the process or thread NAME. The match is exact and case-sensitive, on the first 15 bytes; "
-    "with *, "
-    "? or [, NAME is a shell pattern. May be given more than once.",
+    "with *, ? or [, NAME is a shell pattern. May be repeated.",
 )
 @filter_options
 @click.option(
@@ -76,8 +75,8 @@ def milliseconds(context: click.Context, parameter: click.Parameter, value: floa
     metavar="CAPTURE",
     type=click.Path(),
     help="Report what changed since this capture, or folder of captures; the same filters apply to both. Writes "
-    f"{folder_files(of_comparison=True)}, for flamegraph.pl, instead of the two files. May be given more than "
-    "once.",
+    f"{folder_files(of_comparison=True)}, for flamegraph.pl, instead of {folder_files(of_comparison=False)}. May be "
+    "repeated.",
 )
 @click.option(
     "-o",
@@ -89,8 +88,8 @@ def milliseconds(context: click.Context, parameter: click.Parameter, value: floa
 @click.option(
     "--all-stacks",
     is_flag=True,
-    help=f"Print the stack trace of every call in {STACK_TRACES.name}. Without this, after the longest "
-    f"{REPEATED_CALLS:,} calls a stack trace that was printed before is named by its Stack ID only.",
+    help=f"Print the stack trace of every call in {STACK_TRACES.name}. Without this, repeated stack "
+    f"traces are shown as a Stack ID after the longest {REPEATED_CALLS:,} calls.",
 )
 @options_of(Destination.FILE)
 @click.option("--count", is_flag=True, help="Weigh stacks by the number of their calls instead of by their time.")
@@ -99,20 +98,20 @@ def milliseconds(context: click.Context, parameter: click.Parameter, value: floa
     "--symfs",
     metavar="DIR",
     type=click.Path(),
-    help="Look for binaries below DIR first, by their paths on the recorded host.",
+    help="Look for binaries under DIR first, by their paths on the recorded host.",
 )
 @click.option(
     "--debuginfod",
     is_flag=True,
     help="Ask the servers of the environment variable DEBUGINFOD_URLS for binaries and debug files that are not on "
-    "this machine. The servers learn the build IDs. Without this and the next option no network is used.",
+    "this machine. The servers learn the build IDs. Without this or --debuginfod-url, no network is used.",
 )
 @click.option(
     "--debuginfod-url",
     "debuginfod_urls",
     multiple=True,
     metavar="URL",
-    help="Ask this debuginfod server. May be given more than once.",
+    help="Ask this debuginfod server. May be repeated.",
 )
 @options_of(Destination.STDOUT)
 @click.option(
@@ -121,30 +120,30 @@ def milliseconds(context: click.Context, parameter: click.Parameter, value: floa
     metavar="N",
     help="Read N captures at a time. Default: one for each CPU.",
 )
-@click.option("--info", "tell_info", is_flag=True, help="Describe each capture instead of reporting it.")
+@click.option("--info", "tell_info", is_flag=True, help="Describe each capture instead of reporting its calls.")
 @click.option(
     "-v",
     "verbose",
     is_flag=True,
-    help="With --info, list the modules too: what the capture has of each, and whether their symbols are on this "
+    help="With --info, also list the modules: what the capture has of each, and whether its symbols are on this "
     "machine.",
 )
 @click.option(
     "--verify",
     "check",
     is_flag=True,
-    help="Check every checksum and count of each capture instead of reporting it. Exit with status 1 if one is not "
-    "whole.",
+    help="Check every checksum and count of each capture instead of reporting its calls. Exit with 1 if any is damaged "
+    "or incomplete.",
 )
 @click.option(
     "--redact",
     "redacted",
     metavar="FILE",
     type=click.Path(),
-    help="Write a capture that can be given away, instead of reporting: it has unwound stacks without their bytes, and "
-    "made-up hosts, IP addresses and folders.",
+    help="Write a redacted capture instead of a report: its stacks are unwound and have no bytes, and hosts, IP "
+    "addresses and folders are replaced.",
 )
-@click.option("--strict", is_flag=True, help="Exit with status 3 if anything was lost, cut off or unreadable.")
+@click.option("--strict", is_flag=True, help="Exit with 3 if anything was lost, cut off or unreadable.")
 @click.version_option(__version__, "-V", "--version", message="httpreport %(version)s")
 def main(  # noqa: PLR0917 (one parameter for each option)
     captures: tuple[str, ...],
@@ -166,12 +165,15 @@ def main(  # noqa: PLR0917 (one parameter for each option)
     strict: bool,
     **named: Any,
 ) -> None:
-    """Report the slow HTTP calls in each CAPTURE: a file made by httprec, a folder of such *.cap files, or - for
+    """Report the slow HTTP calls in each CAPTURE: a file written by httprec, a folder of such *.cap files, or - for
     standard input.
 
-    Writes stack_traces.txt, every call with its stack trace, the longest first, and stacks.folded for
-    flamegraph.pl; prints a summary. The capture holds what stack traces need. A binary or a debug file on this machine
-    adds names only if its build ID is the recorded one.
+    Prints a summary and writes two files: stack_traces.txt has every call with its stack trace, the longest call first;
+    stacks.folded is for flamegraph.pl. A capture contains all that stack traces need. Binaries and debug files on this
+    machine can add names, but only if their build IDs are the recorded ones.
+
+    Repeat -p, --pid, --role, --peer, --kind or --outcome to give several values: a call must match one of them. A call
+    must pass all the filters that are given.
     """
     paths_of = {output: named.pop(output.name) for output in outputs_to(Destination.FILE)}
     printed = {output for output in outputs_to(Destination.STDOUT) if named.pop(output.name)}

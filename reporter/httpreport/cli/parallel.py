@@ -1,4 +1,4 @@
-"""Reads many captures at once: a worker process aggregates each of them, and the aggregates are merged as they arrive.
+"""Read many captures at once: a worker process aggregates each of them, and the aggregates are merged as they arrive.
 
 Memory is bounded by the distinct stacks and peers of all captures and by one capture a process, not by calls. A capture
 that cannot be read, or that kills its worker, is reported with the reason, and the others are still read.
@@ -49,7 +49,7 @@ def captures_of(paths: Sequence[str]) -> list[str]:
 
 @dataclass(frozen=True)
 class Spools:
-    """Has the files in which outputs that list calls one by one store what they take from each capture.
+    """Hold the files in which outputs that list calls one by one store what they take from each capture.
 
     There is a file for each capture, named by its index, and each output.
     """

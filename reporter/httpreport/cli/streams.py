@@ -1,4 +1,4 @@
-"""Handles standard input, output and error in whatever state they are: closed, full, or without a reader at the other
+"""Handle standard input, output and error in whatever state they are: closed, full, or without a reader at the other
 end.
 
 A write that fails raises `StreamError`, once. What is written after that is discarded, so that nothing that flushes at
@@ -22,7 +22,7 @@ from ..common.printable import printable
 
 
 class StreamError(Exception):
-    """Raised when standard output or standard error cannot be written.
+    """Report that standard output or standard error cannot be written.
 
     It is not an OSError, because click and rich end the program when a pipe breaks, each in its own way.
     """
@@ -33,7 +33,7 @@ class StreamError(Exception):
 
 
 class Program(click.Command):
-    """Is a command that ends with one line and status 1 if memory runs out or a standard stream cannot be written, and
+    """End a command with one line and status 1 if memory runs out or a standard stream cannot be written, and
     silently if the reader of the stream has gone."""
 
     def main(self, *args: Any, **kwargs: Any) -> Any:

@@ -1,4 +1,4 @@
-"""Runs tasks in worker processes. A worker has one task at a time, so a killed worker loses only that task, and it is
+"""Run tasks in worker processes. A worker has one task at a time, so a killed worker loses only that task, and it is
 known which.
 
 Ctrl-C reaches only the parent, which ends its workers. They also end when the parent is killed.
@@ -31,7 +31,7 @@ Task = tuple[Any, ...]  # arguments
 
 @dataclass(frozen=True)
 class KilledWorker:
-    """Stands for a result if the worker ended before it had one."""
+    """Stand for a result if the worker ended before it had one."""
 
     exit_code: int  # as in multiprocessing.Process: minus the number of the signal if one ended it
 
@@ -86,7 +86,7 @@ def results(
 
 
 class _Worker(Generic[Result]):
-    """Is a process that does one task after the other."""
+    """Run a process that does one task after the other."""
 
     def __init__(self, function: Callable[..., Result]) -> None:
         context = multiprocessing.get_context("spawn")  # not a copy of this process, whatever Python's default is
@@ -131,7 +131,7 @@ class _Worker(Generic[Result]):
 
 
 class _InWorkerError(Exception):
-    """Shows where in a worker an exception was raised."""
+    """Show where in a worker an exception was raised."""
 
     def __str__(self) -> str:
         return f"in a worker:\n{self.args[0]}"

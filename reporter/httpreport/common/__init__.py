@@ -1,1 +1,1 @@
-"""Has what every layer may use: errors, printable text, progress, caches, interning."""
+"""Provide what every layer may use: errors, printable text, progress, caches, interning."""

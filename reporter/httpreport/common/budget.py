@@ -1,5 +1,5 @@
-"""Bounds what an untrusted capture can make httpreport hold in memory. What comes once a budget is spent is left
-out."""
+"""Bound what an untrusted capture can make httpreport hold in memory. Once a budget is spent, the rest
+is left out."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections import Counter
 
 
 class Budget:
-    """Allows `size` bytes, or units of another kind, to be held. The last thing held may exceed what is left."""
+    """Allow `size` bytes, or units of another kind, to be held. The last thing held may exceed what is left."""
 
     def __init__(self, size: int, what: str, left_out: Counter[str]) -> None:
         self._left, self._what, self._left_out = size, what, left_out

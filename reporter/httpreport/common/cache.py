@@ -1,4 +1,4 @@
-"""Keeps files between runs, below XDG_CACHE_HOME/httpreport. A file is whole or absent, and their sizes are bounded.
+"""Keep files between runs, below XDG_CACHE_HOME/httpreport. A file is whole or absent, and their sizes are bounded.
 
 A file is written under another name and renamed, so nobody ever reads half of one. When the files of one kind exceed
 their share, the least recently used are removed. Whoever reads a file checks it like any other untrusted input.
@@ -16,7 +16,7 @@ PRIVATE = 0o700
 
 @dataclass(frozen=True)
 class Cache:
-    """Has the files of one kind, together at most `max_bytes`."""
+    """Hold the files of one kind, together at most `max_bytes`."""
 
     folder: str
     max_bytes: int

@@ -1,10 +1,10 @@
-"""Has the one error base. What makes a report impossible is raised once, as one line that says what to do next."""
+"""Define the one error base. What makes a report impossible is raised once, as one line that says what to do next."""
 
 from __future__ import annotations
 
 
 class ReportError(Exception):
-    """Raised when the report cannot be made. The message says what happened, to what, and what to do next."""
+    """Report that the report cannot be made. The message says what happened, to what, and what to do next."""
 
 
 OUT_OF_MEMORY = (

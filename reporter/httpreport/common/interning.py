@@ -1,4 +1,4 @@
-"""Gives each distinct value a small number, counted from 0, so that totals by value are arrays indexed by number.
+"""Give each distinct value a small number, counted from 0, so that totals by value are arrays indexed by number.
 
 The hash table's look-ups are numpy operations on whole arrays, so a value costs nanoseconds and no object. The table is
 open-addressed with linear probing and at most a quarter full. The multipliers (multiply-shift hashing, Dietzfelbinger
@@ -21,7 +21,7 @@ UNKNOWN = -1  # stands for the number of a value that is not known
 
 
 class Interner:
-    """Numbers the distinct values of `width` words of 64 bits each."""
+    """Number the distinct values of `width` words of 64 bits each."""
 
     def __init__(self, width: int = 1) -> None:
         self._count = 0

@@ -1,4 +1,4 @@
-"""Ties the life of a process to its parent's."""
+"""Tie the life of a process to its parent's."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Makes recorded text printable. Everything recorded goes through here before it is printed: no control code, escape or
+"""Make recorded text printable. Everything recorded goes through here before it is printed: no control code, escape or
 bidi mark survives.
 
 A comm, a path or a function name is chosen by whoever wrote the program. `printable` makes it one line of visible

@@ -1,4 +1,4 @@
-"""Shows progress on standard error if that is a terminal and the work takes over a second."""
+"""Show progress on standard error if that is a terminal and the work takes over a second."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Item = TypeVar("Item")
 
 
 class ProgressBar:
-    """Shows how much of `total`, bytes or other units, is done. Use it in a `with` statement; it disappears at the
+    """Show how much of `total`, bytes or other units, is done. Use it in a `with` statement; it disappears at the
     end."""
 
     def __init__(self, what: str, total: int) -> None:
@@ -52,7 +52,7 @@ class ProgressBar:
 
 
 class ProgressReader(io.BufferedReader):
-    """Reads a file and advances a progress bar by the bytes read."""
+    """Read a file and advance a progress bar by the bytes read."""
 
     def __init__(self, file: BinaryIO, bar: ProgressBar) -> None:
         super().__init__(file)  # type: ignore[arg-type]  # it needs no more than readinto

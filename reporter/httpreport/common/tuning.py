@@ -1,4 +1,4 @@
-"""Keeps in one place what a report's speed and memory depend on. Read it as `tuning.NAME`: tests set it here."""
+"""Keep in one place what a report's speed and memory depend on. Read it as `tuning.NAME`: tests set it here."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Counts how often each value occurs, for input with far more values than distinct ones.
+"""Count how often each value occurs, for input with far more values than distinct ones.
 
 Many values are counted at a time: small ones in an array indexed by value, which takes a few nanoseconds each and less
 than a look-up in a table larger than the processor's cache; larger ones by sorting.
@@ -13,7 +13,7 @@ from .interning import Words
 
 
 class ValueCounts:
-    """Counts values as they are added."""
+    """Count values as they are added."""
 
     def __init__(self) -> None:
         self._values = self._counts = np.zeros(0, np.uint64)

@@ -1,4 +1,4 @@
-"""Compares two sets of captures: a pure function over their aggregates.
+"""Compare two sets of captures: a pure function over their aggregates.
 
 Peers match by process name, role and address; stacks match by process name and the names of their frames, in folded
 form. So a stack matches the same stack of another build as long as its frames have names; a frame without a name is
@@ -23,7 +23,7 @@ Value = TypeVar("Value", Totals, Latencies)
 
 
 class PeerChange(NamedTuple):
-    """Has a process and a peer before and after. A side on which it was not seen has no calls."""
+    """Hold a process and a peer before and after. A side on which it was not seen has no calls."""
 
     peer: PeerKey
     before: Latencies
@@ -36,7 +36,7 @@ class PeerChange(NamedTuple):
 
 
 class StackChange(NamedTuple):
-    """Has a folded stack, its process first, before and after. A side on which it was not seen has no calls."""
+    """Hold a folded stack, its process first, before and after. A side on which it was not seen has no calls."""
 
     stack: str
     before: Totals
@@ -53,7 +53,7 @@ Change = TypeVar("Change", bound=Union[PeerChange, StackChange])
 
 @dataclass(frozen=True)
 class Lengths:
-    """Has the length of recording of each side in ns, the sum over its captures."""
+    """Hold the length of recording of each side in ns, the sum over its captures."""
 
     before_ns: int
     after_ns: int
@@ -61,7 +61,7 @@ class Lengths:
 
 @dataclass(frozen=True)
 class Comparison:
-    """Holds the changes of all `peers` and `stacks`, sorted by how much more time was waited after (before is
+    """Hold the changes of all `peers` and `stacks`, sorted by how much more time was waited after (before is
     scaled)."""
 
     before: Aggregate

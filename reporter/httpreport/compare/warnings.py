@@ -1,4 +1,4 @@
-"""Makes the warnings of a comparison: differences between the recordings of both sides that look like changes."""
+"""Make the warnings of a comparison: differences between the recordings of both sides that look like changes."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from .changes import Comparison
 
 
 class ComparisonCause(enum.Enum):
-    """The subject of a warning. The value is its name in JSON."""
+    """Name the subject of a warning. The value is its name in JSON."""
 
     THRESHOLDS = "thresholds"
     FILTERS = "filters"
@@ -25,7 +25,7 @@ class ComparisonCause(enum.Enum):
 
 @dataclass(frozen=True)
 class ComparisonWarning:
-    """Says how the recordings of both sides differ."""
+    """Say how the recordings of both sides differ."""
 
     cause: ComparisonCause
     text: str  # one line, safe to print

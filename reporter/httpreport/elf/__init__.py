@@ -1,1 +1,1 @@
-"""Reads ELF files and their symbol tables, and demangles names."""
+"""Read ELF files and their symbol tables, and demangle names."""

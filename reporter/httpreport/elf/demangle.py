@@ -1,4 +1,4 @@
-"""Turns a mangled name into the name in the source; a name that is not surely mangled stays as it is.
+"""Turn a mangled name into the name in the source; a name that is not surely mangled stays as it is.
 
 Only names with the prefixes of C++ (Itanium ABI) and Rust (legacy and v0) go through `multi-demangle`: its guesses
 about other languages would change plain C names (`h__Fi`). Go does not mangle, but escapes bytes

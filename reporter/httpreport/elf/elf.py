@@ -1,4 +1,4 @@
-"""Reads ELF files. They are untrusted input: everything is bounded before it is used.
+"""Read ELF files. They are untrusted input: everything is bounded before it is used.
 
 `read_elf` takes a whole file, `from_parts` the recorded parts of one. Both return an `Elf`, which symbol tables and the
 unwinder use. It has copies of the few sections that they need, so that the file can be closed. A fault of the file
@@ -40,11 +40,11 @@ _SECTION_HEADER = struct.Struct("<IIQQQQIIQQ")
 
 
 class BadElf(ValueError):
-    """Says why bytes cannot be read as an ELF file."""
+    """Say why bytes cannot be read as an ELF file."""
 
 
 class Segment(NamedTuple):
-    """Is a PT_LOAD program header: `file_size` bytes at `file_offset` are mapped at `address` (without load bias)."""
+    """Describe a PT_LOAD program header: `file_size` bytes at `file_offset` appear at `address` (without load bias)."""
 
     address: int
     file_offset: int
@@ -54,14 +54,14 @@ class Segment(NamedTuple):
 
 
 class Section(NamedTuple):
-    """Has a section's bytes and its virtual address (without load bias)."""
+    """Hold a section's bytes and its virtual address (without load bias)."""
 
     address: int
     data: bytes
 
 
 class SectionRange(NamedTuple):
-    """Is the address range of a section. Its index in the section header table identifies it."""
+    """Hold the address range of a section. Its index in the section header table identifies it."""
 
     address: int
     size: int
@@ -99,7 +99,7 @@ class _SectionHeader(NamedTuple):
 
 @dataclass(frozen=True)
 class Elf:
-    """Has what unwinding and naming need of one module. Addresses are the file's own, without load bias."""
+    """Hold what unwinding and naming need of one module. Addresses are the file's own, without load bias."""
 
     machine: int  # e_machine of the file header
     segments: tuple[Segment, ...]

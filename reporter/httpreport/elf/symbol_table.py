@@ -1,4 +1,4 @@
-"""Finds the symbol that covers an address. Outside of all sizes there is no name, never the nearest one.
+"""Find the symbol that covers an address. Outside of all sizes there is no name, never the nearest one.
 
 `read_symbols` joins .symtab, .dynsym and the .symtab inside .gnu_debugdata into one `SymbolTable` sorted by
 address, with one symbol an address. A symbol without a size (hand-written assembly) reaches to the next
@@ -62,7 +62,7 @@ _Rows = NDArray[np.void]  # _ELF_SYMBOL
 
 
 class Symbol(NamedTuple):
-    """Is the symbol that covers an address."""
+    """Describe the symbol that covers an address."""
 
     name: str
     address: int  # where the symbol begins, without load bias
@@ -72,7 +72,7 @@ class Symbol(NamedTuple):
 
 @dataclass(frozen=True)
 class SymbolTable:
-    """Has the code symbols of one module, by address without load bias."""
+    """Hold the code symbols of one module, by address without load bias."""
 
     symbols: NDArray[np.void]  # SYMBOL
     strings: bytes

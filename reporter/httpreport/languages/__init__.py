@@ -1,1 +1,1 @@
-"""Defines stack traces, and knows what the runtimes of languages say about their frames."""
+"""Define stack traces, and interpret what the runtimes of languages say about their frames."""

@@ -1,4 +1,4 @@
-"""Ends the stack trace of a greenlet where the greenlet began.
+"""End the stack trace of a greenlet where the greenlet began.
 
 All greenlets of a thread run on one stack. When another one runs, the bytes of a waiting one that are in its way move
 to the heap. So the stack beyond a greenlet's first frame has what other greenlets left there, and a walk would go on
@@ -18,7 +18,7 @@ START = "greenlet::UserGreenlet::g_initialstub(void*)"  # greenlet 2.0 and later
 
 
 class Greenlets:
-    """Cuts stack traces at the start of a greenlet. Every process may have greenlets."""
+    """Cut stack traces at the start of a greenlet. Every process may have greenlets."""
 
     def __init__(self, _recording: Recording) -> None:
         """Ignore the recording: greenlets are recognised by the name of their first frame."""

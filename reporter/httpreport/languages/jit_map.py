@@ -1,4 +1,4 @@
-"""Names code that was made at run time by JIT maps: perf-PID.map has lines of `START SIZE name` in hexadecimal.
+"""Name code that was made at run time by JIT maps: perf-PID.map has lines of `START SIZE name` in hexadecimal.
 
 Format: tools/perf/Documentation/jit-interface.txt of the kernel. The text is untrusted input: a line of another form is
 left out. Code is moved and made again, so if two lines cover an address, the later one counts.
@@ -31,7 +31,7 @@ _LINE = re.compile(rb"(?:0x)?([0-9a-fA-F]{1,16}) (?:0x)?([0-9a-fA-F]{1,16}) (.+)
 
 
 class JitMap:
-    """Finds the functions of one JIT map by address. If the map is cut off, its last line is left out.
+    """Find the functions of one JIT map by address. If the map is cut off, its last line is left out.
 
     A map may have a million functions, and a capture many maps, so they are held in arrays.
     """
@@ -71,7 +71,7 @@ class JitMap:
 
 
 class _LeftOut:
-    """Stands for a JIT map that was not read, since others take too much memory."""
+    """Stand for a JIT map that was not read, since others take too much memory."""
 
     def frames(self, _address: int, _inside: int) -> Unnamed:
         return Unnamed.LEFT_OUT
@@ -84,7 +84,7 @@ _LEFT_OUT = _LeftOut()
 
 
 class JitMaps:
-    """Reads the JIT maps of a recording when a stack needs them. Maps beyond MAX_FUNCTIONS functions are left out."""
+    """Read the JIT maps of a recording when a stack needs them. Maps beyond MAX_FUNCTIONS functions are left out."""
 
     def __init__(self, recording: Recording) -> None:
         self._recording = recording

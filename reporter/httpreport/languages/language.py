@@ -1,4 +1,4 @@
-"""Defines what a language does for stack traces.
+"""Define what a language does for stack traces.
 
 A `Language` is made for one recording and keeps what it reads from it. For each stack it returns a `Runtime`, which
 stands for one process at one moment: it turns addresses into frames, and may change the complete stack trace.
@@ -15,24 +15,24 @@ from .stack_trace import Frame, StackTrace, Unnamed
 
 
 class Runtime(Protocol):
-    """Knows the code of a language in one process at one moment.
+    """Describe the code of a language in one process at one moment.
 
-    Runtimes are keys of the stack traces that are kept, so two of them may only be equal if they give equal frames.
+    Cached stack traces are found by runtime, so two runtimes may be equal only if they give equal frames.
     """
 
     def frames(self, address: int, inside: int) -> Sequence[Frame] | Unnamed | None:
-        """Return the frames of an address in memory that no file holds, inlined ones first.
+        """Return the frames for an address in memory that is not mapped from a file, inlined ones first.
 
-        `inside` is a byte of the instruction that the address stands for: a return address lies behind its call.
-        Return the reason if the code may be this language's and has no name, None if nothing is known of such code.
+        `inside` is a byte of the instruction that the frame was executing: a return address lies after its call.
+        Return the reason if the code may be this language's and has no name, None if this language does not know it.
         """
 
     def finish(self, trace: StackTrace) -> StackTrace:
-        """Return the complete stack trace with what this language changes in it; the same if that is nothing."""
+        """Return the complete stack trace, changed where this language needs it."""
 
 
 class Language(Protocol):
-    """Knows what one recording holds of one language."""
+    """Make the runtimes of one language for one recording."""
 
     def at(self, stack: Stack) -> Runtime | None:
-        """Return the runtime of a stack's process when the stack was taken, None if nothing is known of it."""
+        """Return the runtime of a stack's process when the stack was taken, None if it does not use this language."""

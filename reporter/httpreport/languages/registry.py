@@ -1,4 +1,4 @@
-"""Lists the languages whose frames httpreport knows. `symbols/symbolizer.py` knows none itself and asks all of them."""
+"""List the languages whose frames httpreport knows. `symbols/symbolizer.py` asks each of them and names no language."""
 
 from __future__ import annotations
 
@@ -10,4 +10,4 @@ from .jit_map import JitMaps
 from .language import Language
 
 LANGUAGES: tuple[Callable[[Recording], Language], ...] = (JitMaps, Greenlets)
-"""Makes the languages of a recording. The first that names an address counts; each finishes what the previous left."""
+"""Make the languages of a recording. The first that names an address wins; each changes the stack trace in turn."""

@@ -1,4 +1,4 @@
-"""Defines stack traces: frames, leaf first. A frame without a name has a reason, and so has a stack without frames."""
+"""Define stack traces: frames, leaf first. A frame without a name has a reason, and so has a stack without frames."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ..unwind import End, Found
 
 
 class Unnamed(enum.Enum):
-    """Says why a frame has no name; the value is the text for users."""
+    """Say why a frame has no name; the value is the text for users."""
 
     NO_MAPS = "the process's maps were not recorded"
     UNMAPPED = "outside any mapping"
@@ -29,19 +29,19 @@ class Unnamed(enum.Enum):
     NOT_FOUND = "binary not found here"
     OTHER_BUILD = "another build of the binary is here"
     UNREADABLE = "binary not readable"
-    STRIPPED = "stripped, no symbol covers it"
-    NO_SYMBOL = "no symbol covers it"
+    STRIPPED = "no symbol in the stripped binary"
+    NO_SYMBOL = "no symbol at this address"
 
 
 HOW_GUESSED: dict[Found | None, str] = {
     Found.FRAME_POINTER: "by frame pointer",
     Found.STACK_TOP: "by the top of the stack",
 }
-"""Describes how frames were found without unwind information."""
+"""Describe how frames were found without unwind information."""
 
 
 class NoStack(enum.Enum):
-    """Says why a call has no stack trace; the value is the text for users."""
+    """Say why a call has no stack trace; the value is the text for users."""
 
     NOT_TAKEN = "not taken, the process did not send"
     NO_USER_SPACE = "no user space, it was a kernel thread or io_uring"
@@ -63,7 +63,7 @@ class NoStack(enum.Enum):
 
 
 class Incomplete(enum.Enum):
-    """Says why a stack trace may lack outer frames; the value is the text for users."""
+    """Say why a stack trace may lack outer frames; the value is the text for users."""
 
     STACK_ENDED = "the stack copy ended"
     NOT_CODE = "the last address is in no executable mapping"
@@ -88,7 +88,7 @@ class Incomplete(enum.Enum):
 
 
 class Frame(NamedTuple):
-    """Is one function activation. Its offsets count from the start of the symbol, and of the file."""
+    """Describe one function activation. Its offsets count from the start of the symbol, and of the file."""
 
     address: int
     module: Optional[str] = None  # path, as the process saw it
@@ -116,7 +116,7 @@ class Frame(NamedTuple):
 
 @dataclass(frozen=True)
 class StackTrace:
-    """Has the frames of a stack, leaf first, or the reason why there are none.
+    """Hold the frames of a stack, leaf first, or the reason why there are none.
 
     `left_out` counts frames beyond the limit. `repeats` counts the outermost frames that repeat up to the limit of what
     is recorded by frame pointers.

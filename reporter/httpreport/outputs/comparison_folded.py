@@ -1,4 +1,4 @@
-"""Writes stacks.diff.folded: `process;outermost;...;leaf BEFORE AFTER`, as difffolded.pl does.
+"""Write stacks.diff.folded: `process;outermost;...;leaf BEFORE AFTER`, as difffolded.pl does.
 
 flamegraph.pl draws it as a differential flame graph. The weights are those of stacks.folded (`report/folding.py`). The
 weight before is scaled to the length of the recording after and rounded down. A stack that one side lacks has 0 there.

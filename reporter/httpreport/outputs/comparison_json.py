@@ -1,4 +1,4 @@
-"""Writes the document of `httpreport --baseline --json`. `report.schema.json` describes each of its fields.
+"""Write the document of `httpreport --baseline --json`. `report.schema.json` describes each of its fields.
 
 The format is stable: while `version` is 1, fields are only ever added. Recorded texts are printable
 (`common/printable.py`).

@@ -1,4 +1,4 @@
-"""Makes the table of processes and peers as texts, the same for the terminal and the page."""
+"""Make the table of processes and peers as texts, the same for the terminal and the page."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ BEFORE, AFTER, CHANGE = "before", "after", "change"
 
 
 class ComparisonRow(NamedTuple):
-    """Is one row of the table. The rows of a peer have the labels BEFORE, AFTER and CHANGE, or NEW or GONE alone.
+    """Hold one row of the table. The rows of a peer have the labels BEFORE, AFTER and CHANGE, or NEW or GONE alone.
 
     `cells` has one text for each of the heads.
     """

@@ -1,4 +1,4 @@
-"""Prints a comparison on the terminal: what was compared, then the peers and stacks that changed most, what got slower
+"""Print a comparison on the terminal: what was compared, then the peers and stacks that changed most, what got slower
 first."""
 
 from __future__ import annotations

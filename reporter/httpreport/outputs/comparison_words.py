@@ -1,4 +1,4 @@
-"""Makes the summary of a comparison and the texts about changes that several outputs use."""
+"""Make the summary of a comparison and the texts about changes that several outputs use."""
 
 from __future__ import annotations
 

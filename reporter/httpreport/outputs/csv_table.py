@@ -1,4 +1,4 @@
-"""Writes comma-separated values (RFC 4180): a line of column names, then a line for each call, the longest first.
+"""Write comma-separated values (RFC 4180): a line of column names, then a line for each call, the longest first.
 
 A text that a spreadsheet would take for a formula gets a `'` in front: whoever names a process must not decide what
 runs on the machine where the table is opened.
@@ -56,7 +56,7 @@ def _row(report: Report, call: Call, trace: int) -> Iterator[Cell]:
 
 
 class _LineBuffer(list[str]):
-    """Collects what the csv module writes."""
+    """Collect what the csv module writes."""
 
     def write(self, text: str) -> None:
         self.append(text)

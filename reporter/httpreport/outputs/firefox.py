@@ -1,4 +1,4 @@
-"""Writes the Firefox Profiler's processed profile: a track for each process of each host, a sample for each of its
+"""Write the Firefox Profiler's processed profile: a track for each process of each host, a sample for each of its
 stacks.
 
 A sample weighs the time or the number of its calls, and begins where the previous one ends. So a track is as long as
@@ -119,7 +119,7 @@ def _library(path: str) -> dict[str, Any]:
 
 
 class _UniqueRows(Generic[Item]):
-    """Numbers the distinct rows of a table in the order in which they are first seen."""
+    """Number the distinct rows of a table in the order in which they are first seen."""
 
     def __init__(self) -> None:
         self.rows: dict[Item, int] = {}
@@ -129,7 +129,7 @@ class _UniqueRows(Generic[Item]):
 
 
 class _ProfileTables:
-    """Has the tables that all threads share. Rows refer to each other by number."""
+    """Hold the tables that all threads share. Rows refer to each other by number."""
 
     def __init__(self) -> None:
         self._strings, self.modules, self._files = _UniqueRows[str](), _UniqueRows[str](), _UniqueRows[str]()

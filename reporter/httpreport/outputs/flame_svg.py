@@ -1,4 +1,4 @@
-"""Draws a flame graph: a box is as wide as the time that calls waited in its frame and in what it called, or as their
+"""Draw a flame graph: a box is as wide as the time that calls waited in its frame and in what it called, or as their
 number.
 
 The name of the process is below the outermost frame, and the name of the host is below that if there are several hosts.
@@ -22,7 +22,7 @@ from .svg_tree import Look, Tree, draw
 
 @dataclass
 class _Box:
-    """Is one box: a frame, and the totals of the calls in it."""
+    """Hold one box: a frame, and the totals of the calls in it."""
 
     frame: ShownFrame
     totals: Totals = field(default_factory=Totals)

@@ -1,4 +1,4 @@
-"""Draws a differential flame graph: a box is as wide as its time after, red if that increased and blue if it decreased.
+"""Draw a differential flame graph: a box is as wide as its time after, red if that increased and blue if it decreased.
 
 The colours are those of flamegraph.pl. The change is also written: each text begins with it in percent, and each
 tooltip has both times. It is the change of all time in a frame and in what it called. A stack that is gone has no
@@ -31,7 +31,7 @@ COLOURS = (
 
 @dataclass
 class _BothSides:
-    """Is one box: the totals before and after of the calls in a frame."""
+    """Hold one box: the totals before and after of the calls in a frame."""
 
     label: str
     before: Totals = field(default_factory=Totals)

@@ -1,4 +1,4 @@
-"""Writes stacks.folded: `process;outermost;...;leaf WEIGHT`, which flamegraph.pl and similar tools read
+"""Write stacks.folded: `process;outermost;...;leaf WEIGHT`, which flamegraph.pl and similar tools read
 (report/folding.py)."""
 
 from __future__ import annotations

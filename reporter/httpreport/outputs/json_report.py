@@ -1,4 +1,4 @@
-"""Writes the document of `httpreport --json`. `report.schema.json` beside this file describes each of its fields.
+"""Write the document of `httpreport --json`. `report.schema.json` beside this file describes each of its fields.
 
 The format is stable: while `version` is 1, fields are only ever added. Recorded texts are printable
 (`common/printable.py`). The document is written in pieces, so memory does not grow with it.

@@ -1,8 +1,8 @@
-"""Defines an output: what it is made from, the bytes that it returns, and where they go.
+"""Define an output: what it is made from, the bytes that it returns, and where they go.
 
 An output is made from the aggregate of all captures. An output that lists calls one by one also has a function `lists`,
-which returns what it takes from the report of each capture. It gets all of that back as a `Listing` when every capture
-has been read.
+which returns what it takes from the report of each capture. When every capture has been read, the output gets all of
+this back as a `Listing`.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from ..report.sorted_spool import Spool, Values, entries, merged
 
 
 class Destination(enum.Enum):
-    """Says where an output goes, and thus how it is asked for."""
+    """Say where an output goes, and thereby which option asks for it."""
 
     FOLDER = "the folder of -o, as a file with the output's name"
     FILE = "the file that the output's option names, or standard output"
@@ -34,14 +34,14 @@ class Destination(enum.Enum):
 
 @dataclass(frozen=True)
 class Style:
-    """Says what the command line asks of the contents of outputs."""
+    """Say what the command line asks of the contents of outputs."""
 
     weight: Weight = Weight.TIME
     all_stacks: bool = False  # stack_traces.txt prints the stack trace of every call
 
 
 class Listing(Protocol):
-    """Has what an output took from the reports of all captures, in the order in which it can be written."""
+    """Hold what an output took from the reports of all captures, in the order in which it can be written."""
 
     def longest_first(self) -> Iterator[Values]:
         """Yield the values of all captures, those of the longest call first. Raises ReportError."""
@@ -52,7 +52,7 @@ class Listing(Protocol):
 
 @dataclass(frozen=True)
 class Reported:
-    """Has everything from which an output of a report is made."""
+    """Hold what an output of a report is made from."""
 
     whole: Aggregate
     listing: Listing
@@ -62,7 +62,7 @@ class Reported:
 
 @dataclass(frozen=True)
 class Compared:
-    """Has everything from which an output of a comparison is made."""
+    """Hold what an output of a comparison is made from."""
 
     comparison: Comparison
     style: Style
@@ -70,7 +70,7 @@ class Compared:
 
 
 class CallEntry(NamedTuple):
-    """Has what an output takes from one call. `values` are texts, bytes, whole numbers and sequences of these."""
+    """Hold what an output takes from one call. `values` are texts, bytes, whole numbers and sequences of these."""
 
     duration_ns: int
     start_ns: int  # since 1970
@@ -83,17 +83,17 @@ class CallEntry(NamedTuple):
 
 
 Lists = Callable[[Report, str, Style], Iterable[CallEntry]]
-"""Returns what an output takes from the report of the file with this path, the longest call first.
+"""Return what an output takes from the report of the file with this path, the longest call first.
 
 It must be a function of a module, so that it can be pickled for another process."""
 
 
 @dataclass(frozen=True)
 class Output:
-    """Is one output. `report` returns what to write for a report, in pieces, and `comparison` what to write for a
+    """Describe one output. `report` returns what to write for a report, in pieces, and `comparison` what to write for a
     comparison.
 
-    An output without one of these functions does not exist there.
+    An output that lacks one of these functions is not available for a report, or for a comparison.
     """
 
     name: str  # the name of its file in the folder of -o, else of its option
@@ -123,7 +123,7 @@ def encoded(pieces: Iterable[str], end: str = "") -> Iterator[bytes]:
 
 @dataclass(frozen=True)
 class OneCapture:
-    """Is the `Listing` of one capture, taken directly from its report."""
+    """List one capture directly from its report (a `Listing`)."""
 
     lists: Lists
     report: Report
@@ -141,7 +141,7 @@ class OneCapture:
 
 @dataclass(frozen=True)
 class SpoolSink:
-    """Is the `Sink` of an output: it writes a new file, which `Spooled` reads back."""
+    """Write what an output lists to a new file, which `Spooled` reads back (a `Sink`)."""
 
     path: Path
     lists: Lists
@@ -160,7 +160,7 @@ class SpoolSink:
 
 @dataclass(frozen=True)
 class Spooled:
-    """Is the `Listing` of captures whose sinks wrote the files at these paths."""
+    """List captures from the files that their sinks wrote at these paths (a `Listing`)."""
 
     paths: Sequence[Path]
 

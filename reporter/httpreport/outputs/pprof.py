@@ -1,4 +1,4 @@
-"""Writes pprof's format: a gzip-compressed protocol buffer `perftools.profiles.Profile`.
+"""Write pprof's format: a gzip-compressed protocol buffer `perftools.profiles.Profile`.
 
 A sample has two values, `calls/count` and `time/nanoseconds` (the default), and the labels `process` and `host`. This
 file encodes the three parts of the wire format that it needs (varints, strings, messages) itself, because the protobuf
@@ -43,7 +43,7 @@ _VALUES = (("calls", "count"), ("time", "nanoseconds"))
 
 
 class _Profile:
-    """Has the tables of a profile. The id of an entry is its position, counted from 1."""
+    """Hold the tables of a profile. The id of an entry is its position, counted from 1."""
 
     def __init__(self) -> None:
         self.strings: dict[str, int] = {"": 0}

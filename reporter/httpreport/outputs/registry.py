@@ -1,4 +1,4 @@
-"""Lists all outputs. docs/architecture.md says how to add one."""
+"""List all outputs. docs/architecture.md says how to add one."""
 
 from __future__ import annotations
 
@@ -38,8 +38,8 @@ OUTPUTS = (
     Output(
         "html",
         Destination.FILE,
-        "Write a page to look at in a browser, one file that needs no network: flame graph, latency over time, "
-        "processes, peers, calls, and filters for all of them; with --baseline one of what changed.",
+        "Write a page for a browser, one file that needs no network: flame graph, latency over time, processes, peers, "
+        "calls, and filters for all of them; with --baseline, what changed.",
         page.report,
         page.comparison,
         needs_slowest=True,
@@ -47,7 +47,7 @@ OUTPUTS = (
     Output(
         "svg",
         Destination.FILE,
-        "Write a flame graph as a static picture; with --baseline a differential one.",
+        "Write a flame graph as a static picture; with --baseline, a differential one.",
         flame_svg.report,
         flame_svg_diff.comparison,
     ),
@@ -61,7 +61,7 @@ OUTPUTS = (
     ),
     Output("firefox", Destination.FILE, "Write the stacks for the Firefox Profiler.", firefox.report),
     Output(
-        "csv", Destination.FILE, "Write a table with a line for each call.", csv_table.report, lists=csv_table.listed
+        "csv", Destination.FILE, "Write a table with a row for each call.", csv_table.report, lists=csv_table.listed
     ),
     Output(
         "json",

@@ -1,4 +1,4 @@
-"""Writes speedscope's file format: a sampled profile for each process of each host.
+"""Write speedscope's file format: a sampled profile for each process of each host.
 
 Source: https://www.speedscope.app/file-format-schema.json.
 """

@@ -1,4 +1,4 @@
-"""Writes stack_traces.txt: a block of lines for each kept call, the longest call first, for reading and for grep.
+"""Write stack_traces.txt: a block of lines for each kept call, the longest call first, for reading and for grep.
 
 The first three lines of a block are those that the recorder prints live, apart from the Stack ID. Durations are
 milliseconds; the start is ISO 8601 in UTC. After the longest calls, a stack trace is written once and then only named
@@ -44,7 +44,7 @@ Block = Sequence[Union[TextOrKey, Trace]]
 
 
 class FullTraces:
-    """Decides, call by call, which stack traces of a file are written in full."""
+    """Decide, call by call, which stack traces of a file are written in full."""
 
     def __init__(self, *, all_stacks: bool) -> None:
         self._all_stacks = all_stacks
@@ -71,7 +71,7 @@ class FullTraces:
 
 
 class Blocks:
-    """Turns the blocks of a file into text, in their order."""
+    """Turn the blocks of a file into text, in their order."""
 
     def __init__(self, stack_ids: Mapping[bytes, int], *, all_stacks: bool) -> None:
         self._stack_ids = stack_ids
@@ -140,8 +140,8 @@ def explained(calls: int, *, all_stacks: bool) -> Iterator[str]:
     """Yield the lines at the head of the file that explain it."""
     if calls > REPEATED_CALLS and not all_stacks:
         yield (
-            f"After the longest {REPEATED_CALLS:,} calls, a stack trace that was printed above is not repeated but "
-            "named by its Stack ID; --all-stacks prints all."
+            f"After the longest {REPEATED_CALLS:,} calls, repeated stack traces are shown "
+            "as a Stack ID; --all-stacks prints all of them."
         )
     yield from MEANING
 

@@ -1,4 +1,4 @@
-"""Draws a tree as one static SVG of boxes on boxes. It has no script, so it can be mailed, printed or put into a wiki.
+"""Draw a tree as one static SVG of boxes on boxes. It has no script, so it can be mailed, printed or put into a wiki.
 
 The root is at the bottom. Boxes are sorted by their labels, as in flamegraph.pl, and the details of a box are in its
 tooltip (`<title>`), which every browser shows.
@@ -28,14 +28,14 @@ Value = TypeVar("Value")
 
 @dataclass
 class Tree(Generic[Value]):
-    """Is a node: a value, and its children by their labels."""
+    """Hold a node: a value, and its children by their labels."""
 
     value: Value
     children: dict[str, Tree[Value]] = field(default_factory=dict)
 
 
 class Look(NamedTuple):
-    """Says how a value is drawn. The weights of children add up to no more than the weight of their parent."""
+    """Say how a value is drawn. The weights of children add up to no more than the weight of their parent."""
 
     weight: int
     text: str

@@ -1,4 +1,4 @@
-"""Prints the summary on the terminal: what was kept, lost and named, how long each process waited for each peer, the
+"""Print the summary on the terminal: what was kept, lost and named, how long each process waited for each peer, the
 top stacks.
 
 Warnings come before it. Nothing recorded is ever taken for markup: every text is a rich `Text` of printable characters.

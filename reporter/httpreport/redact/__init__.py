@@ -1,4 +1,4 @@
-"""Makes captures that can be given away: `Redaction` masks what identifies a host, its users and its peers."""
+"""Make redacted captures: `Redaction` masks what identifies a host, its users and its peers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Redacts rows of calls and completions. They keep only the columns that this version knows."""
+"""Redact rows of calls and completions. They keep only the columns that this version knows."""
 
 from __future__ import annotations
 
@@ -38,12 +38,12 @@ def _field(row: np.dtype[np.void], name: str) -> Field:
 
 
 class RedactedRows:
-    """Redacts the batches of one capture. Raises ReportError if a column is missing."""
+    """Redact the batches of one capture. Raises ReportError if a column is missing."""
 
     def __init__(self, meta: Meta) -> None:
         self.addresses, self.cgroups = AddressMasks(), NumberMasks()
         self.heads = 0
-        """Counts requests and responses whose first bytes were recorded."""
+        """Count requests and responses whose first bytes were recorded."""
         self._meta = meta
 
     def calls(self, batch: Calls) -> bytes:

@@ -1,4 +1,4 @@
-"""`Redaction` writes a redacted capture.
+"""Write a redacted capture.
 
 First come the records that are made from a recording, the first reading (`records.py`). Then a second reading copies
 calls (`calls.py`) and the ledger, one batch at a time.
@@ -47,7 +47,7 @@ _WRITE: dict[type, Callable[[Writer, Any], None]] = {
 
 
 class Redaction:
-    """Redacts one capture. `find_binary` supplies the binaries that the capture lacks to unwind its stacks."""
+    """Redact one capture. `find_binary` supplies the binaries that the capture lacks to unwind its stacks."""
 
     def __init__(self, recording: Recording, find_binary: FindBinary) -> None:
         self._recording = recording
@@ -122,7 +122,7 @@ class Redaction:
 
 
 class _Copy:
-    """Writes the records of the second reading that are redacted one by one."""
+    """Write the records of the second reading that are redacted one by one."""
 
     def __init__(self, writer: Writer, rows: RedactedRows) -> None:
         self._writer, self._rows = writer, rows
@@ -154,7 +154,7 @@ HANDLERS: Handlers[_Copy] = {
 
 
 class _Written:
-    """Holds what the writer wrote until it is taken."""
+    """Hold what the writer wrote until it is taken."""
 
     def __init__(self) -> None:
         self._pieces: list[bytes] = []

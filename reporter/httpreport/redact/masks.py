@@ -1,4 +1,4 @@
-"""Replaces values that identify somebody by masks. Equal values have equal masks.
+"""Replace values that identify somebody by masks. Equal values have equal masks.
 
 Masks are numbers in the order in which the values come. So nobody can find a value by trying which one gives a mask,
 and masks mean nothing outside of their capture.
@@ -36,7 +36,7 @@ Column = npt.NDArray[Any]
 
 
 class PathMasks:
-    """Masks the folders of paths."""
+    """Mask the folders of paths."""
 
     def __init__(self) -> None:
         self._folders: dict[bytes, int] = {}
@@ -86,7 +86,7 @@ def without_paths(strings: bytes) -> bytearray:
 
 
 class NumberMasks:
-    """Masks values of `width` words of 64 bits. A value of 0, which means that there is none, stays."""
+    """Mask values of `width` words of 64 bits. A value of 0, which means that there is none, stays."""
 
     def __init__(self, width: int = 1) -> None:
         self._interner = Interner(width)
@@ -104,7 +104,7 @@ class NumberMasks:
 
 
 class AddressMasks:
-    """Masks IP addresses of 16 bytes. A mask has the same family; loopback and unspecified addresses stay."""
+    """Mask IP addresses of 16 bytes. A mask has the same family; loopback and unspecified addresses stay."""
 
     def __init__(self) -> None:
         self._ipv4, self._ipv6 = NumberMasks(), NumberMasks(2)

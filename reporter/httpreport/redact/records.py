@@ -1,4 +1,4 @@
-"""Makes all records of a redacted capture except calls, field by field: a field that is not named here is left out."""
+"""Make all records of a redacted capture except calls, field by field: a field that is not named here is left out."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ _SECOND_NS = 1_000_000_000
 
 
 class RedactedRecords:
-    """Makes the redacted records of a recording. Iterating counts what is left out."""
+    """Make the redacted records of a recording. Iterating counts what is left out."""
 
     def __init__(self, recording: Recording, stacks: RedactedStacks) -> None:
         self.host = f"host-{secrets.token_hex(3)}"

@@ -1,4 +1,4 @@
-"""Reduces stacks to the addresses of their frames, and finds the mappings, modules and functions that these are in.
+"""Reduce stacks to the addresses of their frames, and find the mappings, modules and functions that these are in.
 
 A frame outside any mapping may be any word of the stack, so its address is masked by one that is outside any mapping
 too.
@@ -22,21 +22,21 @@ NO_ADDRESS = 1 << 63  # above the user space of every 64-bit processor
 
 
 class RedactedStacks:
-    """Holds the redacted stacks of a recording, and what their frames are in."""
+    """Hold the redacted stacks of a recording, and what their frames are in."""
 
     def __init__(self, recording: Recording, symbolizer: Symbolizer) -> None:
         self.mappings: defaultdict[tuple[ProcessKey, int], set[int]] = defaultdict(set)
-        """Has the starts of mappings, by process and number of its record."""
+        """Hold the starts of mappings, by process and number of its record."""
         self.modules: set[int] = set()
-        """Has ids of modules."""
+        """Hold ids of modules."""
         self.without_file: defaultdict[ProcessKey, set[int]] = defaultdict(set)
-        """Has addresses of code that no file holds."""
+        """Hold addresses of code that no file holds."""
         self.copied = 0
-        """Counts the bytes of stacks and registers that are left out."""
+        """Count the bytes of stacks and registers that are left out."""
         self.copies = 0
-        """Counts the stacks that had such bytes."""
+        """Count the stacks that had such bytes."""
         self.left_out = 0
-        """Counts the stacks that exceed tuning.MAX_HELD_BYTES."""
+        """Count the stacks that exceed tuning.MAX_HELD_BYTES."""
         self._masks: dict[int, int] = {}
         self._meta = recording.meta
         self._symbolizer = symbolizer

@@ -1,4 +1,4 @@
-"""Defines `Aggregate`: what one capture adds to a report over many. It grows with distinct stacks and peers, and
+"""Define `Aggregate`: what one capture adds to a report over many. It grows with distinct stacks and peers, and
 aggregates merge.
 
 `aggregate` makes one from a capture file. It shares no state, so it can run in any process on any machine. Outputs that
@@ -40,7 +40,7 @@ Key = TypeVar("Key")
 
 @dataclass(frozen=True)
 class Request:
-    """Holds what the command line asks of every capture. It is picklable, so other processes can have it."""
+    """Hold what the command line asks of every capture. It is picklable, so other processes can have it."""
 
     milliseconds: float | None = None
     names: tuple[str, ...] = ()
@@ -56,7 +56,7 @@ class Request:
 
 
 class HostPeer(NamedTuple):
-    """Identifies a process and its peer on one host."""
+    """Identify a process and its peer on one host."""
 
     host: str
     peer: PeerKey
@@ -64,7 +64,7 @@ class HostPeer(NamedTuple):
 
 @dataclass(frozen=True)
 class UnreadableCapture:
-    """Is a capture that could not be read, with the reason."""
+    """Name a capture that could not be read, and the reason."""
 
     file: str
     reason: str
@@ -72,7 +72,7 @@ class UnreadableCapture:
 
 @dataclass(frozen=True)
 class Aggregate:
-    """Holds the mergeable totals of any number of captures; `Aggregate()` has none and is the identity of `merge`."""
+    """Hold the mergeable totals of any number of captures; `Aggregate()` has none and is the identity of `merge`."""
 
     captures: tuple[Facts, ...] = ()
     unreadable: tuple[UnreadableCapture, ...] = ()

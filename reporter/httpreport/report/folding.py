@@ -1,4 +1,4 @@
-"""Folds stacks: `process;outermost;...;leaf WEIGHT`, which flamegraph.pl and similar tools read.
+"""Fold stacks: `process;outermost;...;leaf WEIGHT`, which flamegraph.pl and similar tools read.
 
 The weight is the duration of the calls in whole microseconds, so the width of a flame is the time that callers waited;
 or it is the number of calls. The first frame is the name of the process and not of the thread, because a pool of

@@ -1,4 +1,4 @@
-"""Makes the texts about a whole report that all outputs share: its name, warnings, and what was kept, lost, unwound and
+"""Make the texts about a whole report that all outputs share: its name, warnings, and what was kept, lost, unwound and
 named.
 
 All of them are safe to print.
@@ -96,11 +96,11 @@ def lost(captures: Iterable[Facts]) -> str:
 
 
 def stack_traces(counts: NamingCounts) -> str:
-    """Return how many stack traces are whole, and why others are not, as text."""
+    """Return how many stack traces are complete, and why others are not, as text."""
     if not counts.traces:
         return "stack traces: none"
-    whole = counts.traces - sum(counts.incomplete.values())
-    share = f"stack traces: {whole:,} of {counts.traces:,} whole"
+    complete = counts.traces - sum(counts.incomplete.values())
+    share = f"stack traces: {complete:,} of {counts.traces:,} complete"
     reasons = _reasons(counts.incomplete)
     return f"{share}; others: {reasons}" if reasons else share
 

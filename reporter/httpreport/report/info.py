@@ -1,4 +1,4 @@
-"""Makes the lines of `httpreport --info`: a summary of a capture in one line, then its details.
+"""Make the lines of `httpreport --info`: a summary of a capture in one line, then its details.
 
 These are the recorded host, when and how long it was recorded, the options of the recorder, what the capture holds and
 what it lacks. With -v its modules follow one by one.

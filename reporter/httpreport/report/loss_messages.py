@@ -1,6 +1,6 @@
-"""Explains the ledger's loss counters to the reader of a report.
+"""Explain the ledger's loss counters to the reader of a report.
 
-The recorder counts under names of its own. A name that the table lacks is shown as it is, never left out.
+The keys of the table are the recorder's names for its counters. A name that is not in the table is shown unchanged.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from ..common.printable import printable
 
 
 class Loss(NamedTuple):
-    """Says what was lost, why, what follows, and what to record with next time (empty if nothing helps)."""
+    """Say what was lost, why, with what consequence, and which options to use next time (empty if none helps)."""
 
     what: str
     why: str
@@ -70,7 +70,7 @@ MEANING = {  # by the name of the counter in the ledger
     "probe_missed": Loss("sends and receives", "the kernel skipped a probe", _MISSED, "try other --probes"),
     "probe_perhaps_missed": Loss(
         "sends and receives",
-        "at most so many: this kernel also counts page faults in a probe",
+        "at most this many: this kernel also counts page faults in a probe",
         _MISSED,
         "use --probes fexit, whose count is exact",
     ),

@@ -1,4 +1,4 @@
-"""Puts the captures of one recording together: a `RecordedRun` is a recording, made of the parts of it that were given.
+"""Put the captures of one recording together: a `RecordedRun` is a recording, made of the parts of it that were given.
 
 Parts belong together if their host, boot and run in META are equal. Their losses are added up, a warning that several
 parts share is reported once, and gaps between parts are reported with their times.
@@ -21,7 +21,7 @@ from .warnings import Cause, ReportWarning, missing_parts_warning, part_numbers,
 
 @dataclass(frozen=True)
 class Facts:
-    """Holds the facts about one capture that outputs show. All texts are safe to print."""
+    """Hold the facts about one capture that outputs show. All texts are safe to print."""
 
     file: str
     host: str
@@ -63,7 +63,7 @@ def recording_of(meta: Meta, path: str) -> tuple[str, ...]:
 
 @dataclass(frozen=True)
 class RecordedRun:
-    """Is one recording. It has at least one part; parts are sorted by number."""
+    """Describe one recording. It has at least one part; parts are sorted by number."""
 
     parts: tuple[Facts, ...]
 

@@ -1,4 +1,4 @@
-"""A `Report` holds everything that the outputs are made from: the kept calls, their stack traces, the warnings.
+"""Define a `Report`, from which all outputs are made: the kept calls, their stack traces, the warnings.
 
 It is computed once, and all outputs only write it down, so they cannot disagree.
 """
@@ -33,7 +33,7 @@ NO_TRACE = -1  # stands for the index of a stack trace if there is none
 
 @dataclass(frozen=True)
 class Report:
-    """Holds the report of one capture. The listed calls are `recording.calls`; totals are of all kept calls.
+    """Hold the report of one capture. The listed calls are `recording.calls`; totals are of all kept calls.
 
     `trace_of_key` has the index in `traces` for each key of `recording.by_stack`; `trace_of_stack` has it for each pair
     of StackStatus and stack id. `record_numbers` has the number of each stack in the capture, by id.
@@ -116,7 +116,7 @@ class Report:
 
 @dataclass(frozen=True)
 class NamingCounts:
-    """Counts the frames of all kept calls, those with a name and the reasons of the others; and the stack traces, and
+    """Count the frames of all kept calls, those with a name and the reasons of the others; and the stack traces, and
     the reasons why some may lack outer frames."""
 
     frames: int = 0
@@ -161,7 +161,7 @@ def _trace(recorded: Mapping[int, StackTrace], stack_status: int, id: int) -> St
 
 @dataclass(frozen=True)
 class _Stacks:
-    """Has the stacks of some calls: the distinct ones by StackStatus and id, and for each call the index of its own."""
+    """Hold the stacks of some calls: the distinct ones by StackStatus and id, and for each call its stack's index."""
 
     distinct: list[tuple[int, int]]
     of_call: npt.NDArray[np.intp]

@@ -1,4 +1,4 @@
-"""Makes samples, from which pictures are drawn: each distinct stack of a process with the totals of its calls."""
+"""Make samples, from which pictures are drawn: each distinct stack of a process with the totals of its calls."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ..languages.stack_trace import Frame, Incomplete, StackTrace
 
 
 class ShownFrame(NamedTuple):
-    """Has what a viewer shows of a frame. It is printable, and equal for frames of any process that are to be one
+    """Hold what a viewer shows of a frame. It is printable, and equal for frames of any process that are to be one
     box."""
 
     label: str
@@ -29,7 +29,7 @@ class ShownFrame(NamedTuple):
 
 
 class HostStack(NamedTuple):
-    """Identifies the calls of one host, one process name and one stack trace; `frames` are outermost first."""
+    """Identify the calls of one host, one process name and one stack trace; `frames` are outermost first."""
 
     host: str
     process: str
@@ -37,7 +37,7 @@ class HostStack(NamedTuple):
 
 
 class Weight(enum.Enum):
-    """Says what the width of a box stands for."""
+    """Say what the width of a box stands for."""
 
     TIME = "time"
     COUNT = "count"
@@ -52,7 +52,7 @@ class Weight(enum.Enum):
 
 
 class Sample(NamedTuple):
-    """Has a stack and the totals of its calls. `above` are the boxes outside of the stack trace: the host if there are
+    """Hold a stack and the totals of its calls. `above` are the boxes outside of the stack trace: the host if there are
     several, and the process."""
 
     above: tuple[str, ...]

@@ -1,4 +1,4 @@
-"""Defines what the report of a capture is handed to while it exists, for outputs that list calls one by one.
+"""Define what receives the report of a capture while it exists, for outputs that list calls one by one.
 
 An aggregate has no single calls, so nothing could list them later.
 """
@@ -11,7 +11,7 @@ from .report import Report
 
 
 class Sink(Protocol):
-    """Stores what one output lists of one capture. It must be picklable, because another process may fill it."""
+    """Store what one output lists of one capture. It must be picklable, because another process may fill it."""
 
     def write(self, report: Report, capture: str) -> None:
         """Store what the output lists of this report. `capture` is the path of the file. Raises OSError."""

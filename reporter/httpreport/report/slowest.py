@@ -1,4 +1,4 @@
-"""Selects the slowest calls of any number of captures for the page (page/), which shows calls one by one. `Ranking`
+"""Select the slowest calls of any number of captures for the page (page/), which shows calls one by one. `Ranking`
 merges them.
 
 Each call has three numbers: its duration, its start and its `Group`, which holds what it shares with other calls. The
@@ -40,21 +40,21 @@ Indices = npt.NDArray[np.intp]
 
 
 class Label(NamedTuple):
-    """Has a frame as a flame graph shows it, and the name of its module, empty if there is none."""
+    """Hold a frame as a flame graph shows it, and the name of its module, empty if there is none."""
 
     text: str
     module: str
 
 
 class Trace(NamedTuple):
-    """Has a stack trace as a flame graph shows it, and as lines."""
+    """Hold a stack trace as a flame graph shows it, and as lines."""
 
     labels: tuple[Label, ...]  # outermost first
     lines: tuple[str, ...]  # leaf first
 
 
 class Group(NamedTuple):
-    """Has the fields that calls of one group share."""
+    """Hold the fields that calls of one group share."""
 
     host: str
     process: bytes
@@ -65,7 +65,7 @@ class Group(NamedTuple):
 
 
 class SlowCall(NamedTuple):
-    """Has a call in full. Times are ns, `start` is ISO 8601 in UTC; `method` is empty and `status` is 0 if none was
+    """Hold a call in full. Times are ns, `start` is ISO 8601 in UTC; `method` is empty and `status` is 0 if none was
     seen."""
 
     start: str
@@ -90,7 +90,7 @@ class SlowCall(NamedTuple):
 
 @dataclass(frozen=True)
 class Slowest:
-    """Has calls in `calls` (dtype CALL), the longest first, of equally long ones the earliest, then by group. `rows`
+    """Hold calls in `calls` (dtype CALL), the longest first, of equally long ones the earliest, then by group. `rows`
     are the first of them in full."""
 
     calls: Array = field(default_factory=lambda: np.empty(0, CALL))
@@ -100,7 +100,7 @@ class Slowest:
 
 
 class Ranking:
-    """Merges the slowest calls of captures. The order of merging makes no difference: if calls have equal duration,
+    """Merge the slowest calls of captures. The order of merging makes no difference: if calls have equal duration,
     start and group, their captures and rows decide.
 
     Added calls wait until there are as many as may be kept. So memory is bounded, and no call is sorted again and

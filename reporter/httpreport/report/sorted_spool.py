@@ -1,4 +1,4 @@
-"""Keeps what outputs list call by call in sorted files, one for each capture.
+"""Keep what outputs list call by call in sorted files, one for each capture.
 
 The files are merged while they are read, so memory does not grow with the calls, and few files are open at a time.
 """
@@ -24,7 +24,7 @@ _HEAD = struct.Struct("<QqI")  # duration in ns, start in ns since 1970, bytes o
 
 @dataclass(frozen=True, order=True)
 class Entry:
-    """Holds the values of one call. Entries sort by duration, the longest first, then by start, then by their packed
+    """Hold the values of one call. Entries sort by duration, the longest first, then by start, then by their packed
     values."""
 
     minus_duration_ns: int
@@ -39,7 +39,7 @@ class Entry:
 
 
 class Spool:
-    """Writes entries, in their order, to a new file. Use it in a `with` statement."""
+    """Write entries, in their order, to a new file. Use it in a `with` statement."""
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self._file: BinaryIO = open(path, "wb")  # noqa: SIM115 (closed by __exit__)

@@ -1,4 +1,4 @@
-"""Assigns Stack IDs. A Stack ID is the number of a stack trace: equal lines have the same number in a whole report,
+"""Assign Stack IDs. A Stack ID is the number of a stack trace: equal lines have the same number in a whole report,
 whatever the process, the addresses or the capture. The stack trace of the longest call has 1.
 
 Captures are read one by one and in any order. Until all are read, a stack trace is known by its key, a hash of its
@@ -16,7 +16,7 @@ TextOrKey = Union[str, bytes]
 
 
 class LongestCall(NamedTuple):
-    """Is the longest listed call that has a stack trace, on either side. Sorting by it gives the order of
+    """Identify the longest listed call that has a stack trace, on either side. Sorting by it gives the order of
     stack_traces.txt."""
 
     minus_duration_ns: int

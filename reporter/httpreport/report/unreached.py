@@ -1,4 +1,4 @@
-"""Makes the sentence for a report in which calls pass the filters but none reaches the threshold.
+"""Make the sentence for a report in which calls pass the filters but none reaches the threshold.
 
 This is a result. If no call passes the filters, the filters may be wrong: see cli/commands.py.
 """

@@ -1,4 +1,4 @@
-"""Makes the warnings of a report: each says what a reader could otherwise believe wrongly, and what follows from it."""
+"""Make the warnings of a report: each says what a reader could otherwise believe wrongly, and what follows from it."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ NAMES_LISTED = 20
 
 
 class Cause(enum.Enum):
-    """The subject of a warning, in the order in which warnings are printed. The value is its name in JSON."""
+    """Name the subject of a warning, in the order in which warnings are printed. The value is its name in JSON."""
 
     PART = "part"
     CUT_OFF = "cut_off"
@@ -39,7 +39,7 @@ class Cause(enum.Enum):
 
 @dataclass(frozen=True)
 class ReportWarning:
-    """Is one warning."""
+    """Describe one warning."""
 
     cause: Cause
     text: str  # one line, safe to print

@@ -1,1 +1,1 @@
-"""Turns stacks into stack traces: walks them, finds binaries, names addresses, finds source lines."""
+"""Turn stacks into stack traces: walk them, find binaries, name addresses, find source lines."""

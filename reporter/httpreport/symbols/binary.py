@@ -1,4 +1,4 @@
-"""Names the addresses of one module by a `Binary`: its ELF file, and symbols of the very same build."""
+"""Name the addresses of one module by a `Binary`: its ELF file, and symbols of the very same build."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from ..unwind import CallFrameInfo
 
 
 class Location(NamedTuple):
-    """Is a function at an address, and the line there; `line` is 0 if it is not known."""
+    """Describe the function at an address, and the line there; `line` is 0 if it is not known."""
 
     function: str
     file: str | None
@@ -24,12 +24,12 @@ class Location(NamedTuple):
 
 
 Lines = Callable[[int], Sequence[Location]]
-"""Returns the functions at an address from the lowest PT_LOAD: innermost first, all but the last inlined."""
+"""Return the functions at an address from the lowest PT_LOAD: innermost first, all but the last inlined."""
 
 
 @dataclass(frozen=True)
 class Binary:
-    """Is one module. Addresses are its own, without load bias."""
+    """Name the addresses of one module. Addresses are its own, without load bias."""
 
     elf: Elf
     symbols: tuple[SymbolTable, ...]  # the first one that has an address names it
@@ -63,4 +63,4 @@ class Binary:
 
 
 FindBinary = Callable[[Module, Optional[Elf]], Union[Binary, Unnamed]]
-"""Returns a module's binary, or the reason why there is none. The Elf is made from the module's recorded parts."""
+"""Return a module's binary, or the reason why there is none. The Elf is made from the module's recorded parts."""

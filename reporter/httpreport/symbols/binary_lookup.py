@@ -1,4 +1,4 @@
-"""Looks for binaries and debug files of modules. No other file of the reporter does.
+"""Look for binaries and debug files of modules. No other file of the reporter does.
 
 A binary is expected at the module's recorded path, below --symfs or below `root`. Its debug file is expected below
 usr/lib/debug/.build-id, or where its .gnu_debuglink says. A debuginfod server may have either. A file counts only if
@@ -42,7 +42,7 @@ _DELETED = b" (deleted)"
 
 
 class _File(NamedTuple):
-    """Is a file of the build that was looked for."""
+    """Describe a file of the build that was looked for."""
 
     path: bytes
     elf: Elf
@@ -54,7 +54,7 @@ _Read = Union[tuple[Elf, bool], Unnamed]  # all of a _File but its path
 
 @dataclass(frozen=True)
 class Binaries:
-    """Looks for binaries: first below `symfs`, then below `root`, then at debuginfod servers."""
+    """Look for binaries: first below `symfs`, then below `root`, then at debuginfod servers."""
 
     symfs: str | None = None
     debuginfod: Debuginfod | None = None

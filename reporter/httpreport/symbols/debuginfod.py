@@ -1,4 +1,4 @@
-"""Fetches binaries and debug files by build ID from debuginfod servers, if the user asks for it.
+"""Fetch binaries and debug files by build ID from debuginfod servers, if the user asks for it.
 
 No other file of the reporter uses the network. An answer is bounded in size and time, and kept in the cache. Its reader
 checks that it has the requested build ID, else refuses it, and it does not stay in the cache. A server that does not
@@ -49,7 +49,7 @@ def servers_of(texts: Iterable[str]) -> list[str]:
 
 
 class Debuginfod:
-    """Asks each of the servers in order."""
+    """Ask each of the servers in order."""
 
     def __init__(self, servers: Sequence[str], cache: Cache | None = None) -> None:
         self.problems: list[str] = []
@@ -117,7 +117,7 @@ class Debuginfod:
 
 
 class _ServerLocation(NamedTuple):
-    """Is where a server is: a URL or, for a file:// URL, a folder. Neither ends with a slash."""
+    """Say where a server is: a URL or, for a file:// URL, a folder. Neither ends with a slash."""
 
     url: str
     folder: Optional[str] = None

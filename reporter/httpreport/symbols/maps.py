@@ -1,4 +1,4 @@
-"""Reads /proc/PID/maps: `Maps` has the mappings at one moment, sorted by address and without overlaps.
+"""Read /proc/PID/maps: `Maps` has the mappings at one moment, sorted by address and without overlaps.
 
 The text (proc(5)) is untrusted input: a line that is not `start-end perms offset dev inode path` is left out,
 and so is a mapping that begins inside the one before it.
@@ -21,7 +21,7 @@ _DELETED = b" (deleted)"
 
 
 class Mapping(NamedTuple):
-    """Is one line: the addresses [start, end) show the file `path` from `offset` on. Anonymous memory has no path."""
+    """Hold one line: the addresses [start, end) show the file `path` from `offset` on. Anonymous memory has no path."""
 
     start: int
     end: int
@@ -35,7 +35,7 @@ class Mapping(NamedTuple):
 
 
 class Maps:
-    """Finds the mappings of one process by address."""
+    """Find the mappings of one process by address."""
 
     def __init__(self, mappings: list[Mapping]) -> None:
         self._mappings: list[Mapping] = []

@@ -1,4 +1,4 @@
-"""Turns the recorded parts of a module into an `Elf`."""
+"""Turn the recorded parts of a module into an `Elf`."""
 
 from __future__ import annotations
 

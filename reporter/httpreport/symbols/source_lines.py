@@ -1,4 +1,4 @@
-"""Reads source lines and inlined functions in a worker process, since DWARF may make it crash or hang.
+"""Read source lines and inlined functions in a worker process, since DWARF may make it crash or hang.
 
 A module on which it fails has no lines, and the reason is a line in `problems`."""
 
@@ -20,12 +20,12 @@ _PIECE = 1 << 16
 
 
 class NoAnswerError(Exception):
-    """Raised when the worker fails; the message says how."""
+    """Report that the worker failed; the message says how."""
 
 
 @dataclass(frozen=True)
 class DebugFile:
-    """Is a file with DWARF whose build was checked."""
+    """Name a file with DWARF whose build was checked."""
 
     path: str
     build_id: bytes  # its GNU build ID, empty where it has none
@@ -41,7 +41,7 @@ class DebugFile:
 
 @dataclass
 class LineReader:
-    """Asks the worker. It is started when it is first needed, and again after it died."""
+    """Ask the worker. It is started when it is first needed, and again after it died."""
 
     problems: list[str] = field(default_factory=list)
     _worker: subprocess.Popen[bytes] | None = None

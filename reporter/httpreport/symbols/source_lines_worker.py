@@ -1,4 +1,4 @@
-"""Reads DWARF in a process of its own: whatever a debug file does to this process, the report goes on.
+"""Read DWARF in a process of its own: whatever a debug file does to this process, the report goes on.
 
 It limits its own memory and processor time, then answers one JSON line with one: `[file, build ID, name in the
 cache, address]` with `{"at": [[function, file, line], ...]}`, innermost first, or with `{"problem": text}`. What

@@ -1,4 +1,4 @@
-"""Turns a recorded stack into the addresses of its frames, and says how they were found.
+"""Turn a recorded stack into the addresses of its frames, and say how they were found.
 
 The stack copy is unwound if there is one; else the addresses count that the recorder found by frame pointers.
 
@@ -44,12 +44,12 @@ _NOWHERE = (1 << 64) - 1  # an address that is in no mapping
 
 
 CallFrames = Callable[[Mapping, Optional[int]], Optional[tuple[int, CallFrameInfo]]]
-"""Returns load bias and unwind information of a mapping and the id of its module, None if there is none."""
+"""Return load bias and unwind information of a mapping and the id of its module, None if there is none."""
 
 
 @dataclass(frozen=True, eq=False)
 class Snapshot:
-    """Holds a process's mappings at one moment, and the ids of the modules that they map, by the mapping's start."""
+    """Hold a process's mappings at one moment, and the ids of the modules that they map, by the mapping's start."""
 
     architecture: Architecture | None  # None: the processor is not known
     number: int  # which of the process's recorded maps it is, from 1
@@ -77,7 +77,7 @@ class Snapshot:
 
 @dataclass(frozen=True)
 class Walk:
-    """Holds the frames of one stack, leaf first.
+    """Hold the frames of one stack, leaf first.
 
     `inside[i]` is a byte of the instruction that `addresses[i]` stands for. `found` is empty if the walk followed frame
     pointers only.

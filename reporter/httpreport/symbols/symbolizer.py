@@ -1,4 +1,4 @@
-"""Turns a stack into a stack trace: the process's maps give each address its module, the module's symbols its name.
+"""Turn a stack into a stack trace: the process's maps give each address its module, the module's symbols its name.
 
 All of it is computation except `find_binary`, which returns a module's binary or the reason why there is none. Distinct
 stacks, maps and addresses are looked up once each; equal stacks share one stack trace.
@@ -40,7 +40,7 @@ Runtimes = tuple[Runtime, ...]
 
 @dataclass
 class _Process:
-    """Holds what was recorded of one process. Maps are parsed when a stack needs them."""
+    """Hold what was recorded of one process. Maps are parsed when a stack needs them."""
 
     records: Sequence[Process]
     snapshots: dict[int, Snapshot] = field(default_factory=dict)  # by index in `records`
@@ -48,7 +48,7 @@ class _Process:
 
 
 class Symbolizer:
-    """Names the stacks of one recording."""
+    """Name the stacks of one recording."""
 
     def __init__(self, recording: Recording, find_binary: FindBinary) -> None:
         self.recording = recording

@@ -1,4 +1,4 @@
-"""Writes a stack trace as text: a line for each frame, leaf first, and in brackets what is missing."""
+"""Write a stack trace as text: a line for each frame, leaf first, and in brackets what is missing."""
 
 from __future__ import annotations
 

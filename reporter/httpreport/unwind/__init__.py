@@ -1,4 +1,4 @@
-"""Unwinds stacks: registers and stack bytes of one moment become the addresses of all frames, and why the walk ended.
+"""Unwind stacks: registers and stack bytes of one moment become the addresses of all frames, and why the walk ended.
 
 Callers use `Unwinder`. The modules lead from there down to the bytes: a walk (fast, walk), a step (step), the row that
 a step follows (eh_frame, cfa, expression), the numbers in it (dwarf), and the processor (arch/).

@@ -1,4 +1,4 @@
-"""Runs a CFA program up to a pc, which gives one row: where the caller's frame begins and where its registers are.
+"""Run a CFA program up to a pc, which gives one row: where the caller's frame begins and where its registers are.
 
 Format: DWARF 5, 6.4; the numbers of the instructions: 7.24; DW_CFA_GNU_args_size and
 _negative_offset_extended: LSB Core 5.0, 10.5.
@@ -19,7 +19,7 @@ _ADVANCE, _OFFSET, _RESTORE = 0x40, 0x80, 0xC0
 
 
 class Rule(enum.IntEnum):
-    """Says how a register of the caller is found."""
+    """Say how a register of the caller is found."""
 
     UNDEFINED = 0
     OFFSET = 1  # in memory at CFA + number
@@ -30,7 +30,7 @@ class Rule(enum.IntEnum):
 
 
 class RegisterRule(NamedTuple):
-    """Says how one register of the caller is found: a Rule, and the offset, register or expression that it needs."""
+    """Say how one register of the caller is found: a Rule, and the offset, register or expression that it needs."""
 
     kind: Rule
     number: int = 0
@@ -38,7 +38,7 @@ class RegisterRule(NamedTuple):
 
 
 class Cfa(NamedTuple):
-    """Is the canonical frame address: the value of the expression if there is one, else register + offset."""
+    """Define the canonical frame address: the value of the expression if there is one, else register + offset."""
 
     register: int
     offset: int
@@ -46,7 +46,7 @@ class Cfa(NamedTuple):
 
 
 class Row(NamedTuple):
-    """Has the rules that hold at one pc. A register without a rule keeps its value."""
+    """List the rules that apply at one pc. A register without a rule keeps its value."""
 
     cfa: Cfa
     rules: tuple[tuple[int, RegisterRule], ...]
@@ -57,7 +57,7 @@ class Row(NamedTuple):
 
 @dataclass(frozen=True)
 class Alignment:
-    """Has what a CIE says for all its programs."""
+    """Hold what a CIE says for all its programs."""
 
     code: int
     data: int
@@ -65,7 +65,7 @@ class Alignment:
 
 
 class CfaProgram:
-    """Is the state of a running program. `initial` is the state after the CIE's program, for DW_CFA_restore."""
+    """Hold the state of a running program. `initial` is the state after the CIE's program, for DW_CFA_restore."""
 
     def __init__(self, alignment: Alignment, initial: CfaProgram | None, budget: WorkBudget) -> None:
         self.cfa: Cfa | None = initial.cfa if initial else None

@@ -1,4 +1,4 @@
-"""Reads the numbers and pointers of call frame information from bytes that may be hostile.
+"""Read the numbers and pointers of call frame information from bytes that may be hostile.
 
 Each function takes bytes and an offset, and returns a value and the offset after it. It raises BadCfi, or IndexError or
 struct.error if the bytes end. `eh_frame` turns all three into a BadCfi.
@@ -29,11 +29,11 @@ _ULEB, _SLEB = 0x01, 0x09
 
 
 class BadCfi(ValueError):
-    """Says how call frame information breaks its format, or what it needs that is not supported."""
+    """Say how call frame information breaks its format, or what it needs that is not supported."""
 
 
 class WorkBudget:
-    """Bounds the work that hostile unwind information may cause. Each piece of work is spent before it is done."""
+    """Bound the work that hostile unwind information may cause. Each piece of work is spent before it is done."""
 
     def __init__(self, left: int) -> None:
         self.left = left

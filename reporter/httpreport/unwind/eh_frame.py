@@ -1,4 +1,4 @@
-"""Finds the row of a module's .eh_frame for an address: how to get from a frame to its caller.
+"""Find the row of a module's .eh_frame for an address: how to get from a frame to its caller.
 
 .eh_frame_hdr is searched by bisection; if it is missing or unusable, .eh_frame is read through once. CIEs, FDEs and
 rows are parsed when they are first needed, and kept. Nothing raises: hostile information becomes a BadCfi as a value.
@@ -41,7 +41,7 @@ class _Cie(NamedTuple):
 
 
 class Fde(NamedTuple):
-    """Is the unwind information of one function: its addresses [start, end) and where its instructions are."""
+    """Locate the unwind information of one function: its addresses [start, end) and where its instructions are."""
 
     start: int
     end: int
@@ -51,7 +51,7 @@ class Fde(NamedTuple):
 
 
 class CallFrameInfo:
-    """Reads the .eh_frame of one module. Addresses are the module's own, without load bias."""
+    """Read the .eh_frame of one module. Addresses are the module's own, without load bias."""
 
     def __init__(self, elf: Elf) -> None:
         self._frames = elf.section(".eh_frame") or Section(0, b"")

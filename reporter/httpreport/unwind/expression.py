@@ -1,4 +1,4 @@
-"""Evaluates DWARF expressions: an address or value from registers and stack memory, in a bounded number of steps.
+"""Evaluate DWARF expressions: an address or value from registers and stack memory, in a bounded number of steps.
 
 Format: DWARF 5, 2.5 and 7.7.1. Operations that need more than registers and memory (threads, objects, calls) are
 refused.
@@ -18,7 +18,7 @@ from .dwarf import ADDRESS_MASK, BadCfi, WorkBudget, sleb128, uleb128
 MAX_STACK = 64
 
 Read = Callable[[int], int]
-"""Returns the 8-byte value at an address. Raises an exception if it is not known."""
+"""Return the 8-byte value at an address. Raises an exception if it is not known."""
 
 
 def _signed(value: int) -> int:

@@ -1,4 +1,4 @@
-"""Walks nearly all stacks with the stack and frame pointers only, at the cost of one look-up for each frame.
+"""Walk nearly all stacks with the stack and frame pointers only, at the cost of one look-up for each frame.
 
 It follows rows that say no more than "CFA = one of the two + n, return address and frame pointer in slots below it",
 and keeps each such row by the address that led to it. Everything else (expressions, signal frames, slots that were not
@@ -22,11 +22,11 @@ MAX_ROWS = 1 << 17
 
 
 class NotFastError(Exception):
-    """Raised when only the full walk can go on."""
+    """Signal that only the full walk can go on."""
 
 
 class _Row(NamedTuple):
-    """Is a simple row. Distances are in words."""
+    """Hold a simple row. Distances are in words."""
 
     from_frame_pointer: bool  # the CFA is counted from there, else from the stack pointer
     cfa: int  # from that pointer up to the CFA
@@ -39,7 +39,7 @@ _CALL_WITHOUT_CFI = _Row(True, 2, 2, 1, Found.FRAME_POINTER)
 
 
 class _Rows(dict[int, _Row]):
-    """Maps a pc to its row, which is learnt when it is first needed."""
+    """Map a pc to its row, which is learnt when it is first needed."""
 
     def __init__(self, learn: Callable[[int], _Row]) -> None:
         super().__init__()
@@ -53,7 +53,7 @@ class _Rows(dict[int, _Row]):
 
 
 class FastWalker:
-    """Walks the stacks of one address space and keeps the rows."""
+    """Walk the stacks of one address space and keep the rows."""
 
     def __init__(self, space: AddressSpace, architecture: Architecture) -> None:
         self._space = space

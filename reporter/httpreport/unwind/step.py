@@ -1,4 +1,4 @@
-"""Steps from a frame to its caller: registers, a row and stack memory give the caller's registers.
+"""Step from a frame to its caller: registers, a row and stack memory give the caller's registers.
 
 A register whose value is unknown becomes None. A walk ends, with a reason, only if it needs an unknown value.
 """
@@ -18,7 +18,7 @@ _U64 = struct.Struct("<Q")
 
 
 class End(enum.Enum):
-    """Says why a walk ended. Only the first three are the end of the stack."""
+    """Say why a walk ended. Only the first three are the end of the stack."""
 
     OUTERMOST = "the outermost frame, by its unwind information"
     NO_RETURN_ADDRESS = "the outermost frame: its return address is 0"
@@ -32,7 +32,7 @@ class End(enum.Enum):
 
 
 class WalkEnded(Exception):
-    """Raised when there is no caller; `reason` says why."""
+    """Signal that there is no caller; `reason` says why."""
 
     def __init__(self, reason: End, detail: str = "") -> None:
         super().__init__(reason, detail)
@@ -42,7 +42,7 @@ class WalkEnded(Exception):
 
 @dataclass(frozen=True)
 class StackMemory:
-    """Holds the copied bytes of a stack, from `address` (the stack pointer) upwards."""
+    """Hold the copied bytes of a stack, from `address` (the stack pointer) upwards."""
 
     address: int
     data: bytes

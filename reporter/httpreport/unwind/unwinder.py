@@ -1,4 +1,4 @@
-"""Unwinds the stacks of one process: a known stack costs a look-up, a common one a fast walk, any other a full walk."""
+"""Unwind the stacks of one process: a known stack costs a look-up, a common one a fast walk, any other a full walk."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ MAX_KEPT_WALKS = 512
 
 
 class Unwinder:
-    """Walks the stacks of one address space."""
+    """Walk the stacks of one address space."""
 
     def __init__(self, space: AddressSpace, architecture: Architecture) -> None:
         self._space = space

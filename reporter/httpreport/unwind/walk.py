@@ -1,4 +1,4 @@
-"""Walks from the recorded registers through the stack bytes to the outermost frame, or says why it stopped before.
+"""Walk from the recorded registers through the stack bytes to the outermost frame, or say why it stopped before.
 
 Frames are looked up by pc. The recorded pc and one that a signal interrupted are taken as they are, every return
 address less 1, since it may lie after the end of its function. `full_walk` carries all registers and follows every kind
@@ -24,7 +24,7 @@ MAX_EXPRESSION_STEPS = 20000  # in one walk
 
 
 class Found(enum.IntEnum):
-    """Says how a frame was found."""
+    """Say how a frame was found."""
 
     REGISTERS = 0  # the recorded instruction pointer
     CFI = 1  # by its callee's unwind information
@@ -35,7 +35,7 @@ class Found(enum.IntEnum):
 
 @dataclass(frozen=True)
 class StackWalk:
-    """Holds the frames of one stack, leaf first, including all that were found before a failure."""
+    """Hold the frames of one stack, leaf first, including all that were found before a failure."""
 
     addresses: tuple[int, ...]
     found: tuple[Found, ...]  # for each address
@@ -63,7 +63,7 @@ def inside(addresses: Iterable[int], found: Iterable[Found]) -> tuple[int, ...]:
 
 
 class CodeRange(NamedTuple):
-    """Is one executable mapping: addresses [start, end), and the unwind information of its module if there is any."""
+    """Describe one executable mapping: addresses [start, end), and the unwind information of its module, if any."""
 
     start: int
     end: int
@@ -72,7 +72,7 @@ class CodeRange(NamedTuple):
 
 
 class AddressSpace:
-    """Holds the executable mappings of a process at one moment."""
+    """Hold the executable mappings of a process at one moment."""
 
     def __init__(self, ranges: Iterable[CodeRange]) -> None:
         self._ranges = sorted(ranges, key=lambda code: code.start)

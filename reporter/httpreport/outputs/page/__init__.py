@@ -1,4 +1,4 @@
-"""The page: one HTML file that shows a report and filters it again, without a network and without this program.
+"""Make the page: one HTML file that shows a report and filters it again, without a network and without this program.
 
 Callers use `report` and, for --baseline, `comparison`. `data` turns an aggregate into the values that the page
 needs, `columns` packs the columns of calls, and `comparison` turns a comparison into values. `document` puts them into

@@ -1,4 +1,4 @@
-"""Packs a list of whole numbers as text: each number in LEB128 (DWARF 5, 7.6: seven bits a byte, the lowest first), the
+"""Pack a list of whole numbers as text: each number in LEB128 (DWARF 5, 7.6: seven bits a byte, the lowest first), the
 bytes in base64.
 
 A million numbers below 128 are a million bytes, or 1.3 million characters of the page.

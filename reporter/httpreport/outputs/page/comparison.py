@@ -1,4 +1,4 @@
-"""Computes the values of a comparison's page: the table of processes and peers as texts, and both times of each stack.
+"""Compute the values of a comparison's page: the table of processes and peers as texts, and both times of each stack.
 
 All text is printable (`common/printable.py`), but not yet escaped for HTML.
 """
@@ -22,7 +22,7 @@ MOST_STACKS = 20_000
 
 
 class ChangedPeer(NamedTuple):
-    """Has a process and a peer: its rows of the table, and the change of its time in scaled ns."""
+    """Hold a process and a peer: its rows of the table, and the change of its time in scaled ns."""
 
     name: str
     rows: Sequence[ComparisonRow]
@@ -30,7 +30,7 @@ class ChangedPeer(NamedTuple):
 
 
 class ChangedStack(NamedTuple):
-    """Has a folded stack as indices in `ComparisonPage.labels`, the process first. The time before is scaled."""
+    """Hold a folded stack as indices in `ComparisonPage.labels`, the process first. The time before is scaled."""
 
     labels: Sequence[int]
     before_ns: int
@@ -41,7 +41,7 @@ class ChangedStack(NamedTuple):
 
 @dataclass(frozen=True)
 class ComparisonPage:
-    """Has everything that the page shows. `peers` and `stacks` are in the order of the comparison's."""
+    """Hold everything that the page shows. `peers` and `stacks` are in the order of the comparison's."""
 
     version: str
     before: str

@@ -1,4 +1,4 @@
-"""Computes the values of a page: three numbers for each call, and everything else once for each group of calls or stack
+"""Compute the values of a page: three numbers for each call, and everything else once for each group of calls or stack
 trace.
 
 Each call has its group, its duration and its start, in columns sorted by duration. So the page can apply any threshold
@@ -39,7 +39,7 @@ Value = TypeVar("Value")
 
 
 class Name(NamedTuple):
-    """Has the name of a process or thread: the text to show, and its bytes in hexadecimal, with which -p is
+    """Hold the name of a process or thread: the text to show, and its bytes in hexadecimal, with which -p is
     compared."""
 
     text: str
@@ -47,7 +47,7 @@ class Name(NamedTuple):
 
 
 class Groups(NamedTuple):
-    """Has the fields that calls share as indices in `Page.names`, `roles`, `peers`, `traces` and `hosts`.
+    """Hold the fields that calls share as indices in `Page.names`, `roles`, `peers`, `traces` and `hosts`.
 
     Each field has one number for each group (`columns.packed`).
     """
@@ -61,7 +61,7 @@ class Groups(NamedTuple):
 
 
 class TraceIndices(NamedTuple):
-    """Has a stack trace as indices in `Page.labels`, outermost first, and in `Page.lines`, leaf first, and its Stack
+    """Hold a stack trace as indices in `Page.labels`, outermost first, and in `Page.lines`, leaf first, and its Stack
     ID, 0 if there is no stack."""
 
     labels: Sequence[int]
@@ -71,7 +71,7 @@ class TraceIndices(NamedTuple):
 
 @dataclass(frozen=True)
 class CallColumns:
-    """Has columns with one number for each call, the longest call first (`columns.packed`)."""
+    """Hold columns with one number for each call, the longest call first (`columns.packed`)."""
 
     group: str  # the number of its group
     shorter: str  # ns by which it is shorter than the previous call; of the first, its duration
@@ -80,7 +80,7 @@ class CallColumns:
 
 @dataclass(frozen=True)
 class Page:
-    """Has everything that the page shows."""
+    """Hold everything that the page shows."""
 
     version: str
     name: str
@@ -164,7 +164,7 @@ def _from_their_folder(whole: Aggregate) -> Aggregate:
 
 
 class _UniqueValues(dict[Value, int]):
-    """Numbers distinct values in the order in which they are first seen."""
+    """Number distinct values in the order in which they are first seen."""
 
     def index(self, value: Value) -> int:
         """Return the index of a value, which is new or not."""
@@ -172,7 +172,7 @@ class _UniqueValues(dict[Value, int]):
 
 
 class _PageTables:
-    """Numbers the distinct values of a page."""
+    """Number the distinct values of a page."""
 
     def __init__(self, hosts: Sequence[str]) -> None:
         self.hosts = {host: index for index, host in enumerate(hosts)}

@@ -1,4 +1,4 @@
-"""Makes the HTML text of a page: page.html or comparison.html, in shell.html, with everything that it needs put in, so
+"""Make the HTML text of a page: page.html or comparison.html, in shell.html, with everything that it needs put in, so
 that one file suffices.
 
 Nothing that was recorded becomes markup or script. It is only in the data, a JSON text in which `<` is written as an

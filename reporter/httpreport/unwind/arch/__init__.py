@@ -1,4 +1,4 @@
-"""Lists the processors whose stacks httpreport unwinds. Each has one file with one `Architecture`."""
+"""List the processors whose stacks httpreport unwinds. Each has one file with one `Architecture`."""
 
 from __future__ import annotations
 
@@ -6,6 +6,6 @@ from .architecture import Architecture
 from .x86_64 import X86_64
 
 ARCHITECTURES = {architecture.name: architecture for architecture in (X86_64,)}
-"""Maps Meta.arch to the architecture."""
+"""Map Meta.arch to the architecture."""
 
 __all__ = ["ARCHITECTURES", "X86_64", "Architecture"]

@@ -1,4 +1,4 @@
-"""Defines what httpreport must know of a processor to unwind stacks that were recorded on it."""
+"""Define what httpreport must know of a processor to unwind stacks that were recorded on it."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ WORD = 8
 
 @dataclass(frozen=True)
 class Architecture:
-    """Describes a processor with 64-bit little-endian words, as its ABI and Linux use it.
+    """Describe a processor with 64-bit little-endian words, as its ABI and Linux use it.
 
     The unwinder assumes what x86-64 and arm64 have in common: the stack grows downwards, and the frame pointer points
     to a frame record of two words, the caller's frame pointer and the return address. The caller's stack begins above

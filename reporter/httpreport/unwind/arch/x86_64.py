@@ -1,4 +1,4 @@
-"""x86-64: System V psABI 1.0, figure 3.36 (DWARF register numbers) and 3.2.2 (the stack frame).
+"""Describe x86-64: System V psABI 1.0, figure 3.36 (DWARF register numbers) and 3.2.2 (the stack frame).
 
 struct pt_regs: arch/x86/include/asm/ptrace.h of the kernel; the order is the same since 2.6.
 """

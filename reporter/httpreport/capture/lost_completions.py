@@ -1,4 +1,4 @@
-"""Tells what the counters of a capture's ledger mean for reading it."""
+"""Decide, from the ledger of a capture, whether completions were lost."""
 
 from __future__ import annotations
 
