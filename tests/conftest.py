@@ -1,4 +1,4 @@
-"""Choose the quick tests, turn skipped tests into failures under CI=true, and print which boots were retried.
+"""Choose the quick tests, and turn skipped tests into failures under CI=true.
 
 Without CI=true, pytest lists the skipped tests at the end. Timings are not tested, because the machine may be busy:
 hypothesis has no deadline, and may take its time to draw.
@@ -13,8 +13,6 @@ from typing import TypeVar
 
 import pytest
 from hypothesis import HealthCheck, is_hypothesis_test, settings
-
-from vm import retries
 
 settings.register_profile("busy machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("busy machine")
@@ -109,9 +107,3 @@ def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.Tes
 @pytest.hookimpl(wrapper=True)
 def pytest_make_collect_report() -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
     return _forbid_skip((yield))
-
-
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Print which boots were retried."""
-    for line in retries.summary(terminalreporter.config.stash.get(retries.RETRIED, [])):
-        terminalreporter.write_line(line)

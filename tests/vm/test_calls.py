@@ -4,7 +4,6 @@ clocks."""
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import median
@@ -23,16 +22,14 @@ from httpreport.cli.main import main
 from httpreport.outputs.registry import FOLDED
 from vm import recorded
 from vm.own_calls import MS, OwnCall, Pairs, pair, read_own_calls
-from vm.retries import RETRIED, hold
 from workload.calls_driver import FILTERED, PLAN
 
 THRESHOLD_NS = 100 * MS
-BOOTS = 3
 CLIENTS = ["curl", "http.client", "requests", "aiohttp", "node", "nova-api", "nginx"]
 # nginx reads a clock that stands still between the ticks of the kernel's timer (CLOCK_MONOTONIC_COARSE, every 4 ms in
-# Debian's kernels), and cuts off what is less than a millisecond: at both ends of a call it may be 5 ms behind.
-TOLERANCE_NS = {"nginx": 10 * MS}
-MEDIAN_NS = {"nginx": 3 * MS}
+# Debian's kernels, and later where the host is busy), and cuts off what is less than a millisecond.
+COARSE = ["nginx"]
+PRECISE = [client for client in CLIENTS if client not in COARSE]
 EVERY_CLIENT = pytest.mark.parametrize("client", CLIENTS)
 
 
@@ -69,53 +66,22 @@ def in_order(recording: Recording) -> list[Call]:
     return list(iterate_calls(recording.calls, np.argsort(recording.calls["t0"], kind="stable")))
 
 
-def tolerance(client: str) -> int:
-    return TOLERANCE_NS.get(client, 5 * MS)
-
-
-class Boots:
-    """Boot guests that do the same work, when they are asked for."""
-
-    def __init__(self, probes: str, folders: pytest.TempPathFactory, retried: list[str]) -> None:
-        self._probes, self._folders, self._retried = probes, folders, retried
-        self._booted: list[Guest] = []
-
-    def __getitem__(self, number: int) -> Guest:
-        while len(self._booted) <= number:
-            out = self._folders.mktemp(f"calls-{self._probes}")
-            command = ["python3", "-m", "workload.calls_driver", "/tmp/out", self._probes]
-            recorded.run(command, [recorded.TESTS / "workload"], out)
-            facts = json.loads((out / "facts.json").read_text())
-            self._booted.append(Guest(out, read(out / "calls.cap", Selection(0)), **facts))
-        return self._booted[number]
-
-    def hold(self, check: Callable[[Guest], None]) -> None:
-        """Repeat a check of times in up to BOOTS boots; count those that fail."""
-        hold(check, self.__getitem__, BOOTS, self._retried)
-
-
 @pytest.fixture(scope="module", params=["fexit", "kprobe"])
-def boots(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Boots:
-    retried = request.config.stash.setdefault(RETRIED, [])
-    return Boots(request.param, tmp_path_factory, retried)
-
-
-@pytest.fixture
-def guest(boots: Boots) -> Guest:
-    return boots[0]
+def guest(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Guest:
+    out = tmp_path_factory.mktemp(f"calls-{request.param}")
+    command = ["python3", "-m", "workload.calls_driver", "/tmp/out", request.param]
+    recorded.run(command, [recorded.TESTS / "workload"], out)
+    return Guest(out, read(out / "calls.cap", Selection(0)), **json.loads((out / "facts.json").read_text()))
 
 
 @EVERY_CLIENT
-def test_each_slow_call_is_recorded_once_and_no_fast_one(guest: Guest, client: str) -> None:
+def test_each_slow_call_is_recorded_once_and_no_call_that_was_not_made(guest: Guest, client: str) -> None:
     pairs = guest.pairs(client)
     assert [mine for mine in pairs.not_recorded if mine.is_slow] == []
     assert pairs.not_made == []
     assert sum(mine.is_slow for mine, _ in pairs.same) == PLAN.slow == 23
     made = guest.own(client)
     assert (len(made), sum(mine.is_slow for mine in made)) == (PLAN.slow + PLAN.fast, PLAN.slow)
-    # A fast call may take long on an emulated machine that others load. Then it is slow by the client's own clock too;
-    # not so the reverse, since that counts in what the client waited for its turn to look at the clock.
-    assert all(mine.most_ns >= THRESHOLD_NS - tolerance(client) for mine, _ in pairs.same)
 
 
 @EVERY_CLIENT
@@ -127,17 +93,22 @@ def test_a_call_has_its_process_thread_addresses_and_role(guest: Guest, client: 
         assert (call.outcome, call.kind, call.method, call.status) == (Outcome.ANSWERED, Kind.HTTP, b"GET", 200)
 
 
+@pytest.mark.parametrize("client", PRECISE)
+def test_no_call_is_recorded_that_was_fast_by_the_client_s_own_clock(guest: Guest, client: str) -> None:
+    """Nor is one recorded as longer. An emulated machine stands still whenever its host is busy: a call that was to be
+    fast is slow by both clocks then."""
+    for mine, call in guest.pairs(client).same:
+        assert THRESHOLD_NS <= call.duration_ns <= mine.most_ns
+
+
 @EVERY_CLIENT
-def test_a_duration_is_the_client_s_own(boots: Boots, client: str) -> None:
-    def check(guest: Guest) -> None:
-        differences = [mine.differs_ns(call.duration_ns) for mine, call in guest.pairs(client).same if mine.is_slow]
-        assert max(differences) <= tolerance(client)
-        assert median(differences) <= MEDIAN_NS.get(client, MS)
-
-    boots.hold(check)
+def test_a_duration_is_the_client_s_own(guest: Guest, client: str) -> None:
+    """Most of them: the machine may stand still between the kernel's look at the clock and the client's."""
+    differences = [mine.differs_ns(call.duration_ns) for mine, call in guest.pairs(client).same if mine.is_slow]
+    assert median(differences) <= (3 * MS if client in COARSE else 2 * MS)
 
 
-@pytest.mark.parametrize("client", [client for client in CLIENTS if client not in ("curl", "nginx")])
+@pytest.mark.parametrize("client", [client for client in PRECISE if client != "curl"])
 def test_a_call_lies_between_the_client_s_own_t0_and_t2(guest: Guest, client: str) -> None:
     for mine, call in guest.pairs(client).same:
         assert mine.t0 is not None and mine.t2 is not None
