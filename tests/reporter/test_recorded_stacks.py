@@ -22,6 +22,8 @@ from httpreport.capture.recording import Recording
 from httpreport.common import tuning
 from httpreport.languages.stack_trace import NoStack
 from httpreport.redact import Redaction
+from httpreport.report.aggregate import Request
+from httpreport.report.info import info
 from httpreport.report.report import make_report
 from httpreport.report.warnings import Cause, incomplete
 from support.recordings import META, MS, STARTED_NS, TEXT, Row, capture, process, stack
@@ -108,6 +110,13 @@ def test_a_damaged_stack_loses_no_call_and_no_stack_of_another_chunk() -> None:
     assert re.match(r"stacks that cannot be read \(capture: damaged at byte \d+: Stack\.frames: int", warning.text)
     assert warning.text.endswith("): some calls have no stack trace")
     assert incomplete(report.recording)
+
+
+def test_info_reports_a_damaged_stack_as_a_report_does() -> None:
+    (warning,) = reported(with_damage(), milliseconds=None).warnings
+    lines = info("run.cap", io.BytesIO(with_damage()), Request(), modules=False)
+    told = [line.split(None, 1)[1] for line in lines if line.split()[0] == "warning"]
+    assert [line.replace("run.cap:", "capture:") for line in told] == [warning.text]
 
 
 def test_a_damaged_stack_loses_no_call_when_the_capture_is_redacted() -> None:

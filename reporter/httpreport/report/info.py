@@ -26,7 +26,14 @@ from ..symbols.binary_lookup import Binaries
 from ..symbols.module_elf import to_elf
 from .aggregate import Request, binaries_of
 from .loss_messages import losses
-from .warnings import another_part_follows, listed, times_of_losses
+from .warnings import (
+    Cause,
+    another_part_follows,
+    cut_off_warnings,
+    data_warnings,
+    listed,
+    times_of_losses,
+)
 
 _ASKED = ("processes", "roles", "kinds", "outcomes", "peers")
 
@@ -54,19 +61,17 @@ def _summary(recording: Recording) -> str:
     slow = "" if slowest is None else f", the slowest {duration_text(slowest)}"
     length = "an unknown time" if end is None else _length(recording, end)
     lost = ", ".join(f"{count:,} {printable(cause)}" for cause, count in recording.lost.items() if count)
-    unseen = "nothing" if _is_ledger_whole(recording) else "not known"
+    unseen = "not known" if cut_off_warnings(recording) else "nothing"
     return f"{calls}{slow}, in {length} on {printable(meta.host)}; lost: {lost or unseen}"
 
 
 def _faults(recording: Recording) -> Iterator[str]:
-    """Yield what contradicts itself in the capture or was not read, in the words of a report and of --verify."""
-    faults = recording.faults
-    yield from (*faults.missing(), *faults.damage(), *faults.beyond_limits(), *recording.unknown_fields)
-
-
-def _is_ledger_whole(recording: Recording) -> bool:
-    """Return whether the ledger counts every loss of the recording."""
-    return recording.cut_off is None and recording.end is not None and recording.end.clean
+    """Yield what contradicts itself in the capture or was not read, in the words of a report. Losses and the end of the
+    capture have lines of their own."""
+    elsewhere = cut_off_warnings(recording)
+    for warning in data_warnings(recording):
+        if warning.cause != Cause.LOST and warning not in elsewhere:
+            yield warning.text
 
 
 def _length(recording: Recording, end: End) -> str:
@@ -106,7 +111,7 @@ def _facts(recording: Recording, *, hint: str) -> Iterator[tuple[str, str]]:
     yield (
         "losses",
         "; ".join(losses(recording.lost, times_of_losses(recording)))
-        or ("nothing" if _is_ledger_whole(recording) else "not known"),
+        or ("not known" if cut_off_warnings(recording) else "nothing"),
     )
     yield (
         "modules",

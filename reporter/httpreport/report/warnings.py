@@ -63,7 +63,7 @@ def data_warnings(recording: Recording) -> list[ReportWarning]:
     """Return the warnings about data that was lost, cut off, damaged or not read."""
     faults = recording.faults
     return [
-        *_cut_off(recording),
+        *cut_off_warnings(recording),
         *(ReportWarning(Cause.CUT_OFF, line) for line in faults.missing()),
         *(ReportWarning(Cause.LOST, line) for line in losses(recording.lost, times_of_losses(recording))),
         *(ReportWarning(Cause.DAMAGE, line) for line in faults.damage()),
@@ -78,7 +78,8 @@ def incomplete(recording: Recording) -> bool:
     return bool(data_warnings(recording))
 
 
-def _cut_off(recording: Recording) -> list[ReportWarning]:
+def cut_off_warnings(recording: Recording) -> list[ReportWarning]:
+    """Return the warning that the end of the recording is missing, if it is."""
     end = recording.end
     if recording.cut_off == FULL:
         return [ReportWarning(Cause.CUT_OFF, f"{FULL}: calls after the first {recording.recorded:,} are missing")]
