@@ -94,10 +94,15 @@ def longest_first(durations: Integers, starts: npt.NDArray[Any]) -> npt.NDArray[
     """
     order = np.argsort(~durations, kind="stable")
     sorted_durations = durations[order]
-    same = sorted_durations[1:] == sorted_durations[:-1]
-    tied = np.flatnonzero(np.concatenate([same, [False]]) | np.concatenate([[False], same]))
+    tied = equal_neighbours(sorted_durations[1:] == sorted_durations[:-1])
     order[tied] = order[tied][np.lexsort((starts[order[tied]], ~sorted_durations[tied]))]
     return order
+
+
+def equal_neighbours(same: npt.NDArray[np.bool_]) -> npt.NDArray[np.intp]:
+    """Return the indices of values that are equal to the one before or after them. `same` says of each value but the
+    last whether it is equal to the next."""
+    return np.flatnonzero(np.append(same, False) | np.append(False, same))
 
 
 def exact_sum(values: Integers) -> int:

@@ -68,11 +68,7 @@ def _subtitle(comparison: Comparison, weight: Weight) -> str:
 
 
 def _look(comparison: Comparison, both: _BothSides, weight: Weight) -> Look:
-    before, after = comparison.scaled(_weight(both.before, weight)), _weight(both.after, weight)
+    before, after = comparison.scaled(weight.of(both.before)), weight.of(both.after)
     calls = f"{both.before.calls:,} calls before, {both.after.calls:,} after"
     tooltip = f"{both.label}\n{times(comparison, both.before, both.after)}\n{calls}"
     return Look(after, f"{relative(before, after)} {both.label}", tooltip, COLOURS[shade(before, after) + len(SHADES)])
-
-
-def _weight(totals: Totals, weight: Weight) -> int:
-    return weight.of(totals)

@@ -21,10 +21,11 @@ import numpy as np
 import numpy.typing as npt
 
 from httpcapture import Role
-from httpcapture.addresses import address_text, endpoint
+from httpcapture.addresses import endpoint
 
+from ..calls.available_values import peer_text
 from ..calls.call import Call, iso_time, since_1970_ns
-from ..calls.schema import Array, longest_first
+from ..calls.schema import Array, equal_neighbours, longest_first
 from ..common.interning import Interner, Numbers, bytes_of, words_of
 from ..common.printable import frame, printable
 from ..languages.stack_trace import StackTrace
@@ -165,7 +166,7 @@ def _tied(calls: Array) -> Indices:
     """Return the indices of sorted calls with the same duration and start as the call before or after them."""
     before, behind = calls[:-1], calls[1:]
     same = (before["duration"] == behind["duration"]) & (before["start"] == behind["start"])
-    return np.flatnonzero(np.append(same, False) | np.append(False, same))
+    return equal_neighbours(same)
 
 
 def _ranks(values: Iterable[Any]) -> Indices:
@@ -213,17 +214,12 @@ def _groups(report: Report, order: Indices, traces: Sequence[Trace]) -> tuple[Ma
     values = distinct.values
     texts = zip(*(bytes_of(values[first : first + 2]) for first in (0, 2, 4)))
     groups = [
-        Group(printable(report.recording.meta.host), process, thread, role, _peer(address, port), traces[trace])
+        Group(printable(report.recording.meta.host), process, thread, role, peer_text(address, port), traces[trace])
         for (process, thread, address), (role, port, trace) in zip(texts, values[6:].T.tolist())
     ]
     number_of: dict[Group, int] = {}  # groups may have equal texts though their stack traces differ in an address
     numbers_of_groups = np.array([number_of.setdefault(group, len(number_of)) for group in groups], np.intp)
     return number_of, numbers_of_groups[numbers]
-
-
-def _peer(address: bytes, port: int) -> str:
-    """Return the address of the other end."""
-    return endpoint(address_text(address), port)
 
 
 def _trace(trace: StackTrace) -> Trace:
