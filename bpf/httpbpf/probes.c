@@ -25,7 +25,7 @@ static __always_inline int send_enters(void *ctx, u64 sock, u64 msg)
 	return 0;
 }
 
-/* Returns what the send that returns now did to the call. One that another thread's has overtaken only continued it. */
+/* Returns what the send that returns now did to the call. A send that another thread's send has overtaken only continued the call. */
 static __always_inline u32 end_of_send(struct connection *c)
 {
 	if (c->sending_tid == (u32)bpf_get_current_pid_tgid()) {

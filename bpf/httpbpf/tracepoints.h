@@ -79,7 +79,7 @@ static __always_inline bool is_tcp(u64 sock)
 	       read_u16(sock + SOCK__SK_TYPE) == SOCK_STREAM;
 }
 
-/* Runs before each segment of a send. */
+/* Returns whether this is not the first segment of a send: the tracepoint runs before each of them. */
 static __always_inline bool is_further_segment(struct connection *c, u32 tid)
 {
 	return c->sending_tid == tid;

@@ -70,7 +70,7 @@ def check_only_frame(data: bytes, size: int) -> None:
     window of at most MAX_CONTENT."""
     parameters = zstandard.get_frame_parameters(data)
     if parameters.content_size != size:
-        raise Malformed(f"its frame declares {parameters.content_size} bytes instead of {size}")
+        raise Malformed(f"its frame does not declare {size} bytes")
     if parameters.window_size > MAX_CONTENT or parameters.dict_id:
         raise Malformed("its frame must have no dictionary, and a window of at most 8 MiB")
     end, last = zstandard.frame_header_size(data), False

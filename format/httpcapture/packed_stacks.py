@@ -13,6 +13,7 @@ from .errors import Malformed
 from .records import Stack
 
 ALL_IDS = range(1 << 64)
+TRAILING = "there are bytes after the chunk's last record"
 
 
 @dataclass(frozen=True)
@@ -33,6 +34,6 @@ class PackedStacks:
             for _ in range(head.count):
                 yield STACK.read_wanted(source, wanted)
             if not source.at_end():
-                raise Malformed("there are bytes after the chunk's last record")
+                raise Malformed(TRAILING)
         except Malformed as error:
             raise self.damaged(str(error)) from None

@@ -23,7 +23,7 @@ from .errors import CorruptRecord, Malformed
 from .file_budget import FileBudget
 from .frames import CutOff, FrameReader
 from .header import read_header
-from .packed_stacks import PackedStacks
+from .packed_stacks import TRAILING, PackedStacks
 from .records import Calls, Completions, End, Meta, Record
 
 _CODECS: dict[int, Codec[Any]] = {
@@ -35,7 +35,6 @@ _CODECS: dict[int, Codec[Any]] = {
     RecordKind.END: chunks.END,
 }
 _KINDS = frozenset(int(kind) for kind in RecordKind)
-_TRAILING = "there are bytes after the chunk's last record"
 
 
 def open_capture(path: str | os.PathLike[str]) -> Reader:
@@ -108,7 +107,7 @@ class Reader:
                 raise Malformed("the first chunk is not a META record")
             meta = chunks.META.read(source)
             if not source.at_end():
-                raise Malformed(_TRAILING)
+                raise Malformed(TRAILING)
             return meta
         except (StopIteration, CutOff):
             raise self._damaged("the file ends here, before META: nothing was recorded or copied") from None
@@ -151,7 +150,7 @@ class Reader:
         for _ in range(head.count):
             yield next(records) if records else _CODECS[head.kind].read(source)
         if not source.at_end():
-            raise Malformed(_TRAILING)
+            raise Malformed(TRAILING)
 
     def _batches(self, kind: int, source: Source) -> Iterator[Calls | Completions]:
         """Yield the batches of one chunk. Raises Malformed if their rows would not fit into a chunk unpacked."""

@@ -38,9 +38,7 @@ class Modules:
     def __init__(self, writer: Writer, budget: int, *, rotate: bool = False) -> None:
         self._writer, self._rotate = writer, rotate
         self._budget_left = self._budget = budget
-        self._first_digests: dict[
-            bytes, bytes
-        ] = {}  # by build ID: digest of the sections of the first file that has it
+        self._first_digests: dict[bytes, bytes] = {}  # by build ID: of the sections of the first file that has it
         self._part = 1
         self._numbers: dict[tuple[object, ...], int] = {}
         self._last_number = 0

@@ -62,8 +62,8 @@ def check_parts(output: str, bounds: Bounds, *, replace: bool) -> None:
 class Parts:
     """Create, rotate and close the files of a recording; a context manager.
 
-    `make_meta` returns META for a part that begins now; `print_line` prints a line for the user. Every method raises
-    RecorderError if a file cannot be created.
+    `make_meta` returns META for a part that begins now; `print_line` prints a line for the user. Raises RecorderError
+    if the first file cannot be created.
     """
 
     def __init__(

@@ -40,8 +40,8 @@ class Ring:
     def rows(self, row_size: int) -> memoryview:
         """Return a view of all complete records, with their headers, of a ring whose records all have `row_size` bytes.
 
-        `row_size` is a multiple of 8. The view is valid until `consume`. Records that wrap around far behind the end of
-        the ring are returned the next time, and `is_cut` is then true.
+        `row_size` is a multiple of 8. The view is valid until `consume`. Complete records behind the mapped part of the
+        second copy are returned the next time, and `is_cut` is then true.
         """
         stride = RING_HEADER + row_size
         start = self._position.value & (self._size - 1)

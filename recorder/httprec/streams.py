@@ -39,7 +39,8 @@ class StandardStream(io.TextIOWrapper):
         return FAILED
 
     def take_error(self) -> Optional[str]:
-        """Return why a write has failed, or None. A failure is returned once; that the reader has gone is none."""
+        """Return why a write has failed, or None. Each failure is returned only once. A reader that has gone is not a
+        failure."""
         error = self._raw.error
         if error is None or reader_gone(error) or self._reported:
             return None

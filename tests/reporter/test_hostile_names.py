@@ -22,8 +22,8 @@ from typing import Any, Callable, NamedTuple
 import pytest
 from click.testing import CliRunner
 
+from httpcapture.printable import LONGEST
 from httpreport.cli.main import main
-from httpreport.common.printable import LONGEST
 from httpreport.outputs import terminal
 from support.browser import CHROMIUM, DRIVER, Browser
 from support.firefox_profiler import tracks

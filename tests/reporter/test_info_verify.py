@@ -107,7 +107,7 @@ def test_calls_that_cannot_be_checked_are_no_damage(tmp_path: Path) -> None:
 
     for lacking, note in (
         (fields, "calls were not checked: the capture has no field 'outcome', and a report needs it: use a newer "),
-        (without_cgroup, "the capture has no field 'cgroup': no call has it in this report"),
+        (without_cgroup, "the capture has no field 'cgroup': it is unknown for all calls"),
     ):
         verdict = found(capture([Row(stack_status=1)], call_layout=Layout(CALL_LAYOUT.size, lacking)), tmp_path)
         assert verdict.problems == ()

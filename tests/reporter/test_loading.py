@@ -233,7 +233,7 @@ def test_a_call_is_reported_without_a_field_that_no_number_depends_on(name: str)
         assert json_calls(report)[0] == {**known, **WITHOUT[name]}
         ((cause, text),) = [(warning.cause, warning.text) for warning in report.warnings]
         assert cause is Cause.FIELDS
-        assert re.fullmatch(f"the capture's field '{name}' {why}.*: no call has it in this report", text)
+        assert re.fullmatch(f"the capture's field '{name}' {why}.*: it is unknown for all calls", text)
         assert incomplete(report.recording)
 
 

@@ -202,7 +202,7 @@ def test_missing_parts_of_a_recording_are_reported_with_the_consequence(rotated:
         "missing here"
     ]
     assert missing(fourth, first) == [
-        "run.00001.cap to run.00004.cap: the recording lacks parts 2 to 3: calls of 2023-11-14T23:13:20 to "
+        "run.00001.cap to run.00004.cap: the given files lack parts 2 to 3: calls of 2023-11-14T23:13:20 to "
         "2023-11-15T01:13:20 UTC are missing in all figures"
     ]
     assert run(first, third, "-o", rotated, "--strict").exit_code == 3

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from httpcapture.printable import LONGEST
 from httpreport.common import printable
 
 ANY_TEXT = st.one_of(st.binary(max_size=64), st.text(max_size=64))
@@ -46,7 +47,7 @@ def test_what_cannot_be_seen_is_written_as_an_escape(recorded: bytes | str, show
 
 
 def test_a_long_name_is_cut() -> None:
-    assert len(printable.printable("x" * 100_000)) == len(printable.printable(b"x" * 100_000)) == printable.LONGEST
+    assert len(printable.printable("x" * 100_000)) == len(printable.printable(b"x" * 100_000)) == LONGEST
 
 
 def test_a_comm_ends_at_its_first_nul() -> None:

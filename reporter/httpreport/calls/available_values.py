@@ -27,7 +27,7 @@ FIELD_COLUMNS = {
     "kinds": ("kind",),
     "outcomes": ("outcome",),
 }
-"""Map each field that a filter may test to the columns that hold it."""
+"""The columns that hold each field that a filter may test."""
 
 _WORDS = {"processes": 2, "peers": 3}  # how many words of 64 bits a value takes, if more than one
 

@@ -1,8 +1,8 @@
 """Join completions, which say how calls went on after t2, with their calls by (connection, sequence).
 
-Completions are recorded for all processes and durations, so they may far outnumber the kept calls. Of completions that
-no listed call needs, only the keys are decoded; they are dropped once they are so old that their calls, which may come
-a little later in the file, must have been read.
+Completions are recorded for all processes and durations, so they may far outnumber the kept calls. Of parts with no
+completion that a listed call needs, only the keys are decoded; they are dropped once they are so old that their calls,
+which may come a little later in the file, must have been read.
 """
 
 from __future__ import annotations

@@ -126,10 +126,10 @@ class Selection:
         """Return whether each call is kept, or would be kept with a threshold of 0 (shape: calls)."""
         return self._all_of(calls, np.ones(len(calls["t0"]), np.bool_))
 
-    def _all_of(self, calls: ColumnsByName, kept: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
+    def _all_of(self, calls: ColumnsByName, mask: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
         for condition in self._conditions(calls):
-            kept &= condition
-        return np.asarray(kept)
+            mask &= condition
+        return np.asarray(mask)
 
     def _conditions(self, calls: ColumnsByName) -> Iterator[npt.NDArray[np.bool_]]:
         filters = self.filters

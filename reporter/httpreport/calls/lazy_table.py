@@ -52,7 +52,7 @@ def unknown_fields(layout: Layout) -> list[str]:
     """Return a text for each field of OPTIONAL that cannot be read, unless the capture is just older than the field."""
     named = {field.name for field in layout.fields}
     found = (_known_type(name, layout, RECORDED[name]) for name in OPTIONAL if name in named or name not in ADDED)
-    return [f"{why}: no call has it in this report" for why in found if isinstance(why, str)]
+    return [f"{why}: it is unknown for all calls" for why in found if isinstance(why, str)]
 
 
 @dataclass(frozen=True)

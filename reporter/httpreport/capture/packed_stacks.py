@@ -26,9 +26,9 @@ class RecordedStacks:
         self.damage: str | None = None
         self.ambiguous = set[int]()
         self.left_out: Counter[str] = Counter()
-        """Count what was left out for lack of memory when stacks were named, by kind."""
+        """What was left out for lack of memory when stacks were named: counts by kind."""
         self.on_read: Callable[[int], None] = lambda size: None
-        """Take the size of each chunk that has been unpacked, in bytes."""
+        """Called with the size in bytes of each chunk that has been unpacked."""
         self._chunks: list[PackedStacks] = []
 
     def add(self, chunk: PackedStacks) -> None:

@@ -11,7 +11,7 @@ from typing import Any, Callable, TypeVar
 
 State = TypeVar("State")
 Handlers = Mapping[type, Callable[[State, Any], None]]
-"""Map a record class to the function that adds such a record to the state of its reader.
+"""For each record class, the function that adds such a record to the state of its reader.
 
 A reader of packed stacks has `PackedStacks` in place of `Stack`.
 """

@@ -10,9 +10,9 @@ from __future__ import annotations
 import re
 from functools import lru_cache
 
-from httpcapture.printable import LONGEST, comm, printable
+from httpcapture.printable import comm, printable
 
-__all__ = ["LONGEST", "comm", "frame", "host", "printable"]
+__all__ = ["comm", "frame", "host", "printable"]
 
 LONGEST_HOST = 64  # HOST_NAME_MAX of Linux
 

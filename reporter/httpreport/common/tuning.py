@@ -1,9 +1,10 @@
-"""Keep in one place what a report's speed and memory depend on. Read it as `tuning.NAME`: tests set it here."""
+"""Hold how many calls are processed at a time, and the limits of what is held of them. Read a constant as
+`tuning.NAME`: tests set it here. Limits of a single algorithm stay beside it."""
 
 from __future__ import annotations
 
-# How many are handled at a time: enough to be worth what a call of numpy costs, few enough to stay in a processor's
-# cache.
+# How many are handled at a time: enough to be worth what a call of numpy costs. The first three also stay in a
+# processor's cache.
 CALLS_FILTERED_AT_ONCE = 1 << 13  # also how many kept calls are added up at a time
 ROWS_FILLED_AT_ONCE = 1 << 11  # rows of an array whose fields are filled in
 CALLS_ITERATED_AT_ONCE = 1 << 12  # rows that become Python objects

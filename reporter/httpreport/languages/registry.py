@@ -10,4 +10,5 @@ from .jit_map import JitMaps
 from .language import Language
 
 LANGUAGES: tuple[Callable[[Recording], Language], ...] = (JitMaps, Greenlets)
-"""Make the languages of a recording. The first that names an address wins; each changes the stack trace in turn."""
+"""What makes the languages of a recording. The first that names an address wins; each changes the stack trace in
+turn."""

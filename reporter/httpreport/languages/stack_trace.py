@@ -37,7 +37,7 @@ HOW_GUESSED: dict[Found | None, str] = {
     Found.FRAME_POINTER: "by frame pointer",
     Found.STACK_TOP: "by the top of the stack",
 }
-"""Describe how frames were found without unwind information."""
+"""How frames were found that have no unwind information, in words."""
 
 
 class NoStack(enum.Enum):

@@ -15,11 +15,8 @@ from ..report.unreached import unreached
 
 NAMES_LISTED = 10
 NEW, GONE = "new", "gone"
-SHADES = (
-    0.05,
-    0.2,
-    0.5,
-)  # changes, as parts of the larger side, from which on a picture has another shade
+SHADES = (0.05, 0.2, 0.5)
+"""The changes, as parts of the larger side, from which on a picture has another shade."""
 
 
 def summary(comparison: Comparison) -> Iterator[str]:

@@ -43,7 +43,7 @@ class RedactedRows:
     def __init__(self, meta: Meta) -> None:
         self.addresses, self.cgroups = AddressMasks(), NumberMasks()
         self.heads = 0
-        """Count requests and responses whose first bytes were recorded."""
+        """How many requests and responses had recorded first bytes."""
         self._meta = meta
 
     def calls(self, batch: Calls) -> bytes:

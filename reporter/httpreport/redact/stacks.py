@@ -26,17 +26,17 @@ class RedactedStacks:
 
     def __init__(self, recording: Recording, symbolizer: Symbolizer) -> None:
         self.mappings: defaultdict[tuple[ProcessKey, int], set[int]] = defaultdict(set)
-        """Hold the starts of mappings, by process and number of its record."""
+        """The starts of mappings, by process and number of its record."""
         self.modules: set[int] = set()
-        """Hold ids of modules."""
+        """The ids of modules."""
         self.without_file: defaultdict[ProcessKey, set[int]] = defaultdict(set)
-        """Hold addresses of code that no file holds."""
+        """Addresses of code that no file holds."""
         self.copied = 0
-        """Count the bytes of stacks and registers that are left out."""
+        """Bytes of stacks and registers that are left out."""
         self.copies = 0
-        """Count the stacks that had such bytes."""
+        """How many stacks had such bytes."""
         self.left_out = 0
-        """Count the stacks that exceed tuning.MAX_HELD_BYTES."""
+        """How many stacks are left out beyond tuning.MAX_HELD_BYTES."""
         self._masks: dict[int, int] = {}
         self._meta = recording.meta
         self._symbolizer = symbolizer

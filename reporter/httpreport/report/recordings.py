@@ -38,7 +38,7 @@ class Facts:
     subject: str  # Selection.subject
     recorded: int
     kept: int
-    unreached_ns: int | None  # duration of the slowest call that only the threshold excludes; None if a call is kept
+    unreached_ns: int | None  # of the slowest call that only -t excludes; None if there is none, or a call is kept
     listed: int
     lost: Mapping[str, int]
     lost_between: Mapping[str, tuple[str, str]]  # by cause: when its count first and last rose; ISO 8601, UTC
@@ -80,7 +80,7 @@ class RecordedRun:
 
     @property
     def complete(self) -> bool:
-        """Return whether no part is missing and each was read to its end."""
+        """Return whether nothing was lost or cut off in any part, and no part between them is missing."""
         return all(facts.complete for facts in self.parts) and not self._gaps
 
     def warnings(self) -> Iterator[tuple[str, str]]:
@@ -110,7 +110,7 @@ class RecordedRun:
         for before, after in self._gaps:
             which = part_numbers(before.part + 1, after.part - 1)
             since = to_the_second(before.ended or before.started, after.started)
-            yield f"the recording lacks {which}: calls of {since} are missing in all figures"
+            yield f"the given files lack {which}: calls of {since} are missing in all figures"
         for number, files in self._files.items():
             if len(files) > 1:
                 yield f"part {number} was given {len(files)} times ({', '.join(files)}): its calls are counted as often"

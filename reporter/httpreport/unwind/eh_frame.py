@@ -68,7 +68,7 @@ class CallFrameInfo:
         else:
             self._base = 0
             table = sorted(self._scan())
-            self._starts, self._fde_addresses = [start for start, _ in table], [offset for _, offset in table]
+            self._starts, self._fde_addresses = [start for start, _ in table], [address for _, address in table]
 
     def row(self, address: int) -> Row | BadCfi | None:
         """Return the row at `address`, None if no function is described there, a BadCfi if the description is bad."""

@@ -135,5 +135,5 @@ def _step_without_cfi(
     caller = step_by_frame_pointer(architecture, registers, memory)
     pc = caller[architecture.instruction_pointer] or 0
     if pc and not space.find(pc - 1):
-        raise WalkEnded(End.NO_CFI, f"the frame pointer leads to {pc:#x}, which is no code")
+        raise WalkEnded(End.NO_CFI, f"the frame pointer leads to {pc:#x}, which is not code")
     return caller, Found.FRAME_POINTER

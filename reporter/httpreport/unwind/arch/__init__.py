@@ -6,6 +6,6 @@ from .architecture import Architecture
 from .x86_64 import X86_64
 
 ARCHITECTURES = {architecture.name: architecture for architecture in (X86_64,)}
-"""Map Meta.arch to the architecture."""
+"""The architectures by Meta.arch."""
 
 __all__ = ["ARCHITECTURES", "X86_64", "Architecture"]
