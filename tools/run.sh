@@ -19,12 +19,13 @@ dependencies= # the environment with the packages that pyproject.toml names
 installed=    # the environment with the wheel
 work=         # a temporary folder of this run
 caches=${XDG_CACHE_HOME:-${HOME:-~}/.cache}/httprec-venv
-export HTTPREC_TARGET=${1:-} HTTPREC_STARTED=$EPOCHSECONDS # tests/conftest.py prints how long it took
+target=${1:-}
+target_started=$EPOCHSECONDS
 trap 'rm -rf "$work"' EXIT
 
 as_root() { # WHAT FOR
     [ "$(id -u)" = 0 ] && return
-    echo "make $HTTPREC_TARGET must run as root, $1: sudo make $HTTPREC_TARGET" >&2
+    echo "make $target must run as root, $1: sudo make $target" >&2
     exit 1
 }
 
@@ -41,7 +42,7 @@ make_work_folder() { # in a file system whose programs can be run, because tests
         rm -rf "$work"
         echo "Programs in $folder cannot be run: it is mounted noexec" >&2
     done
-    echo "Choose a folder for temporary files in which programs can be run: TMPDIR=FOLDER make $HTTPREC_TARGET" >&2
+    echo "Choose a folder for temporary files in which programs can be run: TMPDIR=FOLDER make $target" >&2
     exit 1
 }
 
@@ -59,7 +60,7 @@ quietly() { # COMMAND...: print its output only if it fails
     "$@" >"$work/log" 2>&1 || { cat "$work/log" >&2; return 1; }
 }
 
-say_total() { printf '== make %s: %s s in all\n' "$HTTPREC_TARGET" "$((EPOCHSECONDS - HTTPREC_STARTED))"; }
+say_total() { printf '== make %s: %s s in all\n' "$target" "$((EPOCHSECONDS - target_started))"; }
 
 debian_packages() { # NAME...
     local missing=() name
@@ -137,18 +138,19 @@ prepare() { # PACKAGE...: everything up to the installed wheel
     step "Install the wheel" install_wheel
 }
 
-# The guests take one of two processors and half of the time, so their tests run beside all others.
+# The tests in guests take as long as all others and use one processor, so both run at the same time.
 run_tests() {
     local status=0
-    set -m # a job of its own: others are made deaf to SIGINT, and so would be the programs under test
+    set -m # a job with a process group of its own: a plain background process, and its children, would ignore SIGINT
     "$installed/bin/python" -P -m pytest tests/vm >"$work/guests" 2>&1 &
     set +m
     trap 'kill -- -$! 2>/dev/null || true; rm -rf "$work"' EXIT
-    echo "== Tests but those in guests"
+    echo "== Tests outside guests; those in guests run at the same time"
     "$installed/bin/python" -P -m pytest --ignore=tests/vm || status=$?
     echo "== Tests in guests"
     wait $! || status=$?
     cat "$work/guests"
+    say_total
     [ "$status" = 0 ]
 }
 
@@ -164,7 +166,6 @@ test)
     prepare "${guest_packages[@]}" "${test_packages[@]}"
     step "Lint and types" lint
     run_tests
-    say_total
     ;;
 test-kernels)
     as_root "to build guests"
