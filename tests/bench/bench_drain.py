@@ -59,6 +59,8 @@ class Way(NamedTuple):
 class NothingElse:
     """Stand in for a tracer whose only events are calls."""
 
+    is_cut = False  # as a ring, which this is too
+
     def __init__(self, calls: Ring, wake_fd: int) -> None:
         self.calls, self.wake_fd = calls, wake_fd
         self.stacks = self.processes = self.completions = self
