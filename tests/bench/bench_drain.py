@@ -33,6 +33,7 @@ from httpbpf.sources import kernel_tree, read_source
 from httpcapture import RING_HEADER, Meta, Writer
 from httpcapture.writer import LEVEL
 from httprec import host
+from httprec.fast_calls import FastCalls
 from httprec.parts import Bounds, Parts
 from httprec.recording_loop import RecordingLoop
 from httprec.ring import Ring
@@ -77,6 +78,9 @@ class NothingElse:
 
     def counters(self) -> dict[str, int]:
         return dict.fromkeys(COUNTERS, 0)
+
+    def fast_calls(self) -> FastCalls:
+        return FastCalls()
 
     def open_connections(self) -> Iterator[bytes]:
         return iter(())
