@@ -42,4 +42,4 @@ def test_first_bytes_give_kind_method_and_status(
 def test_no_call_at_all() -> None:
     read = protocol.read_protocol(np.array([], "S8"), np.array([], "S16"))
 
-    assert [len(column) for column in read] == [0, 0, 0]
+    assert [len(column) for column in read] == [0, 0, 0, 0]
