@@ -20,7 +20,7 @@ from .protocol import Kind
 if TYPE_CHECKING:
     from .lazy_table import LazyTable
 
-COLUMNS = ("t3_known", "has_end", "duration", "at_least")  # see schema.CALL
+COLUMNS = ("t3", "t3_known", "has_end", "duration", "at_least")  # see schema.CALL
 
 
 @dataclass(frozen=True)
@@ -33,8 +33,8 @@ class DurationRule:
     first_byte: bool = False  # the report judges calls by their first byte
 
     def columns(self, calls: LazyTable, *, count: bool) -> dict[str, npt.NDArray[Any]]:
-        """Return `t3` and COLUMNS of calls whose times are clamped. From then on, the calls have the bytes that were
-        sent and received up to their ends. With `count`, completions count the calls that have them."""
+        """Return COLUMNS of calls whose times are clamped. From then on, the calls have the bytes that were sent and
+        received up to their ends. With `count`, completions count the calls that have them."""
         outcome, t0, t2, t3 = (calls[name] for name in ("outcome", "t0", "t2", "t3"))
         answered, known = outcome == Outcome.ANSWERED, np.zeros(calls.rows, np.bool_)
         indices, places = self.ends.find(calls)
@@ -52,15 +52,13 @@ class DurationRule:
         has_end = ~answered | self._has_end(calls)
         known = (known | ended | (answered & self.all_ends_known)) & has_end
         if self.first_byte:
-            return _named(t3, known, has_end, t2 - t0, ~(answered | ended))
-        return _named(t3, known, has_end, np.where(has_end, t3, t2) - t0, has_end & ~known)
+            values = t3, known, has_end, t2 - t0, ~(answered | ended)
+        else:
+            values = t3, known, has_end, np.where(has_end, t3, t2) - t0, has_end & ~known
+        return dict(zip(COLUMNS, values))
 
     def _has_end(self, calls: LazyTable) -> npt.NDArray[np.bool_]:
         """Return whether an end of each call's response can be told."""
         if self.judged_whole:
             return np.asarray(calls["judged_by"] != JudgedBy.FIRST_BYTE)
         return np.asarray(calls["kind"] == Kind.HTTP)
-
-
-def _named(t3: npt.NDArray[Any], *columns: npt.NDArray[Any]) -> dict[str, npt.NDArray[Any]]:
-    return {"t3": t3, **dict(zip(COLUMNS, columns))}

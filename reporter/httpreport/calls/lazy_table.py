@@ -226,7 +226,7 @@ class LazyTable:
     @property
     def _durations(self) -> Sequence[str]:
         """Return the names of the columns that `complete` adds, if it has."""
-        return durations.COLUMNS if durations.COLUMNS[0] in self._columns else ()
+        return durations.COLUMNS if "duration" in self._columns else ()
 
     def _joined(self, name: str) -> dict[str, Column]:
         """Return the column of this name, and the columns that are decoded with it."""
