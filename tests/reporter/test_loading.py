@@ -225,7 +225,7 @@ WITHOUT: dict[str, dict[str, Any]] = {
 
 @pytest.mark.parametrize("name", WITHOUT)
 def test_a_call_is_reported_without_a_field_that_no_number_depends_on(name: str) -> None:
-    marks = {"stack_is_late": 1, "first_byte_is_guess": 1, "is_encrypted": 1}
+    marks: dict[str, Any] = {"stack_is_late": 1, "first_byte_is_guess": 1, "is_encrypted": 1}
     row = Row(receive_tid=7, receive_stack=300, receive_stack_status=StackStatus.RECORDED, **marks)
     records: list[Record] = [process(), stack(TEXT), stack(TEXT + 8, id=300)]
     odd, packed = changed(name, type="f64"), changed(name, coding="zip\n")
