@@ -84,6 +84,15 @@ def test_without_an_answer_a_call_ends_when_its_end_was_seen() -> None:
     assert phases(report) == "Sent: 0.00 ms, Waited: 250.00 ms, Received: nothing, Total: 250.00 ms"
 
 
+def test_a_call_with_impossible_times_took_no_time_and_has_no_end() -> None:
+    row = Row(duration_ns=-MS)
+
+    report = reported(capture([row], completions=[completion(row, 500 * MS, 1, 1)]))
+
+    assert seconds(report) == [0]
+    assert report.recording.impossible.backwards == 1
+
+
 @pytest.mark.parametrize(
     "data",
     [
@@ -122,7 +131,7 @@ def test_a_call_without_an_end_is_judged_by_its_first_byte_and_marked() -> None:
     assert (call["kind"], call["response_ns"], call["response_end_known"]) == ("websocket", None, False)
     assert (call["sent"], call["received"]) == (7, 9)
     assert csv_call(report)["judged_by"] == "first_byte"
-    assert page_call(report)["has_end"] is False
+    assert (page_call(report)["has_end"], page_call(report)["at_least"]) == (False, False)
     assert phases(report).endswith("Received: no end can be told, First byte: 250.00 ms, Total: to the first byte")
     assert not reported(capture([NO_END], completions=later), milliseconds=251).recording.kept
 

@@ -98,7 +98,7 @@ def test_no_call_is_recorded_that_was_fast_by_the_client_s_own_clock(guest: Gues
     """Nor is one recorded as longer. An emulated machine stands still whenever its host is busy: a call that was to be
     fast is slow by both clocks then."""
     for mine, call in guest.pairs(client).same:
-        assert THRESHOLD_NS <= call.duration_ns
+        assert call.duration_ns >= THRESHOLD_NS
         assert call.t2 - call.t0 <= mine.most_ns
 
 
