@@ -84,7 +84,7 @@ def test_without_an_answer_a_call_ends_when_its_end_was_seen() -> None:
     assert phases(report) == "Sent: 0.00 ms, Waited: 250.00 ms, Received: nothing, Total: 250.00 ms"
 
 
-def test_a_call_with_impossible_times_took_no_time_and_has_no_end() -> None:
+def test_no_completion_lengthens_a_call_with_impossible_times() -> None:
     row = Row(duration_ns=-MS)
 
     report = reported(capture([row], completions=[completion(row, 500 * MS, 1, 1)]))
