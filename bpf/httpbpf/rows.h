@@ -22,12 +22,13 @@ struct call_row {
 	u64 t0;                /* ns request: first send, or first receive return */
 	u64 t1;                /* ns request: last send return, or last receive return */
 	u64 t2;                /* ns response: first receive return, or first send; the end where none came */
-	u64 sent;              /* bytes sent by the process up to t2 */
-	u64 received;          /* bytes received by the process up to t2 */
+	u64 t3;                /* ns response: last transfer up to this row, which the one at t2 may be */
+	u64 sent;              /* bytes sent by the process up to t3 */
+	u64 received;          /* bytes received by the process up to t3 */
 	u64 stack;             /* - id of a stack row, 0 for none */
 	u64 receive_stack;     /* - id of the stack row of the first receive, 0 for none */
 	u8 comm[16];           /* - name of the thread that sends */
-	u8 request_head[8];    /* - first bytes of the request, 0 where not read */
+	u8 request_head[16];   /* - first bytes of the request, 0 where not read */
 	u8 response_head[16];  /* - first bytes of the response, 0 where not read */
 	u32 sequence;          /* - rises with every call on the connection */
 	u32 tid;               /* - the thread that sends */
@@ -37,9 +38,13 @@ struct call_row {
 	u8 outcome;            /* - enum outcome */
 	u8 stack_status;       /* - enum stack_status */
 	u8 receive_stack_status; /* - the same of receive_stack */
+	u8 stack_is_late;      /* - 1: the stack was taken when the call became slow, after t2 */
+	u8 judged_by;          /* - enum judged_by */
+	u8 first_byte_is_guess; /* - 1: what came at t2 may be no part of the response */
+	u8 is_encrypted;       /* - 1: by TLS */
 };
 
-/* The end of a response that went on after t2. */
+/* The end of a response that went on after its call's row. */
 struct completion_row {
 	u64 connection;        /* - of the call */
 	u64 t3;                /* ns response: last receive return, or last send return */
@@ -89,7 +94,7 @@ struct connection {
 	u64 stack_end;         /* - where the stack of thread stack_tid ends, 0 where it is not known */
 	u32 stack_tid;         /* - a thread of this process */
 	u32 named_tid;         /* - the thread that had the name comm */
-	u8 request_head[8];    /* - as in the call row */
+	u8 request_head[16];   /* - as in the call row */
 	u8 response_head[16];  /* - the same */
 	u64 process_start;     /* ns of the process that had a call here last */
 	u64 cgroup;            /* - of the same */
@@ -99,6 +104,10 @@ struct connection {
 	u8 peer_address[16];   /* - the same */
 	u16 local_port;        /* - the same */
 	u16 peer_port;         /* - the same */
+	u8 stack_is_late;      /* - as in the call row */
+	u8 judged_by;          /* - the same */
+	u8 first_byte_is_guess; /* - the same */
+	u8 is_encrypted;       /* - the same */
 };
 
 /*
@@ -129,6 +138,7 @@ enum phase { IDLE, REQUEST, RESPONSE };
 enum direction { NEITHER, SENDING, RECEIVING };
 enum role { ROLE_UNKNOWN, ROLE_CLIENT, ROLE_SERVER };
 enum role_source { ROLE_FROM_NONE, ROLE_FROM_CONNECTION, ROLE_FROM_PAYLOAD };
+enum judged_by { JUDGED_BY_WHOLE, JUDGED_BY_FIRST_BYTE };
 enum step { IGNORED, OPENED, ANSWERED, CONTINUED };
 enum outcome { OUTCOME_ANSWERED, OUTCOME_EOF, OUTCOME_RESET, OUTCOME_CLOSED, OUTCOME_IN_FLIGHT };
 enum stack_status { STACK_RECORDED, STACK_NOT_TAKEN, STACK_NO_USER_SPACE, STACK_FAULT, STACK_LOST };

@@ -30,6 +30,7 @@ from .packed_stacks import ALL_IDS, PackedStacks
 from .reader import Reader, open_capture
 from .records import (
     CARRIED,
+    JUDGED_WHOLE,
     KERNEL_PATHS,
     PROGRAM_HEADERS,
     SECTION_HEADERS,
@@ -43,6 +44,7 @@ from .records import (
     End,
     Field,
     JitMap,
+    JudgedBy,
     Layout,
     Lost,
     MappedModule,
@@ -64,6 +66,7 @@ __all__ = [
     "CARRIED",
     "CODINGS",
     "DELTA",
+    "JUDGED_WHOLE",
     "KERNEL_PATHS",
     "MAX_ALL_MODULES",
     "MAX_CAUSES",
@@ -98,6 +101,7 @@ __all__ = [
     "End",
     "Field",
     "JitMap",
+    "JudgedBy",
     "Layout",
     "Lost",
     "MappedModule",

@@ -95,9 +95,14 @@ class FrameReader:
         self._decompressor = decompressor()
         self.start = self.position = 0
         self.frame = b""
+        self._size = 0  # of its content, as it declares
 
     def __iter__(self) -> Iterator[bytes]:
         """Yield contents until the stream ends between two frames. Raises CutOff or Malformed if it ends otherwise."""
+        return (self.content() for _ in self.chunks())
+
+    def chunks(self) -> Iterator[None]:
+        """Read one chunk after the other, as iterating does, but decompress none: `content` and `beginning` do."""
         while True:
             self.start = self.position
             magic = self._read_at_most(_U32.size)
@@ -107,7 +112,8 @@ class FrameReader:
                 raise CutOff
             (number,) = _U32.unpack(magic)
             if number == _ZSTD_MAGIC:
-                yield self._content(magic)
+                self.frame, self._size = self._zstd_frame(magic)
+                yield
             elif _is_skippable(number):
                 self._skip(_U32.unpack(self._read(_U32.size))[0])
             else:
@@ -121,21 +127,32 @@ class FrameReader:
             raise Malformed(f"the frame is not skippable, or has more than {limit} bytes")
         return self._read(size)
 
-    def _content(self, magic: bytes) -> bytes:
+    def content(self) -> bytes:
+        """Return the content of the chunk that was read last. Raises Malformed."""
         try:
-            self.frame, size = self._zstd_frame(magic)
             content = self._decompressor.decompress(self.frame)
         except zstandard.ZstdError as error:
-            raise Malformed(f"zstd: {error}") from None
-        if len(content) != size:
-            raise Malformed(f"the frame declares {size} bytes and holds {len(content)}")
+            raise _not_zstd(error) from None
+        if len(content) != self._size:
+            raise Malformed(f"the frame declares {self._size} bytes and holds {len(content)}")
         return content
+
+    def beginning(self, size: int) -> bytes:
+        """Return the first bytes of that content, at most `size`, without the cost of all of it, and without checking
+        what follows. Raises Malformed."""
+        try:
+            return self._decompressor.stream_reader(self.frame).read(size)
+        except zstandard.ZstdError as error:
+            raise _not_zstd(error) from None
 
     def _zstd_frame(self, magic: bytes) -> tuple[bytes, int]:
         """Return one whole frame, still compressed, and the size that it declares."""
         start = magic + self._read(_SHORTEST_HEADER - len(magic))
-        start += self._read(zstandard.frame_header_size(start) - len(start))
-        parameters = zstandard.get_frame_parameters(start)
+        try:
+            start += self._read(zstandard.frame_header_size(start) - len(start))
+            parameters = zstandard.get_frame_parameters(start)
+        except zstandard.ZstdError as error:
+            raise _not_zstd(error) from None
         size = parameters.content_size
         if size == zstandard.CONTENTSIZE_UNKNOWN or not 0 < size <= MAX_CONTENT:
             raise Malformed(f"the frame's declared size must be 1 to {MAX_CONTENT} bytes")
@@ -184,3 +201,7 @@ class FrameReader:
             size -= len(piece)
             self.position += len(piece)
         return b"".join(pieces)
+
+
+def _not_zstd(error: zstandard.ZstdError) -> Malformed:
+    return Malformed(f"zstd: {error}")

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Set
 from functools import partial
 from types import TracebackType
 from typing import Any, BinaryIO, Union
@@ -18,15 +18,15 @@ from typing import Any, BinaryIO, Union
 from . import chunks
 from .batch_reader import MAX_ROWS_SIZE, BatchReader
 from .chunks import RecordKind
-from .codec import Codec, Source
+from .codec import Source, Struct
 from .errors import CorruptRecord, Malformed
 from .file_budget import FileBudget
 from .frames import CutOff, FrameReader
 from .header import read_header
 from .packed_stacks import TRAILING, PackedStacks
-from .records import Calls, Completions, End, Meta, Record
+from .records import Calls, Completions, End, Meta, Record, Stack
 
-_CODECS: dict[int, Codec[Any]] = {
+_CODECS: dict[int, Struct[Any]] = {
     RecordKind.MODULE: chunks.MODULE,
     RecordKind.SECTION: chunks.SECTION,
     RecordKind.PROCESS: chunks.PROCESS,
@@ -35,6 +35,12 @@ _CODECS: dict[int, Codec[Any]] = {
     RecordKind.END: chunks.END,
 }
 _KINDS = frozenset(int(kind) for kind in RecordKind)
+_KIND_OF: dict[type, int] = {
+    **{codec.cls: kind for kind, codec in _CODECS.items()},
+    Stack: RecordKind.STACKS,
+    Calls: RecordKind.CALLS,
+    Completions: RecordKind.COMPLETIONS,
+}
 
 
 def open_capture(path: str | os.PathLike[str]) -> Reader:
@@ -71,7 +77,7 @@ class Reader:
             int(RecordKind.CALLS): BatchReader(self.meta.call_layout),
             int(RecordKind.COMPLETIONS): BatchReader(self.meta.completion_layout),
         }
-        self._records = self._read_records()
+        self._records = self._read_records(_KINDS)
 
     def __iter__(self) -> Iterator[Record]:
         for record in self._records:
@@ -87,6 +93,17 @@ class Reader:
     def packed(self) -> Iterator[Union[Record, PackedStacks]]:
         """Return the records with the stacks of each chunk together and still packed, for a caller that wants few."""
         return self._records
+
+    def only(self, *kinds: type) -> Iterator[Union[Record, PackedStacks]]:
+        """Return the records of these classes and META, instead of all. It costs little to skip others: their chunks
+        are not decompressed, so damage in them is not found. Without End among the classes, `cut_off` is wrong."""
+        return self._read_records(frozenset(_KIND_OF[kind] for kind in kinds))
+
+    def again(self) -> Reader:
+        """Return a reader of the same capture from its start, for which `stream` must be a seekable file. Raises
+        CaptureError."""
+        self._stream.seek(0)
+        return Reader(self._stream, self.name)
 
     def __enter__(self) -> Reader:
         return self
@@ -114,12 +131,14 @@ class Reader:
         except Malformed as error:
             raise self._damaged(str(error)) from None
 
-    def _read_records(self) -> Iterator[Union[Record, PackedStacks]]:
+    def _read_records(self, kinds: Set[int]) -> Iterator[Union[Record, PackedStacks]]:
         yield self.meta
         ended = False
         try:
-            for content in self._frames:
-                for record in self._decode(content):
+            for _ in self._frames.chunks():
+                if kinds != _KINDS and self._kind() not in kinds:
+                    continue
+                for record in self._decode(self._frames.content()):
                     if ended:
                         raise Malformed("there is a record after END")
                     ended = isinstance(record, End)
@@ -135,6 +154,12 @@ class Reader:
         except Malformed as error:
             raise self._damaged(str(error)) from None
         self.cut_off = None if ended else missing
+
+    def _kind(self) -> object:
+        """Return the kind of the records in the chunk that was read last."""
+        source = Source(self._frames.beginning(chunks.MAX_HEAD))
+        source.array()
+        return source.scalar()
 
     def _decode(self, content: bytes) -> Iterator[Union[Record, PackedStacks]]:
         source = Source(content)

@@ -40,6 +40,13 @@ class Outcome(enum.IntEnum):
     IN_FLIGHT = 4
 
 
+class JudgedBy(enum.IntEnum):
+    """Say which duration of a call decides whether it is slow."""
+
+    WHOLE = 0  # to the end of the response
+    FIRST_BYTE = 1  # to its first byte: what follows has no end that can be told, as after 101 Switching Protocols
+
+
 class StackStatus(enum.IntEnum):
     """Say whether a call's `stack` names a Stack record, and if not, why."""
 
@@ -93,6 +100,12 @@ class Meta:
     run: str = ""  # ID of the recording: the same in all its parts, and in no other recording
     part: int = 1  # number of this part, from 1
     redacted: str = ""  # name and version of the program that redacted the capture; empty: not redacted
+    duration_rule: str = ""  # JUDGED_WHOLE; empty: `threshold_ns` is of t2 - t0, in captures from before this field
+
+
+JUDGED_WHOLE = "whole"
+"""Value of `Meta.duration_rule` if `threshold_ns` is of the whole call, t3 - t0, except where `judged_by` says
+otherwise."""
 
 
 class CodedColumn(NamedTuple):
@@ -148,8 +161,8 @@ class Calls:
 @dataclass(frozen=True)
 class Completions:
     """Hold a batch of ends of responses, with the columns of `Meta.completion_layout`: for each call whose response
-    went on after t2, its t3 and final byte counts. A call without a completion has t3 = t2, unless completions were
-    lost (see Lost)."""
+    went on after its row was written, its t3 and final byte counts. The t3 of a call without a completion is that of
+    its row, unless completions were lost (see Lost)."""
 
     rows: int
     columns: BatchColumns

@@ -35,6 +35,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from httpcapture import (
     RING_HEADER,
     Calls,
+    JudgedBy,
     Outcome,
     Reader,
     Role,
@@ -46,7 +47,7 @@ from httpcapture import (
 from support.capture_samples import CALL_LAYOUT, END, META
 from support.made_calls import decode_some
 
-ROW = struct.Struct("<3Q16s16s16sI2H7Q16s8s16s3I5B7x")
+ROW = struct.Struct("<3Q16s16s16sI2H8Q16s16s16s3I9B3x")
 LEVELS = (1, 3, 6, 9)
 CHUNKS = (64 << 10, 256 << 10, 1 << 20, 2 << 20)
 SPAN = 1000  # rows that a drain of the ring finds
@@ -122,6 +123,7 @@ def row(draw: random.Random, connection: Connection, t0: int, t2: int, stack: in
         t0,
         min(t0 + draw.randrange(2_000, 90_000), t2),
         t2,
+        t2,
         int(draw.lognormvariate(6, 0.4)),
         int(draw.lognormvariate(8, 1.5)),
         stack,
@@ -137,6 +139,10 @@ def row(draw: random.Random, connection: Connection, t0: int, t2: int, stack: in
         Outcome.ANSWERED,
         StackStatus.RECORDED,
         StackStatus.NOT_TAKEN,
+        0,
+        JudgedBy.WHOLE,
+        0,
+        0,
     )
 
 

@@ -56,7 +56,7 @@ PEER_CALLS = 1_000_000
 RUNS, ENOUGH_S = 3, 4.0  # the best of so many runs, fewer of what takes long
 
 FIELDS = CALL_ROW.names or ()
-T0, T2, PROCESS, STACK = map(FIELDS.index, ("t0", "t2", "process", "stack"))
+T0, T3, PROCESS, STACK = map(FIELDS.index, ("t0", "t3", "process", "stack"))
 
 Work = Callable[[], int]  # returns how many calls it did
 
@@ -131,10 +131,10 @@ def read_rows(path: str, milliseconds: float) -> int:
     calls = 0
     with open(path, "rb") as file, zstandard.ZstdDecompressor().stream_reader(file) as content:
         for row in msgpack.Unpacker(content):
-            t0, t2, process, stack = row[T0], row[T2], row[PROCESS], row[STACK]
+            t0, t3, process, stack = row[T0], row[T3], row[PROCESS], row[STACK]
             calls += 1
-            if t2 - t0 >= milliseconds * 1_000_000:
-                weights[process, stack] += (t2 - t0) // 1000
+            if t3 - t0 >= milliseconds * 1_000_000:
+                weights[process, stack] += (t3 - t0) // 1000
     return calls
 
 

@@ -120,7 +120,7 @@ def test_httpreport_reads_the_annotated_values(example: Path) -> None:
         key = row["connection"], row["sequence"]
         method, status = PAYLOADS[key]
         ends_of = [{"address": row[f"{side}_address"], "port": row[f"{side}_port"]} for side in ("local", "peer")]
-        end = ends.get(key, {**row, "t3": row["t2"]})
+        end = ends.get(key, row)
         wanted[key] = {
             **{name: row[name] for name in ("pid", "tid", "receive_tid", "cgroup", "connection", "sequence")},
             **{name: row[name].decode() for name in ("comm", "process")},
@@ -131,7 +131,13 @@ def test_httpreport_reads_the_annotated_values(example: Path) -> None:
             "status": status,
             **dict(zip(("source", "destination"), ends_of if row["role"] == 1 else reversed(ends_of))),
             "t0_ns": row["t0"],
-            "duration_ns": row["t2"] - row["t0"],
+            "duration_ns": end["t3"] - row["t0"],
+            "duration_at_least": False,
+            "judged_by": "whole",
+            "first_byte_ns": None if row["outcome"] else row["t2"] - row["t0"],
+            "first_byte_is_guess": False,
+            "stack_is_late": bool(row["stack_is_late"]),
+            "encrypted": False,
             "request_ns": row["t1"] - row["t0"],
             "wait_ns": row["t2"] - row["t1"],
             "response_ns": None if row["outcome"] else end["t3"] - row["t2"],

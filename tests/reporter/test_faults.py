@@ -52,6 +52,10 @@ JIT = 0x7F4000000000
 ENDED = End(STARTED_NS, "signal", True, 2, 2, 0, {})
 NAMED: list[Record] = [process(modules=[(TEXT, 1)]), stack(TEXT + 8, TEXT + 40)]
 FAULTS: dict[str, tuple[bytes, Cause]] = {
+    "responses that end before they begin, or after 146 years: 2 (damage): their ends are not used": (
+        capture([Row(response_ns=-MS), Row(response_ns=1 << 63, sequence=1)]),
+        Cause.DAMAGE,
+    ),
     "calls that end before they begin: 1 (damage): they are shown with 0 ms": (
         capture([Row(), Row(duration_ns=-5 * MS, sequence=1)]),
         Cause.DAMAGE,

@@ -266,7 +266,8 @@ def test_json_is_one_document_and_all_of_standard_output(tmp_path: Path, monkeyp
     }
     assert document["frames"] == {"total": 1, "named": 0, "unnamed": {"not_found": 1}, "guessed": 0}
     assert document["stack_traces"] == {"total": 1, "incomplete": {"as_recorded": 1}}
-    assert [call["duration_ns"] for call in document["calls"]] == [300 * MS, 250 * MS]
+    assert [call["duration_ns"] for call in document["calls"]] == [300 * MS, 257 * MS]
+    assert [call["first_byte_ns"] for call in document["calls"]] == [300 * MS, 250 * MS]
     split = [(call["request_ns"], call["wait_ns"], call["response_ns"]) for call in document["calls"]]
     assert split == [(0, 300 * MS, 0), (2 * MS, 248 * MS, 7 * MS)]
     first, second = (document["stacks"][call["trace"]] for call in document["calls"])

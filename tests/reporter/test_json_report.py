@@ -74,7 +74,7 @@ def test_a_report_is_as_the_schema_says(case: str, tmp_path: Path, monkeypatch: 
 
     document = document_of(str(path), *ASKED.get(case, []))
 
-    assert (document["format"], document["version"]) == ("httpreport", 1)
+    assert (document["format"], document["version"]) == ("httpreport", 2)
     assert SHOWN[case](document)
 
 

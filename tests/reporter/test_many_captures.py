@@ -284,9 +284,9 @@ def test_a_response_that_goes_on_in_the_next_part_is_one_call(tmp_path: Path) ->
 
     assert run(tmp_path, "-o", tmp_path).exit_code == 0
 
-    assert (tmp_path / "stacks.folded").read_text() == "nova-api;[no stack: missing in the capture] 250000\n"
+    assert (tmp_path / "stacks.folded").read_text() == "nova-api;[no stack: missing in the capture] 255000\n"
     text = (tmp_path / "stack_traces.txt").read_text()
-    assert text.count("Duration: 250.00 ms") == 1
+    assert text.count("Duration: 255.00 ms") == 1
     assert "Received: 5.00 ms" in text
 
 

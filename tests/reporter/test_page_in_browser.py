@@ -8,8 +8,10 @@ from __future__ import annotations
 import json
 import os
 import re
+from collections.abc import Mapping
 from importlib import resources
 from pathlib import Path
+from typing import Any
 
 import pytest
 from selenium.webdriver.common.keys import Keys
@@ -396,6 +398,12 @@ def fleet(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+def duration_of(call: Mapping[str, Any]) -> str:
+    """Return the duration of a call in a JSON report as the page shows it."""
+    at_least = "at least " if call["duration_at_least"] else ""
+    return at_least + duration_text(call["duration_ns"])
+
+
 @pytest.mark.parametrize(("host", "places"), [("", (0, 1, 2)), ("web-1", (0, 1)), ("db-1 <b>", (2,))])
 def test_the_page_of_several_captures_says_what_the_command_line_says(
     browser: Browser, fleet: Path, tmp_path: Path, host: str, places: tuple[int, ...]
@@ -409,7 +417,7 @@ def test_the_page_of_several_captures_says_what_the_command_line_says(
     of_each = [said(fleet / f"{place}.cap", "-t", "130", "-p", "n*")["calls"] for place in places]
     calls = sorted((call for each in of_each for call in each), key=lambda call: -call["duration_ns"])
     assert totals(browser) == summed(calls)
-    assert browser.texts("#calls-table .open") == [duration_text(call["duration_ns"]) for call in calls][:25]
+    assert browser.texts("#calls-table .open") == list(map(duration_of, calls))[:25]
     names = [call["process"] for call in calls]
     shown = dict(zip(browser.texts("#by-process tbody th"), map(int, browser.texts("#by-process tbody .calls"))))
     assert shown == {name: names.count(name) for name in names}

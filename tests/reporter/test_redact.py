@@ -12,6 +12,7 @@ import sys
 from dataclasses import replace
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -143,7 +144,8 @@ def secret_capture(end: End | bool = True) -> bytes:
     if end is True:
         end = End(STARTED_NS + 1, "cannot write /srv/secret/run.cap: No space left", True, 7, 7, 0, {})
     completions = [completion(rows[0], 5 * MS, 112, 900)]
-    meta = {"host": "secret", "boot_id": "secret", "run": "secret", "part": 3, "limits": {"stack_pages": 4}}
+    named = {"host": "secret", "boot_id": "secret", "run": "secret"}
+    meta: dict[str, Any] = {**named, "part": 3, "limits": {"stack_pages": 4}}
     return capture(rows, records(), completions, end, **meta)
 
 

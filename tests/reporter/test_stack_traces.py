@@ -114,13 +114,13 @@ def test_the_block_of_the_specification_to_the_letter() -> None:
 @pytest.mark.parametrize(
     ("role", "phases"),
     [
-        (Role.CLIENT, "Sent: 20.00 ms, Waited: 230.00 ms, Received: 30.00 ms, Total: 280.00 ms"),
-        (Role.SERVER, "Received: 20.00 ms, Waited: 230.00 ms, Sent: 30.00 ms, Total: 280.00 ms"),
+        (Role.CLIENT, "Sent: 20.00 ms, Waited: 230.00 ms, Received: 30.00 ms, First byte: 250.00 ms, Total: 280.00 ms"),
+        (Role.SERVER, "Received: 20.00 ms, Waited: 230.00 ms, Sent: 30.00 ms, First byte: 250.00 ms, Total: 280.00 ms"),
         *[
             (
                 role,
-                "Request: 20.00 ms, Waited: 230.00 ms, Response: 30.00 ms, Total: 280.00 ms "
-                "(which side sent the request is not known)",
+                "Request: 20.00 ms, Waited: 230.00 ms, Response: 30.00 ms, First byte: 250.00 ms, "
+                "Total: 280.00 ms (which side sent the request is not known)",
             )
             for role in (Role.UNKNOWN, 200)
         ],

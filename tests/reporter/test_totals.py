@@ -21,7 +21,7 @@ from httpreport.calls.totals import Latencies, PeerKey, StackKey, Totals
 from httpreport.capture.loader import KeepNothing, load
 from httpreport.capture.recording import Recording
 from httpreport.common import tuning
-from httpreport.redact.calls import CALL_ROW, layout
+from httpreport.redact.calls import call_row, layout
 from support.recordings import META, MS, STARTED_NS, Row, capture, completion, packed_address
 
 ROWS = st.builds(
@@ -87,11 +87,11 @@ def test_merged_totals_of_two_captures_equal_those_of_one_with_all_calls(first: 
 def in_groups(data: bytes) -> bytes:
     """Return the same calls in httprec's layout, in which the calls of a connection form a group."""
     stream = io.BytesIO()
-    writer = Writer(stream, replace(META, call_layout=layout(CALL_ROW)))
+    writer = Writer(stream, replace(META, call_layout=layout(call_row(META))))
     for record in Reader(io.BytesIO(data)):
         if isinstance(record, Calls):
             columns = LazyTable(column_types(META.call_layout, RECORDED), [record], record.rows)
-            writer.calls(columns.to_array(CALL_ROW).tobytes())
+            writer.calls(columns.to_array(call_row(META)).tobytes())
     writer.end(End(STARTED_NS, "signal", True, 0, 0, 0))
     return stream.getvalue()
 
@@ -110,7 +110,8 @@ def test_the_sums_of_calls_in_groups_are_the_same(rows: list[Row]) -> None:
 
 
 def test_a_grouped_field_with_the_name_of_a_derived_column_is_left_alone() -> None:
-    row = np.dtype([("kind", "<u8"), *((name, CALL_ROW[name]) for name in CALL_ROW.names or ())], align=True)
+    known = call_row(META)
+    row = np.dtype([("kind", "<u8"), *((name, known[name]) for name in known.names or ())], align=True)
     kinds, *others = layout(row).fields
     rows = np.zeros(3, row)
     rows["kind"], rows["response_head"] = 7, [b"HTTP/1.1 200 OK", b"\x16\x03\x03", b"HTTP/1.1 200 OK"]
@@ -138,7 +139,6 @@ def test_batches_that_are_read_together_or_apart_are_the_same(monkeypatch: pytes
 
 def test_beyond_the_limit_the_longest_calls_are_listed_and_all_are_summed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tuning, "MAX_LISTED", 100)
-    monkeypatch.setattr(tuning, "RECENT_COMPLETIONS", 20)
     monkeypatch.setattr(tuning, "CALLS_FILTERED_AT_ONCE", 50)
     rows = [Row(duration_ns=(n * 7919 % 5000) * MS, sequence=n) for n in range(5000)]
     ends = [completion(row, MS, 1, 2) for row in rows]
@@ -151,9 +151,7 @@ def test_beyond_the_limit_the_longest_calls_are_listed_and_all_are_summed(monkey
     assert (found.kept, sum(totals.calls for totals in found.by_stack.values())) == (5000, 5000)
 
 
-def test_completions_wait_for_the_few_calls_that_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tuning, "RECENT_COMPLETIONS", 60)
-    monkeypatch.setattr(tuning, "SHORT_BATCHES_JOINED", 2)
+def test_completions_are_found_for_the_few_calls_that_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tuning, "ADD_UP_AFTER_CALLS", 40)
     monkeypatch.setattr(tuning, "CALLS_FILTERED_AT_ONCE", 8)
     stream = io.BytesIO()
@@ -184,11 +182,10 @@ def test_selected_calls_equal_those_of_all_whenever_they_are_asked_for(
     assert len(all_calls) == 150
     assert before.tolist() == all_calls[places].tolist() == after.tolist()
     assert found.listed.values("pid").tolist() == all_calls["pid"].tolist()
-    assert found.listed.durations.tolist() == (all_calls["t2"] - all_calls["t0"]).tolist()
+    assert found.listed.durations.tolist() == (all_calls["t3"] - all_calls["t0"]).tolist()
 
 
-def test_a_completion_may_come_a_little_before_its_call(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tuning, "RECENT_COMPLETIONS", 20)
+def test_a_completion_may_come_before_its_call() -> None:
     others = [completion(Row(connection=2, sequence=n), MS, 1, 2) for n in range(30)]
     stream = io.BytesIO()
     writer = Writer(stream, META)

@@ -65,12 +65,13 @@ CALL_LAYOUT = layout(
     "u64 t0 ns delta",
     "u64 t1 ns delta",
     "u64 t2 ns delta",
+    "u64 t3 ns delta",
     "u64 sent bytes planes",
     "u64 received bytes planes",
     "u64 stack",
     "u64 receive_stack",
     "bytes16 comm",
-    "bytes8 request_head",
+    "bytes16 request_head",
     "bytes16 response_head",
     "u32 sequence - delta",
     "u32 tid",
@@ -80,6 +81,10 @@ CALL_LAYOUT = layout(
     "u8 outcome",
     "u8 stack_status",
     "u8 receive_stack_status",
+    "u8 stack_is_late",
+    "u8 judged_by",
+    "u8 first_byte_is_guess",
+    "u8 is_encrypted",
 )
 COMPLETION_LAYOUT = layout(
     "u64 connection - group",
@@ -105,6 +110,7 @@ META = Meta(
     limits={"call_ring": 1 << 24, "connections": 65536},
     call_layout=CALL_LAYOUT,
     completion_layout=COMPLETION_LAYOUT,
+    duration_rule="whole",
 )
 MODULE = Module(7, b"/usr/bin/python3.11", bytes(range(20)), 6_842_880, b"", "no map_files", 62)
 SECTION = Section(7, ".eh_frame", 0x5E2D48, 0x9_0000, 0x100, bytes(range(24)), "the file ends here")

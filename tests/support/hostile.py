@@ -7,7 +7,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from httpcapture import End, JitMap, Lost, Module, Record
 from support.compiled import compiled, run
@@ -102,7 +102,8 @@ def hostile_capture(binary: Path, names: Sequence[Name], host: str = "") -> byte
         )
         for place, name in enumerate(names)
     ]
-    about = {"tool": text, "host": host or text, "kernel": text, "arch": text, "boot_id": text, "probes": text}
+    about: dict[str, Any] = dict.fromkeys(["tool", "kernel", "arch", "boot_id", "probes"], text)
+    about["host"] = host or text
     filters = [name.recorded for name in names]
     end = End(STARTED_NS, text, False, len(rows), len(rows), 0, {text: 3})
     return capture(rows, records, (), end, process_filters=filters, limits={text: 7}, **about)

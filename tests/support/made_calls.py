@@ -107,6 +107,7 @@ def _spans(draw: np.random.Generator, calls: int, ids: npt.NDArray[np.uint64]) -
         now = int(rows["t2"][-1])
         duration = np.minimum(draw.lognormal(15, 1.2, count), 4e9).astype(np.uint64)
         rows["t0"] = rows["t2"] - duration
+        rows["t3"] = rows["t2"]
         rows["t1"] = rows["t0"] + np.minimum(draw.integers(2_000, 90_000, count), duration)
         rows["sent"] = draw.lognormal(6, 0.4, count).astype(np.uint64)
         rows["received"] = draw.lognormal(8, 1.5, count).astype(np.uint64)

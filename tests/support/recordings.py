@@ -12,6 +12,8 @@ from typing import Any
 from httpcapture import (
     End,
     JitMap,
+    JudgedBy,
+    Layout,
     MappedModule,
     Outcome,
     Process,
@@ -30,18 +32,20 @@ PROCESS_START_NS = 3_004_567_890  # not a whole clock tick
 TEXT, PATH = 0x7F0000001000, b"/opt/nova/lib nova.so"
 MAPS = b"%x-%x r-xp 00001000 fe:01 77    %s\n" % (TEXT, TEXT + 0x2000, PATH)
 
+MARKS = ("stack_is_late", "judged_by", "first_byte_is_guess", "is_encrypted")
+
 # In another order than the recorder's, and with few codings: the reporter must find fields by their names.
 CALL_LAYOUT = layout(
     "u64 connection - group",
-    *(f"u64 {name}" for name in ["t0", "t1", "t2", "sent", "received", "cgroup", "process_start", "stack"]),
+    *(f"u64 {name}" for name in ["t0", "t1", "t2", "t3", "sent", "received", "cgroup", "process_start", "stack"]),
     *(f"bytes16 {name}" for name in ["comm", "process", "local_address", "peer_address"]),
-    "bytes8 request_head",
+    "bytes16 request_head",
     "bytes16 response_head",
     *(f"u32 {name}" for name in ["sequence", "pid", "tid", "receive_tid"]),
     *(f"u16 {name}" for name in ["local_port", "peer_port"]),
     *(f"u8 {name}" for name in ["role", "role_source", "outcome", "stack_status"]),
     "u64 receive_stack",
-    "u8 receive_stack_status",
+    *(f"u8 {name}" for name in ["receive_stack_status", *MARKS]),
 )
 COMPLETION_LAYOUT = layout(
     "u64 connection - group", "u64 t3", "u64 sent", "u64 received", "u32 sequence", "u32 reserved"
@@ -49,14 +53,24 @@ COMPLETION_LAYOUT = layout(
 META = replace(
     capture_samples.META, process_filters=(), limits={}, call_layout=CALL_LAYOUT, completion_layout=COMPLETION_LAYOUT
 )
+OLDER_CALL_LAYOUT = layout(
+    *(
+        " ".join(["bytes8" if field.name == "request_head" else field.type, field.name, "-", field.coding]).rstrip(" -")
+        for field in CALL_LAYOUT.fields
+        if field.name not in ("t3", *MARKS)
+    )
+)
+OLDER: dict[str, Any] = {"call_layout": OLDER_CALL_LAYOUT, "duration_rule": ""}
 assert META.started_monotonic_ns == STARTED_NS
 
 
 @dataclass(frozen=True)
 class Row:
-    """Describe one row of the call layout: addresses are text, times count from the start of the recording."""
+    """Describe one row of the call layout: addresses are text, times count from the start of the recording, t2 is
+    `duration_ns` after it, and t3 `response_ns` later, as far as the row tells."""
 
     duration_ns: int = 250 * MS
+    response_ns: int = 0
     start_ns: int = 0
     request_ns: int = 0
     connection: int = 1
@@ -80,39 +94,22 @@ class Row:
     stack_status: int = StackStatus.RECORDED
     receive_stack: int = 0
     receive_stack_status: int = StackStatus.NOT_TAKEN
+    stack_is_late: int = 0
+    judged_by: int = JudgedBy.WHOLE
+    first_byte_is_guess: int = 0
+    is_encrypted: int = 0
 
-    def packed(self) -> bytes:
+    def packed(self, row_layout: Layout = CALL_LAYOUT) -> bytes:
+        """Return the row, with the fields that the layout has."""
         t0 = STARTED_NS + self.start_ns
-        return pack(
-            CALL_LAYOUT,
-            connection=self.connection,
-            t0=t0,
-            t1=t0 + self.request_ns,
-            t2=(t0 + self.duration_ns) % (1 << 64),
-            sent=self.sent,
-            received=self.received,
-            cgroup=7,
-            process_start=PROCESS_START_NS,
-            stack=self.stack,
-            comm=self.comm,
-            process=self.process,
-            local_address=packed_address(self.local),
-            peer_address=packed_address(self.peer),
-            request_head=self.request_head,
-            response_head=self.response_head,
-            sequence=self.sequence,
-            pid=self.pid,
-            tid=self.tid,
-            receive_tid=self.receive_tid,
-            local_port=self.local_port,
-            peer_port=self.peer_port,
-            role=self.role,
-            role_source=1,
-            outcome=self.outcome,
-            stack_status=self.stack_status,
-            receive_stack=self.receive_stack,
-            receive_stack_status=self.receive_stack_status,
-        )
+        t2 = t0 + self.duration_ns
+        values = {
+            **vars(self),
+            **{"t0": t0, "t1": t0 + self.request_ns, "t2": t2 % (1 << 64), "t3": (t2 + self.response_ns) % (1 << 64)},
+            **{"local_address": packed_address(self.local), "peer_address": packed_address(self.peer)},
+            **{"cgroup": 7, "process_start": PROCESS_START_NS, "role_source": 1},
+        }
+        return pack(row_layout, **{field.name: values[field.name] for field in row_layout.fields})
 
 
 def packed_address(text: str) -> bytes:
@@ -154,14 +151,17 @@ def capture(
     records: Sequence[Record] = (),
     completions: Sequence[bytes] = (),
     end: End | bool = True,
+    *,
+    older: bool = False,
     **meta: Any,
 ) -> bytes:
-    """Return a capture; `end` may be left out (False) or replaced."""
+    """Return a capture; `end` may be left out (False) or replaced. With `older`, its recorder judged calls by their
+    first byte."""
     stream = io.BytesIO()
-    writer = Writer(stream, replace(META, **meta))
+    writer = Writer(stream, replace(META, **{**(OLDER if older else {}), **meta}))
     for record in records:
         getattr(writer, "jit_map" if isinstance(record, JitMap) else type(record).__name__.lower())(record)
-    writer.calls(b"".join(row.packed() for row in rows))
+    writer.calls(b"".join(row.packed(OLDER_CALL_LAYOUT) if older else row.packed() for row in rows))
     writer.completions(b"".join(completions))
     if end is True:
         end = End(STARTED_NS + 10_000 * MS, "signal", True, len(rows), len(rows), 0, {})

@@ -32,9 +32,15 @@ def no_binary(module: Module, carried: Elf | None) -> Unnamed:
     return Unnamed.NOT_FOUND
 
 
-def reported(data: bytes, *names: str, milliseconds: float | None = 0, find_binary: FindBinary = no_binary) -> Report:
+def reported(
+    data: bytes,
+    *names: str,
+    milliseconds: float | None = 0,
+    find_binary: FindBinary = no_binary,
+    first_byte: bool = False,
+) -> Report:
     reader = Reader(io.BytesIO(data))
-    selection = Selection.of(reader.meta, milliseconds, names)
+    selection = Selection.of(reader.meta, milliseconds, names, first_byte=first_byte)
     return make_report(load(reader, selection), selection, find_binary)
 
 

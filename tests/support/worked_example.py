@@ -21,6 +21,7 @@ from httpcapture import (
     End,
     Field,
     JitMap,
+    JudgedBy,
     Lost,
     MappedModule,
     Meta,
@@ -87,7 +88,7 @@ def _row(
     connection: int,
     peer: str,
     ports: tuple[int, int],
-    times: tuple[int, int, int],
+    times: tuple[int, int, int, int],
     sizes: tuple[int, int],
     heads: tuple[bytes, bytes],
     sequence: int,
@@ -95,7 +96,8 @@ def _row(
     role: Role,
     outcome: Outcome,
 ) -> bytes:
-    """Return a call of nova-api as a row of CALL_LAYOUT. Only a client's call has a stack."""
+    """Return a call of nova-api as a row of CALL_LAYOUT. Only a client's call has a stack, which is late if the first
+    byte of its response is not."""
     addresses = (IPv6Address("::ffff:10.0.0.5").packed, IPv6Address(peer).packed)
     stack, stack_status = (1, StackStatus.RECORDED) if role == Role.CLIENT else (0, StackStatus.NOT_TAKEN)
     return pack(
@@ -112,6 +114,7 @@ def _row(
         t0=times[0],
         t1=times[1],
         t2=times[2],
+        t3=times[3],
         sent=sizes[0],
         received=sizes[1],
         stack=stack,
@@ -127,6 +130,10 @@ def _row(
         outcome=outcome,
         stack_status=stack_status,
         receive_stack_status=StackStatus.NOT_TAKEN,
+        stack_is_late=int(role == Role.CLIENT and times[2] - times[0] < META.threshold_ns),
+        judged_by=JudgedBy.WHOLE,
+        first_byte_is_guess=0,
+        is_encrypted=0,
     )
 
 
@@ -135,7 +142,7 @@ CALLS = [
         connection=77,
         peer="::ffff:10.0.0.9",
         ports=(40001, 8774),
-        times=(5_100_000_000, 5_101_000_000, 5_350_000_000),
+        times=(5_100_000_000, 5_101_000_000, 5_350_000_000, 5_350_000_000),
         sizes=(112, 380),
         heads=(b"GET /v2/", b"HTTP/1.1 200 OK\r"),
         sequence=1,
@@ -147,7 +154,7 @@ CALLS = [
         connection=78,
         peer="::ffff:10.0.0.7",
         ports=(8080, 51234),
-        times=(5_200_000_000, 5_200_500_000, 5_410_000_000),
+        times=(5_200_000_000, 5_200_500_000, 5_410_000_000, 5_410_000_000),
         sizes=(0, 96),
         heads=(b"POST /v1", b""),
         sequence=1,
@@ -159,7 +166,7 @@ CALLS = [
         connection=77,
         peer="::ffff:10.0.0.9",
         ports=(40001, 8774),
-        times=(5_380_000_000, 5_380_200_000, 5_620_000_000),
+        times=(5_380_000_000, 5_380_200_000, 5_430_000_000, 5_480_000_000),
         sizes=(112, 90),
         heads=(b"GET /v2/", b"HTTP/1.1 503 Ser"),
         sequence=2,

@@ -15,7 +15,7 @@ from ..common.interning import Words, bytes_of, words_of
 from ..common.printable import comm
 from .call import enum_text
 from .lazy_table import Indices, LazyTable
-from .protocol import Kind
+from .protocol import Encrypted, Kind
 from .schema import duration_ns
 from .totals import Durations, Totals, TotalsByValue
 
@@ -26,6 +26,7 @@ FIELD_COLUMNS = {
     "peers": ("peer_address", "peer_port"),
     "kinds": ("kind",),
     "outcomes": ("outcome",),
+    "encrypted": ("encrypted",),
 }
 """The columns that hold each field that a filter may test."""
 
@@ -83,7 +84,7 @@ def _texts(field: str, values: Words) -> list[str]:
         return [peer_text(address, port) for address, port in zip(bytes_of(values[:2]), numbers)]
     if field == "pids":
         return list(map(str, numbers))
-    kinds = {"roles": Role, "kinds": Kind, "outcomes": Outcome}
+    kinds = {"roles": Role, "kinds": Kind, "outcomes": Outcome, "encrypted": Encrypted}
     return [enum_text(kinds[field], number) for number in numbers]
 
 

@@ -18,7 +18,7 @@ from httpcapture import Meta, Outcome, Role, StackStatus
 from httpcapture.addresses import address_text
 
 from ..common import tuning
-from .protocol import Kind
+from .protocol import Encrypted, Kind
 from .schema import LATEST_NS, Array
 
 
@@ -29,6 +29,7 @@ class Call(NamedTuple):
     t0: int
     t1: int
     t2: int
+    t3: int
     sent: int
     received: int
     cgroup: int
@@ -52,16 +53,34 @@ class Call(NamedTuple):
     stack_status: int
     receive_stack: int
     receive_stack_status: int
-    t3: int
+    stack_is_late: int
+    judged_by: int
+    first_byte_is_guess: int
+    is_encrypted: int
     t3_known: bool
+    has_end: bool
+    duration_ns: int  # what the report judges the call by: of the whole call, or to the first byte
+    at_least: bool  # the duration may be longer
     kind: int
     method: bytes
     status: int
+    encrypted: int
 
     @property
-    def duration_ns(self) -> int:
-        """Return the time from the first byte of the request to the first byte of the response."""
-        return self.t2 - self.t0
+    def whole_ns(self) -> int:
+        """Return how long the whole call took, at least; to its first byte if no end of its response can be told."""
+        return (self.t3 if self.has_end else self.t2) - self.t0
+
+    @property
+    def whole_at_least(self) -> bool:
+        """Return whether the whole call may have taken longer than `whole_ns`, because its end was not seen."""
+        return self.has_end and not self.t3_known
+
+    @property
+    def first_byte_ns(self) -> Optional[int]:
+        """Return the time from the first byte of the request to the first byte of the response, or None if the call
+        has no response."""
+        return self.t2 - self.t0 if self.answered else None
 
     @property
     def size(self) -> int:
@@ -80,8 +99,9 @@ class Call(NamedTuple):
 
     @property
     def response_ns(self) -> Optional[int]:
-        """Return how long the response took, at least, or None if the call has no response."""
-        return self.t3 - self.t2 if self.answered else None
+        """Return how long the response took, at least, or None if the call has no response, or one whose end cannot
+        be told."""
+        return self.t3 - self.t2 if self.answered and self.has_end else None
 
     @property
     def role_name(self) -> str:
@@ -97,6 +117,11 @@ class Call(NamedTuple):
     def kind_name(self) -> str:
         """Return what the bytes of the call are, as text: "http", "tls", ..."""
         return enum_text(Kind, self.kind)
+
+    @property
+    def is_tls(self) -> Optional[bool]:
+        """Return whether the connection is encrypted, or None if it is not known."""
+        return None if self.encrypted == Encrypted.UNKNOWN else self.encrypted == Encrypted.YES
 
     @property
     def source(self) -> tuple[str, int]:

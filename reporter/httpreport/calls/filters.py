@@ -7,6 +7,7 @@ filtered here equals a capture recorded with the filter.
 
 from __future__ import annotations
 
+import enum
 import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
@@ -22,9 +23,12 @@ from httpcapture.process_names import is_pattern, kept, matches
 from ..common.interning import Interner, bytes_of, words_of
 from ..common.printable import printable
 from .available_values import peer_text
-from .protocol import Kind
+from .protocol import Encrypted, Kind
 from .schema import LATEST_NS, ColumnsByName, duration_ns
 from .time_options import TimeOption
+
+TO_FIRST_BYTE = "to the first byte"
+"""What texts add to durations if the report judges calls by their first byte."""
 
 
 @dataclass(frozen=True)
@@ -54,6 +58,7 @@ class Filters:
     peers: tuple[Peer, ...] = ()
     kinds: tuple[Kind, ...] = ()
     outcomes: tuple[Outcome, ...] = ()
+    encrypted: tuple[Encrypted, ...] = ()
     since: TimeOption | None = None  # calls that began then or later
     until: TimeOption | None = None  # calls that began before then
 
@@ -64,7 +69,10 @@ class Filters:
 
     def __str__(self) -> str:
         numbers: Iterable[tuple[str, tuple[Any, ...]]] = (("pid", self.pids), ("peer", self.peers))
-        words = (("role", self.roles), ("kind", self.kinds), ("outcome", self.outcomes))
+        words: Iterable[tuple[str, tuple[enum.IntEnum, ...]]] = (
+            *(("role", self.roles), ("kind", self.kinds), ("outcome", self.outcomes)),
+            ("encrypted", self.encrypted),
+        )
         texts = [f"{name} {' or '.join(map(str, values))}" for name, values in numbers if values]
         texts += [f"{name} {' or '.join(value.name.lower() for value in values)}" for name, values in words if values]
         times = (("since", self.since), ("until", self.until))
@@ -76,7 +84,8 @@ class Selection:
     """Select the calls of at least `threshold_ns` whose thread or process matches one of `names` (if there are any) and
     that pass `filters`.
 
-    `since_ns` and `until_ns` are the times of the filters on CLOCK_MONOTONIC.
+    `since_ns` and `until_ns` are the times of the filters on CLOCK_MONOTONIC. With `first_byte`, durations are those to
+    the first byte.
     """
 
     threshold_ns: int
@@ -84,17 +93,24 @@ class Selection:
     filters: Filters = Filters()
     since_ns: int = 0
     until_ns: int | None = None
+    first_byte: bool = False
 
     @classmethod
     def of(
-        cls, meta: Meta, milliseconds: float | None, names: tuple[str, ...] = (), filters: Filters | None = None
+        cls,
+        meta: Meta,
+        milliseconds: float | None,
+        names: tuple[str, ...] = (),
+        filters: Filters | None = None,
+        *,
+        first_byte: bool = False,
     ) -> Selection:
         """Return the selection that the command line asks for. Without a threshold, the capture's own applies."""
         threshold = meta.threshold_ns if milliseconds is None else round(milliseconds * 1_000_000)
         filters = filters or Filters()
         since = max(filters.since.on(meta), 0) if filters.since else 0
         until = max(filters.until.on(meta), 0) if filters.until else None
-        return cls(threshold, tuple(os.fsencode(name) for name in names), filters, since, until)
+        return cls(threshold, tuple(os.fsencode(name) for name in names), filters, since, until, first_byte)
 
     @property
     def asked(self) -> list[str]:
@@ -107,6 +123,7 @@ class Selection:
             "peers": filters.peers,
             "kinds": filters.kinds,
             "outcomes": filters.outcomes,
+            "encrypted": filters.encrypted,
         }
         return ["processes", *(what for what, values in others.items() if values)]
 
@@ -144,8 +161,9 @@ class Selection:
                 yield np.isin(calls[name], values)
         if filters.peers:
             yield self._with_peer(calls)
-        if filters.kinds:
-            yield np.isin(calls["kind"], filters.kinds)
+        for name, wanted in (("kind", filters.kinds), ("encrypted", filters.encrypted)):
+            if wanted:
+                yield np.isin(calls[name], wanted)
 
     def _with_peer(self, calls: ColumnsByName) -> npt.NDArray[np.bool_]:
         found = np.zeros(len(calls["peer_port"]), np.bool_)
@@ -163,8 +181,9 @@ class Selection:
 
     def __str__(self) -> str:
         calls = "all calls" if self.threshold_ns == 0 else f"calls >= {exact_ms(self.threshold_ns)} ms"
+        to = f" {TO_FIRST_BYTE}" if self.first_byte else ""
         of = " of " + ", ".join(map(printable, self.names)) if self.names else ""
-        return ", ".join(filter(None, [calls + of, str(self.filters)]))
+        return ", ".join(filter(None, [calls + to + of, str(self.filters)]))
 
 
 def exact_ms(nanoseconds: int) -> str:

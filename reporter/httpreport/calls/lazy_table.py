@@ -10,19 +10,20 @@ import re
 from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any, Union
+from typing import Any, Callable, Union
 
 import numpy as np
 import numpy.typing as npt
 
-from httpcapture import CODINGS, BatchColumns, Calls, Completions, Layout
+from httpcapture import CODINGS, BatchColumns, Calls, Completions, Layout, Outcome
 
 from ..common import tuning
 from ..common.errors import ReportError
 from ..common.printable import printable
-from . import protocol
+from . import durations, protocol
 from .column_decoding import decode
-from .schema import ADDED, CALL, LATEST_NS, OPTIONAL, RECORDED, Array
+from .durations import DurationRule
+from .schema import ADDED, CALL, LATEST_NS, OPTIONAL, PAIR, RECORDED, RELIED_ON, Array, Integers
 
 Batch = Union[Calls, Completions]
 Column = npt.NDArray[Any]
@@ -34,18 +35,25 @@ def column_types(layout: Layout, wanted: np.dtype[np.void]) -> ColumnTypes:
     """Return the types of the columns of `wanted` (RECORDED or COMPLETION) that a capture with this layout has.
 
     Fields of OPTIONAL are left out if the capture lacks them or has them in an unknown form. Raises ReportError if
-    another field is missing, of another kind, wider than in `wanted`, or of an unknown coding.
+    another field is missing, of another kind, wider than in `wanted`, or of an unknown coding, or if one of RELIED_ON
+    is in an unknown form.
     """
-    types = {}
+    types, named = {}, {field.name for field in layout.fields}
     for name in wanted.names or ():
         found = _known_type(name, layout, wanted[name])
         if not isinstance(found, str):
             types[name] = (found, wanted[name])
-        elif name not in OPTIONAL:
+        elif name not in OPTIONAL or (name in RELIED_ON and name in named):
             raise ReportError(f"{found}, and a report needs it: use a newer httpreport")
-    if not ADDED.keys() <= types.keys():  # one of these fields alone means nothing
-        types = {name: kinds for name, kinds in types.items() if name not in ADDED}
+    if not PAIR.keys() <= types.keys():
+        types = {name: kinds for name, kinds in types.items() if name not in PAIR}
     return types
+
+
+def known_columns(layout: Layout) -> Set[str]:
+    """Return the names of the columns of RECORDED that a capture with this layout has."""
+    types = ((name, _known_type(name, layout, RECORDED[name])) for name in RECORDED.names or ())
+    return {name for name, found in types if not isinstance(found, str)}
 
 
 def unknown_fields(layout: Layout) -> list[str]:
@@ -61,32 +69,42 @@ class ImpossibleTimes:
 
     backwards: int = 0  # the end is before the start
     beyond: int = 0  # the start or the end is later than LATEST_NS
+    responses: int = 0  # the response ends before it begins, or later than LATEST_NS
 
     def __add__(self, other: ImpossibleTimes) -> ImpossibleTimes:
-        return ImpossibleTimes(self.backwards + other.backwards, self.beyond + other.beyond)
+        responses = self.responses + other.responses
+        return ImpossibleTimes(self.backwards + other.backwards, self.beyond + other.beyond, responses)
 
     def __bool__(self) -> bool:
-        return bool(self.backwards or self.beyond)
+        return bool(self.backwards or self.beyond or self.responses)
 
 
 class LazyTable:
-    """Hold the rows of some batches as columns, by name. A table of calls also has `kind`, `method` and `status` (see
-    CALL)."""
+    """Hold the rows of some batches as columns, by name. A table of calls also has the columns of its protocol, and,
+    once it is complete, those of its durations (see CALL)."""
 
     def __init__(self, types: ColumnTypes, batches: Sequence[Batch], rows: int) -> None:
         self.rows = rows
         self._types = types
         self._batches = batches
         self._columns: dict[str, Column] = {}
+        self._impossible: npt.NDArray[np.bool_] | None = None  # calls with impossible times, if there are any
+        self._replaced: tuple[Indices, Callable[[str], Integers]] | None = None  # set by `replace_bytes`
 
     def __getitem__(self, name: str) -> Column:
         if name not in self._columns:
             if name in protocol.ProtocolColumns._fields:
-                self._columns.update(protocol.read_protocol(self["request_head"], self["response_head"])._asdict())
+                encrypted = self["is_encrypted"] if "is_encrypted" in self._types else None
+                heads = self["request_head"], self["response_head"]
+                self._columns.update(protocol.read_protocol(*heads, encrypted)._asdict())
             elif name in OPTIONAL and name not in self._types:
                 self._columns[name] = np.full(self.rows, OPTIONAL[name], CALL[name])
             else:
                 self._columns.update(self._joined(name))
+                if self._replaced and name in ("sent", "received"):
+                    indices, values = self._replaced
+                    self._columns[name] = self._columns[name].copy()
+                    self._columns[name][indices] = values(name)
         return self._columns[name]
 
     @classmethod
@@ -102,7 +120,8 @@ class LazyTable:
         if len(parts) == 1:
             return parts[0]
         whole = cls(parts[0]._types, (), sum(part.rows for part in parts))
-        whole._columns = {name: np.concatenate([part[name] for part in parts]) for name in whole._types}
+        names = [*whole._types, *parts[0]._durations]
+        whole._columns = {name: np.concatenate([part[name] for part in parts]) for name in names}
         return whole
 
     @property
@@ -113,7 +132,7 @@ class LazyTable:
     def packed(self) -> LazyTable:
         """Return the same table with everything packed that was read packed, to be kept for later.
 
-        `clamp_times` has to be called on it again.
+        `complete` has to be called on it again.
         """
         if not self._batches:
             return self
@@ -134,6 +153,7 @@ class LazyTable:
         taken = LazyTable(self._types, (), len(indices))
         for name, (_, wanted) in self._types.items():
             taken._columns[name] = self.values_at(name, indices) if taken.rows else np.zeros(0, wanted)
+        taken._columns.update({name: self[name][indices] for name in self._durations})
         return taken
 
     def values_at(self, name: str, indices: Indices) -> Column:
@@ -162,25 +182,51 @@ class LazyTable:
 
     def fill(self, array: Array) -> None:
         """Fill in the fields of an array of as many rows that a column has."""
-        known = {*self._types, *protocol.ProtocolColumns._fields, *OPTIONAL}
+        known = {*self._types, *protocol.ProtocolColumns._fields, *OPTIONAL, *self._durations}
         columns = [(name, self[name]) for name in array.dtype.names or () if name in known]
         for first in range(0, len(array), tuning.ROWS_FILLED_AT_ONCE):
             part = slice(first, first + tuning.ROWS_FILLED_AT_ONCE)
             for name, column in columns:
                 array[name][part] = column[part]
 
-    def clamp_times(self) -> ImpossibleTimes:
-        """Make t0 <= t2 <= LATEST_NS hold for every call, and return how many calls broke it. Their duration becomes
-        0."""
-        t0, t2 = self["t0"], self["t2"]
-        wrong = (t2 < t0) | (t2 > LATEST_NS)
-        count = int(np.count_nonzero(wrong))
-        if not count:
+    def complete(self, rule: DurationRule, *, count: bool = False) -> ImpossibleTimes:
+        """Clamp the times, join calls with their completions, and decide how long they took. Return what
+        `clamp_times` returns. `count` is to be set once for each call (durations.py)."""
+        if self._durations:
             return ImpossibleTimes()
-        beyond = int(np.count_nonzero((t0 > LATEST_NS) | (t2 > LATEST_NS)))
-        self._columns["t0"] = np.minimum(t0, np.uint64(LATEST_NS))
-        self._columns["t2"] = np.where(wrong, self["t0"], t2)
-        return ImpossibleTimes(count - beyond, beyond)
+        impossible = self.clamp_times()
+        self._columns.update(rule.columns(self, count=count))
+        return impossible
+
+    def clamp_times(self) -> ImpossibleTimes:
+        """Make t0 <= t2 <= t3 <= LATEST_NS hold for every call, and return how many calls broke it. If t0 or t2 is
+        wrong, the call's duration becomes 0. Only an answered call has a response, which ends after t2."""
+        t0, t2, t3 = self["t0"], self["t2"], self["t3"]
+        answered = self["outcome"] == Outcome.ANSWERED
+        wrong = (t2 < t0) | (t2 > LATEST_NS)
+        count = beyond = 0
+        if wrong.any():
+            self._impossible = wrong
+            count, beyond = (int(np.count_nonzero(each)) for each in (wrong, (t0 > LATEST_NS) | (t2 > LATEST_NS)))
+            self._columns["t0"] = np.minimum(t0, np.uint64(LATEST_NS))
+            self._columns["t2"] = t2 = np.where(wrong, self["t0"], t2)
+            answered &= ~wrong
+        no_response = answered & (t3 != 0) & ((t3 < t2) | (t3 > LATEST_NS))
+        self._columns["t3"] = np.where(answered & (t3 <= LATEST_NS), np.maximum(t2, t3), t2)
+        return ImpossibleTimes(count - beyond, beyond, int(np.count_nonzero(no_response)))
+
+    def possible(self, indices: Indices) -> npt.NDArray[np.bool_] | np.bool_:
+        """Return whether the calls at these indices had possible times before they were clamped."""
+        return np.True_ if self._impossible is None else ~self._impossible[indices]
+
+    def replace_bytes(self, indices: Indices, values: Callable[[str], Integers]) -> None:
+        """Let the calls at these indices have these values of `sent` and `received`, once they are asked for."""
+        self._replaced = indices, values
+
+    @property
+    def _durations(self) -> Sequence[str]:
+        """Return the names of the columns that `complete` adds, if it has."""
+        return durations.COLUMNS if "duration" in self._columns else ()
 
     def _joined(self, name: str) -> dict[str, Column]:
         """Return the column of this name, and the columns that are decoded with it."""

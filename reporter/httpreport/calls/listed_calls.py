@@ -1,6 +1,6 @@
 """Hold the calls that can be listed one by one: all that the filter keeps, or the longest if they are too many.
 
-Totals are made of all kept calls (`totals.py`). A listed call takes 212 bytes, so their number is bounded. Most calls
+Totals are made of all kept calls (`totals.py`). A listed call takes 256 bytes, so their number is bounded. Most calls
 that are listed for a while are not among the longest in the end. So calls stay packed as in the file, which takes a
 tenth of the memory, as long as so many of their batch are listed that this is shorter.
 """
@@ -13,37 +13,35 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
-from httpcapture import Completions
-
 from ..common import tuning
-from .completions import PendingCompletions
-from .lazy_table import Column, ColumnTypes, Indices, LazyTable, split_by_part
-from .repeated_calls import RepeatedCalls
+from .durations import DurationRule
+from .lazy_table import Column, Indices, LazyTable, split_by_part
 from .schema import CALL, RECORDED, Array, Integers, duration_ns
 
 _NONE = np.zeros(0, np.uint64)
 
 
 class ListedCalls:
-    """Gather the calls and completions of one capture. Per-call results are in the order of the file."""
+    """Gather the calls of one capture. Per-call results are in the order of the file."""
 
-    def __init__(self) -> None:
+    def __init__(self, rule: DurationRule) -> None:
+        self._rule = rule
         self._shortest_ns = 0  # a shorter call is not taken any more
         self._parts: list[_Part] = []  # in the order of the file
         self._count = self._size = 0  # listed calls, and bytes of the parts
-        self._completions = PendingCompletions()
 
     def __len__(self) -> int:
         return self._count
 
     @property
     def nbytes(self) -> int:
-        """Return about how many bytes the listed calls and their completions take in memory."""
-        return self._size + self._completions.nbytes
+        """Return about how many bytes the listed calls take in memory."""
+        return self._size
 
     def add(self, calls: LazyTable) -> None:
-        """Add kept calls. Those shorter than the shortest that can still be listed are not taken."""
-        part = _Part.of(calls, self._shortest_ns)
+        """Add kept calls, which are complete. Those shorter than the shortest that can still be listed are left
+        out."""
+        part = _Part.of(calls, self._shortest_ns, self._rule)
         self._parts.append(part)
         self._count += len(part.indices)
         self._size += part.nbytes
@@ -53,12 +51,6 @@ class ListedCalls:
             self._size += sum(part.nbytes for part in joined) - sum(part.nbytes for part in last)
         if self._count > tuning.MAX_LISTED + tuning.MAX_LISTED // 2:
             self._keep_longest()
-
-    def add_completions(self, batch: Completions, types: ColumnTypes) -> None:
-        """Add a batch of completions. Raises CorruptRecord if a column is damaged."""
-        self._completions.add(batch, types)
-        if self._completions.has_many_old:
-            self._completions.drop_unclaimed({name: self.values(name) for name in ("connection", "sequence")})
 
     def finish(self) -> None:
         """Bound the list. Call it once all calls have been added."""
@@ -76,21 +68,12 @@ class ListedCalls:
         return np.concatenate([_NONE, *(part.starts for part in self._parts)])
 
     def values(self, name: str) -> Column:
-        """Return one column of RECORDED of the listed calls. It must not be one of the times, which are not clamped
-        here."""
+        """Return one column of RECORDED of the listed calls as it was recorded. It must not be one of the times or
+        bytes, which are not those of the whole calls here."""
         return np.concatenate([np.zeros(0, RECORDED[name]), *(part.values(name) for part in self._parts)])
 
-    def repeated(self) -> int:
-        """Return how many listed calls share the key of a completion with another listed call."""
-        repeated = RepeatedCalls()
-        repeated.add_calls({name: self.values(name) for name in ("connection", "sequence")})
-        if not repeated.any():
-            return 0
-        repeated.add_completions(self._completions.keys())
-        return repeated.count()
-
-    def rows(self, *, all_known: bool) -> Array:
-        """Return all listed calls with their completions (dtype CALL). `all_known`: no completion was lost.
+    def rows(self) -> Array:
+        """Return all listed calls (dtype CALL).
 
         From then on, the returned array is held instead of the packed calls.
         """
@@ -101,21 +84,17 @@ class ListedCalls:
             last = first + len(part.indices)
             part.rows(np.arange(len(part.indices))).fill(rows[first:last])
             first = last
-        self._complete(rows, all_known=all_known)
-        self._parts = [_Part.of(LazyTable.of_rows(rows), 0)]
+        _clamp_t1(rows)
+        self._parts = [_Part.of(LazyTable.of_rows(rows), 0, self._rule)]
         return rows
 
-    def rows_at(self, indices: Indices, *, all_known: bool) -> Array:
+    def rows_at(self, indices: Indices) -> Array:
         """Return what `rows` returns, but only the rows at these ascending indices, and without holding them."""
         rows = np.empty(len(indices), CALL)
         for number, rows_of_part, its_indices in split_by_part(indices, [len(part.indices) for part in self._parts]):
             self._parts[number].rows(its_indices).fill(rows[rows_of_part])
-        self._complete(rows, all_known=all_known)
+        _clamp_t1(rows)
         return rows
-
-    def _complete(self, rows: Array, *, all_known: bool) -> None:
-        np.clip(rows["t1"], rows["t0"], rows["t2"], out=rows["t1"])
-        self._completions.join(rows, all_known=all_known)
 
     def _keep_longest(self) -> None:
         """Keep the MAX_LISTED longest calls, and of equally long ones the earliest."""
@@ -141,20 +120,21 @@ class _Part:
     indices: Indices
     durations: Integers  # of the listed calls, in ns
     starts: Integers  # their t0, in ns
+    rule: DurationRule
 
     @classmethod
-    def of(cls, calls: LazyTable, shortest_ns: int) -> _Part:
+    def of(cls, calls: LazyTable, shortest_ns: int, rule: DurationRule) -> _Part:
         """Return a part that lists the calls which took at least `shortest_ns`."""
         durations = duration_ns(calls)
         indices = np.flatnonzero(durations >= np.uint64(shortest_ns))
-        return cls(calls, indices, durations[indices], calls["t0"][indices])._compact()
+        return cls(calls, indices, durations[indices], calls["t0"][indices], rule)._compact()
 
     @classmethod
     def joined_part(cls, parts: Sequence[_Part]) -> _Part:
         """Return one part for several that are not packed and list all of their calls."""
         calls = LazyTable.concatenated([part.calls for part in parts])
         durations, starts = zip(*((part.durations, part.starts) for part in parts))
-        return cls(calls, np.arange(calls.rows), np.concatenate(durations), np.concatenate(starts))
+        return cls(calls, np.arange(calls.rows), np.concatenate(durations), np.concatenate(starts), parts[0].rule)
 
     @property
     def is_small(self) -> bool:
@@ -167,12 +147,13 @@ class _Part:
 
     def keep(self, listed: npt.NDArray[np.bool_]) -> _Part:
         """Return the part that lists only the listed calls that the mask selects."""
-        return _Part(self.calls, self.indices[listed], self.durations[listed], self.starts[listed])._compact()
+        durations, starts = self.durations[listed], self.starts[listed]
+        return replace(self, indices=self.indices[listed], durations=durations, starts=starts)._compact()
 
     def rows(self, listed: Indices) -> LazyTable:
         """Return the listed calls at these indices. What is unpacked for that is not kept."""
         calls = self.calls.packed()
-        calls.clamp_times()
+        calls.complete(self.rule)
         return calls.take(self.indices[listed])
 
     def values(self, name: str) -> Column:
@@ -185,7 +166,7 @@ class _Part:
             return self
         if 0 < self.calls.packed_size < len(self.indices) * CALL.itemsize:
             return replace(self, calls=self.calls.packed())
-        self.calls.clamp_times()  # again, if they were packed
+        self.calls.complete(self.rule)  # again, if they were packed
         return replace(self, calls=self.calls.take(self.indices), indices=np.arange(len(self.indices)))
 
 
@@ -203,3 +184,7 @@ def _join_small_parts(parts: Sequence[_Part]) -> Iterator[_Part]:
             yield part
     if small:
         yield _Part.joined_part(small)
+
+
+def _clamp_t1(rows: Array) -> None:
+    np.clip(rows["t1"], rows["t0"], rows["t2"], out=rows["t1"])

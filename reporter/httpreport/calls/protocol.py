@@ -1,22 +1,28 @@
 """Find the protocol of a call by the first bytes of its request and response, never by ports or names.
 
 HTTP/1 has a method and a blank at the start of the request (RFC 9112, 3) or `HTTP/1.` at the start of the response (4).
-TLS has a record header (RFC 8446, 5.1): content type, 3, a minor version. Any other bytes are `tcp`. Heads are compared
-as words of 64 bits, the first byte the lowest, so a status is in the second word of "HTTP/1.1 200".
+A method may be any token (RFC 9110, 9.1), but only a status line tells that an unusual one is a method. TLS has a
+record header (RFC 8446, 5.1): content type, 3, a minor version. Any other bytes are `tcp`. Heads are compared as words
+of 64 bits, the first byte the lowest, so a status is in the second word of "HTTP/1.1 200".
 """
 
 from __future__ import annotations
 
 import enum
-from typing import NamedTuple
+import string
+from typing import NamedTuple, Optional
 
 import numpy as np
 import numpy.typing as npt
 
 from ..common.interning import Words, words_of
+from .schema import CALL
 
 METHODS = (b"GET", b"HEAD", b"POST", b"PUT", b"DELETE", b"CONNECT", b"OPTIONS", b"TRACE", b"PATCH")
 ZERO, BLANK = np.uint64(ord("0")), np.uint64(ord(" "))
+TOKEN = np.isin(np.arange(256), bytearray(b"!#$%&'*+-.^_`|~" + (string.ascii_letters + string.digits).encode()))
+"""Say of each byte whether a token may have it (RFC 9110, 5.6.2)."""
+SWITCHING_PROTOCOLS = 101  # the only status of 1xx that is the last one of its call (RFC 9110, 15.2)
 OTHER = ord("?")  # in a redacted capture, stands for a head of no known protocol
 TLS_FIRST_TYPE, TLS_LAST_TYPE = 20, 24  # change_cipher_spec to heartbeat
 TLS_MAJOR, TLS_LAST_MINOR = 3, 4
@@ -30,32 +36,52 @@ class Kind(enum.IntEnum):
 
     UNKNOWN = 0  # no byte of either was recorded
     HTTP = 1
-    TLS = 2
+    TLS = 2  # what is inside is not known
     TCP = 3
+    WEBSOCKET = 4  # an HTTP request that was answered by 101 Switching Protocols, and what follows
+
+
+class Encrypted(enum.IntEnum):
+    """Say whether the connection of a call is encrypted by TLS."""
+
+    UNKNOWN = 0
+    YES = 1
+    NO = 2
 
 
 class ProtocolColumns(NamedTuple):
-    """Hold what the first bytes show, one element for each call: `kind` (u1, a `Kind`), `method` (S7, empty if none was
-    seen) and `status` (u2, 0 if none was seen)."""
+    """Hold what the first bytes show, one element for each call: `kind` (u1, a `Kind`), `method` (S15, empty if none
+    was seen), `status` (u2, 0 if none was seen) and `encrypted` (u1, an `Encrypted`)."""
 
     kind: npt.NDArray[np.uint8]
     method: npt.NDArray[np.bytes_]
     status: npt.NDArray[np.uint16]
+    encrypted: npt.NDArray[np.uint8]
 
 
-def read_protocol(request_heads: Heads, response_heads: Heads) -> ProtocolColumns:
-    """Return the columns for the heads of requests (S8) and of responses (S16)."""
-    (request,), (response, second_word) = words_of(request_heads), words_of(response_heads)
-    number = _method(request)
+def read_protocol(
+    request_heads: Heads, response_heads: Heads, is_encrypted: Optional[npt.NDArray[np.uint8]] = None
+) -> ProtocolColumns:
+    """Return the columns for the heads of requests and of responses (S16), in whole words of 8 bytes.
+
+    `is_encrypted` is not 0 for calls on encrypted connections; it is None if the capture does not tell.
+    """
+    request, (response, second_word) = words_of(request_heads), words_of(response_heads)
     version = _starts(response, b"HTTP/1.")
+    has_status = _has_status(second_word, version)
+    method = _methods(request_heads, request[0], has_status)
     no_response_read = (response | second_word) == 0
-    kind = np.full(len(request), Kind.TCP, np.uint8)
-    kind[_is_tls(request) | _is_tls(response)] = Kind.TLS
-    http = version | ((number != 0) & no_response_read)
+    http = version | (_some(method) & no_response_read)
+    tls = (_is_tls(request[0]) | _is_tls(response)) & ~http
+    kind = np.full(len(response), Kind.TCP, np.uint8)
+    kind[~np.any(request, 0) & no_response_read] = Kind.UNKNOWN
+    kind[tls if is_encrypted is None else tls | (is_encrypted != 0)] = Kind.TLS
     kind[http] = Kind.HTTP
-    kind[(request == 0) & no_response_read] = Kind.UNKNOWN
-    number[~http] = 0
-    return ProtocolColumns(kind, np.array([b"", *METHODS], "S7")[number], _status(second_word, version))
+    status = np.where(has_status, _digits(second_word), 0).astype(np.uint16)
+    kind[_starts(response, b"HTTP/1.1") & (status == SWITCHING_PROTOCOLS)] = Kind.WEBSOCKET
+    status[(status >= 100) & (status < 200) & (status != SWITCHING_PROTOCOLS)] = 0
+    method[~http] = b""
+    return ProtocolColumns(kind, method, status, _encrypted(kind, is_encrypted))
 
 
 def without_content(request_heads: Heads, response_heads: Heads) -> tuple[Heads, Heads]:
@@ -64,13 +90,16 @@ def without_content(request_heads: Heads, response_heads: Heads) -> tuple[Heads,
     A method, or a status line's version and status, or the first bytes of a TLS record stay. OTHER replaces any other
     head.
     """
-    (request,), (response, second_word) = words_of(request_heads), words_of(response_heads)
-    methods = np.array([0, *(int.from_bytes(name + b" ", "little") for name in METHODS)], np.uint64)
-    number, version = _method(request), _starts(response, b"HTTP/1.")
-    bare_request = np.where(number != 0, methods[number], _bare_head(request, request != 0))
+    request, (response, second_word) = words_of(request_heads), words_of(response_heads)
+    version = _starts(response, b"HTTP/1.")
+    has_status = _has_status(second_word, version)
+    method = _methods(request_heads, request[0], has_status)
+    bare_request = _heads(_bare_head(request[0], np.any(request, 0)), *(np.zeros_like(word) for word in request[1:]))
+    has_method = _some(method)
+    bare_request[has_method] = np.char.add(method[has_method], b" ")
     bare_response = np.where(version, _bare_version(response), _bare_head(response, (response | second_word) != 0))
-    bare_second_word = np.where(_status(second_word, version) != 0, second_word & np.uint64(0xFFFFFFFF), np.uint64(0))
-    return _heads(bare_request), _heads(bare_response, bare_second_word)
+    bare_second_word = np.where(has_status, second_word & np.uint64(0xFFFFFFFF), np.uint64(0))
+    return bare_request, _heads(bare_response, bare_second_word)
 
 
 def _bare_head(head: Words, some: Mask) -> Words:
@@ -89,22 +118,49 @@ def _heads(*words: Words) -> Heads:
     return np.ascontiguousarray(np.stack(words, 1).astype("<u8")).view(f"S{size}").reshape(-1)
 
 
-def _method(request: Words) -> npt.NDArray[np.intp]:
-    """Return the number of each request's method in METHODS, counted from 1; 0 if it has none."""
+def _methods(request_heads: Heads, request: Words, has_status: Mask) -> Heads:
+    """Return the method of each request (S15), empty if it has none. `request` is the first word of its head."""
     number = np.zeros(len(request), np.intp)
     for index, name in enumerate(METHODS, 1):
         number[_starts(request, name + b" ")] = index
-    return number
+    methods = np.array([b"", *METHODS], CALL["method"])[number]
+    unusual = np.flatnonzero(has_status & (number == 0) & (request != 0))
+    if len(unusual):
+        width = request_heads.dtype.itemsize
+        heads = np.ascontiguousarray(request_heads[unusual]).view(np.uint8).reshape(len(unusual), width)
+        ends = np.argmin(TOKEN[heads], 1)  # 0 too if the head has nothing but a token, whose end is not known
+        token = (ends > 0) & (heads[np.arange(len(heads)), ends] == BLANK)
+        heads[np.arange(width) >= ends[:, None]] = 0
+        methods[unusual[token]] = heads.view(request_heads.dtype).reshape(-1)[token]
+    return methods
 
 
-def _status(second_word: Words, version: Mask) -> npt.NDArray[np.uint16]:
-    """Return the status in the second word of a response's head, a blank and three digits; 0 if it has none."""
-    digits = [_byte(second_word, index) - ZERO for index in (1, 2, 3)]  # bytes below "0" wrap around
+def _some(texts: Heads) -> Mask:
+    """Return whether each text is not empty."""
+    return np.asarray(texts.view(np.uint8).reshape(len(texts), texts.dtype.itemsize)[:, 0] != 0)
+
+
+def _has_status(second_word: Words, version: Mask) -> Mask:
+    """Return whether a blank and three digits follow the version, in the second word of a response's head."""
     has_status = version & (_byte(second_word, 0) == BLANK)
-    for digit in digits:
-        has_status &= digit <= 9
-    hundreds, tens, ones = digits
-    return np.where(has_status, hundreds * np.uint64(100) + tens * np.uint64(10) + ones, 0).astype(np.uint16)
+    for index in (1, 2, 3):
+        has_status &= _byte(second_word, index) - ZERO <= 9  # bytes below "0" wrap around
+    return np.asarray(has_status)
+
+
+def _digits(second_word: Words) -> Words:
+    """Return the number that the second to fourth byte spell."""
+    hundreds, tens, ones = (_byte(second_word, index) - ZERO for index in (1, 2, 3))
+    return np.asarray(hundreds * np.uint64(100) + tens * np.uint64(10) + ones)
+
+
+def _encrypted(kind: npt.NDArray[np.uint8], is_encrypted: Optional[npt.NDArray[np.uint8]]) -> npt.NDArray[np.uint8]:
+    """Return what is known of the encryption of calls of these kinds."""
+    encrypted = np.full(len(kind), Encrypted.UNKNOWN, np.uint8)
+    if is_encrypted is not None:
+        encrypted[:] = np.where(is_encrypted != 0, Encrypted.YES, Encrypted.NO)
+    encrypted[kind == Kind.TLS] = Encrypted.YES
+    return encrypted
 
 
 def _is_tls(head: Words) -> Mask:

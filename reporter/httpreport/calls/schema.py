@@ -1,9 +1,8 @@
 """Define the dtypes of calls. All calls are one numpy array, so a million are filtered, joined and summed without a
 loop.
 
-The columns of a capture (`lazy_table.py`) have the fields of RECORDED. Kept calls become rows of CALL and are joined
-with their completions (`completions.py`). After that, t0 <= t1 <= t2 <= t3 holds for every call, whatever the file
-contained.
+The columns of a capture (`lazy_table.py`) have the fields of RECORDED. `durations.py` joins them with their
+completions. Kept calls become rows of CALL, for which t0 <= t1 <= t2 <= t3 holds, whatever the file contained.
 """
 
 from __future__ import annotations
@@ -23,7 +22,8 @@ RECORDED = np.dtype(
         ("t0", "<u8"),  # ns on CLOCK_MONOTONIC, as t1 to t3
         ("t1", "<u8"),
         ("t2", "<u8"),
-        ("sent", "<u8"),  # bytes that the process sent up to t2
+        ("t3", "<u8"),  # as far as the row tells
+        ("sent", "<u8"),  # bytes that the process sent up to then
         ("received", "<u8"),
         ("cgroup", "<u8"),
         ("process_start", "<u8"),  # ns since boot
@@ -32,7 +32,7 @@ RECORDED = np.dtype(
         ("process", "S16"),
         ("local_address", "S16"),  # IPv6 or v4-mapped; numpy leaves off zero bytes at the end
         ("peer_address", "S16"),
-        ("request_head", "S8"),
+        ("request_head", "S16"),
         ("response_head", "S16"),
         ("sequence", "<u4"),
         ("pid", "<u4"),
@@ -46,12 +46,21 @@ RECORDED = np.dtype(
         ("stack_status", "u1"),
         ("receive_stack", "<u8"),  # Stack.id
         ("receive_stack_status", "u1"),
+        ("stack_is_late", "u1"),  # not 0: the stack was taken after t2, when the call became slow
+        ("judged_by", "u1"),  # JudgedBy, or an unknown number
+        ("first_byte_is_guess", "u1"),
+        ("is_encrypted", "u1"),
     ]
 )
 """The fields of the capture's call layout that the reporter uses."""
 
-ADDED = {"receive_stack": 0, "receive_stack_status": StackStatus.NOT_TAKEN}
-"""Fields of RECORDED that older captures lack, and the values that stand for them then."""
+PAIR = {"receive_stack": 0, "receive_stack_status": StackStatus.NOT_TAKEN}
+ADDED = {**PAIR, "t3": 0, "stack_is_late": 0, "judged_by": 0, "first_byte_is_guess": 0, "is_encrypted": 0}
+"""Fields of RECORDED that older captures lack, and the values that stand for them then. Those of PAIR mean nothing
+without each other."""
+
+RELIED_ON = frozenset({"t3", "judged_by"})
+"""Those of them on which the numbers of a report depend if a capture has them."""
 
 OPTIONAL = {**ADDED, "cgroup": 0, "role_source": 0, "receive_tid": 0, "request_head": b"", "response_head": b""}
 """Fields of RECORDED that no number of a report depends on, and the values that mean that they are not known.
@@ -61,14 +70,18 @@ A report needs all other fields."""
 CALL = np.dtype(
     [
         *((name, RECORDED[name]) for name in RECORDED.names or ()),
-        ("t3", "<u8"),
         ("t3_known", "?"),  # false: the end was not seen, and t3 is the earliest possible time
+        ("has_end", "?"),  # false: no end of the response can be told, and the call has the duration t2 - t0
+        ("duration", "<u8"),  # ns; what the report judges the call by: of the whole call, or to the first byte
+        ("at_least", "?"),  # the duration is not known to be longer than that
         ("kind", "u1"),  # protocol.Kind
-        ("method", "S7"),  # empty if none was seen
+        ("method", "S15"),  # empty if none was seen
         ("status", "<u2"),  # 0 if none was seen
+        ("encrypted", "u1"),  # protocol.Encrypted
     ]
 )
-"""The fields of a call joined with its completion, so `sent` and `received` are of the whole call, and its protocol."""
+"""The fields of a call joined with its completion, so `t3`, `sent` and `received` are of the whole call, its duration
+and its protocol."""
 
 COMPLETION = np.dtype([("connection", "<u8"), ("t3", "<u8"), ("sent", "<u8"), ("received", "<u8"), ("sequence", "<u4")])
 
@@ -83,8 +96,8 @@ class ColumnsByName(Protocol):
 
 
 def duration_ns(calls: ColumnsByName) -> Integers:
-    """Return t2 - t0 of each call, in ns."""
-    return np.asarray(calls["t2"] - calls["t0"], np.uint64)
+    """Return the duration by which the report judges each call, in ns."""
+    return np.asarray(calls["duration"], np.uint64)
 
 
 def longest_first(durations: Integers, starts: npt.NDArray[Any]) -> npt.NDArray[np.intp]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from httpcapture import JitMap, Lost, Module, Process, Section
+from httpcapture import Completions, JitMap, Lost, Module, Process, Section
 
 from ..calls.lazy_table import ImpossibleTimes
 from ..common.printable import printable
@@ -23,6 +23,7 @@ _LEFT_OUT: dict[type, tuple[str, str]] = {  # the plural of a record class, and 
     Process: ("process maps", _LACKING),
     JitMap: ("parts of JIT maps", _LACKING),
     Lost: ("states of the ledger", "more may have been lost than is shown"),
+    Completions: ("ends of responses", "some calls took longer than is shown"),
 }
 
 
@@ -56,6 +57,9 @@ class Faults:
             yield f"calls that end before they begin: {backwards:,} (damage): {_NO_DURATION}"
         if beyond:
             yield f"calls more than 146 years after the start of the host: {beyond:,} (damage): {_NO_DURATION}"
+        if self.impossible.responses:
+            count = f"{self.impossible.responses:,} (damage)"
+            yield f"responses that end before they begin, or after 146 years: {count}: their ends are not used"
         if self.repeated:
             what = "calls that share connection and sequence, and so a completion"
             yield f"{what}: {self.repeated:,} (damage): the ends of their responses may be mixed up"

@@ -1,6 +1,7 @@
-"""Read a capture once, front to back, into a `Recording`.
+"""Read a capture, front to back, into a `Recording`.
 
-It takes some batches of calls at a time (`calls/lazy_table.py`). The calls that the filter keeps are added up
+The ends of responses are read first (`ends.py`), because they decide which calls are slow. Then all other records are
+read. It takes some batches of calls at a time (`calls/lazy_table.py`). The calls that the filter keeps are added up
 (`calls/totals.py`) and listed (`calls/listed_calls.py`), so memory grows with what is kept, not with what was recorded.
 It is bounded too: a capture is untrusted input.
 """
@@ -33,11 +34,13 @@ from httpcapture import (
 )
 
 from ..calls.available_values import AvailableValues
+from ..calls.durations import DurationRule
 from ..calls.lazy_table import ColumnTypes, ImpossibleTimes, LazyTable, column_types, unknown_fields
 from ..calls.listed_calls import ListedCalls
-from ..calls.schema import COMPLETION, RECORDED, ColumnsByName
+from ..calls.schema import RECORDED, ColumnsByName
 from ..calls.totals import CallTotals
 from ..common import tuning
+from .ends import Ends, read_ends
 from .faults import gaps_in
 from .module_sections import JoinedParts, JoinedSections, add_part, add_text, share_sections
 from .packed_stacks import RecordedStacks
@@ -58,6 +61,10 @@ class Filter(Protocol):
     def asked(self) -> Sequence[str]:
         """Return the fields that it tests: keys of available_values.FIELD_COLUMNS."""
 
+    @property
+    def first_byte(self) -> bool:
+        """Return whether calls are judged by their first byte."""
+
     def mask(self, calls: ColumnsByName) -> npt.NDArray[np.bool_]:
         """Return whether each call is kept."""
 
@@ -70,6 +77,7 @@ class KeepNothing:
     """Keep no call, so that `Recording.available` has the values of all calls in the `asked` fields."""
 
     asked: Sequence[str] = ()
+    first_byte: bool = False
 
     def mask(self, calls: ColumnsByName) -> npt.NDArray[np.bool_]:
         """Return False for each call."""
@@ -81,11 +89,14 @@ class KeepNothing:
 
 
 def load(reader: Reader, keep: Filter) -> Recording:
-    """Read the whole capture. Damage ends the reading and becomes `cut_off`; so does a lack of memory.
+    """Read the whole capture, which must be a seekable file. Damage ends the reading and becomes `cut_off`; so does a
+    lack of memory.
 
-    Raises ReportError if the capture lacks a field.
+    Raises OSError, CaptureError, and ReportError if the capture lacks a field.
     """
-    loader = _Loader(reader.meta, keep)
+    ends = read_ends(reader)
+    reader = reader.again()
+    loader = _Loader(reader.meta, keep, ends)
     damage = None
     try:
         try:
@@ -107,17 +118,19 @@ class _FullError(Exception):
 class _Loader:
     """Gather the records of one capture."""
 
-    def __init__(self, meta: Meta, keep: Filter) -> None:
+    def __init__(self, meta: Meta, keep: Filter, ends: Ends) -> None:
         self.meta = meta
         self.keep = keep
-        self.held = 0
+        self.ends = ends
+        self.rule = DurationRule(ends.of_calls, ends.all_known, bool(meta.duration_rule), keep.first_byte)
+        self.held = ends.of_calls.nbytes
         self.recorded = self.added_up = 0
         self.kept = 0
         self.impossible = ImpossibleTimes()
         self.waiting: list[Calls] = []  # batches of calls
         self.waiting_rows = 0
         self.kept_parts: list[LazyTable] = []  # kept calls that wait to be added up
-        self.listed = ListedCalls()
+        self.listed = ListedCalls(self.rule)
         self.totals = CallTotals()
         self.available = AvailableValues(keep.asked)  # filled while no call is kept
         self.stacks = RecordedStacks()
@@ -135,10 +148,6 @@ class _Loader:
     def call_types(self) -> ColumnTypes:
         return column_types(self.meta.call_layout, RECORDED)
 
-    @cached_property
-    def completion_types(self) -> ColumnTypes:
-        return column_types(self.meta.completion_layout, COMPLETION)
-
     def add(self, record: Record | PackedStacks) -> None:
         HANDLERS[type(record)](self, record)
 
@@ -149,9 +158,8 @@ class _Loader:
         if self.waiting_rows >= tuning.CALLS_FILTERED_AT_ONCE:
             self.add_waiting()
 
-    def add_completions(self, batch: Completions) -> None:
-        self.listed.add_completions(batch, self.completion_types)
-        self._hold(0)
+    def pass_completions(self, batch: Completions) -> None:
+        self.ends.pass_batch(batch)
 
     def add_stacks(self, chunk: PackedStacks) -> None:
         self._hold(len(chunk.frame) + tuning.RECORD_OVERHEAD)
@@ -208,7 +216,8 @@ class _Loader:
             carried=share_sections(modules, self.carried),
             jit_maps=self.jit_maps,
             gaps=gaps_in(self.carried, jit_maps),
-            left_out=left_out,
+            repeated=self.rule.ends.repeated,
+            left_out={**left_out, **self.ends.left_out},
             lost=dict(self.lost),
             lost_between=self.lost_between,
             end=self.end,
@@ -236,7 +245,7 @@ class _Loader:
         if not batches:
             return
         calls = LazyTable(self.call_types, batches, sum(batch.rows for batch in batches))
-        impossible = calls.clamp_times()
+        impossible = calls.complete(self.rule, count=True)
         indices = np.flatnonzero(self.keep.mask(calls))
         if len(indices) == calls.rows:
             calls.unpack()
@@ -274,7 +283,7 @@ class _Loader:
 HANDLERS: Handlers[_Loader] = {
     Meta: ignore,  # Reader.meta
     Calls: _Loader.add_calls,
-    Completions: _Loader.add_completions,
+    Completions: _Loader.pass_completions,
     PackedStacks: _Loader.add_stacks,
     Process: _Loader.add_process,
     Module: _Loader.add_module,

@@ -17,7 +17,6 @@ from ..calls.listed_calls import ListedCalls
 from ..calls.schema import Array
 from ..calls.totals import Latencies, PeerKey, StackKey, Totals
 from .faults import Faults
-from .lost_completions import completions_lost
 from .module_sections import JoinedParts, JoinedSections
 from .packed_stacks import RecordedStacks
 
@@ -57,6 +56,7 @@ class Recording:
     ambiguous: frozenset[int]  # ids of two different modules; `modules` does not have them
     carried: Mapping[int, JoinedSections]  # the recorded parts of each module, by its id
     jit_maps: Mapping[ProcessKey, Mapping[int, JoinedParts]]  # by the time when each was taken
+    repeated: int  # calls that share the key of a completion with another call
     gaps: Sequence[str]  # names of sections and JIT maps whose parts do not follow each other
     lost: Mapping[str, int]  # the last state of the ledger
     left_out: Mapping[tuple[type, str], int]  # records beyond the format's limits: Reader.left_out
@@ -67,11 +67,11 @@ class Recording:
     @cached_property
     def calls(self) -> Array:
         """Return the kept calls (CALL) in the order of the file; of more than tuning.MAX_LISTED, the longest."""
-        return self.listed.rows(all_known=self._all_known)
+        return self.listed.rows()
 
     def some_calls(self, indices: Indices) -> Array:
         """Return the rows of `calls` at these ascending indices. The others stay packed."""
-        return self.listed.rows_at(indices, all_known=self._all_known)
+        return self.listed.rows_at(indices)
 
     @cached_property
     def received(self) -> Indices:
@@ -84,7 +84,7 @@ class Recording:
         return Faults(
             left_out=self.left_out,
             impossible=self.impossible,
-            repeated=self._repeated,
+            repeated=self.repeated,
             modules=len(self.ambiguous),
             stacks=len(self.stacks.ambiguous),
             unnamed=self.stacks.left_out,
@@ -92,13 +92,3 @@ class Recording:
             written=self.end.recorded if self.end and self.cut_off is None else None,
             recorded=self.recorded,
         )
-
-    @cached_property
-    def _repeated(self) -> int:
-        """Return how many listed calls share the key of a completion with another call."""
-        return self.listed.repeated()
-
-    @property
-    def _all_known(self) -> bool:
-        """Return whether no completion was lost."""
-        return self.cut_off is None and not completions_lost(self.lost)

@@ -18,7 +18,7 @@ from httpcapture import CaptureError, Reader
 
 from ..capture import verify
 from ..capture.loader import KeepNothing, load
-from ..capture.sources import STDIN, cannot_read, name_of, rereadable
+from ..capture.sources import STDIN, name_of, rereadable
 from ..common.errors import ReportError
 from ..common.printable import printable
 from ..common.progress import ProgressBar, ProgressReader, with_progress
@@ -90,8 +90,8 @@ def check_outputs(plan: Plan, captures: Sequence[str]) -> None:
 
 def report_one(capture: str, request: Request, plan: Plan) -> bool:
     """Report one capture. Return whether nothing was lost or cut off. Raises ReportError and CaptureError."""
-    with ProgressBar(printable(capture), size_of(capture)) as bar:
-        report = read_report(capture, request, open_with_progress(capture, bar), bar)
+    with ProgressBar(printable(name_of(capture)), 2 * size_of(capture)) as bar:
+        report = read_report(capture, request, bar)
     whole = aggregate_of(report, capture, slowest=request.slowest)
     check_some_pass(request, whole.captures, headline.warning_lines(whole))
     return write_report(plan, whole, lambda lists, _: OneCapture(lists, report, capture, plan.style))
@@ -123,7 +123,7 @@ def redact(captures: Sequence[str], target: Target, request: Request) -> bool:
     check_apart([target], captures)
     target.check()
     name = printable(name_of(capture))
-    with ProgressBar(name, 2 * size_of(capture)) as bar, rereadable(capture) as file:
+    with ProgressBar(name, 3 * size_of(capture)) as bar, rereadable(capture) as file:
         watched = ProgressReader(file, bar)
         recording = load(Reader(watched, name_of(capture)), KeepNothing())
         watched.seek(0)
@@ -249,21 +249,6 @@ def print_info(out: Console, name: str, file: BinaryIO, request: Request, *, ver
         print_error(error)
         return False
     return True
-
-
-def open_with_progress(capture: str, bar: ProgressBar) -> Reader:
-    """Open a capture so that the bar advances as it is read. Raises ReportError and CaptureError."""
-    try:
-        if capture == STDIN:
-            return Reader(sys.stdin.buffer, name_of(capture))
-        file = ProgressReader(open(capture, "rb", buffering=0), bar)  # noqa: SIM115 (the reader closes it)
-        try:
-            return Reader(file, capture)
-        except BaseException:
-            file.close()
-            raise
-    except OSError as error:
-        raise cannot_read(capture, error) from None
 
 
 def size_of(path: str) -> int:

@@ -18,16 +18,24 @@ def read_both(
     before: Sequence[str], after: Sequence[str], request: Request, jobs: int, done: Callable[[str], None]
 ) -> Comparison:
     """Return what changed between the captures at the paths. Without a threshold, the largest of the captures' own
-    thresholds applies, because below it a capture may lack calls. Calls `done` with each capture when it has been read.
+    thresholds applies, because below it a capture may lack calls. If only some of the recorders judged calls by their
+    whole duration, calls are compared by their first byte. Calls `done` with each capture when it has been read.
 
     Raises ReportError, also if no capture of a side can be read.
     """
     if "-" in (*before, *after):
         raise ReportError("standard input cannot be compared: write it to a file")
+    metas = parallel.metas_of((*before, *after)).values()
+    if len({bool(meta.duration_rule) for meta in metas}) > 1:
+        request = replace(request, first_byte=True)
     if request.milliseconds is None:
-        largest = max((meta.threshold_ns for meta in parallel.metas_of((*before, *after)).values()), default=0)
+        largest = max((meta.threshold_ns for meta in metas), default=0)
         request = replace(request, milliseconds=largest / 1e6)
-    return compare(*(_read(paths, request, jobs, done) for paths in (before, after)))
+    sides = [_read(paths, request, jobs, done) for paths in (before, after)]
+    rules = {facts.judged_whole for side in sides for facts in side.captures}
+    if len(rules) > 1 and not request.first_byte:  # of a pipe, META is not known before it is read
+        raise ReportError("some captures are of an older recorder, which judged by the first byte: add --first-byte")
+    return compare(*sides)
 
 
 def _read(paths: Sequence[str], request: Request, jobs: int, done: Callable[[str], None]) -> Aggregate:

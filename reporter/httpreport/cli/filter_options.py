@@ -11,7 +11,7 @@ from httpcapture import Outcome, Role
 
 from ..calls import time_options
 from ..calls.filters import Filters, Peer
-from ..calls.protocol import Kind
+from ..calls.protocol import Encrypted, Kind
 from ..calls.time_options import TimeOption
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -60,6 +60,12 @@ _OPTIONS = (
     click.option("--kind", "kinds", type=_WORDS[Kind], multiple=True, help="Only calls of this protocol."),
     click.option("--outcome", "outcomes", type=_WORDS[Outcome], multiple=True, help="Only calls with this outcome."),
     click.option(
+        "--encrypted",
+        type=click.Choice([value.name.lower() for value in (Encrypted.YES, Encrypted.NO)]),
+        multiple=True,
+        help="Only calls on connections that are encrypted by TLS, or only on others.",
+    ),
+    click.option(
         "--since",
         callback=_parsed_by(time_options.parse),
         metavar="TIME",
@@ -79,6 +85,7 @@ def filters_of(
     peers: Sequence[Peer],
     kinds: Sequence[str],
     outcomes: Sequence[str],
+    encrypted: Sequence[str],
     since: TimeOption | None,
     until: TimeOption | None,
 ) -> Filters:
@@ -89,6 +96,7 @@ def filters_of(
         tuple(peers),
         tuple(Kind[name.upper()] for name in kinds),
         tuple(Outcome[name.upper()] for name in outcomes),
+        tuple(Encrypted[name.upper()] for name in encrypted),
         since,
         until,
     )

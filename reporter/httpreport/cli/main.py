@@ -60,6 +60,12 @@ def milliseconds(context: click.Context, parameter: click.Parameter, value: floa
     help="Only calls of at least MS milliseconds. Default: the capture's own threshold.",
 )
 @click.option(
+    "--first-byte",
+    is_flag=True,
+    help="Judge calls by the time to the first byte of the response, instead of to its last one, with -t and in all "
+    "figures.",
+)
+@click.option(
     "-p",
     "names",
     multiple=True,
@@ -148,6 +154,7 @@ def milliseconds(context: click.Context, parameter: click.Parameter, value: floa
 def main(  # noqa: PLR0917 (one parameter for each option)
     captures: tuple[str, ...],
     threshold: float | None,
+    first_byte: bool,
     names: tuple[str, ...],
     baselines: tuple[str, ...],
     directory: str | None,
@@ -172,14 +179,14 @@ def main(  # noqa: PLR0917 (one parameter for each option)
     stacks.folded is for flamegraph.pl. A capture contains all that stack traces need. Binaries and debug files on this
     machine can add names, but only if their build IDs are the recorded ones.
 
-    Repeat -p, --pid, --role, --peer, --kind or --outcome to give several values: a call must match one of them. A call
-    must pass all the filters that are given.
+    Repeat -p, --pid, --role, --peer, --kind, --outcome or --encrypted to give several values: a call must match one of
+    them. A call must pass all the filters that are given.
     """
     paths_of = {output: named.pop(output.name) for output in outputs_to(Destination.FILE)}
     printed = {output for output in outputs_to(Destination.STDOUT) if named.pop(output.name)}
     to_write = directory is not None or any(path is not None for path in paths_of.values()) or printed
     filters = filters_of(**named)
-    filtered = threshold is not None or names or filters != Filters()
+    filtered = threshold is not None or first_byte or names or filters != Filters()
     if redacted is not None and (filtered or to_write or count or tell_info or check):
         raise click.UsageError("--redact writes a whole capture and makes no report: leave out filters and outputs.")
     if baselines and (tell_info or check or redacted is not None):
@@ -204,7 +211,7 @@ def main(  # noqa: PLR0917 (one parameter for each option)
         earlier = parallel.captures_of(baselines)
         check_outputs(plan, [*paths, *earlier])
         servers = asked_servers(debuginfod, debuginfod_urls)
-        request = Request(threshold, names, filters, symfs, tuple(servers), plan.needs_slowest)
+        request = Request(threshold, names, filters, symfs, tuple(servers), plan.needs_slowest, first_byte)
         if tell_info or check:
             fine = [describe(path, request, tell_info=tell_info, verbose=verbose, check=check) for path in paths]
             raise SystemExit(0 if all(fine) else FAILED)

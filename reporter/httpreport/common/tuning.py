@@ -14,14 +14,13 @@ SPOOLS_MERGED_AT_ONCE = 64  # files of sorted calls; by default, a process may h
 
 # How much waits before it is handled.
 ADD_UP_AFTER_CALLS = 1 << 19  # recorded calls after which the kept ones are added up, however few they are
-RECENT_COMPLETIONS = 1 << 20  # completions that are kept because their calls may still come
-SHORT_BATCHES_JOINED = 64  # short batches of completions that are joined into one part
 SMALL_PARTS_JOINED = 16  # small parts of the listed calls that are joined into one
 SMALL_PART_ROWS = 1 << 10  # a part with fewer calls is small
 
 # How much is kept. A capture is untrusted input.
 MAX_LISTED = 2_000_000  # calls; up to half more until the list is cut
 MAX_HELD_BYTES = 4 << 30  # of everything together
+MAX_COMPLETIONS = 1 << 25  # of one capture; they take 1 GiB
 MAX_TOTALS_BYTES = 2 << 30  # of that, of totals: a small file may have millions of distinct peers and stacks
 RECORD_OVERHEAD = 1 << 10  # bytes; the objects of a small record take less, apart from its own bytes
 PART_OVERHEAD = 4 << 10  # bytes that the arrays of a part take beside their values, roughly

@@ -70,6 +70,11 @@ class Comparison:
     peers: Sequence[PeerChange]
     stacks: Sequence[StackChange]
 
+    @property
+    def first_byte(self) -> bool:
+        """Return whether durations are those to the first byte."""
+        return any(facts.first_byte for facts in (*self.before.captures, *self.after.captures))
+
     def scaled(self, before: int) -> int:
         """Return a value before, scaled to the length of the recording after."""
         return _scaled(before, self.lengths)

@@ -21,6 +21,7 @@ class ComparisonCause(enum.Enum):
     LENGTH = "length"
     HOSTS = "hosts"
     STACKS = "stacks"
+    FIRST_BYTES = "first_bytes"
 
 
 @dataclass(frozen=True)
@@ -41,6 +42,7 @@ def comparison_lines(comparison: Comparison) -> Iterator[str]:
 def comparison_warnings(comparison: Comparison) -> list[ComparisonWarning]:
     """Return the warnings about differences between the recordings of both sides."""
     return [
+        *_first_bytes(comparison),
         *_thresholds(comparison),
         *_filters(comparison),
         *_length(comparison),
@@ -51,6 +53,15 @@ def comparison_warnings(comparison: Comparison) -> list[ComparisonWarning]:
 
 def _captures(comparison: Comparison) -> Sequence[Facts]:
     return (*comparison.before.captures, *comparison.after.captures)
+
+
+def _first_bytes(comparison: Comparison) -> Iterator[ComparisonWarning]:
+    if len({facts.judged_whole for facts in _captures(comparison)}) > 1:
+        text = (
+            "some captures are of an older recorder, which judged calls by their first byte: only the durations to the "
+            "first byte are compared"
+        )
+        yield ComparisonWarning(ComparisonCause.FIRST_BYTES, text)
 
 
 def _thresholds(comparison: Comparison) -> Iterator[ComparisonWarning]:

@@ -1,6 +1,6 @@
 """Write the document of `httpreport --baseline --json`. `report.schema.json` describes each of its fields.
 
-The format is stable: while `version` is 1, fields are only ever added. Recorded texts are printable
+The format is stable: while `version` is 2, fields are only ever added. Recorded texts are printable
 (`common/printable.py`).
 """
 
@@ -20,10 +20,9 @@ from ..compare.changes import Comparison, PeerChange, StackChange
 from ..compare.warnings import comparison_warnings
 from ..report.aggregate import Aggregate
 from ..report.recordings import Facts
-from .json_report import json_list
+from .json_report import VERSION, json_list
 from .output import Compared, encoded
 
-VERSION = 1
 QUANTILES = {"p50_ns": 0.5, "p90_ns": 0.9, "p99_ns": 0.99}
 
 
@@ -50,6 +49,7 @@ def _head(comparison: Comparison) -> dict[str, Any]:
         "version": VERSION,
         "before": _side(comparison.before),
         "after": _side(comparison.after),
+        "judged_by": "first_byte" if comparison.first_byte else "whole",
         "length_ns": {"before": lengths.before_ns, "after": lengths.after_ns} if lengths else None,
         "warnings": [
             {"cause": warning.cause.value, "text": warning.text} for warning in comparison_warnings(comparison)

@@ -19,8 +19,10 @@ COLUMNS = (
     *("host", "capture", "start", "pid", "tid", "comm", "process", "role", "outcome", "kind", "method", "status"),
     *("source_address", "source_port", "destination_address", "destination_port"),
     *("duration_ns", "request_ns", "wait_ns", "response_ns", "sent", "received", "stack_id", "leaf"),
+    *("first_byte_ns", "judged_by", "duration_at_least", "first_byte_is_guess", "stack_is_late", "encrypted"),
 )
 FORMULA = ("=", "+", "-", "@")
+_YES_NO = {True: "yes", False: "no", None: ""}
 
 Cell = Union[str, int, bytes]
 """A cell. Bytes are the key of a stack trace, and are replaced by its Stack ID."""
@@ -50,9 +52,16 @@ def _row(report: Report, call: Call, trace: int) -> Iterator[Cell]:
     yield from (iso_time(report.recording.meta, call.t0), call.pid, call.tid, comm(call.comm), comm(call.process))
     yield from (call.role_name, call.outcome_name, call.kind_name, call.method.decode(), call.status or "")
     yield from (*call.source, *call.destination)
-    yield from (call.duration_ns, call.t1 - call.t0, call.t2 - call.t1)
-    yield from ("" if call.response_ns is None else call.response_ns, call.sent, call.received)
+    yield from (call.whole_ns, call.t1 - call.t0, call.t2 - call.t1)
+    yield from (_or_empty(call.response_ns), call.sent, call.received)
     yield from (report.stack_keys[trace] or "", printable(frames[0].label) if frames else "")
+    yield from (_or_empty(call.first_byte_ns), "whole" if call.has_end else "first_byte")
+    marks = (call.whole_at_least, bool(call.first_byte_is_guess), bool(call.stack_is_late), call.is_tls)
+    yield from (_YES_NO[mark] for mark in marks)
+
+
+def _or_empty(number: int | None) -> Cell:
+    return "" if number is None else number
 
 
 class _LineBuffer(list[str]):

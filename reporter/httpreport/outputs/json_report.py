@@ -1,6 +1,6 @@
 """Write the document of `httpreport --json`. `report.schema.json` beside this file describes each of its fields.
 
-The format is stable: while `version` is 1, fields are only ever added. Recorded texts are printable
+The format is stable: while `version` is 2, fields are only ever added. Recorded texts are printable
 (`common/printable.py`). The document is written in pieces, so memory does not grow with it.
 """
 
@@ -19,7 +19,7 @@ from ..report.stack_ids import TextOrKey, with_stack_ids
 from ..report.warnings import incomplete
 from .output import CallEntry, Reported, Style, encoded
 
-VERSION = 1
+VERSION = 2
 
 
 def report(reported: Reported) -> Iterable[bytes]:
@@ -34,7 +34,8 @@ def _one(whole: Aggregate, document: Iterable[Sequence[TextOrKey]]) -> Iterator[
 
 def _many(whole: Aggregate, documents: Iterable[Iterable[Sequence[TextOrKey]]]) -> Iterator[str]:
     unreadable = [{"file": one.file, "reason": one.reason} for one in whole.unreadable]
-    yield f'{{\n"format": "httpreport captures",\n"version": 1,\n"unreadable": {json.dumps(unreadable)},\n"reports": ['
+    yield f'{{\n"format": "httpreport captures",\n"version": {VERSION},\n'
+    yield f'"unreadable": {json.dumps(unreadable)},\n"reports": ['
     separator = "\n"
     for document in documents:
         yield separator
@@ -89,12 +90,14 @@ def _head(report: Report, capture: str) -> dict[str, Any]:
             "tool": printable(meta.tool),
             "started": iso_time(meta, meta.started_monotonic_ns),
             "threshold_ns": meta.threshold_ns,
+            "judged_by": "whole" if meta.duration_rule else "first_byte",
             "process_filters": list(map(printable, meta.process_filters)),
             "run": printable(meta.run),
             "part": meta.part,
         },
         "selection": {
             "threshold_ns": report.selection.threshold_ns,
+            "judged_by": "first_byte" if report.selection.first_byte else "whole",
             "names": list(map(printable, report.selection.names)),
             "filters": str(report.selection.filters),
         },
@@ -167,19 +170,25 @@ def _facts(report: Report, call: Call) -> dict[str, Any]:
         "role": call.role_name,
         "outcome": call.outcome_name,
         "kind": call.kind_name,
+        "encrypted": call.is_tls,
         "method": call.method.decode() or None,
         "status": call.status or None,
         "source": dict(zip(("address", "port"), call.source)),
         "destination": dict(zip(("address", "port"), call.destination)),
         "start": iso_time(report.recording.meta, call.t0),
         "t0_ns": call.t0,
-        "duration_ns": call.duration_ns,
+        "duration_ns": call.whole_ns,
+        "duration_at_least": call.whole_at_least,
+        "judged_by": "whole" if call.has_end else "first_byte",
+        "first_byte_ns": call.first_byte_ns,
+        "first_byte_is_guess": bool(call.first_byte_is_guess),
         "request_ns": call.t1 - call.t0,
         "wait_ns": call.t2 - call.t1,
         "response_ns": call.response_ns,
         "response_end_known": call.t3_known,
         "sent": call.sent,
         "received": call.received,
+        "stack_is_late": bool(call.stack_is_late),
         "connection": call.connection,
         "sequence": call.sequence,
     }

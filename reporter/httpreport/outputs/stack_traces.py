@@ -25,11 +25,18 @@ from ..symbols.trace_lines import trace_lines
 from .output import CallEntry, Reported, Style, encoded
 
 INDENT = "    "
+LATE = " (taken when the call became slow, while the response went on)"
 REPEATED_CALLS = 10_000  # so many of the longest calls have their stack traces in full
 MAX_FULL_TRACES_SIZE = 256 << 20  # characters of stack traces in a file
 CACHED = 16  # stack traces that are kept as text; each has at most a few MiB
-MEANING = (
-    "Duration: start of the request to start of the response. Size: bytes of request and response.",
+WHOLE = (
+    "Duration: first byte of the request to last byte of the response. Size: bytes of request and response.",
+    'It is at least so long where Total says "at least", because the end of the response was not seen.',
+)
+TO_FIRST_BYTE = (
+    "Duration: first byte of the request to first byte of the response. Size: bytes of request and response.",
+)
+STACK_IDS = (
     "Stack ID: number of the stack trace in this report. Record: number of the stack in its capture, which httprec "
     "prints as Stack ID.",
 )
@@ -115,7 +122,8 @@ def _pieces(reported: Reported) -> Iterator[str]:
     """Yield the pieces, none of which ends with a newline."""
     whole, all_stacks = reported.whole, reported.style.all_stacks
     yield from _head(whole) if whole.of_one_capture else _head_of_many(whole)
-    yield from explained(whole.listed, all_stacks=all_stacks)
+    first_byte = any(facts.first_byte for facts in whole.captures)
+    yield from explained(whole.listed, all_stacks=all_stacks, first_byte=first_byte)
     written = Blocks(whole.stack_ids, all_stacks=all_stacks)
     for last, block in reported.listing.longest_first():
         yield f"\n{written.text(block)}{'' if whole.of_one_capture else last}"
@@ -136,14 +144,15 @@ def _head_of_many(whole: Aggregate) -> Iterator[str]:
     yield f"{whole.listed:,} calls, the longest first"
 
 
-def explained(calls: int, *, all_stacks: bool) -> Iterator[str]:
+def explained(calls: int, *, all_stacks: bool, first_byte: bool) -> Iterator[str]:
     """Yield the lines at the head of the file that explain it."""
     if calls > REPEATED_CALLS and not all_stacks:
         yield (
             f"After the longest {REPEATED_CALLS:,} calls, repeated stack traces are shown "
             "as a Stack ID; --all-stacks prints all of them."
         )
-    yield from MEANING
+    yield from TO_FIRST_BYTE if first_byte else WHOLE
+    yield from STACK_IDS
 
 
 def blocks(report: Report, *, all_stacks: bool) -> Iterator[tuple[Call, Block]]:
@@ -173,7 +182,7 @@ def blocks(report: Report, *, all_stacks: bool) -> Iterator[tuple[Call, Block]]:
             _first_line(call),
             stack_id,
             _two_lines(call),
-            "Stack trace:\n",
+            f"Stack trace{LATE if call.stack_is_late else ''}:\n",
             trace(trace_index),
         ]
         if receive_index is not None:
@@ -215,13 +224,19 @@ def _http(call: Call) -> str:
 def _split(call: Call) -> str:
     """Return how long each phase of the call took, in order. A call of unknown role has phases without a direction."""
     request, response = _PHASES.get(call.role, ("Request", "Response"))
-    at_least = "" if call.t3_known else "at least "
-    answer = f"{response}: {at_least}{_ms(call.t3 - call.t2)}" if call.answered else f"{response}: nothing"
+    at_least = "at least " if call.whole_at_least else ""
+    phases = [f"{request}: {_ms(call.t1 - call.t0)}", f"Waited: {_ms(call.t2 - call.t1)}"]
+    if not call.answered:
+        phases.append(f"{response}: nothing")
+    elif call.response_ns is None:
+        phases.append(f"{response}: no end can be told")
+    else:
+        phases.append(f"{response}: {at_least}{_ms(call.response_ns)}")
+    if call.first_byte_ns is not None:
+        phases.append(f"First byte: {_ms(call.first_byte_ns)}{' (a guess)' if call.first_byte_is_guess else ''}")
+    phases.append(f"Total: {at_least}{_ms(call.whole_ns)}" if call.has_end else "Total: to the first byte")
     unknown = "" if call.role in _PHASES else " (which side sent the request is not known)"
-    return (
-        f"{request}: {_ms(call.t1 - call.t0)}, Waited: {_ms(call.t2 - call.t1)}, {answer}, "
-        f"Total: {at_least}{_ms(call.t3 - call.t0)}{unknown}"
-    )
+    return ", ".join(phases) + unknown
 
 
 def _ms(nanoseconds: int) -> str:

@@ -1,4 +1,4 @@
-"""Redact rows of calls and completions. They keep only the columns that this version knows."""
+"""Redact rows of calls and completions. They keep the columns of the capture that this version knows."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from httpcapture import Calls, Completions, Field, Layout, Meta
 from httpcapture.codings import FIELD_CODINGS, GROUP
 
 from ..calls import protocol
-from ..calls.lazy_table import LazyTable, column_types
+from ..calls.lazy_table import LazyTable, column_types, known_columns
 from ..calls.schema import COMPLETION, RECORDED
 from .masks import AddressMasks, NumberMasks
 
@@ -21,8 +21,13 @@ _UNITS = {
     **dict.fromkeys(("sent", "received"), "bytes"),
 }
 
-CALL_ROW = np.dtype([(name, RECORDED[name]) for name in _NAMES], align=True)
 COMPLETION_ROW = np.dtype([(name, COMPLETION[name]) for name in COMPLETION.names or ()], align=True)
+
+
+def call_row(meta: Meta) -> np.dtype[np.void]:
+    """Return the dtype of the redacted calls of a capture. A column that the capture lacks stays unknown."""
+    known = known_columns(meta.call_layout)
+    return np.dtype([(name, RECORDED[name]) for name in _NAMES if name in known], align=True)
 
 
 def layout(row: np.dtype[np.void]) -> Layout:
@@ -44,19 +49,24 @@ class RedactedRows:
         self.addresses, self.cgroups = AddressMasks(), NumberMasks()
         self.heads = 0
         """How many requests and responses had recorded first bytes."""
-        self._meta = meta
+        self._meta, self._call_row = meta, call_row(meta)
+        self._names = frozenset(self._call_row.names or ())
 
     def calls(self, batch: Calls) -> bytes:
-        """Return the redacted calls as rows of CALL_ROW."""
-        rows = LazyTable(column_types(self._meta.call_layout, RECORDED), [batch], batch.rows).to_array(CALL_ROW)
+        """Return the redacted calls as rows of `call_row`."""
+        table = LazyTable(column_types(self._meta.call_layout, RECORDED), [batch], batch.rows)
+        rows = table.to_array(self._call_row)
         for name in ("comm", "process"):
             rows[name] = _up_to_nul(rows[name])
         for name in ("local_address", "peer_address"):
             rows[name] = self.addresses.masked(rows[name])
-        rows["cgroup"] = self.cgroups.masked(rows["cgroup"])
-        heads = rows["request_head"], rows["response_head"]
+        if "cgroup" in self._names:
+            rows["cgroup"] = self.cgroups.masked(rows["cgroup"])
+        heads = table["request_head"], table["response_head"]
         self.heads += sum(int(np.count_nonzero(head)) for head in heads)
-        rows["request_head"], rows["response_head"] = protocol.without_content(*heads)
+        for name, bare in zip(("request_head", "response_head"), protocol.without_content(*heads)):
+            if name in self._names:
+                rows[name] = bare
         return rows.tobytes()
 
     def completions(self, batch: Completions) -> bytes:

@@ -28,7 +28,7 @@ from ..capture.recording import ProcessKey, Recording
 from ..languages import jit_map
 from ..symbols import maps
 from ..symbols.maps import Mapping
-from .calls import CALL_ROW, COMPLETION_ROW, layout
+from .calls import COMPLETION_ROW, call_row, layout
 from .masks import PathMasks, without_paths
 from .stacks import RedactedStacks
 
@@ -64,9 +64,10 @@ class RedactedRecords:
             clock_ticks=meta.clock_ticks,
             page_size=meta.page_size,
             limits=meta.limits,
-            call_layout=layout(CALL_ROW),
+            call_layout=layout(call_row(meta)),
             completion_layout=layout(COMPLETION_ROW),
             redacted=f"httpreport {__version__}",
+            duration_rule=meta.duration_rule,
         )
 
     def __iter__(self) -> Iterator[Module | Section | Process | JitMap | Stack]:

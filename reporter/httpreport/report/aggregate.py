@@ -14,17 +14,17 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import NamedTuple, TypeVar
 
-from httpcapture import CaptureError, Reader, open_capture
+from httpcapture import CaptureError, Reader
 
 from ..calls.call import iso_time
 from ..calls.filters import Filters, Selection
 from ..calls.totals import Latencies, PeerKey, Totals
 from ..capture.loader import load
 from ..capture.recording import Recording
-from ..capture.sources import cannot_read
+from ..capture.sources import name_of, rereadable
 from ..common.errors import OUT_OF_MEMORY, ReportError
 from ..common.printable import comm, printable
-from ..common.progress import ProgressBar
+from ..common.progress import ProgressBar, ProgressReader
 from ..symbols.binary_lookup import Binaries
 from ..symbols.debuginfod import Debuginfod
 from .recordings import Facts, RecordedRun, recording_of, runs_of
@@ -48,6 +48,7 @@ class Request:
     symfs: str | None = None
     debuginfod_urls: tuple[str, ...] = ()
     slowest: bool = False  # whether the aggregate is to have the slowest calls
+    first_byte: bool = False  # whether calls are judged by their first byte
 
     @property
     def filtered(self) -> bool:
@@ -190,17 +191,17 @@ def aggregate(path: str, request: Request, sinks: Sequence[Sink]) -> Aggregate:
     return Aggregate(unreadable=(UnreadableCapture(printable(path), printable(reason)),))
 
 
-def read_report(path: str, request: Request, reader: Reader | None = None, bar: ProgressBar | None = None) -> Report:
-    """Return the report of one capture. If `reader` is given, the capture is already open; it is closed afterwards.
+def read_report(path: str, request: Request, bar: ProgressBar | None = None) -> Report:
+    """Return the report of one capture. The bar advances by twice the size of its file, and when stacks are read again.
 
-    The bar advances when stacks are read again. Raises ReportError and CaptureError.
+    Raises ReportError and CaptureError.
     """
-    try:
-        with reader or open_capture(path) as opened:
-            selection = Selection.of(opened.meta, request.milliseconds, request.names, request.filters)
-            recording = load(opened, selection)
-    except OSError as error:
-        raise cannot_read(path, error) from None
+    with rereadable(path) as file:
+        reader = Reader(file if bar is None else ProgressReader(file, bar), name_of(path))
+        selection = Selection.of(
+            reader.meta, request.milliseconds, request.names, request.filters, first_byte=request.first_byte
+        )
+        recording = load(reader, selection)
     if bar is not None and recording.kept:
         bar.expect(recording.stacks.nbytes)
         recording.stacks.on_read = bar.advance
@@ -232,6 +233,8 @@ def aggregate_of(report: Report, path: str, *, slowest: bool = False) -> Aggrega
         started_realtime_ns=meta.started_realtime_ns,
         ended=iso_time(meta, end.at_ns) if end else None,
         selection=str(report.selection),
+        first_byte=report.selection.first_byte,
+        judged_whole=bool(meta.duration_rule),
         asked_ns=report.selection.threshold_ns,
         subject=report.selection.subject,
         recorded=recording.recorded,

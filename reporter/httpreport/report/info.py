@@ -15,7 +15,7 @@ from httpcapture import End, Module, Reader
 from httpcapture.durations import duration_text
 
 from ..calls.call import iso_time
-from ..calls.filters import exact_ms
+from ..calls.filters import TO_FIRST_BYTE, exact_ms
 from ..capture.loader import KeepNothing, load
 from ..capture.module_sections import JoinedSections
 from ..capture.recording import Recording
@@ -100,6 +100,7 @@ def _facts(recording: Recording, *, hint: str) -> Iterator[tuple[str, str]]:
     else:
         yield "ended", printable(recording.cut_off or "not known: END is missing")
     threshold = f"calls >= {exact_ms(meta.threshold_ns)} ms" if meta.threshold_ns else "all calls"
+    threshold += f" {TO_FIRST_BYTE}" if meta.threshold_ns and not meta.duration_rule else ""
     names = ", ".join(map(printable, meta.process_filters))
     yield "filters", threshold + (f" of {names}" if names else "")
     yield "limits", ", ".join(f"{printable(name)} {value:,}" for name, value in meta.limits.items()) or "none"

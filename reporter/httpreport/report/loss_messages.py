@@ -26,7 +26,7 @@ _MISSED = "calls may be missing or wrong"
 
 MEANING = {  # by the name of the counter in the ledger
     "call_ring_full": Loss("calls", _BUSY, "slow calls may be missing", _FEWER),
-    "completion_ring_full": Loss("response ends", _BUSY, "some responses took longer than is shown", _FEWER),
+    "completion_ring_full": Loss("response ends", _BUSY, "some calls took longer than is shown", _FEWER),
     "stack_ring_full": Loss(
         "stacks",
         _BUSY,

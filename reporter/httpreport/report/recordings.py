@@ -34,6 +34,8 @@ class Facts:
     started_realtime_ns: int  # the same in ns since 1970
     ended: str | None  # ISO 8601, UTC; None if END is missing
     selection: str
+    first_byte: bool  # the report judges calls by their first byte
+    judged_whole: bool  # the recorder judged calls by their whole duration
     asked_ns: int  # the threshold of the selection
     subject: str  # Selection.subject
     recorded: int

@@ -67,7 +67,9 @@ class Group(NamedTuple):
 
 class SlowCall(NamedTuple):
     """Hold a call in full. Times are ns, `start` is ISO 8601 in UTC; `method` is empty and `status` is 0 if none was
-    seen."""
+    seen. `first_byte_ns` is 0 if the call has no response, `response_ns` also if no end of it can be told, which
+    `has_end` says. With `at_least`, the duration by which the call is judged may be longer, with `total_at_least` the
+    whole call."""
 
     start: str
     pid: int
@@ -81,7 +83,13 @@ class SlowCall(NamedTuple):
     request_ns: int
     wait_ns: int
     response_ns: int
-    response_end_known: bool
+    has_end: bool
+    at_least: bool
+    total_at_least: bool
+    first_byte_ns: int
+    first_byte_is_guess: bool
+    stack_is_late: bool
+    encrypted: Optional[bool]
     sent: int
     received: int
     capture: str
@@ -249,8 +257,14 @@ def _row(report: Report, call: Call, capture: str, receive_trace: Trace | None) 
         destination=endpoint(*call.destination),
         request_ns=call.t1 - call.t0,
         wait_ns=call.t2 - call.t1,
-        response_ns=call.t3 - call.t2,
-        response_end_known=call.t3_known,
+        response_ns=call.response_ns or 0,
+        has_end=call.has_end,
+        at_least=call.at_least,
+        total_at_least=call.whole_at_least,
+        first_byte_ns=call.first_byte_ns or 0,
+        first_byte_is_guess=bool(call.first_byte_is_guess),
+        stack_is_late=bool(call.stack_is_late),
+        encrypted=call.is_tls,
         sent=call.sent,
         received=call.received,
         capture=capture,

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 
 from httpcapture.durations import duration_text
 
-from ..calls.filters import exact_ms
+from ..calls.filters import TO_FIRST_BYTE, exact_ms
 from .recordings import Facts
 
 _DIGITS = 3
@@ -20,13 +20,15 @@ def unreached(captures: Sequence[Facts]) -> list[str]:
     slowest = [facts.unreached_ns for facts in captures if facts.unreached_ns is not None]
     if not slowest or any(facts.kept for facts in captures):
         return []
-    return [sentence(captures[0].subject, {facts.asked_ns for facts in captures}, max(slowest))]
+    first_byte, asked = captures[0].first_byte, {facts.asked_ns for facts in captures}
+    return [sentence(captures[0].subject, asked, max(slowest), first_byte=first_byte)]
 
 
-def sentence(subject: str, thresholds_ns: Iterable[int], slowest_ns: int) -> str:
+def sentence(subject: str, thresholds_ns: Iterable[int], slowest_ns: int, *, first_byte: bool = False) -> str:
     """Return `No call of nova-api took 300 ms; the slowest took 146 ms`. `subject` is Selection.subject."""
     thresholds = " or ".join(map(exact_ms, sorted(thresholds_ns)))
-    return f"No {subject} took {thresholds} ms; the slowest took {_rounded_down(slowest_ns)}"
+    to = f" {TO_FIRST_BYTE}" if first_byte else ""
+    return f"No {subject} took {thresholds} ms{to}; the slowest took {_rounded_down(slowest_ns)}"
 
 
 def _rounded_down(nanoseconds: int) -> str:

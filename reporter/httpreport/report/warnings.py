@@ -30,6 +30,7 @@ class Cause(enum.Enum):
     FIELDS = "fields"
     SLEPT = "slept"
     THRESHOLD = "threshold"
+    FIRST_BYTE = "first_byte"
     FILTER = "filter"
     NOTHING_KEPT = "nothing_kept"
     NOT_LISTED = "not_listed"
@@ -52,6 +53,7 @@ def warnings_of(recording: Recording, selection: Selection) -> list[ReportWarnin
         *data_warnings(recording),
         *_slept(recording),
         *_threshold(recording, selection),
+        *_judged_by_first_byte(recording, selection),
         *_filter(recording, selection),
         *_nothing_kept(recording, selection),
         *_not_listed(recording),
@@ -161,6 +163,18 @@ def _threshold(recording: Recording, selection: Selection) -> list[ReportWarning
         f"calls shorter than {exact_ms(floor)} ms were not recorded and are missing here"
     )
     return [ReportWarning(Cause.THRESHOLD, text)]
+
+
+def _judged_by_first_byte(recording: Recording, selection: Selection) -> list[ReportWarning]:
+    """Return the warning that the recorder left out calls by their first byte, which the report does not."""
+    meta = recording.meta
+    if meta.duration_rule or not meta.threshold_ns or selection.first_byte:
+        return []
+    text = (
+        f"an older recorder kept only calls of {exact_ms(meta.threshold_ns)} ms to the first byte: calls with a fast "
+        "first byte and a slow response may be missing; --first-byte judges all calls by their first byte"
+    )
+    return [ReportWarning(Cause.FIRST_BYTE, text)]
 
 
 def _filter(recording: Recording, selection: Selection) -> list[ReportWarning]:

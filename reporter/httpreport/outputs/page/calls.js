@@ -5,7 +5,7 @@ const ROWS_AT_A_TIME = 25;
 // The columns; that of the host is shown only if there are several hosts. `value` returns what a call is sorted by, and `show`
 // what its cell shows, if that is not the value.
 const ALL_COLUMNS = [
-  { title: "Duration", kind: "number", value: (call) => call.duration, show: (call) => duration(call.duration) },
+  { title: "Duration", kind: "number", value: (call) => call.duration, show: durationOf },
   { title: "Started (UTC)", kind: "start", value: ({ row }) => row.start, show: ({ row }) => row.start.slice(11, 23) },
   { title: "Host", kind: "host name", value: (call) => call.host },
   { title: "Process", kind: "name", value: (call) => call.process },
@@ -15,8 +15,15 @@ const ALL_COLUMNS = [
   { title: "Outcome", kind: "outcome", value: (call) => call.row.outcome },
 ];
 
+// Returns the duration by which the page judges a call, and what is not known of it.
+function durationOf({ duration: ns, first_byte, row }) {
+  return `${row.at_least ? "at least " : ""}${duration(ns)}${row.has_end || first_byte ? "" : " to the first byte"}`;
+}
+
 // What the process does with the request and with the response; a call of unknown role has neither.
 const PHASES = { client: ["Sent", "Received"], server: ["Received", "Sent"] };
+
+const LATE = ", taken when the call became slow, while the response went on";
 
 // Returns the lines of a stack trace and its Stack ID, 0 if there is no stack.
 function traceAt(page, index) {
@@ -34,7 +41,7 @@ function describeCall(page, calls, index) {
   const words = { ...names, role: page.roles[role], peer: page.peers[peer], request, host: page.hosts[host] };
   const searched = [...Object.values(words), row.outcome, row.kind, row.pid, row.source, row.destination, ...own.lines,
     ...receiving.lines];
-  return { index, row, own, receiving, ...words, duration: calls.duration[index],
+  return { index, row, own, receiving, ...words, duration: calls.duration[index], first_byte: page.first_byte,
     has: (term) => searched.join("\n").toLowerCase().includes(term) };
 }
 
@@ -103,14 +110,19 @@ function callsTable(parts, page, calls) {
     const { row, own, receiving } = call;
     const phases = PHASES[call.role];
     const [request, response] = phases ?? ["Request", "Response"];
-    const answer = `${row.response_end_known ? "" : "at least "}${duration(row.response_ns)}`;
+    const atLeast = row.total_at_least ? "at least " : "", answered = row.outcome === "answered";
+    const answer = !answered ? "nothing" : row.has_end ? atLeast + duration(row.response_ns) : "no end can be told";
+    const total = row.request_ns + row.wait_ns + row.response_ns;
     const facts = [
-      `PID ${row.pid}, TID ${row.tid}, thread ${call.thread}, ${call.role}, ${row.kind}, ${row.outcome}`,
+      `PID ${row.pid}, TID ${row.tid}, thread ${call.thread}, ${call.role}, ${row.kind}${row.encrypted ? ", encrypted" : ""}, `
+        + row.outcome,
       `${row.source} to ${row.destination}, started ${row.start}`,
       `Host ${call.host}, capture ${row.capture}`,
       `${count(row.sent, "byte")} sent, ${count(row.received, "byte")} received`,
       `${request}: ${duration(row.request_ns)}, waited: ${duration(row.wait_ns)}, `
-        + `${response.toLowerCase()}: ${row.outcome === "answered" ? answer : "nothing"}`
+        + `${response.toLowerCase()}: ${answer}`
+        + (answered ? `, first byte: ${duration(row.first_byte_ns)}${row.first_byte_is_guess ? " (a guess)" : ""}` : "")
+        + (row.has_end ? `, total: ${atLeast}${duration(total)}` : "")
         + (phases ? "" : " (which side sent the request is not known)"),
     ];
     const stack = (title, { lines, stackId }) => [
@@ -118,7 +130,7 @@ function callsTable(parts, page, calls) {
       make("ol", { class: "stack" }, ...lines.map((line) => make("li", {}, line)))];
     return [
       ...facts.map((fact) => make("p", { class: "name" }, fact)),
-      ...stack("Stack trace, leaf first", own),
+      ...stack(`Stack trace, leaf first${row.stack_is_late ? LATE : ""}`, own),
       ...(receiving.lines.length ? stack(`Receive stack trace, TID ${row.receive_tid}`, receiving) : []),
     ];
   }

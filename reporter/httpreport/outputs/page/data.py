@@ -90,6 +90,7 @@ class Page:
     facts: Sequence[str]
     warnings: Sequence[str]
     complete: bool  # nothing was lost, cut off or unreadable
+    first_byte: bool  # durations are those to the first byte
     floor_ns: int  # every kept call of at least this duration is in the page
     recorded: int  # number of calls in the captures
     calls: int  # number of calls in the page
@@ -130,6 +131,7 @@ def page_data(whole: Aggregate) -> Page:
         facts=summary(whole),
         warnings=[*warning_lines(whole), *(left_out if len(calls) < kept else [])],
         complete=not incomplete(whole),
+        first_byte=any(facts.first_byte for facts in whole.captures),
         floor_ns=max(slowest.floor_ns, min(facts.asked_ns for facts in whole.captures)),
         recorded=sum(facts.recorded for facts in whole.captures),
         calls=len(calls),

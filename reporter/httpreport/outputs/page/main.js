@@ -114,6 +114,9 @@ for (const part of document.querySelectorAll(".of-host")) part.hidden = !several
 byId("warnings").append(...page.warnings.map((text) => make("li", {}, make("strong", {}, "Warning: "), text)));
 byId("warnings").hidden = !page.warnings.length;
 byId("facts").append(...page.facts.map((text) => make("li", {}, text)));
+byId("judged").textContent = page.first_byte
+  ? "Durations are from the first byte of the request to the first byte of the response."
+  : "Durations are from the first byte of the request to the last byte of the response.";
 byId("made").textContent = `Made by httpreport ${page.version}. One file: it fetches nothing and sends nothing.`;
 host.append(...page.hosts.map((name) => make("option", { value: name }, name)));
 role.append(...page.roles.map((name) => make("option", { value: name }, name)));
