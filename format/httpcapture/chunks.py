@@ -98,6 +98,7 @@ META = Struct(
     run=_text,
     part=_u32,
     redacted=_text,
+    duration_rule=_text,
 )
 MODULE = Struct(
     Module,

@@ -93,6 +93,7 @@ class Meta:
     run: str = ""  # ID of the recording: the same in all its parts, and in no other recording
     part: int = 1  # number of this part, from 1
     redacted: str = ""  # name and version of the program that redacted the capture; empty: not redacted
+    duration_rule: str = ""  # "whole": calls were judged by t3 - t0; empty: by t2 - t0, to the first byte
 
 
 class CodedColumn(NamedTuple):
