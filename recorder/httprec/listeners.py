@@ -1,0 +1,106 @@
+"""Find the TCP ports on which processes listen: who has one end of a connection there is the server of its calls.
+
+The kernel shows the sockets of a network namespace in /proc/PID/net/tcp and tcp6 of each process that is in it: the
+listening ones first, whose state is 0A (net/ipv4/tcp_ipv4.c, tcp_seq_start and get_tcp4_sock).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+from collections.abc import Iterator, Sequence, Set
+from typing import NamedTuple
+
+from . import tuning
+
+Port = tuple[int, int]  # the inode of a network namespace, and a port in it
+_LISTENING = re.compile(rb" *[0-9]+: [0-9A-F]+:([0-9A-F]{4}) [0-9A-F]+:[0-9A-F]{4} 0A ")
+_MAX_LINE = 512  # bytes; lines of tcp6 have fewer than 200
+
+
+class Listeners(NamedTuple):
+    """Hold the listening ports that were found, and say what was left out."""
+
+    ports: Set[Port]
+    left_out: Sequence[str]
+
+
+class _Table(NamedTuple):
+    """Hold the listening ports of a network namespace."""
+
+    ports: Set[int]
+    is_cut: bool  # whether there are more
+
+
+def find_listeners(proc: str = "/proc") -> Listeners:
+    """Return the listening ports of every network namespace that a process is in. `proc` is where procfs is mounted."""
+    tables: dict[int, _Table] = {}
+    beyond: set[int] = set()
+    hidden = 0
+    for pid in filter(str.isdecimal, os.listdir(proc)):
+        process = f"{proc}/{pid}"
+        try:
+            namespace, folder = _namespace(process)
+            if namespace in tables:
+                continue
+            if len(tables) >= tuning.MAX_NAMESPACES:
+                beyond.add(namespace)
+                continue
+            table = _read_tables(folder)
+            if _namespace(process)[0] == namespace:  # else it has ended, or moved, while its tables were read
+                tables[namespace] = table
+        except PermissionError:
+            hidden += os.path.exists(process)  # the kernel also says this of a process that ends meanwhile
+        except OSError:
+            continue  # it has ended
+    return _listeners(tables, beyond=len(beyond), hidden=hidden)
+
+
+def _listeners(tables: dict[int, _Table], *, beyond: int, hidden: int) -> Listeners:
+    ports = [(namespace, port) for namespace, table in tables.items() for port in sorted(table.ports)]
+    counts = {
+        "ports": max(0, len(ports) - tuning.MAX_LISTENERS),
+        "network namespaces": beyond,
+        "ends of long tables of sockets": sum(table.is_cut for table in tables.values()),
+        "processes whose network namespace may not be read": hidden,
+    }
+    left_out = [f"{name} ({count})" for name, count in counts.items() if count]
+    return Listeners(frozenset(ports[: tuning.MAX_LISTENERS]), left_out)
+
+
+def _namespace(process: str) -> tuple[int, str]:
+    """Return the inode of a process's network namespace, and the folder of a thread that is in it. Raises OSError if
+    there is none. The thread group leader may have ended before other threads, and is in no namespace then."""
+    for folder in _threads(process):
+        with contextlib.suppress(FileNotFoundError):
+            return os.stat(f"{folder}/ns/net").st_ino, folder
+    raise FileNotFoundError
+
+
+def _threads(process: str) -> Iterator[str]:
+    yield process
+    for thread in os.listdir(f"{process}/task"):
+        yield f"{process}/task/{thread}"
+
+
+def _read_tables(folder: str) -> _Table:
+    """Return the ports of both tables. Raises OSError if the process has ended."""
+    tables = [_read_table(f"{folder}/net/tcp")]
+    with contextlib.suppress(FileNotFoundError):  # the kernel was started with ipv6.disable=1
+        tables.append(_read_table(f"{folder}/net/tcp6"))
+    return _Table(frozenset[int]().union(*(table.ports for table in tables)), any(table.is_cut for table in tables))
+
+
+def _read_table(path: str) -> _Table:
+    ports, size = set[int](), 0
+    with open(path, "rb") as file:
+        file.readline(_MAX_LINE)  # the names of the columns
+        while size < tuning.MAX_SOCKET_TABLE:
+            line = file.readline(_MAX_LINE)
+            listening = _LISTENING.match(line)
+            if not listening:
+                return _Table(ports, is_cut=False)
+            ports.add(int(listening[1], 16))
+            size += len(line)
+    return _Table(ports, is_cut=True)
