@@ -31,30 +31,35 @@ class _Table(NamedTuple):
 
     ports: Set[int]
     is_cut: bool  # whether there are more
+    inode: int  # of its file
 
 
 def find_listeners(proc: str = "/proc") -> Listeners:
     """Return the listening ports of every network namespace that a process is in. `proc` is where procfs is mounted."""
     tables: dict[int, _Table] = {}
     beyond: set[int] = set()
-    hidden = 0
+    hidden: list[int] = []  # the tables of processes whose namespace may not be read
+    ports = 0
     for pid in filter(str.isdecimal, os.listdir(proc)):
         process = f"{proc}/{pid}"
         try:
             namespace, folder = _namespace(process)
             if namespace in tables:
                 continue
-            if len(tables) >= tuning.MAX_NAMESPACES:
+            if len(tables) >= tuning.MAX_NAMESPACES or ports >= tuning.MAX_LISTENERS:
                 beyond.add(namespace)
                 continue
             table = _read_tables(folder)
             if _namespace(process)[0] == namespace:  # else it has ended, or moved, while its tables were read
                 tables[namespace] = table
-        except PermissionError:
-            hidden += os.path.exists(process)  # the kernel also says this of a process that ends meanwhile
+                ports += len(table.ports)
+        except PermissionError:  # the kernel also says this of a process that ends meanwhile
+            with contextlib.suppress(FileNotFoundError):
+                hidden.append(_table_inode(process))
         except OSError:
             continue  # it has ended
-    return _listeners(tables, beyond=len(beyond), hidden=hidden)
+    unknown = set(hidden) - {table.inode for table in tables.values()}
+    return _listeners(tables, beyond=len(beyond), hidden=sum(inode in unknown for inode in hidden))
 
 
 def _listeners(tables: dict[int, _Table], *, beyond: int, hidden: int) -> Listeners:
@@ -84,15 +89,28 @@ def _threads(process: str) -> Iterator[str]:
         yield f"{process}/task/{thread}"
 
 
+def _table_inode(folder: str) -> int:
+    """Return the inode of a table of sockets, or 0 if it may not be seen. Raises FileNotFoundError if its process has
+    ended. Every network namespace has files of its own (fs/proc/generic.c, proc_register), which can be seen of
+    processes whose namespace cannot."""
+    try:
+        return os.stat(f"{folder}/net/tcp").st_ino
+    except PermissionError:
+        return 0
+
+
 def _read_tables(folder: str) -> _Table:
     """Return the ports of both tables. Raises OSError if the process has ended."""
-    tables = [_read_table(f"{folder}/net/tcp")]
+    inode = _table_inode(folder)
+    ports, is_cut = _read_table(f"{folder}/net/tcp")
     with contextlib.suppress(FileNotFoundError):  # the kernel was started with ipv6.disable=1
-        tables.append(_read_table(f"{folder}/net/tcp6"))
-    return _Table(frozenset[int]().union(*(table.ports for table in tables)), any(table.is_cut for table in tables))
+        more, more_is_cut = _read_table(f"{folder}/net/tcp6")
+        ports, is_cut = ports | more, is_cut or more_is_cut
+    return _Table(ports, is_cut, inode)
 
 
-def _read_table(path: str) -> _Table:
+def _read_table(path: str) -> tuple[set[int], bool]:
+    """Return the listening ports, and whether there are more."""
     ports, size = set[int](), 0
     with open(path, "rb") as file:
         file.readline(_MAX_LINE)  # the names of the columns
@@ -100,7 +118,7 @@ def _read_table(path: str) -> _Table:
             line = file.readline(_MAX_LINE)
             listening = _LISTENING.match(line)
             if not listening:
-                return _Table(ports, is_cut=False)
+                return ports, False
             ports.add(int(listening[1], 16))
             size += len(line)
-    return _Table(ports, is_cut=True)
+    return ports, True

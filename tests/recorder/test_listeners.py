@@ -154,10 +154,12 @@ def test_a_namespace_is_read_once(proc: Proc) -> None:
 def test_what_may_not_be_read_is_said(proc: Proc, monkeypatch: pytest.MonkeyPatch) -> None:
     proc.add("101", "a", HEADER + line(0, 80))
     proc.add("102", "b", HEADER + line(0, 81))
+    same = proc.add("103", "a", None)  # in a namespace that is known from another process
+    os.link(proc.folder / "101" / "net" / "tcp", same / "net" / "tcp")
     stat = os.stat
 
     def guarded(path: str | bytes | int, **options: bool) -> os.stat_result:
-        if str(path).endswith("/102/ns/net"):
+        if str(path).endswith(("/102/ns/net", "/103/ns/net")):
             raise PermissionError
         return stat(path, **options)  # type: ignore[arg-type]
 
@@ -168,17 +170,33 @@ def test_what_may_not_be_read_is_said(proc: Proc, monkeypatch: pytest.MonkeyPatc
     )
 
 
-def test_what_is_beyond_a_bound_is_left_out_and_said(proc: Proc, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tuning, "MAX_LISTENERS", 6)
-    monkeypatch.setattr(tuning, "MAX_NAMESPACES", 2)
-    monkeypatch.setattr(tuning, "MAX_SOCKET_TABLE", 4 * len(line(0, 1)))
+@pytest.fixture
+def four(proc: Proc) -> Proc:
+    """Four namespaces, with five processes; each has nine listening ports."""
     table = HEADER + "".join(line(number, 1 + number) for number in range(9))
     for pid, name in (("101", "a"), ("102", "b"), ("103", "c"), ("104", "c"), ("105", "d")):
         proc.add(pid, name, table)
-    ports, left_out = proc.found()
-    assert len(ports) == 6 and {port for _, port in ports} <= {1, 2, 3, 4}
-    assert len({namespace for namespace, _ in ports}) == 2
-    assert left_out == ["ports (2)", "network namespaces (2)", "ends of long tables of sockets (2)"]
+    return proc
+
+
+@pytest.mark.parametrize(
+    ("bounds", "ports", "left_out"),
+    [
+        ({}, 36, []),
+        ({"MAX_LISTENERS": 20}, 20, ["ports (7)", "network namespaces (1)"]),
+        ({"MAX_LISTENERS": 18}, 18, ["network namespaces (2)"]),
+        ({"MAX_NAMESPACES": 3}, 27, ["network namespaces (1)"]),
+        ({"MAX_SOCKET_TABLE": 4 * len(line(0, 1))}, 16, ["ends of long tables of sockets (4)"]),
+    ],
+)
+def test_what_is_beyond_a_bound_is_left_out_and_said(
+    four: Proc, monkeypatch: pytest.MonkeyPatch, bounds: dict[str, int], ports: int, left_out: list[str]
+) -> None:
+    for name, value in bounds.items():
+        monkeypatch.setattr(tuning, name, value)
+    found = four.found()
+    assert len(found[0]) == ports and {port for _, port in found[0]} <= set(range(1, 10))
+    assert found[1] == left_out
 
 
 def test_a_table_that_is_no_table_gives_no_ports(proc: Proc) -> None:
