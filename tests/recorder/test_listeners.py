@@ -161,7 +161,7 @@ def test_what_may_not_be_read_is_said(proc: Proc, monkeypatch: pytest.MonkeyPatc
     def guarded(path: str | bytes | int, **options: bool) -> os.stat_result:
         if str(path).endswith(("/102/ns/net", "/103/ns/net")):
             raise PermissionError
-        return stat(path, **options)  # type: ignore[arg-type]
+        return stat(path, **options)
 
     monkeypatch.setattr(os, "stat", guarded)
     assert proc.found() == (
