@@ -35,7 +35,9 @@ _MIN_SLEEP_NS = 1_000_000  # smaller values come from reading two clocks one aft
 _CONNECTION_CODEC, _COMPLETION_CODEC = RowCodec(CONNECTION), RowCodec(COMPLETION_ROW)
 _PROCESS_CODEC = RowCodec(PROCESS_ROW)
 _NO_CALLS = FastCalls()
-_IN_REQUEST, _IN_RESPONSE = ENUMS["phase"].index("REQUEST"), ENUMS["phase"].index("RESPONSE")
+_IDLE, _IN_REQUEST, _IN_RESPONSE = (ENUMS["phase"].index(name) for name in ("IDLE", "REQUEST", "RESPONSE"))
+_NOT_RECORDED, _IN_RING = (ENUMS["recorded"].index(name) for name in ("NOT_RECORDED", "IN_RING"))
+_HTTP1 = ENUMS["protocol"].index("HTTP1")
 
 
 @dataclass(frozen=True)
@@ -78,9 +80,12 @@ def _rows(span: memoryview, row: Row) -> Iterator[memoryview]:
         yield span[start : start + row.size]
 
 
-def _duration(connection: Mapping[str, Any]) -> int:
-    """Return the duration in ns, so far, of a connection's call whose response has begun."""
-    return end_that_counts(connection) - int(connection["t0"])
+def _has_answer(connection: Mapping[str, Any]) -> bool:
+    """Return whether the response of a connection's call has begun. Something that may be no response is one if nothing
+    else has come (end_call, pairing.h)."""
+    if connection["phase"] == _IN_REQUEST:
+        return bool(connection["is_tentative"]) and connection["protocol"] != _HTTP1
+    return bool(connection["phase"] == _IN_RESPONSE)
 
 
 class RecordingLoop:
@@ -236,17 +241,12 @@ class RecordingLoop:
     def _end(self, reason: str) -> Totals:
         self._tracer.stop()
         self._round()
-        now_ns, fast = time.monotonic_ns(), list[int]()
-        for connection in self._open_connections():
-            self._finish_request(connection, now_ns)
-            self._finish_response(connection)
-            self._held.complete(connection)
-            if self._is_fast(connection):
-                fast.append(_duration(connection))
+        now_ns = time.monotonic_ns()
+        fast = self._finish_calls(now_ns)
         self._show(self._held.rest())
         self._processes.check_maps(now_ns, last=True)
         self._processes.write_jit_maps(now_ns)
-        self._write_ledger(now_ns, count_durations(fast))
+        self._write_ledger(now_ns, fast)
         self._writer.end(self._with_sleep(self._ledger.end(reason, now_ns)))
         ledger = self._ledger
         return Totals(ledger.all_recorded, ledger.all_slow, ledger.fast, ledger.all_lost, self._processes.recorded)
@@ -258,22 +258,28 @@ class RecordingLoop:
         slept_ns = host.slept_ns() - self._slept_before_ns
         return replace(end, slept_ns=slept_ns if slept_ns >= _MIN_SLEEP_NS else 0)
 
-    def _finish_request(self, connection: Mapping[str, Any], now_ns: int) -> None:
-        """Record the connection's call if it has no response yet and is slow already."""
-        waited = now_ns - connection["t0"] >= self._threshold_ns
-        if connection["phase"] == _IN_REQUEST and connection["wanted"] and waited:
-            self._record_in_flight(connection, now_ns)
+    def _finish_calls(self, now_ns: int) -> FastCalls:
+        """Record the calls that are slow and still open, and return those that are answered and not slow: the kernel
+        counts a call when it has ended. An answered call that has rested since is judged by its last transfer."""
+        fast: list[int] = []
+        for connection in self._open_connections():
+            self._finish_response(connection)
+            self._held.complete(connection)
+            if connection["phase"] == _IDLE or not connection["wanted"] or connection["recorded"] != _NOT_RECORDED:
+                continue
+            has_answer = _has_answer(connection)
+            duration_ns = (end_that_counts(connection) if has_answer else now_ns) - connection["t0"]
+            if duration_ns >= self._threshold_ns:
+                self._record_in_flight(connection, now_ns)  # if answered, by a send that has not returned
+            elif has_answer:
+                fast.append(duration_ns)
+        return count_durations(fast)
 
     def _finish_response(self, connection: Mapping[str, Any]) -> None:
         """Record how far the response of a recorded call has come."""
-        if connection["phase"] == _IN_RESPONSE and connection["recorded"] and connection["t3"] != connection["t2"]:
+        is_recorded = connection["phase"] == _IN_RESPONSE and connection["recorded"] == _IN_RING
+        if is_recorded and connection["t3"] != connection["told_t3"]:
             self._writer.completions(_COMPLETION_CODEC.make(connection))
-
-    def _is_fast(self, connection: Mapping[str, Any]) -> bool:
-        """Return whether the connection's call is answered, for all that is known, and has stayed below the threshold.
-        The kernel would have counted it with the next request, or the end of the connection."""
-        fast = _duration(connection) < self._threshold_ns
-        return fast and connection["phase"] == _IN_RESPONSE and bool(connection["wanted"])
 
     def _record_in_flight(self, connection: Mapping[str, Any], now_ns: int) -> None:
         pid, tid, start_ns = (connection[name] for name in ("pid", "tid", "process_start"))

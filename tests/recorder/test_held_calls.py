@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import time
 from pathlib import Path
 from unittest import mock
 
@@ -11,11 +10,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from httpcapture import Lost, Outcome
+from httpbpf.layout import ENUMS
+from httpcapture import Completions, Lost, Outcome
 from httprec import tuning
 from httprec.call_text import PrintedCall
-from httprec.fast_calls import FastCalls
 from httprec.held_calls import HeldCalls
+from httprec.recording_loop import Totals
 from support.scripted import Step, parts_of, record, rotate
 from support.synthetic import SyntheticTracer
 
@@ -162,8 +162,7 @@ def test_a_recording_prints_each_call_when_it_has_ended(tmp_path: Path) -> None:
         recorded_call(2, t2=120 * MS),
         recorded_call(3, t0=NEVER, t2=NEVER + 130 * MS, outcome=Outcome.RESET),
     ]
-    rounds = [first, [console.look, completed(1, NEVER + 400 * MS)], [console.look]]
-    record(tmp_path, rounds, print_call=console.print)
+    record(tmp_path, [first, [console.look, completed(1, NEVER + 400 * MS)], [console.look]], print_call=console.print)
     assert console.before == [["120.00", "130.00"], ["120.00", "130.00", "400.00"]]
     assert console.durations == console.before[-1]
 
@@ -179,7 +178,7 @@ def test_what_waits_at_the_end_is_printed_as_far_as_it_came(tmp_path: Path) -> N
     console = Console()
 
     def go_on(tracer: SyntheticTracer) -> None:
-        tracer.hold_response(1, NEVER + 100 * MS, NEVER + 900 * MS)
+        tracer.hold_response(1, t2=NEVER + 100 * MS, t3=NEVER + 900 * MS)
 
     first = [recorded_call(number, t0=NEVER, t2=NEVER + 100 * MS) for number in (1, 2)]
     record(tmp_path, [[*first, go_on], [console.look]], print_call=console.print)
@@ -210,22 +209,74 @@ def test_a_console_that_is_gone_gets_nothing_more(tmp_path: Path) -> None:
     assert console.durations == ["1.00", "2.00"]
 
 
-def test_a_request_that_waits_at_the_end_is_slow_and_a_response_that_rests_is_not(tmp_path: Path) -> None:
-    """Both began long ago. Of the answered ones the last transfer decides, even if the process may still wait."""
+def enumerator(enum: str, name: str) -> int:
+    return ENUMS[enum].index(name)
+
+
+def left_open(folder: Path, method: str, **values: int) -> tuple[Totals, list[str]]:
+    """Return the totals of a recording, with a threshold of 100 ms, that ends with one open connection, and the
+    durations that it printed."""
     console = Console()
+    totals, _, _ = record(
+        folder,
+        [[lambda tracer: getattr(tracer, method)(1, **values)]],
+        threshold_ns=100 * MS,
+        print_call=console.print,
+    )
+    assert len(console.durations) == totals.calls == totals.slow
+    return totals, console.durations
 
-    def leave_open(tracer: SyntheticTracer) -> None:
-        tracer.hold_request(1, t0=time.monotonic_ns() - SECOND)
-        tracer.hold_request(2, t0=time.monotonic_ns())
-        tracer.hold_response(3, t2=1 * MS, t3=20 * MS, recorded=0)
-        tracer.hold_response(4, t2=1 * MS, t3=40 * MS, recorded=0, wanted=0)  # of another process
-        tracer.hold_response(5, t2=1 * MS, t3=900 * MS, recorded=0)  # its row was lost, which is counted elsewhere
-        tracer.hold_response(6, t2=30 * MS, t3=900 * MS, recorded=0, judged_by=1)
-        tracer.fast = FastCalls(MS, (*[0] * 19, 1, *[0] * 44))
 
-    totals, _, _ = record(tmp_path, [[leave_open]], threshold_ns=100 * MS, print_call=console.print)
-    assert len(console.durations) == totals.calls == totals.slow == 1
-    assert (totals.fast.calls, totals.fast.slowest_ns) == (3, 30 * MS)
+@pytest.mark.parametrize(
+    ("method", "values"),
+    [
+        ("hold_request", {"t0": 0}),
+        # a tentative answer of HTTP/1 is a 1xx, after which the response is still to come
+        ("hold_request", {"t0": 0, "t2": MS, "t3": MS, "is_tentative": 1, "protocol": enumerator("protocol", "HTTP1")}),
+        # a server's first send has begun and not returned, with which the call would have been recorded
+        ("hold_response", {"t2": 120 * MS, "t3": 120 * MS, "recorded": 0}),
+    ],
+)
+def test_a_call_that_is_slow_and_open_at_the_end_is_in_flight(
+    tmp_path: Path, method: str, values: dict[str, int]
+) -> None:
+    totals, durations = left_open(tmp_path, method, **values)
+    assert (totals.calls, totals.fast.calls) == (1, 0) and float(durations[0]) > 120
     (part,) = parts_of(tmp_path)
-    (ledger,) = part.of(Lost)
-    assert isinstance(ledger, Lost) and (sum(ledger.durations), ledger.slowest_ns) == (3, 30 * MS)
+    assert part.end.in_flight == part.end.emitted == part.end.recorded == 1
+
+
+@pytest.mark.parametrize(
+    ("method", "values", "duration_ns"),
+    [
+        ("hold_response", {"t2": MS, "t3": 20 * MS}, 20 * MS),  # it has rested since, for longer than the threshold
+        ("hold_response", {"t2": 30 * MS, "t3": 900 * MS, "judged_by": 1}, 30 * MS),
+        ("hold_request", {"t0": 0, "t2": MS, "t3": 2 * MS, "is_tentative": 1}, 2 * MS),
+    ],
+)
+def test_a_call_that_is_answered_and_not_slow_at_the_end_is_counted(
+    tmp_path: Path, method: str, values: dict[str, int], duration_ns: int
+) -> None:
+    totals, _ = left_open(tmp_path, method, **{"recorded": 0, **values})
+    assert (totals.calls, totals.fast.calls, totals.fast.slowest_ns) == (0, 1, duration_ns)
+    (part,) = parts_of(tmp_path)
+    ledger = part.of(Lost)[-1]
+    assert isinstance(ledger, Lost) and (sum(ledger.durations), ledger.slowest_ns) == (1, duration_ns)
+
+
+@pytest.mark.parametrize(
+    ("method", "values"),
+    [
+        ("hold_request", {"t0": 1 << 61}),  # too young
+        ("hold_request", {"t0": 0, "wanted": 0}),
+        ("hold_response", {"t2": MS, "t3": MS, "recorded": 0, "wanted": 0}),
+        ("hold_response", {"t2": MS, "t3": 900 * MS, "recorded": enumerator("recorded", "RING_WAS_FULL")}),
+        ("hold_response", {"t2": MS, "t3": 900 * MS, "recorded": 0, "phase": enumerator("phase", "IDLE")}),
+    ],
+)
+def test_other_calls_that_are_open_at_the_end_are_neither(tmp_path: Path, method: str, values: dict[str, int]) -> None:
+    """A call whose row was lost is counted by the kernel."""
+    totals, _ = left_open(tmp_path, method, **values)
+    assert (totals.calls, totals.fast.calls) == (0, 0)
+    (part,) = parts_of(tmp_path)
+    assert not part.of(Completions)

@@ -11,7 +11,7 @@ from typing import Optional
 
 from httpbpf import layout
 from httpbpf.layout import CALL_ROW, COMPLETION_ROW, CONNECTION, STACK_ROW
-from httpcapture import RING_HEADER
+from httpcapture import RING_HEADER, StackStatus
 from httprec.fast_calls import FastCalls
 from httprec.listeners import Port
 from httprec.ring import Ring
@@ -20,6 +20,7 @@ from httprec.tracer import Tracer
 PAGE = mmap.PAGESIZE
 BUSY, DISCARDED = 1 << 31, 1 << 30
 CODES = {"u8": "B", "u16": "H", "u32": "I", "u64": "Q"}
+PHASES = layout.ENUMS["phase"]
 PID, START = 4242, 77_000_000_000  # of a process that is not there
 
 
@@ -161,12 +162,14 @@ class SyntheticTracer(Tracer):
 
     def hold_response(self, number: int, t2: int, t3: int, **values: int) -> None:
         """Add a connection whose call is still being answered, and is recorded unless `values` say otherwise."""
-        phase = layout.ENUMS["phase"].index("RESPONSE")
-        usual = {"connection": number, "sequence": 1, "pid": PID, "process_start": START, "t2": t2, "t3": t3}
-        self.open.append(row_of(CONNECTION, **{**usual, "phase": phase, "recorded": 1, "wanted": 1, **values}))
+        usual = {"phase": PHASES.index("RESPONSE"), "t2": t2, "t3": t3, "told_t3": t2, "recorded": 1}
+        self._hold(number, {**usual, **values})
 
-    def hold_request(self, number: int, t0: int) -> None:
+    def hold_request(self, number: int, t0: int, **values: int) -> None:
         """Add a connection whose call has no response yet."""
-        phase = layout.ENUMS["phase"].index("REQUEST")
-        values = {"connection": number, "sequence": 1, "pid": PID, "process_start": START, "t0": t0, "wanted": 1}
-        self.open.append(row_of(CONNECTION, **values, phase=phase))
+        self._hold(number, {"phase": PHASES.index("REQUEST"), "t0": t0, **values})
+
+    def _hold(self, number: int, values: dict[str, int]) -> None:
+        usual = {"connection": number, "sequence": 1, "pid": PID, "process_start": START, "wanted": 1}
+        no_stack = dict.fromkeys(("stack_status", "receive_stack_status"), StackStatus.NOT_TAKEN)
+        self.open.append(row_of(CONNECTION, **{**usual, **no_stack, **values}))
