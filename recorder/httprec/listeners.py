@@ -15,63 +15,64 @@ from typing import NamedTuple
 from . import tuning
 
 Port = tuple[int, int]  # the inode of a network namespace, and a port in it
-_LISTENING = re.compile(rb" *[0-9]+: [0-9A-F]+:([0-9A-F]{4}) [0-9A-F]+:[0-9A-F]{4} 0A ")
+_SOCKET = re.compile(rb" *[0-9]+: [0-9A-F]+:([0-9A-F]{4}) [0-9A-F]+:[0-9A-F]{4} ([0-9A-F]{2}) ")
+_LISTENING = b"0A"
 _MAX_LINE = 512  # bytes; lines of tcp6 have fewer than 200
 
 
 class Listeners(NamedTuple):
-    """Hold the listening ports that were found, and say what was left out."""
+    """Hold the listening ports of the network namespaces that were read as a whole, each of which also has port 0, and
+    say what was left out."""
 
     ports: Set[Port]
     left_out: Sequence[str]
 
 
 class _Table(NamedTuple):
-    """Hold the listening ports of a network namespace."""
+    """Hold the listening ports of a network namespace, and 0."""
 
     ports: Set[int]
-    is_cut: bool  # whether there are more
     inode: int  # of its file
+
+
+class _TableError(Exception):
+    """Report a table that has more than `tuning.MAX_SOCKET_TABLE` bytes of listening sockets, or is none."""
 
 
 def find_listeners(proc: str = "/proc") -> Listeners:
     """Return the listening ports of every network namespace that a process is in. `proc` is where procfs is mounted."""
     tables: dict[int, _Table] = {}
-    beyond: set[int] = set()
+    beyond: set[int] = set()  # namespaces that exceed a limit
     hidden: list[int] = []  # the tables of processes whose namespace may not be read
-    ports = 0
+    room = tuning.MAX_LISTENERS
     for pid in filter(str.isdecimal, os.listdir(proc)):
         process = f"{proc}/{pid}"
         try:
             namespace, folder = _namespace(process)
-            if namespace in tables:
+            if namespace in tables or namespace in beyond:
                 continue
-            if len(tables) >= tuning.MAX_NAMESPACES or ports >= tuning.MAX_LISTENERS:
-                beyond.add(namespace)
-                continue
-            table = _read_tables(folder)
-            if _namespace(process)[0] == namespace:  # else it has ended, or moved, while its tables were read
+            table = _read_tables(folder) if room > 0 and len(tables) < tuning.MAX_NAMESPACES else None
+            if _namespace(process)[0] != namespace:
+                continue  # it has ended, or moved, while its tables were read
+            if table and len(table.ports) <= room:
                 tables[namespace] = table
-                ports += len(table.ports)
+                room -= len(table.ports)
+            else:
+                beyond.add(namespace)
+        except _TableError:
+            beyond.add(namespace)
         except PermissionError:  # the kernel also says this of a process that ends meanwhile
             with contextlib.suppress(FileNotFoundError):
                 hidden.append(_table_inode(process))
         except OSError:
             continue  # it has ended
     unknown = set(hidden) - {table.inode for table in tables.values()}
-    return _listeners(tables, beyond=len(beyond), hidden=sum(inode in unknown for inode in hidden))
-
-
-def _listeners(tables: dict[int, _Table], *, beyond: int, hidden: int) -> Listeners:
-    ports = [(namespace, port) for namespace, table in tables.items() for port in sorted(table.ports)]
     counts = {
-        "ports": max(0, len(ports) - tuning.MAX_LISTENERS),
-        "network namespaces": beyond,
-        "ends of long tables of sockets": sum(table.is_cut for table in tables.values()),
-        "processes whose network namespace may not be read": hidden,
+        "network namespaces with too many listening sockets, or beyond the limits": len(beyond),
+        "processes whose network namespace may not be read": sum(inode in unknown for inode in hidden),
     }
-    left_out = [f"{name} ({count})" for name, count in counts.items() if count]
-    return Listeners(frozenset(ports[: tuning.MAX_LISTENERS]), left_out)
+    ports = frozenset((namespace, port) for namespace, table in tables.items() for port in table.ports)
+    return Listeners(ports, [f"{name} ({count})" for name, count in counts.items() if count])
 
 
 def _namespace(process: str) -> tuple[int, str]:
@@ -100,25 +101,25 @@ def _table_inode(folder: str) -> int:
 
 
 def _read_tables(folder: str) -> _Table:
-    """Return the ports of both tables. Raises OSError if the process has ended."""
+    """Return the ports of both tables. Raises _TableError, or OSError if the process has ended."""
     inode = _table_inode(folder)
-    ports, is_cut = _read_table(f"{folder}/net/tcp")
+    ports = {0} | _read_table(f"{folder}/net/tcp")
     with contextlib.suppress(FileNotFoundError):  # the kernel was started with ipv6.disable=1
-        more, more_is_cut = _read_table(f"{folder}/net/tcp6")
-        ports, is_cut = ports | more, is_cut or more_is_cut
-    return _Table(ports, is_cut, inode)
+        ports |= _read_table(f"{folder}/net/tcp6")
+    return _Table(ports, inode)
 
 
-def _read_table(path: str) -> tuple[set[int], bool]:
-    """Return the listening ports, and whether there are more."""
+def _read_table(path: str) -> set[int]:
     ports, size = set[int](), 0
     with open(path, "rb") as file:
-        file.readline(_MAX_LINE)  # the names of the columns
-        while size < tuning.MAX_SOCKET_TABLE:
+        line = file.readline(_MAX_LINE)  # the names of the columns
+        while line and size < tuning.MAX_SOCKET_TABLE:
             line = file.readline(_MAX_LINE)
-            listening = _LISTENING.match(line)
-            if not listening:
-                return ports, False
-            ports.add(int(listening[1], 16))
+            socket = _SOCKET.match(line)
+            if not line or (socket and socket[2] != _LISTENING):
+                return ports
+            if not socket:
+                break
+            ports.add(int(socket[1], 16))
             size += len(line)
-    return ports, True
+    raise _TableError

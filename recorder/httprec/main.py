@@ -109,8 +109,8 @@ def _tell_listeners(tracer: Tracer) -> None:
     tracer.set_listeners(listeners.ports)
     if listeners.left_out:
         _print(
-            f"httprec: not all listening ports are known, left out: {', '.join(listeners.left_out)}. Of connections to "
-            "these that are open already, the server may be taken for the client"
+            f"httprec: not all listening ports are known, left out: {'; '.join(listeners.left_out)}. Of a connection "
+            "that is open there already, calls are recorded once it is seen which end asks"
         )
 
 

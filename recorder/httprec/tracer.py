@@ -85,7 +85,8 @@ class Tracer:
         self._map("running", 4).put(_U32.pack(0), _U32.pack(on))
 
     def set_listeners(self, ports: Iterable[Port]) -> None:
-        """Tell the program, before it starts, on which ports processes listen (listeners.py)."""
+        """Tell the program, before it starts, on which ports processes listen, and, by a port 0, of which
+        network namespaces it knows all (listeners.py)."""
         listeners = self._map("listeners", 1, _LISTENER.size)
         for port in ports:
             listeners.put(_LISTENER.pack(*port), b"\1")
