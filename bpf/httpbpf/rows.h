@@ -22,13 +22,13 @@ struct call_row {
 	u64 t0;                /* ns request: first send, or first receive return */
 	u64 t1;                /* ns request: last send return, or last receive return */
 	u64 t2;                /* ns response: first receive return, or first send; the end where none came */
-	u64 t3;                /* ns response: last transfer up to this row, which the one at t2 may be */
+	u64 t3;                /* ns response: last transfer up to this row; t2 where there was none later */
 	u64 sent;              /* bytes sent by the process up to t3 */
 	u64 received;          /* bytes received by the process up to t3 */
 	u64 stack;             /* - id of a stack row, 0 for none */
 	u64 receive_stack;     /* - id of the stack row of the first receive, 0 for none */
 	u8 comm[16];           /* - name of the thread that sends */
-	u8 request_head[16];   /* - first bytes of the request, 0 where not read */
+	u8 request_head[8];    /* - first bytes of the request, 0 where not read */
 	u8 response_head[16];  /* - first bytes of the response, 0 where not read */
 	u32 sequence;          /* - rises with every call on the connection */
 	u32 tid;               /* - the thread that sends */
@@ -38,13 +38,13 @@ struct call_row {
 	u8 outcome;            /* - enum outcome */
 	u8 stack_status;       /* - enum stack_status */
 	u8 receive_stack_status; /* - the same of receive_stack */
-	u8 stack_is_late;      /* - 1: the stack was taken when the call became slow, after t2 */
+	u8 stack_is_late;      /* - the stack is that of the transfer with which the call became slow, after t2 */
 	u8 judged_by;          /* - enum judged_by */
-	u8 first_byte_is_guess; /* - 1: what came at t2 may be no part of the response */
-	u8 is_encrypted;       /* - 1: by TLS */
+	u8 first_byte_is_guess; /* - which transfer was the first byte of the answer is a guess */
+	u8 is_encrypted;       /* - TLS */
 };
 
-/* The end of a response that went on after its call's row. */
+/* The end of a response that went on after t2. */
 struct completion_row {
 	u64 connection;        /* - of the call */
 	u64 t3;                /* ns response: last receive return, or last send return */
@@ -63,6 +63,7 @@ struct connection {
 	u64 t1;                /* ns the same */
 	u64 t2;                /* ns the same */
 	u64 t3;                /* ns last transfer of the response so far */
+	u64 told_t3;           /* ns t3 in the row of the call */
 	u64 sent;              /* bytes so far */
 	u64 received;          /* bytes so far */
 	u64 connection;        /* - as in the call row */
@@ -84,17 +85,20 @@ struct connection {
 	u8 role_source;        /* - enum role_source */
 	u8 ignored;            /* - the process is one that is not recorded */
 	u8 wanted;             /* - the process filter lets this call pass */
-	u8 recorded;           /* - this call is in the ring */
+	u8 recorded;           /* - enum recorded */
 	u8 peer_closed;        /* - a receive returned end of file */
 	u8 reset;              /* - the peer has reset the connection */
 	u8 outcome;            /* - enum outcome */
 	u8 stack_status;       /* - enum stack_status */
 	u8 receive_stack_status; /* - the same of the receiving side */
 	u8 stack_end_is_sure;  /* - it was found twice */
+	u8 protocol;           /* - enum protocol */
+	u8 is_tentative;       /* - t2 and t3 are of an answer that holds only if no other follows */
+	u8 judged_by;          /* - as in the call row */
 	u64 stack_end;         /* - where the stack of thread stack_tid ends, 0 where it is not known */
 	u32 stack_tid;         /* - a thread of this process */
 	u32 named_tid;         /* - the thread that had the name comm */
-	u8 request_head[16];   /* - as in the call row */
+	u8 request_head[8];    /* - as in the call row */
 	u8 response_head[16];  /* - the same */
 	u64 process_start;     /* ns of the process that had a call here last */
 	u64 cgroup;            /* - of the same */
@@ -104,10 +108,6 @@ struct connection {
 	u8 peer_address[16];   /* - the same */
 	u16 local_port;        /* - the same */
 	u16 peer_port;         /* - the same */
-	u8 stack_is_late;      /* - as in the call row */
-	u8 judged_by;          /* - the same */
-	u8 first_byte_is_guess; /* - the same */
-	u8 is_encrypted;       /* - the same */
 };
 
 /*
@@ -138,9 +138,11 @@ enum phase { IDLE, REQUEST, RESPONSE };
 enum direction { NEITHER, SENDING, RECEIVING };
 enum role { ROLE_UNKNOWN, ROLE_CLIENT, ROLE_SERVER };
 enum role_source { ROLE_FROM_NONE, ROLE_FROM_CONNECTION, ROLE_FROM_PAYLOAD };
-enum judged_by { JUDGED_BY_WHOLE, JUDGED_BY_FIRST_BYTE };
 enum step { IGNORED, OPENED, ANSWERED, CONTINUED };
 enum outcome { OUTCOME_ANSWERED, OUTCOME_EOF, OUTCOME_RESET, OUTCOME_CLOSED, OUTCOME_IN_FLIGHT };
+enum protocol { UNKNOWN, HTTP1, HTTP2, TLS, TUNNEL };
+enum recorded { NOT_RECORDED, IN_RING, RING_WAS_FULL };
+enum judged_by { JUDGED_BY_WHOLE, JUDGED_BY_FIRST_BYTE };
 enum stack_status { STACK_RECORDED, STACK_NOT_TAKEN, STACK_NO_USER_SPACE, STACK_FAULT, STACK_LOST };
 
 /* What ended below the threshold. */

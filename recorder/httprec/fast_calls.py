@@ -30,6 +30,20 @@ class FastCalls:
         """Return the calls since `before`; `slowest_ns` remains that of the whole recording."""
         return FastCalls(self.slowest_ns, tuple(now - then for now, then in zip(self.durations, before.durations)))
 
+    def plus(self, other: FastCalls) -> FastCalls:
+        """Return the calls of both."""
+        counts = tuple(ours + theirs for ours, theirs in zip(self.durations, other.durations))
+        return FastCalls(max(self.slowest_ns, other.slowest_ns), counts)
+
+
+def count_durations(durations_ns: Iterable[int]) -> FastCalls:
+    """Return the calls of these durations, counted as the kernel does (log2_of, output.h)."""
+    slowest_ns, counts = 0, [0] * _BUCKETS
+    for duration_ns in durations_ns:
+        slowest_ns = max(slowest_ns, duration_ns)
+        counts[max(duration_ns, 1).bit_length() - 1] += 1
+    return FastCalls(slowest_ns, tuple(counts))
+
 
 def sum_rows(rows: Iterable[bytes]) -> FastCalls:
     """Return the sum of the kernel's rows (struct fast_calls, rows.h), one per CPU."""

@@ -60,4 +60,5 @@ def meta(threshold_ns: int, process_filters: Sequence[bytes], probes: str, sizes
         limits=_limits(sizes),
         call_layout=_layout(CALL_ROW),
         completion_layout=_layout(COMPLETION_ROW),
+        duration_rule="whole",
     )

@@ -40,6 +40,7 @@ MAPS = (
     "free_frame_slots",
     "free_slots",
     "ignored_pids",
+    "listeners",
     "process_filters",
     "process_ring",
     "running",

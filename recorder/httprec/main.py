@@ -19,6 +19,7 @@ from httpcapture.standard_streams import FAILED
 from . import __version__, check, host, options, privileges
 from .errors import RecorderError
 from .fast_calls import threshold_summary
+from .listeners import find_listeners
 from .loader import PROBES, TracingOptions
 from .output import STDOUT
 from .parts import Bounds, Parts, check_parts
@@ -102,6 +103,17 @@ def _printer(console: StandardStream) -> Callable[[str], bool]:
     return show
 
 
+def _tell_listeners(tracer: Tracer) -> None:
+    """Tell the kernel who listens where, and the user what is not known of that."""
+    listeners = find_listeners()
+    tracer.set_listeners(listeners.ports)
+    if listeners.left_out:
+        _print(
+            f"httprec: not all listening ports are known, left out: {'; '.join(listeners.left_out)}. Of a connection "
+            "that is open there already, calls are recorded once it is seen which end asks"
+        )
+
+
 def _record(
     console: StandardStream,
     output: str,
@@ -124,6 +136,7 @@ def _record(
             _print(f"Probes: {tracer.probes}; not recorded: {', '.join(f'pid {pid}' for pid in tracing.ignored_pids)}")
         if tracing.probes == "auto" and tracer.probes == "tracepoint":
             _print("this kernel does not allow probes on its functions: tracepoints are used instead, which show less")
+        _tell_listeners(tracer)
         privileges.drop(tracer.reads_maps, privileges.TO_ROTATE if bounds.rotates else ())
         is_over = _end_conditions(duration_s, parts.is_full)
         started_ns = time.monotonic_ns()
@@ -159,7 +172,8 @@ def _record(
     callback=options.check_time,
     default=100,
     show_default=True,
-    help="Record calls of at least this duration; 0 records every call.",
+    help="Record calls of at least this duration, from the first byte of the request to the last byte of the response; "
+    "0 records every call.",
 )
 @click.option(
     "-p",

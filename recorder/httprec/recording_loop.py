@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import select
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Callable
 
@@ -20,8 +20,9 @@ from httpbpf.layout import CALL_ROW, COMPLETION_ROW, CONNECTION, ENUMS, PROCESS_
 from httpcapture import RING_HEADER, End, Outcome, Stack, StackStatus
 
 from . import host, tuning
-from .call_text import CALL_CODEC, CallText
-from .fast_calls import FastCalls
+from .call_text import CALL_CODEC, CallText, PrintedCall, end_that_counts
+from .fast_calls import FastCalls, count_durations
+from .held_calls import HeldCalls
 from .ledger import Ledger
 from .modules import Modules
 from .parts import Parts
@@ -33,7 +34,10 @@ from .tracer import Tracer
 _MIN_SLEEP_NS = 1_000_000  # smaller values come from reading two clocks one after the other
 _CONNECTION_CODEC, _COMPLETION_CODEC = RowCodec(CONNECTION), RowCodec(COMPLETION_ROW)
 _PROCESS_CODEC = RowCodec(PROCESS_ROW)
-_IN_REQUEST, _IN_RESPONSE = ENUMS["phase"].index("REQUEST"), ENUMS["phase"].index("RESPONSE")
+_NO_CALLS = FastCalls()
+_IDLE, _IN_REQUEST, _IN_RESPONSE = (ENUMS["phase"].index(name) for name in ("IDLE", "REQUEST", "RESPONSE"))
+_NOT_RECORDED, _IN_RING = (ENUMS["recorded"].index(name) for name in ("NOT_RECORDED", "IN_RING"))
+_HTTP1 = ENUMS["protocol"].index("HTTP1")
 
 
 @dataclass(frozen=True)
@@ -70,6 +74,20 @@ def _stack_ids(span: memoryview) -> set[int]:
     return {number for offset in _STACK_OFFSETS for number in words[(RING_HEADER + offset) // 8 :: stride // 8]} - {0}
 
 
+def _rows(span: memoryview, row: Row) -> Iterator[memoryview]:
+    """Yield each row of a span of rows with their ring headers."""
+    for start in range(RING_HEADER, len(span), RING_HEADER + row.size):
+        yield span[start : start + row.size]
+
+
+def _has_answer(connection: Mapping[str, Any]) -> bool:
+    """Return whether the response of a connection's call has begun. Something that may be no response is one if nothing
+    else has come (end_call, pairing.h)."""
+    if connection["phase"] == _IN_REQUEST:
+        return bool(connection["is_tentative"]) and connection["protocol"] != _HTTP1
+    return bool(connection["phase"] == _IN_RESPONSE)
+
+
 class RecordingLoop:
     """Record until a condition ends it. `modules_size` is how many bytes of modules a capture may have. `print_call`,
     if given, prints the text of a call and returns whether it can print another."""
@@ -85,6 +103,7 @@ class RecordingLoop:
         self._tracer, self._parts, self._threshold_ns = tracer, parts, threshold_ns
         self._print = print_call
         self._call_text = CallText()
+        self._held = HeldCalls()
         self._writer = parts.begin()
         self._rotates = parts.bounds.rotates
         self._modules = Modules(self._writer, modules_size, rotate=self._rotates)
@@ -119,12 +138,14 @@ class RecordingLoop:
         self._drain(now_ns)
         if self._tracer.calls.is_cut or self._tracer.completions.is_cut:
             self._drain(now_ns)  # the rows that wrapped around the end of a ring
+        self._show(self._held.due(now_ns))
         if now_ns - self._ledger_ns >= tuning.LEDGER_INTERVAL_NS:
             self._write_ledger(now_ns)
         self._writer.tick(now_ns)
 
     def _drain(self, now_ns: int) -> None:
         self._drain_processes(now_ns)
+        completions = self._tracer.completions.rows(COMPLETION_ROW.size)  # first: their calls are in the rings by then
         span = self._tracer.calls.rows(CALL_ROW.size)
         named = _stack_ids(span) if self._rotates else set()
         drained = self._drain_stacks(named, now_ns)
@@ -136,11 +157,11 @@ class RecordingLoop:
                 self._processes.record(key, now_ns)
             self._writer.calls(span, header=RING_HEADER)
             self._ledger.recorded += len(span) // (RING_HEADER + CALL_ROW.size)
-            self._show(span)
+            self._hold(span)
             self._tracer.calls.consume(len(span))
-        completions = self._tracer.completions.rows(COMPLETION_ROW.size)
         if completions:
             self._writer.completions(completions, header=RING_HEADER)
+            self._complete(completions)
             self._tracer.completions.consume(len(completions))
 
     def _drain_processes(self, now_ns: int) -> None:
@@ -170,16 +191,26 @@ class RecordingLoop:
         if self._print:
             self._call_text.number_stack(stack.id)
 
-    def _show(self, span: memoryview) -> None:
-        if not self._print:
-            return
-        stride = RING_HEADER + CALL_ROW.size
-        for start in range(RING_HEADER, len(span), stride):
-            if not self._print(self._call_text.describe(span[start : start + CALL_ROW.size])):
-                self._print = None
+    def _hold(self, span: memoryview) -> None:
+        """Hold the calls of a span of call rows, with their ring headers, until it is time to print them."""
+        for row in _rows(span, CALL_ROW):
+            if not self._print:
                 return
+            self._show(self._held.add(self._call_text.read(row)))
 
-    def _write_ledger(self, now_ns: int) -> None:
+    def _complete(self, span: memoryview) -> None:
+        """End the held calls that a span of completion rows, with their ring headers, belongs to."""
+        if self._print:
+            for row in _rows(span, COMPLETION_ROW):
+                self._held.complete(_COMPLETION_CODEC.read(row))
+
+    def _show(self, calls: Iterable[PrintedCall]) -> None:
+        for call in calls:
+            if self._print and not self._print(call.text):
+                self._print, self._held = None, HeldCalls()
+
+    def _write_ledger(self, now_ns: int, left_open: FastCalls = _NO_CALLS) -> None:
+        """Write what has changed. `left_open` are calls below the threshold that the kernel has not counted."""
         counts = self._tracer.counters()
         emitted = counts.pop("calls")
         del counts["completions"]
@@ -187,7 +218,7 @@ class RecordingLoop:
         counts["process_left_out"] = self._processes.left_out
         counts["module_left_out"] = self._modules.left_out
         counts["stack_not_repeated"] = self._stacks.not_repeated
-        lost = self._ledger.update(emitted, counts, self._tracer.fast_calls(), now_ns)
+        lost = self._ledger.update(emitted, counts, self._tracer.fast_calls().plus(left_open), now_ns)
         if lost:
             self._writer.lost(lost)
         self._ledger_ns = now_ns
@@ -211,12 +242,11 @@ class RecordingLoop:
         self._tracer.stop()
         self._round()
         now_ns = time.monotonic_ns()
-        for connection in self._open_connections():
-            self._finish_request(connection, now_ns)
-            self._finish_response(connection)
+        fast = self._finish_calls(now_ns)
+        self._show(self._held.rest())
         self._processes.check_maps(now_ns, last=True)
         self._processes.write_jit_maps(now_ns)
-        self._write_ledger(now_ns)
+        self._write_ledger(now_ns, fast)
         self._writer.end(self._with_sleep(self._ledger.end(reason, now_ns)))
         ledger = self._ledger
         return Totals(ledger.all_recorded, ledger.all_slow, ledger.fast, ledger.all_lost, self._processes.recorded)
@@ -228,21 +258,33 @@ class RecordingLoop:
         slept_ns = host.slept_ns() - self._slept_before_ns
         return replace(end, slept_ns=slept_ns if slept_ns >= _MIN_SLEEP_NS else 0)
 
-    def _finish_request(self, connection: Mapping[str, Any], now_ns: int) -> None:
-        """Record the connection's call if it has no response yet and is slow already."""
-        waited = now_ns - connection["t0"] >= self._threshold_ns
-        if connection["phase"] == _IN_REQUEST and connection["wanted"] and waited:
-            self._record_in_flight(connection, now_ns)
+    def _finish_calls(self, now_ns: int) -> FastCalls:
+        """Record the calls that are slow and still open, and return those that are answered and not slow: the kernel
+        counts a call when it has ended. An answered call that has rested since is judged by its last transfer."""
+        fast: list[int] = []
+        for connection in self._open_connections():
+            self._finish_response(connection)
+            self._held.complete(connection)
+            if connection["phase"] == _IDLE or not connection["wanted"] or connection["recorded"] != _NOT_RECORDED:
+                continue
+            has_answer = _has_answer(connection)
+            duration_ns = (end_that_counts(connection) if has_answer else now_ns) - connection["t0"]
+            if duration_ns >= self._threshold_ns:
+                self._record_in_flight(connection, now_ns)  # if answered, by a send that has not returned
+            elif has_answer:
+                fast.append(duration_ns)
+        return count_durations(fast)
 
     def _finish_response(self, connection: Mapping[str, Any]) -> None:
         """Record how far the response of a recorded call has come."""
-        if connection["phase"] == _IN_RESPONSE and connection["recorded"] and connection["t3"] != connection["t2"]:
+        is_recorded = connection["phase"] == _IN_RESPONSE and connection["recorded"] == _IN_RING
+        if is_recorded and connection["t3"] != connection["told_t3"]:
             self._writer.completions(_COMPLETION_CODEC.make(connection))
 
     def _record_in_flight(self, connection: Mapping[str, Any], now_ns: int) -> None:
         pid, tid, start_ns = (connection[name] for name in ("pid", "tid", "process_start"))
         self._processes.record((pid, start_ns), now_ns)
-        call = {**connection, "t2": now_ns, "outcome": Outcome.IN_FLIGHT}
+        call = {**connection, "t2": now_ns, "t3": now_ns, "outcome": Outcome.IN_FLIGHT}
         named = connection["comm"] if connection["named_tid"] == tid else b""  # its name at the connection's first call
         call["comm"] = thread_name(pid, tid, start_ns) or named
         call["process"] = thread_name(pid, pid, start_ns) or connection["process"]
@@ -256,5 +298,4 @@ class RecordingLoop:
         self._writer.calls(row)
         self._ledger.recorded += 1
         self._ledger.in_flight += 1
-        if self._print:
-            self._show(memoryview(bytes(RING_HEADER) + row))
+        self._hold(memoryview(bytes(RING_HEADER) + row))

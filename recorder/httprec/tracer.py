@@ -22,6 +22,7 @@ from httpbpf.process_filter import FilterError, compile_filter
 from .bpf_maps import BpfMap, cpus
 from .errors import RecorderError
 from .fast_calls import FastCalls, sum_rows
+from .listeners import Port
 from .loader import KPROBE_EVENTS, TracingOptions, load_program
 from .ring import Ring
 
@@ -29,6 +30,7 @@ _KPROBE_PROFILES = ("/sys/kernel/tracing/kprobe_profile", "/sys/kernel/debug/tra
 _MEMBARRIER_GLOBAL = 1
 _SYS_MEMBARRIER = {"x86_64": 324, "aarch64": 283}
 _U32, _U64 = struct.Struct("<I"), struct.Struct("<Q")
+_LISTENER = struct.Struct("<II")  # struct listener, maps.h
 
 
 class Tracer:
@@ -81,6 +83,13 @@ class Tracer:
 
     def _set_running(self, on: int) -> None:
         self._map("running", 4).put(_U32.pack(0), _U32.pack(on))
+
+    def set_listeners(self, ports: Iterable[Port]) -> None:
+        """Tell the program, before it starts, on which ports processes listen, and, by a port 0, of which
+        network namespaces it knows all (listeners.py)."""
+        listeners = self._map("listeners", 1, _LISTENER.size)
+        for port in ports:
+            listeners.put(_LISTENER.pack(*port), b"\1")
 
     def start(self) -> None:
         """Let the probes follow connections."""

@@ -8,6 +8,7 @@ from httpcapture import MAX_JIT_MAPS
 ROUND_MS = 100  # between two readings of the rings
 LEDGER_INTERVAL_NS = 1_000_000_000  # between two readings of the counters
 MAPS_CHECK_NS_PER_BYTE = 10_000  # of maps, between two readings: 5,000 mappings every 2.5 s
+SILENCE_NS = 1_000_000_000  # after the last known transfer of an answered call, until it is printed
 
 # How much is remembered.
 MAX_KNOWN_PROCESSES = 4096
@@ -16,6 +17,10 @@ MAX_KNOWN_MODULES = 16384  # files; about 1.5 kB each
 MAX_OPEN_MODULES = 512  # files; by default, a process may have 1,024 open
 MAX_REMEMBERED_STACKS = 32768  # twice as many as the kernel remembers (seen_stacks, maps.h); at most 1.5 kB each
 MAX_NUMBERED_STACKS = 65536  # the newest ones, where calls are printed
+MAX_HELD_CALLS = 8192  # that wait to be printed; about 1 kB each
+MAX_LISTENERS = 16384  # ports and network namespaces, as many as the kernel has room for (listeners, maps.h)
+MAX_NAMESPACES = 4096  # network namespaces whose listening ports are read
+MAX_SOCKET_TABLE = 4 << 20  # bytes read of each table of sockets: 27,000 that listen
 
 # How much goes into one capture.
 JIT_MAPS_BUDGET = MAX_JIT_MAPS // 2  # bytes of JIT maps; records count as more than their bytes

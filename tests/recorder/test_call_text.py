@@ -51,7 +51,8 @@ def call(**values: int | bytes) -> Values:
         "stack_status": StackStatus.NOT_TAKEN,
         "receive_stack_status": StackStatus.NOT_TAKEN,
     }
-    return {**usual, **values}
+    merged = {**usual, **values}
+    return {"t3": merged["t2"], **merged}
 
 
 def capture(rows: list[bytes], stacks: list[int]) -> bytes:
@@ -82,7 +83,7 @@ def printed(rows: list[bytes], stacks: list[int]) -> list[str]:
     live = CallText()
     for stack in stacks:
         live.number_stack(stack)
-    return [live.describe(memoryview(row)) for row in rows]
+    return [live.read(row).text for row in rows]
 
 
 def test_a_call_is_three_lines() -> None:
@@ -91,6 +92,12 @@ def test_a_call_is_three_lines() -> None:
         "Duration: 250.00 ms, Size: 512 bytes\n"
         "Src IP: 192.168.1.10, Dst IP: 192.168.1.20, Dst Port: 80\n"
     ]
+
+
+def test_a_duration_is_that_of_the_whole_call_unless_its_end_cannot_be_told() -> None:
+    values = call(t3=10**12 + 600 * 10**6)
+    texts = printed([row_of(CALL_ROW, **values, judged_by=judged_by) for judged_by in (0, 1)], [])
+    assert [re.findall(r"Duration: (\S+) ms", text) for text in texts] == [["600.00"], ["250.00"]]
 
 
 def test_only_the_newest_stacks_have_a_number(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,113 +8,23 @@ import os
 import stat
 import subprocess
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import NamedTuple, Optional
 from unittest import mock
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from httpbpf.program import Sizes
-from httpcapture import Calls, Completions, End, Meta, Module, Process, Record, Section, Stack, open_capture
-from httprec import host, tuning
+from httpcapture import Completions, End, Module, Process, Section
+from httprec import tuning
 from httprec.errors import RecorderError
 from httprec.parts import Bounds, Parts, check_parts
-from httprec.recording_loop import RecordingLoop, Totals
+from support.scripted import Step, meta, parts_of, read, record, rotate
 from support.synthetic import PID, START, SyntheticTracer
 
 ROTATE = Bounds(part_age_ns=1)
-Step = Callable[[SyntheticTracer], None]
-
-
-class Part(NamedTuple):
-    """Hold one file, read by itself."""
-
-    meta: Meta
-    records: list[Record]
-    cut_off: Optional[str]
-
-    def of(self, kind: type) -> list[Record]:
-        return [record for record in self.records if isinstance(record, kind)]
-
-    @property
-    def end(self) -> End:
-        (end,) = self.of(End)
-        assert isinstance(end, End)
-        return end
-
-    def column(self, name: str, kind: type = Calls) -> list[int]:
-        found: list[int] = []
-        for batch in self.of(kind):
-            assert isinstance(batch, (Calls, Completions))
-            found += batch.columns[name].cast("I" if name == "pid" else "Q")
-        return found
-
-    @property
-    def stacks(self) -> set[int]:
-        return {record.id for record in self.records if isinstance(record, Stack)}
-
-    @property
-    def processes(self) -> list[Process]:
-        return [record for record in self.records if isinstance(record, Process)]
-
-
-def read(path: Path) -> Part:
-    with open_capture(path) as reader:
-        return Part(reader.meta, list(reader), reader.cut_off)
-
-
-def parts_of(folder: Path) -> list[Part]:
-    return [read(folder / name) for name in sorted(os.listdir(folder))]
-
-
-def meta() -> Meta:
-    return host.meta(0, [], "fexit", Sizes())
-
-
-class Scripted(Parts):
-    """Begin another part on command."""
-
-    due = False
-
-    def is_due(self, calls: int, now_ns: int) -> bool:
-        due, self.due = self.due, False
-        return due
-
-
-def rotate(tracer: SyntheticTracer) -> None:
-    """Serve as a step that is recognised by its name."""
-
-
-def record(
-    folder: Path,
-    rounds: Sequence[Sequence[Step]],
-    *,
-    keep: int | None = None,
-    modules_size: int = 0,
-    ring: int = 1 << 20,
-) -> tuple[Totals, SyntheticTracer, list[str]]:
-    """Run all steps of a round, then let the recorder drain the rings. A `rotate` among them makes the round the last
-    of its part."""
-    tracer, todo, said = SyntheticTracer(ring), iter(rounds), list[str]()
-    parts = Scripted(
-        str(folder / "run.cap"), Bounds(part_age_ns=1, keep=keep), meta, overwrite=False, print_line=said.append
-    )
-    with parts:
-
-        def is_over() -> str | None:
-            steps = next(todo, None)
-            for step in steps or ():
-                step(tracer)
-            parts.due = rotate in (steps or ())
-            return None if steps is not None else "SIGINT"
-
-        totals = RecordingLoop(tracer, parts, 0, modules_size, None).run(is_over)
-    tracer.close()
-    return totals, tracer, said
 
 
 def call(number: int, stack: int = 0, *, copied: bool = False, pid: int = PID, start: int = START) -> Step:

@@ -25,6 +25,10 @@ def test_a_stack_that_is_kept_has_its_number() -> None:
     assert tuning.MAX_REMEMBERED_STACKS <= tuning.MAX_NUMBERED_STACKS
 
 
+def test_the_kernel_has_room_for_all_listening_ports() -> None:
+    assert entries("listeners, struct listener, u8") == tuning.MAX_LISTENERS
+
+
 def test_open_modules_leave_room_for_other_files() -> None:
     assert tuning.MAX_OPEN_MODULES + 64 + 256 < 1024 and tuning.MAX_OPEN_MODULES < tuning.MAX_KNOWN_MODULES
 

@@ -6,19 +6,21 @@ import mmap
 import os
 import struct
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Optional
 
 from httpbpf import layout
 from httpbpf.layout import CALL_ROW, COMPLETION_ROW, CONNECTION, STACK_ROW
-from httpcapture import RING_HEADER
+from httpcapture import RING_HEADER, StackStatus
 from httprec.fast_calls import FastCalls
+from httprec.listeners import Port
 from httprec.ring import Ring
 from httprec.tracer import Tracer
 
 PAGE = mmap.PAGESIZE
 BUSY, DISCARDED = 1 << 31, 1 << 30
 CODES = {"u8": "B", "u16": "H", "u32": "I", "u64": "Q"}
+PHASES = layout.ENUMS["phase"]
 PID, START = 4242, 77_000_000_000  # of a process that is not there
 
 
@@ -110,6 +112,9 @@ class SyntheticTracer(Tracer):
         os.close(self.wake_fd)
         os.close(self._waker)
 
+    def set_listeners(self, ports: Iterable[Port]) -> None:
+        pass
+
     def start(self) -> None:
         pass
 
@@ -143,17 +148,28 @@ class SyntheticTracer(Tracer):
         if self._send("stack", row) and not memory:
             self.seen.add(number)
 
-    def send_call(self, number: int, stack: int = 0, *, t2: int = 0, pid: int = PID, start: int = START) -> None:
+    def send_call(
+        self, number: int, stack: int = 0, *, pid: int = PID, start: int = START, t2: int = 0, **values: int | bytes
+    ) -> None:
+        """Send a call; `values` are other fields of its row. Its response is one transfer unless they say otherwise."""
         self.counts["calls"] += 1
-        values = {"connection": number, "sequence": 1, "pid": pid, "process_start": start, "stack": stack, "t2": t2}
-        self._send("call", row_of(CALL_ROW, **values))
+        usual = {"connection": number, "sequence": 1, "pid": pid, "process_start": start, "stack": stack, "t2": t2}
+        self._send("call", row_of(CALL_ROW, **{**usual, "t3": t2, **values}))
 
     def send_completion(self, number: int, t3: int) -> None:
         self.counts["completions"] += 1
         self._send("completion", row_of(COMPLETION_ROW, connection=number, sequence=1, t3=t3))
 
-    def hold_response(self, number: int, t2: int, t3: int) -> None:
-        """Add a connection whose recorded call is still being answered."""
-        phase = layout.ENUMS["phase"].index("RESPONSE")
-        values = {"connection": number, "sequence": 1, "pid": PID, "process_start": START, "t2": t2, "t3": t3}
-        self.open.append(row_of(CONNECTION, **values, phase=phase, recorded=1))
+    def hold_response(self, number: int, t2: int, t3: int, **values: int) -> None:
+        """Add a connection whose call is still being answered, and is recorded unless `values` say otherwise."""
+        usual = {"phase": PHASES.index("RESPONSE"), "t2": t2, "t3": t3, "told_t3": t2, "recorded": 1}
+        self._hold(number, {**usual, **values})
+
+    def hold_request(self, number: int, t0: int, **values: int) -> None:
+        """Add a connection whose call has no response yet."""
+        self._hold(number, {"phase": PHASES.index("REQUEST"), "t0": t0, **values})
+
+    def _hold(self, number: int, values: dict[str, int]) -> None:
+        usual = {"connection": number, "sequence": 1, "pid": PID, "process_start": START, "wanted": 1}
+        no_stack = dict.fromkeys(("stack_status", "receive_stack_status"), StackStatus.NOT_TAKEN)
+        self.open.append(row_of(CONNECTION, **{**usual, **no_stack, **values}))
