@@ -1,11 +1,22 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* Finds the first bytes of a transfer in user memory. Only the first segment is looked at. */
+/*
+ * Finds the bytes of a transfer in user memory. Of a send the first segments are looked at, because a head may be sent in
+ * pieces; of a receive only the first one.
+ */
 
 #define MOST_SEGMENTS 4
 
 struct user_buffer {
 	u64 address;
 	u64 size;
+};
+
+/* What a transfer moves: its first segment, and where in the kernel the description of the next one is. */
+struct payload {
+	struct user_buffer segment;
+	u64 left; /* bytes in the next ones */
+	u64 next;
+	bool is_skipped; /* it was nothing but what may precede a request */
 };
 
 /* The beginning of a struct iov_iter, as far as the program reads it. */
@@ -44,27 +55,40 @@ static __always_inline struct user_buffer segment_at(u64 iovec)
 	return buffer;
 }
 
-/* Returns where the bytes are that a send with this msghdr is about to send; a send without one passes 0. */
-static __always_inline struct user_buffer sent_from(u64 msg)
+/* Returns what a send with this msghdr is about to send: nothing that is known if it has none. */
+static __always_inline struct payload sent_from(u64 msg)
 {
 	struct iterator iter = read_iterator(msg);
-	u64 offset = word_of(&iter, IOV_ITER__IOV_OFFSET);
-	struct user_buffer buffer = {};
+	u64 offset = word_of(&iter, IOV_ITER__IOV_OFFSET), iovec = word_of(&iter, IOV_ITER__IOV);
+	struct payload payload = {};
 
 	if (!msg)
-		return buffer;
+		return payload;
 	if (type_of(&iter) == ITER_IOVEC) {
-		buffer = segment_at(word_of(&iter, IOV_ITER__IOV));
-		buffer.address += offset;
-		buffer.size -= offset;
+		payload.segment = segment_at(iovec);
+		payload.segment.address += offset;
+		payload.segment.size -= offset;
+		payload.left = word_of(&iter, IOV_ITER__COUNT) - payload.segment.size;
+		payload.next = iovec + sizeof(struct user_buffer);
 	}
 #ifdef ITER_UBUF
 	if (type_of(&iter) == ITER_UBUF) {
-		buffer.address = word_of(&iter, IOV_ITER__UBUF) + offset;
-		buffer.size = word_of(&iter, IOV_ITER__COUNT);
+		payload.segment.address = word_of(&iter, IOV_ITER__UBUF) + offset;
+		payload.segment.size = word_of(&iter, IOV_ITER__COUNT);
 	}
 #endif
-	return buffer;
+	return payload;
+}
+
+/* Goes on to the next segment, which has no bytes where there is none. */
+static __always_inline void next_segment(struct payload *payload)
+{
+	payload->segment.size = 0;
+	if ((s64)payload->left <= 0)
+		return;
+	payload->segment = segment_at(payload->next);
+	payload->next += sizeof(struct user_buffer);
+	payload->left -= payload->segment.size;
 }
 
 #ifndef USE_TRACEPOINTS
@@ -74,31 +98,31 @@ static __always_inline struct user_buffer sent_from(u64 msg)
  * them is that many bytes back. If that is more than MOST_SEGMENTS segments back, or nothing was written (MSG_TRUNC),
  * nothing is found.
  */
-static __always_inline struct user_buffer received_into(u64 msg, u64 received)
+static __always_inline struct payload received_into(u64 msg, u64 received)
 {
 	struct iterator iter = read_iterator(msg);
 	u64 written = word_of(&iter, IOV_ITER__IOV_OFFSET), segment;
-	struct user_buffer buffer = {};
+	struct payload payload = {};
 
 #ifdef ITER_UBUF
 	if (type_of(&iter) == ITER_UBUF && written >= received)
-		return (struct user_buffer){ word_of(&iter, IOV_ITER__UBUF) + written - received, received };
+		return (struct payload){ .segment = { word_of(&iter, IOV_ITER__UBUF) + written - received, received } };
 #endif
 	if (type_of(&iter) != ITER_IOVEC)
-		return buffer;
+		return payload;
 	segment = word_of(&iter, IOV_ITER__IOV);
 #pragma unroll
 	for (int i = 0; i < MOST_SEGMENTS; i++) {
 		if (written < received) {
-			segment -= sizeof(buffer);
+			segment -= sizeof(payload.segment);
 			written += read_u64(segment + sizeof(u64));
 		}
 	}
 	if (written == received)
-		buffer = segment_at(segment);
-	if (buffer.size > received)
-		buffer.size = received;
-	return buffer;
+		payload.segment = segment_at(segment);
+	if (payload.segment.size > received)
+		payload.segment.size = received;
+	return payload;
 }
 
 #endif

@@ -51,6 +51,13 @@ static __always_inline u8 read_u8(u64 address)
 	return value;
 }
 
+/* The compiler knows the bound of a size and leaves out a check that the verifier, which forgets it, wants to see. */
+static __always_inline u64 at_most(u64 size, u64 most)
+{
+	asm volatile("" : "+r"(size));
+	return size > most ? most : size;
+}
+
 /* PF_KTHREAD and PF_IO_WORKER (0x20000000 before 5.12): the task never runs in user space. */
 #define PF_NO_USER_SPACE (0x00200000 | 0x00000010)
 

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /* Sends the rows of a slow call to user space. Every row that does not fit into its ring is counted. */
 
-static __always_inline bool is_slow(struct connection *c, u64 t2)
+static __always_inline bool is_slow(struct connection *c, u64 now)
 {
-	return (s64)(t2 - c->t0) >= THRESHOLD_NS;
+	return (s64)(now - c->t0) >= THRESHOLD_NS;
 }
 
 static __always_inline u64 hash_frames(struct stack_frames *from)
@@ -95,6 +95,7 @@ static __always_inline void fill_call(struct call_row *call, struct connection *
 	call->t0 = c->t0;
 	call->t1 = c->t1;
 	call->t2 = c->t2;
+	call->t3 = c->t3;
 	call->sent = c->sent;
 	call->received = c->received;
 	call->stack = stack;
@@ -110,6 +111,10 @@ static __always_inline void fill_call(struct call_row *call, struct connection *
 	call->outcome = c->outcome;
 	call->stack_status = c->stack_status;
 	call->receive_stack_status = c->receive_stack_status;
+	call->stack_is_late = c->stack_is_late;
+	call->judged_by = c->judged_by;
+	call->first_byte_is_guess = c->first_byte_is_guess;
+	call->is_encrypted = c->is_encrypted;
 }
 
 static __always_inline void submit_slow_call(struct connection *c)
@@ -125,11 +130,13 @@ static __always_inline void submit_slow_call(struct connection *c)
 	call = call_ring.ringbuf_reserve(sizeof(*call));
 	if (!call) {
 		count(CALL_RING_FULL);
+		c->recorded = RING_WAS_FULL;
 		return;
 	}
 	fill_call(call, c, stack, receive_stack);
 	call_ring.ringbuf_submit(call, BPF_RB_NO_WAKEUP);
-	c->recorded = 1;
+	c->recorded = IN_RING;
+	c->told_t3 = c->t3;
 }
 
 /* Returns the number of the highest bit that is set. */
@@ -157,13 +164,14 @@ static __always_inline void count_fast_call(u64 duration)
 		fast->slowest = duration;
 }
 
+/* Records a call that is slow, and counts one that has ended and was not. */
 static __always_inline void submit_call(struct connection *c)
 {
 	if (c->wanted) {
-		if (is_slow(c, c->t2))
+		if (is_slow(c, c->t3))
 			submit_slow_call(c);
 		else
-			count_fast_call(c->t2 - c->t0);
+			count_fast_call(c->t3 - c->t0);
 	}
 	release_slots(c);
 }
@@ -178,7 +186,7 @@ static __always_inline void submit_completion(struct connection *c)
 		.sequence = c->sequence,
 	};
 
-	if (!c->recorded || c->t3 == c->t2)
+	if (c->recorded != IN_RING || c->t3 == c->told_t3)
 		return;
 	count(COMPLETIONS);
 	if (completion_ring.ringbuf_output(&row, sizeof(row), BPF_RB_NO_WAKEUP))

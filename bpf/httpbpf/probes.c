@@ -1,6 +1,14 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /* Defines the probes: a function for each kernel function, and wrappers for fexit, kprobes and tracepoints. */
 
+/* A client's stack is that of the send that asks; a server's that of the send with which its answer is slow. */
+static __always_inline bool is_stack_wanted(struct connection *c, u64 now)
+{
+	if (!c->wanted || c->step == IGNORED)
+		return false;
+	return c->step == OPENED || (c->phase == RESPONSE && c->recorded == NOT_RECORDED && is_slow(c, now));
+}
+
 static __always_inline int send_enters(void *ctx, u64 sock, u64 msg)
 {
 	struct connection *c;
@@ -18,7 +26,7 @@ static __always_inline int send_enters(void *ctx, u64 sock, u64 msg)
 	c->step = advance(c, sock, SENDING, now, msg, 0);
 	if (c->step == ANSWERED) /* the answering thread may differ from the one that received */
 		meet_thread(c);
-	if (c->wanted && (c->step == OPENED || (c->step == ANSWERED && is_slow(c, now))))
+	if (is_stack_wanted(c, now))
 		take_send_stack(ctx, c, now);
 	c->sending_tid = tid;
 	c->sending_sequence = c->sequence;
@@ -26,25 +34,50 @@ static __always_inline int send_enters(void *ctx, u64 sock, u64 msg)
 }
 
 /* Returns what the send that returns now did to the call. A send that another thread's send has overtaken only continued the call. */
-static __always_inline u32 end_of_send(struct connection *c)
+static __always_inline u32 end_of_send(struct connection *c, int sent)
 {
 	if (c->sending_tid == (u32)bpf_get_current_pid_tgid()) {
 		c->sending_tid = 0;
 		return c->sending_sequence == c->sequence ? c->step : IGNORED;
 	}
-	if (!c->overlapping)
+	if (!c->overlapping) { /* as with TCP Fast Open by tracepoints: the first segment takes the data along */
+		if (sent > 0)
+			count(TRANSFER_NOT_SEEN);
 		return IGNORED;
+	}
 	c->overlapping--;
 	return CONTINUED;
 }
 
+/*
+ * Returns whether the response that has just gone on has made the call slow, so that the caller must submit it: with the
+ * status, which may arrive byte by byte. Stacks of a call that was answered in time are given up: kept for as long as the
+ * response goes on, they would be many, and cold.
+ */
+static __always_inline bool has_become_slow(struct connection *c, u32 step, u64 now)
+{
+	c->t3 = now;
+	if (c->recorded)
+		return false;
+	if (is_slow(c, now)) {
+		c->stack_is_late = !is_slow(c, c->t2);
+		return !lacks_status(c);
+	}
+	if (step == ANSWERED) {
+		release_slots(c);
+		c->stack_status = STACK_NOT_TAKEN;
+		c->receive_stack_status = STACK_NOT_TAKEN;
+	}
+	return false;
+}
+
 /* Returns whether the caller must submit the call now. */
-static __always_inline bool end_send(struct connection *c, u32 step, int sent)
+static __always_inline bool end_send(struct connection *c, u64 sock, u32 step, int sent)
 {
 	if (sent <= 0) {
 		if (step != IGNORED)
 			undo(c, step);
-		return fail_transfer(c, sent);
+		return fail_transfer(c, sock, sent);
 	}
 	if (step == IGNORED)
 		return false;
@@ -52,19 +85,20 @@ static __always_inline bool end_send(struct connection *c, u32 step, int sent)
 	if (c->opens == SENDING) {
 		if (c->phase == REQUEST)
 			c->t1 = bpf_ktime_get_ns();
-	} else if (c->phase == RESPONSE) {
-		c->t3 = bpf_ktime_get_ns();
-		return step == ANSWERED;
+		return false;
 	}
-	return false;
+	return c->phase == RESPONSE && has_become_slow(c, step, bpf_ktime_get_ns());
 }
 
-static __always_inline int send_returns(u64 sock, int sent)
+static __always_inline int send_returns(void *ctx, u64 sock, int sent)
 {
 	struct connection *c = connections.lookup(&sock);
 
-	if (c && is_running() && end_send(c, end_of_send(c), sent))
-		submit_call(c);
+	if (!c || !is_running() || !end_send(c, sock, end_of_send(c, sent), sent))
+		return 0;
+	if (c->wanted && c->phase == RESPONSE && c->stack_status == STACK_NOT_TAKEN) /* it has become slow in this send */
+		take_send_stack(ctx, c, c->t3);
+	submit_call(c);
 	return 0;
 }
 
@@ -80,25 +114,26 @@ static __always_inline bool receive_bytes(void *ctx, struct connection *c, u64 s
 	if (RECEIVE_STACKS && is_answer(c, RECEIVING) && c->wanted && is_slow(c, now))
 		take_receive_stack(ctx, c, now);
 	step = advance(c, sock, RECEIVING, now, msg, received);
+	c->seen_since += received;
+	if (step == IGNORED)
+		return false;
 	c->received += received;
 	if (step == OPENED || step == ANSWERED)
 		c->receive_tid = id;
-	if (c->opens == RECEIVING) {
-		if (c->phase == REQUEST)
-			c->t1 = now;
-		if (RECEIVE_STACKS && step == OPENED && c->wanted)
-			take_receive_stack(ctx, c, now);
-	} else if (c->phase == RESPONSE) {
-		c->t3 = now;
-	}
-	return step == ANSWERED;
+	if (c->opens == SENDING)
+		return c->phase == RESPONSE && has_become_slow(c, step, now);
+	if (c->phase == REQUEST)
+		c->t1 = now;
+	if (RECEIVE_STACKS && step == OPENED && c->wanted)
+		take_receive_stack(ctx, c, now);
+	return false;
 }
 
-static __always_inline bool receive_end_of_file(struct connection *c)
+static __always_inline bool receive_end_of_file(struct connection *c, u64 sock)
 {
 	/* A server may still answer a client that has closed its sending side. */
 	if (c->opens == SENDING)
-		return end_call(c, OUTCOME_EOF);
+		return end_call(c, sock, OUTCOME_EOF);
 	c->peer_closed = 1;
 	return false;
 }
@@ -108,8 +143,8 @@ static __always_inline bool end_receive(void *ctx, struct connection *c, u64 soc
 	if (received > 0)
 		return receive_bytes(ctx, c, sock, msg, received);
 	if (received < 0)
-		return fail_transfer(c, received);
-	return wanted && receive_end_of_file(c);
+		return fail_transfer(c, sock, received);
+	return wanted && receive_end_of_file(c, sock);
 }
 
 /* `wanted` is how many bytes the receive had room for. */
@@ -122,8 +157,11 @@ static __always_inline int receive_returns(void *ctx, u64 sock, u64 msg, u64 wan
 	c = connections.lookup(&sock);
 	if (!c && received > 0 && is_tcp(sock))
 		c = follow(sock);
-	if (c && end_receive(ctx, c, sock, msg, wanted, received))
-		submit_call(c);
+	if (!c || !end_receive(ctx, c, sock, msg, wanted, received))
+		return 0;
+	if (c->wanted && c->stack_is_late)
+		take_late_stack(ctx, c, c->t3);
+	submit_call(c);
 	return 0;
 }
 
@@ -139,7 +177,7 @@ static __always_inline int close_enters(u64 sock)
 
 	if (!c || !is_running())
 		return 0;
-	if (end_call(c, c->reset ? OUTCOME_RESET : c->peer_closed ? OUTCOME_EOF : OUTCOME_CLOSED))
+	if (end_call(c, sock, c->reset ? OUTCOME_RESET : c->peer_closed ? OUTCOME_EOF : OUTCOME_CLOSED))
 		submit_call(c);
 	forget(sock, c);
 	return 0;
@@ -149,7 +187,7 @@ static __always_inline void begin_connection(u64 sock, u8 opens)
 {
 	struct connection *c = connections.lookup(&sock);
 
-	if (c) /* left by a socket that had this address before */
+	if (c && !c->sending_tid) /* left by a socket that had this address before; a send may connect, too */
 		forget(sock, c);
 	c = follow(sock);
 	if (c)
@@ -211,7 +249,7 @@ AT_ENTRY(tcp_sendmsg)
 
 AT_EXIT(tcp_sendmsg)
 {
-	return send_returns(ctx[0], ctx[TCP_SENDMSG_ARGUMENTS]);
+	return send_returns(ctx, ctx[0], ctx[TCP_SENDMSG_ARGUMENTS]);
 }
 
 AT_EXIT(tcp_recvmsg)
@@ -232,7 +270,7 @@ AT_ENTRY(tcp_sendpage)
 
 AT_EXIT(tcp_sendpage)
 {
-	return send_returns(ctx[0], ctx[TCP_SENDPAGE_ARGUMENTS]);
+	return send_returns(ctx, ctx[0], ctx[TCP_SENDPAGE_ARGUMENTS]);
 }
 #endif
 
@@ -248,7 +286,7 @@ int return_tcp_sendmsg(struct pt_regs *ctx)
 {
 	struct transfer transfer = end_transfer();
 
-	return send_returns(transfer.sock, PT_REGS_RC(ctx));
+	return send_returns(ctx, transfer.sock, PT_REGS_RC(ctx));
 }
 
 int enter_tcp_recvmsg(struct pt_regs *ctx)
@@ -284,7 +322,7 @@ int return_tcp_sendpage(struct pt_regs *ctx)
 {
 	struct transfer transfer = end_transfer();
 
-	return send_returns(transfer.sock, PT_REGS_RC(ctx));
+	return send_returns(ctx, transfer.sock, PT_REGS_RC(ctx));
 }
 
 #else
@@ -296,7 +334,7 @@ RAW_TRACEPOINT_PROBE(tcp_sendmsg_locked)
 
 RAW_TRACEPOINT_PROBE(sock_send_length)
 {
-	return send_returns(ctx->args[0], ctx->args[1]);
+	return send_returns(ctx, ctx->args[0], ctx->args[1]);
 }
 
 RAW_TRACEPOINT_PROBE(sock_recv_length)

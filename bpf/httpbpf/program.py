@@ -26,6 +26,9 @@ _FILES = (
     "output.h",
     "buffers.h",
     "tracepoints.h",
+    "heads.h",
+    "tls.h",
+    "roles.h",
     "pairing.h",
     "probes.c",
 )
@@ -62,6 +65,11 @@ class Program(NamedTuple):
     functions: list[str]
 
 
+def _inode_of_namespace(btf: Btf) -> int:
+    """Return the offset of ns.inum in struct net."""
+    return first_offset(btf.members("net"), ["ns"]) + first_offset(btf.members("ns_common"), ["inum"])
+
+
 def _offsets(btf: Btf) -> dict[str, int]:
     task, sock, iter_ = btf.members("task_struct"), btf.members("sock_common"), btf.members("iov_iter")
     offsets = {
@@ -74,6 +82,8 @@ def _offsets(btf: Btf) -> dict[str, int]:
         # renamed in 5.5, commit cf25e24db61c
         "TASK_STRUCT__START_BOOTTIME": first_offset(task, ["start_boottime", "real_start_time"]),
         "SOCK__SK_ERR": first_offset(btf.members("sock"), ["sk_err"]),
+        "TCP_SOCK__COPIED_SEQ": first_offset(btf.members("tcp_sock"), ["copied_seq"]),
+        "NET__NS__INUM": _inode_of_namespace(btf),
         "MSGHDR__MSG_ITER": first_offset(btf.members("msghdr"), ["msg_iter"]),
         "IOV_ITER__IOV_OFFSET": first_offset(iter_, ["iov_offset"]),
         "IOV_ITER__COUNT": first_offset(iter_, ["count"]),
@@ -81,7 +91,7 @@ def _offsets(btf: Btf) -> dict[str, int]:
     }
     offsets.update(
         (f"SOCK_COMMON__{name.upper()}", first_offset(sock, [name]))
-        for name in ("skc_family", "skc_num", "skc_dport", "skc_daddr", "skc_rcv_saddr")
+        for name in ("skc_family", "skc_num", "skc_dport", "skc_daddr", "skc_rcv_saddr", "skc_net")
     )
     for optional in ("skc_v6_daddr", "skc_v6_rcv_saddr"):
         if optional in sock:

@@ -22,13 +22,13 @@ struct call_row {
 	u64 t0;                /* ns request: first send, or first receive return */
 	u64 t1;                /* ns request: last send return, or last receive return */
 	u64 t2;                /* ns response: first receive return, or first send; the end where none came */
-	u64 t3;                /* ns response: last transfer up to this row; t2 where there was none later */
+	u64 t3;                /* ns response: last transfer up to this row, which the one at t2 may be */
 	u64 sent;              /* bytes sent by the process up to t3 */
 	u64 received;          /* bytes received by the process up to t3 */
 	u64 stack;             /* - id of a stack row, 0 for none */
 	u64 receive_stack;     /* - id of the stack row of the first receive, 0 for none */
 	u8 comm[16];           /* - name of the thread that sends */
-	u8 request_head[8];    /* - first bytes of the request, 0 where not read */
+	u8 request_head[16];   /* - first bytes of the request, 0 where not read */
 	u8 response_head[16];  /* - first bytes of the response, 0 where not read */
 	u32 sequence;          /* - rises with every call on the connection */
 	u32 tid;               /* - the thread that sends */
@@ -38,13 +38,13 @@ struct call_row {
 	u8 outcome;            /* - enum outcome */
 	u8 stack_status;       /* - enum stack_status */
 	u8 receive_stack_status; /* - the same of receive_stack */
-	u8 stack_is_late;      /* - the stack is that of the transfer with which the call became slow, after t2 */
+	u8 stack_is_late;      /* - 1: the stack was taken when the call became slow, after t2 */
 	u8 judged_by;          /* - enum judged_by */
-	u8 first_byte_is_guess; /* - which transfer was the first byte of the answer is a guess */
-	u8 is_encrypted;       /* - TLS */
+	u8 first_byte_is_guess; /* - 1: what came at t2 may be no part of the response */
+	u8 is_encrypted;       /* - 1: by TLS */
 };
 
-/* The end of a response that went on after t2. */
+/* The end of a response that went on after its call's row. */
 struct completion_row {
 	u64 connection;        /* - of the call */
 	u64 t3;                /* ns response: last receive return, or last send return */
@@ -92,14 +92,28 @@ struct connection {
 	u8 stack_status;       /* - enum stack_status */
 	u8 receive_stack_status; /* - the same of the receiving side */
 	u8 stack_end_is_sure;  /* - it was found twice */
-	u8 protocol;           /* - enum protocol */
-	u8 is_tentative;       /* - t2 and t3 are of an answer that holds only if no other follows */
-	u8 judged_by;          /* - as in the call row */
 	u64 stack_end;         /* - where the stack of thread stack_tid ends, 0 where it is not known */
 	u32 stack_tid;         /* - a thread of this process */
 	u32 named_tid;         /* - the thread that had the name comm */
-	u8 request_head[8];    /* - as in the call row */
+	u8 request_head[16];   /* - as in the call row */
 	u8 response_head[16];  /* - the same */
+	u8 head[16];           /* - first bytes of the last burst, as far as they have been read */
+	u32 copied_seq;        /* - sequence number up to which the process had received when the call began */
+	u32 seen_since;        /* bytes that probes have seen it receive since then */
+	u32 response_skip;     /* bytes to the next TLS record of responses */
+	u32 request_skip;      /* bytes the same of requests */
+	u16 ticket_size;       /* bytes of the last record that was taken for a TLS session ticket */
+	u8 tickets;            /* - how many were */
+	u8 head_size;          /* bytes in head */
+	u8 protocol;           /* - enum protocol */
+	u8 tls;                /* - what is known of the TLS session, bits of tls.h */
+	u8 rests;              /* - what came last in the direction of responses was no part of one */
+	u8 was_in_call;        /* - when the recording began */
+	u8 is_tentative;       /* - t2 and t3 are of an answer that holds only if no other follows */
+	u8 stack_is_late;      /* - as in the call row */
+	u8 judged_by;          /* - the same */
+	u8 first_byte_is_guess; /* - the same */
+	u8 is_encrypted;       /* - the same */
 	u64 process_start;     /* ns of the process that had a call here last */
 	u64 cgroup;            /* - of the same */
 	u8 process[16];        /* - the same, when it had its first call here */
@@ -137,12 +151,12 @@ struct process_row {
 enum phase { IDLE, REQUEST, RESPONSE };
 enum direction { NEITHER, SENDING, RECEIVING };
 enum role { ROLE_UNKNOWN, ROLE_CLIENT, ROLE_SERVER };
-enum role_source { ROLE_FROM_NONE, ROLE_FROM_CONNECTION, ROLE_FROM_PAYLOAD };
-enum step { IGNORED, OPENED, ANSWERED, CONTINUED };
-enum outcome { OUTCOME_ANSWERED, OUTCOME_EOF, OUTCOME_RESET, OUTCOME_CLOSED, OUTCOME_IN_FLIGHT };
-enum protocol { UNKNOWN, HTTP1, HTTP2, TLS, TUNNEL };
-enum recorded { NOT_RECORDED, IN_RING, RING_WAS_FULL };
+enum role_source { ROLE_FROM_NONE, ROLE_FROM_CONNECTION, ROLE_FROM_PAYLOAD, ROLE_FROM_LISTENER };
 enum judged_by { JUDGED_BY_WHOLE, JUDGED_BY_FIRST_BYTE };
+enum protocol { UNKNOWN, HTTP1, HTTP2, TLS, TUNNEL };
+enum step { IGNORED, OPENED, ANSWERED, CONTINUED };
+enum recorded { NOT_RECORDED, IN_RING, RING_WAS_FULL };
+enum outcome { OUTCOME_ANSWERED, OUTCOME_EOF, OUTCOME_RESET, OUTCOME_CLOSED, OUTCOME_IN_FLIGHT };
 enum stack_status { STACK_RECORDED, STACK_NOT_TAKEN, STACK_NO_USER_SPACE, STACK_FAULT, STACK_LOST };
 
 /* What ended below the threshold. */
@@ -159,6 +173,9 @@ enum counter {
 	COMPLETION_RING_FULL,
 	STACK_RING_FULL,
 	PROCESS_RING_FULL,
+	CALL_NOT_PAIRED,     /* a connection was in a call when the recording began */
+	TRANSFER_NOT_SEEN,   /* a connection has sent or received by a function that is not probed */
+	CALL_OVERTAKEN,      /* the next call began in another thread before the answering send returned */
 	CONNECTION_MAP_FULL, /* a socket was not followed */
 	THREAD_MAP_FULL,     /* one send or receive was not seen */
 	STACK_SLOTS_USED_UP, /* no stack copy was kept of one side of a call, but its frames */

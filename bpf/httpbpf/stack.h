@@ -28,12 +28,20 @@ static __always_inline void take_send_stack(void *ctx, struct connection *c, u64
 }
 
 /* The socket may have been given to another process than the one that sends. */
+static __always_inline struct process_key current_process(void)
+{
+	return (struct process_key){ .start = start_of(leader_of(bpf_get_current_task())),
+				     .pid = bpf_get_current_pid_tgid() >> 32 };
+}
+
+/* Of the code that reads a response which has become slow. */
+static __always_inline void take_late_stack(void *ctx, struct connection *c, u64 now)
+{
+	take_stack(ctx, c, current_process(), sending_side(c), now);
+}
+
 static __always_inline void take_receive_stack(void *ctx, struct connection *c, u64 now)
 {
-	if (RECEIVE_STACKS) {
-		struct process_key process = { .start = start_of(leader_of(bpf_get_current_task())),
-					       .pid = bpf_get_current_pid_tgid() >> 32 };
-
-		take_stack(ctx, c, process, receiving_side(c), now);
-	}
+	if (RECEIVE_STACKS)
+		take_stack(ctx, c, current_process(), receiving_side(c), now);
 }

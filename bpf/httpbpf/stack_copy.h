@@ -11,13 +11,6 @@ static __always_inline u64 whole_size(u64 from)
 	return COPIED_BYTES - (from & (PAGE_SIZE - 1));
 }
 
-/* The compiler knows the bound of a size and leaves out a check that the verifier, which forgets it, wants to see. */
-static __always_inline u64 at_most(u64 size, u64 most)
-{
-	asm volatile("" : "+r"(size));
-	return size > most ? most : size;
-}
-
 /*
  * Page by page, since a read that meets a page that is not in memory fails as a whole. Such a page cannot be waited for: it
  * is left as 0 (bpf_probe_read_user sees to that), and said. A large buffer on a stack is often one that was never used;

@@ -22,7 +22,7 @@ static __always_inline struct system_call system_call(void)
 {
 	struct system_call call = {};
 
-	if (!has_user_space() || !read_system_call(&call))
+	if (!read_system_call(&call))
 		call.number = NO_SYSTEM_CALL;
 	return call;
 }
@@ -53,14 +53,14 @@ static __always_inline struct user_buffer room_of(struct system_call *call)
 }
 
 /* Returns where a receive has written. It has no msghdr here. */
-static __always_inline struct user_buffer received_into(u64 msg, u64 received)
+static __always_inline struct payload received_into(u64 msg, u64 received)
 {
 	struct system_call call = system_call();
-	struct user_buffer buffer = room_of(&call);
+	struct payload payload = { .segment = room_of(&call) };
 
-	if (buffer.size > received)
-		buffer.size = received;
-	return buffer;
+	if (payload.segment.size > received)
+		payload.segment.size = received;
+	return payload;
 }
 
 /* Returns how many bytes a receive that returned 0 had room for: with room for none, it has not met the end of file. */

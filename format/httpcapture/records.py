@@ -28,6 +28,7 @@ class RoleSource(enum.IntEnum):
     NONE = 0
     CONNECTION = 1  # accept or connect was seen
     PAYLOAD = 2  # an HTTP method or "HTTP/1." in the first bytes
+    LISTENER = 3  # whether its namespace listened on the local port when the recording began
 
 
 class Outcome(enum.IntEnum):

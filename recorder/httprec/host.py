@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from httpbpf.layout import CALL_ROW, COMPLETION_ROW, Row
 from httpbpf.program import Sizes
-from httpcapture import Field, Layout, Meta
+from httpcapture import JUDGED_WHOLE, Field, Layout, Meta
 from httpcapture.codings import FIELD_CODINGS
 
 from . import __version__
@@ -60,5 +60,5 @@ def meta(threshold_ns: int, process_filters: Sequence[bytes], probes: str, sizes
         limits=_limits(sizes),
         call_layout=_layout(CALL_ROW),
         completion_layout=_layout(COMPLETION_ROW),
-        duration_rule="whole",
+        duration_rule=JUDGED_WHOLE,
     )

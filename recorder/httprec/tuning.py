@@ -18,7 +18,7 @@ MAX_OPEN_MODULES = 512  # files; by default, a process may have 1,024 open
 MAX_REMEMBERED_STACKS = 32768  # twice as many as the kernel remembers (seen_stacks, maps.h); at most 1.5 kB each
 MAX_NUMBERED_STACKS = 65536  # the newest ones, where calls are printed
 MAX_HELD_CALLS = 8192  # that wait to be printed; about 1 kB each
-MAX_LISTENERS = 16384  # ports and network namespaces, as many as the kernel has room for (listeners, maps.h)
+MAX_LISTENERS = 16384  # ports and network namespaces, as many as the kernel has room for (listeners, roles.h)
 MAX_NAMESPACES = 4096  # network namespaces whose listening ports are read
 MAX_SOCKET_TABLE = 4 << 20  # bytes read of each table of sockets: 27,000 that listen
 

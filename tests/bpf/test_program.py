@@ -186,8 +186,9 @@ def test_the_receiving_sides_stack_is_taken_by_receives_and_only_when_it_is_want
 ) -> None:
     one, both = compiled["kprobe, filtered"].functions, compiled["kprobe, both sides"].functions
     assert both["return_tcp_recvmsg"] > one["return_tcp_recvmsg"]
-    for function in ("enter_tcp_sendmsg", "enter_tcp_recvmsg"):
-        assert both[function] == one[function]
+    assert both["enter_tcp_recvmsg"] == one["enter_tcp_recvmsg"]
+    grown = {function: both[function] - one[function] for function in ("enter_tcp_sendmsg", "return_tcp_recvmsg")}
+    assert grown["enter_tcp_sendmsg"] < grown["return_tcp_recvmsg"]  # a send only gives the other stack's slot back
 
 
 def test_the_kernel_agrees_with_user_space_on_the_size_of_what_it_hands_over(compiled: dict[str, Compiled]) -> None:

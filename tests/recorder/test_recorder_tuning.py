@@ -10,9 +10,9 @@ from httpcapture.file_budget import MAX_PROCESSES, RECORD_BYTES
 from httprec import tuning
 
 
-def entries(name: str) -> int:
+def entries(name: str, source: str = "maps.h") -> int:
     """Return how many entries a map of the BPF program has."""
-    (found,) = re.findall(rf"\b{name}, ([0-9]+)\);", read_source("maps.h"))
+    (found,) = re.findall(rf"\b{name}, ([0-9]+)\);", read_source(source))
     return int(found)
 
 
@@ -26,7 +26,7 @@ def test_a_stack_that_is_kept_has_its_number() -> None:
 
 
 def test_the_kernel_has_room_for_all_listening_ports() -> None:
-    assert entries("listeners, struct listener, u8") == tuning.MAX_LISTENERS
+    assert entries("listeners, struct listener, u8", "roles.h") == tuning.MAX_LISTENERS
 
 
 def test_open_modules_leave_room_for_other_files() -> None:

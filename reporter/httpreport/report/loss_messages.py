@@ -65,6 +65,18 @@ MEANING = {  # by the name of the counter in the ledger
         "some calls have no stack trace",
         "make parts longer",
     ),
+    "call_not_paired": Loss(
+        "calls", "their connections were in a call when the recording began", "these calls are missing", ""
+    ),
+    "transfer_not_seen": Loss(
+        "sends and receives", "they went through functions of the kernel that are not probed", _MISSED, ""
+    ),
+    "call_overtaken": Loss(
+        "calls",
+        "another thread began the next call of the connection before the send that answered had returned",
+        "these calls are missing",
+        "",
+    ),
     "connection_map_full": Loss("connections", "too many were open", "their calls are missing", "raise --connections"),
     "thread_map_full": Loss("sends and receives", "too many threads had sent or received", _MISSED, "raise --threads"),
     "probe_missed": Loss("sends and receives", "the kernel skipped a probe", _MISSED, "try other --probes"),

@@ -1,0 +1,44 @@
+"""Record calls of every protocol in a guest, with fexit and with kprobes, and compare them with the clients' own
+clocks."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from httpreport.capture.recording import Recording
+from support import protocol_checks
+from vm import recorded
+
+PROBES = ("fexit", "kprobe")
+
+
+@dataclass(frozen=True)
+class Guest:
+    """Hold the captures by their probes, and the folder in which the clients' own times are."""
+
+    captures: Mapping[str, Recording]
+    out: Path
+
+
+@pytest.fixture(scope="module")
+def guest(tmp_path_factory: pytest.TempPathFactory) -> Guest:
+    out = tmp_path_factory.mktemp("protocols")
+    command = ["python3", "-m", "workload.protocols_driver", "/tmp/out", *PROBES]
+    recorded.run(command, [recorded.TESTS / "workload"], out)
+    return Guest({kind: protocol_checks.read(out / f"{kind}.cap") for kind in PROBES}, out)
+
+
+@pytest.mark.parametrize("probes", PROBES)
+@pytest.mark.parametrize("scenario", protocol_checks.EVERY_SCENARIO)
+def test_every_slow_call_and_no_other_is_recorded(guest: Guest, probes: str, scenario: str) -> None:
+    protocol_checks.assert_every_slow_call_once(guest.captures[probes], guest.out, scenario)
+
+
+@pytest.mark.parametrize("probes", PROBES)
+def test_receives_that_no_probe_sees_are_counted(guest: Guest, probes: str) -> None:
+    """They are those of `spliced`: noticed when the next request begins or the connection ends."""
+    assert guest.captures[probes].lost["transfer_not_seen"] == 3
