@@ -60,13 +60,6 @@ class Section(NamedTuple):
     data: bytes
 
 
-class SectionRange(NamedTuple):
-    """Hold the address range of a section. Its index in the section header table identifies it."""
-
-    address: int
-    size: int
-
-
 class _FileHeader(NamedTuple):
     identity: bytes
     type: int
@@ -104,7 +97,6 @@ class Elf:
     machine: int  # e_machine of the file header
     segments: tuple[Segment, ...]
     sections: Mapping[str, Section]
-    section_ranges: tuple[SectionRange, ...] = ()  # by section index; empty where there is no section header table
     build_id: bytes = b""  # GNU note
     go_build_id: bytes = b""  # Go's own note
     problems: tuple[str, ...] = field(default=())
@@ -173,7 +165,6 @@ def read_elf(data: Buffer, names: Iterable[str] = CARRIED) -> Elf:
         machine=header.machine,
         segments=_segments(table),
         sections=sections,
-        section_ranges=tuple(SectionRange(h.address, h.size) for h in headers),
         build_id=ids.gnu,
         go_build_id=ids.go,
         problems=tuple(problems),
@@ -184,23 +175,19 @@ def from_parts(
     machine: int,
     program_headers: Buffer,
     sections: Mapping[str, Section],
-    section_headers: Buffer = b"",
     build_id: bytes = b"",
 ) -> Elf:
     """Make an Elf from the parts that a capture has: the program header table and sections as they are in the file.
 
-    Without `section_headers`, the section header table, a symbol without a size has no known end. Raises BadElf.
+    Raises BadElf.
     """
-    table, headers = memoryview(program_headers).cast("B"), memoryview(section_headers).cast("B")
+    table = memoryview(program_headers).cast("B")
     if len(table) % _PROGRAM_HEADER.size or len(table) > MAX_PROGRAM_HEADERS * _PROGRAM_HEADER.size:
         raise BadElf(f"a program header table of {len(table)} bytes")
-    if len(headers) % _SECTION_HEADER.size or len(headers) > MAX_SECTIONS * _SECTION_HEADER.size:
-        raise BadElf(f"a section header table of {len(headers)} bytes")
     return Elf(
         machine=machine,
         segments=_segments(table),
         sections=dict(sections),
-        section_ranges=tuple(SectionRange(h[3], h[5]) for h in _SECTION_HEADER.iter_unpack(headers)),
         build_id=build_id,
     )
 

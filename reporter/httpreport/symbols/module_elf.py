@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from httpcapture import CARRIED, PROGRAM_HEADERS, SECTION_HEADERS, WHOLE_FILE, Module
+from httpcapture import CARRIED, PROGRAM_HEADERS, WHOLE_FILE, Module
 
 from ..capture.module_sections import JoinedParts, JoinedSections
 from ..elf import elf
@@ -16,7 +16,6 @@ def to_elf(module: Module, joined: JoinedSections) -> Elf | None:
             return elf.read_elf(joined[WHOLE_FILE].data)
         if not joined.get(PROGRAM_HEADERS, JoinedParts()).data:
             return None
-        section_headers = joined.get(SECTION_HEADERS, JoinedParts())
         sections = {
             name: elf.Section(joined[name].address, joined[name].data)
             for name in CARRIED
@@ -26,7 +25,6 @@ def to_elf(module: Module, joined: JoinedSections) -> Elf | None:
             module.machine,
             joined[PROGRAM_HEADERS].data,
             sections,
-            b"" if section_headers.missing else section_headers.data,
             module.build_id,
         )
     except BadElf:
