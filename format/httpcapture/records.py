@@ -176,6 +176,7 @@ class Stack:
     found: bytes = b""  # one byte per frame: how it was unwound; empty: all by frame pointers, as recorded
     copied: int = 0  # size of the removed `memory`, if the frames end where it ended
     maps: int = 0  # number n: the n-th Process record of this process has the maps for `frames`; 0: none has
+    other_maps: int = 0  # the same of the maps that must agree with these where a frame is; 0: none
 
 
 UNWOUND_WHOLE = "whole"
@@ -192,7 +193,9 @@ class MappedModule:
 
 @dataclass(frozen=True)
 class Process:
-    """Hold a process and its /proc/PID/maps at one moment. A process can have several records, with newer maps."""
+    """Hold a process and its /proc/PID/maps at one moment. A process can have several records, with newer maps.
+
+    An `unchanged` record has no maps: the executable mappings were still those of the record before it."""
 
     pid: int
     start_ns: int  # start of the thread group leader, since boot
@@ -203,6 +206,8 @@ class Process:
     maps: bytes  # /proc/PID/maps as read
     modules: Sequence[MappedModule]
     problem: str = ""  # why a field above is empty or incomplete
+    read_ns: int = 0  # when the reading had ended, which began at or after `taken_ns`; 0: not known
+    unchanged: bool = False
 
 
 @dataclass(frozen=True)

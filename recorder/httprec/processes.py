@@ -3,8 +3,9 @@
 A short process has ended by the time its slow call is known to be slow, so the kernel announces every process that
 begins a call. Only processes with a recorded call get into the capture. If a stack is newer than the maps of its
 process, they are read again: the process may have loaded a library (dlopen) or become another program (exec) since.
-Large maps are read less often, so that a process costs at most a hundredth of a core however often its maps change;
-code that was mapped only between two readings is not in the capture.
+If they are unchanged, the capture says until when, because a reporter must know which maps belong to the moment of a
+stack. Large maps are read less often, so that a process costs at most a hundredth of a core however often its maps
+change; code that was mapped only between two readings is not in the capture.
 
 The most recently used processes are remembered. A forgotten one is read again if it still runs.
 """
@@ -14,6 +15,7 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+import time
 from collections import OrderedDict
 from collections.abc import Iterator
 from typing import NamedTuple
@@ -42,6 +44,7 @@ _PF_KTHREAD = 0x00200000  # include/linux/sched.h
 _ENDED_EARLY = "ended before its maps were read"
 
 Key = tuple[int, int]  # pid, start since boot in ns
+_Code = list[tuple[bytes, bytes, bytes, bytes]]  # executable mappings: start, end, inode, path
 
 
 class _GoneError(Exception):
@@ -50,9 +53,11 @@ class _GoneError(Exception):
 
 class _KnownProcess(NamedTuple):
     record: Process
-    code: list[tuple[bytes, bytes, bytes, bytes]]  # executable mappings: start, end, inode, path
+    code: _Code
     checked_ns: int  # when the mappings were last seen to be complete
     part: int = 0  # number of the last part that has this record
+    unchanged_ns: int = 0  # when the mappings had last been read again and were unchanged
+    written_ns: int = 0  # what the last part says about that
 
     @property
     def next_check_ns(self) -> int:
@@ -109,7 +114,8 @@ class Processes:
             self._unchecked.add(key)
 
     def check_maps(self, now_ns: int, *, last: bool = False) -> None:
-        """Read maps again that need it, except those that were read just now, unless this is the `last` time."""
+        """Read maps again that need it, except those that were read just now, unless this is the `last` time of the
+        part. Then write also for all processes until when their maps were unchanged."""
         for key in list(self._unchecked):
             known = self._known.get(key)
             if known and not last and now_ns < known.next_check_ns:
@@ -118,12 +124,31 @@ class Processes:
             if known:
                 self._check(key, known, now_ns)
 
+        if last:
+            for key, known in self._known.items():
+                self._known[key] = self._write_unchanged(key, known)
+
     def _check(self, key: Key, known: _KnownProcess, now_ns: int) -> None:
-        self._remember(key, known._replace(checked_ns=now_ns))
-        if _has_new_code(key[0], known):
+        known = known._replace(checked_ns=now_ns)
+        code = _code(key)
+        if code == known.code:
+            known = known._replace(unchanged_ns=time.monotonic_ns())
+        if code != known.code or known.unchanged_ns - known.written_ns >= tuning.UNCHANGED_NS:
+            known = self._write_unchanged(key, known)
+        self._remember(key, known)
+        if code is not None and code != known.code:
             newer = self._read_or_gone(key, now_ns)
             if not newer.record.problem:
                 self._write(key, newer)
+
+    def _write_unchanged(self, key: Key, known: _KnownProcess) -> _KnownProcess:
+        """Write until when the maps of a process were unchanged, unless the part says so or has not the maps."""
+        if known.part != self._part or known.unchanged_ns <= known.written_ns:
+            return known
+        ns = known.unchanged_ns
+        with contextlib.suppress(BeyondLimitError):
+            self._writer.process(Process(*key, ns, b"", b"", 0, b"", (), read_ns=ns, unchanged=True))
+        return known._replace(written_ns=ns)
 
     def write_jit_maps(self, now_ns: int) -> None:
         """Write the names that just-in-time compilers gave to their code; for a process that has ended, write that."""
@@ -148,7 +173,7 @@ class Processes:
             self._writer.process(known.record)
         except BeyondLimitError:
             self.left_out += 1
-        self._remember(key, known._replace(part=self._part))
+        self._remember(key, known._replace(part=self._part, written_ns=known.record.read_ns))
 
     def _remember(self, key: Key, known: _KnownProcess) -> None:
         """Mark the process as used now, and forget the least recently used ones if there are too many."""
@@ -191,7 +216,8 @@ class Processes:
         else:
             problem = "has no user space"
         name = _name(pid, start_ns)  # last: if it is still the same process, all of this was read from it
-        record = Process(pid, start_ns, now_ns, name, executable, namespace_pid, maps, tuple(modules), problem)
+        read_ns = time.monotonic_ns()
+        record = Process(pid, start_ns, now_ns, name, executable, namespace_pid, maps, tuple(modules), problem, read_ns)
         return _KnownProcess(record, code, now_ns)
 
     def _mapped_module(self, pid: int, low: int, high: int, path: bytes) -> list[MappedModule]:
@@ -219,11 +245,15 @@ def _thread_and_maps(pid: int) -> tuple[int, bytes]:
     raise _GoneError
 
 
-def _has_new_code(pid: int, known: _KnownProcess) -> bool:
+def _code(key: Key) -> _Code | None:
+    """Return the executable mappings of a process, None if it has ended."""
+    pid, start_ns = key
     try:
-        return _EXECUTABLE.findall(_thread_and_maps(pid)[1]) != known.code
+        code = _EXECUTABLE.findall(_thread_and_maps(pid)[1])
+        _name(pid, start_ns)  # last: if it is still the same process, they are its mappings
     except (_GoneError, OSError):
-        return False
+        return None
+    return code
 
 
 def _name(pid: int, start_ns: int) -> bytes:

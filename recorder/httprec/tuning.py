@@ -7,6 +7,7 @@ from httpcapture import MAX_JIT_MAPS
 # How often something is done.
 ROUND_MS = 100  # between two readings of the rings
 LEDGER_INTERVAL_NS = 1_000_000_000  # between two readings of the counters
+UNCHANGED_NS = 60_000_000_000  # between two records that the maps of a process are unchanged
 MAPS_CHECK_NS_PER_BYTE = 10_000  # of maps, between two readings: 5,000 mappings every 2.5 s
 
 # How much is remembered.

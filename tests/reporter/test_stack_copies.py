@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from httpcapture import JitMap, MappedModule, Module, Process, Record, Section
+from httpcapture import JitMap, Module, Record, Section
 from httpreport.elf.elf import read_elf
 from httpreport.elf.symbol_table import read_symbols
 from httpreport.languages.stack_trace import Frame, Incomplete, NoStack, StackTrace, Unnamed
@@ -326,42 +326,6 @@ def test_a_stripped_binary_gives_the_beginning_of_the_function(
     frames = trace.frames[2:12]
     assert {frame.label for frame in frames} == {f"deep+0x{int(start, 16):x}"}
     assert {frame.unnamed for frame in frames} == {Unnamed.STRIPPED}
-
-
-def test_a_dlopen_after_the_first_maps(deep: Path, deep_stack: Taken, traced: Traced) -> None:
-    """The maps that are nearer in time lack the program's code; the maps that let the walk go on are used."""
-    before = replace(
-        deep_stack.process,
-        taken_ns=STARTED_NS + 1,
-        maps=b"".join(line for line in deep_stack.process.maps.splitlines(True) if os.fsencode(deep) not in line),
-    )
-    after = replace(deep_stack.process, taken_ns=STARTED_NS + 5000)
-    records = [r for r in deep_stack.records() if r != deep_stack.process]
-
-    trace = traced(capture([Row(stack=256)], [before, after, *records], limits=LIMITS))
-
-    assert (len(trace.frames), trace.incomplete) == (len(deep_stack.expected), None)
-
-
-def test_after_an_exec_the_maps_that_the_stack_is_in_count(tmp_path: Path, traced: Traced) -> None:
-    """Both programs have code at the same addresses, and the maps of the first are nearer in time."""
-    options = ["-static", "-fno-optimize-sibling-calls", "-fcf-protection"]
-    with blocked([compiled(tmp_path, "before.c", DEEP, [*options, "-Ddeep=former"])]) as pid:
-        before = taken(pid)
-    with blocked([compiled(tmp_path, "after.c", DEEP, options)]) as pid:
-        after = taken(pid)
-    (module,), place = before.modules, before.process.modules[0].address
-    records = [
-        replace(module, id=99),
-        *(replace(section, module=99) for section in before.sections),
-        replace(before.process, taken_ns=after.stack.taken_ns, modules=[MappedModule(place, 99)]),
-        *(replace(r, taken_ns=STARTED_NS + 5000) if isinstance(r, Process) else r for r in after.records()),
-    ]
-
-    trace = traced(capture([Row(stack=256)], records, limits=LIMITS))
-
-    assert tuple(frame.address for frame in trace.frames) == after.expected == before.expected
-    assert names(trace)[1:13] == ["leaf", *["deep"] * 10, "main"]
 
 
 def test_a_page_that_was_not_in_memory_adds_no_frame_and_is_reported(tmp_path: Path, traced: Traced) -> None:

@@ -16,6 +16,8 @@ class Unnamed(enum.Enum):
     """Say why a frame has no name; the value is the text for users."""
 
     NO_MAPS = "the process's maps were not recorded"
+    MAPS_DIFFER = "the code that is mapped here changed around that moment"
+    STACK_NOT_IN_MAPS = "the process's recorded maps do not have this stack"
     UNMAPPED = "outside any mapping"
     NOT_CODE = "memory that is not executable"
     ANONYMOUS = "code made at run time, without a perf-PID.map"
@@ -78,6 +80,7 @@ class Incomplete(enum.Enum):
     PROCESS_OF_32_BIT = "frame pointers only, no stack copy: a 32-bit process"
     UNREADABLE = "frame pointers only, the stack could not be copied"
     NO_MAPS = "frame pointers only, the process's maps were not recorded"
+    STACK_NOT_IN_MAPS = "not unwound, the process's recorded maps do not have this stack"
     OTHER_PROCESSOR = "frame pointers only, this version does not unwind stacks of this processor"
     UNKNOWN = "for a reason that this version does not know"
 

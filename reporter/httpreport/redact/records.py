@@ -124,6 +124,8 @@ class RedactedRecords:
             maps=self._maps(process.maps, starts),
             modules=[mapped for mapped in process.modules if mapped.address in starts],
             problem=self.paths.text(process.problem),
+            read_ns=process.read_ns,
+            unchanged=process.unchanged,
         )
 
     def _maps(self, text: bytes, starts: set[int]) -> bytes:

@@ -15,7 +15,7 @@ from httpcapture import UNWOUND_WHOLE, Stack
 
 from ..capture.recording import ProcessKey, Recording
 from ..common import tuning
-from ..symbols.stack_walk import Snapshot
+from ..symbols.readings import Place
 from ..symbols.symbolizer import Symbolizer
 
 NO_ADDRESS = 1 << 63  # above the user space of every 64-bit processor
@@ -75,18 +75,22 @@ class RedactedStacks:
             end=why,
             found=bytes(walked.found),
             copied=walked.copied,
-            maps=where.number if where else 0,
+            maps=where.maps.number if where else 0,
+            other_maps=where.other.number if where and where.other else 0,
         )
 
-    def _frame(self, process: ProcessKey, where: Snapshot | None, address: int, inside: int) -> int:
+    def _frame(self, process: ProcessKey, where: Place | None, address: int, inside: int) -> int:
         """Return the address of a frame, or its mask."""
-        mapping = where.maps.find(inside) if where else None
-        if where is None or mapping is None:
-            return NO_ADDRESS + self._masks.setdefault(address, len(self._masks) + 1)
-        self.mappings[process, where.number].add(mapping.start)
-        module = where.modules.get(mapping.start)
-        if module is not None:
-            self.modules.add(module)
-        elif not mapping.path.startswith(b"/"):
-            self.without_file[process].add(inside)
-        return address
+        is_mapped = False
+        for one in filter(None, where or ()):
+            mapping = one.maps.find(inside)
+            if mapping is None:
+                continue
+            is_mapped = True
+            self.mappings[process, one.number].add(mapping.start)
+            module = one.modules.get(mapping.start)
+            if module is not None:
+                self.modules.add(module)
+            elif not mapping.path.startswith(b"/"):
+                self.without_file[process].add(inside)
+        return address if is_mapped else NO_ADDRESS + self._masks.setdefault(address, len(self._masks) + 1)

@@ -6,8 +6,7 @@ stacks, maps and addresses are looked up once each; equal stacks share one stack
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
 
 from httpcapture import KERNEL_PATHS, Process, Stack
 
@@ -18,33 +17,24 @@ from ..elf.demangle import demangle
 from ..elf.elf import Elf
 from ..languages.language import Runtime
 from ..languages.registry import LANGUAGES
-from ..languages.stack_trace import Frame, NoStack, StackTrace, Unnamed
+from ..languages.stack_trace import Frame, Incomplete, NoStack, StackTrace, Unnamed
 from ..unwind import ARCHITECTURES, CallFrameInfo, Found
 from . import maps
 from .binary import Binary, FindBinary, Location
 from .maps import Mapping
 from .module_elf import to_elf
-from .stack_walk import Snapshot, Walk, walk
+from .readings import Place, Readings, Snapshot
+from .stack_walk import Walk, walk
 
 MAX_TRACES_BYTES = 1 << 30  # of all stack traces of a recording
 FRAME_OVERHEAD = 128  # bytes that a frame of a stack trace takes beside its texts
 TEXT_COPIES = 2  # of these, when they are written
 MAX_MAPPINGS = 1 << 21  # of all processes: some 0.4 GiB
 MAX_BINARIES_BYTES = 2 << 30  # of all binaries
-MAX_SNAPSHOTS = 8  # so many maps of a process are tried for a stack
 _TWO_MODULES = -1  # stands for the id of a module
 
 Runtimes = tuple[Runtime, ...]
 """What the languages know of one process at one moment, in the order of LANGUAGES."""
-
-
-@dataclass
-class _Process:
-    """Hold what was recorded of one process. Maps are parsed when a stack needs them."""
-
-    records: Sequence[Process]
-    snapshots: dict[int, Snapshot] = field(default_factory=dict)  # by index in `records`
-    maps_left_out: bool = False
 
 
 class Symbolizer:
@@ -54,7 +44,7 @@ class Symbolizer:
         self.recording = recording
         self._find_binary = find_binary
         self._architecture = ARCHITECTURES.get(recording.meta.arch)
-        self._processes: dict[ProcessKey, _Process] = {}
+        self._readings: dict[ProcessKey, Readings] = {}
         self._carried: dict[int, Elf | None] = {}
         self._call_frames: dict[int, tuple[Elf, CallFrameInfo] | None] = {}
         self._binaries: dict[int, Binary | Unnamed] = {}
@@ -63,52 +53,43 @@ class Symbolizer:
         self._mappings_budget = Budget(MAX_MAPPINGS, "process maps", left_out)
         self._binaries_budget = Budget(MAX_BINARIES_BYTES, "binaries", left_out)
         self._languages = [make(recording) for make in LANGUAGES]
-        self._traces: dict[tuple[Snapshot | None, Runtimes, Walk], StackTrace] = {}
-        self._frames: dict[tuple[Snapshot, Runtimes, int, int, Found | None], Sequence[Frame]] = {}
+        self._traces: dict[tuple[Place | None, Runtimes, Walk], StackTrace] = {}
+        self._frames: dict[tuple[Place, Runtimes, int, int, Found | None], Sequence[Frame]] = {}
 
     def stack_trace(self, stack: Stack) -> StackTrace:
         """Return the stack trace of a recorded stack."""
         walked, where = self.walk(stack)
         if not walked.addresses:
             return StackTrace((), NoStack.EMPTY)
-        process = self._process(stack)
         known = (language.at(stack) for language in self._languages)
         runtimes = tuple(runtime for runtime in known if runtime is not None)
         key = where, runtimes, walked
         if key not in self._traces:
             if self._traces_budget.is_spent():
                 return StackTrace((), NoStack.LEFT_OUT)
-            unmapped = Unnamed.LEFT_OUT if process.maps_left_out else Unnamed.NO_MAPS
+            unmapped = _why_without_maps(walked, self._readings_of(stack))
             trace = self._traces[key] = self._new_trace(walked, where, runtimes, unmapped)
             self._traces_budget.spend(sum(map(_size, trace.frames)))
         return self._traces[key]
 
-    def walk(self, stack: Stack) -> tuple[Walk, Snapshot | None]:
+    def walk(self, stack: Stack) -> tuple[Walk, Place | None]:
         """Return the walk of a recorded stack, and the maps that its frames are in."""
-        return walk(self.recording.meta, stack, self._snapshots(self._process(stack), stack.taken_ns))
+        return walk(self.recording.meta, stack, self._readings_of(stack))
 
-    def _process(self, stack: Stack) -> _Process:
+    def _readings_of(self, stack: Stack) -> Readings:
+        """Return the readings of the maps of a stack's process."""
         key = ProcessKey.of(self.recording.meta, stack.pid, stack.process_start_ns)
-        if key not in self._processes:
-            records = self.recording.processes.get(key, ())
-            self._processes[key] = _Process(records)
-        return self._processes[key]
+        if key not in self._readings:
+            self._readings[key] = Readings(self.recording.processes.get(key, ()), self._snapshot)
+        return self._readings[key]
 
-    def _snapshots(self, process: _Process, taken_ns: int) -> Iterator[Snapshot]:
-        """Yield the maps of a process, the nearest in time first."""
-        records = process.records
-        with_maps = [index for index, record in enumerate(records) if record.maps]
-        nearest = sorted(with_maps, key=lambda index: abs(records[index].taken_ns - taken_ns))
-        for index in nearest[:MAX_SNAPSHOTS]:
-            if index not in process.snapshots:
-                process.maps_left_out = process.maps_left_out or self._mappings_budget.is_spent()
-                if process.maps_left_out:
-                    return  # maps of another moment could name wrongly
-                parsed, modules = maps.parse(records[index].maps), _modules(records[index])
-                snapshot = Snapshot(self._architecture, index + 1, parsed, modules, self._unwind_information)
-                process.snapshots[index] = snapshot
-                self._mappings_budget.spend(len(parsed))
-            yield process.snapshots[index]
+    def _snapshot(self, number: int, record: Process) -> Snapshot | None:
+        """Return the maps of a record, None if there is no room for more."""
+        if self._mappings_budget.is_spent():
+            return None
+        parsed = maps.parse(record.maps)
+        self._mappings_budget.spend(len(parsed))
+        return Snapshot(self._architecture, number, parsed, _modules(record), self._unwind_information)
 
     def _unwind_information(self, mapping: Mapping, module: int | None) -> tuple[int, CallFrameInfo] | None:
         """Return the load bias of a mapping and the unwind information of its module, None if there is none."""
@@ -154,7 +135,7 @@ class Symbolizer:
         self._binaries_budget.spend(0 if isinstance(binary, Unnamed) else binary.nbytes)
         return binary
 
-    def _new_trace(self, walked: Walk, where: Snapshot | None, runtimes: Runtimes, unmapped: Unnamed) -> StackTrace:
+    def _new_trace(self, walked: Walk, where: Place | None, runtimes: Runtimes, unmapped: Unnamed) -> StackTrace:
         """Make the stack trace of a walk. `unmapped` is the reason for frames without maps."""
         found = walked.found or (None,) * len(walked.addresses)
         if where is None:
@@ -174,7 +155,7 @@ class Symbolizer:
         return trace
 
     def _frames_at(
-        self, where: Snapshot, runtimes: Runtimes, address: int, inside: int, found: Found | None
+        self, where: Place, runtimes: Runtimes, address: int, inside: int, found: Found | None
     ) -> Sequence[Frame]:
         """Return the frames of an address, inlined ones first. `inside` is a byte of the instruction it stands for."""
         key = where, runtimes, address, inside, found
@@ -183,11 +164,13 @@ class Symbolizer:
             self._frames[key] = frames if found is None else [frame._replace(found=found) for frame in frames]
         return self._frames[key]
 
-    def _new_frames(self, where: Snapshot, runtimes: Runtimes, address: int, inside: int) -> Sequence[Frame]:
-        mapping = where.maps.find(inside)
-        if mapping is None or not mapping.executable:
-            return [Frame(address, unnamed=Unnamed.UNMAPPED if mapping is None else Unnamed.NOT_CODE)]
-        module = where.modules.get(mapping.start)
+    def _new_frames(self, where: Place, runtimes: Runtimes, address: int, inside: int) -> Sequence[Frame]:
+        mapping = where.find(inside)
+        if mapping is None or isinstance(mapping, Unnamed):
+            return [Frame(address, unnamed=mapping or Unnamed.UNMAPPED)]
+        if not mapping.executable:
+            return [Frame(address, unnamed=Unnamed.NOT_CODE)]
+        module = where.maps.modules.get(mapping.start)
         if module is None and not mapping.path.startswith(b"/"):
             return _without_file(mapping, runtimes, address, inside)
         path, offset = printable(mapping.path), mapping.file_offset(address)
@@ -199,6 +182,13 @@ class Symbolizer:
         if bias is None:
             return [frame._replace(unnamed=Unnamed.NO_SYMBOL)]
         return _with_lines(_named(frame, binary, bias, inside), binary, inside - bias)
+
+
+def _why_without_maps(walked: Walk, readings: Readings) -> Unnamed:
+    """Return why no frame of a walk has a mapping."""
+    if walked.incomplete is Incomplete.STACK_NOT_IN_MAPS:
+        return Unnamed.STACK_NOT_IN_MAPS
+    return Unnamed.LEFT_OUT if readings.left_out else Unnamed.NO_MAPS
 
 
 def _size(frame: Frame) -> int:
