@@ -315,6 +315,44 @@ def test_maps_are_not_written_again_for_new_memory_without_code(
     assert len(written.processes()) == 1
 
 
+def test_the_capture_says_until_when_the_maps_were_unchanged(
+    written: Written, processes: Processes, child: subprocess.Popen[str], tmp_path: Path
+) -> None:
+    """A reporter must know which maps belong to a stack."""
+    key = key_of(child.pid)
+    processes.record(key, 0)
+    began_ns = time.monotonic_ns()
+    processes.check_stack(key, 1)
+    processes.check_maps(LATER)
+    ended_ns = time.monotonic_ns()
+    tell(child, f"import ctypes; ctypes.CDLL({str(library(tmp_path))!r})")
+    assert len(written.processes()) == 1, "not at each stack"
+    processes.check_stack(key, LATER + 1)
+    processes.check_maps(2 * LATER)
+    first, unchanged, newer = written.processes()
+    assert first.read_ns < began_ns < unchanged.read_ns < ended_ns < newer.read_ns
+    assert (unchanged.pid, unchanged.start_ns, unchanged.maps, unchanged.unchanged) == (*key, b"", True)
+    assert not first.unchanged and not newer.unchanged
+    processes.check_maps(2 * LATER, last=True)
+    assert len(written.processes()) == 3, "nothing was seen since"
+
+
+def test_a_part_says_of_its_own_processes_that_their_maps_were_unchanged(
+    written: Written, processes: Processes, child: subprocess.Popen[str]
+) -> None:
+    key = key_of(child.pid)
+    processes.record(key, 0)
+    processes.begin_part(written)
+    processes.check_stack(key, 1)
+    processes.check_maps(LATER, last=True)
+    assert len(written.processes()) == 1, "this part does not have the maps yet"
+    processes.record(key, LATER)
+    processes.check_maps(LATER, last=True)
+    assert [process.unchanged for process in written.processes()] == [False, False, True]
+    processes.check_maps(LATER, last=True)
+    assert len(written.processes()) == 3
+
+
 def test_what_was_known_stays_when_the_process_has_ended_since(written: Written, processes: Processes) -> None:
     with running(sys.executable, "-c", CHILD) as child:
         tell(child, "pass")

@@ -199,7 +199,7 @@ def test_a_copy_that_ends_says_after_how_much(deep_stack: Taken, report_of: Call
     assert 1 < len(trace.frames) < len(deep_stack.expected)
     assert tuple(frame.address for frame in trace.frames) == deep_stack.expected[: len(trace.frames)]
     assert trace.incomplete is Incomplete.STACK_ENDED
-    assert "    [the stack copy ended after 0.5 KiB]" in text_lines(report, "run.cap")
+    assert "    [the stack copy ended after 0.5 KiB; record with --stack-size 64]" in text_lines(report, "run.cap")
     assert folded_lines(report)[0].startswith("nova-api;[incomplete: the stack copy ended];deep;")
 
 
@@ -276,7 +276,10 @@ def test_the_summary_counts_what_is_whole_and_why_the_others_are_not(
     console = Console(record=True, file=io.StringIO(), width=200)
     terminal.print_summary(console, aggregated(report))
 
-    assert "stack traces: 1 of 3 complete; others: 2 the stack copy ended\n" in console.export_text()
+    assert (
+        "stack traces: 1 of 3 complete; others: 2 the stack copy ended (record with --stack-size 64)\n"
+        in console.export_text()
+    )
 
 
 def test_equal_copies_are_one_stack_trace(deep_stack: Taken, report_of: Callable[[bytes], Report]) -> None:

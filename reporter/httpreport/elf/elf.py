@@ -100,6 +100,7 @@ class Elf:
     build_id: bytes = b""  # GNU note
     go_build_id: bytes = b""  # Go's own note
     problems: tuple[str, ...] = field(default=())
+    incomplete: frozenset[str] = frozenset()  # names of sections that a capture does not have, or not to their end
 
     def section(self, name: str) -> Section | None:
         """Return the section of this name, None if it was not read or does not exist."""
@@ -176,6 +177,7 @@ def from_parts(
     program_headers: Buffer,
     sections: Mapping[str, Section],
     build_id: bytes = b"",
+    incomplete: frozenset[str] = frozenset(),
 ) -> Elf:
     """Make an Elf from the parts that a capture has: the program header table and sections as they are in the file.
 
@@ -189,6 +191,7 @@ def from_parts(
         segments=_segments(table),
         sections=dict(sections),
         build_id=build_id,
+        incomplete=incomplete,
     )
 
 

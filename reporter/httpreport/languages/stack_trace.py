@@ -12,8 +12,17 @@ from httpcapture import StackStatus
 from ..unwind import End, Found
 
 
-class Unnamed(enum.Enum):
-    """Say why a frame has no name; the value is the text for users."""
+class Reason(enum.Enum):
+    """Say why something is missing; the value is the text for users."""
+
+    @property
+    def remedy(self) -> str:
+        """Return what would help, empty if nothing is known to help."""
+        return _REMEDIES.get(self, "")
+
+
+class Unnamed(Reason):
+    """Say why a frame has no name."""
 
     NO_MAPS = "the process's maps were not recorded"
     MAPS_DIFFER = "the code that is mapped here changed around that moment"
@@ -31,6 +40,7 @@ class Unnamed(enum.Enum):
     NOT_FOUND = "binary not found here"
     OTHER_BUILD = "another build of the binary is here"
     UNREADABLE = "binary not readable"
+    SYMBOLS_LEFT_OUT = "its symbols were left out of the capture"
     STRIPPED = "no symbol in the stripped binary"
     NO_SYMBOL = "no symbol at this address"
 
@@ -42,8 +52,8 @@ HOW_GUESSED: dict[Found | None, str] = {
 """How frames were found that have no unwind information, in words."""
 
 
-class NoStack(enum.Enum):
-    """Say why a call has no stack trace; the value is the text for users."""
+class NoStack(Reason):
+    """Say why a call has no stack trace."""
 
     NOT_TAKEN = "not taken, the process did not send"
     NO_USER_SPACE = "no user space, it was a kernel thread or io_uring"
@@ -64,13 +74,16 @@ class NoStack(enum.Enum):
             return cls.UNKNOWN
 
 
-class Incomplete(enum.Enum):
-    """Say why a stack trace may lack outer frames; the value is the text for users."""
+class Incomplete(Reason):
+    """Say why a stack trace may lack frames."""
 
     STACK_ENDED = "the stack copy ended"
     NOT_CODE = "the last address is in no executable mapping"
+    TOO_FAR = "the next frame is further up the stack than can be copied"
+    OTHER_STACK = "the next frame is not on this stack"
     PAGE_MISSING = "a page of the stack was not in memory"
     NO_CFI = "a function without unwind information, and no frame pointer to follow"
+    NO_BINARY = "a function whose unwind information is neither in the capture nor here"
     BAD_CFI = "bad unwind information"
     NOT_GROWING = "the next frame would not be above this one"
     TOO_MANY_FRAMES = "more frames than the limit"
@@ -88,6 +101,13 @@ class Incomplete(enum.Enum):
     def of(cls, end: End) -> Incomplete | None:
         """Return the reason for the end of a walk, None if it is the end of the stack."""
         return cls.__members__.get(end.name)
+
+
+_REMEDIES: dict[Reason, str] = {
+    Unnamed.SYMBOLS_LEFT_OUT: "record with a larger --modules-size",
+    Incomplete.STACK_ENDED: "record with --stack-size 64",
+    Incomplete.NO_BINARY: "give --symfs, or record with a larger --modules-size",
+}
 
 
 class Frame(NamedTuple):

@@ -26,6 +26,7 @@ def to_elf(module: Module, joined: JoinedSections) -> Elf | None:
             joined[PROGRAM_HEADERS].data,
             sections,
             module.build_id,
+            frozenset(name for name in CARRIED if name in joined and joined[name].missing),
         )
     except BadElf:
         return None

@@ -12,21 +12,24 @@ from __future__ import annotations
 import struct
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
 
-from httpcapture import UNWOUND_WHOLE, Meta, Stack
+from httpcapture import MAX_MEMORY, UNWOUND_WHOLE, Meta, Stack
 
 from ..languages.stack_trace import Incomplete
-from ..unwind import ARCHITECTURES, Architecture, Found, Registers, StackWalk, inside
+from ..unwind import ARCHITECTURES, Architecture, End, Found, Registers, StackWalk, inside
 from .maps import Maps
 from .readings import Place, Readings, Snapshot
 
 MAX_FRAMES = 1024
 MAX_RECORDED = 127  # frames by frame pointer; the limit of httprec, and a kernel's default
 
+MAX_PAGES = 64  # bits of Stack.missing_pages
+PAGE = 4096  # bytes, where META does not say
+
 _FRAME = struct.Struct("<QQ")  # the caller's frame pointer, and the address to return to
-_NOWHERE = (1 << 64) - 1  # an address that is in no mapping
 
 
 @dataclass(frozen=True)
@@ -44,6 +47,32 @@ class Walk:
     copied: int = 0  # bytes of the copy if it ended too early
     left_out: int = 0
     repeats: int = 0  # outermost frames that repeat up to the limit; only of a walk by frame pointers
+
+
+class _Copy(NamedTuple):
+    """Hold the stack copy as the unwinder takes it."""
+
+    memory: bytes  # from the stack pointer upwards
+    missing: tuple[range, ...]  # offsets of pages that were not in memory
+    page_size: int
+
+    @classmethod
+    def of(cls, stack: Stack, stack_pointer: int, page_size: int) -> _Copy:
+        """Return the stack copy, empty unless it starts at the stack pointer, as httprec's do.
+
+        Pages that were not in memory are filled with ones: as zeros they could pass for the end of the stack. Bits
+        of `missing_pages` beyond the copy stand for pages that could not be read either.
+        """
+        size = page_size or PAGE
+        if stack.memory_address != stack_pointer:
+            return cls(b"", (), size)
+        memory, before, missing = bytearray(stack.memory), stack.memory_address % size, []
+        for page in range(stack.missing_pages.bit_length()):
+            start, end = max(page * size - before, 0), min((page + 1) * size - before, len(memory))
+            if stack.missing_pages >> page & 1 and start < end:
+                memory[start:end] = b"\xff" * (end - start)
+                missing.append(range(start, end))
+        return cls(bytes(memory), tuple(missing), size)
 
 
 def walk(meta: Meta, stack: Stack, readings: Readings) -> tuple[Walk, Place | None]:
@@ -72,50 +101,46 @@ def _from_copy(
     around = readings.around(stack.taken_ns)
     snapshots = around.of_stack(stack_pointer, leaf=chain[0])
     if snapshots:
-        return _unwound(stack, registers, _from_stack_pointer(stack, stack_pointer, meta.page_size), snapshots)
+        return _unwound(stack, registers, _Copy.of(stack, stack_pointer, meta.page_size), snapshots)
     if around.distinct:
         return _chain(chain[:1], None, Incomplete.STACK_NOT_IN_MAPS), None
     return _chain(_frames(stack) or chain, None, Incomplete.NO_MAPS), None
 
 
-def _unwound(stack: Stack, registers: Registers, memory: bytes, snapshots: Sequence[Snapshot]) -> tuple[Walk, Place]:
+def _unwound(stack: Stack, registers: Registers, copy: _Copy, snapshots: Sequence[Snapshot]) -> tuple[Walk, Place]:
     """Unwind the copy by those of the maps that let the walk go furthest."""
     best: tuple[StackWalk, Snapshot] | None = None
     for one in snapshots:
-        found = one.unwinder.unwind(registers, memory)
+        found = one.unwinder.unwind(registers, copy.memory, copy.missing)
         if best is None or found.complete or len(found.addresses) > len(best[0].addresses):
             best = found, one
         if found.complete:
             break
     assert best is not None
     found, one = best
-    incomplete, count = Incomplete.of(found.end), len(found.addresses)
-    if incomplete and incomplete is not Incomplete.STACK_ENDED and stack.missing_pages:
-        incomplete, count = Incomplete.PAGE_MISSING, count - (found.addresses[-1] == _NOWHERE)
+    incomplete = Incomplete.of(found.end)
+    if found.needed is not None and found.end in (End.STACK_ENDED, End.FRAME_POINTER_OUTSIDE):
+        incomplete = _why_not_copied(stack, found.needed, one.maps, copy.page_size)
+        if incomplete is Incomplete.OTHER_STACK and found.end is End.FRAME_POINTER_OUTSIDE:
+            incomplete = Incomplete.NO_CFI
     copied = len(stack.memory) if incomplete is Incomplete.STACK_ENDED else 0
-    walked = Walk(found.addresses[:count], found.inside[:count], found.found[:count], incomplete, copied)
-    return walked, _place(one, snapshots)
+    return Walk(found.addresses, found.inside, found.found, incomplete, copied), _place(one, snapshots)
+
+
+def _why_not_copied(stack: Stack, needed: int, maps: Maps, page_size: int) -> Incomplete:
+    """Return why an address is not in a stack copy, which the walk needs."""
+    start = stack.memory_address
+    mapping = maps.find(start)
+    if needed < start or (mapping is not None and needed >= mapping.end):
+        return Incomplete.OTHER_STACK
+    page = (needed - start + start % page_size) // page_size
+    if page < MAX_PAGES and stack.missing_pages >> page & 1:
+        return Incomplete.PAGE_MISSING
+    return Incomplete.TOO_FAR if page >= MAX_MEMORY // page_size else Incomplete.STACK_ENDED
 
 
 def _place(maps: Snapshot, snapshots: Sequence[Snapshot]) -> Place:
     return Place(maps, next((one for one in snapshots if one is not maps), None))
-
-
-def _from_stack_pointer(stack: Stack, stack_pointer: int, page_size: int) -> bytes:
-    """Return the stack copy, empty unless it starts at the stack pointer, as httprec's do.
-
-    Pages that were not in memory are filled with _NOWHERE: as zeros they could pass for the end of the stack.
-    """
-    if stack.memory_address != stack_pointer:
-        return b""
-    if not stack.missing_pages or not page_size:
-        return stack.memory
-    memory, before = bytearray(stack.memory), stack.memory_address % page_size
-    for page in range(stack.missing_pages.bit_length()):
-        if stack.missing_pages >> page & 1:
-            start, end = max(page * page_size - before, 0), min((page + 1) * page_size - before, len(memory))
-            memory[start:end] = b"\xff" * (end - start)
-    return bytes(memory)
 
 
 def _by_frame_pointers(

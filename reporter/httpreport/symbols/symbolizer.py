@@ -7,6 +7,7 @@ stacks, maps and addresses are looked up once each; equal stacks share one stack
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from httpcapture import KERNEL_PATHS, Process, Stack
 
@@ -74,7 +75,20 @@ class Symbolizer:
 
     def walk(self, stack: Stack) -> tuple[Walk, Place | None]:
         """Return the walk of a recorded stack, and the maps that its frames are in."""
-        return walk(self.recording.meta, stack, self._readings_of(stack))
+        walked, where = walk(self.recording.meta, stack, self._readings_of(stack))
+        has_no_cfi = walked.incomplete is Incomplete.NO_CFI
+        if where and has_no_cfi and not self._has_unwind_information(where.maps, walked.inside[-1]):
+            walked = replace(walked, incomplete=Incomplete.NO_BINARY)
+        return walked, where
+
+    def _has_unwind_information(self, maps: Snapshot, address: int) -> bool:
+        """Return whether it is known what unwind information there is for the code at an address."""
+        mapping = maps.maps.find(address)
+        module = maps.modules.get(mapping.start) if mapping else None
+        if module is None:
+            return mapping is None or not mapping.path.startswith(b"/")
+        elf = self._elf_to_unwind(module)
+        return elf is not None and ".eh_frame" not in elf.incomplete
 
     def _readings_of(self, stack: Stack) -> Readings:
         """Return the readings of the maps of a stack's process."""

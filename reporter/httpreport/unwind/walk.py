@@ -41,6 +41,7 @@ class StackWalk:
     found: tuple[Found, ...]  # for each address
     end: End
     detail: str = ""
+    needed: int | None = None  # the address of the value for lack of which it ended, if there was one
 
     @property
     def complete(self) -> bool:
@@ -91,12 +92,19 @@ class AddressSpace:
         return code.frames.row(address - code.bias) if code.frames else None
 
 
-def full_walk(space: AddressSpace, architecture: Architecture, registers: Registers, stack: bytes) -> StackWalk:
-    """Return the walk of one stack with all registers; `stack` is its bytes from the stack pointer upwards."""
+def full_walk(
+    space: AddressSpace,
+    architecture: Architecture,
+    registers: Registers,
+    stack: bytes,
+    missing: tuple[range, ...] = (),
+) -> StackWalk:
+    """Return the walk of one stack with all registers; `stack` is its bytes from the stack pointer upwards, except
+    those at the offsets `missing`."""
     pc, start = registers[architecture.instruction_pointer], registers[architecture.stack_pointer]
     if pc is None or start is None:
         return StackWalk((), (), End.STACK_ENDED, "the instruction or the stack pointer was not recorded")
-    memory, budget = StackMemory(start, stack), WorkBudget(MAX_EXPRESSION_STEPS)
+    memory, budget = StackMemory(start, stack, missing), WorkBudget(MAX_EXPRESSION_STEPS)
     addresses, found = [pc], [Found.REGISTERS]
     try:
         while len(addresses) < MAX_FRAMES:
@@ -114,7 +122,7 @@ def full_walk(space: AddressSpace, architecture: Architecture, registers: Regist
             addresses.append(pc)
             found.append(how)
     except WalkEnded as ended:
-        return StackWalk(tuple(addresses), tuple(found), ended.reason, ended.detail)
+        return StackWalk(tuple(addresses), tuple(found), ended.reason, ended.detail, ended.needed)
     return StackWalk(tuple(addresses), tuple(found), End.TOO_MANY_FRAMES)
 
 
