@@ -29,7 +29,10 @@ from .file_budget import (
 from .packed_stacks import ALL_IDS, PackedStacks
 from .reader import Reader, open_capture
 from .records import (
+    ALL_CARRIED,
     CARRIED,
+    GO_FUNCTION_TABLES,
+    GO_MODULE_DATA,
     KERNEL_PATHS,
     PROGRAM_HEADERS,
     SECTION_HEADERS,
@@ -56,14 +59,18 @@ from .records import (
     Section,
     Stack,
     StackStatus,
+    carried,
 )
 from .writer import RING_HEADER, Writer
 
 __all__ = [
+    "ALL_CARRIED",
     "ALL_IDS",
     "CARRIED",
     "CODINGS",
     "DELTA",
+    "GO_FUNCTION_TABLES",
+    "GO_MODULE_DATA",
     "KERNEL_PATHS",
     "MAX_ALL_MODULES",
     "MAX_CAUSES",
@@ -116,5 +123,6 @@ __all__ = [
     "StackStatus",
     "UnsupportedVersion",
     "Writer",
+    "carried",
     "open_capture",
 ]

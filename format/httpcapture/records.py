@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import enum
 from abc import abstractmethod
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Collection, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from typing import NamedTuple, Union
 
@@ -228,6 +228,24 @@ CARRIED = (
     *(".gnu_debugdata", ".gnu_debuglink"),
 )
 """Names of the sections that unwinding and naming need: a capture carries them."""
+
+GO_FUNCTION_TABLES = (".gopclntab", ".data.rel.ro.gopclntab")
+"""Names of the section with Go's function table; the second one is that of position independent programs."""
+GO_MODULE_DATA = (".go.module", ".noptrdata")
+"""Names of the sections that may have the module data of a Go program, which tells where other tables are."""
+_GO_TREES = ".rodata"  # has the trees of inlined calls, unless the function table has them: then there is a .go.module
+ALL_CARRIED = (*CARRIED, *GO_FUNCTION_TABLES, *GO_MODULE_DATA, _GO_TREES)
+"""Names of all sections that a capture may carry."""
+
+
+def carried(sections: Collection[str]) -> Sequence[str]:
+    """Return which of the sections of a file, by name, a capture carries, the most useful first."""
+    names = CARRIED
+    if any(name in sections for name in GO_FUNCTION_TABLES):
+        trees = () if GO_MODULE_DATA[0] in sections else (GO_MODULE_DATA[1], _GO_TREES)
+        names = (*CARRIED, *GO_FUNCTION_TABLES, GO_MODULE_DATA[0], *trees)
+    return [name for name in names if name in sections]
+
 
 VDSO = b"[vdso]"  # path of the mapping of the code that the kernel gives every process; a capture carries it whole
 KERNEL_PATHS = (VDSO, b"[vsyscall]")  # paths of all such mappings

@@ -11,10 +11,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TypeVar, Union
 
-from httpcapture import CARRIED, PROGRAM_HEADERS, SECTION_HEADERS, WHOLE_FILE, JitMap, Module
+from httpcapture import ALL_CARRIED, PROGRAM_HEADERS, SECTION_HEADERS, WHOLE_FILE, JitMap, Module
 from httpcapture import Section as Part
 
-NAMES = frozenset((*CARRIED, PROGRAM_HEADERS, SECTION_HEADERS, WHOLE_FILE))
+NAMES = frozenset((*ALL_CARRIED, PROGRAM_HEADERS, SECTION_HEADERS, WHOLE_FILE))
 NOT_FOLLOWING = "its parts do not follow each other"
 
 

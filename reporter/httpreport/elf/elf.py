@@ -15,13 +15,14 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple, Union
 
-from httpcapture import CARRIED
+from httpcapture import carried
 from httpcapture.elf_notes import build_ids
 
 Buffer = Union[bytes, memoryview]
 
 MAX_PROGRAM_HEADERS = 256
 MAX_SECTIONS = 16384
+MAX_SECTION_NAME = 64  # bytes
 MAX_NOTE_AREAS = 32
 MAX_NOTE_AREA_BYTES = 1 << 16
 
@@ -138,10 +139,11 @@ class Elf:
         return None
 
 
-def read_elf(data: Buffer, names: Iterable[str] = CARRIED) -> Elf:
+def read_elf(data: Buffer, names: Iterable[str] | None = None) -> Elf:
     """Read a whole ELF64 little-endian executable or shared object. Raises BadElf.
 
-    Only the sections with these `names` are kept, as copies. Together they never exceed three times the file's size.
+    Only the sections with these `names` are kept, by default those that a capture carries, as copies. Together they
+    never exceed three times the file's size.
     """
     view = memoryview(data).cast("B")
     if bytes(view[:4]) != b"\x7fELF":
@@ -159,7 +161,7 @@ def read_elf(data: Buffer, names: Iterable[str] = CARRIED) -> Elf:
         problems.append(str(error))
     table = _program_headers(view, header, headers)
     names_at = headers[0].link if headers and header.names_section == _SHN_XINDEX else header.names_section
-    sections = _sections(view, headers, names_at, frozenset(names), problems)
+    sections = _sections(view, headers, names_at, None if names is None else frozenset(names), problems)
     _sections_by_segment(view, table, sections)
     ids = build_ids(_note_areas(view, table, headers))
     return Elf(
@@ -234,7 +236,7 @@ def _section_headers(view: memoryview, header: _FileHeader) -> list[_SectionHead
 
 
 def _sections(
-    view: memoryview, headers: list[_SectionHeader], strings: int, wanted: frozenset[str], problems: list[str]
+    view: memoryview, headers: list[_SectionHeader], strings: int, wanted: frozenset[str] | None, problems: list[str]
 ) -> dict[str, Section]:
     if not headers:
         return {}
@@ -246,13 +248,13 @@ def _sections(
     except BadElf as error:
         problems.append(str(error))
         return {}
-    longest = max(map(len, wanted), default=0) + 1
+    named = [(_name(names, header.name), header) for header in headers if header.type not in (_SHT_NULL, _SHT_NOBITS)]
+    if wanted is None:
+        wanted = frozenset(carried({name for name, _ in named}))
     found: dict[str, Section] = {}
     left = len(view)
-    for header in headers:
-        start = bytes(names[header.name : header.name + longest])
-        name = start.partition(b"\0")[0].decode("latin-1")
-        if name not in wanted or name in found or header.type in (_SHT_NULL, _SHT_NOBITS):
+    for name, header in named:
+        if name not in wanted or name in found:
             continue
         if header.flags & _SHF_COMPRESSED:
             problems.append(f"section {name} is compressed (SHF_COMPRESSED): not read")
@@ -265,6 +267,11 @@ def _sections(
             except BadElf as error:
                 problems.append(str(error))
     return found
+
+
+def _name(names: memoryview, at: int) -> str:
+    """Return the name of a section as far as it can be one that is wanted."""
+    return bytes(names[at : at + MAX_SECTION_NAME]).partition(b"\0")[0].decode("latin-1")
 
 
 def _sections_by_segment(view: memoryview, table: memoryview, sections: dict[str, Section]) -> None:

@@ -85,6 +85,19 @@ def without_paths(strings: bytes) -> bytearray:
     return masked
 
 
+def without_folders(strings: bytes) -> bytes:
+    """Return NUL-terminated paths with `x` for each byte of a folder, so that all stay in place. Names of files and the
+    folders of a distribution's packages stay."""
+    return b"\0".join(map(_without_folder, strings.split(b"\0")))
+
+
+def _without_folder(path: bytes) -> bytes:
+    folder, slash, name = path.rpartition(b"/")
+    if not path.startswith(b"/") or _PUBLIC.fullmatch(folder):
+        return path
+    return re.sub(rb"[^/]", b"x", folder) + slash + name
+
+
 class NumberMasks:
     """Mask values of `width` words of 64 bits. A value of 0, which means that there is none, stays."""
 

@@ -29,6 +29,8 @@ class RedactedStacks:
         """The starts of mappings, by process and number of its record."""
         self.modules: set[int] = set()
         """The ids of modules."""
+        self.code: defaultdict[int, set[int]] = defaultdict(set)
+        """Offsets in their files of the code of modules, by id."""
         self.without_file: defaultdict[ProcessKey, set[int]] = defaultdict(set)
         """Addresses of code that no file holds."""
         self.copied = 0
@@ -91,6 +93,7 @@ class RedactedStacks:
             module = one.modules.get(mapping.start)
             if module is not None:
                 self.modules.add(module)
+                self.code[module].add(mapping.file_offset(inside))
             elif not mapping.path.startswith(b"/"):
                 self.without_file[process].add(inside)
         return address if is_mapped else NO_ADDRESS + self._masks.setdefault(address, len(self._masks) + 1)

@@ -23,7 +23,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import BinaryIO, Callable, NamedTuple, Union
 
-from httpcapture import Module
+from httpcapture import GO_FUNCTION_TABLES, Module
 
 from ..elf.elf import BadElf, Elf, read_elf
 from ..elf.symbol_table import SymbolTable, read_symbols
@@ -141,7 +141,7 @@ def _lines(reader: LineReader, files: list[_File], module: Module) -> Lines | No
 
 def _why_unnamed(elf: Elf, symbols: tuple[SymbolTable, ...], local: _File | Unnamed) -> Unnamed:
     """Return the reason for an address that no symbol covers. `local` is the binary, or why it was not found."""
-    if elf.incomplete.intersection(_SYMBOL_TABLE):
+    if elf.incomplete.intersection((*_SYMBOL_TABLE, *GO_FUNCTION_TABLES)):
         return Unnamed.SYMBOLS_LEFT_OUT
     sources = {source for table in symbols for source in table.sources}
     if sources - {".dynsym"}:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from httpcapture import CARRIED, PROGRAM_HEADERS, WHOLE_FILE, Module
+from httpcapture import ALL_CARRIED, PROGRAM_HEADERS, WHOLE_FILE, Module
 
 from ..capture.module_sections import JoinedParts, JoinedSections
 from ..elf import elf
@@ -18,7 +18,7 @@ def to_elf(module: Module, joined: JoinedSections) -> Elf | None:
             return None
         sections = {
             name: elf.Section(joined[name].address, joined[name].data)
-            for name in CARRIED
+            for name in ALL_CARRIED
             if name in joined and joined[name].data
         }
         return elf.from_parts(
@@ -26,7 +26,7 @@ def to_elf(module: Module, joined: JoinedSections) -> Elf | None:
             joined[PROGRAM_HEADERS].data,
             sections,
             module.build_id,
-            frozenset(name for name in CARRIED if name in joined and joined[name].missing),
+            frozenset(name for name in ALL_CARRIED if name in joined and joined[name].missing),
         )
     except BadElf:
         return None

@@ -18,10 +18,10 @@ from typing import Callable, NamedTuple, Optional, Union
 from httpcapture import Process
 
 from ..languages.stack_trace import Unnamed
-from ..unwind import AddressSpace, Architecture, CallFrameInfo, CodeRange, Unwinder
+from ..unwind import AddressSpace, Architecture, CodeRange, Rows, Unwinder
 from .maps import Mapping, Maps
 
-CallFrames = Callable[[Mapping, Optional[int]], Optional[tuple[int, CallFrameInfo]]]
+CallFrames = Callable[[Mapping, Optional[int]], Optional[tuple[int, Rows]]]
 """Return load bias and unwind information of a mapping and the id of its module, None if there is none."""
 
 _MAIN_STACK = b"[stack]"

@@ -9,17 +9,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from httpcapture import KERNEL_PATHS, Process, Stack
+from httpcapture import GO_FUNCTION_TABLES, KERNEL_PATHS, Process, Stack
 
 from ..capture.recording import ProcessKey, Recording
 from ..common.budget import Budget
 from ..common.printable import printable
 from ..elf.demangle import demangle
 from ..elf.elf import Elf
+from ..elf.go_functions import GoFunctions
 from ..languages.language import Runtime
 from ..languages.registry import LANGUAGES
 from ..languages.stack_trace import Frame, Incomplete, NoStack, StackTrace, Unnamed
-from ..unwind import ARCHITECTURES, CallFrameInfo, Found
+from ..unwind import ARCHITECTURES, CallFrameInfo, Found, GoCallFrames, Rows
 from . import maps
 from .binary import Binary, FindBinary, Location
 from .maps import Mapping
@@ -32,6 +33,7 @@ FRAME_OVERHEAD = 128  # bytes that a frame of a stack trace takes beside its tex
 TEXT_COPIES = 2  # of these, when they are written
 MAX_MAPPINGS = 1 << 21  # of all processes: some 0.4 GiB
 MAX_BINARIES_BYTES = 2 << 30  # of all binaries
+_UNWIND_SECTIONS = (".eh_frame", *GO_FUNCTION_TABLES)
 _TWO_MODULES = -1  # stands for the id of a module
 
 Runtimes = tuple[Runtime, ...]
@@ -47,7 +49,7 @@ class Symbolizer:
         self._architecture = ARCHITECTURES.get(recording.meta.arch)
         self._readings: dict[ProcessKey, Readings] = {}
         self._carried: dict[int, Elf | None] = {}
-        self._call_frames: dict[int, tuple[Elf, CallFrameInfo] | None] = {}
+        self._call_frames: dict[int, tuple[Elf, Rows] | None] = {}
         self._binaries: dict[int, Binary | Unnamed] = {}
         left_out = recording.stacks.left_out
         self._traces_budget = Budget(MAX_TRACES_BYTES, "stack traces", left_out)
@@ -88,7 +90,7 @@ class Symbolizer:
         if module is None:
             return mapping is None or not mapping.path.startswith(b"/")
         elf = self._elf_to_unwind(module)
-        return elf is not None and ".eh_frame" not in elf.incomplete
+        return elf is not None and not elf.incomplete.intersection(_UNWIND_SECTIONS)
 
     def _readings_of(self, stack: Stack) -> Readings:
         """Return the readings of the maps of a stack's process."""
@@ -105,23 +107,32 @@ class Symbolizer:
         self._mappings_budget.spend(len(parsed))
         return Snapshot(self._architecture, number, parsed, _modules(record), self._unwind_information)
 
-    def _unwind_information(self, mapping: Mapping, module: int | None) -> tuple[int, CallFrameInfo] | None:
+    def _unwind_information(self, mapping: Mapping, module: int | None) -> tuple[int, Rows] | None:
         """Return the load bias of a mapping and the unwind information of its module, None if there is none."""
         if module is None:
             return None
         if module not in self._call_frames:
             elf = self._elf_to_unwind(module)
-            machine = self._architecture.elf_machine if self._architecture else None
-            usable = elf is not None and elf.machine == machine and elf.section(".eh_frame")
-            self._call_frames[module] = (elf, CallFrameInfo(elf)) if elf and usable else None
+            frames = self._rows(elf) if elf else None
+            self._call_frames[module] = (elf, frames) if elf and frames else None
         known = self._call_frames[module]
         bias = known[0].load_bias(mapping.start, mapping.offset) if known else None
         return None if known is None or bias is None else (bias, known[1])
 
+    def _rows(self, elf: Elf) -> Rows | None:
+        """Return the unwind information of a module of the recorded processor, None if it has none."""
+        architecture = self._architecture
+        if architecture is None or elf.machine != architecture.elf_machine:
+            return None
+        functions = GoFunctions.of(elf)
+        if functions is not None:
+            return GoCallFrames(functions, CallFrameInfo(elf), architecture)
+        return CallFrameInfo(elf) if elf.section(".eh_frame") else None
+
     def _elf_to_unwind(self, module: int) -> Elf | None:
         """Return the recorded parts of a module if they suffice, else a binary of the same build."""
         carried = self._carried_elf(module)
-        if carried is not None and carried.section(".eh_frame"):
+        if carried is not None and any(map(carried.section, _UNWIND_SECTIONS)):
             return carried
         binary = self._binary(module)
         return carried if isinstance(binary, Unnamed) else binary.elf
@@ -195,7 +206,9 @@ class Symbolizer:
         bias = binary.elf.load_bias(mapping.start, mapping.offset)
         if bias is None:
             return [frame._replace(unnamed=Unnamed.NO_SYMBOL)]
-        return _with_lines(_named(frame, binary, bias, inside), binary, inside - bias)
+        return _go_frames(frame, binary, bias, inside) or _with_lines(
+            _named(frame, binary, bias, inside), binary, inside - bias
+        )
 
 
 def _why_without_maps(walked: Walk, readings: Readings) -> Unnamed:
@@ -239,6 +252,17 @@ def _named(frame: Frame, binary: Binary, bias: int, inside: int) -> Frame:
         offset = symbol.offset + frame.address - inside
         return frame._replace(name=demangle(symbol.name), symbol_offset=offset)
     return frame._replace(unnamed=binary.unnamed, function_start=binary.function_start(inside - bias))
+
+
+def _go_frames(frame: Frame, binary: Binary, bias: int, inside: int) -> list[Frame]:
+    """Return the frames of a Go function, inlined ones first; none if it is not one."""
+    start, calls = binary.go_functions.at(inside - bias) if binary.go_functions else (0, ())
+    frames = [
+        frame._replace(name=call.function, file=call.file, line=call.line or None, inlined=True) for call in calls
+    ]
+    if frames:
+        frames[-1] = frames[-1]._replace(inlined=False, symbol_offset=frame.address - bias - start)
+    return frames
 
 
 def _with_lines(frame: Frame, binary: Binary, address: int) -> list[Frame]:

@@ -11,12 +11,11 @@ import enum
 from bisect import bisect_right
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from .arch.architecture import Architecture, Registers
 from .cfa import Row
 from .dwarf import BadCfi, WorkBudget
-from .eh_frame import CallFrameInfo
 from .step import End, StackMemory, WalkEnded, step_by_cfi, step_by_frame_pointer, step_from_entry
 
 MAX_FRAMES = 1024
@@ -63,13 +62,20 @@ def inside(addresses: Iterable[int], found: Iterable[Found]) -> tuple[int, ...]:
     return tuple(pc if how in exact else pc - 1 for pc, how in zip(addresses, found))
 
 
+class Rows(Protocol):
+    """Describe the unwind information of a module."""
+
+    def row(self, address: int) -> Row | BadCfi | None:
+        """Return the row at an address without load bias, None if no function is described there."""
+
+
 class CodeRange(NamedTuple):
     """Describe one executable mapping: addresses [start, end), and the unwind information of its module, if any."""
 
     start: int
     end: int
     bias: int  # address in the process - address in the module
-    frames: CallFrameInfo | None
+    frames: Rows | None
 
 
 class AddressSpace:
