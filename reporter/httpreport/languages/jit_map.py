@@ -19,8 +19,10 @@ from ..capture.module_sections import JoinedParts
 from ..capture.recording import ProcessKey, Recording
 from ..common.budget import Budget
 from ..common.printable import printable
+from ..unwind import Rows
 from .language import Runtime
 from .stack_trace import Frame, StackTrace, Unnamed
+from .trampolines import Trampolines
 
 MAX_LINES = 1 << 20
 MAX_FUNCTIONS = 1 << 22  # of all JIT maps: some 0.2 GiB
@@ -98,8 +100,17 @@ class JitMaps:
         if not texts:
             return None
         taken_ns = min((ns for ns in texts if ns >= stack.taken_ns), default=max(texts))
+        return self._map(process, taken_ns)
+
+    def rows(self, process: ProcessKey) -> Rows | None:
+        """Return how to unwind the trampolines in the last JIT map of a process."""
+        texts = self._recording.jit_maps.get(process)
+        last = self._map(process, max(texts)) if texts else None
+        return Trampolines(last) if isinstance(last, JitMap) else None
+
+    def _map(self, process: ProcessKey, taken_ns: int) -> Runtime:
         if (process, taken_ns) not in self._maps:
-            self._maps[process, taken_ns] = self._read(texts[taken_ns])
+            self._maps[process, taken_ns] = self._read(self._recording.jit_maps[process][taken_ns])
         return self._maps[process, taken_ns]
 
     def _read(self, text: JoinedParts) -> Runtime:

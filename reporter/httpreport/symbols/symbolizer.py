@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 
 from httpcapture import GO_FUNCTION_TABLES, KERNEL_PATHS, Process, Stack
 
@@ -17,7 +18,7 @@ from ..common.printable import printable
 from ..elf.demangle import demangle
 from ..elf.elf import Elf
 from ..elf.go_functions import GoFunctions
-from ..languages.language import Runtime
+from ..languages.language import Runtime, UnwindsCode
 from ..languages.registry import LANGUAGES
 from ..languages.stack_trace import Frame, Incomplete, NoStack, StackTrace, Unnamed
 from ..unwind import ARCHITECTURES, CallFrameInfo, Found, GoCallFrames, Rows
@@ -105,12 +106,15 @@ class Symbolizer:
             return None
         parsed = maps.parse(record.maps)
         self._mappings_budget.spend(len(parsed))
-        return Snapshot(self._architecture, number, parsed, _modules(record), self._unwind_information)
+        process = ProcessKey.of(self.recording.meta, record.pid, record.start_ns)
+        unwind_information = partial(self._unwind_information, process)
+        return Snapshot(self._architecture, number, parsed, _modules(record), unwind_information)
 
-    def _unwind_information(self, mapping: Mapping, module: int | None) -> tuple[int, Rows] | None:
+    def _unwind_information(self, process: ProcessKey, mapping: Mapping, module: int | None) -> tuple[int, Rows] | None:
         """Return the load bias of a mapping and the unwind information of its module, None if there is none."""
         if module is None:
-            return None
+            unwinding = (one.rows(process) for one in self._languages if isinstance(one, UnwindsCode))
+            return next(((0, rows) for rows in unwinding if rows is not None), None)
         if module not in self._call_frames:
             elf = self._elf_to_unwind(module)
             frames = self._rows(elf) if elf else None

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from .arch import ARCHITECTURES, Architecture
 from .arch.architecture import Registers
+from .cfa import Row
 from .eh_frame import CallFrameInfo
 from .go_frames import GoCallFrames
 from .step import End
@@ -24,6 +25,7 @@ __all__ = [
     "Found",
     "GoCallFrames",
     "Registers",
+    "Row",
     "Rows",
     "StackWalk",
     "Unwinder",
