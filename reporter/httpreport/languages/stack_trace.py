@@ -47,6 +47,7 @@ class Unnamed(Reason):
 
 HOW_GUESSED: dict[Found | None, str] = {
     Found.FRAME_POINTER: "by frame pointer",
+    Found.FRAME_POINTER_PAST: "by frame pointer, callers may be missing",
     Found.STACK_TOP: "by the top of the stack",
 }
 """How frames were found that have no unwind information, in words."""
@@ -83,6 +84,7 @@ class Incomplete(Reason):
     OTHER_STACK = "the next frame is not on this stack"
     PAGE_MISSING = "a page of the stack was not in memory"
     NO_CFI = "a function without unwind information, and no frame pointer to follow"
+    CALLERS_SKIPPED = "callers may be missing: a function without unwind information need not keep frame pointers"
     NO_BINARY = "a function whose unwind information is neither in the capture nor here"
     BAD_CFI = "bad unwind information"
     NOT_GROWING = "the next frame would not be above this one"
@@ -106,6 +108,7 @@ class Incomplete(Reason):
 _REMEDIES: dict[Reason, str] = {
     Unnamed.SYMBOLS_LEFT_OUT: "record with a larger --modules-size",
     Incomplete.STACK_ENDED: "record with --stack-size 64",
+    Incomplete.CALLERS_SKIPPED: "Java needs -XX:+PreserveFramePointer and a perf-PID.map",
     Incomplete.NO_BINARY: "give --symfs, or record with a larger --modules-size",
 }
 

@@ -18,6 +18,7 @@ from ..common.printable import printable
 from ..elf.demangle import demangle
 from ..elf.elf import Elf
 from ..elf.go_functions import GoFunctions
+from ..languages.frame_pointers import may_skip_callers
 from ..languages.language import Runtime, UnwindsCode
 from ..languages.registry import LANGUAGES
 from ..languages.stack_trace import Frame, Incomplete, NoStack, StackTrace, Unnamed
@@ -175,7 +176,7 @@ class Symbolizer:
         trace = StackTrace(
             tuple(frames),
             left_out=walked.left_out,
-            incomplete=walked.incomplete,
+            incomplete=walked.incomplete or (Incomplete.CALLERS_SKIPPED if may_skip_callers(frames) else None),
             copied=walked.copied,
             repeats=walked.repeats,
         )

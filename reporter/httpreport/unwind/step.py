@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import enum
 import struct
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from .arch.architecture import WORD, Architecture, Registers
@@ -61,6 +62,11 @@ class StackMemory:
             raise WalkEnded(End.PAGE_MISSING, f"the page of {address:#x} was not in memory", address)
         value: int = _U64.unpack_from(self.data, offset)[0]
         return value
+
+    def words(self, start: int, end: int) -> Sequence[int]:
+        """Return the 8-byte values in [start, end), as far as they were copied."""
+        data = self.data[max(start - self.address, 0) : max(end - self.address, 0)]
+        return struct.unpack(f"<{len(data) // WORD}Q", data[: len(data) // WORD * WORD])
 
 
 def step_by_cfi(

@@ -29,7 +29,11 @@ class Found(enum.IntEnum):
     CFI = 1  # by its callee's unwind information
     FRAME_POINTER = 2  # its callee has no unwind information: by the frame pointer
     STACK_TOP = 3  # its callee, the leaf, has no unwind information: a code address was on top of its stack
+    FRAME_POINTER_PAST = 5  # as FRAME_POINTER, past words that may be return addresses: callers may be missing
     INTERRUPTED = 4  # by its callee's unwind information: a signal frame, so the address was not called from
+
+
+WITHOUT_CFI = (Found.FRAME_POINTER, Found.FRAME_POINTER_PAST, Found.STACK_TOP)
 
 
 @dataclass(frozen=True)
@@ -90,6 +94,14 @@ class AddressSpace:
         index = bisect_right(self._starts, address) - 1
         return self._ranges[index] if index >= 0 and address < self._ranges[index].end else None
 
+    def found_past(self, words: Iterable[int]) -> Found:
+        """Return how a frame was found by a frame pointer above these words of the stack.
+
+        A function need not set the frame pointer; then that of a caller leads past the frames in between. Their return
+        addresses are among the words.
+        """
+        return Found.FRAME_POINTER_PAST if any(self.find(word - 1) for word in words) else Found.FRAME_POINTER
+
     def row(self, address: int) -> Row | BadCfi | None:
         """Return the row at `address`, None without unwind information. Raises WalkEnded if no code is mapped there."""
         code = self.find(address)
@@ -144,10 +156,11 @@ def _step_without_cfi(
         caller = step_from_entry(architecture, registers, memory)
         if space.find((caller[architecture.instruction_pointer] or 0) - 1):
             return caller, Found.STACK_TOP
-    elif registers[architecture.frame_pointer] == 0 and found in (Found.FRAME_POINTER, Found.STACK_TOP):
+    elif registers[architecture.frame_pointer] == 0 and found in WITHOUT_CFI:
         raise WalkEnded(End.NO_FRAME_POINTER)
     caller = step_by_frame_pointer(architecture, registers, memory)
     pc = caller[architecture.instruction_pointer] or 0
     if pc and not space.find(pc - 1):
         raise WalkEnded(End.NO_CFI, f"the frame pointer leads to {pc:#x}, which is not code")
-    return caller, Found.FRAME_POINTER
+    words = memory.words(registers[architecture.stack_pointer] or 0, registers[architecture.frame_pointer] or 0)
+    return caller, space.found_past(words)
