@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from httpcapture import JitMap, Module, Record, Section
+from httpcapture import JitMap, MappedModule, Module, Record, Section
 from httpreport.elf.elf import read_elf
 from httpreport.elf.symbol_table import read_symbols
 from httpreport.languages.stack_trace import Frame, Incomplete, NoStack, StackTrace, Unnamed
@@ -397,6 +397,32 @@ def test_code_made_at_run_time_has_the_name_of_its_map_or_the_reason(
     cut_off = f"    0x{at + 6:x} [code made at run time, not in what was recorded of its perf-PID.map]"
     for recorded in (covering[:-2], b""):
         assert lines(jit_map(recorded, problem="what follows is missing")) == [cut_off, caller]
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["/memfd:doublemapper (deleted)", "/dev/zero (deleted)", "/dev/shm/code (deleted)", "/SYSV00000000 (deleted)"],
+)
+@pytest.mark.parametrize("is_module", [True, False])
+def test_code_in_a_file_that_is_only_memory_has_the_name_of_its_map(
+    tmp_path: Path, report_of: Callable[[bytes], Report], path: str, is_module: bool
+) -> None:
+    """As that of .NET, which maps a memfd twice. The recorder finds no ELF file there."""
+    program = compiled(tmp_path, "jit.c", JIT, ["-fcf-protection"])
+    with blocked([program]) as pid:
+        one = taken(pid)
+    anonymous = next(line for line in one.process.maps.splitlines() if b" rwxp " in line)
+    at = int(anonymous.split(b"-")[0], 16)
+    mapped = anonymous.rstrip() + b" " * 10 + path.encode()
+    modules = [*one.process.modules, MappedModule(at, 99)] if is_module else one.process.modules
+    changed = replace(one.process, maps=one.process.maps.replace(anonymous, mapped), modules=modules)
+    memory = Module(99, path.encode(), b"", 65536, bytes(32), "not a 64-bit little-endian ELF file")
+
+    def names_of(*more: Record) -> list[str]:
+        return text_lines(report_of(replace(one, process=changed).capture(memory, *more)), "run.cap")
+
+    assert "    nova::render ([JIT])" in names_of(jit_map(b"%x 8 nova::render\n" % at))
+    assert f"    0x{at + 6:x} [code made at run time, without a perf-PID.map]" in names_of()
 
 
 def test_the_vdso_is_named_by_its_bytes_in_the_capture(deep_stack: Taken, traced: Traced) -> None:

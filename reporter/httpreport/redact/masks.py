@@ -20,8 +20,8 @@ from ..common.interning import Interner, Words, words_of
 
 MASKED_FOLDER = b"/redacted/%d/"
 
-# Folders of a distribution's packages (Filesystem Hierarchy Standard 3.0); not /usr/local, /opt and /srv.
-_PUBLIC = re.compile(rb"(/usr)?/(bin|sbin|lib(32|64|x32|exec)?)(/(?!\.\.?(/|$))[\w.+-]+)*", re.ASCII)
+# Folders of devices and of a distribution's packages (Filesystem Hierarchy Standard 3.0); not /usr/local, /opt, /srv.
+_PUBLIC = re.compile(rb"(/usr)?/(bin|sbin|lib(32|64|x32|exec)?)(/(?!\.\.?(/|$))[\w.+-]+)*|/dev(/shm)?", re.ASCII)
 _PATH_IN_TEXT = re.compile(rb"(?<![\w.)\]>$-])/.*", re.ASCII | re.DOTALL)
 
 # An address is two little-endian words; in ::ffff:a.b.c.d, `a` is the fifth byte of the second word.

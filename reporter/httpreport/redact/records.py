@@ -169,7 +169,7 @@ class RedactedRecords:
         """Yield the parts of a JIT map that has only the functions with frames in them."""
         start_ns = -(-key.start_ticks * _SECOND_NS // max(self._recording.meta.clock_ticks, 1))
         functions, cut_off = jit_map.functions(text.data, bool(text.missing))
-        addresses = sorted(self._stacks.without_file.get(key, ()))
+        addresses = sorted(self._stacks.addresses.get(key, ()))
         lines, size = list[bytes](), 0
         for start, length, name in functions:
             if bisect_left(addresses, start) < bisect_left(addresses, start + length):

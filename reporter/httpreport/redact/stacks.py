@@ -31,8 +31,8 @@ class RedactedStacks:
         """The ids of modules."""
         self.code: defaultdict[int, set[int]] = defaultdict(set)
         """Offsets in their files of the code of modules, by id."""
-        self.without_file: defaultdict[ProcessKey, set[int]] = defaultdict(set)
-        """Addresses of code that no file holds."""
+        self.addresses: defaultdict[ProcessKey, set[int]] = defaultdict(set)
+        """Addresses of code, which JIT maps may name."""
         self.copied = 0
         """Bytes of stacks and registers that are left out."""
         self.copies = 0
@@ -94,6 +94,5 @@ class RedactedStacks:
             if module is not None:
                 self.modules.add(module)
                 self.code[module].add(mapping.file_offset(inside))
-            elif not mapping.path.startswith(b"/"):
-                self.without_file[process].add(inside)
+            self.addresses[process].add(inside)
         return address if is_mapped else NO_ADDRESS + self._masks.setdefault(address, len(self._masks) + 1)

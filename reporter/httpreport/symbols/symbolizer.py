@@ -111,11 +111,22 @@ class Symbolizer:
         unwind_information = partial(self._unwind_information, process)
         return Snapshot(self._architecture, number, parsed, _modules(record), unwind_information)
 
+    def _may_be_made_at_run_time(self, mapping: Mapping, module: int | None) -> bool:
+        """Return whether code is in anonymous memory, or in a file that is no ELF file."""
+        if module is None:
+            return not _is_in_file(mapping)
+        known = self.recording.modules.get(module)
+        return known is not None and not (known.machine or known.build_id)
+
     def _unwind_information(self, process: ProcessKey, mapping: Mapping, module: int | None) -> tuple[int, Rows] | None:
         """Return the load bias of a mapping and the unwind information of its module, None if there is none."""
+        if self._may_be_made_at_run_time(mapping, module):
+            for language in self._languages:
+                rows = language.rows(process) if isinstance(language, UnwindsCode) else None
+                if rows is not None:
+                    return 0, rows
         if module is None:
-            unwinding = (one.rows(process) for one in self._languages if isinstance(one, UnwindsCode))
-            return next(((0, rows) for rows in unwinding if rows is not None), None)
+            return None
         if module not in self._call_frames:
             elf = self._elf_to_unwind(module)
             frames = self._rows(elf) if elf else None
@@ -201,8 +212,10 @@ class Symbolizer:
         if not mapping.executable:
             return [Frame(address, unnamed=Unnamed.NOT_CODE)]
         module = where.maps.modules.get(mapping.start)
-        if module is None and not mapping.path.startswith(b"/"):
-            return _without_file(mapping, runtimes, address, inside)
+        if self._may_be_made_at_run_time(mapping, module):
+            frames = _made_at_run_time(mapping, runtimes, address, inside)
+            if frames[0].name is not None or not _is_in_file(mapping):
+                return frames
         path, offset = printable(mapping.path), mapping.file_offset(address)
         binary = self._binary(module) if module is not None else Unnamed.NO_MODULE
         if isinstance(binary, Unnamed):
@@ -237,7 +250,12 @@ def _modules(record: Process) -> dict[int, int]:
     return modules
 
 
-def _without_file(mapping: Mapping, runtimes: Runtimes, address: int, inside: int) -> Sequence[Frame]:
+def _is_in_file(mapping: Mapping) -> bool:
+    """Return whether a mapping is of a file that is not just memory."""
+    return mapping.path.startswith(b"/") and not mapping.path.startswith(maps.MEMORY_FILES)
+
+
+def _made_at_run_time(mapping: Mapping, runtimes: Runtimes, address: int, inside: int) -> Sequence[Frame]:
     """Return the frames from the first runtime that names the code, else a frame with the reason."""
     if mapping.path in KERNEL_PATHS:
         return [Frame(address, unnamed=Unnamed.KERNEL_PROVIDED)]
