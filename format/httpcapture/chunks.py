@@ -141,6 +141,7 @@ JIT_MAP = Struct(
     start=_u64,
     data=Bytes(MAX_PART),
     problem=_text,
+    read_ns=_u64,
 )
 STACK = Struct(
     Stack,

@@ -250,6 +250,10 @@ def carried(sections: Collection[str]) -> Sequence[str]:
 VDSO = b"[vdso]"  # path of the mapping of the code that the kernel gives every process; a capture carries it whole
 KERNEL_PATHS = (VDSO, b"[vsyscall]")  # paths of all such mappings
 
+MEMORY_FILES = (b"/memfd:", b"/dev/zero", b"/dev/shm/", b"/SYSV", b"/anon_hugepage")
+"""What the paths of files begin with that are memory: they hold code only if a program made it (memfd_create(2),
+mmap(2), shm_open(3), shmget(2))."""
+
 WHOLE_FILE = ""
 PROGRAM_HEADERS = "program headers"
 SECTION_HEADERS = "section headers"
@@ -273,15 +277,17 @@ class Section:
 
 @dataclass(frozen=True)
 class JitMap:
-    """Hold a part of a process's perf-PID.map, the names of code made at run time. A large map has several parts, one
-    after the other; another `taken_ns` means another map. A `problem` says why the bytes after `data` are missing."""
+    """Hold a part of a process's perf-PID.map, the names of code made at run time. A map that is large or grows has
+    several parts, one after the other; another `taken_ns` means another map. A `problem` says why the bytes after
+    `data` are missing."""
 
     pid: int
     process_start_ns: int
-    taken_ns: int  # the same for all parts of one map
+    taken_ns: int  # when the first part of the map was read: the same for all its parts
     start: int  # offset of this part in the map
     data: bytes  # as in the file; a line can continue in the next part
     problem: str = ""
+    read_ns: int = 0  # when the reading of this part had ended; 0: at `taken_ns`
 
 
 @dataclass(frozen=True)

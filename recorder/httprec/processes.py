@@ -25,6 +25,7 @@ from httpcapture import (
     MAX_MAPS,
     MAX_MODULES,
     MAX_PATH,
+    MEMORY_FILES,
     VDSO,
     BeyondLimitError,
     JitMap,
@@ -34,7 +35,7 @@ from httpcapture import (
 )
 
 from . import tuning
-from .jit_maps import read_jit_map
+from .jit_maps import ENDED, JitMaps
 from .modules import Modules
 
 _EXECUTABLE = re.compile(rb"^([0-9a-f]+)-([0-9a-f]+) ..x. [0-9a-f]+ [0-9a-f]+:[0-9a-f]+ ([0-9]+) *(.*)$", re.MULTILINE)
@@ -64,6 +65,15 @@ class _KnownProcess(NamedTuple):
         """Return when the maps may be read again: the longer they are, the later."""
         return self.checked_ns + tuning.MAPS_CHECK_NS_PER_BYTE * len(self.record.maps)
 
+    @property
+    def makes_code(self) -> bool:
+        """Return whether the process has code that no file holds."""
+        in_memory = (
+            path.startswith(MEMORY_FILES) or (inode == b"0" and path not in KERNEL_PATHS)
+            for _, _, inode, path in self.code
+        )
+        return bool(self.record.namespace_pid) and any(in_memory)
+
 
 def _read(path: str, limit: int) -> bytes:
     with open(path, "rb") as file:
@@ -82,13 +92,13 @@ class Processes:
         self.recorded = 0  # processes with a recorded call
         self.gone = 0  # recorded processes whose maps could not be read in time
         self.left_out = 0  # maps for which a capture had no room
-        self._jit_budget_left = tuning.JIT_MAPS_BUDGET
+        self._jit_maps = JitMaps(writer)
 
     def begin_part(self, writer: Writer) -> None:
         """Begin another capture, which needs the processes of its own calls."""
         self._writer = writer
         self._part += 1
-        self._jit_budget_left = tuning.JIT_MAPS_BUDGET
+        self._jit_maps.begin_part(writer)
         self._modules.begin_part(writer)
 
     def announce(self, key: Key, now_ns: int) -> None:
@@ -106,6 +116,7 @@ class Processes:
             self.recorded += 1
             self.gone += known.record.problem == _ENDED_EARLY
         self._write(key, known)
+        self._jit_maps.copy(key, now_ns)
 
     def check_stack(self, key: Key, taken_ns: int) -> None:
         """Let `check_maps` read the maps of a recorded process again if a stack of it is newer than they are."""
@@ -151,21 +162,28 @@ class Processes:
         return known._replace(written_ns=ns)
 
     def write_jit_maps(self, now_ns: int) -> None:
-        """Write the names that just-in-time compilers gave to their code; for a process that has ended, write that."""
-        for (pid, start_ns), known in self._known.items():
-            if known.record.namespace_pid and known.part == self._part:
-                for start, data, problem in self._fitting(_jit_map(known)):
-                    self._writer.jit_map(JitMap(pid, start_ns, now_ns, start, data, problem))
+        """Write the rest of the names that just-in-time compilers gave to their code; for a process that ended before
+        they could be read, write that."""
+        for key, known in self._known.items():
+            if known.part == self._part and not self._copy_jit_map(key, now_ns):
+                with contextlib.suppress(BeyondLimitError):
+                    self._writer.jit_map(JitMap(*key, now_ns, 0, b"", ENDED))
 
-    def _fitting(self, parts: Iterator[tuple[int, bytes, str]]) -> Iterator[tuple[int, bytes, str]]:
-        """Yield the parts of a JIT map that fit into the budget; instead of the first that does not, yield the
-        reason."""
-        for start, data, problem in parts:
-            if len(data) > self._jit_budget_left:
-                yield start, b"", "left out: the capture's room for JIT maps is used up"
-                return
-            self._jit_budget_left -= len(data)
-            yield start, data, problem
+    def _copy_jit_map(self, key: Key, now_ns: int) -> bool:
+        """Copy what the JIT map of a process has more than before. Return whether it could be looked for."""
+        known = self._known[key]
+        if not known.makes_code:
+            return True
+        runs = True
+        try:
+            thread, _ = _thread_and_maps(key[0])
+            _name(*key)
+            self._jit_maps.open(key, thread, known.record.namespace_pid)
+        except (_GoneError, OSError):
+            runs = False
+        if known.part == self._part:
+            self._jit_maps.copy(key, now_ns)
+        return runs or self._jit_maps.has(key)
 
     def _write(self, key: Key, known: _KnownProcess) -> None:
         self._modules.record(mapped.module for mapped in known.record.modules)
@@ -218,7 +236,10 @@ class Processes:
         name = _name(pid, start_ns)  # last: if it is still the same process, all of this was read from it
         read_ns = time.monotonic_ns()
         record = Process(pid, start_ns, now_ns, name, executable, namespace_pid, maps, tuple(modules), problem, read_ns)
-        return _KnownProcess(record, code, now_ns)
+        known = _KnownProcess(record, code, now_ns)
+        if known.makes_code:
+            self._jit_maps.open((pid, start_ns), thread, namespace_pid)
+        return known
 
     def _mapped_module(self, pid: int, low: int, high: int, path: bytes) -> list[MappedModule]:
         try:
@@ -271,19 +292,6 @@ def thread_name(pid: int, tid: int, start_ns: int) -> bytes:
         return _read(f"/proc/{pid}/task/{tid}/comm", 4096)[:-1]
     except (_GoneError, OSError):
         return b""
-
-
-def _jit_map(known: _KnownProcess) -> Iterator[tuple[int, bytes, str]]:
-    """Yield the parts of a process's JIT map; if the process has ended and may have had one, yield the reason."""
-    process = known.record
-    try:
-        thread, _ = _thread_and_maps(process.pid)
-        _name(process.pid, process.start_ns)
-    except (_GoneError, OSError):
-        if any(inode == b"0" and path not in KERNEL_PATHS for _, _, inode, path in known.code):
-            yield 0, b"", "its process had ended"
-        return
-    yield from read_jit_map(thread, process.namespace_pid)
 
 
 def _threads(pid: int) -> Iterator[int]:

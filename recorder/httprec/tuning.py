@@ -15,6 +15,7 @@ MAX_KNOWN_PROCESSES = 4096
 MAX_KNOWN_MAPS_BYTES = 64 << 20  # of all known processes; the data made from the maps takes as much again
 MAX_KNOWN_MODULES = 16384  # files; about 1.5 kB each
 MAX_OPEN_MODULES = 512  # files; by default, a process may have 1,024 open
+MAX_OPEN_JIT_MAPS = 128
 MAX_REMEMBERED_STACKS = 32768  # twice as many as the kernel remembers (seen_stacks, maps.h); at most 1.5 kB each
 MAX_NUMBERED_STACKS = 65536  # the newest ones, where calls are printed
 

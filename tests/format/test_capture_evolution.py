@@ -52,7 +52,7 @@ OBJECTS: list[tuple[int, list[object], Record]] = [
         [1, 2, 3, b"n", b"/e", 4, b"maps", [], "why", 5, True],
         Process(1, 2, 3, b"n", b"/e", 4, b"maps", (), "why", 5, True),
     ),
-    (JIT_MAP, [1, 2, 3, 4, b"x", "why"], JitMap(1, 2, 3, 4, b"x", "why")),
+    (JIT_MAP, [1, 2, 3, 4, b"x", "why", 5], JitMap(1, 2, 3, 4, b"x", "why", 5)),
     (
         STACKS,
         [1, 2, 3, 4, bytes(8), bytes(168), 5, b"stack", 6, "why", b"\1", 7, 8, 9],

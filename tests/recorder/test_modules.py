@@ -31,7 +31,6 @@ from httpcapture import (
     Writer,
 )
 from httprec.elf_sections import carried_extents
-from httprec.jit_maps import read_jit_map
 from httprec.modules import Modules
 from support.programs import running, until
 
@@ -194,40 +193,6 @@ def test_a_file_that_lies_gives_less_and_no_error(data: st.DataObject) -> None:
         assert sum(1 for _ in carried_extents(fd)) < 5000
     finally:
         os.close(fd)
-
-
-@pytest.fixture
-def perf_map() -> Iterator[Path]:
-    path = Path(f"/tmp/perf-{os.getpid()}.map")
-    yield path
-    path.unlink(missing_ok=True)
-
-
-def test_a_jit_map_is_read_as_it_is(perf_map: Path) -> None:
-    perf_map.write_bytes(b"7f0000000000 20 LazyCompile:~main\n" * 50_000)
-    parts = list(read_jit_map(os.getpid(), os.getpid()))
-    assert b"".join(part for _, part, _ in parts) == perf_map.read_bytes()
-    assert [problem for _, _, problem in parts] == ["", ""]
-
-
-@pytest.mark.parametrize(("more", "problem"), [(0, ""), (1, "cut off at 16777216 bytes")])
-def test_a_jit_map_of_more_than_16_mib_says_that_it_was_cut_off(perf_map: Path, more: int, problem: str) -> None:
-    perf_map.write_bytes(bytes((16 << 20) + more))
-    parts = list(read_jit_map(os.getpid(), os.getpid()))
-    assert [start for start, _, _ in parts] == list(range(0, 16 << 20, 1 << 20))
-    assert sum(len(data) for _, data, _ in parts) == 16 << 20
-    assert [problem for _, _, problem in parts] == [""] * 15 + [problem]
-
-
-def test_no_link_leads_root_to_another_file(perf_map: Path) -> None:
-    perf_map.symlink_to("/etc/shadow")
-    assert not list(read_jit_map(os.getpid(), os.getpid()))
-
-
-def test_a_map_of_another_user_is_not_trusted(perf_map: Path) -> None:
-    perf_map.write_text("0 1 forged\n")
-    os.chown(perf_map, 12345, 12345)
-    assert not list(read_jit_map(os.getpid(), os.getpid()))
 
 
 def test_a_file_that_could_not_be_kept_open_is_named_and_counted(

@@ -448,26 +448,6 @@ def test_maps_beyond_the_room_for_them_are_forgotten_those_that_were_used_first(
     assert [process.taken_ns for process in written.processes()] == [3]  # read again, since it was forgotten
 
 
-def test_jit_maps_stay_within_the_room_of_a_capture(
-    written: Written, processes: Processes, child: subprocess.Popen[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("httprec.tuning.JIT_MAPS_BUDGET", 250)
-    parts = [(0, b"a" * 100, ""), (100, b"b" * 100, ""), (200, b"c" * 100, ""), (300, b"d" * 10, "")]
-    monkeypatch.setattr("httprec.processes._jit_map", lambda known: iter(parts))
-    processes.begin_part(written)
-    processes.record(key_of(child.pid), 1)
-
-    processes.write_jit_maps(9)
-
-    maps = [record for record in written.records if isinstance(record, JitMap)]
-    left_out = "left out: the capture's room for JIT maps is used up"
-    assert [(part.start, part.data, part.problem) for part in maps] == [*parts[:2], (200, b"", left_out)]
-    processes.begin_part(written)
-    processes.record(key_of(child.pid), 10)
-    processes.write_jit_maps(19)
-    assert len([record for record in written.records if isinstance(record, JitMap)]) == 6, "a part has room of its own"
-
-
 def test_processes_beyond_the_limit_of_a_capture_are_counted(child: subprocess.Popen[str]) -> None:
     class Full(Written):
         def process(self, process: Process) -> None:

@@ -121,7 +121,7 @@ PROCESS = Process(
     read_ns=5_000_200_000,
     unchanged=True,
 )
-JIT_MAP = JitMap(4242, 3_000_000_000, 6_000_000_000, 0, b"7f0000001000 40 LazyCompile:~get /srv/app.js:12\n", "cut")
+JIT_MAP = JitMap(4242, 3_000_000_000, 6_000_000_000, 0, b"7f0000001000 40 LazyCompile:~get /srv/app.js:12\n", "cut", 7)
 STACK = Stack(
     id=1,
     pid=4242,

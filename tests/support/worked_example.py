@@ -79,7 +79,7 @@ STACK = Stack(
         *((1 << 64) - 38, 0x401234, 96, 0x404000, 5, 44, 0x401234, 0x33, 0x246, 0x7FFC_0000_1010, 0x2B),
     ),
     memory_address=0x7FFC_0000_1010,
-    memory=struct.pack("<4Q", 5, 0x402000, 0, 0x402345),
+    memory=struct.pack("<4Q", 5, 0x602000, 0, 0x402345),
 )
 
 

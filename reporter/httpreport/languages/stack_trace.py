@@ -29,6 +29,7 @@ class Unnamed(Reason):
     STACK_NOT_IN_MAPS = "the process's recorded maps do not have this stack"
     UNMAPPED = "outside any mapping"
     NOT_CODE = "memory that is not executable"
+    JIT_CODE_REPLACED = "code made at run time, which was replaced around that moment"
     ANONYMOUS = "code made at run time, without a perf-PID.map"
     NOT_IN_JIT_MAP = "code made at run time, not in its perf-PID.map"
     JIT_MAP_CUT_OFF = "code made at run time, not in what was recorded of its perf-PID.map"
@@ -106,6 +107,7 @@ class Incomplete(Reason):
 
 
 _REMEDIES: dict[Reason, str] = {
+    Unnamed.ANONYMOUS: "node --perf-basic-prof, python3.12 -X perf, jcmd PID Compiler.perfmap",
     Unnamed.SYMBOLS_LEFT_OUT: "record with a larger --modules-size",
     Incomplete.STACK_ENDED: "record with --stack-size 64",
     Incomplete.CALLERS_SKIPPED: "Java needs -XX:+PreserveFramePointer and a perf-PID.map",

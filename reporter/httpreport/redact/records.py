@@ -170,18 +170,27 @@ class RedactedRecords:
         start_ns = -(-key.start_ticks * _SECOND_NS // max(self._recording.meta.clock_ticks, 1))
         functions, cut_off = jit_map.functions(text.data, bool(text.missing))
         addresses = sorted(self._stacks.addresses.get(key, ()))
-        lines, size = list[bytes](), 0
-        for start, length, name in functions:
-            if bisect_left(addresses, start) < bisect_left(addresses, start + length):
-                lines.append(b"%x %x %s\n" % (start, length, self.paths.within(name)))
-                size += len(lines[-1])
+        lengths = [length for _, length in text.reads]
+        lines: dict[int, list[bytes]] = {len(lengths) - 1: []}  # by the number of the part in which they end
+        size = kept = 0
+        for function in functions:
+            start, end = function.start, function.start + function.size
+            if bisect_left(addresses, start) < bisect_left(addresses, end):
+                line = b"%x %x %s\n" % (start, function.size, self.paths.within(function.name))
+                size += len(line)
                 if size > MAX_JIT_MAP:
-                    lines, cut_off = lines[:-1], True
+                    cut_off = True
                     break
-        self.functions += len(functions) - len(lines)
-        problem = self.paths.text(text.problem) or ("its end is missing" if cut_off else "")
-        for start, part, why in _parts(b"".join(lines), problem):
-            yield JitMap(key.pid, start_ns, taken_ns, start, part, why)
+                lines.setdefault(bisect_left(lengths, function.line_end), []).append(line)
+                kept += 1
+        self.functions += len(functions) - kept
+        problem, offset = self.paths.text(text.problem) or ("its end is missing" if cut_off else ""), 0
+        for number, some in sorted(lines.items()):
+            why_last = problem if number == max(lines) else ""
+            read_ns, _ = text.reads[min(number, len(lengths) - 1)]
+            for start, part, why in _parts(b"".join(some), why_last):
+                yield JitMap(key.pid, start_ns, taken_ns, offset + start, part, why, read_ns)
+            offset += sum(map(len, some))
 
 
 def _parts(data: bytes | bytearray, problem: str) -> Iterator[tuple[int, bytes, str]]:

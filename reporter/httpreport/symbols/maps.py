@@ -12,9 +12,6 @@ from collections.abc import Iterator
 from operator import attrgetter
 from typing import NamedTuple
 
-MEMORY_FILES = (b"/memfd:", b"/dev/zero", b"/dev/shm/", b"/SYSV", b"/anon_hugepage")
-"""What the paths of files begin with that are memory: they hold code only if a program made it (memfd_create(2),
-mmap(2), shm_open(3), shmget(2))."""
 MAX_MAPPINGS = 1 << 18  # four times the kernel's default vm.max_map_count
 
 _LINE = re.compile(

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 
-from httpcapture import GO_FUNCTION_TABLES, KERNEL_PATHS, Process, Stack
+from httpcapture import GO_FUNCTION_TABLES, KERNEL_PATHS, MEMORY_FILES, Process, Stack
 
 from ..capture.recording import ProcessKey, Recording
 from ..common.budget import Budget
@@ -252,7 +252,7 @@ def _modules(record: Process) -> dict[int, int]:
 
 def _is_in_file(mapping: Mapping) -> bool:
     """Return whether a mapping is of a file that is not just memory."""
-    return mapping.path.startswith(b"/") and not mapping.path.startswith(maps.MEMORY_FILES)
+    return mapping.path.startswith(b"/") and not mapping.path.startswith(MEMORY_FILES)
 
 
 def _made_at_run_time(mapping: Mapping, runtimes: Runtimes, address: int, inside: int) -> Sequence[Frame]:

@@ -29,8 +29,8 @@ class Found(enum.IntEnum):
     CFI = 1  # by its callee's unwind information
     FRAME_POINTER = 2  # its callee has no unwind information: by the frame pointer
     STACK_TOP = 3  # its callee, the leaf, has no unwind information: a code address was on top of its stack
-    FRAME_POINTER_PAST = 5  # as FRAME_POINTER, past words that may be return addresses: callers may be missing
     INTERRUPTED = 4  # by its callee's unwind information: a signal frame, so the address was not called from
+    FRAME_POINTER_PAST = 5  # as FRAME_POINTER, past words that may be return addresses: callers may be missing
 
 
 WITHOUT_CFI = (Found.FRAME_POINTER, Found.FRAME_POINTER_PAST, Found.STACK_TOP)
