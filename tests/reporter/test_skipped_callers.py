@@ -85,3 +85,16 @@ def test_all_code_that_v8_makes_keeps_frame_pointers() -> None:
     caller = Frame(2, found=Found.FRAME_POINTER_PAST)
     assert may_skip_callers([Frame(1), caller])
     assert not may_skip_callers([Frame(1), caller, entry])
+
+
+def test_java_that_keeps_the_frame_pointer_of_one_method_keeps_those_of_all() -> None:
+    """It is an option of the whole virtual machine."""
+    interpreter = Frame(1, "[JIT]", name="Interpreter")
+    method = Frame(2, "[JIT]", name="void Chain.level5(boolean)", found=Found.FRAME_POINTER)
+    caller = method._replace(name="void Chain.level4(boolean)")
+    stub = Frame(3, "[JIT]", name="StubRoutines (1)", found=Found.FRAME_POINTER_PAST)
+    assert not may_skip_callers([interpreter, method, caller, stub])
+    assert may_skip_callers([interpreter, method, stub])
+    assert may_skip_callers([method, caller, stub._replace(name="other")]), "another virtual machine"
+    unnamed = method._replace(name=None, module=None)
+    assert may_skip_callers([interpreter, unnamed, unnamed, stub])
