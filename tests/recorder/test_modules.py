@@ -147,6 +147,23 @@ def test_what_exceeds_the_room_is_left_out_and_counted(libc: tuple[str, Path]) -
     assert all(not section.data and section.size for section in left_out)
 
 
+@pytest.mark.parametrize(("size", "carried"), [(400_000, True), (600_000, False)])
+def test_a_section_of_a_go_program_takes_half_of_the_room_at_most(tmp_path: Path, size: int, carried: bool) -> None:
+    program, table = tmp_path / "program", tmp_path / "table"
+    table.write_bytes(bytes(range(250)) * (size // 250))
+    subprocess.run(["objcopy", "--add-section", f".gopclntab={table}", "/bin/sleep", program], check=True)
+    capture = Capture()
+    with running(program, "60") as process:
+        until("program", process.pid)
+        mapping = next(mapping for mapping, path in mappings(process.pid) if path == os.fsencode(program))
+        modules = Modules(capture.writer, 1 << 20)
+        modules.record([modules.number(process.pid, mapping, os.fsencode(program))])
+    _, sections = capture.records()
+    assert joined(sections, ".gopclntab") == (table.read_bytes() if carried else b"")
+    assert joined(sections, ".eh_frame") and joined(sections, ".rodata")
+    assert modules.left_out == (not carried)
+
+
 def test_modules_beyond_the_limit_of_a_capture_are_counted(libc: tuple[str, Path]) -> None:
     class Full(Writer):
         def module(self, module: Module) -> None:
