@@ -6,6 +6,7 @@ import io
 import os
 import random
 import re
+import struct
 import subprocess
 from collections.abc import Sequence
 from dataclasses import replace
@@ -234,6 +235,23 @@ def test_only_go_programs_have_their_data_carried() -> None:
 @pytest.fixture(scope="module")
 def elf(unstripped: Path) -> Elf:
     return read_elf(unstripped.read_bytes())
+
+
+@pytest.mark.parametrize("magic", [0xFFFFFFFA, 0xFFFFFFF0, 0xFFFFFFF1])
+@pytest.mark.parametrize("word", range(8))
+def test_a_header_that_lies_gives_less_and_no_error(elf: Elf, magic: int, word: int) -> None:
+    name = next(name for name in GO_FUNCTION_TABLES if name in elf.sections)
+    whole = elf.sections[name]
+    text = next(segment for segment in elf.segments if segment.executable)
+    size = len(whole.data)
+    for value in (0, 1, 7, size - 1, size, 1 << 31, (1 << 32) - 1, (1 << 63) - 1, 1 << 63, (1 << 64) - 1):
+        table = bytearray(whole.data)
+        struct.pack_into("<I", table, 0, magic)
+        struct.pack_into("<Q", table, 8 + 8 * word, value)
+        found = GoFunctions.of(replace(elf, sections={**elf.sections, name: ElfSection(whole.address, bytes(table))}))
+        for address in range(text.address, text.address + text.memory_size, text.memory_size // 20):
+            assert found is None or len(found.at(address)[1]) <= 256
+            assert found is None or (found.frame_size(address) or 0) < 1 << 30
 
 
 @given(st.data())

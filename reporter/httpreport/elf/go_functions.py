@@ -86,6 +86,9 @@ class _BadTableError(ValueError):
     """Report that the table breaks its format."""
 
 
+_DAMAGED = (ValueError, OverflowError, struct.error)
+
+
 @dataclass
 class GoFunctions:
     """Look up addresses in the function table of one Go program."""
@@ -118,7 +121,7 @@ class GoFunctions:
         table = next(filter(None, map(elf.section, GO_FUNCTION_TABLES)), None)
         try:
             return cls._read(elf, table) if table else None
-        except (_BadTableError, struct.error, ValueError):
+        except _DAMAGED:
             return None
 
     @classmethod
@@ -136,7 +139,7 @@ class GoFunctions:
                 return None
             text = module.words[_MODULE_TEXT]
         kind = np.dtype("<u4" if version.has_text else "<u8")
-        if count >= len(data) or rest[-1] >= len(data):
+        if count >= len(data) or max(rest) >= len(data):
             raise _BadTableError
         pairs = np.frombuffer(data, kind, 2 * count + 1, rest[-1])
         trees: int | None = 0
@@ -152,7 +155,7 @@ class GoFunctions:
         try:
             function = self._function(address)
             return (function.entry, list(self._calls(function, address))) if function else (0, ())
-        except (_BadTableError, struct.error):
+        except _DAMAGED:
             return 0, ()
 
     def frame_size(self, address: int) -> int | None:
@@ -169,7 +172,7 @@ class GoFunctions:
             if function.flags & _IS_OUTERMOST:
                 return OUTERMOST
             size = self._value(function.stack, function.entry, address)
-        except (_BadTableError, struct.error):
+        except _DAMAGED:
             return None
         return size if size is not None and 0 <= size < MAX_FRAME_BYTES and size % _POINTER == 0 else None
 
