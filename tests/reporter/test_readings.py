@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -204,3 +205,20 @@ def test_without_a_copy_the_readings_around_count_too(pie: Taken, traced: Traced
 
 def test_no_readings_are_no_names(pie: Taken, traced: Traced) -> None:
     assert reasons(traced(pie, [unchanged(LATER)])) == {Unnamed.NO_MAPS}
+
+
+def test_a_program_of_another_name_does_not_name_a_stack_before_its_exec(
+    static: Taken, other: Taken, traced: Traced
+) -> None:
+    """The stacks of Go programs are at the same addresses in each: the maps of the next one have the stack pointer."""
+    stack = rb"[0-9a-f]+-[0-9a-f]+( rw-p .*\[stack\])"
+    start = static.stack.memory_address & ~0xFFF
+    maps = re.sub(stack, b"%x-%x\\1" % (start, start + 0x20000), other.process.maps)
+    process = replace(other.process, maps=maps, name=b"other")
+    one = replace(static, modules=other.modules, sections=other.sections)
+
+    trace = traced(one, [reading(process, LATER)])
+
+    assert reasons(trace) == {Unnamed.STACK_NOT_IN_MAPS}
+    assert names(traced(static, [reading(static.process, LATER)])) == NAMES
+    assert names(traced(static, [reading(replace(static.process, name=b"renamed"), EARLIER)])) == NAMES

@@ -26,7 +26,7 @@ class Unnamed(Reason):
 
     NO_MAPS = "the process's maps were not recorded"
     MAPS_DIFFER = "the code that is mapped here changed around that moment"
-    STACK_NOT_IN_MAPS = "the process's recorded maps do not have this stack"
+    STACK_NOT_IN_MAPS = "its process's maps were read when it was another program, or the thread had ended"
     UNMAPPED = "outside any mapping"
     NOT_CODE = "memory that is not executable"
     JIT_CODE_REPLACED = "code made at run time, which was replaced around that moment"
@@ -96,7 +96,7 @@ class Incomplete(Reason):
     PROCESS_OF_32_BIT = "frame pointers only, no stack copy: a 32-bit process"
     UNREADABLE = "frame pointers only, the stack could not be copied"
     NO_MAPS = "frame pointers only, the process's maps were not recorded"
-    STACK_NOT_IN_MAPS = "not unwound, the process's recorded maps do not have this stack"
+    STACK_NOT_IN_MAPS = "not unwound, the process's maps were read when it was another program or the thread had ended"
     OTHER_PROCESSOR = "frame pointers only, this version does not unwind stacks of this processor"
     UNKNOWN = "for a reason that this version does not know"
 

@@ -25,7 +25,7 @@ CallFrames = Callable[[Mapping, Optional[int]], Optional[tuple[int, Rows]]]
 """Return load bias and unwind information of a mapping and the id of its module, None if there is none."""
 
 _MAIN_STACK = b"[stack]"
-_RANDOMISED = 1 << 32  # programs that are not position independent have their code below, at addresses of their choice
+RANDOMISED = 1 << 32  # programs that are not position independent have their code below, at addresses of their choice
 
 
 @dataclass(frozen=True, eq=False)
@@ -105,7 +105,7 @@ class Around(NamedTuple):
         holding = tuple(one for one in self.distinct if one.maps.find(stack_pointer))
         if self._is_one_program and (holding or len(self.distinct) == 2 or self.before is self.after):
             return self.distinct
-        by_leaf = leaf >= _RANDOMISED
+        by_leaf = leaf >= RANDOMISED
         return holding or tuple(one for one in self.distinct if by_leaf and one.maps.has_code(leaf))
 
     def of_leaf(self, leaf: int) -> tuple[Snapshot, ...]:

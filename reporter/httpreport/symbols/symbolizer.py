@@ -6,7 +6,7 @@ stacks, maps and addresses are looked up once each; equal stacks share one stack
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from functools import partial
 
@@ -27,7 +27,7 @@ from . import maps
 from .binary import Binary, FindBinary, Location
 from .maps import Mapping
 from .module_elf import to_elf
-from .readings import Place, Readings, Snapshot
+from .readings import RANDOMISED, Place, Readings, Snapshot
 from .stack_walk import Walk, walk
 
 MAX_TRACES_BYTES = 1 << 30  # of all stack traces of a recording
@@ -61,11 +61,15 @@ class Symbolizer:
         self._traces: dict[tuple[Place | None, Runtimes, Walk], StackTrace] = {}
         self._frames: dict[tuple[Place, Runtimes, int, int, Found | None], Sequence[Frame]] = {}
 
-    def stack_trace(self, stack: Stack) -> StackTrace:
-        """Return the stack trace of a recorded stack."""
+    def stack_trace(self, stack: Stack, process_names: Collection[bytes] = ()) -> StackTrace:
+        """Return the stack trace of a recorded stack. `process_names` are those that its process had when it made the
+        calls with this stack, if they are known."""
         walked, where = self.walk(stack)
         if not walked.addresses:
             return StackTrace((), NoStack.EMPTY)
+        if where and process_names and self._is_of_other_program(stack, walked.addresses[0], where, process_names):
+            frame = Frame(walked.addresses[0], unnamed=Unnamed.STACK_NOT_IN_MAPS)
+            return StackTrace((frame,), incomplete=Incomplete.STACK_NOT_IN_MAPS)
         known = (language.at(stack) for language in self._languages)
         runtimes = tuple(runtime for runtime in known if runtime is not None)
         key = where, runtimes, walked
@@ -93,6 +97,16 @@ class Symbolizer:
             return mapping is None or not mapping.path.startswith(b"/")
         elf = self._elf_to_unwind(module)
         return elf is not None and not elf.incomplete.intersection(_UNWIND_SECTIONS)
+
+    def _is_of_other_program(self, stack: Stack, leaf: int, where: Place, process_names: Collection[bytes]) -> bool:
+        """Return whether the only maps were read after the stack, and then the process had another name (exec).
+
+        It counts only where the address of the leaf does not tell: that of a program that is not position independent.
+        """
+        readings = self._readings_of(stack)
+        name = readings.records[where.maps.number - 1].name
+        is_only_after = readings.around(stack.taken_ns).before is None
+        return is_only_after and leaf < RANDOMISED and bool(name) and name not in process_names
 
     def _readings_of(self, stack: Stack) -> Readings:
         """Return the readings of the maps of a stack's process."""
