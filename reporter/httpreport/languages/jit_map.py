@@ -21,7 +21,7 @@ from ..capture.module_sections import JoinedParts
 from ..capture.recording import ProcessKey, Recording
 from ..common.budget import Budget
 from ..common.printable import printable
-from ..unwind import Rows
+from ..unwind import ARCHITECTURES, Rows
 from .language import Runtime
 from .stack_trace import Frame, StackTrace, Unnamed
 from .trampolines import Trampolines
@@ -153,7 +153,8 @@ class JitMaps:
         """Return how to unwind the trampolines in the last JIT map of a process."""
         texts = self._recording.jit_maps.get(process)
         last = self._map(process, max(texts)) if texts else None
-        return None if last is None else Trampolines(last)
+        architecture = ARCHITECTURES.get(self._recording.meta.arch)
+        return Trampolines(last, architecture.python_trampoline) if last is not None and architecture else None
 
     def _map(self, process: ProcessKey, taken_ns: int) -> JitMap | None:
         """Return a JIT map, None if there is no room for it."""

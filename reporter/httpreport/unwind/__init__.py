@@ -7,7 +7,7 @@ a step follows (eh_frame, go_frames, cfa, expression), the numbers in it (dwarf)
 from __future__ import annotations
 
 from .arch import ARCHITECTURES, Architecture
-from .arch.architecture import Registers
+from .arch.architecture import Registers, Trampoline
 from .cfa import Row
 from .eh_frame import CallFrameInfo
 from .go_frames import GoCallFrames
@@ -28,6 +28,7 @@ __all__ = [
     "Row",
     "Rows",
     "StackWalk",
+    "Trampoline",
     "Unwinder",
     "inside",
 ]
