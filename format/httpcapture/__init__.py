@@ -29,9 +29,13 @@ from .file_budget import (
 from .packed_stacks import ALL_IDS, PackedStacks
 from .reader import Reader, open_capture
 from .records import (
+    ALL_CARRIED,
     CARRIED,
+    GO_FUNCTION_TABLES,
+    GO_MODULE_DATA,
     JUDGED_WHOLE,
     KERNEL_PATHS,
+    MEMORY_FILES,
     PROGRAM_HEADERS,
     SECTION_HEADERS,
     UNWOUND_WHOLE,
@@ -58,14 +62,18 @@ from .records import (
     Section,
     Stack,
     StackStatus,
+    carried,
 )
 from .writer import RING_HEADER, Writer
 
 __all__ = [
+    "ALL_CARRIED",
     "ALL_IDS",
     "CARRIED",
     "CODINGS",
     "DELTA",
+    "GO_FUNCTION_TABLES",
+    "GO_MODULE_DATA",
     "JUDGED_WHOLE",
     "KERNEL_PATHS",
     "MAX_ALL_MODULES",
@@ -84,6 +92,7 @@ __all__ = [
     "MAX_SECTION",
     "MAX_SECTIONS",
     "MAX_TEXT",
+    "MEMORY_FILES",
     "PLANES",
     "PROGRAM_HEADERS",
     "RING_HEADER",
@@ -120,5 +129,6 @@ __all__ = [
     "StackStatus",
     "UnsupportedVersion",
     "Writer",
+    "carried",
     "open_capture",
 ]

@@ -131,6 +131,8 @@ PROCESS = Struct(
     maps=Bytes(MAX_MAPS),
     modules=ListOf(Struct(MappedModule, address=_u64, module=_u32), MAX_MODULES),
     problem=_text,
+    read_ns=_u64,
+    unchanged=Bool(),
 )
 JIT_MAP = Struct(
     JitMap,
@@ -140,6 +142,7 @@ JIT_MAP = Struct(
     start=_u64,
     data=Bytes(MAX_PART),
     problem=_text,
+    read_ns=_u64,
 )
 STACK = Struct(
     Stack,
@@ -156,6 +159,7 @@ STACK = Struct(
     found=Bytes(MAX_FRAMES // 8),
     copied=_u32,
     maps=_u32,
+    other_maps=_u32,
 )
 BATCH = Struct(Batch, rows=_u32, columns=ListOf(Bytes(MAX_CONTENT), MAX_NAMES + 1), groups=_u32)
 LOST = Struct(Lost, at_ns=_u64, counts=_counts, slowest_ns=_u64, durations=ListOf(_u64, 64))

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import enum
 from abc import abstractmethod
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Collection, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from typing import NamedTuple, Union
 
@@ -190,6 +190,7 @@ class Stack:
     found: bytes = b""  # one byte per frame: how it was unwound; empty: all by frame pointers, as recorded
     copied: int = 0  # size of the removed `memory`, if the frames end where it ended
     maps: int = 0  # number n: the n-th Process record of this process has the maps for `frames`; 0: none has
+    other_maps: int = 0  # the same of the maps that must agree with these where a frame is; 0: none
 
 
 UNWOUND_WHOLE = "whole"
@@ -206,7 +207,9 @@ class MappedModule:
 
 @dataclass(frozen=True)
 class Process:
-    """Hold a process and its /proc/PID/maps at one moment. A process can have several records, with newer maps."""
+    """Hold a process and its /proc/PID/maps at one moment. A process can have several records, with newer maps.
+
+    An `unchanged` record has no maps: the executable mappings were still those of the record before it."""
 
     pid: int
     start_ns: int  # start of the thread group leader, since boot
@@ -217,6 +220,8 @@ class Process:
     maps: bytes  # /proc/PID/maps as read
     modules: Sequence[MappedModule]
     problem: str = ""  # why a field above is empty or incomplete
+    read_ns: int = 0  # when the reading had ended, which began at or after `taken_ns`; 0: not known
+    unchanged: bool = False
 
 
 @dataclass(frozen=True)
@@ -238,8 +243,30 @@ CARRIED = (
 )
 """Names of the sections that unwinding and naming need: a capture carries them."""
 
+GO_FUNCTION_TABLES = (".gopclntab", ".data.rel.ro.gopclntab")
+"""Names of the section with Go's function table; the second one is that of position independent programs."""
+GO_MODULE_DATA = (".go.module", ".noptrdata")
+"""Names of the sections that may have the module data of a Go program, which tells where other tables are."""
+_GO_TREES = ".rodata"  # has the trees of inlined calls, unless the function table has them: then there is a .go.module
+ALL_CARRIED = (*CARRIED, *GO_FUNCTION_TABLES, *GO_MODULE_DATA, _GO_TREES)
+"""Names of all sections that a capture may carry."""
+
+
+def carried(sections: Collection[str]) -> Sequence[str]:
+    """Return which of the sections of a file, by name, a capture carries, the most useful first."""
+    names = CARRIED
+    if any(name in sections for name in GO_FUNCTION_TABLES):
+        trees = () if GO_MODULE_DATA[0] in sections else (GO_MODULE_DATA[1], _GO_TREES)
+        names = (*CARRIED, *GO_FUNCTION_TABLES, GO_MODULE_DATA[0], *trees)
+    return [name for name in names if name in sections]
+
+
 VDSO = b"[vdso]"  # path of the mapping of the code that the kernel gives every process; a capture carries it whole
 KERNEL_PATHS = (VDSO, b"[vsyscall]")  # paths of all such mappings
+
+MEMORY_FILES = (b"/memfd:", b"/dev/zero", b"/dev/shm/", b"/SYSV", b"/anon_hugepage")
+"""What the paths of files begin with that are memory: they hold code only if a program made it (memfd_create(2),
+mmap(2), shm_open(3), shmget(2))."""
 
 WHOLE_FILE = ""
 PROGRAM_HEADERS = "program headers"
@@ -264,15 +291,17 @@ class Section:
 
 @dataclass(frozen=True)
 class JitMap:
-    """Hold a part of a process's perf-PID.map, the names of code made at run time. A large map has several parts, one
-    after the other; another `taken_ns` means another map. A `problem` says why the bytes after `data` are missing."""
+    """Hold a part of a process's perf-PID.map, the names of code made at run time. A map that is large or grows has
+    several parts, one after the other; another `taken_ns` means another map. A `problem` says why the bytes after
+    `data` are missing."""
 
     pid: int
     process_start_ns: int
-    taken_ns: int  # the same for all parts of one map
+    taken_ns: int  # when the first part of the map was read: the same for all its parts
     start: int  # offset of this part in the map
     data: bytes  # as in the file; a line can continue in the next part
     problem: str = ""
+    read_ns: int = 0  # when the reading of this part had ended; 0: at `taken_ns`
 
 
 @dataclass(frozen=True)

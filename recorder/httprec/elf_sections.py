@@ -11,7 +11,7 @@ import struct
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from httpcapture import CARRIED, PROGRAM_HEADERS, SECTION_HEADERS
+from httpcapture import PROGRAM_HEADERS, SECTION_HEADERS, carried
 
 from .elf_identity import read_at
 
@@ -53,7 +53,10 @@ def _sections(fd: int, table: bytes, names: int) -> Iterator[Extent]:
     if names >= len(headers):
         return
     strings = read_at(fd, min(headers[names][5], _MAX_NAMES), headers[names][4])
+    extents: dict[str, list[Extent]] = {}
     for name, kind, _, address, offset, size, *_ in headers:
         text = strings[name : strings.find(b"\0", name)].decode("ascii", "replace")
-        if text in CARRIED and kind != _SHT_NOBITS:
-            yield Extent(text, address, offset, size)
+        if kind != _SHT_NOBITS:
+            extents.setdefault(text, []).append(Extent(text, address, offset, size))
+    for text in carried(extents):
+        yield from extents[text]

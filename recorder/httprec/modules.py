@@ -14,7 +14,19 @@ from collections import OrderedDict
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
-from httpcapture import MAX_PART, MAX_PATH, VDSO, WHOLE_FILE, BeyondLimitError, Module, Section, Writer
+from httpcapture import (
+    CARRIED,
+    MAX_PART,
+    MAX_PATH,
+    PROGRAM_HEADERS,
+    SECTION_HEADERS,
+    VDSO,
+    WHOLE_FILE,
+    BeyondLimitError,
+    Module,
+    Section,
+    Writer,
+)
 
 from . import tuning
 from .elf_identity import Identity, identify, read_at
@@ -22,6 +34,9 @@ from .elf_sections import Extent, carried_extents
 
 _OPEN_FLAGS = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK
 _MAX_VDSO = 64 << 10  # bytes
+# A section of a Go program alone may have tens of MiB. It may take half of the room that is left, so that a large one
+# does not take that of other programs.
+_ANY_SIZE = (*CARRIED, PROGRAM_HEADERS, SECTION_HEADERS, WHOLE_FILE)
 
 
 class _KnownModule(NamedTuple):
@@ -163,7 +178,7 @@ class Modules:
         whole = Extent(WHOLE_FILE, 0, 0, module.size)
         try:
             for extent in [whole] if module.path == VDSO else carried_extents(fd):
-                if extent.size > self._budget_left:
+                if extent.size > self._budget_left // (1 if extent.name in _ANY_SIZE else 2):
                     self.left_out += 1
                     problem = "left out: the capture's room for modules is used up"
                     yield Section(module.id, extent.name, extent.address, extent.size, 0, b"", problem)

@@ -3,8 +3,9 @@
 A short process has ended by the time its slow call is known to be slow, so the kernel announces every process that
 begins a call. Only processes with a recorded call get into the capture. If a stack is newer than the maps of its
 process, they are read again: the process may have loaded a library (dlopen) or become another program (exec) since.
-Large maps are read less often, so that a process costs at most a hundredth of a core however often its maps change;
-code that was mapped only between two readings is not in the capture.
+If they are unchanged, the capture says until when, because a reporter must know which maps belong to the moment of a
+stack. Large maps are read less often, so that a process costs at most a hundredth of a core however often its maps
+change; code that was mapped only between two readings is not in the capture.
 
 The most recently used processes are remembered. A forgotten one is read again if it still runs.
 """
@@ -14,6 +15,7 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+import time
 from collections import OrderedDict
 from collections.abc import Iterator
 from typing import NamedTuple
@@ -23,6 +25,7 @@ from httpcapture import (
     MAX_MAPS,
     MAX_MODULES,
     MAX_PATH,
+    MEMORY_FILES,
     VDSO,
     BeyondLimitError,
     JitMap,
@@ -32,7 +35,7 @@ from httpcapture import (
 )
 
 from . import tuning
-from .jit_maps import read_jit_map
+from .jit_maps import ENDED, JitMaps
 from .modules import Modules
 
 _EXECUTABLE = re.compile(rb"^([0-9a-f]+)-([0-9a-f]+) ..x. [0-9a-f]+ [0-9a-f]+:[0-9a-f]+ ([0-9]+) *(.*)$", re.MULTILINE)
@@ -42,6 +45,7 @@ _PF_KTHREAD = 0x00200000  # include/linux/sched.h
 _ENDED_EARLY = "ended before its maps were read"
 
 Key = tuple[int, int]  # pid, start since boot in ns
+_Code = list[tuple[bytes, bytes, bytes, bytes]]  # executable mappings: start, end, inode, path
 
 
 class _GoneError(Exception):
@@ -50,14 +54,25 @@ class _GoneError(Exception):
 
 class _KnownProcess(NamedTuple):
     record: Process
-    code: list[tuple[bytes, bytes, bytes, bytes]]  # executable mappings: start, end, inode, path
+    code: _Code
     checked_ns: int  # when the mappings were last seen to be complete
     part: int = 0  # number of the last part that has this record
+    unchanged_ns: int = 0  # when the mappings had last been read again and were unchanged
+    written_ns: int = 0  # what the last part says about that
 
     @property
     def next_check_ns(self) -> int:
         """Return when the maps may be read again: the longer they are, the later."""
         return self.checked_ns + tuning.MAPS_CHECK_NS_PER_BYTE * len(self.record.maps)
+
+    @property
+    def makes_code(self) -> bool:
+        """Return whether the process has code that no file holds."""
+        in_memory = (
+            path.startswith(MEMORY_FILES) or (inode == b"0" and path not in KERNEL_PATHS)
+            for _, _, inode, path in self.code
+        )
+        return bool(self.record.namespace_pid) and any(in_memory)
 
 
 def _read(path: str, limit: int) -> bytes:
@@ -77,13 +92,13 @@ class Processes:
         self.recorded = 0  # processes with a recorded call
         self.gone = 0  # recorded processes whose maps could not be read in time
         self.left_out = 0  # maps for which a capture had no room
-        self._jit_budget_left = tuning.JIT_MAPS_BUDGET
+        self._jit_maps = JitMaps(writer)
 
     def begin_part(self, writer: Writer) -> None:
         """Begin another capture, which needs the processes of its own calls."""
         self._writer = writer
         self._part += 1
-        self._jit_budget_left = tuning.JIT_MAPS_BUDGET
+        self._jit_maps.begin_part(writer)
         self._modules.begin_part(writer)
 
     def announce(self, key: Key, now_ns: int) -> None:
@@ -101,6 +116,7 @@ class Processes:
             self.recorded += 1
             self.gone += known.record.problem == _ENDED_EARLY
         self._write(key, known)
+        self._jit_maps.copy(key, now_ns)
 
     def check_stack(self, key: Key, taken_ns: int) -> None:
         """Let `check_maps` read the maps of a recorded process again if a stack of it is newer than they are."""
@@ -109,7 +125,8 @@ class Processes:
             self._unchecked.add(key)
 
     def check_maps(self, now_ns: int, *, last: bool = False) -> None:
-        """Read maps again that need it, except those that were read just now, unless this is the `last` time."""
+        """Read maps again that need it, except those that were read just now, unless this is the `last` time of the
+        part. Then write also for all processes until when their maps were unchanged."""
         for key in list(self._unchecked):
             known = self._known.get(key)
             if known and not last and now_ns < known.next_check_ns:
@@ -118,29 +135,55 @@ class Processes:
             if known:
                 self._check(key, known, now_ns)
 
+        if last:
+            for key, known in self._known.items():
+                self._known[key] = self._write_unchanged(key, known)
+
     def _check(self, key: Key, known: _KnownProcess, now_ns: int) -> None:
-        self._remember(key, known._replace(checked_ns=now_ns))
-        if _has_new_code(key[0], known):
+        known = known._replace(checked_ns=now_ns)
+        code = _code(key)
+        if code == known.code:
+            known = known._replace(unchanged_ns=time.monotonic_ns())
+        if code != known.code or known.unchanged_ns - known.written_ns >= tuning.UNCHANGED_NS:
+            known = self._write_unchanged(key, known)
+        self._remember(key, known)
+        if code is not None and code != known.code:
             newer = self._read_or_gone(key, now_ns)
             if not newer.record.problem:
                 self._write(key, newer)
 
-    def write_jit_maps(self, now_ns: int) -> None:
-        """Write the names that just-in-time compilers gave to their code; for a process that has ended, write that."""
-        for (pid, start_ns), known in self._known.items():
-            if known.record.namespace_pid and known.part == self._part:
-                for start, data, problem in self._fitting(_jit_map(known)):
-                    self._writer.jit_map(JitMap(pid, start_ns, now_ns, start, data, problem))
+    def _write_unchanged(self, key: Key, known: _KnownProcess) -> _KnownProcess:
+        """Write until when the maps of a process were unchanged, unless the part says so or has not the maps."""
+        if known.part != self._part or known.unchanged_ns <= known.written_ns:
+            return known
+        ns = known.unchanged_ns
+        with contextlib.suppress(BeyondLimitError):
+            self._writer.process(Process(*key, ns, b"", b"", 0, b"", (), read_ns=ns, unchanged=True))
+        return known._replace(written_ns=ns)
 
-    def _fitting(self, parts: Iterator[tuple[int, bytes, str]]) -> Iterator[tuple[int, bytes, str]]:
-        """Yield the parts of a JIT map that fit into the budget; instead of the first that does not, yield the
-        reason."""
-        for start, data, problem in parts:
-            if len(data) > self._jit_budget_left:
-                yield start, b"", "left out: the capture's room for JIT maps is used up"
-                return
-            self._jit_budget_left -= len(data)
-            yield start, data, problem
+    def write_jit_maps(self, now_ns: int) -> None:
+        """Write the rest of the names that just-in-time compilers gave to their code; for a process that ended before
+        they could be read, write that."""
+        for key, known in self._known.items():
+            if known.part == self._part and not self._copy_jit_map(key, now_ns):
+                with contextlib.suppress(BeyondLimitError):
+                    self._writer.jit_map(JitMap(*key, now_ns, 0, b"", ENDED))
+
+    def _copy_jit_map(self, key: Key, now_ns: int) -> bool:
+        """Copy what the JIT map of a process has more than before. Return whether it could be looked for."""
+        known = self._known[key]
+        if not known.makes_code:
+            return True
+        runs = True
+        try:
+            thread, _ = _thread_and_maps(key[0])
+            _name(*key)
+            self._jit_maps.open(key, thread, known.record.namespace_pid)
+        except (_GoneError, OSError):
+            runs = False
+        if known.part == self._part:
+            self._jit_maps.copy(key, now_ns)
+        return runs or self._jit_maps.has(key)
 
     def _write(self, key: Key, known: _KnownProcess) -> None:
         self._modules.record(mapped.module for mapped in known.record.modules)
@@ -148,7 +191,7 @@ class Processes:
             self._writer.process(known.record)
         except BeyondLimitError:
             self.left_out += 1
-        self._remember(key, known._replace(part=self._part))
+        self._remember(key, known._replace(part=self._part, written_ns=known.record.read_ns))
 
     def _remember(self, key: Key, known: _KnownProcess) -> None:
         """Mark the process as used now, and forget the least recently used ones if there are too many."""
@@ -191,8 +234,12 @@ class Processes:
         else:
             problem = "has no user space"
         name = _name(pid, start_ns)  # last: if it is still the same process, all of this was read from it
-        record = Process(pid, start_ns, now_ns, name, executable, namespace_pid, maps, tuple(modules), problem)
-        return _KnownProcess(record, code, now_ns)
+        read_ns = time.monotonic_ns()
+        record = Process(pid, start_ns, now_ns, name, executable, namespace_pid, maps, tuple(modules), problem, read_ns)
+        known = _KnownProcess(record, code, now_ns)
+        if known.makes_code:
+            self._jit_maps.open((pid, start_ns), thread, namespace_pid)
+        return known
 
     def _mapped_module(self, pid: int, low: int, high: int, path: bytes) -> list[MappedModule]:
         try:
@@ -219,11 +266,15 @@ def _thread_and_maps(pid: int) -> tuple[int, bytes]:
     raise _GoneError
 
 
-def _has_new_code(pid: int, known: _KnownProcess) -> bool:
+def _code(key: Key) -> _Code | None:
+    """Return the executable mappings of a process, None if it has ended."""
+    pid, start_ns = key
     try:
-        return _EXECUTABLE.findall(_thread_and_maps(pid)[1]) != known.code
+        code = _EXECUTABLE.findall(_thread_and_maps(pid)[1])
+        _name(pid, start_ns)  # last: if it is still the same process, they are its mappings
     except (_GoneError, OSError):
-        return False
+        return None
+    return code
 
 
 def _name(pid: int, start_ns: int) -> bytes:
@@ -241,19 +292,6 @@ def thread_name(pid: int, tid: int, start_ns: int) -> bytes:
         return _read(f"/proc/{pid}/task/{tid}/comm", 4096)[:-1]
     except (_GoneError, OSError):
         return b""
-
-
-def _jit_map(known: _KnownProcess) -> Iterator[tuple[int, bytes, str]]:
-    """Yield the parts of a process's JIT map; if the process has ended and may have had one, yield the reason."""
-    process = known.record
-    try:
-        thread, _ = _thread_and_maps(process.pid)
-        _name(process.pid, process.start_ns)
-    except (_GoneError, OSError):
-        if any(inode == b"0" and path not in KERNEL_PATHS for _, _, inode, path in known.code):
-            yield 0, b"", "its process had ended"
-        return
-    yield from read_jit_map(thread, process.namespace_pid)
 
 
 def _threads(pid: int) -> Iterator[int]:

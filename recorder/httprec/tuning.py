@@ -7,6 +7,7 @@ from httpcapture import MAX_JIT_MAPS
 # How often something is done.
 ROUND_MS = 100  # between two readings of the rings
 LEDGER_INTERVAL_NS = 1_000_000_000  # between two readings of the counters
+UNCHANGED_NS = 60_000_000_000  # between two records that the maps of a process are unchanged
 MAPS_CHECK_NS_PER_BYTE = 10_000  # of maps, between two readings: 5,000 mappings every 2.5 s
 SILENCE_NS = 1_000_000_000  # after the last known transfer of an answered call, until it is printed
 
@@ -15,6 +16,7 @@ MAX_KNOWN_PROCESSES = 4096
 MAX_KNOWN_MAPS_BYTES = 64 << 20  # of all known processes; the data made from the maps takes as much again
 MAX_KNOWN_MODULES = 16384  # files; about 1.5 kB each
 MAX_OPEN_MODULES = 512  # files; by default, a process may have 1,024 open
+MAX_OPEN_JIT_MAPS = 128
 MAX_REMEMBERED_STACKS = 32768  # twice as many as the kernel remembers (seen_stacks, maps.h); at most 1.5 kB each
 MAX_NUMBERED_STACKS = 65536  # the newest ones, where calls are printed
 MAX_HELD_CALLS = 8192  # that wait to be printed; about 1 kB each

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import struct
 from collections.abc import Iterator
 from dataclasses import MISSING, fields
 
@@ -48,14 +49,14 @@ OBJECTS: list[tuple[int, list[object], Record]] = [
     (SECTION, [1, ".text", 2, 3, 4, b"x", "why"], Section(1, ".text", 2, 3, 4, b"x", "why")),
     (
         PROCESS,
-        [1, 2, 3, b"n", b"/e", 4, b"maps", [], "why"],
-        Process(1, 2, 3, b"n", b"/e", 4, b"maps", (), "why"),
+        [1, 2, 3, b"n", b"/e", 4, b"maps", [], "why", 5, True],
+        Process(1, 2, 3, b"n", b"/e", 4, b"maps", (), "why", 5, True),
     ),
-    (JIT_MAP, [1, 2, 3, 4, b"x", "why"], JitMap(1, 2, 3, 4, b"x", "why")),
+    (JIT_MAP, [1, 2, 3, 4, b"x", "why", 5], JitMap(1, 2, 3, 4, b"x", "why", 5)),
     (
         STACKS,
-        [1, 2, 3, 4, bytes(8), bytes(168), 5, b"stack", 6, "why", b"\1", 7, 8],
-        Stack(1, 2, 3, 4, bytes(8), bytes(168), 5, b"stack", 6, "why", b"\1", 7, 8),
+        [1, 2, 3, 4, bytes(8), bytes(168), 5, b"stack", 6, "why", b"\1", 7, 8, 9],
+        Stack(1, 2, 3, 4, bytes(8), bytes(168), 5, b"stack", 6, "why", b"\1", 7, 8, 9),
     ),
     (LOST, [1, {"a": 2}, 3, [4, 5]], Lost(1, {"a": 2}, 3, (4, 5))),
     (END, [1, "why", False, 2, 3, 4, {"a": 5}, 6], EndRecord(1, "why", False, 2, 3, 4, {"a": 5}, 6)),
@@ -73,7 +74,8 @@ def test_appended_fields_are_skipped(kind: int, values: list[object], record: Re
 def test_appended_fields_as_deep_as_the_limit_are_skipped(
     kind: int, values: list[object], record: Record, deepest: bytes
 ) -> None:
-    fields_and_more = bytes([0x90 + len(values) + 2]) + objects(*values) + deepest + objects(7)
+    array = struct.pack(">BH", 0xDC, len(values) + 2)
+    fields_and_more = array + objects(*values) + deepest + objects(7)
     data = capture(frame(objects([kind, 1]) + fields_and_more))
     assert read_all(data)[0] == [META, record]
 

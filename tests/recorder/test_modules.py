@@ -31,7 +31,6 @@ from httpcapture import (
     Writer,
 )
 from httprec.elf_sections import carried_extents
-from httprec.jit_maps import read_jit_map
 from httprec.modules import Modules
 from support.programs import running, until
 
@@ -148,6 +147,23 @@ def test_what_exceeds_the_room_is_left_out_and_counted(libc: tuple[str, Path]) -
     assert all(not section.data and section.size for section in left_out)
 
 
+@pytest.mark.parametrize(("size", "carried"), [(400_000, True), (600_000, False)])
+def test_a_section_of_a_go_program_takes_half_of_the_room_at_most(tmp_path: Path, size: int, carried: bool) -> None:
+    program, table = tmp_path / "program", tmp_path / "table"
+    table.write_bytes(bytes(range(250)) * (size // 250))
+    subprocess.run(["objcopy", "--add-section", f".gopclntab={table}", "/bin/sleep", program], check=True)
+    capture = Capture()
+    with running(program, "60") as process:
+        until("program", process.pid)
+        mapping = next(mapping for mapping, path in mappings(process.pid) if path == os.fsencode(program))
+        modules = Modules(capture.writer, 1 << 20)
+        modules.record([modules.number(process.pid, mapping, os.fsencode(program))])
+    _, sections = capture.records()
+    assert joined(sections, ".gopclntab") == (table.read_bytes() if carried else b"")
+    assert joined(sections, ".eh_frame") and joined(sections, ".rodata")
+    assert modules.left_out == (not carried)
+
+
 def test_modules_beyond_the_limit_of_a_capture_are_counted(libc: tuple[str, Path]) -> None:
     class Full(Writer):
         def module(self, module: Module) -> None:
@@ -194,40 +210,6 @@ def test_a_file_that_lies_gives_less_and_no_error(data: st.DataObject) -> None:
         assert sum(1 for _ in carried_extents(fd)) < 5000
     finally:
         os.close(fd)
-
-
-@pytest.fixture
-def perf_map() -> Iterator[Path]:
-    path = Path(f"/tmp/perf-{os.getpid()}.map")
-    yield path
-    path.unlink(missing_ok=True)
-
-
-def test_a_jit_map_is_read_as_it_is(perf_map: Path) -> None:
-    perf_map.write_bytes(b"7f0000000000 20 LazyCompile:~main\n" * 50_000)
-    parts = list(read_jit_map(os.getpid(), os.getpid()))
-    assert b"".join(part for _, part, _ in parts) == perf_map.read_bytes()
-    assert [problem for _, _, problem in parts] == ["", ""]
-
-
-@pytest.mark.parametrize(("more", "problem"), [(0, ""), (1, "cut off at 16777216 bytes")])
-def test_a_jit_map_of_more_than_16_mib_says_that_it_was_cut_off(perf_map: Path, more: int, problem: str) -> None:
-    perf_map.write_bytes(bytes((16 << 20) + more))
-    parts = list(read_jit_map(os.getpid(), os.getpid()))
-    assert [start for start, _, _ in parts] == list(range(0, 16 << 20, 1 << 20))
-    assert sum(len(data) for _, data, _ in parts) == 16 << 20
-    assert [problem for _, _, problem in parts] == [""] * 15 + [problem]
-
-
-def test_no_link_leads_root_to_another_file(perf_map: Path) -> None:
-    perf_map.symlink_to("/etc/shadow")
-    assert not list(read_jit_map(os.getpid(), os.getpid()))
-
-
-def test_a_map_of_another_user_is_not_trusted(perf_map: Path) -> None:
-    perf_map.write_text("0 1 forged\n")
-    os.chown(perf_map, 12345, 12345)
-    assert not list(read_jit_map(os.getpid(), os.getpid()))
 
 
 def test_a_file_that_could_not_be_kept_open_is_named_and_counted(

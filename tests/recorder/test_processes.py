@@ -315,6 +315,44 @@ def test_maps_are_not_written_again_for_new_memory_without_code(
     assert len(written.processes()) == 1
 
 
+def test_the_capture_says_until_when_the_maps_were_unchanged(
+    written: Written, processes: Processes, child: subprocess.Popen[str], tmp_path: Path
+) -> None:
+    """A reporter must know which maps belong to a stack."""
+    key = key_of(child.pid)
+    processes.record(key, 0)
+    began_ns = time.monotonic_ns()
+    processes.check_stack(key, 1)
+    processes.check_maps(LATER)
+    ended_ns = time.monotonic_ns()
+    tell(child, f"import ctypes; ctypes.CDLL({str(library(tmp_path))!r})")
+    assert len(written.processes()) == 1, "not at each stack"
+    processes.check_stack(key, LATER + 1)
+    processes.check_maps(2 * LATER)
+    first, unchanged, newer = written.processes()
+    assert first.read_ns < began_ns < unchanged.read_ns < ended_ns < newer.read_ns
+    assert (unchanged.pid, unchanged.start_ns, unchanged.maps, unchanged.unchanged) == (*key, b"", True)
+    assert not first.unchanged and not newer.unchanged
+    processes.check_maps(2 * LATER, last=True)
+    assert len(written.processes()) == 3, "nothing was seen since"
+
+
+def test_a_part_says_of_its_own_processes_that_their_maps_were_unchanged(
+    written: Written, processes: Processes, child: subprocess.Popen[str]
+) -> None:
+    key = key_of(child.pid)
+    processes.record(key, 0)
+    processes.begin_part(written)
+    processes.check_stack(key, 1)
+    processes.check_maps(LATER, last=True)
+    assert len(written.processes()) == 1, "this part does not have the maps yet"
+    processes.record(key, LATER)
+    processes.check_maps(LATER, last=True)
+    assert [process.unchanged for process in written.processes()] == [False, False, True]
+    processes.check_maps(LATER, last=True)
+    assert len(written.processes()) == 3
+
+
 def test_what_was_known_stays_when_the_process_has_ended_since(written: Written, processes: Processes) -> None:
     with running(sys.executable, "-c", CHILD) as child:
         tell(child, "pass")
@@ -408,26 +446,6 @@ def test_maps_beyond_the_room_for_them_are_forgotten_those_that_were_used_first(
         processes.announce(key_of(other.pid), 2)
     processes.record(key_of(child.pid), 3)
     assert [process.taken_ns for process in written.processes()] == [3]  # read again, since it was forgotten
-
-
-def test_jit_maps_stay_within_the_room_of_a_capture(
-    written: Written, processes: Processes, child: subprocess.Popen[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("httprec.tuning.JIT_MAPS_BUDGET", 250)
-    parts = [(0, b"a" * 100, ""), (100, b"b" * 100, ""), (200, b"c" * 100, ""), (300, b"d" * 10, "")]
-    monkeypatch.setattr("httprec.processes._jit_map", lambda known: iter(parts))
-    processes.begin_part(written)
-    processes.record(key_of(child.pid), 1)
-
-    processes.write_jit_maps(9)
-
-    maps = [record for record in written.records if isinstance(record, JitMap)]
-    left_out = "left out: the capture's room for JIT maps is used up"
-    assert [(part.start, part.data, part.problem) for part in maps] == [*parts[:2], (200, b"", left_out)]
-    processes.begin_part(written)
-    processes.record(key_of(child.pid), 10)
-    processes.write_jit_maps(19)
-    assert len([record for record in written.records if isinstance(record, JitMap)]) == 6, "a part has room of its own"
 
 
 def test_processes_beyond_the_limit_of_a_capture_are_counted(child: subprocess.Popen[str]) -> None:

@@ -30,7 +30,10 @@ def test_the_kernel_has_room_for_all_listening_ports() -> None:
 
 
 def test_open_modules_leave_room_for_other_files() -> None:
-    assert tuning.MAX_OPEN_MODULES + 64 + 256 < 1024 and tuning.MAX_OPEN_MODULES < tuning.MAX_KNOWN_MODULES
+    assert (
+        tuning.MAX_OPEN_MODULES + tuning.MAX_OPEN_JIT_MAPS + 64 + 256 < 1024
+        and tuning.MAX_OPEN_MODULES < tuning.MAX_KNOWN_MODULES
+    )
 
 
 def test_jit_maps_fit_into_a_capture_with_what_their_records_count() -> None:

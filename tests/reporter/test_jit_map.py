@@ -5,7 +5,8 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from httpreport.languages.jit_map import MAX_LINES, JitMap
+from httpreport.languages.jit_map import MAX_LINES, JitMap, NamedCode
+from httpreport.languages.stack_trace import Unnamed
 
 FUNCTIONS = st.lists(st.tuples(st.integers(0, 40), st.integers(0, 12)), max_size=12)
 
@@ -39,7 +40,8 @@ def test_a_line_that_was_cut_off_names_nothing() -> None:
     assert names.is_cut_off
     assert names.find(0x1000) == (b"whole", 0)
     assert names.find(0x2000) is None
-    assert JitMap(b"2000 10 without an end of line").find(0x2000)
+    without_end = JitMap(b"1000 10 whole\n2000 10 it may go on")
+    assert without_end.is_cut_off and without_end.find(0x2000) is None
 
 
 def test_lines_beyond_the_limit_are_cut_off() -> None:
@@ -51,7 +53,36 @@ def test_lines_beyond_the_limit_are_cut_off() -> None:
 
 @given(st.binary(max_size=300))
 def test_lines_that_are_none_are_left_out(text: bytes) -> None:
-    names = JitMap(text + b"\n1000 10 good\n1000\nx y z\n1000 10\n2000 ffffffffffffffff far\n11112222333344445 1 wide")
+    names = JitMap(
+        text + b"\n1000 10 good\n1000\nx y z\n1000 10\n2000 ffffffffffffffff far\n11112222333344445 1 wide\n"
+    )
 
     assert names.find(0x1008) == (b"good", 8)
     assert names.find(0xFFFF_FFFF_FFFF) == (b"far", 0xFFFF_FFFF_FFFF - 0x2000)
+
+
+def test_code_that_replaced_other_code_after_a_stack_does_not_name_it() -> None:
+    """The first three lines had been read when the stack was taken; the code of `now` may have been made later."""
+    before = b"1000 10 then\n2000 10 same\n3000 10 first\n"
+    names = JitMap(before + b"1008 10 now\n4000 10 new\n")
+
+    assert names.find(0x1008) == (b"now", 0)
+    replaced = [address for address in range(0x1000, 0x4010) if names.was_replaced(address, len(before))]
+    assert replaced == list(range(0x1008, 0x1010))
+    assert not any(names.was_replaced(address, len(before) + 12) for address in range(0x1000, 0x4010))
+    assert all(
+        isinstance(NamedCode(names, len(before)).frames(at, at), list) for at in (0x1000, 0x1010, 0x2000, 0x4000)
+    )
+    assert NamedCode(names, len(before)).frames(0x1009, 0x1008) is Unnamed.JIT_CODE_REPLACED
+
+
+@given(FUNCTIONS, st.integers(0, 12))
+def test_code_was_replaced_where_a_later_line_covers_an_earlier_one(
+    functions: list[tuple[int, int]], known: int
+) -> None:
+    lines = [b"%x %x f%d\n" % (start, size, number) for number, (start, size) in enumerate(functions)]
+    names, known_bytes = JitMap(b"".join(lines)), sum(map(len, lines[:known]))
+
+    for address in range(60):
+        covering = [number for number, (start, size) in enumerate(functions) if start <= address < start + size]
+        assert names.was_replaced(address, known_bytes) == (len(covering) > 1 and covering[-1] >= known)

@@ -91,7 +91,6 @@ def test_what_the_recorder_copies_of_a_file_is_what_the_file_says() -> None:
     assert carried is not None
     assert (carried.machine, carried.segments, carried.build_id) == (62, of_file.segments, of_file.build_id)
     assert carried.sections == of_file.sections
-    assert carried.section_ranges == of_file.section_ranges
 
 
 def test_a_file_that_could_not_be_read_to_its_end_is_what_was_read() -> None:

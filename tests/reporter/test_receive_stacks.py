@@ -4,6 +4,7 @@ differs."""
 from __future__ import annotations
 
 import json
+from collections.abc import Collection
 from dataclasses import replace
 from typing import Any
 
@@ -89,9 +90,9 @@ def test_a_stack_is_unwound_once_whatever_its_sides(monkeypatch: pytest.MonkeyPa
     asked = []
     unwind = Symbolizer.stack_trace
 
-    def counted(self: Symbolizer, one: Stack) -> StackTrace:
+    def counted(self: Symbolizer, one: Stack, process_names: Collection[bytes]) -> StackTrace:
         asked.append(one.id)
-        return unwind(self, one)
+        return unwind(self, one, process_names)
 
     monkeypatch.setattr(Symbolizer, "stack_trace", counted)
     report = reported(capture_of(*[CALL] * 50, replace(CALL, stack=RECEIVED, receive_stack=SENT)))

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from httpcapture import JitMap, MappedModule, Module, Process, Record, Section
+from httpcapture import JitMap, MappedModule, Module, Record, Section
 from httpreport.elf.elf import read_elf
 from httpreport.elf.symbol_table import read_symbols
 from httpreport.languages.stack_trace import Frame, Incomplete, NoStack, StackTrace, Unnamed
@@ -199,7 +199,7 @@ def test_a_copy_that_ends_says_after_how_much(deep_stack: Taken, report_of: Call
     assert 1 < len(trace.frames) < len(deep_stack.expected)
     assert tuple(frame.address for frame in trace.frames) == deep_stack.expected[: len(trace.frames)]
     assert trace.incomplete is Incomplete.STACK_ENDED
-    assert "    [the stack copy ended after 0.5 KiB]" in text_lines(report, "run.cap")
+    assert "    [the stack copy ended after 0.5 KiB; record with --stack-size 64]" in text_lines(report, "run.cap")
     assert folded_lines(report)[0].startswith("nova-api;[incomplete: the stack copy ended];deep;")
 
 
@@ -276,7 +276,10 @@ def test_the_summary_counts_what_is_whole_and_why_the_others_are_not(
     console = Console(record=True, file=io.StringIO(), width=200)
     terminal.print_summary(console, aggregated(report))
 
-    assert "stack traces: 1 of 3 complete; others: 2 the stack copy ended\n" in console.export_text()
+    assert (
+        "stack traces: 1 of 3 complete; others: 2 the stack copy ended (record with --stack-size 64)\n"
+        in console.export_text()
+    )
 
 
 def test_equal_copies_are_one_stack_trace(deep_stack: Taken, report_of: Callable[[bytes], Report]) -> None:
@@ -326,42 +329,6 @@ def test_a_stripped_binary_gives_the_beginning_of_the_function(
     frames = trace.frames[2:12]
     assert {frame.label for frame in frames} == {f"deep+0x{int(start, 16):x}"}
     assert {frame.unnamed for frame in frames} == {Unnamed.STRIPPED}
-
-
-def test_a_dlopen_after_the_first_maps(deep: Path, deep_stack: Taken, traced: Traced) -> None:
-    """The maps that are nearer in time lack the program's code; the maps that let the walk go on are used."""
-    before = replace(
-        deep_stack.process,
-        taken_ns=STARTED_NS + 1,
-        maps=b"".join(line for line in deep_stack.process.maps.splitlines(True) if os.fsencode(deep) not in line),
-    )
-    after = replace(deep_stack.process, taken_ns=STARTED_NS + 5000)
-    records = [r for r in deep_stack.records() if r != deep_stack.process]
-
-    trace = traced(capture([Row(stack=256)], [before, after, *records], limits=LIMITS))
-
-    assert (len(trace.frames), trace.incomplete) == (len(deep_stack.expected), None)
-
-
-def test_after_an_exec_the_maps_that_the_stack_is_in_count(tmp_path: Path, traced: Traced) -> None:
-    """Both programs have code at the same addresses, and the maps of the first are nearer in time."""
-    options = ["-static", "-fno-optimize-sibling-calls", "-fcf-protection"]
-    with blocked([compiled(tmp_path, "before.c", DEEP, [*options, "-Ddeep=former"])]) as pid:
-        before = taken(pid)
-    with blocked([compiled(tmp_path, "after.c", DEEP, options)]) as pid:
-        after = taken(pid)
-    (module,), place = before.modules, before.process.modules[0].address
-    records = [
-        replace(module, id=99),
-        *(replace(section, module=99) for section in before.sections),
-        replace(before.process, taken_ns=after.stack.taken_ns, modules=[MappedModule(place, 99)]),
-        *(replace(r, taken_ns=STARTED_NS + 5000) if isinstance(r, Process) else r for r in after.records()),
-    ]
-
-    trace = traced(capture([Row(stack=256)], records, limits=LIMITS))
-
-    assert tuple(frame.address for frame in trace.frames) == after.expected == before.expected
-    assert names(trace)[1:13] == ["leaf", *["deep"] * 10, "main"]
 
 
 def test_a_page_that_was_not_in_memory_adds_no_frame_and_is_reported(tmp_path: Path, traced: Traced) -> None:
@@ -430,6 +397,32 @@ def test_code_made_at_run_time_has_the_name_of_its_map_or_the_reason(
     cut_off = f"    0x{at + 6:x} [code made at run time, not in what was recorded of its perf-PID.map]"
     for recorded in (covering[:-2], b""):
         assert lines(jit_map(recorded, problem="what follows is missing")) == [cut_off, caller]
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["/memfd:doublemapper (deleted)", "/dev/zero (deleted)", "/dev/shm/code (deleted)", "/SYSV00000000 (deleted)"],
+)
+@pytest.mark.parametrize("is_module", [True, False])
+def test_code_in_a_file_that_is_only_memory_has_the_name_of_its_map(
+    tmp_path: Path, report_of: Callable[[bytes], Report], path: str, is_module: bool
+) -> None:
+    """As that of .NET, which maps a memfd twice. The recorder finds no ELF file there."""
+    program = compiled(tmp_path, "jit.c", JIT, ["-fcf-protection"])
+    with blocked([program]) as pid:
+        one = taken(pid)
+    anonymous = next(line for line in one.process.maps.splitlines() if b" rwxp " in line)
+    at = int(anonymous.split(b"-")[0], 16)
+    mapped = anonymous.rstrip() + b" " * 10 + path.encode()
+    modules = [*one.process.modules, MappedModule(at, 99)] if is_module else one.process.modules
+    changed = replace(one.process, maps=one.process.maps.replace(anonymous, mapped), modules=modules)
+    memory = Module(99, path.encode(), b"", 65536, bytes(32), "not a 64-bit little-endian ELF file")
+
+    def names_of(*more: Record) -> list[str]:
+        return text_lines(report_of(replace(one, process=changed).capture(memory, *more)), "run.cap")
+
+    assert "    nova::render ([JIT])" in names_of(jit_map(b"%x 8 nova::render\n" % at))
+    assert f"    0x{at + 6:x} [code made at run time, without a perf-PID.map]" in names_of()
 
 
 def test_the_vdso_is_named_by_its_bytes_in_the_capture(deep_stack: Taken, traced: Traced) -> None:

@@ -71,11 +71,7 @@ def one_of_everything() -> Report:
 STRINGS = b"function_a\0_ZN4nova4sendERKSs\0"
 BINARY = Binary(
     Elf(62, (Segment(0x1000, 0x1000, 0x2000, 0x2000, True),), {}),
-    (
-        SymbolTable(
-            np.array([(0x1000, 0x1020, 0, -1, False), (0x1020, 0x1060, 11, -1, False)], SYMBOL), STRINGS, (".symtab",)
-        ),
-    ),
+    (SymbolTable(np.array([(0x1000, 0x1020, 0, -1), (0x1020, 0x1060, 11, -1)], SYMBOL), STRINGS, (".symtab",)),),
 )
 
 

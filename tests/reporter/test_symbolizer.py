@@ -224,7 +224,7 @@ def test_a_process_start_is_the_same_in_ticks_and_in_nanoseconds() -> None:
     assert reasons(traced(stack(TEXT), [as_of_proc], {})) == [Unnamed.NO_MODULE]
 
 
-def test_the_maps_that_hold_the_stack_are_taken_else_the_nearest_in_time() -> None:
+def test_only_code_that_the_readings_before_and_after_a_stack_both_have_is_named() -> None:
     """An exec changes neither pid nor start, and a dlopen comes after the first maps."""
     before = process(b"10000-20000 r-xp 00000000 fe:01 1 /bin/before\n", taken_ns=STARTED_NS)
     after = process(b"10000-30000 r-xp 00000000 fe:01 2 /bin/after\n", taken_ns=STARTED_NS + 100)
@@ -233,9 +233,10 @@ def test_the_maps_that_hold_the_stack_are_taken_else_the_nearest_in_time() -> No
         found = traced(stack(*addresses, taken_ns=STARTED_NS + at), [before, after], {})
         return [frame.module for frame in found.frames]
 
-    assert modules(0x10010, at=10) == ["/bin/before"]
-    assert modules(0x10010, at=90) == ["/bin/after"]
-    assert modules(0x10010, 0x20010, at=10) == ["/bin/after"] * 2
+    assert modules(0x10010, at=-1) == ["/bin/before"]
+    assert modules(0x10010, at=10) == modules(0x10010, at=90) == [None]
+    assert modules(0x10010, 0x20010, at=10) == [None] * 2
+    assert modules(0x10010, 0x20010, at=110) == ["/bin/after"] * 2
 
 
 def test_an_empty_stack_and_an_endless_one() -> None:

@@ -124,8 +124,10 @@ PROCESS = Process(
     maps=b"00400000-00a00000 r-xp 00000000 00:19 7 /usr/bin/python3.11\n",
     modules=(MappedModule(0x400000, 7),),
     problem="",
+    read_ns=5_000_200_000,
+    unchanged=True,
 )
-JIT_MAP = JitMap(4242, 3_000_000_000, 6_000_000_000, 0, b"7f0000001000 40 LazyCompile:~get /srv/app.js:12\n", "cut")
+JIT_MAP = JitMap(4242, 3_000_000_000, 6_000_000_000, 0, b"7f0000001000 40 LazyCompile:~get /srv/app.js:12\n", "cut", 7)
 STACK = Stack(
     id=1,
     pid=4242,
@@ -140,6 +142,7 @@ STACK = Stack(
     found=b"\0\1\4",
     copied=56,
     maps=1,
+    other_maps=2,
 )
 LOST = Lost(6_000_000_000, {"call_ring_full": 2}, 46_000_000, (0, 0, 5))
 END = End(6_000_000_000, "signal", True, 3, 3, 0, {"call_ring_full": 2})

@@ -13,7 +13,7 @@ from httpreport.redact import Redaction
 from httpreport.report.report import Report
 from httpreport.symbols.binary import FindBinary
 
-IN_NO_MAPPING = (Unnamed.UNMAPPED, Unnamed.NO_MAPS)
+IN_NO_MAPPING = (Unnamed.UNMAPPED, Unnamed.NO_MAPS, Unnamed.STACK_NOT_IN_MAPS)
 
 
 def redacted(data: bytes, find_binary: FindBinary) -> bytes:

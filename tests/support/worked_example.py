@@ -61,8 +61,9 @@ PROCESS = Process(
     name=b"nova-api",
     executable=b"/bin/nova",
     namespace_pid=17,
-    maps=b"400000-411000 r-xp 00000000 00:19 7 /bin/nova\n",
+    maps=b"400000-411000 r-xp 00000000 00:19 7 /bin/nova\n7ffc00000000-7ffc00021000 rw-p 00000000 00:00 0 [stack]\n",
     modules=(MappedModule(0x400000, 7),),
+    read_ns=5_000_400_000,
 )
 JIT_MAP = JitMap(
     pid=4242, process_start_ns=3_000_000_000, taken_ns=5_900_000_000, start=0, data=b"7f0000001000 40 LazyCompile:get\n"
@@ -79,7 +80,7 @@ STACK = Stack(
         *((1 << 64) - 38, 0x401234, 96, 0x404000, 5, 44, 0x401234, 0x33, 0x246, 0x7FFC_0000_1010, 0x2B),
     ),
     memory_address=0x7FFC_0000_1010,
-    memory=struct.pack("<4Q", 5, 0x402000, 0, 0x402345),
+    memory=struct.pack("<4Q", 5, 0x602000, 0, 0x402345),
 )
 
 

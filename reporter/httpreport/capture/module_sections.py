@@ -11,10 +11,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TypeVar, Union
 
-from httpcapture import CARRIED, PROGRAM_HEADERS, SECTION_HEADERS, WHOLE_FILE, JitMap, Module
+from httpcapture import ALL_CARRIED, PROGRAM_HEADERS, SECTION_HEADERS, WHOLE_FILE, JitMap, Module
 from httpcapture import Section as Part
 
-NAMES = frozenset((*CARRIED, PROGRAM_HEADERS, SECTION_HEADERS, WHOLE_FILE))
+NAMES = frozenset((*ALL_CARRIED, PROGRAM_HEADERS, SECTION_HEADERS, WHOLE_FILE))
 NOT_FOLLOWING = "its parts do not follow each other"
 
 
@@ -26,6 +26,8 @@ class Extent:
     size: int | None = None  # None: not declared
     length: int = 0
     problem: str = ""
+    reads: list[tuple[int, int]] = field(default_factory=list)
+    """Of a JIT map: when each part had been read, and the length with it."""
 
     def add(self, start: int, data: bytes, problem: str) -> None:
         """Join the next part."""
@@ -81,7 +83,9 @@ def add_part(joined: dict[str, AnyExtent], part: Part, kind: type[AnyExtent]) ->
 
 def add_text(texts: dict[int, AnyExtent], part: JitMap, kind: type[AnyExtent]) -> None:
     """Join a part to the JIT maps of its process, which are keyed by the time when each was taken."""
-    texts.setdefault(part.taken_ns, kind()).add(part.start, part.data, part.problem)
+    text = texts.setdefault(part.taken_ns, kind())
+    text.add(part.start, part.data, part.problem)
+    text.reads.append((part.read_ns or part.taken_ns, text.length))
 
 
 def share_sections(modules: Mapping[int, Module], carried: Mapping[int, JoinedSections]) -> dict[int, JoinedSections]:

@@ -15,13 +15,14 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple, Union
 
-from httpcapture import CARRIED
+from httpcapture import carried
 from httpcapture.elf_notes import build_ids
 
 Buffer = Union[bytes, memoryview]
 
 MAX_PROGRAM_HEADERS = 256
 MAX_SECTIONS = 16384
+MAX_SECTION_NAME = 64  # bytes
 MAX_NOTE_AREAS = 32
 MAX_NOTE_AREA_BYTES = 1 << 16
 
@@ -58,13 +59,6 @@ class Section(NamedTuple):
 
     address: int
     data: bytes
-
-
-class SectionRange(NamedTuple):
-    """Hold the address range of a section. Its index in the section header table identifies it."""
-
-    address: int
-    size: int
 
 
 class _FileHeader(NamedTuple):
@@ -104,10 +98,10 @@ class Elf:
     machine: int  # e_machine of the file header
     segments: tuple[Segment, ...]
     sections: Mapping[str, Section]
-    section_ranges: tuple[SectionRange, ...] = ()  # by section index; empty where there is no section header table
     build_id: bytes = b""  # GNU note
     go_build_id: bytes = b""  # Go's own note
     problems: tuple[str, ...] = field(default=())
+    incomplete: frozenset[str] = frozenset()  # names of sections that a capture does not have, or not to their end
 
     def section(self, name: str) -> Section | None:
         """Return the section of this name, None if it was not read or does not exist."""
@@ -145,10 +139,11 @@ class Elf:
         return None
 
 
-def read_elf(data: Buffer, names: Iterable[str] = CARRIED) -> Elf:
+def read_elf(data: Buffer, names: Iterable[str] | None = None) -> Elf:
     """Read a whole ELF64 little-endian executable or shared object. Raises BadElf.
 
-    Only the sections with these `names` are kept, as copies. Together they never exceed three times the file's size.
+    Only the sections with these `names` are kept, by default those that a capture carries, as copies. Together they
+    never exceed three times the file's size.
     """
     view = memoryview(data).cast("B")
     if bytes(view[:4]) != b"\x7fELF":
@@ -166,14 +161,13 @@ def read_elf(data: Buffer, names: Iterable[str] = CARRIED) -> Elf:
         problems.append(str(error))
     table = _program_headers(view, header, headers)
     names_at = headers[0].link if headers and header.names_section == _SHN_XINDEX else header.names_section
-    sections = _sections(view, headers, names_at, frozenset(names), problems)
+    sections = _sections(view, headers, names_at, None if names is None else frozenset(names), problems)
     _sections_by_segment(view, table, sections)
     ids = build_ids(_note_areas(view, table, headers))
     return Elf(
         machine=header.machine,
         segments=_segments(table),
         sections=sections,
-        section_ranges=tuple(SectionRange(h.address, h.size) for h in headers),
         build_id=ids.gnu,
         go_build_id=ids.go,
         problems=tuple(problems),
@@ -184,24 +178,22 @@ def from_parts(
     machine: int,
     program_headers: Buffer,
     sections: Mapping[str, Section],
-    section_headers: Buffer = b"",
     build_id: bytes = b"",
+    incomplete: frozenset[str] = frozenset(),
 ) -> Elf:
     """Make an Elf from the parts that a capture has: the program header table and sections as they are in the file.
 
-    Without `section_headers`, the section header table, a symbol without a size has no known end. Raises BadElf.
+    Raises BadElf.
     """
-    table, headers = memoryview(program_headers).cast("B"), memoryview(section_headers).cast("B")
+    table = memoryview(program_headers).cast("B")
     if len(table) % _PROGRAM_HEADER.size or len(table) > MAX_PROGRAM_HEADERS * _PROGRAM_HEADER.size:
         raise BadElf(f"a program header table of {len(table)} bytes")
-    if len(headers) % _SECTION_HEADER.size or len(headers) > MAX_SECTIONS * _SECTION_HEADER.size:
-        raise BadElf(f"a section header table of {len(headers)} bytes")
     return Elf(
         machine=machine,
         segments=_segments(table),
         sections=dict(sections),
-        section_ranges=tuple(SectionRange(h[3], h[5]) for h in _SECTION_HEADER.iter_unpack(headers)),
         build_id=build_id,
+        incomplete=incomplete,
     )
 
 
@@ -244,7 +236,7 @@ def _section_headers(view: memoryview, header: _FileHeader) -> list[_SectionHead
 
 
 def _sections(
-    view: memoryview, headers: list[_SectionHeader], strings: int, wanted: frozenset[str], problems: list[str]
+    view: memoryview, headers: list[_SectionHeader], strings: int, wanted: frozenset[str] | None, problems: list[str]
 ) -> dict[str, Section]:
     if not headers:
         return {}
@@ -256,13 +248,13 @@ def _sections(
     except BadElf as error:
         problems.append(str(error))
         return {}
-    longest = max(map(len, wanted), default=0) + 1
+    named = [(_name(names, header.name), header) for header in headers if header.type not in (_SHT_NULL, _SHT_NOBITS)]
+    if wanted is None:
+        wanted = frozenset(carried({name for name, _ in named}))
     found: dict[str, Section] = {}
     left = len(view)
-    for header in headers:
-        start = bytes(names[header.name : header.name + longest])
-        name = start.partition(b"\0")[0].decode("latin-1")
-        if name not in wanted or name in found or header.type in (_SHT_NULL, _SHT_NOBITS):
+    for name, header in named:
+        if name not in wanted or name in found:
             continue
         if header.flags & _SHF_COMPRESSED:
             problems.append(f"section {name} is compressed (SHF_COMPRESSED): not read")
@@ -275,6 +267,11 @@ def _sections(
             except BadElf as error:
                 problems.append(str(error))
     return found
+
+
+def _name(names: memoryview, at: int) -> str:
+    """Return the name of a section as far as it can be one that is wanted."""
+    return bytes(names[at : at + MAX_SECTION_NAME]).partition(b"\0")[0].decode("latin-1")
 
 
 def _sections_by_segment(view: memoryview, table: memoryview, sections: dict[str, Section]) -> None:

@@ -1,9 +1,9 @@
 """Find the symbol that covers an address. Outside of all sizes there is no name, never the nearest one.
 
-`read_symbols` joins .symtab, .dynsym and the .symtab inside .gnu_debugdata into one `SymbolTable` sorted by
-address, with one symbol an address. A symbol without a size (hand-written assembly) reaches to the next
-symbol of its section and is marked as guessed. Nothing here raises: what could not be read is a line in
-`SymbolTable.problems`.
+`read_symbols` joins .symtab, .dynsym and the .symtab inside .gnu_debugdata into one `SymbolTable` sorted by address,
+with one symbol an address. A symbol without a size has no range: what follows it up to the next symbol may be another
+function, which the table does not list because it is local, hidden or stripped. So a function without a size names its
+first address only, and a label none. Nothing here raises: what could not be read is a line in `SymbolTable.problems`.
 
 Format: System V gABI chapter 4, "Symbol Table"; GNU symbol versions in .symtab names (`name@VERSION`,
 `name@@VERSION`); .gnu_debugdata: GDB manual, "MiniDebugInfo".
@@ -38,7 +38,6 @@ SYMBOL = np.dtype(
         ("end", "<u8"),  # first address that is no longer the symbol's
         ("name", "<u4"),  # where in SymbolTable.strings its name begins
         ("parent", "<i4"),  # the row whose range encloses this row's address, -1 if none
-        ("guessed", "?"),  # the file gives no size: `end` is where the next symbol or the section begins
     ]
 )
 
@@ -54,7 +53,6 @@ _ELF_SYMBOL = np.dtype(
 )
 _NO_TYPE, _FUNCTION, _IFUNC = 0, 2, 10
 _LOCAL = 0
-_LAST = np.uint64((1 << 64) - 1)
 _FIRST_RESERVED_SECTION, _EXTENDED_SECTION = 0xFF00, 0xFFFF
 
 
@@ -67,7 +65,6 @@ class Symbol(NamedTuple):
     name: str
     address: int  # where the symbol begins, without load bias
     offset: int  # from there to the address asked for
-    guessed: bool  # the file gives it no size
 
 
 @dataclass(frozen=True)
@@ -108,8 +105,8 @@ class SymbolTable:
     def symbol(self, row: int, address: int) -> Symbol:
         """Return row `row` as the symbol of `address`."""
         name = _bare_name(self.strings, int(self.symbols["name"][row]))
-        begin, guessed = int(self.symbols["address"][row]), bool(self.symbols["guessed"][row])
-        return Symbol(name.decode("utf-8", "backslashreplace"), begin, address - begin, guessed)
+        begin = int(self.symbols["address"][row])
+        return Symbol(name.decode("utf-8", "backslashreplace"), begin, address - begin)
 
 
 def read_symbols(elf: Elf) -> SymbolTable:
@@ -139,7 +136,7 @@ def read_symbols(elf: Elf) -> SymbolTable:
     text_of_all = b"".join(strings)
     rows = np.concatenate(tables) if tables else np.zeros(0, _ELF_SYMBOL)
     rows = _one_an_address(rows, text_of_all)
-    return SymbolTable(_ranges(rows, elf), text_of_all, tuple(sources), tuple(problems))
+    return SymbolTable(_ranges(rows), text_of_all, tuple(sources), tuple(problems))
 
 
 def _debugdata(elf: Elf, problems: list[str]) -> Elf | None:
@@ -160,12 +157,12 @@ def _debugdata(elf: Elf, problems: list[str]) -> Elf | None:
 
 
 def _code_symbols(rows: _Rows, text: bytes, elf: Elf) -> _Rows:
-    """Return the symbols that can name an instruction: functions and labels, defined, in executable memory.
+    """Return the symbols that can name an instruction: functions and sized labels, defined, in executable memory.
 
     Marks that assemblers leave are left out: `.L` labels and the mapping symbols of arm64 (`$x`, `$d`).
     """
     kind, section = rows["info"] & 15, rows["section"]
-    code = (kind == _FUNCTION) | (kind == _IFUNC) | (kind == _NO_TYPE)
+    code = (kind == _FUNCTION) | (kind == _IFUNC) | (kind == _NO_TYPE) & (rows["size"] > 0)
     code &= (section != 0) & ((section < _FIRST_RESERVED_SECTION) | (section == _EXTENDED_SECTION))
     if elf.segments:
         loaded = np.zeros(len(rows), bool)
@@ -218,33 +215,19 @@ def _preference(name: bytes) -> tuple[int, int, bytes]:
     return len(name) - len(name.lstrip(b"_")), len(name), name
 
 
-def _ranges(rows: _Rows, elf: Elf) -> NDArray[np.void]:
-    """Return the rows of a SymbolTable, with ends for symbols without a size and the nesting of symbols."""
+def _ranges(rows: _Rows) -> NDArray[np.void]:
+    """Return the rows of a SymbolTable, with the nesting of symbols. A symbol without a size ends after one byte."""
     sized = rows["size"] > 0
     address = rows["address"]
-    end = address + np.minimum(rows["size"], ~address)  # no wrap-around
+    end = address + np.minimum(np.maximum(rows["size"], np.uint64(1)), ~address)  # no wrap-around
     reach = np.maximum.accumulate(np.where(sized, end, np.uint64(0)))
-    keep = sized | (reach <= address)  # a label inside a function is not a function
-    rows, sized, address, end = rows[keep], sized[keep], address[keep], end[keep]
+    keep = sized | (reach <= address)  # an entry point inside a function is not a function
+    rows, address, end = rows[keep], address[keep], end[keep]
     table = np.zeros(len(rows), SYMBOL)
-    table["address"], table["name"], table["guessed"], table["parent"] = address, rows["name"], ~sized, -1
-    table["end"] = np.where(sized, end, _guessed_ends(rows, elf))
-    reach = np.maximum.accumulate(table["end"])
+    table["address"], table["end"], table["name"], table["parent"] = address, end, rows["name"], -1
+    reach = np.maximum.accumulate(end)
     _link_parents(table, np.flatnonzero(reach[:-1] > address[1:]) + 1)
     return table
-
-
-def _guessed_ends(rows: _Rows, elf: Elf) -> NDArray[np.uint64]:
-    """Return the start of the next symbol in the section, else the section's end, else the symbol's own start."""
-    address, section = rows["address"], rows["section"]
-    last = _changes(section[::-1])[::-1]
-    following = np.where(last, _LAST, np.append(address[1:], address[:1]))
-    if not elf.section_ranges:
-        return np.where(last, address, following)
-    tops = np.array([min(r.address + r.size, int(_LAST)) for r in elf.section_ranges], "<u8")
-    ends = np.minimum(following, tops.take(section, mode="clip"))
-    known: NDArray[np.uint64] = np.maximum(np.where(section < len(tops), ends, address), address)
-    return known
 
 
 def _link_parents(table: NDArray[np.void], nested: NDArray[np.intp]) -> None:

@@ -7,10 +7,12 @@ stands for one process at one moment: it turns addresses into frames, and may ch
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from httpcapture import Stack
 
+from ..capture.recording import ProcessKey
+from ..unwind import Rows
 from .stack_trace import Frame, StackTrace, Unnamed
 
 
@@ -36,3 +38,11 @@ class Language(Protocol):
 
     def at(self, stack: Stack) -> Runtime | None:
         """Return the runtime of a stack's process when the stack was taken, None if it does not use this language."""
+
+
+@runtime_checkable
+class UnwindsCode(Protocol):
+    """Describe a language that also knows how to unwind its code in memory that is not mapped from a file."""
+
+    def rows(self, process: ProcessKey) -> Rows | None:
+        """Return the unwind information of a process's code, without load bias; None if there is none."""

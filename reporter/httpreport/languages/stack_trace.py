@@ -12,12 +12,24 @@ from httpcapture import StackStatus
 from ..unwind import End, Found
 
 
-class Unnamed(enum.Enum):
-    """Say why a frame has no name; the value is the text for users."""
+class Reason(enum.Enum):
+    """Say why something is missing; the value is the text for users."""
+
+    @property
+    def remedy(self) -> str:
+        """Return what would help, empty if nothing is known to help."""
+        return _REMEDIES.get(self, "")
+
+
+class Unnamed(Reason):
+    """Say why a frame has no name."""
 
     NO_MAPS = "the process's maps were not recorded"
+    MAPS_DIFFER = "the code that is mapped here changed around that moment"
+    STACK_NOT_IN_MAPS = "its process's maps were read when it was another program, or the thread had ended"
     UNMAPPED = "outside any mapping"
     NOT_CODE = "memory that is not executable"
+    JIT_CODE_REPLACED = "code made at run time, which was replaced around that moment"
     ANONYMOUS = "code made at run time, without a perf-PID.map"
     NOT_IN_JIT_MAP = "code made at run time, not in its perf-PID.map"
     JIT_MAP_CUT_OFF = "code made at run time, not in what was recorded of its perf-PID.map"
@@ -29,19 +41,21 @@ class Unnamed(enum.Enum):
     NOT_FOUND = "binary not found here"
     OTHER_BUILD = "another build of the binary is here"
     UNREADABLE = "binary not readable"
+    SYMBOLS_LEFT_OUT = "its symbols were left out of the capture"
     STRIPPED = "no symbol in the stripped binary"
     NO_SYMBOL = "no symbol at this address"
 
 
 HOW_GUESSED: dict[Found | None, str] = {
     Found.FRAME_POINTER: "by frame pointer",
+    Found.FRAME_POINTER_PAST: "by frame pointer, callers may be missing",
     Found.STACK_TOP: "by the top of the stack",
 }
 """How frames were found that have no unwind information, in words."""
 
 
-class NoStack(enum.Enum):
-    """Say why a call has no stack trace; the value is the text for users."""
+class NoStack(Reason):
+    """Say why a call has no stack trace."""
 
     NOT_TAKEN = "not taken, the process did not send"
     NO_USER_SPACE = "no user space, it was a kernel thread or io_uring"
@@ -62,13 +76,17 @@ class NoStack(enum.Enum):
             return cls.UNKNOWN
 
 
-class Incomplete(enum.Enum):
-    """Say why a stack trace may lack outer frames; the value is the text for users."""
+class Incomplete(Reason):
+    """Say why a stack trace may lack frames."""
 
     STACK_ENDED = "the stack copy ended"
     NOT_CODE = "the last address is in no executable mapping"
+    TOO_FAR = "the next frame is further up the stack than can be copied"
+    OTHER_STACK = "the next frame is not on this stack"
     PAGE_MISSING = "a page of the stack was not in memory"
     NO_CFI = "a function without unwind information, and no frame pointer to follow"
+    CALLERS_SKIPPED = "callers may be missing: a function without unwind information need not keep frame pointers"
+    NO_BINARY = "a function whose unwind information is neither in the capture nor here"
     BAD_CFI = "bad unwind information"
     NOT_GROWING = "the next frame would not be above this one"
     TOO_MANY_FRAMES = "more frames than the limit"
@@ -78,6 +96,7 @@ class Incomplete(enum.Enum):
     PROCESS_OF_32_BIT = "frame pointers only, no stack copy: a 32-bit process"
     UNREADABLE = "frame pointers only, the stack could not be copied"
     NO_MAPS = "frame pointers only, the process's maps were not recorded"
+    STACK_NOT_IN_MAPS = "not unwound, the process's maps were read when it was another program or the thread had ended"
     OTHER_PROCESSOR = "frame pointers only, this version does not unwind stacks of this processor"
     UNKNOWN = "for a reason that this version does not know"
 
@@ -85,6 +104,15 @@ class Incomplete(enum.Enum):
     def of(cls, end: End) -> Incomplete | None:
         """Return the reason for the end of a walk, None if it is the end of the stack."""
         return cls.__members__.get(end.name)
+
+
+_REMEDIES: dict[Reason, str] = {
+    Unnamed.ANONYMOUS: "node --perf-basic-prof, python3.12 -X perf, jcmd PID Compiler.perfmap",
+    Unnamed.SYMBOLS_LEFT_OUT: "record with a larger --modules-size",
+    Incomplete.STACK_ENDED: "record with --stack-size 64",
+    Incomplete.CALLERS_SKIPPED: "Java needs -XX:+PreserveFramePointer and a perf-PID.map",
+    Incomplete.NO_BINARY: "give --symfs, or record with a larger --modules-size",
+}
 
 
 class Frame(NamedTuple):

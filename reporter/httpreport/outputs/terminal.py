@@ -8,6 +8,7 @@ wrapped.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Iterator, Sequence
 from typing import IO, Callable
 
@@ -22,16 +23,20 @@ from httpcapture.shell import quoted
 from ..calls.available_values import peer_text
 from ..calls.totals import PeerKey, Totals
 from ..common.printable import comm, printable
+from ..common.printable import frame as printable_frame
 from ..report.aggregate import Aggregate
-from ..report.folding import folded_totals
+from ..report.folding import fold, folded_totals
 from ..report.headline import captures_text, kept, summary
+from ..report.plumbing import own_frames
 from ..report.recordings import runs_of
-from ..report.samples import Weight
+from ..report.samples import ShownFrame, Weight
 from .output import Reported
 
 PLAIN_WIDTH = 160  # columns of a table if there is no terminal that has a width
 TOP = 10
-LEAVES = 3  # how many frames of a top stack are shown
+LEAVES = 3  # how many frames of a stack are shown if none is the program's own, and in a comparison
+GAP = 2  # columns between those of a table
+MORE = " < ..."
 BAR = 12  # columns; the width of the longest bar
 QUANTILES = (0.5, 0.9, 0.99)
 
@@ -94,7 +99,8 @@ def _print_tables(out: Console, whole: Aggregate) -> None:
         out.print()
         out.print(_peers(whole))
         out.print()
-        out.print(_stacks(whole, "\N{FULL BLOCK}" if out.encoding.startswith("utf") else "#"))
+        block = "\N{FULL BLOCK}" if out.encoding.startswith("utf") else "#"
+        out.print(_stacks(whole, block, out.width))
 
 
 def print_written(out: Console, paths: Iterable[str]) -> None:
@@ -123,17 +129,44 @@ def _peers(whole: Aggregate) -> Table:
     return table
 
 
-def _stacks(whole: Aggregate, block: str) -> Table:
-    """Return the table of top stacks. Stacks of one process with the same names are one, whatever their addresses."""
-    table = new_table("time", "share", "calls", last="top stacks, leaf first")
+def _stacks(whole: Aggregate, block: str, width: int) -> Table:
+    """Return the table of top stacks: of each, as many of the program's own frames as fit into the width.
+
+    Stacks of one process with the same names are one, whatever their addresses.
+    """
+    heads = ("time", "share", "calls")
+    table = new_table(*heads, last="top stacks, leaf first")
+    first = {fold(sample): sample for sample in reversed(whole.samples)}
     stacks = sorted(folded_totals(whole.samples).items(), key=lambda item: (-item[1].time_ns, item[0]))
     time_ns = sum(totals.time_ns for _, totals in stacks)
-    for stack, totals in stacks[:TOP]:
+    rows = [(duration_text(totals.time_ns), _share(totals, time_ns), f"{totals.calls:,}") for _, totals in stacks[:TOP]]
+    numbers = sum(max(map(len, column)) + GAP for column in zip(heads, *rows))
+    for row, (stack, totals) in zip(rows, stacks):
         bar = block * max(1, round(BAR * totals.time_ns / max(time_ns, 1)))
-        name, *frames = stack.split(";")
-        text = f"{bar:{BAR}} {name}: {leaves_of(frames)}"
-        table.add_row(duration_text(totals.time_ns), _share(totals, time_ns), f"{totals.calls:,}", Text(text))
+        of = f"{bar:{BAR}} {first[stack].of}: "
+        table.add_row(*row, Text(of + leaves_that_fit(first[stack].stack.frames, width - numbers - len(of))))
     return table
+
+
+def leaves_that_fit(frames: Sequence[ShownFrame], width: int) -> str:
+    """Return the last of a program's own frames, leaf first, that fit into the width, at least one; if it has none, the
+    last LEAVES of all. `frames` are outermost first."""
+    texts = [*map(_with_line, reversed(own_frames(frames)))]
+    if not texts:
+        return leaves_of([printable_frame(frame.label) for frame in frames])
+    fitting = texts[:1]
+    for text in texts[1:]:
+        rest = len(MORE) if len(fitting) + 1 < len(texts) else 0
+        if len(" < ".join([*fitting, text])) + rest > width:
+            return " < ".join(fitting) + MORE
+        fitting.append(text)
+    return " < ".join(fitting)
+
+
+def _with_line(frame: ShownFrame) -> str:
+    """Return the name of a frame, and its line if that is known."""
+    name = printable_frame(frame.label)
+    return f"{name} {os.path.basename(frame.file)}:{frame.line}" if frame.file and frame.line else name
 
 
 def _add_rest(table: Table, rest: Sequence[Totals], columns: int, time_ns: int, what: str) -> None:
@@ -168,7 +201,7 @@ def _share(totals: Totals, time_ns: int) -> str:
 def leaves_of(frames: Sequence[str]) -> str:
     """Return the last frames of a stack, leaf first, as one text. `frames` are outermost first."""
     leaves = [*reversed(frames)][:LEAVES]
-    return " < ".join(leaves) + (" < ..." if len(frames) > LEAVES else "")
+    return " < ".join(leaves) + (MORE if len(frames) > LEAVES else "")
 
 
 def _line(out: Console, text: Text) -> None:

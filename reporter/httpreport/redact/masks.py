@@ -20,8 +20,8 @@ from ..common.interning import Interner, Words, words_of
 
 MASKED_FOLDER = b"/redacted/%d/"
 
-# Folders of a distribution's packages (Filesystem Hierarchy Standard 3.0); not /usr/local, /opt and /srv.
-_PUBLIC = re.compile(rb"(/usr)?/(bin|sbin|lib(32|64|x32|exec)?)(/(?!\.\.?(/|$))[\w.+-]+)*", re.ASCII)
+# Folders of devices and of a distribution's packages (Filesystem Hierarchy Standard 3.0); not /usr/local, /opt, /srv.
+_PUBLIC = re.compile(rb"(/usr)?/(bin|sbin|lib(32|64|x32|exec)?)(/(?!\.\.?(/|$))[\w.+-]+)*|/dev(/shm)?", re.ASCII)
 _PATH_IN_TEXT = re.compile(rb"(?<![\w.)\]>$-])/.*", re.ASCII | re.DOTALL)
 
 # An address is two little-endian words; in ::ffff:a.b.c.d, `a` is the fifth byte of the second word.
@@ -83,6 +83,19 @@ def without_paths(strings: bytes) -> bytearray:
         before, inside = int(letters[-1]), bool(in_path[-1])
         letters[in_path] = ord("x")
     return masked
+
+
+def without_folders(strings: bytes) -> bytes:
+    """Return NUL-terminated paths with `x` for each byte of a folder, so that all stay in place. Names of files and the
+    folders of a distribution's packages stay."""
+    return b"\0".join(map(_without_folder, strings.split(b"\0")))
+
+
+def _without_folder(path: bytes) -> bytes:
+    folder, slash, name = path.rpartition(b"/")
+    if not path.startswith(b"/") or _PUBLIC.fullmatch(folder):
+        return path
+    return re.sub(rb"[^/]", b"x", folder) + slash + name
 
 
 class NumberMasks:

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import secrets
 from bisect import bisect_left
+from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import replace
 
 from httpcapture import (
+    ALL_CARRIED,
+    CARRIED,
     MAX_JIT_MAP,
     MAX_MAPS,
     MAX_PART,
@@ -28,7 +31,9 @@ from ..capture.recording import ProcessKey, Recording
 from ..languages import jit_map
 from ..symbols import maps
 from ..symbols.maps import Mapping
+from ..symbols.module_elf import to_elf
 from .calls import COMPLETION_ROW, call_row, layout
+from .go_sections import redacted_go_sections
 from .masks import PathMasks, without_paths
 from .stacks import RedactedStacks
 
@@ -46,6 +51,10 @@ class RedactedRecords:
         """Count modules, mappings and functions of JIT maps that no frame is in."""
         self._recording = recording
         self._stacks = stacks
+        self._code: defaultdict[bytes | int, set[int]] = defaultdict(set)  # file offsets, by build ID, else by module
+        for id, offsets in stacks.code.items():
+            module = recording.modules.get(id)
+            self._code[module.build_id or id if module else id] |= offsets
 
     def meta(self) -> Meta:
         """Return META with a made-up host, and without boot ID and run."""
@@ -101,17 +110,27 @@ class RedactedRecords:
             )
             joined = self._recording.carried.get(module.id, {})
             if not module.build_id or written.get(module.build_id) is not joined:
-                yield from (part for name, whole in joined.items() for part in self._sections(module, name, whole))
+                yield from self._sections(module, joined)
                 written.setdefault(module.build_id, joined)
         for id in sorted(self._recording.ambiguous & self._stacks.modules):
             yield from (Module(id, b"", b"", size, b"") for size in (0, 1))
 
-    def _sections(self, module: Module, name: str, whole: JoinedParts) -> Iterator[Section]:
-        """Yield the parts of a section. A whole file is left out, unless it is the kernel's vdso."""
-        data = whole.data if name != WHOLE_FILE or module.path == VDSO else b""
-        size, problem = whole.size or 0, self.paths.text(whole.problem)
-        for start, part, why in _parts(without_paths(data) if name in _STRINGS else data, problem):
-            yield Section(module.id, name, whole.address, size, start, part, why)
+    def _sections(self, module: Module, joined: JoinedSections) -> Iterator[Section]:
+        """Yield the parts of the sections of a module. A whole file is left out, unless it is the kernel's vdso."""
+        code = self._code[module.build_id or module.id]
+        elf = to_elf(module, joined)
+        of_go = redacted_go_sections(elf, code) if elf else {}
+        for name, whole in joined.items():
+            data: bytes | bytearray | None = whole.data
+            if name in _STRINGS:
+                data = without_paths(whole.data)
+            elif name == WHOLE_FILE and module.path != VDSO:
+                data = b""
+            elif name in ALL_CARRIED and name not in CARRIED:
+                data = of_go.get(name)
+            if data is not None:
+                for start, part, why in _parts(data, self.paths.text(whole.problem)):
+                    yield Section(module.id, name, whole.address, whole.size or 0, start, part, why)
 
     def _process(self, key: tuple[ProcessKey, int], process: Process) -> Process:
         starts = self._stacks.mappings.get(key, set())
@@ -125,6 +144,8 @@ class RedactedRecords:
             maps=self._maps(process.maps, starts),
             modules=[mapped for mapped in process.modules if mapped.address in starts],
             problem=self.paths.text(process.problem),
+            read_ns=process.read_ns,
+            unchanged=process.unchanged,
         )
 
     def _maps(self, text: bytes, starts: set[int]) -> bytes:
@@ -149,19 +170,28 @@ class RedactedRecords:
         """Yield the parts of a JIT map that has only the functions with frames in them."""
         start_ns = -(-key.start_ticks * _SECOND_NS // max(self._recording.meta.clock_ticks, 1))
         functions, cut_off = jit_map.functions(text.data, bool(text.missing))
-        addresses = sorted(self._stacks.without_file.get(key, ()))
-        lines, size = list[bytes](), 0
-        for start, length, name in functions:
-            if bisect_left(addresses, start) < bisect_left(addresses, start + length):
-                lines.append(b"%x %x %s\n" % (start, length, self.paths.within(name)))
-                size += len(lines[-1])
+        addresses = sorted(self._stacks.addresses.get(key, ()))
+        lengths = [length for _, length in text.reads]
+        lines: dict[int, list[bytes]] = {len(lengths) - 1: []}  # by the number of the part in which they end
+        size = kept = 0
+        for function in functions:
+            start, end = function.start, function.start + function.size
+            if bisect_left(addresses, start) < bisect_left(addresses, end):
+                line = b"%x %x %s\n" % (start, function.size, self.paths.within(function.name))
+                size += len(line)
                 if size > MAX_JIT_MAP:
-                    lines, cut_off = lines[:-1], True
+                    cut_off = True
                     break
-        self.functions += len(functions) - len(lines)
-        problem = self.paths.text(text.problem) or ("its end is missing" if cut_off else "")
-        for start, part, why in _parts(b"".join(lines), problem):
-            yield JitMap(key.pid, start_ns, taken_ns, start, part, why)
+                lines.setdefault(bisect_left(lengths, function.line_end), []).append(line)
+                kept += 1
+        self.functions += len(functions) - kept
+        problem, offset = self.paths.text(text.problem) or ("its end is missing" if cut_off else ""), 0
+        for number, some in sorted(lines.items()):
+            why_last = problem if number == max(lines) else ""
+            read_ns, _ = text.reads[min(number, len(lengths) - 1)]
+            for start, part, why in _parts(b"".join(some), why_last):
+                yield JitMap(key.pid, start_ns, taken_ns, offset + start, part, why, read_ns)
+            offset += sum(map(len, some))
 
 
 def _parts(data: bytes | bytearray, problem: str) -> Iterator[tuple[int, bytes, str]]:

@@ -15,7 +15,7 @@ from httpcapture import UNWOUND_WHOLE, Stack
 
 from ..capture.recording import ProcessKey, Recording
 from ..common import tuning
-from ..symbols.stack_walk import Snapshot
+from ..symbols.readings import Place
 from ..symbols.symbolizer import Symbolizer
 
 NO_ADDRESS = 1 << 63  # above the user space of every 64-bit processor
@@ -29,8 +29,10 @@ class RedactedStacks:
         """The starts of mappings, by process and number of its record."""
         self.modules: set[int] = set()
         """The ids of modules."""
-        self.without_file: defaultdict[ProcessKey, set[int]] = defaultdict(set)
-        """Addresses of code that no file holds."""
+        self.code: defaultdict[int, set[int]] = defaultdict(set)
+        """Offsets in their files of the code of modules, by id."""
+        self.addresses: defaultdict[ProcessKey, set[int]] = defaultdict(set)
+        """Addresses of code, which JIT maps may name."""
         self.copied = 0
         """Bytes of stacks and registers that are left out."""
         self.copies = 0
@@ -75,18 +77,22 @@ class RedactedStacks:
             end=why,
             found=bytes(walked.found),
             copied=walked.copied,
-            maps=where.number if where else 0,
+            maps=where.maps.number if where else 0,
+            other_maps=where.other.number if where and where.other else 0,
         )
 
-    def _frame(self, process: ProcessKey, where: Snapshot | None, address: int, inside: int) -> int:
+    def _frame(self, process: ProcessKey, where: Place | None, address: int, inside: int) -> int:
         """Return the address of a frame, or its mask."""
-        mapping = where.maps.find(inside) if where else None
-        if where is None or mapping is None:
-            return NO_ADDRESS + self._masks.setdefault(address, len(self._masks) + 1)
-        self.mappings[process, where.number].add(mapping.start)
-        module = where.modules.get(mapping.start)
-        if module is not None:
-            self.modules.add(module)
-        elif not mapping.path.startswith(b"/"):
-            self.without_file[process].add(inside)
-        return address
+        is_mapped = False
+        for one in filter(None, where or ()):
+            mapping = one.maps.find(inside)
+            if mapping is None:
+                continue
+            is_mapped = True
+            self.mappings[process, one.number].add(mapping.start)
+            module = one.modules.get(mapping.start)
+            if module is not None:
+                self.modules.add(module)
+                self.code[module].add(mapping.file_offset(inside))
+            self.addresses[process].add(inside)
+        return address if is_mapped else NO_ADDRESS + self._masks.setdefault(address, len(self._masks) + 1)

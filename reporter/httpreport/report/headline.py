@@ -116,6 +116,9 @@ def frames(counts: NamingCounts) -> str:
 
 
 def _reasons(counts: Mapping[Unnamed, int] | Mapping[Incomplete, int]) -> str:
-    """Return the reasons as text, the most frequent first."""
-    ranked = sorted((-count, reason.value) for reason, count in counts.items())
-    return ", ".join(f"{-minus_count:,} {reason}" for minus_count, reason in ranked)
+    """Return the reasons as text, the most frequent first, and what would help."""
+    ranked = sorted((-count, reason.value, reason.remedy) for reason, count in counts.items())
+    return ", ".join(
+        f"{-minus_count:,} {reason} ({remedy})" if remedy else f"{-minus_count:,} {reason}"
+        for minus_count, reason, remedy in ranked
+    )

@@ -5,7 +5,7 @@ It is computed once, and all outputs only write it down, so they cannot disagree
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -143,8 +143,11 @@ def make_report(recording: Recording, selection: Selection, find_binary: FindBin
     received = _stacks_of(recording, "receive_stack", recording.received).distinct if len(recording.received) else []
     keys = {(key.stack_status, key.stack) for key in recording.by_stack}.union(received)
     recorded, numbers = dict[int, StackTrace](), dict[int, int]()
+    names: defaultdict[int, set[bytes]] = defaultdict(set)  # of processes, by stack
+    for key in recording.by_stack:
+        names[key.stack].add(key.process.partition(b"\0")[0])
     for number, stack in recording.stacks.some({id for status, id in keys if status == StackStatus.RECORDED}):
-        recorded[stack.id], numbers[stack.id] = symbolizer.stack_trace(stack), number
+        recorded[stack.id], numbers[stack.id] = symbolizer.stack_trace(stack, names[stack.id]), number
     recorded.update(dict.fromkeys(recording.stacks.ambiguous, StackTrace((), NoStack.AMBIGUOUS)))
     indices: dict[StackTrace, int] = {}  # equal stack traces are one
     index_of = {key: indices.setdefault(_trace(recorded, *key), len(indices)) for key in sorted(keys)}

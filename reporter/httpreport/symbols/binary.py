@@ -10,6 +10,7 @@ from typing import Callable, NamedTuple, Optional, Union
 from httpcapture import Module
 
 from ..elf.elf import Elf
+from ..elf.go_functions import GoFunctions
 from ..elf.symbol_table import Symbol, SymbolTable
 from ..languages.stack_trace import Unnamed
 from ..unwind import CallFrameInfo
@@ -55,6 +56,11 @@ class Binary:
     def function_start(self, address: int) -> int | None:
         """Return where the function around an address begins by its unwind information."""
         return self.call_frames.function_start(address)
+
+    @cached_property
+    def go_functions(self) -> GoFunctions | None:
+        """Return the functions of a Go program, None if it is none."""
+        return GoFunctions.of(self.elf)
 
     @cached_property
     def call_frames(self) -> CallFrameInfo:

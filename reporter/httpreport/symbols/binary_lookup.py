@@ -23,7 +23,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import BinaryIO, Callable, NamedTuple, Union
 
-from httpcapture import Module
+from httpcapture import GO_FUNCTION_TABLES, Module
 
 from ..elf.elf import BadElf, Elf, read_elf
 from ..elf.symbol_table import SymbolTable, read_symbols
@@ -74,7 +74,7 @@ class Binaries:
         debug = None if has_all else self._debug_file(module, elf)
         symbols = tuple(map(read_symbols, [elf, debug.elf] if debug else [elf]))
         with_dwarf = [file for file in (debug, local) if isinstance(file, _File) and file.has_dwarf]
-        return Binary(elf, symbols, _why_unnamed(symbols, local), _lines(self.line_reader, with_dwarf, module))
+        return Binary(elf, symbols, _why_unnamed(elf, symbols, local), _lines(self.line_reader, with_dwarf, module))
 
     @property
     def problems(self) -> Sequence[str]:
@@ -139,8 +139,10 @@ def _lines(reader: LineReader, files: list[_File], module: Module) -> Lines | No
         return None
 
 
-def _why_unnamed(symbols: tuple[SymbolTable, ...], local: _File | Unnamed) -> Unnamed:
+def _why_unnamed(elf: Elf, symbols: tuple[SymbolTable, ...], local: _File | Unnamed) -> Unnamed:
     """Return the reason for an address that no symbol covers. `local` is the binary, or why it was not found."""
+    if elf.incomplete.intersection((*_SYMBOL_TABLE, *GO_FUNCTION_TABLES)):
+        return Unnamed.SYMBOLS_LEFT_OUT
     sources = {source for table in symbols for source in table.sources}
     if sources - {".dynsym"}:
         return Unnamed.NO_SYMBOL

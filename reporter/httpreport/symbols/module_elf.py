@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from httpcapture import CARRIED, PROGRAM_HEADERS, SECTION_HEADERS, WHOLE_FILE, Module
+from httpcapture import ALL_CARRIED, PROGRAM_HEADERS, WHOLE_FILE, Module
 
 from ..capture.module_sections import JoinedParts, JoinedSections
 from ..elf import elf
@@ -16,18 +16,17 @@ def to_elf(module: Module, joined: JoinedSections) -> Elf | None:
             return elf.read_elf(joined[WHOLE_FILE].data)
         if not joined.get(PROGRAM_HEADERS, JoinedParts()).data:
             return None
-        section_headers = joined.get(SECTION_HEADERS, JoinedParts())
         sections = {
             name: elf.Section(joined[name].address, joined[name].data)
-            for name in CARRIED
+            for name in ALL_CARRIED
             if name in joined and joined[name].data
         }
         return elf.from_parts(
             module.machine,
             joined[PROGRAM_HEADERS].data,
             sections,
-            b"" if section_headers.missing else section_headers.data,
             module.build_id,
+            frozenset(name for name in ALL_CARRIED if name in joined and joined[name].missing),
         )
     except BadElf:
         return None

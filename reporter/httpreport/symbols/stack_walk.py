@@ -2,8 +2,7 @@
 
 The stack copy is unwound if there is one; else the addresses count that the recorder found by frame pointers.
 
-A process may have several recorded maps. Only maps that contain the stack pointer are considered: after an exec the
-stack is elsewhere. Among these, the walk that gets furthest counts; the nearest maps in time are tried first.
+Of the readings of the process's maps around the stack's moment (readings.py), the walk that gets furthest counts.
 
 The stacks of a redacted capture were walked when it was written, and hold the result of this walk (`Stack.end`).
 """
@@ -11,68 +10,26 @@ The stacks of a redacted capture were walked when it was written, and hold the r
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
-from operator import attrgetter
-from typing import Callable, Optional
+from typing import NamedTuple
 
 import numpy as np
 
-from httpcapture import UNWOUND_WHOLE, Meta, Stack
+from httpcapture import MAX_MEMORY, UNWOUND_WHOLE, Meta, Stack
 
 from ..languages.stack_trace import Incomplete
-from ..unwind import (
-    ARCHITECTURES,
-    AddressSpace,
-    Architecture,
-    CallFrameInfo,
-    CodeRange,
-    Found,
-    Registers,
-    StackWalk,
-    Unwinder,
-    inside,
-)
-from .maps import Mapping, Maps
+from ..unwind import ARCHITECTURES, Architecture, End, Found, Registers, StackWalk, inside
+from .maps import Maps
+from .readings import Place, Readings, Snapshot
 
 MAX_FRAMES = 1024
 MAX_RECORDED = 127  # frames by frame pointer; the limit of httprec, and a kernel's default
 
+MAX_PAGES = 64  # bits of Stack.missing_pages
+PAGE = 4096  # bytes, where META does not say
+
 _FRAME = struct.Struct("<QQ")  # the caller's frame pointer, and the address to return to
-_NOWHERE = (1 << 64) - 1  # an address that is in no mapping
-
-
-CallFrames = Callable[[Mapping, Optional[int]], Optional[tuple[int, CallFrameInfo]]]
-"""Return load bias and unwind information of a mapping and the id of its module, None if there is none."""
-
-
-@dataclass(frozen=True, eq=False)
-class Snapshot:
-    """Hold a process's mappings at one moment, and the ids of the modules that they map, by the mapping's start."""
-
-    architecture: Architecture | None  # None: the processor is not known
-    number: int  # which of the process's recorded maps it is, from 1
-    maps: Maps
-    modules: dict[int, int]
-    call_frames: CallFrames
-
-    @cached_property
-    def unwinder(self) -> Unwinder:
-        """Return the unwinder of stack copies of a known processor. Its first use looks for all modules."""
-        assert self.architecture is not None
-        space = AddressSpace(map(self._code_range, filter(attrgetter("executable"), self.maps)))
-        return Unwinder(space, self.architecture)
-
-    @cached_property
-    def of_32_bit(self) -> bool:
-        """Return whether nothing is mapped where the stack of a 64-bit process is."""
-        ends = [mapping.end for mapping in self.maps]
-        return bool(ends) and self.architecture is not None and max(ends) <= self.architecture.end_of_32_bit
-
-    def _code_range(self, mapping: Mapping) -> CodeRange:
-        bias, frames = self.call_frames(mapping, self.modules.get(mapping.start)) or (0, None)
-        return CodeRange(mapping.start, mapping.end, bias, frames)
 
 
 @dataclass(frozen=True)
@@ -92,86 +49,115 @@ class Walk:
     repeats: int = 0  # outermost frames that repeat up to the limit; only of a walk by frame pointers
 
 
-def walk(meta: Meta, stack: Stack, snapshots: Iterable[Snapshot]) -> tuple[Walk, Snapshot | None]:
-    """Return the walk of a stack, and the maps that its addresses are in, None if there are none.
+class _Copy(NamedTuple):
+    """Hold the stack copy as the unwinder takes it."""
 
-    `snapshots` are the maps of the process, the nearest in time first.
-    """
+    memory: bytes  # from the stack pointer upwards
+    missing: tuple[range, ...]  # offsets of pages that were not in memory
+    page_size: int
+
+    @classmethod
+    def of(cls, stack: Stack, stack_pointer: int, page_size: int) -> _Copy:
+        """Return the stack copy, empty unless it starts at the stack pointer, as httprec's do.
+
+        Pages that were not in memory are filled with ones: as zeros they could pass for the end of the stack. Bits
+        of `missing_pages` beyond the copy stand for pages that could not be read either.
+        """
+        size = page_size or PAGE
+        if stack.memory_address != stack_pointer:
+            return cls(b"", (), size)
+        memory, before, missing = bytearray(stack.memory), stack.memory_address % size, []
+        for page in range(stack.missing_pages.bit_length()):
+            start, end = max(page * size - before, 0), min((page + 1) * size - before, len(memory))
+            if stack.missing_pages >> page & 1 and start < end:
+                memory[start:end] = b"\xff" * (end - start)
+                missing.append(range(start, end))
+        return cls(bytes(memory), tuple(missing), size)
+
+
+def walk(meta: Meta, stack: Stack, readings: Readings) -> tuple[Walk, Place | None]:
+    """Return the walk of a stack, and the maps that its addresses are in, None if there are none."""
     if stack.end:
-        return _as_walked(stack, snapshots)
+        return _as_walked(stack, readings)
     if not stack.registers:
         recorded_so = not meta.limits.get("stack_pages")
-        return _by_frame_pointers(stack, snapshots, Incomplete.AS_RECORDED if recorded_so else Incomplete.NO_COPY)
+        return _by_frame_pointers(stack, readings, Incomplete.AS_RECORDED if recorded_so else Incomplete.NO_COPY)
     architecture = ARCHITECTURES.get(meta.arch)
     registers = architecture.recorded_registers(stack.registers) if architecture else None
     if architecture is None or registers is None:
-        return _by_frame_pointers(stack, snapshots, Incomplete.OTHER_PROCESSOR)
-    chain = _chain_in_copy(stack, registers, architecture)
+        return _by_frame_pointers(stack, readings, Incomplete.OTHER_PROCESSOR)
     if not stack.memory:
-        return _by_frame_pointers(stack, snapshots, Incomplete.UNREADABLE, chain)
+        chain = _chain_in_copy(stack, registers, architecture)
+        return _by_frame_pointers(stack, readings, Incomplete.UNREADABLE, chain)
+    return _from_copy(meta, stack, registers, architecture, readings)
+
+
+def _from_copy(
+    meta: Meta, stack: Stack, registers: Registers, architecture: Architecture, readings: Readings
+) -> tuple[Walk, Place | None]:
+    """Unwind a stack copy by the maps of its moment."""
+    chain = _chain_in_copy(stack, registers, architecture)
     stack_pointer = registers[architecture.stack_pointer] or 0
-    memory = _from_stack_pointer(stack, stack_pointer, meta.page_size)
-    unwound = _unwound(stack, registers, memory, _with_stack(snapshots, stack_pointer))
-    return unwound or _by_frame_pointers(stack, snapshots, Incomplete.NO_MAPS, chain)
+    around = readings.around(stack.taken_ns)
+    snapshots = around.of_stack(stack_pointer, leaf=chain[0])
+    if snapshots:
+        return _unwound(stack, registers, _Copy.of(stack, stack_pointer, meta.page_size), snapshots)
+    if around.distinct:
+        return _chain(chain[:1], None, Incomplete.STACK_NOT_IN_MAPS), None
+    return _chain(_frames(stack) or chain, None, Incomplete.NO_MAPS), None
 
 
-def _unwound(
-    stack: Stack, registers: Registers, memory: bytes, snapshots: Iterable[Snapshot]
-) -> tuple[Walk, Snapshot] | None:
-    """Unwind the copy by the maps that let the walk go furthest. Return None where there are no maps."""
+def _unwound(stack: Stack, registers: Registers, copy: _Copy, snapshots: Sequence[Snapshot]) -> tuple[Walk, Place]:
+    """Unwind the copy by those of the maps that let the walk go furthest."""
     best: tuple[StackWalk, Snapshot] | None = None
     for one in snapshots:
-        found = one.unwinder.unwind(registers, memory)
+        found = one.unwinder.unwind(registers, copy.memory, copy.missing)
         if best is None or found.complete or len(found.addresses) > len(best[0].addresses):
             best = found, one
         if found.complete:
             break
-    if best is None:
-        return None
+    assert best is not None
     found, one = best
-    incomplete, count = Incomplete.of(found.end), len(found.addresses)
-    if incomplete and incomplete is not Incomplete.STACK_ENDED and stack.missing_pages:
-        incomplete, count = Incomplete.PAGE_MISSING, count - (found.addresses[-1] == _NOWHERE)
+    incomplete = Incomplete.of(found.end)
+    if found.needed is not None and found.end in (End.STACK_ENDED, End.FRAME_POINTER_OUTSIDE):
+        incomplete = _why_not_copied(stack, found.needed, one.maps, copy.page_size)
+        if incomplete is Incomplete.OTHER_STACK and found.end is End.FRAME_POINTER_OUTSIDE:
+            incomplete = Incomplete.NO_CFI
     copied = len(stack.memory) if incomplete is Incomplete.STACK_ENDED else 0
-    return Walk(found.addresses[:count], found.inside[:count], found.found[:count], incomplete, copied), one
+    return Walk(found.addresses, found.inside, found.found, incomplete, copied), _place(one, snapshots)
 
 
-def _with_stack(snapshots: Iterable[Snapshot], stack_pointer: int) -> Iterable[Snapshot]:
-    """Return the maps that contain the stack; all if none do: the thread may be younger than the maps."""
-    every = list(snapshots)
-    return [one for one in every if one.maps.find(stack_pointer)] or every
+def _why_not_copied(stack: Stack, needed: int, maps: Maps, page_size: int) -> Incomplete:
+    """Return why an address is not in a stack copy, which the walk needs."""
+    start = stack.memory_address
+    mapping = maps.find(start)
+    if needed < start or (mapping is not None and needed >= mapping.end):
+        return Incomplete.OTHER_STACK
+    page = (needed - start + start % page_size) // page_size
+    if page < MAX_PAGES and stack.missing_pages >> page & 1:
+        return Incomplete.PAGE_MISSING
+    return Incomplete.TOO_FAR if page >= MAX_MEMORY // page_size else Incomplete.STACK_ENDED
 
 
-def _from_stack_pointer(stack: Stack, stack_pointer: int, page_size: int) -> bytes:
-    """Return the stack copy, empty unless it starts at the stack pointer, as httprec's do.
-
-    Pages that were not in memory are filled with _NOWHERE: as zeros they could pass for the end of the stack.
-    """
-    if stack.memory_address != stack_pointer:
-        return b""
-    if not stack.missing_pages or not page_size:
-        return stack.memory
-    memory, before = bytearray(stack.memory), stack.memory_address % page_size
-    for page in range(stack.missing_pages.bit_length()):
-        if stack.missing_pages >> page & 1:
-            start, end = max(page * page_size - before, 0), min((page + 1) * page_size - before, len(memory))
-            memory[start:end] = b"\xff" * (end - start)
-    return bytes(memory)
+def _place(maps: Snapshot, snapshots: Sequence[Snapshot]) -> Place:
+    return Place(maps, next((one for one in snapshots if one is not maps), None))
 
 
 def _by_frame_pointers(
-    stack: Stack, snapshots: Iterable[Snapshot], reason: Incomplete, in_copy: Sequence[int] = ()
-) -> tuple[Walk, Snapshot | None]:
+    stack: Stack, readings: Readings, reason: Incomplete, in_copy: Sequence[int] = ()
+) -> tuple[Walk, Place | None]:
     """Follow the recorded chain of frame pointers, else that in the stack copy, which httprec does not walk.
 
-    The maps are those in which the chain gets furthest, the nearest in time if several are equal. After an exec the
-    later maps have none of its addresses; before a dlopen the earlier maps do not have all.
+    Of the maps around its moment, it is in those in which the chain gets furthest.
     """
     addresses = _frames(stack) or in_copy
+    snapshots = readings.around(stack.taken_ns).of_leaf(addresses[0] if addresses else 0)
     best = max(snapshots, key=lambda one: _code_frames(addresses[:MAX_FRAMES], one.maps), default=None)
-    if reason is Incomplete.NO_COPY and best and best.of_32_bit:
+    if best is None:
+        return _chain(addresses, None, reason), None
+    if reason is Incomplete.NO_COPY and best.of_32_bit:
         reason = Incomplete.PROCESS_OF_32_BIT
-    return _chain(addresses, best, reason), best
+    return _chain(addresses, best, reason), _place(best, snapshots)
 
 
 def _chain(addresses: Sequence[int], where: Snapshot | None, reason: Incomplete | None) -> Walk:
@@ -201,12 +187,13 @@ def _repeated(addresses: tuple[int, ...]) -> int:
     return next((length for length in lengths if addresses[-length:] == addresses[-2 * length : -length]), 0)
 
 
-def _as_walked(stack: Stack, snapshots: Iterable[Snapshot]) -> tuple[Walk, Snapshot | None]:
+def _as_walked(stack: Stack, readings: Readings) -> tuple[Walk, Place | None]:
     addresses = _frames(stack)
     kept, found = tuple(addresses[:MAX_FRAMES]), _found(stack.found[:MAX_FRAMES])
-    where = next((one for one in snapshots if one.number == stack.maps), None)
+    maps = readings.numbered(stack.maps)
+    where = Place(maps, readings.numbered(stack.other_maps)) if maps else None
     if not found or len(found) != len(kept):
-        return replace(_chain(addresses, where, incomplete_of(stack.end)), copied=stack.copied), where
+        return replace(_chain(addresses, maps, incomplete_of(stack.end)), copied=stack.copied), where
     left_out = len(addresses) - len(kept)
     return Walk(kept, inside(kept, found), found, incomplete_of(stack.end), stack.copied, left_out), where
 

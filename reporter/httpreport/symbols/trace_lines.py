@@ -24,7 +24,8 @@ def trace_lines(trace: StackTrace) -> Iterator[str]:
         yield f"[the last {last} up to the limit: recursion, or frame pointers that lead in a circle]"
     if trace.incomplete is not None:
         size = f" after {trace.copied / 1024:.4g} KiB" if trace.incomplete is Incomplete.STACK_ENDED else ""
-        yield f"[{trace.incomplete.value}{size}]"
+        remedy = f"; {trace.incomplete.remedy}" if trace.incomplete.remedy else ""
+        yield f"[{trace.incomplete.value}{size}{remedy}]"
 
 
 @lru_cache(maxsize=1 << 14)

@@ -94,6 +94,8 @@ class FastWalker:
                 distance = frame - start
                 if distance % WORD or distance < here * WORD:
                     raise NotFastError
+                if how is Found.FRAME_POINTER:
+                    how = self._space.found_past(words[here : distance // WORD])
                 cfa += distance // WORD
             else:
                 cfa += here

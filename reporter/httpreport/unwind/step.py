@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import enum
 import struct
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from .arch.architecture import WORD, Architecture, Registers
@@ -24,6 +25,8 @@ class End(enum.Enum):
     NO_RETURN_ADDRESS = "the outermost frame: its return address is 0"
     NO_FRAME_POINTER = "the outermost frame: its frame pointer is 0"
     STACK_ENDED = "the copied stack ended"
+    FRAME_POINTER_OUTSIDE = "no unwind information, and the frame pointer leads out of the copied stack"
+    PAGE_MISSING = "a page of the stack was not in memory"
     NOT_CODE = "the address is in no executable mapping"
     NO_CFI = "no unwind information, and no frame pointer to follow"
     BAD_CFI = "the unwind information is bad or needs what is not known"
@@ -32,28 +35,38 @@ class End(enum.Enum):
 
 
 class WalkEnded(Exception):
-    """Signal that there is no caller; `reason` says why."""
+    """Signal that there is no caller; `reason` says why. `needed` is the address of the value that was not copied."""
 
-    def __init__(self, reason: End, detail: str = "") -> None:
+    def __init__(self, reason: End, detail: str = "", needed: int | None = None) -> None:
         super().__init__(reason, detail)
         self.reason = reason
         self.detail = detail
+        self.needed = needed
 
 
 @dataclass(frozen=True)
 class StackMemory:
-    """Hold the copied bytes of a stack, from `address` (the stack pointer) upwards."""
+    """Hold the copied bytes of a stack, from `address` (the stack pointer) upwards. `missing` are the offsets of pages
+    that were not in memory."""
 
     address: int
     data: bytes
+    missing: tuple[range, ...] = ()
 
     def read(self, address: int) -> int:
         """Return the 8-byte value at `address`. Raises WalkEnded if it was not copied."""
         offset = address - self.address
         if not 0 <= offset <= len(self.data) - WORD:
-            raise WalkEnded(End.STACK_ENDED, f"{address:#x} was not copied")
+            raise WalkEnded(End.STACK_ENDED, f"{address:#x} was not copied", address)
+        if any(page.start - WORD < offset < page.stop for page in self.missing):
+            raise WalkEnded(End.PAGE_MISSING, f"the page of {address:#x} was not in memory", address)
         value: int = _U64.unpack_from(self.data, offset)[0]
         return value
+
+    def words(self, start: int, end: int) -> Sequence[int]:
+        """Return the 8-byte values in [start, end), as far as they were copied."""
+        data = self.data[max(start - self.address, 0) : max(end - self.address, 0)]
+        return struct.unpack(f"<{len(data) // WORD}Q", data[: len(data) // WORD * WORD])
 
 
 def step_by_cfi(
@@ -75,8 +88,12 @@ def step_by_frame_pointer(architecture: Architecture, registers: Registers, memo
     if frame is None or stack is None or frame < stack or frame % WORD:
         raise WalkEnded(End.NO_CFI)
     caller: list[int | None] = [None] * architecture.register_count
-    caller[architecture.frame_pointer] = memory.read(frame)
-    caller[architecture.instruction_pointer] = memory.read(frame + WORD)
+    try:
+        caller[architecture.frame_pointer] = memory.read(frame)
+        caller[architecture.instruction_pointer] = memory.read(frame + WORD)
+    except WalkEnded as ended:
+        reason = End.FRAME_POINTER_OUTSIDE if ended.reason is End.STACK_ENDED else ended.reason
+        raise WalkEnded(reason, ended.detail, ended.needed) from None
     caller[architecture.stack_pointer] = frame + 2 * WORD
     return caller
 

@@ -11,12 +11,11 @@ import enum
 from bisect import bisect_right
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from .arch.architecture import Architecture, Registers
 from .cfa import Row
 from .dwarf import BadCfi, WorkBudget
-from .eh_frame import CallFrameInfo
 from .step import End, StackMemory, WalkEnded, step_by_cfi, step_by_frame_pointer, step_from_entry
 
 MAX_FRAMES = 1024
@@ -31,6 +30,10 @@ class Found(enum.IntEnum):
     FRAME_POINTER = 2  # its callee has no unwind information: by the frame pointer
     STACK_TOP = 3  # its callee, the leaf, has no unwind information: a code address was on top of its stack
     INTERRUPTED = 4  # by its callee's unwind information: a signal frame, so the address was not called from
+    FRAME_POINTER_PAST = 5  # as FRAME_POINTER, past words that may be return addresses: callers may be missing
+
+
+WITHOUT_CFI = (Found.FRAME_POINTER, Found.FRAME_POINTER_PAST, Found.STACK_TOP)
 
 
 @dataclass(frozen=True)
@@ -41,6 +44,7 @@ class StackWalk:
     found: tuple[Found, ...]  # for each address
     end: End
     detail: str = ""
+    needed: int | None = None  # the address of the value for lack of which it ended, if there was one
 
     @property
     def complete(self) -> bool:
@@ -62,13 +66,20 @@ def inside(addresses: Iterable[int], found: Iterable[Found]) -> tuple[int, ...]:
     return tuple(pc if how in exact else pc - 1 for pc, how in zip(addresses, found))
 
 
+class Rows(Protocol):
+    """Describe the unwind information of a module."""
+
+    def row(self, address: int) -> Row | BadCfi | None:
+        """Return the row at an address without load bias, None if no function is described there."""
+
+
 class CodeRange(NamedTuple):
     """Describe one executable mapping: addresses [start, end), and the unwind information of its module, if any."""
 
     start: int
     end: int
     bias: int  # address in the process - address in the module
-    frames: CallFrameInfo | None
+    frames: Rows | None
 
 
 class AddressSpace:
@@ -83,6 +94,14 @@ class AddressSpace:
         index = bisect_right(self._starts, address) - 1
         return self._ranges[index] if index >= 0 and address < self._ranges[index].end else None
 
+    def found_past(self, words: Iterable[int]) -> Found:
+        """Return how a frame was found by a frame pointer above these words of the stack.
+
+        A function need not set the frame pointer; then that of a caller leads past the frames in between. Their return
+        addresses are among the words.
+        """
+        return Found.FRAME_POINTER_PAST if any(self.find(word - 1) for word in words) else Found.FRAME_POINTER
+
     def row(self, address: int) -> Row | BadCfi | None:
         """Return the row at `address`, None without unwind information. Raises WalkEnded if no code is mapped there."""
         code = self.find(address)
@@ -91,12 +110,19 @@ class AddressSpace:
         return code.frames.row(address - code.bias) if code.frames else None
 
 
-def full_walk(space: AddressSpace, architecture: Architecture, registers: Registers, stack: bytes) -> StackWalk:
-    """Return the walk of one stack with all registers; `stack` is its bytes from the stack pointer upwards."""
+def full_walk(
+    space: AddressSpace,
+    architecture: Architecture,
+    registers: Registers,
+    stack: bytes,
+    missing: tuple[range, ...] = (),
+) -> StackWalk:
+    """Return the walk of one stack with all registers; `stack` is its bytes from the stack pointer upwards, except
+    those at the offsets `missing`."""
     pc, start = registers[architecture.instruction_pointer], registers[architecture.stack_pointer]
     if pc is None or start is None:
         return StackWalk((), (), End.STACK_ENDED, "the instruction or the stack pointer was not recorded")
-    memory, budget = StackMemory(start, stack), WorkBudget(MAX_EXPRESSION_STEPS)
+    memory, budget = StackMemory(start, stack, missing), WorkBudget(MAX_EXPRESSION_STEPS)
     addresses, found = [pc], [Found.REGISTERS]
     try:
         while len(addresses) < MAX_FRAMES:
@@ -114,7 +140,7 @@ def full_walk(space: AddressSpace, architecture: Architecture, registers: Regist
             addresses.append(pc)
             found.append(how)
     except WalkEnded as ended:
-        return StackWalk(tuple(addresses), tuple(found), ended.reason, ended.detail)
+        return StackWalk(tuple(addresses), tuple(found), ended.reason, ended.detail, ended.needed)
     return StackWalk(tuple(addresses), tuple(found), End.TOO_MANY_FRAMES)
 
 
@@ -130,10 +156,11 @@ def _step_without_cfi(
         caller = step_from_entry(architecture, registers, memory)
         if space.find((caller[architecture.instruction_pointer] or 0) - 1):
             return caller, Found.STACK_TOP
-    elif registers[architecture.frame_pointer] == 0 and found in (Found.FRAME_POINTER, Found.STACK_TOP):
+    elif registers[architecture.frame_pointer] == 0 and found in WITHOUT_CFI:
         raise WalkEnded(End.NO_FRAME_POINTER)
     caller = step_by_frame_pointer(architecture, registers, memory)
     pc = caller[architecture.instruction_pointer] or 0
     if pc and not space.find(pc - 1):
         raise WalkEnded(End.NO_CFI, f"the frame pointer leads to {pc:#x}, which is not code")
-    return caller, Found.FRAME_POINTER
+    words = memory.words(registers[architecture.stack_pointer] or 0, registers[architecture.frame_pointer] or 0)
+    return caller, space.found_past(words)

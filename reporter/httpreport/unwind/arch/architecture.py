@@ -17,6 +17,14 @@ WORD = 8
 
 
 @dataclass(frozen=True)
+class Trampoline:
+    """Describe the code that CPython's -X perf makes for each function: it calls the interpreter with the function."""
+
+    row: Row  # where the caller is while it calls
+    calls: Sequence[int]  # offsets of the last byte of the call, in all forms of the code
+
+
+@dataclass(frozen=True)
 class Architecture:
     """Describe a processor with 64-bit little-endian words, as its ABI and Linux use it.
 
@@ -34,6 +42,7 @@ class Architecture:
     instruction_pointer: int  # return-address rules have this number
     entry: Row  # where the return address and the caller's stack are when a function begins
     recorded: Sequence[str]  # names of the u64 of the kernel's struct pt_regs, which is what Stack.registers holds
+    python_trampoline: Trampoline
     end_of_32_bit: int  # the user space of a 32-bit process ends here; that of a 64-bit process has its stack above
 
     @property

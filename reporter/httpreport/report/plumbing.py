@@ -1,0 +1,39 @@
+"""Tell a program's own frames from plumbing: libraries, interpreters, runtimes and event loops.
+
+`plumbing.txt` beside this file lists what is plumbing. It is data: whoever misses a library adds a line.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Sequence
+from fnmatch import translate
+from functools import cache, lru_cache
+from importlib import resources
+
+from .samples import ShownFrame
+
+KINDS = ("module", "function", "file")
+
+
+def own_frames(frames: Sequence[ShownFrame]) -> list[ShownFrame]:
+    """Return the frames of the program itself, in their order."""
+    return [frame for frame in frames if not is_plumbing(frame)]
+
+
+@lru_cache(maxsize=1 << 16)
+def is_plumbing(frame: ShownFrame) -> bool:
+    """Return whether a frame is none of the program's own. A reason for missing frames or for a name is none either."""
+    if frame.label.startswith("[") and frame.module is None:
+        return True
+    values = (os.path.basename(frame.module or ""), frame.label, frame.file or "")
+    return any(pattern.fullmatch(value) for pattern, value in zip(patterns(), values))
+
+
+@cache
+def patterns() -> tuple[re.Pattern[str], ...]:
+    """Return a pattern of what is plumbing for each of KINDS."""
+    text = (resources.files(__package__) / "plumbing.txt").read_text("utf-8")
+    words = [line.split(maxsplit=1) for line in text.splitlines() if line.strip() and not line.startswith("#")]
+    return tuple(re.compile("|".join(translate(pattern) for kind, pattern in words if kind == one)) for one in KINDS)

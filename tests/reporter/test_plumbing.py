@@ -1,0 +1,82 @@
+"""Check that the top stacks of the summary show the program's own functions, and as many as fit."""
+
+from __future__ import annotations
+
+import pytest
+
+from httpreport.outputs.terminal import leaves_that_fit
+from httpreport.report.plumbing import KINDS, is_plumbing, own_frames, patterns
+from httpreport.report.samples import ShownFrame
+
+SEND = ShownFrame("send", "/usr/lib/x86_64-linux-gnu/libc.so.6")
+LOOP = ShownFrame("_PyEval_EvalFrameDefault", "/usr/bin/python3.11")
+CHECKOUT = ShownFrame("checkout", None, "/srv/app/views.py", 57)
+MAIN = ShownFrame("main", "/srv/bin/shop")
+START = ShownFrame("__libc_start_main", "/lib/x86_64-linux-gnu/libc.so.6")
+
+
+@pytest.mark.parametrize(
+    "frame",
+    [
+        SEND,
+        LOOP,
+        START,
+        ShownFrame("send", "/lib/x86_64-linux-gnu/libc-2.31.so"),
+        ShownFrame("sock_send", "/usr/lib/python3.11/lib-dynload/_socket.cpython-311-x86_64-linux-gnu.so"),
+        ShownFrame("connect", None, "/usr/lib/python3.11/http/client.py", 941),
+        ShownFrame("urlopen", None, "/srv/venv/lib/python3.12/site-packages/urllib3/connectionpool.py", 790),
+        ShownFrame("runtime.goexit", "/srv/bin/shop", "/usr/lib/go-1.19/src/runtime/asm_amd64.s", 1594),
+        ShownFrame("net/http.(*conn).serve", "/srv/bin/shop"),
+        ShownFrame("JS:~writeGeneric node:internal/stream_base_commons:148:22", "[JIT]"),
+        ShownFrame("Builtins_JSEntry", "/usr/bin/node"),
+        ShownFrame("void java.lang.Thread.run()", "[JIT]"),
+        ShownFrame("Interpreter", "[JIT]"),
+        ShownFrame("[outside any mapping]"),
+    ],
+    ids=lambda frame: frame.label,
+)
+def test_libraries_interpreters_and_runtimes_are_plumbing(frame: ShownFrame) -> None:
+    assert is_plumbing(frame)
+
+
+@pytest.mark.parametrize(
+    "frame",
+    [
+        CHECKOUT,
+        MAIN,
+        ShownFrame("shop+0x1000", "/srv/bin/shop"),
+        ShownFrame("main.(*basket).total", "/srv/bin/shop"),
+        ShownFrame("netflow.send", "/srv/bin/shop"),
+        ShownFrame("JS:~checkout /srv/app/shop.js:12:3", "[JIT]"),
+        ShownFrame("int Chain.level5(boolean)", "[JIT]"),
+        ShownFrame("get", None, "/srv/app/http/client.py", 3),
+        ShownFrame("libcurious", "/srv/lib/libcurious.so"),
+    ],
+    ids=lambda frame: frame.label,
+)
+def test_other_code_is_the_programs_own(frame: ShownFrame) -> None:
+    assert not is_plumbing(frame)
+
+
+def test_the_table_has_a_pattern_of_each_kind() -> None:
+    assert len(patterns()) == len(KINDS)
+    assert own_frames([START, MAIN, LOOP, CHECKOUT, LOOP, SEND]) == [MAIN, CHECKOUT]
+
+
+def test_own_frames_are_shown_leaf_first_with_their_lines_as_far_as_they_fit() -> None:
+    frames = [START, MAIN, LOOP, CHECKOUT, LOOP, SEND]
+    whole = "checkout views.py:57 < main"
+    assert leaves_that_fit(frames, len(whole)) == whole
+    assert leaves_that_fit(frames, len(whole) - 1) == "checkout views.py:57 < ..."
+    assert leaves_that_fit(frames, 0) == "checkout views.py:57 < ..."
+    deep = [MAIN] * 10
+    for width in range(4, 80):
+        text = leaves_that_fit(deep, width)
+        assert len(text) <= max(width, len("main < ..."))
+        assert text.count("main") == 10 or text.endswith(" < ...")
+
+
+def test_without_own_frames_the_last_three_are_shown() -> None:
+    assert leaves_that_fit([START, LOOP, LOOP, SEND], 9) == (
+        "send < _PyEval_EvalFrameDefault < _PyEval_EvalFrameDefault < ..."
+    )
