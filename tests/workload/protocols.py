@@ -6,8 +6,7 @@
 
 A scenario is a client and a server function over one connected socket each. The client's process is called like the
 scenario, the server's the same with an `S` behind. What the client saw by its own clock (CLOCK_MONOTONIC) goes to
-OUT/SCENARIO.json: each call that a user waited for SLOW or longer, from when to when, and when the first byte had come
-if that was much earlier.
+OUT/SCENARIO.json: each call, from when to when, and when the first byte had come if that was much earlier.
 """
 
 from __future__ import annotations
@@ -61,7 +60,13 @@ def timed(action: Callable[[], int | None], method: str = "GET", status: int = 2
     """Return a call that lies within `action`, which returns when the first byte had come, if it could tell."""
     began = time.monotonic_ns()
     first_byte = action()
-    return {"t0": began, "t2": first_byte, "t3": time.monotonic_ns(), "method": method, "status": status}
+    times = {"t0": began, "t2": first_byte, "t3": time.monotonic_ns()}
+    return {**times, "method": method, "status": status, "is_slow": False}
+
+
+def slow(call: Call) -> Call:
+    """Mark a call for which the server takes SLOW. Others may be slow too on a busy machine, by their own clock."""
+    return {**call, "is_slow": True}
 
 
 def ask(sock: Any, request: bytes = GET) -> Call:
@@ -107,7 +112,7 @@ def slow_body(sock: socket.socket) -> list[Call]:
         receive(sock, data=head)
         return first_byte
 
-    return [timed(action)]
+    return [slow(timed(action))]
 
 
 def continues(sock: socket.socket) -> None:
@@ -129,7 +134,7 @@ def interim(sock: socket.socket) -> list[Call]:
         sock.sendall(b"body")
         receive(sock)
 
-    return [timed(action, "POST")]
+    return [slow(timed(action, "POST"))]
 
 
 def continues_and_answers(sock: socket.socket) -> None:
@@ -141,7 +146,7 @@ def continues_and_answers(sock: socket.socket) -> None:
 
 @against(continues_and_answers)
 def interim_joined(sock: socket.socket) -> list[Call]:
-    return [ask(sock, b"POST /item HTTP/1.1\r\nContent-Length: 4\r\n\r\nbody")]
+    return [slow(ask(sock, b"POST /item HTTP/1.1\r\nContent-Length: 4\r\n\r\nbody"))]
 
 
 def answers_before_the_body(sock: socket.socket) -> None:
@@ -154,12 +159,10 @@ def answers_before_the_body(sock: socket.socket) -> None:
 @against(answers_before_the_body)
 def early_answer(sock: socket.socket) -> list[Call]:
     """Be answered before the body is sent; the pause before the next request is no call."""
-    sock.sendall(b"POST /item HTTP/1.1\r\nContent-Length: 40000\r\n\r\n")
-    receive(sock)
+    early = ask(sock, b"POST /item HTTP/1.1\r\nContent-Length: 40000\r\n\r\n")
     sock.sendall(b"x" * 39996 + b"BODY")
     time.sleep(SLOW)
-    ask(sock)
-    return []
+    return [{**early, "status": 401}, ask(sock)]
 
 
 def reads_bytes(sock: socket.socket) -> None:
@@ -183,7 +186,7 @@ def bytewise(sock: socket.socket) -> list[Call]:
         while not data.endswith(b"ok"):
             data += sock.recv(1)
 
-    return [timed(action), timed(action)][:1]
+    return [slow(timed(action)), timed(action)]
 
 
 def one_ahead(sock: socket.socket) -> None:
@@ -197,7 +200,7 @@ def one_ahead(sock: socket.socket) -> None:
 @against(one_ahead)
 def go_server(sock: socket.socket) -> list[Call]:
     """Talk to a server that reads one byte before the rest, as Go's does."""
-    return [ask(sock), ask(sock), ask(sock)][1:2]
+    return [ask(sock), slow(ask(sock)), ask(sock)]
 
 
 @against(lambda sock: serve(sock, SLOW, 0))
@@ -206,15 +209,14 @@ def writev(sock: socket.socket) -> list[Call]:
         os.writev(sock.fileno(), [b"", b"GE", b"T", GET[3:]])
         receive(sock)
 
-    return [timed(action), timed(action)][:1]
+    return [slow(timed(action)), timed(action)]
 
 
 @against(lambda sock: serve(sock, SLOW, 0, SLOW))
 def purge(sock: socket.socket) -> list[Call]:
     """Use methods that few know."""
-    first = ask(sock, GET.replace(b"GET", b"PURGE"))
-    ask(sock, GET.replace(b"GET", b"BREW"))
-    return [first, ask(sock, GET.replace(b"GET", b"BREW"))]
+    brew = GET.replace(b"GET", b"BREW")
+    return [slow(ask(sock, GET.replace(b"GET", b"PURGE"))), ask(sock, brew), slow(ask(sock, brew))]
 
 
 @against(lambda sock: serve(sock, SLOW, 0, SLOW))
@@ -225,11 +227,10 @@ def empty_line(sock: socket.socket) -> list[Call]:
         sock.sendall(b"\r\n" + GET)
         receive(sock)
 
-    first = timed(action)
+    first = slow(timed(action))
     sock.sendall(b"\r\n")
     time.sleep(SLOW)
-    ask(sock)
-    return [first, ask(sock)]
+    return [first, ask(sock), slow(ask(sock))]
 
 
 def times_out(sock: socket.socket) -> None:
@@ -241,9 +242,9 @@ def times_out(sock: socket.socket) -> None:
 @against(times_out)
 def idle_408(sock: socket.socket) -> list[Call]:
     """Be told that the connection was idle for too long, which answers nothing."""
-    ask(sock)
+    call = ask(sock)
     until_closed(sock)
-    return []
+    return [call]
 
 
 def upgrades(sock: socket.socket) -> None:
@@ -258,20 +259,24 @@ def upgrades(sock: socket.socket) -> None:
 @against(upgrades)
 def websocket(sock: socket.socket) -> list[Call]:
     """Exchange messages, whose times are nobody's calls."""
-    sock.sendall(GET.replace(b"\r\n\r\n", b"\r\nUpgrade: websocket\r\n\r\n"))
-    receive(sock, b"\r\n\r\n")
+
+    def action() -> None:
+        sock.sendall(GET.replace(b"\r\n\r\n", b"\r\nUpgrade: websocket\r\n\r\n"))
+        receive(sock, b"\r\n\r\n")
+
+    upgrade = timed(action, "GET", 101)
     for _ in range(2):
         sock.sendall(b"\x81\x84\0\0\0\0ping")
         receive(sock)
-    return []
+    return [upgrade]
 
 
 @against(lambda sock: serve(sock, 0))
 def resting(sock: socket.socket) -> list[Call]:
     """Let the connection rest after a call, and close it."""
-    ask(sock)
+    call = ask(sock)
     time.sleep(SLOW)
-    return []
+    return [call]
 
 
 @against(lambda sock: serve(sock, 0, 0, 0))
@@ -319,22 +324,19 @@ V2, V3 = ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3
 
 def register_tls(name: str, version: ssl.TLSVersion) -> None:
     def first(sock: socket.socket) -> list[Call]:
-        return [ask(over_tls(sock, False, version))]
+        return [slow(ask(over_tls(sock, False, version)))]
 
     def kept(sock: socket.socket) -> list[Call]:
         tls = over_tls(sock, False, version)
-        ask(tls)
-        slow = ask(tls)
-        ask(tls)
+        calls = [ask(tls), slow(ask(tls)), ask(tls)]
         time.sleep(SLOW)
         tls.unwrap()
-        return [slow]
+        return calls
 
     def ahead(sock: socket.socket) -> list[Call]:
         tls = over_tls(sock, False, version)
         time.sleep(SLOW)
-        ask(tls)
-        return []
+        return [ask(tls)]
 
     def body(sock: socket.socket) -> list[Call]:
         tls = over_tls(sock, False, version)
@@ -346,7 +348,7 @@ def register_tls(name: str, version: ssl.TLSVersion) -> None:
             receive(tls, data=head)
             return first_byte
 
-        return [timed(action)]
+        return [slow(timed(action))]
 
     def closing(sock: socket.socket) -> None:
         tls = over_tls(sock, True, version)
@@ -418,23 +420,21 @@ def joined_in_a_call(sock: socket.socket) -> list[Call]:
     Path(sys.argv[1], "go").touch()
     sock.recv(65536)
     calls = []
-    for _ in range(4):
+    for takes_long in (False, False, True, False):
         time.sleep(SLOW)
-        calls.append(message(sock))
-    return [calls[2]]
+        calls.append(slow(message(sock)) if takes_long else message(sock))
+    return calls
 
 
 @against(answers_messages(0, 0, SLOW, 0), OLDER)
 def joined_at_rest(sock: socket.socket) -> list[Call]:
     message(sock)
     go_on()
-    time.sleep(SLOW)
-    message(sock)
-    time.sleep(SLOW)
-    slow = message(sock)
-    time.sleep(SLOW)
-    message(sock)
-    return [slow]
+    calls = []
+    for takes_long in (False, True, False):
+        time.sleep(SLOW)
+        calls.append(slow(message(sock)) if takes_long else message(sock))
+    return calls
 
 
 def main() -> None:
