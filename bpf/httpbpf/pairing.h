@@ -190,7 +190,7 @@ static __always_inline u32 continue_request(struct connection *c, bool is_fresh,
 	if (!head_grew)
 		return CONTINUED;
 	copy_head(c->request_head, c);
-	if (c->protocol != HTTP1 || c->head_size < HEAD_SIZE || begins_with_method(c))
+	if (c->protocol != HTTP1 || c->sequence == 1 || c->head_size < HEAD_SIZE || begins_with_method(c))
 		return CONTINUED;
 	c->phase = IDLE;
 	release_slots(c);
@@ -227,11 +227,11 @@ static __always_inline void enter_tunnel(struct connection *c)
 	c->judged_by = JUDGED_BY_FIRST_BYTE;
 }
 
-static __always_inline u32 answer_call(struct connection *c, u64 now)
+static __always_inline u32 answer_call(struct connection *c, u64 now, bool is_sure)
 {
 	c->t2 = now;
 	c->t3 = now;
-	c->first_byte_is_guess = c->is_tentative && c->protocol != HTTP1;
+	c->first_byte_is_guess = !is_sure || (c->is_tentative && c->protocol != HTTP1);
 	c->is_tentative = 0;
 	c->tls &= ~TLS_TICKETS;
 	copy_head(c->response_head, c);
@@ -252,8 +252,8 @@ static __always_inline u32 advance_response(struct connection *c, u64 now, struc
 			copy_head(c->response_head, c);
 		return CONTINUED;
 	}
-	if (part == IS_PART || is_slow(c, now))
-		return answer_call(c, now);
+	if (part == IS_PART || (is_slow(c, now) && c->protocol != HTTP1))
+		return answer_call(c, now, part == IS_PART);
 	c->is_tentative = 1;
 	c->t2 = now;
 	c->t3 = now;
