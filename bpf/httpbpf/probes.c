@@ -5,6 +5,7 @@ static __always_inline int send_enters(void *ctx, u64 sock, u64 msg)
 {
 	struct connection *c;
 	u32 tid = bpf_get_current_pid_tgid();
+	bool takes_stack;
 	u64 now;
 
 	if (!is_running())
@@ -18,10 +19,13 @@ static __always_inline int send_enters(void *ctx, u64 sock, u64 msg)
 	c->step = advance(c, sock, SENDING, now, msg, 0);
 	if (c->step == ANSWERED) /* the answering thread may differ from the one that received */
 		meet_thread(c);
-	if (c->wanted && (c->step == OPENED || (c->step == ANSWERED && is_slow(c, now))))
+	takes_stack = c->wanted && (c->step == OPENED || (c->step == ANSWERED && is_slow(c, now)));
+	if (takes_stack)
 		take_send_stack(ctx, c, now);
 	c->sending_tid = tid;
 	c->sending_sequence = c->sequence;
+	if (takes_stack) /* last: it may not return */
+		walk_language(ctx, c, now);
 	return 0;
 }
 

@@ -147,6 +147,7 @@ enum counter {
 	COMPLETION_RING_FULL,
 	STACK_RING_FULL,
 	PROCESS_RING_FULL,
+	PYTHON_RING_FULL,    /* the Python frames of a stack were not sent */
 	CONNECTION_MAP_FULL, /* a socket was not followed */
 	THREAD_MAP_FULL,     /* one send or receive was not seen */
 	STACK_SLOTS_USED_UP, /* no stack copy was kept of one side of a call, but its frames */

@@ -4,6 +4,7 @@ it."""
 from __future__ import annotations
 
 from .chunks import (
+    MAX_CODE_TABLE,
     MAX_FRAMES,
     MAX_MAPS,
     MAX_MEMORY,
@@ -19,6 +20,7 @@ from .errors import CaptureError, CorruptRecord, NotACapture, UnsupportedVersion
 from .file_budget import (
     MAX_ALL_MODULES,
     MAX_CAUSES,
+    MAX_CODES,
     MAX_JIT_MAP,
     MAX_JIT_MAPS,
     MAX_PROCESSES,
@@ -38,6 +40,7 @@ from .records import (
     WHOLE_FILE,
     BatchColumns,
     Calls,
+    Code,
     CodedColumn,
     Completions,
     End,
@@ -50,6 +53,7 @@ from .records import (
     Module,
     Outcome,
     Process,
+    PythonStatus,
     Record,
     Role,
     RoleSource,
@@ -67,6 +71,8 @@ __all__ = [
     "KERNEL_PATHS",
     "MAX_ALL_MODULES",
     "MAX_CAUSES",
+    "MAX_CODES",
+    "MAX_CODE_TABLE",
     "MAX_FRAMES",
     "MAX_JIT_MAP",
     "MAX_JIT_MAPS",
@@ -92,6 +98,7 @@ __all__ = [
     "BeyondLimitError",
     "Calls",
     "CaptureError",
+    "Code",
     "CodedColumn",
     "Completions",
     "CorruptRecord",
@@ -107,6 +114,7 @@ __all__ = [
     "Outcome",
     "PackedStacks",
     "Process",
+    "PythonStatus",
     "Reader",
     "Record",
     "Role",

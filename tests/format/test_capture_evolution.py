@@ -10,6 +10,7 @@ import pytest
 
 from httpcapture import (
     Calls,
+    Code,
     CorruptRecord,
     JitMap,
     Lost,
@@ -24,6 +25,7 @@ from httpcapture import End as EndRecord
 from httpcapture.chunks import RecordKind
 from support.capture_bytes import (
     CALLS,
+    CODE,
     END,
     JIT_MAP,
     LOST,
@@ -53,9 +55,14 @@ OBJECTS: list[tuple[int, list[object], Record]] = [
     ),
     (JIT_MAP, [1, 2, 3, 4, b"x", "why"], JitMap(1, 2, 3, 4, b"x", "why")),
     (
+        CODE,
+        [1, 2, 3, 4, "why", b"f", 1, b"/f.py", 2, 5, b"table", 6, 7, 8],
+        Code(1, 2, 3, 4, "why", b"f", 1, b"/f.py", 2, 5, b"table", 6, 7, 8),
+    ),
+    (
         STACKS,
-        [1, 2, 3, 4, bytes(8), bytes(168), 5, b"stack", 6, "why", b"\1", 7, 8],
-        Stack(1, 2, 3, 4, bytes(8), bytes(168), 5, b"stack", 6, "why", b"\1", 7, 8),
+        [1, 2, 3, 4, bytes(8), bytes(168), 5, b"stack", 6, "why", b"\1", 7, 8, bytes(40), 0x30B, 9],
+        Stack(1, 2, 3, 4, bytes(8), bytes(168), 5, b"stack", 6, "why", b"\1", 7, 8, bytes(40), 0x30B, 9),
     ),
     (LOST, [1, {"a": 2}, 3, [4, 5]], Lost(1, {"a": 2}, 3, (4, 5))),
     (END, [1, "why", False, 2, 3, 4, {"a": 5}, 6], EndRecord(1, "why", False, 2, 3, 4, {"a": 5}, 6)),
@@ -73,7 +80,7 @@ def test_appended_fields_are_skipped(kind: int, values: list[object], record: Re
 def test_appended_fields_as_deep_as_the_limit_are_skipped(
     kind: int, values: list[object], record: Record, deepest: bytes
 ) -> None:
-    fields_and_more = bytes([0x90 + len(values) + 2]) + objects(*values) + deepest + objects(7)
+    fields_and_more = b"\xdc\0" + bytes([len(values) + 2]) + objects(*values) + deepest + objects(7)
     data = capture(frame(objects([kind, 1]) + fields_and_more))
     assert read_all(data)[0] == [META, record]
 
@@ -92,7 +99,7 @@ def test_appended_fields_of_a_head_and_of_the_header_are_skipped() -> None:
     assert read_all(data)[0] == [META, Lost(1, {})]
 
 
-@pytest.mark.parametrize("content", [objects([11, 1], "?"), objects([1000, 5]), objects([77, 1]) + b"\xc1no msgpack"])
+@pytest.mark.parametrize("content", [objects([12, 1], "?"), objects([1000, 5]), objects([77, 1]) + b"\xc1no msgpack"])
 def test_chunks_of_unknown_kinds_are_skipped(content: bytes) -> None:
     data = capture(chunk(LOST, [1, {}]), frame(content), chunk(LOST, [2, {}]))
     assert read_all(data)[0] == [META, Lost(1, {}), Lost(2, {})]
@@ -177,6 +184,7 @@ def test_kinds_keep_their_numbers() -> None:
         ("END", 8),
         ("SECTION", 9),
         ("JIT_MAP", 10),
+        ("CODE", 11),
     ]
 
 

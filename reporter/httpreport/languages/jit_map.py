@@ -91,7 +91,7 @@ class JitMaps:
         self._budget = Budget(MAX_FUNCTIONS, "JIT maps", recording.stacks.left_out)
         self._maps: dict[tuple[ProcessKey, int], Runtime] = {}  # by process and the time when they were taken
 
-    def at(self, stack: Stack) -> Runtime | None:
+    def at(self, stack: Stack, _depths: Sequence[int]) -> Runtime | None:
         """Return the first JIT map that was taken after the stack, since code is only ever added; else the last."""
         process = ProcessKey.of(self._recording.meta, stack.pid, stack.process_start_ns)
         texts = self._recording.jit_maps.get(process)

@@ -12,6 +12,7 @@ from typing import Any, Callable
 from httpcapture import (
     BeyondLimitError,
     Calls,
+    Code,
     Completions,
     CorruptRecord,
     End,
@@ -145,6 +146,7 @@ HANDLERS: Handlers[_Copy] = {
     Section: _from_recording,
     Process: _from_recording,
     JitMap: _from_recording,
+    Code: _from_recording,
     PackedStacks: _from_recording,
     Calls: _Copy.add_calls,
     Completions: _Copy.add_completions,

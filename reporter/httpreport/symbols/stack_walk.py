@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from operator import attrgetter
 from typing import Callable, Optional
@@ -90,6 +90,8 @@ class Walk:
     copied: int = 0  # bytes of the copy if it ended too early
     left_out: int = 0
     repeats: int = 0  # outermost frames that repeat up to the limit; only of a walk by frame pointers
+    depths: tuple[int, ...] = field(default=(), compare=False)
+    """For each address of an unwound copy, bytes from the stack pointer up to the one in its frame."""
 
 
 def walk(meta: Meta, stack: Stack, snapshots: Iterable[Snapshot]) -> tuple[Walk, Snapshot | None]:
@@ -133,7 +135,9 @@ def _unwound(
     if incomplete and incomplete is not Incomplete.STACK_ENDED and stack.missing_pages:
         incomplete, count = Incomplete.PAGE_MISSING, count - (found.addresses[-1] == _NOWHERE)
     copied = len(stack.memory) if incomplete is Incomplete.STACK_ENDED else 0
-    return Walk(found.addresses[:count], found.inside[:count], found.found[:count], incomplete, copied), one
+    some = slice(count)
+    frames = found.addresses[some], found.inside[some], found.found[some]
+    return Walk(*frames, incomplete, copied, depths=found.depths[some]), one
 
 
 def _with_stack(snapshots: Iterable[Snapshot], stack_pointer: int) -> Iterable[Snapshot]:

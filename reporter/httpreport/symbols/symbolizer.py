@@ -48,10 +48,11 @@ class _Process:
 
 
 class Symbolizer:
-    """Name the stacks of one recording."""
+    """Name the stacks of one recording. With `all_frames`, those of interpreters are not hidden."""
 
-    def __init__(self, recording: Recording, find_binary: FindBinary) -> None:
+    def __init__(self, recording: Recording, find_binary: FindBinary, *, all_frames: bool = False) -> None:
         self.recording = recording
+        self._all_frames = all_frames
         self._find_binary = find_binary
         self._architecture = ARCHITECTURES.get(recording.meta.arch)
         self._processes: dict[ProcessKey, _Process] = {}
@@ -72,14 +73,15 @@ class Symbolizer:
         if not walked.addresses:
             return StackTrace((), NoStack.EMPTY)
         process = self._process(stack)
-        known = (language.at(stack) for language in self._languages)
+        known = (language.at(stack, walked.depths) for language in self._languages)
         runtimes = tuple(runtime for runtime in known if runtime is not None)
         key = where, runtimes, walked
         if key not in self._traces:
             if self._traces_budget.is_spent():
                 return StackTrace((), NoStack.LEFT_OUT)
             unmapped = Unnamed.LEFT_OUT if process.maps_left_out else Unnamed.NO_MAPS
-            trace = self._traces[key] = self._new_trace(walked, where, runtimes, unmapped)
+            trace = self._new_trace(walked, where, runtimes, unmapped)
+            self._traces[key] = trace if self._all_frames else trace.without_interpreter()
             self._traces_budget.spend(sum(map(_size, trace.frames)))
         return self._traces[key]
 

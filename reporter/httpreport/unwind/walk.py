@@ -41,6 +41,7 @@ class StackWalk:
     found: tuple[Found, ...]  # for each address
     end: End
     detail: str = ""
+    depths: tuple[int, ...] = ()  # for each address: bytes from the recorded stack pointer up to the one in its frame
 
     @property
     def complete(self) -> bool:
@@ -97,7 +98,7 @@ def full_walk(space: AddressSpace, architecture: Architecture, registers: Regist
     if pc is None or start is None:
         return StackWalk((), (), End.STACK_ENDED, "the instruction or the stack pointer was not recorded")
     memory, budget = StackMemory(start, stack), WorkBudget(MAX_EXPRESSION_STEPS)
-    addresses, found = [pc], [Found.REGISTERS]
+    addresses, found, depths = [pc], [Found.REGISTERS], [0]
     try:
         while len(addresses) < MAX_FRAMES:
             row = space.row(pc if found[-1] in (Found.REGISTERS, Found.INTERRUPTED) else pc - 1)
@@ -113,9 +114,10 @@ def full_walk(space: AddressSpace, architecture: Architecture, registers: Regist
                 raise WalkEnded(End.NO_RETURN_ADDRESS)
             addresses.append(pc)
             found.append(how)
+            depths.append((registers[architecture.stack_pointer] or start) - start)
     except WalkEnded as ended:
-        return StackWalk(tuple(addresses), tuple(found), ended.reason, ended.detail)
-    return StackWalk(tuple(addresses), tuple(found), End.TOO_MANY_FRAMES)
+        return StackWalk(tuple(addresses), tuple(found), ended.reason, ended.detail, tuple(depths))
+    return StackWalk(tuple(addresses), tuple(found), End.TOO_MANY_FRAMES, depths=tuple(depths))
 
 
 def _step_without_cfi(
