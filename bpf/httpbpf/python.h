@@ -21,6 +21,8 @@ struct python_stack {
 	u64 code[PYTHON_CODE_WORDS];
 	u64 text[PYTHON_TEXT_SIZE / sizeof(u64)];
 	u64 table[PYTHON_TABLE_WORDS];
+	u64 filename;	  /* the address of the last file name, and what it adds to a cookie */
+	u64 filename_sum;
 };
 
 /*

@@ -14,6 +14,9 @@
 #define STR_CHARACTERS 48  /* of an ASCII string, up to 3.11 */
 #define BYTES_SIZE 16	   /* PyVarObject.ob_size of a bytes object; up to the end of the smallest one follow 32 bytes */
 #define HASH_FACTOR 0x9e3779b97f4a7c15ULL
+#define PLACE_OF_NAME PYTHON_CODE_WORDS
+#define PLACE_OF_TEXT (PLACE_OF_NAME + 1)
+#define PLACE_OF_TABLE (PLACE_OF_TEXT + PYTHON_TEXT_SIZE / sizeof(u64))
 
 static __always_inline u64 read_user(u64 address, bool *fault)
 {
@@ -74,6 +77,12 @@ static __always_inline u64 mixed(u64 hash, u64 word)
 	return hash ^ hash >> 32;
 }
 
+/* A word at its place among those of a code object: products do not wait for each other, as rounds of mixed() would. */
+static __always_inline u64 placed(u64 word, u32 place)
+{
+	return word * (HASH_FACTOR * (2 * place + 1));
+}
+
 static __always_inline u64 code_word(struct python_stack *stack, u32 offset)
 {
 	u32 index = (offset - stack->layout.code_begin) / sizeof(u64);
@@ -81,24 +90,36 @@ static __always_inline u64 code_word(struct python_stack *stack, u32 offset)
 	return index < PYTHON_CODE_WORDS ? stack->code[index] : 0;
 }
 
-/* Up to 3.11 a code object has no number, and its parts may be where those of another one were: so of what they are. */
-static __always_inline u64 mix_contents(struct python_stack *stack, u64 cookie, bool *fault)
+/* Frames that call each other often are of one file. Its name cannot change meanwhile: their code objects hold it. */
+static __always_inline u64 filename_sum(struct python_stack *stack, u64 filename, bool *fault)
 {
-	u64 name = code_word(stack, stack->layout.name), filename = code_word(stack, stack->layout.filename);
-	u64 table = code_word(stack, stack->layout.table);
+	u64 sum = 0;
 
-	cookie = mixed(cookie, read_user(name + STR_HASH, fault));
+	if (filename == stack->filename)
+		return stack->filename_sum;
 	__builtin_memset(stack->text, 0, sizeof(stack->text));
 	if (bpf_probe_read_user_str(stack->text, sizeof(stack->text), (void *)(filename + STR_CHARACTERS)) < 0)
 		*fault = true;
 #pragma unroll
 	for (u32 i = 0; i < PYTHON_TEXT_SIZE / sizeof(u64); i++)
-		cookie = mixed(cookie, stack->text[i]);
+		sum += placed(stack->text[i], PLACE_OF_TEXT + i);
+	stack->filename = *fault ? 0 : filename;
+	stack->filename_sum = sum;
+	return sum;
+}
+
+/* Up to 3.11 a code object has no number, and its parts may be where those of another one were: so of what they are. */
+static __always_inline u64 add_contents(struct python_stack *stack, u64 cookie, bool *fault)
+{
+	u64 name = code_word(stack, stack->layout.name), table = code_word(stack, stack->layout.table);
+
+	cookie += placed(read_user(name + STR_HASH, fault), PLACE_OF_NAME);
+	cookie += filename_sum(stack, code_word(stack, stack->layout.filename), fault);
 	if (bpf_probe_read_user(stack->table, sizeof(stack->table), (void *)(table + BYTES_SIZE)))
 		*fault = true;
-	cookie = mixed(cookie, stack->table[0]);
-	cookie = mixed(cookie, stack->table[2]); /* [1] is its hash, which may be set later */
-	return mixed(cookie, stack->table[3]);
+	cookie += placed(stack->table[0], PLACE_OF_TABLE);
+	cookie += placed(stack->table[2], PLACE_OF_TABLE + 2); /* [1] is its hash, which may be set later */
+	return cookie + placed(stack->table[3], PLACE_OF_TABLE + 3);
 }
 
 /* The same is done in httprec/languages/python_code.py. */
@@ -112,10 +133,10 @@ static __always_inline u64 cookie_of(struct python_stack *stack, u64 code)
 		return 0;
 #pragma unroll
 	for (u32 i = 0; i < PYTHON_CODE_WORDS; i++)
-		cookie = mixed(cookie, stack->code[i]);
+		cookie += placed(stack->code[i], i);
 	if (stack->layout.name)
-		cookie = mix_contents(stack, cookie, &fault);
-	return fault ? 0 : cookie | 1;
+		cookie = add_contents(stack, cookie, &fault);
+	return fault ? 0 : mixed(cookie, 0) | 1;
 }
 
 static __always_inline u64 frame_word(struct python_stack *stack, u32 offset)
@@ -126,12 +147,13 @@ static __always_inline u64 frame_word(struct python_stack *stack, u32 offset)
 static __always_inline u8 walk_frames_of_python(struct python_stack *stack, u64 frame)
 {
 	u32 size = stack->layout.frame_size;
-	u64 chain = stack->row.process_start;
+	u64 chain = stack->row.process_start, last_code = 0, last_cookie = 0;
 	bool fault = false;
 
 	if (size > sizeof(stack->frame))
 		return PYTHON_FAULT;
 	__builtin_memset(stack->code, 0, sizeof(stack->code));
+	stack->filename = 0;
 #pragma nounroll
 	for (u32 i = 0; i < MAX_PYTHON_FRAMES; i++) {
 		struct python_frame *to = &stack->frames[i];
@@ -146,7 +168,13 @@ static __always_inline u8 walk_frames_of_python(struct python_stack *stack, u64 
 		to->code = frame_word(stack, stack->layout.code) & ~3ULL;
 		to->instruction = frame_word(stack, stack->layout.instruction);
 		to->flags = *(u16 *)(stack->frame + (stack->layout.flags & (PYTHON_FRAME_SIZE - sizeof(u16))));
-		to->cookie = (to->flags & 0xff) < stack->layout.entry_owner ? cookie_of(stack, to->code) : 0;
+		to->cookie = 0;
+		if ((to->flags & 0xff) < stack->layout.entry_owner) {
+			if (to->code != last_code) /* else it is alive in both frames, and so the same */
+				last_cookie = cookie_of(stack, to->code);
+			last_code = to->code;
+			to->cookie = last_cookie;
+		}
 		chain = mixed(mixed(chain, to->code + to->cookie), to->instruction);
 		stack->row.frames_size = (i + 1) * sizeof(*to);
 		frame = frame_word(stack, stack->layout.back);

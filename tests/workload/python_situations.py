@@ -1,7 +1,7 @@
 """Send from many kinds of Python frames, and note what the interpreter itself says of the frames of each send.
 
-Runs on CPython 3.8 and later, without any package: python_situations.py NOTES PORT ROUNDS. It begins when a line comes
-on standard input, and ends with the end of that, so that a recorder can read its memory. Each send is on the line that
+Runs on CPython 3.8 and later, without any package: python_situations.py NOTES PORT REPLACED. It begins when a line
+comes on standard input, and ends with the end of that, so that a recorder can read its memory. Each send is on the line that
 also notes its frames: function, file and line must all agree. A server on PORT sends each byte back. NOTES gets lines
 of JSON: situation, thread ID, time on CLOCK_MONOTONIC in ns, and [function, file, line] of each frame, innermost first.
 """
@@ -18,8 +18,8 @@ from collections.abc import AsyncIterator, Iterator
 from typing import Any, Callable
 
 NOTES = open(sys.argv[1], "w")  # noqa: SIM115 (closed when all is noted)
-PORT, ROUNDS = int(sys.argv[2]), int(sys.argv[3])
-REPLACED = 10  # code objects in each round that replace another one of the same size
+PORT = int(sys.argv[2])
+REPLACED = int(sys.argv[3])  # how often a code object replaces another one of the same size
 THREADS = 3
 LOCK = threading.Lock()
 
@@ -186,15 +186,17 @@ def under_decorator(c: Connection) -> None:
     c.answered()
 
 
-def executed(c: Connection, number: int) -> None:
-    """Send from code that is freed afterwards, so that the next one, of the same size, is made in its place."""
-    text = f"def made_{number:06}(c):\n{chr(10) * (number % 7)}  c.send(note('exec'))\n  c.answered()\n"
+def executed(c: Connection, situation: str, number: int) -> dict[str, Any]:
+    """Send from code that has just been compiled, and return what keeps it alive."""
+    name = f"made_{number % 3:06}"
+    text = f"def {name}(c):\n{chr(10) * (number % 7)}  c.send(note({situation!r}))\n  c.answered()\n"
     made: dict[str, Any] = {"note": note}
-    exec(compile(text, f"<made {number:06}>", "exec"), made)
-    made[f"made_{number:06}"](c)
+    exec(compile(text, f"<made {number % 5:06}>", "exec"), made)
+    made[name](c)
+    return made
 
 
-def one_round(c: Connection, number: int) -> None:
+def one_round(c: Connection) -> dict[str, Any]:
     plain(c)
     unicode = Ünïcode(c)
     unicode.methodé()
@@ -211,23 +213,25 @@ def one_round(c: Connection, number: int) -> None:
     comprehension(c)
     handler(c)
     under_decorator(c)
-    for n in range(REPLACED):
-        executed(c, number * REPLACED + n)
+    alive = executed(c, "exec", 0)
     asyncio.new_event_loop().run_until_complete(task(c))
     threads = [threading.Thread(target=in_thread) for _ in range(THREADS)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
+    return alive
 
 
 def main() -> None:
     sys.stdin.readline()
     c = Connection()
-    for number in range(ROUNDS):
-        one_round(c, number)
+    alive = one_round(c)
+    for number in range(REPLACED):
+        executed(c, "exec, replaced", number).clear()  # frees the code: the next one is made in its place
     NOTES.close()
     sys.stdin.read()
+    alive.clear()
 
 
 main()

@@ -35,26 +35,22 @@ class Symbols(NamedTuple):
     code_shift: int
 
 
-def find_symbols(fd: int, wanted: Collection[str], sections: Collection[str] = ()) -> Symbols | None:
-    """Return the `wanted` dynamic symbols of an open 64-bit little-endian ELF file, and under its own name each of
-    `sections` that it has. Return None for any other file. Raises OSError."""
+def find_symbols(fd: int, wanted: Collection[str]) -> Symbols | None:
+    """Return the `wanted` dynamic symbols of an open 64-bit little-endian ELF file, None for any other file. Raises
+    OSError."""
     head = os.pread(fd, 64, 0)
     if head[:6] != b"\x7fELF\x02\x01" or len(head) < 64:
         return None
     programs, headers = struct.unpack_from("<QQ", head, 32)
-    _, program_count, _, section_count, names = struct.unpack_from("<HHHHH", head, 54)
+    _, program_count, _, section_count = struct.unpack_from("<HHHH", head, 54)
     shift = _code_shift(read_at(fd, min(program_count, _MAX_HEADERS) * _PROGRAM_HEADER.size, programs))
     table = read_at(fd, min(section_count, _MAX_HEADERS) * _SECTION_HEADER.size, headers)
     parsed = [_SECTION_HEADER.unpack_from(table, at) for at in range(0, len(table) - 63, _SECTION_HEADER.size)]
-    if shift is None or names >= len(parsed):
+    if shift is None:
         return None
-    found = {}
-    titles = _content(fd, parsed[names])
+    found = dict[str, Symbol]()
     for section in parsed:
-        name, kind, _, address, _, size, link, *_ = section
-        title = titles[name : titles.find(b"\0", name)].decode("ascii", "replace")
-        if title in sections:
-            found[title] = Symbol(address, size)
+        kind, link = section[1], section[6]
         if kind == _SHT_DYNSYM and link < len(parsed):
             found.update(_named(_content(fd, section), _content(fd, parsed[link]), wanted))
     return Symbols(found, shift)

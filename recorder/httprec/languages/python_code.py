@@ -1,7 +1,7 @@
 """Read code objects of CPython from the memory of a process: as they are, to be decoded elsewhere.
 
 Only pointers are followed here. Whether a code object is still the one that a frame had is decided by its cookie, which
-the kernel has made in the same way (python_walk.h).
+the kernel has made in the same way (python_walk.h), and by its count of references: freed memory may be as it was.
 """
 
 from __future__ import annotations
@@ -14,7 +14,9 @@ from httpcapture import MAX_CODE_TABLE, MAX_PATH
 from .memory import Memory
 from .python_process import Python
 
-_OBJECT_TYPE, _OBJECT_SIZE = 8, 16  # PyVarObject
+_OBJECT_SIZE = 16  # PyVarObject: references, type, size
+_REFERENCES, _NO_REFERENCES = (1 << 32) - 1, 0xFFFF << 32  # bits of the count that may be set, and that may not be:
+# an allocator leaves a pointer there in freed memory, or one in the place of the type, or nothing, and then it is 0
 _STR_LENGTH, _STR_HASH, _STR_STATE = 16, 24, 32  # PyASCIIObject
 _STR_CHARACTERS = 48  # up to 3.11
 _BYTES_DATA = 32
@@ -46,29 +48,27 @@ class ReplacedError(Exception):
     """Report that another object is at the address by now."""
 
 
-def _mixed(value: int, word: int) -> int:
-    value = (value ^ word) * _FACTOR & _MASK
-    return value ^ value >> 32
-
-
-def cookie_of(memory: Memory, python: Python, address: int) -> int:
-    """Return what tells the code object at an address from all others. Raises OSError."""
+def living_cookie(memory: Memory, python: Python, address: int) -> int:
+    """Return what tells the code object at an address from all others. Raises ReplacedError if there is none, and
+    OSError."""
     layout = python.layout
-    words = struct.unpack(f"<{layout.code_words}Q", memory.read(address + layout.code_begin, 8 * layout.code_words))
-    cookie = 0
-    for word in (*words, *[0] * (_WORDS - len(words))):
-        cookie = _mixed(cookie, word)
+    head = memory.read(address, layout.code_begin + 8 * layout.code_words)
+    references, kind = struct.unpack_from("<QQ", head)
+    if not references & _REFERENCES or references & _NO_REFERENCES or kind != python.code_type:
+        raise ReplacedError
+    words = struct.unpack_from(f"<{layout.code_words}Q", head, layout.code_begin)
+    contents = [0] * (_WORDS - len(words))
     if not layout.numbered:
         name, filename, table = (
             words[(offset - layout.code_begin) // 8] for offset in (layout.name, layout.filename, layout.table)
         )
-        cookie = _mixed(cookie, memory.u64(name + _STR_HASH))
-        for word in struct.unpack(f"<{_TEXT_SIZE // 8}Q", _c_string(memory, filename + _STR_CHARACTERS)):
-            cookie = _mixed(cookie, word)
-        head = struct.unpack("<4Q", memory.read(table + _OBJECT_SIZE, 32))
-        for word in (head[0], head[2], head[3]):
-            cookie = _mixed(cookie, word)
-    return cookie | 1
+        contents.append(memory.u64(name + _STR_HASH))
+        contents += struct.unpack(f"<{_TEXT_SIZE // 8}Q", _c_string(memory, filename + _STR_CHARACTERS))
+        size, _, *first = struct.unpack("<4Q", memory.read(table + _OBJECT_SIZE, 32))
+        contents += size, 0, *first  # 0: its hash, which may be set later
+    cookie = sum(word * (_FACTOR * (2 * place + 1)) for place, word in enumerate((*words, *contents))) & _MASK
+    cookie = cookie * _FACTOR & _MASK
+    return cookie ^ cookie >> 32 | 1
 
 
 def _c_string(memory: Memory, address: int) -> bytes:
@@ -83,14 +83,11 @@ def _c_string(memory: Memory, address: int) -> bytes:
 def read_code(memory: Memory, python: Python, address: int, cookie: int) -> CodeObject:
     """Return the code object at an address. Raises ReplacedError if it is not the one with this cookie, and OSError.
 
-    The cookie is compared last, so all that is returned was there while it was still the same.
+    The cookie is compared last: an object that lives then has kept alive all that was read before.
     """
     layout = python.layout
     size = max(layout.table, layout.first_traceable or 0) + 8
     head = memory.read(address, size)
-    (kind,) = struct.unpack_from("<Q", head, _OBJECT_TYPE)
-    if python.code_type and kind != python.code_type:
-        raise ReplacedError
     filename, title, table = (
         struct.unpack_from("<Q", head, offset)[0] for offset in (layout.filename, layout.title, layout.table)
     )
@@ -103,7 +100,7 @@ def read_code(memory: Memory, python: Python, address: int, cookie: int) -> Code
         bytecode_size=2 * min(struct.unpack_from("<Q", head, _OBJECT_SIZE)[0], 1 << 30) if layout.bytecode else 0,
         first_traceable=struct.unpack_from("<I", head, layout.first_traceable)[0] if layout.first_traceable else 0,
     )
-    if cookie_of(memory, python, address) != cookie:
+    if living_cookie(memory, python, address) != cookie:
         raise ReplacedError
     return found
 

@@ -14,14 +14,12 @@ from typing import NamedTuple
 
 from httpbpf.layout import PYTHON_LAYOUT
 
-from ..elf_identity import read_at
 from ..rows import RowCodec
 from .elf_symbols import Symbols, find_symbols
 from .memory import Memory
 from .python_layouts import DEBUG_OFFSETS_SIZE, Layout, UnknownLayoutError, Version, layout_of
 
 _CODEC = RowCodec(PYTHON_LAYOUT)
-_RUNTIME_SECTION = ".PyRuntime"  # of a stripped executable, from 3.11 on
 _WANTED = ("_PyRuntime", "Py_Version", "PyCode_Type")
 _NAMED_LIKE_PYTHON = re.compile(rb"python|wsgi", re.IGNORECASE)  # files that may hold one, beside the executable
 _VERSION_IN_PATH = re.compile(rb"python(\d)\.(\d{1,2})[^/]*$")
@@ -56,7 +54,7 @@ class Python(NamedTuple):
 
     version: Version
     layout: Layout
-    code_type: int  # address of PyCode_Type; 0 if it is not known
+    code_type: int  # address of PyCode_Type
     interpreters: int  # address of the pointer to the first interpreter
     slot: tuple[int, ...]  # steps from the thread pointer to the thread's state
 
@@ -113,9 +111,8 @@ def _symbols(link: str) -> Symbols | None:
         if key not in _known:
             if len(_known) >= _MAX_KNOWN:
                 _known.clear()
-            found = find_symbols(fd, _WANTED, (_RUNTIME_SECTION,)) if read_at(fd, 4, 0) == b"\x7fELF" else None
-            has_python = found and ("_PyRuntime" in found.named or _RUNTIME_SECTION in found.named)
-            _known[key] = found if has_python else None
+            found = find_symbols(fd, _WANTED)
+            _known[key] = found if found and "_PyRuntime" in found.named else None
         return _known[key]
     finally:
         os.close(fd)
@@ -135,7 +132,9 @@ def find_python(pid: int, files: Iterable[MappedFile], executable: bytes) -> Pyt
 
 def _python(memory: Memory, file: MappedFile, symbols: Symbols) -> Python:
     bias = file.start - file.offset - symbols.code_shift
-    runtime, size = symbols.named.get("_PyRuntime") or symbols.named[_RUNTIME_SECTION]
+    if "PyCode_Type" not in symbols.named:
+        raise NoPythonError("it has no symbol PyCode_Type")
+    runtime, size = symbols.named["_PyRuntime"]
     head = memory.read(runtime + bias, DEBUG_OFFSETS_SIZE)
     version = _version(memory, file, symbols, bias, size)
     try:
@@ -145,7 +144,7 @@ def _python(memory: Memory, file: MappedFile, symbols: Symbols) -> Python:
     states = _thread_states(memory, layout, runtime + bias)
     if not states:
         raise NoPythonError("it is still starting")
-    code_type = symbols.named["PyCode_Type"].address + bias if "PyCode_Type" in symbols.named else 0
+    code_type = symbols.named["PyCode_Type"].address + bias
     slot = _slot(memory, layout, runtime + bias, states)
     return Python(version, layout, code_type, runtime + bias + layout.first_interpreter, slot)
 
