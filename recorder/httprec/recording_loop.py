@@ -89,6 +89,8 @@ class RecordingLoop:
         self._writer = parts.begin()
         self._rotates = parts.bounds.rotates
         self._python = PythonFrames(self._writer, tracer) if tracer.walks_python else None
+        if self._python:
+            self._python.look_around()
         between = (self._python.drain,) if self._python else ()
         self._modules = Modules(self._writer, modules_size, *between, rotate=self._rotates)
         on_maps = (self._python.look_at,) if self._python else ()
@@ -107,8 +109,6 @@ class RecordingLoop:
 
         Raises OSError if the capture cannot be written, and RecorderError if it was removed or no part can be created.
         """
-        if self._python:
-            self._python.look_around()
         self._tracer.start()
         while True:
             reason = is_over()

@@ -1,14 +1,15 @@
 """Send from many kinds of Python frames, and note what the interpreter itself says of the frames of each send.
 
 Runs on CPython 3.8 and later, without any package: python_situations.py NOTES PORT REPLACED. It begins when a line
-comes on standard input, and ends with the end of that, so that a recorder can read its memory. Each send is on the line that
-also notes its frames: function, file and line must all agree. A server on PORT sends each byte back. NOTES gets lines
-of JSON: situation, thread ID, time on CLOCK_MONOTONIC in ns, and [function, file, line] of each frame, innermost first.
+comes on standard input, and ends with the end of that, so that a recorder can read its memory. Each send is on the line
+that also notes its frames: function, file and line must all agree. A server on PORT sends each byte back. NOTES gets
+lines of JSON: situation, request, and [function, file, line] of each frame, innermost first.
 """
 
 from __future__ import annotations
 
 import asyncio
+import itertools
 import json
 import socket
 import sys
@@ -20,22 +21,23 @@ from typing import Any, Callable
 NOTES = open(sys.argv[1], "w")  # noqa: SIM115 (closed when all is noted)
 PORT = int(sys.argv[2])
 REPLACED = int(sys.argv[3])  # how often a code object replaces another one of the same size
+PAUSE_S = 0.001  # enough for a recorder to read some of them before
 THREADS = 3
-LOCK = threading.Lock()
+LOCK, NUMBERS = threading.Lock(), itertools.count()
 
 
 def note(situation: str) -> bytes:
-    """Note the frames of the caller, and return what it has to send."""
+    """Note the frames of the caller, and return what it has to send, which is another request each time."""
     frame: Any = sys._getframe(1)
     found = []
     while frame:
         code = frame.f_code
         found.append([getattr(code, "co_qualname", code.co_name), code.co_filename, frame.f_lineno])
         frame = frame.f_back
-    line = {"situation": situation, "tid": threading.get_native_id(), "ns": time.monotonic_ns(), "frames": found}
     with LOCK:
-        NOTES.write(json.dumps(line) + "\n")
-    return b"x"
+        request = f"{next(NUMBERS):08}"
+        NOTES.write(json.dumps({"situation": situation, "request": request, "frames": found}) + "\n")
+    return request.encode()
 
 
 class Connection:
@@ -46,8 +48,9 @@ class Connection:
         self.send: Callable[[bytes], int] = self.socket.send
 
     def answered(self) -> None:
-        if self.socket.recv(1) != b"x":
-            raise ConnectionError
+        left = 8
+        while left:
+            left -= len(self.socket.recv(left))
 
 
 def plain(c: Connection) -> None:
@@ -228,8 +231,11 @@ def main() -> None:
     c = Connection()
     alive = one_round(c)
     for number in range(REPLACED):
-        executed(c, "exec, replaced", number).clear()  # frees the code: the next one is made in its place
+        made = executed(c, "exec, replaced", number)
+        time.sleep(PAUSE_S)
+        made.clear()  # frees the code: the next one is made in its place
     NOTES.close()
+    print("noted", flush=True)
     sys.stdin.read()
     alive.clear()
 

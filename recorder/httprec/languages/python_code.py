@@ -66,7 +66,7 @@ def living_cookie(memory: Memory, python: Python, address: int) -> int:
         contents += struct.unpack(f"<{_TEXT_SIZE // 8}Q", _c_string(memory, filename + _STR_CHARACTERS))
         size, _, *first = struct.unpack("<4Q", memory.read(table + _OBJECT_SIZE, 32))
         contents += size, 0, *first  # 0: its hash, which may be set later
-    cookie = sum(word * (_FACTOR * (2 * place + 1)) for place, word in enumerate((*words, *contents))) & _MASK
+    cookie: int = sum(word * (_FACTOR * (2 * place + 1)) for place, word in enumerate((*words, *contents))) & _MASK
     cookie = cookie * _FACTOR & _MASK
     return cookie ^ cookie >> 32 | 1
 

@@ -51,7 +51,7 @@ class PythonPrograms:
             return None
         key = ProcessKey.of(self._recording.meta, stack.pid, stack.process_start_ns)
         found = tuple(runs(stack, self._recording.codes.get(key, {})))
-        by_place = places(found, depths, stack.memory_address) if any(run.entry for run in found) else None
+        by_place = places(stack, found, depths) if any(run.entry is not None for run in found) else None
         without_entries = tuple(run._replace(entry=None) for run in found)
         return PythonFrames(without_entries, by_place, _problem(stack.python_status))
 

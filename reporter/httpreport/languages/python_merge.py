@@ -12,6 +12,8 @@ from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
+from httpcapture import Stack
+
 from .python_stack import Run
 from .stack_trace import Frame, FrameKind, PythonProblem, StackTrace
 
@@ -19,13 +21,15 @@ LOOP = "_PyEval_EvalFrameDefault"
 _COLD = f"{LOOP}.cold"
 
 
-def places(runs: Sequence[Run], depths: Sequence[int], stack_pointer: int) -> tuple[int | None, ...]:
+def places(stack: Stack, runs: Sequence[Run], depths: Sequence[int]) -> tuple[int | None, ...]:
     """Return for each run the number of the native frame that is its loop, None if that is not known by its place.
 
     `depths` are bytes from the stack pointer to the one of each native frame, leaf first. The outermost frame has no
-    known end.
+    known end. In a redacted stack, the address of the entry is such a number already, counted from 1.
     """
-    return tuple(None if run.entry is None else _place(run.entry - stack_pointer, depths) for run in runs)
+    if stack.end:
+        return tuple(run.entry - 1 if run.entry else None for run in runs)
+    return tuple(None if run.entry is None else _place(run.entry - stack.memory_address, depths) for run in runs)
 
 
 def _place(depth: int, depths: Sequence[int]) -> int | None:
@@ -64,10 +68,10 @@ def _placed(
     """Return the run of each native frame of the loop, by place; None if runs are in no order or in no frame."""
     loops: dict[int, int] = {}
     before = -1
-    for number, place in enumerate(by_place):
+    for number, run in enumerate(runs):
+        place = by_place[number] if run.is_whole else _next_loop(trace, native, before)
         if place is None or place >= len(native):
-            is_cut = not runs[number].is_whole
-            if trace.incomplete is None and not is_cut:
+            if trace.incomplete is None and run.is_whole:
                 return None
             break
         if place <= before:
@@ -75,6 +79,12 @@ def _placed(
         loops[native[place]] = number
         before = place
     return loops
+
+
+def _next_loop(trace: StackTrace, native: Sequence[int], before: int) -> int | None:
+    """Return the number of the first native frame after `before` that is a loop by its name, None if there is none."""
+    after = range(before + 1, len(native))
+    return next((number for number in after if trace.frames[native[number]].name in (LOOP, _COLD)), None)
 
 
 def _merged(

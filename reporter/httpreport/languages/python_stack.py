@@ -15,7 +15,7 @@ from typing import NamedTuple, Optional
 from httpcapture import Code, Stack
 
 from ..common.printable import printable
-from .python_lines import Version, line_of
+from .python_lines import line_of
 from .stack_trace import Frame, FrameKind, Unnamed
 
 Codes = Mapping[tuple[int, int], Code]
@@ -28,6 +28,36 @@ _ENCODINGS = {1: "latin-1", 2: "utf-16-le", 4: "utf-32-le"}
 _UNIT = 2  # bytes of an instruction
 
 
+class Release(NamedTuple):
+    """Say how a minor version of Python marks its frames."""
+
+    minor: tuple[int, int]
+
+    @property
+    def has_addresses(self) -> bool:
+        """Return whether `instruction` is an address."""
+        return self.minor >= (3, 11)
+
+    def is_entry(self, flags: int) -> bool:
+        """Return whether a frame is the local variable of a loop."""
+        return self.minor >= (3, 12) and flags & 0xFF >= _ENTRY_OWNER
+
+    def ends_run(self, flags: int) -> bool:
+        """Return whether a frame is the outermost one of its run."""
+        if self.minor == (3, 11):
+            return bool(flags & 0xFF)
+        return self.minor < (3, 11) or self.is_entry(flags)
+
+    def owner(self, flags: int) -> int:
+        """Return what owns a frame, from 3.11 on."""
+        return flags >> 8 & 0xFF if self.minor == (3, 11) else flags & 0xFF
+
+
+def release_of(stack: Stack) -> Release:
+    """Return the version of Python that a stack's frames are of."""
+    return Release((stack.python_version >> 8, stack.python_version & 0xFF))
+
+
 class Run(NamedTuple):
     """Hold the frames of one activation of the loop, leaf first. `entry` is an address inside the loop's own frame on
     the native stack, None if it is not known; `is_whole` says whether the outermost frame of the run was recorded."""
@@ -37,61 +67,71 @@ class Run(NamedTuple):
     is_whole: bool
 
 
+def raw_frames(stack: Stack) -> Iterator[tuple[int, ...]]:
+    """Yield address, code, instruction, cookie and flags of each frame."""
+    return FRAME.iter_unpack(stack.python[: len(stack.python) // FRAME.size * FRAME.size])
+
+
 def runs(stack: Stack, codes: Codes) -> Iterator[Run]:
     """Yield the runs of a stack, leaf first. The last one may be cut off."""
-    version = (stack.python_version >> 8, stack.python_version & 0xFF)
+    release = release_of(stack)
     frames: list[Frame] = []
     is_open = False
-    for address, code, instruction, cookie, flags in FRAME.iter_unpack(
-        stack.python[: len(stack.python) // FRAME.size * FRAME.size]
-    ):
-        is_open = True
-        is_entry = version >= (3, 12) and flags & 0xFF >= _ENTRY_OWNER
+    for address, code, instruction, cookie, flags in raw_frames(stack):
+        is_entry, is_open = release.is_entry(flags), not release.ends_run(flags)
         if not is_entry:
-            frames += _frame(version, codes.get((code, cookie)), code, instruction, flags)
-        if is_entry or version < (3, 11) or (version == (3, 11) and flags & 0xFF):
+            frames += _frame(release, codes.get((code, cookie)), instruction, flags)
+        if not is_open:
             yield Run(tuple(frames), address if is_entry else None, is_whole=True)
-            frames, is_open = [], False
+            frames = []
     if is_open:
         yield Run(tuple(frames), None, is_whole=False)
 
 
-def _frame(version: Version, code: Code | None, address: int, instruction: int, flags: int) -> Sequence[Frame]:
+def _frame(release: Release, code: Code | None, instruction: int, flags: int) -> Sequence[Frame]:
     """Return the frame, or nothing if Python itself shows none."""
-    if code is None or code.problem:
-        reason = Unnamed.CODE_NOT_RECORDED if code is None else Unnamed.CODE_GONE
-        return [Frame(address, unnamed=reason, kind=FrameKind.PYTHON)]
-    index = _index(version, code, instruction)
-    if version >= (3, 11):
+    if code is None:
+        return [_unnamed(Unnamed.CODE_NOT_RECORDED)]
+    if code.problem:
+        return [_unnamed(Unnamed.CODE_GONE)]
+    index = _index(release, code, instruction)
+    if release.has_addresses:
         if not -1 <= index < max(code.bytecode_size // _UNIT, 1):
-            return [Frame(address, unnamed=Unnamed.CODE_GONE, kind=FrameKind.PYTHON)]
-        if not _is_shown(version, code, index, flags):
+            return [_unnamed(Unnamed.CODE_GONE)]
+        if not _is_shown(release, code, index, flags):
             return []
-    line = line_of(version, code.table, _signed(code.first_line), index)
-    name, file = _text(code.name, code.name_width), _text(code.filename, code.filename_width)
-    return [Frame(address, name=name, file=file, line=line, kind=FrameKind.PYTHON)]
+    line = line_of(release.minor, code.table, _signed(code.first_line), index)
+    name, file = (
+        printable(decoded_text(text, width))
+        for text, width in ((code.name, code.name_width), (code.filename, code.filename_width))
+    )
+    return [Frame(0, name=name, file=file, line=line, kind=FrameKind.PYTHON)]
 
 
-def _index(version: Version, code: Code, instruction: int) -> int:
+def _unnamed(reason: Unnamed) -> Frame:
+    return Frame(0, unnamed=reason, kind=FrameKind.PYTHON)
+
+
+def _index(release: Release, code: Code, instruction: int) -> int:
     """Return the number of the instruction: of a byte up to 3.9, of a unit after that; -1 before the first."""
-    if version >= (3, 11):
+    if release.has_addresses:
         return (instruction - code.bytecode) // _UNIT
     return _signed(instruction & 0xFFFFFFFF)
 
 
-def _is_shown(version: Version, code: Code, index: int, flags: int) -> bool:
+def _is_shown(release: Release, code: Code, index: int, flags: int) -> bool:
     """Return whether Python shows a frame: not one that is being set up, nor the helper of a specialized call of
     `__init__` (3.13), whose code object is named so too."""
-    owner = flags >> 8 & 0xFF if version == (3, 11) else flags & 0xFF
-    if owner == _OWNED_BY_GENERATOR:
+    if release.owner(flags) == _OWNED_BY_GENERATOR:
         return True
-    return index >= code.first_traceable - (1 if version <= (3, 12) else 0)
+    return index >= code.first_traceable - (1 if release.minor <= (3, 12) else 0)
 
 
 def _signed(number: int) -> int:
     return number - (1 << 32) if number >> 31 else number
 
 
-def _text(characters: bytes, width: int) -> str:
-    encoding = _ENCODINGS.get(width, "latin-1")
-    return printable(characters[: len(characters) // width * width if width else None].decode(encoding, "replace"))
+def decoded_text(characters: bytes, width: int) -> str:
+    """Return the text of characters of `width` bytes each."""
+    whole = len(characters) // width * width if width in _ENCODINGS else len(characters)
+    return characters[:whole].decode(_ENCODINGS.get(width, "latin-1"), "replace")

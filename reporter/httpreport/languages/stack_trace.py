@@ -111,7 +111,7 @@ class FrameKind(enum.Enum):
 class Frame(NamedTuple):
     """Describe one function activation. Its offsets count from the start of the symbol, and of the file.
 
-    The address of a Python frame is that of its code object.
+    The address of a Python frame is 0.
     """
 
     address: int

@@ -43,6 +43,7 @@ _WRITE: dict[type, Callable[[Writer, Any], None]] = {
     Section: Writer.section,
     Process: Writer.process,
     JitMap: Writer.jit_map,
+    Code: Writer.code,
     Stack: Writer.stack,
 }
 

@@ -13,6 +13,7 @@ from httpcapture import (
     MAX_PART,
     VDSO,
     WHOLE_FILE,
+    Code,
     End,
     JitMap,
     Meta,
@@ -69,7 +70,7 @@ class RedactedRecords:
             redacted=f"httpreport {__version__}",
         )
 
-    def __iter__(self) -> Iterator[Module | Section | Process | JitMap | Stack]:
+    def __iter__(self) -> Iterator[Module | Section | Process | JitMap | Code | Stack]:
         """Yield each record after the records that it refers to."""
         yield from self._modules()
         for key, processes in self._recording.processes.items():
@@ -77,6 +78,7 @@ class RedactedRecords:
         for key, texts in self._recording.jit_maps.items():
             for taken_ns, text in texts.items():
                 yield from self._jit_map(key, taken_ns, text)
+        yield from self._stacks.python.codes(self.paths)
         yield from self._stacks.redacted
 
     def end(self, end: End) -> End:
