@@ -72,14 +72,12 @@ class Program(NamedTuple):
 
 
 def _python_constants(btf: Btf, sizes: Sizes) -> dict[str, int]:
-    """Return the constants of python.h, none if no Python frames are wanted.
-
-    Raises BtfError if the kernel does not say where a thread's pointer is, as only x86-64 does.
-    """
-    if not sizes.python_slots:
-        return {}
+    """Return the constants of python.h, none if no Python frames are wanted or the processor is another than x86-64,
+    whose threads' pointer is `fsbase`. Raises BtfError."""
     task, mm, inode = btf.members("task_struct"), btf.members("mm_struct"), btf.members("inode")
     thread = btf.members("thread_struct")
+    if not sizes.python_slots or "fsbase" not in thread:
+        return {}
     return {
         "PYTHON_SLOTS": sizes.python_slots,
         "PYTHON_RING_PAGES": sizes.python_ring_pages,

@@ -109,7 +109,7 @@ class PythonFrames:
     def _find(self, pid: int, maps: bytes, executable: bytes) -> tuple[Python | None, bytes]:
         """Return the Python of a process, and what the kernel is to know of it."""
         try:
-            found = find_python(pid, _mapped_files(pid, maps), executable.removesuffix(_DELETED))
+            found = find_python(pid, mapped_files(pid, maps), executable.removesuffix(_DELETED))
             layout = found.for_kernel() if found else NO_PYTHON
             if found:
                 self._kernel.set_python_of_executable(pid, found.for_kernel(with_addresses=False))
@@ -234,7 +234,7 @@ def _size(code: Code) -> int:
     return len(code.name) + len(code.filename) + len(code.table) + tuning.CODE_OVERHEAD
 
 
-def _mapped_files(pid: int, maps: bytes) -> Iterator[MappedFile]:
+def mapped_files(pid: int, maps: bytes) -> Iterator[MappedFile]:
     """Yield the executable mappings of files, of each file the first."""
     seen = set()
     for low, high, offset, shown in _MAPPED.findall(maps):
