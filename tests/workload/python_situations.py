@@ -199,6 +199,31 @@ def executed(c: Connection, situation: str, number: int) -> dict[str, Any]:
     return made
 
 
+def in_greenlets(c: Connection) -> None:
+    """Send from greenlets, where the package is installed: one that began another, and the other, in turn."""
+    try:
+        import greenlet  # noqa: PLC0415 (most interpreters lack it)
+    except ImportError:
+        return
+
+    def inner() -> None:
+        c.send(note("greenlet, inner"))
+        c.answered()
+        outer.switch()
+        plain(c)
+
+    def outermost() -> None:
+        other = greenlet.greenlet(inner)
+        recursion(3, c)
+        other.switch()
+        c.send(note("greenlet, after a switch"))
+        c.answered()
+        other.switch()
+
+    outer = greenlet.greenlet(outermost)
+    outer.switch()
+
+
 def one_round(c: Connection) -> dict[str, Any]:
     plain(c)
     unicode = Ünïcode(c)
@@ -217,6 +242,7 @@ def one_round(c: Connection) -> dict[str, Any]:
     handler(c)
     under_decorator(c)
     alive = executed(c, "exec", 0)
+    in_greenlets(c)
     asyncio.new_event_loop().run_until_complete(task(c))
     threads = [threading.Thread(target=in_thread) for _ in range(THREADS)]
     for thread in threads:
