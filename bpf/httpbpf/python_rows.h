@@ -44,7 +44,7 @@ struct python_frame {
 
 /* The Python frames of one stack. What follows is frames_size bytes of struct python_frame, leaf first. */
 struct python_row {
-	u64 id;                /* - of the stack row, which follows in its own ring */
+	u64 id;                /* - of the stack row, which follows in its own ring; 0: none may follow */
 	u64 process_start;     /* ns start of the process since boot */
 	u64 taken;             /* ns when: as in the stack row */
 	u64 chain;             /* - hash of the frames without their addresses */

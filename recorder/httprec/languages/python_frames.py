@@ -2,7 +2,7 @@
 
 Each code object is read once, when the first frames with it arrive, and written once for each part of the recording.
 The kernel sends frames before their stack, through a ring of their own, and wakes the recorder for frames that it has
-not sent before: a process may end soon after a call.
+not sent before: a process may end soon after a call. Those of a young process it also sends when the call begins.
 """
 
 from __future__ import annotations
@@ -121,7 +121,9 @@ class PythonFrames:
         """Take the frames that have arrived, and read the code objects that they are of."""
         for data in self._kernel.python_rows():
             fields = _ROW_CODEC.read(data)
-            self._rows[fields["id"]] = self._row(fields, data)
+            row = self._row(fields, data)
+            if fields["id"]:
+                self._rows[fields["id"]] = row
             if len(self._rows) > tuning.MAX_WAITING_PYTHON_ROWS:
                 self._rows.popitem(last=False)
 
