@@ -27,7 +27,7 @@ struct python_layout {
 	u8 entry_owner;        /* - from this value of the low byte of the flags on, a frame has no code of a program */
 	u8 code_begin;         /* - in a code object: the first of the words that tell it from others */
 	u8 code_words;         /* - how many of them */
-	u8 name;               /* - in a code object: its name; 0: the words have a version and suffice */
+	u8 name;               /* - in a code object: its name; 0: the word has a number and suffices */
 	u8 filename;           /* - in a code object */
 	u8 table;              /* - in a code object: the bytes with its lines */
 	u8 reserved;           /* - 0 */

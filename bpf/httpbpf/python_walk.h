@@ -112,7 +112,7 @@ static __always_inline u64 filename_sum(struct python_stack *stack, u64 filename
 	return sum;
 }
 
-/* Up to 3.11 a code object has no number, and its parts may be where those of another one were: so of what they are. */
+/* Up to 3.11 a code object has no number, and all its parts may be where those of another one were: so of what they are. */
 static __always_inline u64 add_contents(struct python_stack *stack, u64 cookie, bool *fault)
 {
 	u64 name = code_word(stack, stack->layout.name), table = code_word(stack, stack->layout.table);
@@ -126,20 +126,27 @@ static __always_inline u64 add_contents(struct python_stack *stack, u64 cookie, 
 	return cookie + placed(stack->table[3], PLACE_OF_TABLE + 3);
 }
 
+/* From 3.12 on a code object has a number in the upper half of one word. It is 0 if the process has run out of numbers. */
+static __always_inline u64 numbered_cookie(u64 word)
+{
+	return word >> 32 ? mixed(placed(word, 0), 0) | 1 : 0;
+}
+
 /* The same is done in httprec/languages/python_code.py. */
 static __always_inline u64 cookie_of(struct python_stack *stack, u64 code)
 {
 	u32 size = stack->layout.code_words * sizeof(u64);
+	u64 begin = code + stack->layout.code_begin, cookie = 0;
 	bool fault = false;
-	u64 cookie = 0;
 
-	if (size > sizeof(stack->code) || bpf_probe_read_user(stack->code, size, (void *)(code + stack->layout.code_begin)))
+	if (!stack->layout.name)
+		return numbered_cookie(read_user(begin, &fault));
+	if (size > sizeof(stack->code) || bpf_probe_read_user(stack->code, size, (void *)begin))
 		return 0;
 #pragma unroll
 	for (u32 i = 0; i < PYTHON_CODE_WORDS; i++)
 		cookie += placed(stack->code[i], i);
-	if (stack->layout.name)
-		cookie = add_contents(stack, cookie, &fault);
+	cookie = add_contents(stack, cookie, &fault);
 	return fault ? 0 : mixed(cookie, 0) | 1;
 }
 

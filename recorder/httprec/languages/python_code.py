@@ -57,8 +57,12 @@ def living_cookie(memory: Memory, python: Python, address: int) -> int:
     if not references & _REFERENCES or references & _NO_REFERENCES or kind != python.code_type:
         raise ReplacedError
     words = struct.unpack_from(f"<{layout.code_words}Q", head, layout.code_begin)
-    contents = [0] * (_WORDS - len(words))
-    if not layout.numbered:
+    if layout.numbered:
+        if not words[0] >> 32:
+            raise ReplacedError
+        contents = []
+    else:
+        contents = [0] * (_WORDS - len(words))
         name, filename, table = (
             words[(offset - layout.code_begin) // 8] for offset in (layout.name, layout.filename, layout.table)
         )

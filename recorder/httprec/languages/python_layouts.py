@@ -45,7 +45,7 @@ class Layout(NamedTuple):
     wide_characters: int  # of another str
     code_begin: int  # the first of the words by which code objects are told apart
     code_words: int
-    numbered: bool  # among these words is co_version, which no other code object of the process has
+    numbered: bool  # the upper half of the only word is co_version, which no other code object of the process has
 
 
 _NO_OWNER = 255
@@ -105,8 +105,8 @@ def _of_3_12() -> Layout:
         first_traceable=176,
         characters=40,
         wide_characters=56,
-        code_begin=64,
-        code_words=10,
+        code_begin=88,
+        code_words=1,
         numbered=True,
     )
 
