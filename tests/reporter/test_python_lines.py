@@ -50,7 +50,12 @@ def test_a_frame_that_has_executed_nothing_is_at_its_first_line(version: tuple[i
 
 
 @pytest.mark.parametrize("version", MINORS)
-@given(table=st.binary(max_size=64), index=st.integers(0, 1 << 32))
-def test_no_bytes_make_it_raise(version: tuple[int, int], table: bytes, index: int) -> None:
-    line = line_of(version, table, 1, index)
-    assert line is None or isinstance(line, int)
+@given(st.binary(max_size=64), st.integers(-(1 << 31), (1 << 31) - 1), st.integers(-1, 1 << 32))
+def test_any_bytes_give_a_line_or_none(version: tuple[int, int], table: bytes, first: int, index: int) -> None:
+    line = line_of(version, table, first, index)
+    assert line is None or 0 <= line < 1 << 31
+
+
+def test_a_line_beyond_those_of_the_interpreter_is_none() -> None:
+    step = bytes([0x80 | 13 << 3, *[0x7F] * 9, 0x3E])  # no columns: a step of 2^59
+    assert line_of((3, 11), step, 1, 0) is None

@@ -11,17 +11,24 @@ from typing import Optional
 NO_LINE = 15  # kinds of locations, by their number
 _LONG, _NO_COLUMNS, _FIRST_ONE_LINE = 14, 13, 10
 _NO_LINE_3_10 = -128
+_MAX_LINE = (1 << 31) - 1
 
 Version = tuple[int, int]
 Stretch = tuple[int, Optional[int]]  # where a stretch of code ends, and its line
 
 
 def line_of(version: Version, table: bytes, first_line: int, index: int) -> int | None:
-    """Return the line of the instruction at `index`, None if it has none or the table is damaged.
+    """Return the line of the instruction at `index`, None if it has none or the table is damaged: a line is an int in
+    CPython.
 
     The index counts bytes up to 3.9, and units of 2 bytes from 3.10 on. A negative one stands for a frame that has not
     executed anything: its line is the first.
     """
+    line = _line_of(version, table, first_line, index)
+    return line if line is not None and 0 <= line <= _MAX_LINE else None
+
+
+def _line_of(version: Version, table: bytes, first_line: int, index: int) -> int | None:
     if index < 0:
         return first_line
     stretches = _lnotab if version < (3, 10) else _linetable if version == (3, 10) else _locations

@@ -29,7 +29,7 @@ class Unnamed(enum.Enum):
     NOT_FOUND = "binary not found here"
     OTHER_BUILD = "another build of the binary is here"
     UNREADABLE = "binary not readable"
-    CODE_GONE = "its code object had been freed before it was read"
+    CODE_GONE = "its code object was gone before it could be read"
     CODE_NOT_RECORDED = "its code object was not recorded"
     STRIPPED = "no symbol in the stripped binary"
     NO_SYMBOL = "no symbol at this address"
