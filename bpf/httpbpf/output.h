@@ -28,6 +28,7 @@ static __always_inline u64 unique_id(struct connection *c, struct side side)
 
 static __always_inline u64 output_stack(struct side side, struct stack_row *row, u32 size)
 {
+	output_python(side, row);
 	if (stack_ring.ringbuf_output(row, size, BPF_RB_NO_WAKEUP)) {
 		count(STACK_RING_FULL);
 		*side.status = STACK_LOST;
@@ -49,7 +50,7 @@ static __always_inline u64 submit_frames(struct connection *c, struct side side,
 		from->row.id = unique_id(c, side);
 		return output_stack(side, &from->row, sizeof(from->row) + size);
 	}
-	from->row.id = hash_frames(from);
+	from->row.id = hash_frames(from) ^ (chain_of(side, &from->row) & ~1ULL);
 	if (seen_stacks.lookup(&from->row.id))
 		return from->row.id;
 	id = output_stack(side, &from->row, sizeof(from->row) + size);

@@ -173,6 +173,7 @@ enum counter {
 	COMPLETION_RING_FULL,
 	STACK_RING_FULL,
 	PROCESS_RING_FULL,
+	PYTHON_RING_FULL,    /* the Python frames of a stack were not sent */
 	CALL_NOT_PAIRED,     /* a connection was in a call when the recording began */
 	TRANSFER_NOT_SEEN,   /* a connection has sent or received by a function that is not probed */
 	CALL_OVERTAKEN,      /* the next call began in another thread before the answering send returned */
