@@ -164,7 +164,7 @@ static __always_inline int receive_returns(void *ctx, u64 sock, u64 msg, u64 wan
 	if (!c || !end_receive(ctx, c, sock, msg, wanted, received))
 		return 0;
 	if (c->wanted && c->stack_is_late)
-		take_late_stack(ctx, c, c->t3);
+		take_send_stack(ctx, c, c->t3);
 	submit_call(c);
 	return 0;
 }

@@ -16,6 +16,7 @@ struct python_stack {
 	struct python_row row;
 	struct python_frame frames[MAX_PYTHON_FRAMES];
 	/* For the walk only. */
+	u64 thread; /* its ids, as bpf_get_current_pid_tgid() returns them */
 	struct python_layout layout;
 	u8 frame[PYTHON_FRAME_SIZE];
 	u64 code[PYTHON_CODE_WORDS];
@@ -73,18 +74,20 @@ static __always_inline struct python_stack *python_stack_in(u32 slot)
 	return slot && index < PYTHON_SLOTS ? python_stacks.lookup(&index) : NULL;
 }
 
-/* Continues with walk_python, if the thread has taken a stack now and runs Python. Does not return then. */
+/* Continues with walk_python, if a stack of this thread was taken now and it runs Python. Does not return then. */
 static __always_inline void walk_language(void *ctx, struct connection *c, u64 now)
 {
 	struct python_layout *python = python_of(c);
+	u64 id = bpf_get_current_pid_tgid();
 	struct python_stack *stack;
 
-	if (!python || c->stack_status != STACK_RECORDED)
+	if (!python || c->stack_status != STACK_RECORDED || c->pid != id >> 32) /* a layout is of c's process */
 		return;
 	stack = python_stack_in(c->slot);
 	if (!stack)
 		return;
 	stack->layout = *python;
+	stack->thread = id;
 	stack->row.process_start = c->process_start;
 	stack->row.taken = now;
 	stack->row.chain = 0;
@@ -92,28 +95,30 @@ static __always_inline void walk_language(void *ctx, struct connection *c, u64 n
 	stack->row.frames_size = 0;
 	stack->row.version = python->version;
 	stack->row.status = PYTHON_NOT_WALKED;
+	c->has_python = 1;
 	python_walkers.call(ctx, 0);
 }
 
 /* Returns what was walked for the stack in this row, NULL for nothing: a slot may have frames of another stack. */
-static __always_inline struct python_stack *walked_with(struct side side, struct stack_row *row)
+static __always_inline struct python_stack *walked_with(struct connection *c, struct side side, struct stack_row *row)
 {
 	struct python_stack *stack = python_stack_in(*side.slot);
+	bool has_python = c->has_python && !side.number;
 
-	return stack && stack->row.taken == row->taken && stack->row.pid == row->pid ? stack : NULL;
+	return has_python && stack && stack->row.taken == row->taken && stack->row.pid == row->pid ? stack : NULL;
 }
 
-static __always_inline u64 chain_of(struct side side, struct stack_row *row)
+static __always_inline u64 chain_of(struct connection *c, struct side side, struct stack_row *row)
 {
-	struct python_stack *stack = walked_with(side, row);
+	struct python_stack *stack = walked_with(c, side, row);
 
 	return stack ? stack->row.chain : 0;
 }
 
 /* Wakes user space for frames that it has not seen: their code objects must be read before the process ends. */
-static __always_inline void output_python(struct side side, struct stack_row *row)
+static __always_inline void output_python(struct connection *c, struct side side, struct stack_row *row)
 {
-	struct python_stack *stack = walked_with(side, row);
+	struct python_stack *stack = walked_with(c, side, row);
 	u64 flags = BPF_RB_NO_WAKEUP, chain;
 	u32 size;
 	u8 seen = 1;
@@ -139,12 +144,12 @@ static __always_inline void walk_language(void *ctx, struct connection *c, u64 n
 {
 }
 
-static __always_inline u64 chain_of(struct side side, struct stack_row *row)
+static __always_inline u64 chain_of(struct connection *c, struct side side, struct stack_row *row)
 {
 	return 0;
 }
 
-static __always_inline void output_python(struct side side, struct stack_row *row)
+static __always_inline void output_python(struct connection *c, struct side side, struct stack_row *row)
 {
 }
 

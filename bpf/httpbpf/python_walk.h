@@ -238,7 +238,7 @@ static __always_inline int walk_for(u64 sock)
 	struct connection *c = connections.lookup(&sock);
 	struct python_stack *stack = c ? python_stack_in(c->slot) : NULL;
 
-	if (!stack)
+	if (!stack || stack->thread != bpf_get_current_pid_tgid()) /* another thread has taken a stack meanwhile */
 		return 0;
 	stack->row.status = walk_python_frames(stack);
 	output_early(stack);

@@ -114,6 +114,7 @@ struct connection {
 	u8 judged_by;          /* - the same */
 	u8 first_byte_is_guess; /* - the same */
 	u8 is_encrypted;       /* - the same */
+	u8 has_python;         /* - Python frames of the stack in the sending side's slot are beside it */
 	u64 process_start;     /* ns of the process that had a call here last */
 	u64 cgroup;            /* - of the same */
 	u8 process[16];        /* - the same, when it had its first call here */

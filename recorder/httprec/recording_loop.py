@@ -310,7 +310,8 @@ class RecordingLoop:
                 stack_row = self._tracer.stack_in(slot)
                 stack = replace(stack_record(stack_row), id=unsent_id(stack_row))
                 if self._python:
-                    stack = self._python.join_waiting(stack, slot)
+                    has_python = side == "stack" and connection["has_python"]
+                    stack = self._python.join_waiting(stack, slot if has_python else 0)
                 self._record_stack(stack, now_ns)
                 call[side] = stack.id
         row = CALL_CODEC.make(call)

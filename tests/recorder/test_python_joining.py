@@ -9,6 +9,7 @@ import io
 import os
 import struct
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from types import CodeType
 
@@ -60,6 +61,7 @@ class Recorder:
         found = find_python(PID, mapped_files(PID, maps), executable)
         assert found is not None
         self.found: Python = found
+        self.version = found.version[0] << 8 | found.version[1]
 
     def frame(self, code: CodeType) -> bytes:
         with Memory(PID) as memory:
@@ -74,7 +76,7 @@ class Recorder:
                 "taken": stack.taken_ns,
                 "pid": stack.pid,
                 "frames_size": len(frames),
-                "version": version or self.found.version[0] << 8 | self.found.version[1],
+                "version": version or self.version,
                 "status": PythonStatus.WHOLE,
             }
         ) + frames.ljust(len(frames) + 40, b"?")  # what other frames have left in the slot
@@ -98,6 +100,10 @@ def recorder() -> Recorder:
 
 def stack(number: int, taken_ns: int = 5) -> Stack:
     return Stack(number, PID, START_NS, taken_ns, b"")
+
+
+def unwalked(stack: Stack, recorder: Recorder) -> Stack:
+    return replace(stack, python_version=recorder.version, python_status=PythonStatus.NOT_WALKED)
 
 
 def one() -> None:
@@ -127,15 +133,17 @@ def test_frames_are_joined_with_their_stack_and_its_code_objects_written_once(re
 @pytest.mark.parametrize("other", [stack(2), stack(1, taken_ns=6)], ids=["id", "moment"])
 def test_frames_of_another_stack_are_not_joined(recorder: Recorder, other: Stack) -> None:
     recorder.kernel.rows = [recorder.row(stack(1), recorder.frame(one.__code__))]
-    assert recorder.python.join(other) == other
+    assert recorder.python.join(other) == unwalked(other, recorder)
 
 
 def test_frames_of_a_stack_that_waits_are_taken_from_its_slot(recorder: Recorder) -> None:
     frames = recorder.frame(one.__code__)
     recorder.kernel.waiting[4] = recorder.row(stack(0), frames)
     assert recorder.python.join_waiting(stack(9), 4).python == frames
-    assert recorder.python.join_waiting(stack(9, taken_ns=6), 4).python == b""  # of an earlier call in this slot
-    assert recorder.python.join_waiting(stack(9), 5).python == b""
+    of_later_call = stack(9, taken_ns=6)
+    assert recorder.python.join_waiting(of_later_call, 4) == unwalked(of_later_call, recorder)
+    for other in (5, 0):
+        assert recorder.python.join_waiting(stack(9), other) == unwalked(stack(9), recorder)
 
 
 def test_every_part_has_the_code_objects_of_its_own_stacks(recorder: Recorder) -> None:

@@ -10,7 +10,6 @@ import os
 import shutil
 import socket
 import subprocess
-import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -27,6 +26,7 @@ from httpreport.languages.stack_trace import FrameKind, PythonProblem, StackTrac
 from httpreport.report.report import Report, make_report
 from httpreport.symbols.binary import FindBinary
 from httpreport.symbols.binary_lookup import Binaries
+from support.recorders import needs_a_recorder
 from support.redactions import redacted, traces
 from support.reports import reported
 from workload.recorder import recording
@@ -124,14 +124,6 @@ def record(python: str, folder: Path, *options: str, replaced: int = 0, all_fram
 def stacks_by_request(calls: Calls) -> Iterator[tuple[bytes, int]]:
     heads, stacks = bytes(calls.columns["request_head"]), calls.columns["stack"].cast("Q")
     return ((heads[8 * row : 8 * row + 8], stacks[row]) for row in range(calls.rows))
-
-
-def needs_a_recorder() -> None:
-    if os.geteuid() != 0:
-        pytest.skip("not root: cannot record")
-    checked = subprocess.run([sys.executable, "-m", "httprec", "--check"], capture_output=True, text=True, check=False)
-    if "tracepoint        ok" not in checked.stdout:
-        pytest.skip(f"this kernel has not the tracepoints: {checked.stdout}")
 
 
 @pytest.fixture(scope="module")

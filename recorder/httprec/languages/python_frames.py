@@ -17,7 +17,7 @@ from dataclasses import replace
 from typing import NamedTuple, Optional, Protocol
 
 from httpbpf.layout import PYTHON_FRAME, PYTHON_ROW
-from httpcapture import MAX_MAPS, BeyondLimitError, Code, Process, Stack, Writer
+from httpcapture import MAX_MAPS, BeyondLimitError, Code, Process, PythonStatus, Stack, Writer
 
 from .. import tuning
 from ..rows import RowCodec
@@ -131,13 +131,22 @@ class PythonFrames:
         """Return the stack with its Python frames, if it has some."""
         self.drain()  # at each stack, since the code objects of a process are there only while it lives
         row = self._rows.pop(stack.id, None)
-        return _joined(stack, row) if row else stack
+        return self._joined(stack, row)
 
     def join_waiting(self, stack: Stack, slot: int) -> Stack:
-        """Do the same for a stack that waits in a slot, because its call is open."""
-        data = self._kernel.python_waiting(slot)
+        """Do the same for a stack that waits in a slot, because its call is open; `slot` is 0 if no frames do."""
+        data = self._kernel.python_waiting(slot) if slot else b""
         fields = _ROW_CODEC.read(data) if data else {"taken": 0}
-        return _joined(stack, self._row(fields, data)) if fields["taken"] == stack.taken_ns else stack
+        return self._joined(stack, self._row(fields, data) if fields["taken"] == stack.taken_ns else None)
+
+    def _joined(self, stack: Stack, row: _Row | None) -> Stack:
+        key = (stack.pid, stack.process_start_ns)
+        if row and (row.key, row.taken_ns) == (key, stack.taken_ns):
+            return replace(stack, python=row.frames, python_version=row.version, python_status=row.status)
+        python = self._pythons.get(key)
+        if python is None:
+            return stack
+        return replace(stack, python_version=_number(python), python_status=PythonStatus.NOT_WALKED)
 
     def write_codes(self, stack: Stack) -> None:
         """Write the code objects of a stack's frames, unless this part of the recording has them."""
@@ -169,7 +178,7 @@ class PythonFrames:
             with contextlib.suppress(OSError):
                 self._learn(row.key, *self._find_now(row.key[0]))
         python = self._pythons.get(row.key)
-        if python is None or (python.version[0] << 8 | python.version[1]) != row.version:
+        if python is None or _number(python) != row.version:
             self._remember(Code(*key, "its process had ended or become another program") for key in wanted)
             return
         try:
@@ -195,10 +204,10 @@ class PythonFrames:
             self._size -= _size(self._codes.popitem(last=False)[1])
 
 
-def _joined(stack: Stack, row: _Row) -> Stack:
-    if row.key != (stack.pid, stack.process_start_ns) or row.taken_ns != stack.taken_ns:
-        return stack
-    return replace(stack, python=row.frames, python_version=row.version, python_status=row.status)
+def _number(python: Python) -> int:
+    """Return its version as in python_row, python_rows.h."""
+    major, minor = python.version[:2]
+    return major << 8 | minor
 
 
 def _code_keys(key: Key, frames: bytes) -> Iterator[_CodeKey]:

@@ -120,7 +120,7 @@ _REMEDIES: dict[Reason, str] = {
 class PythonProblem(enum.Enum):
     """Say what is wrong with the Python frames of a stack; the value is the text for users."""
 
-    NOT_WALKED = "Python frames are missing: the kernel did not walk them"
+    NOT_WALKED = "Python frames may be missing: the kernel did not follow them for this stack"
     CUT = "outer Python frames are missing: there are more than the recorder follows"
     OTHER_STATE = "Python frames are missing: the state of the thread was not where it should be"
     FAULT = "outer Python frames are missing: their memory could not be read"
