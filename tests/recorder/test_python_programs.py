@@ -123,7 +123,8 @@ def record(python: str, folder: Path, *options: str, replaced: int = 0, all_fram
 
 def stacks_by_request(calls: Calls) -> Iterator[tuple[bytes, int]]:
     heads, stacks = bytes(calls.columns["request_head"]), calls.columns["stack"].cast("Q")
-    return ((heads[8 * row : 8 * row + 8], stacks[row]) for row in range(calls.rows))
+    size = len(heads) // calls.rows
+    return ((heads[size * row : size * row + 8], stacks[row]) for row in range(calls.rows))
 
 
 @pytest.fixture(scope="module")

@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from httpcapture import Code, PythonStatus, Stack
+from httpreport.languages.jit_map import JIT
 from httpreport.languages.python_merge import LOOP, merged, places
 from httpreport.languages.python_stack import Run, runs
 from httpreport.languages.stack_trace import Frame, FrameKind, Incomplete, PythonProblem, StackTrace, Unnamed
@@ -73,6 +74,19 @@ def test_counts_that_contradict_each_other_leave_the_native_frames(names: Sequen
 def test_places_that_contradict_each_other_leave_the_native_frames(by_place: list[Optional[int]]) -> None:
     trace = native("send", "a", "b", "main")
     assert merged(trace, [run("get"), run("<module>")], by_place).frames == trace.frames
+
+
+def test_trampolines_of_functions_are_frames_of_the_interpreter() -> None:
+    made = Frame(1, JIT, name="py::<module>:a.py")
+    trace = native("send", LOOP, "main")
+    trace = replace(trace, frames=(*trace.frames[:2], made, trace.frames[2]))
+    assert shown(merged(trace, [run("<module>")], None))[2:] == [f"- {LOOP}", "- py::<module>:a.py", "main"]
+
+
+def test_fewer_loops_than_runs_contradict_each_other_where_callers_in_between_may_be_missing() -> None:
+    trace = replace(native("send", LOOP, "main"), incomplete=Incomplete.CALLERS_SKIPPED)
+    found = merged(trace, [run("get"), run("<module>")], None)
+    assert found == replace(trace, python_problem=PythonProblem.CONTRADICTION)
 
 
 def test_frames_beyond_the_end_of_a_native_stack_trace_go_behind_it() -> None:

@@ -14,11 +14,14 @@ from dataclasses import replace
 
 from httpcapture import Stack
 
+from .jit_map import JIT
 from .python_stack import Run
-from .stack_trace import Frame, FrameKind, PythonProblem, StackTrace
+from .stack_trace import Frame, FrameKind, Incomplete, PythonProblem, StackTrace
+from .trampolines import PREFIX
 
 LOOP = "_PyEval_EvalFrameDefault"
 _COLD = f"{LOOP}.cold"
+_TRAMPOLINE = PREFIX.decode()
 
 
 def places(stack: Stack, runs: Sequence[Run], depths: Sequence[int]) -> tuple[int | None, ...]:
@@ -56,7 +59,7 @@ def _loops(trace: StackTrace, native: Sequence[int], runs: Sequence[Run]) -> dic
     loops = [number for number in native if trace.frames[number].name in (LOOP, _COLD)]
     is_cut = bool(runs) and not runs[-1].is_whole
     too_many = len(loops) > len(runs) and not is_cut
-    too_few = len(loops) < len(runs) and trace.incomplete is None
+    too_few = len(loops) < len(runs) and trace.incomplete in (None, Incomplete.CALLERS_SKIPPED)
     if too_many or too_few:
         return None
     return {loop: number for number, loop in enumerate(loops[: len(runs)])}
@@ -108,9 +111,10 @@ def _merged(
 
 
 def _marked(frames: Sequence[tuple[Frame, bool]], trace: StackTrace, loops: dict[int, int]) -> Iterator[Frame]:
-    """Yield the frames; those of the interpreter are marked."""
+    """Yield the frames; those of the interpreter are marked, and the trampolines that -X perf makes for functions."""
     python = [number for number, (frame, _) in enumerate(frames) if frame.kind is FrameKind.PYTHON]
     first, last = (python[0], python[-1]) if python else (0, 0)
     for number, (frame, is_loop) in enumerate(frames):
         between = first < number < last and frame.kind is FrameKind.NATIVE
-        yield frame._replace(kind=FrameKind.INTERPRETER) if is_loop or between else frame
+        is_trampoline = frame.module == JIT and (frame.name or "").startswith(_TRAMPOLINE)
+        yield frame._replace(kind=FrameKind.INTERPRETER) if is_loop or between or is_trampoline else frame
