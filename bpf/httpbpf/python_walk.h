@@ -126,12 +126,6 @@ static __always_inline u64 add_contents(struct python_stack *stack, u64 cookie, 
 	return cookie + placed(stack->table[3], PLACE_OF_TABLE + 3);
 }
 
-/* From 3.12 on a code object has a number in the upper half of one word. It is 0 if the process has run out of numbers. */
-static __always_inline u64 numbered_cookie(u64 word)
-{
-	return word >> 32 ? mixed(placed(word, 0), 0) | 1 : 0;
-}
-
 /* The same is done in httprec/languages/python_code.py. */
 static __always_inline u64 cookie_of(struct python_stack *stack, u64 code)
 {
@@ -139,8 +133,10 @@ static __always_inline u64 cookie_of(struct python_stack *stack, u64 code)
 	u64 begin = code + stack->layout.code_begin, cookie = 0;
 	bool fault = false;
 
-	if (!stack->layout.name)
-		return numbered_cookie(read_user(begin, &fault));
+	if (!stack->layout.name) { /* from 3.12 on it has a number, in this word */
+		cookie = placed(read_user(begin, &fault), 0);
+		return fault ? 0 : mixed(cookie, 0) | 1;
+	}
 	if (size > sizeof(stack->code) || bpf_probe_read_user(stack->code, size, (void *)begin))
 		return 0;
 #pragma unroll

@@ -15,8 +15,10 @@ from .memory import Memory
 from .python_process import Python
 
 _OBJECT_SIZE = 16  # PyVarObject: references, type, size
-_REFERENCES, _NO_REFERENCES = (1 << 32) - 1, 0xFFFF << 32  # bits of the count that may be set, and that may not be:
-# an allocator leaves a pointer there in freed memory, or one in the place of the type, or nothing, and then it is 0
+# Bits of the count that may be set, and that may not be: an allocator leaves a pointer there in freed memory, or one in
+# the place of the type, or nothing, and then the count is 0.
+_REFERENCES, _NO_REFERENCES = (1 << 32) - 1, 0xFFFF << 32
+_IMMORTAL = 1 << 30  # references of an object that is never freed: only such code objects have the number 0
 _STR_LENGTH, _STR_HASH, _STR_STATE = 16, 24, 32  # PyASCIIObject
 _STR_CHARACTERS = 48  # up to 3.11
 _BYTES_DATA = 32
@@ -58,8 +60,8 @@ def living_cookie(memory: Memory, python: Python, address: int) -> int:
         raise ReplacedError
     words = struct.unpack_from(f"<{layout.code_words}Q", head, layout.code_begin)
     if layout.numbered:
-        if not words[0] >> 32:
-            raise ReplacedError
+        if not words[0] >> 32 and references & _REFERENCES < _IMMORTAL:
+            raise ReplacedError  # the process has run out of numbers
         contents = []
     else:
         contents = [0] * (_WORDS - len(words))
