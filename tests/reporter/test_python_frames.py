@@ -58,7 +58,7 @@ def test_frames_of_the_interpreter_are_hidden_and_counted() -> None:
     hidden = found.without_interpreter()
     assert shown(hidden) == ["send", "py get", "py <module>", "main"]
     assert hidden.hidden == 3
-    assert list(trace_lines(hidden))[-1] == "[3 frames of the interpreter hidden; --frames all shows them]"
+    assert list(trace_lines(hidden))[-1] == "[3 frames of the interpreter hidden; --frames all shows what is hidden]"
     assert found.without_interpreter().without_interpreter() == hidden
 
 

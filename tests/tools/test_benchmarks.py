@@ -15,6 +15,6 @@ IMPORT = "import runpy, sys; sys.path.insert(0, sys.argv[1]); runpy.run_path(sys
 @pytest.mark.parametrize("benchmark", BENCHMARKS, ids=lambda path: path.stem)
 def test_a_benchmark_finds_what_it_imports(benchmark: Path) -> None:
     """It must find it from its own folder alone, as when it is run by its path."""
-    command = [sys.executable, "-P", "-c", IMPORT, benchmark.parent, benchmark]
+    command = [sys.executable, "-P", "-c", IMPORT, str(benchmark.parent), str(benchmark)]
     done = subprocess.run(command, check=False, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr

@@ -4,6 +4,8 @@ Both ends are in this process. It waits for a line on its standard input, makes 
 function below is where one kind of stack is taken.
 """
 
+from __future__ import annotations
+
 import socket
 import sys
 import threading
@@ -14,15 +16,15 @@ LARGE = 32 << 20  # bytes; more than both ends of a connection take without bein
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n"
 
 
-def send_rest(connection):
+def send_rest(connection: socket.socket) -> None:
     connection.sendall(b"rest")
 
 
-def send_at_once(connection):
+def send_at_once(connection: socket.socket) -> None:
     connection.sendall(HEAD % LARGE + bytes(LARGE))
 
 
-def serve(listener):
+def serve(listener: socket.socket) -> None:
     while True:
         connection, _ = listener.accept()
         with connection:
@@ -34,16 +36,16 @@ def serve(listener):
                 send_rest(connection)
 
 
-def ask(connection, path):
+def ask(connection: socket.socket, path: bytes) -> None:
     connection.sendall(b"GET " + path + b" HTTP/1.1\r\n\r\n")
 
 
-def read(connection):
+def read(connection: socket.socket) -> None:
     while connection.recv(1 << 20):
         pass
 
 
-def call(port, path):
+def call(port: int, path: bytes) -> None:
     with socket.create_connection(("127.0.0.1", port)) as connection:
         ask(connection, path)
         if path == b"/large":

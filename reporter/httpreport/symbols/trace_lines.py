@@ -29,7 +29,8 @@ def trace_lines(trace: StackTrace) -> Iterator[str]:
     if trace.python_problem is not None:
         yield f"[{trace.python_problem.value}]"
     if trace.hidden:
-        yield f"[{trace.hidden:,} frames of the interpreter hidden; --frames all shows them]"
+        frames = "1 frame" if trace.hidden == 1 else f"{trace.hidden:,} frames"
+        yield f"[{frames} of the interpreter hidden; --frames all shows what is hidden]"
 
 
 @lru_cache(maxsize=1 << 14)
