@@ -32,6 +32,8 @@ LONG = (
     "recorder/test_console.py",
     "recorder/test_httprec.py",
     "recorder/test_kill.py",
+    "recorder/test_python_late_stacks.py",
+    "recorder/test_python_programs.py",
     "reporter/test_call_frames.py::test_every_row_is_the_one_that_readelf_prints",
     "reporter/test_elf.py::test_mutated_files_raise_nothing_but_bad_elf_in_bounded_memory",
     "reporter/test_hostile_names.py",

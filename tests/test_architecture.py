@@ -90,8 +90,11 @@ def test_one_file_imports_bcc() -> None:
     assert importers == [PACKAGES["httprec"] / "loader.py"]
 
 
-# What they take apart is not described by httpbpf.layout: ring headers and keys of maps, ELF files, BTF.
-WITH_FORMATS = {"elf_identity.py", "elf_sections.py", "loader.py", "ring.py", "rows.py", "tracer.py"}
+# What they take apart is not described by httpbpf.layout: ring headers and keys of maps, ELF files, a process's memory.
+WITH_FORMATS = {
+    *("elf_identity.py", "elf_sections.py", "loader.py", "ring.py", "rows.py", "tracer.py"),
+    *("elf_symbols.py", "memory.py", "python_code.py", "python_frames.py", "python_layouts.py", "python_process.py"),
+}
 
 
 def test_the_recorder_takes_rows_of_the_kernel_apart_by_their_layout_only() -> None:

@@ -140,6 +140,13 @@ class Btf:
                 return [self._name(name) for name, _ in parts]
         raise BtfError(f"this kernel has no function {function} that can be probed")
 
+    def function_id(self, function: str) -> int:
+        """Return the number of a function among all types, by which a program is attached to it. Raises BtfError if the
+        kernel has no such function."""
+        for record in self._find(function, (_FUNC,)):
+            return self._starts.index(record.tail - _RECORD.size)
+        raise BtfError(f"this kernel has no function {function} that can be probed")
+
     def has_function(self, function: str) -> bool:
         """Return whether the kernel has a function of this name that can be probed."""
         return any(True for _ in self._find(function, (_FUNC,)))

@@ -1,4 +1,4 @@
-"""Read the layouts of the kernel's rows from rows.h, which is the only description of them."""
+"""Read the layouts of the kernel's rows from rows.h and python_rows.h, which are the only descriptions of them."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def _enumerators(body: str) -> list[str]:
     return [name.strip() for name in names if name.strip()]
 
 
-_TEXT = read_source("rows.h")
+_TEXT = read_source("rows.h") + read_source("python_rows.h")
 ROWS: dict[str, Row] = {name: _row(body) for name, body in _STRUCT.findall(_TEXT)}
 ENUMS: dict[str, list[str]] = {name: _enumerators(body) for name, body in _ENUM.findall(_TEXT)}
 
@@ -61,7 +61,13 @@ COMPLETION_ROW = ROWS["completion_row"]
 STACK_ROW = ROWS["stack_row"]
 PROCESS_ROW = ROWS["process_row"]
 CONNECTION = ROWS["connection"]
+PYTHON_ROW = ROWS["python_row"]
+PYTHON_FRAME = ROWS["python_frame"]
+PYTHON_LAYOUT = ROWS["python_layout"]
 FAST_CALLS = ROWS["fast_calls"]
 MAX_FRAMES = 127  # how many frames a kernel follows by default: /proc/sys/kernel/perf_event_max_stack
 STACK_FRAMES_SIZE = STACK_ROW.size + 8 * MAX_FRAMES  # bytes of a stack row with room for all frames
+MAX_PYTHON_FRAMES = 128  # as in python.h
+PYTHON_SCRATCH_SIZE = 344  # bytes behind the frames of a struct python_stack, python.h, except the layout
+PYTHON_STACK_SIZE = PYTHON_ROW.size + MAX_PYTHON_FRAMES * PYTHON_FRAME.size + PYTHON_LAYOUT.size + PYTHON_SCRATCH_SIZE
 COUNTERS = tuple(name.lower() for name in ENUMS["counter"][:-1])

@@ -26,8 +26,9 @@ static __always_inline u64 unique_id(struct connection *c, struct side side)
 	return (c->connection * 0x9e3779b97f4a7c15ULL ^ ((u64)c->sequence << 1 | side.number << 33)) | 1;
 }
 
-static __always_inline u64 output_stack(struct side side, struct stack_row *row, u32 size)
+static __always_inline u64 output_stack(struct connection *c, struct side side, struct stack_row *row, u32 size)
 {
+	output_python(c, side, row);
 	if (stack_ring.ringbuf_output(row, size, BPF_RB_NO_WAKEUP)) {
 		count(STACK_RING_FULL);
 		*side.status = STACK_LOST;
@@ -47,12 +48,12 @@ static __always_inline u64 submit_frames(struct connection *c, struct side side,
 		return 0;
 	if (from->row.registers_size) {
 		from->row.id = unique_id(c, side);
-		return output_stack(side, &from->row, sizeof(from->row) + size);
+		return output_stack(c, side, &from->row, sizeof(from->row) + size);
 	}
-	from->row.id = hash_frames(from);
+	from->row.id = hash_frames(from) ^ (chain_of(c, side, &from->row) & ~1ULL);
 	if (seen_stacks.lookup(&from->row.id))
 		return from->row.id;
-	id = output_stack(side, &from->row, sizeof(from->row) + size);
+	id = output_stack(c, side, &from->row, sizeof(from->row) + size);
 	if (id)
 		seen_stacks.update(&id, &seen);
 	return id;
@@ -74,7 +75,7 @@ static __always_inline u64 submit_stack(struct connection *c, struct side side)
 		if (size > sizeof(copy->memory))
 			return 0;
 		copy->row.id = unique_id(c, side);
-		return output_stack(side, &copy->row, sizeof(copy->row) + size);
+		return output_stack(c, side, &copy->row, sizeof(copy->row) + size);
 	}
 #endif
 	return frames ? submit_frames(c, side, frames) : 0;

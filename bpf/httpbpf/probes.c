@@ -13,6 +13,7 @@ static __always_inline int send_enters(void *ctx, u64 sock, u64 msg)
 {
 	struct connection *c;
 	u32 tid = bpf_get_current_pid_tgid();
+	bool takes_stack;
 	u64 now;
 
 	if (!is_running())
@@ -26,10 +27,13 @@ static __always_inline int send_enters(void *ctx, u64 sock, u64 msg)
 	c->step = advance(c, sock, SENDING, now, msg, 0);
 	if (c->step == ANSWERED) /* the answering thread may differ from the one that received */
 		meet_thread(c);
-	if (is_stack_wanted(c, now))
+	takes_stack = is_stack_wanted(c, now);
+	if (takes_stack)
 		take_send_stack(ctx, c, now);
 	c->sending_tid = tid;
 	c->sending_sequence = c->sequence;
+	if (takes_stack) /* last: it may not return */
+		walk_language(ctx, c, now);
 	return 0;
 }
 
@@ -160,7 +164,7 @@ static __always_inline int receive_returns(void *ctx, u64 sock, u64 msg, u64 wan
 	if (!c || !end_receive(ctx, c, sock, msg, wanted, received))
 		return 0;
 	if (c->wanted && c->stack_is_late)
-		take_late_stack(ctx, c, c->t3);
+		take_send_stack(ctx, c, c->t3);
 	submit_call(c);
 	return 0;
 }

@@ -13,6 +13,7 @@ from .sources import read_source
 
 _FILES = (
     "rows.h",
+    "python_rows.h",
     "kernel.h",
     "arch_x86.h",
     "maps.h",
@@ -23,6 +24,7 @@ _FILES = (
     "stack_copy.h",
     "stack_frames.h",
     "stack.h",
+    "python.h",
     "output.h",
     "buffers.h",
     "tracepoints.h",
@@ -31,6 +33,7 @@ _FILES = (
     "roles.h",
     "pairing.h",
     "probes.c",
+    "python_walk.h",
 )
 _USE = {"fexit": "USE_FEXIT", "kprobe": "USE_KPROBES", "tracepoint": "USE_TRACEPOINTS"}
 _TRACEPOINT_MEMBERS = ("sk_protocol", "sk_type", "sk_shutdown")  # of struct sock; only tracepoints need them
@@ -50,11 +53,17 @@ class Sizes(NamedTuple):
     completion_ring_pages: int = 256
     stack_ring_pages: int = 4096
     process_ring_pages: int = 16
+    python_ring_pages: int = 1024  # 0: no Python frames
 
     @property
     def copies(self) -> int:
         """Return how many stack copies can wait for their calls."""
         return self.stack_slots if self.stack_pages else 0
+
+    @property
+    def python_slots(self) -> int:
+        """Return how many stacks that wait for their calls can have Python frames: 5,600 bytes each."""
+        return min(self.stack_slots, self.copies or self.frame_slots) if self.python_ring_pages else 0
 
 
 class Program(NamedTuple):
@@ -68,6 +77,26 @@ class Program(NamedTuple):
 def _inode_of_namespace(btf: Btf) -> int:
     """Return the offset of ns.inum in struct net."""
     return first_offset(btf.members("net"), ["ns"]) + first_offset(btf.members("ns_common"), ["inum"])
+
+
+def _python_constants(btf: Btf, sizes: Sizes) -> dict[str, int]:
+    """Return the constants of python.h, none if no Python frames are wanted or the processor is another than x86-64,
+    whose threads' pointer is `fsbase`. Raises BtfError."""
+    task, mm, inode = btf.members("task_struct"), btf.members("mm_struct"), btf.members("inode")
+    thread = btf.members("thread_struct")
+    if not sizes.python_slots or "fsbase" not in thread:
+        return {}
+    return {
+        "PYTHON_SLOTS": sizes.python_slots,
+        "PYTHON_RING_PAGES": sizes.python_ring_pages,
+        "TASK_STRUCT__FSBASE": first_offset(task, ["thread"]) + first_offset(thread, ["fsbase"]),
+        "TASK_STRUCT__MM": first_offset(task, ["mm"]),
+        "MM_STRUCT__EXE_FILE": first_offset(mm, ["exe_file"]),
+        "FILE__F_INODE": first_offset(btf.members("file"), ["f_inode"]),
+        "INODE__I_INO": first_offset(inode, ["i_ino"]),
+        "INODE__I_SB": first_offset(inode, ["i_sb"]),
+        "SUPER_BLOCK__S_DEV": first_offset(btf.members("super_block"), ["s_dev"]),
+    }
 
 
 def _offsets(btf: Btf) -> dict[str, int]:
@@ -149,6 +178,7 @@ def build_program(
         "THRESHOLD_NS": threshold_ns,
         **_offsets(btf),
         **prototypes,
+        **_python_constants(btf, sizes),
     }
     if probes == "tracepoint":
         sock = btf.members("sock")

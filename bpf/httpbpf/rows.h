@@ -114,6 +114,7 @@ struct connection {
 	u8 judged_by;          /* - the same */
 	u8 first_byte_is_guess; /* - the same */
 	u8 is_encrypted;       /* - the same */
+	u8 has_python;         /* - Python frames of the stack in the sending side's slot are beside it */
 	u64 process_start;     /* ns of the process that had a call here last */
 	u64 cgroup;            /* - of the same */
 	u8 process[16];        /* - the same, when it had its first call here */
@@ -173,6 +174,7 @@ enum counter {
 	COMPLETION_RING_FULL,
 	STACK_RING_FULL,
 	PROCESS_RING_FULL,
+	PYTHON_RING_FULL,    /* the Python frames of a stack were not sent */
 	CALL_NOT_PAIRED,     /* a connection was in a call when the recording began */
 	TRANSFER_NOT_SEEN,   /* a connection has sent or received by a function that is not probed */
 	CALL_OVERTAKEN,      /* the next call began in another thread before the answering send returned */

@@ -20,24 +20,22 @@ static __always_inline void take_stack(void *ctx, struct connection *c, struct p
 	*side.status = taken ? STACK_RECORDED : *side.slot ? STACK_FAULT : STACK_LOST;
 }
 
-static __always_inline void take_send_stack(void *ctx, struct connection *c, u64 now)
-{
-	struct process_key process = { .start = c->process_start, .pid = c->pid };
-
-	take_stack(ctx, c, process, sending_side(c), now);
-}
-
-/* The socket may have been given to another process than the one that sends. */
+/* The socket may have been given to another process than the one that began the call or its answer. */
 static __always_inline struct process_key current_process(void)
 {
 	return (struct process_key){ .start = start_of(leader_of(bpf_get_current_task())),
 				     .pid = bpf_get_current_pid_tgid() >> 32 };
 }
 
-/* Of the code that reads a response which has become slow. */
-static __always_inline void take_late_stack(void *ctx, struct connection *c, u64 now)
+/* Of the code that sends, or reads a response which has become slow. It has no Python frames until they are walked. */
+static __always_inline void take_send_stack(void *ctx, struct connection *c, u64 now)
 {
-	take_stack(ctx, c, current_process(), sending_side(c), now);
+	struct process_key process = { .start = c->process_start, .pid = c->pid };
+
+	if (c->tid != (u32)bpf_get_current_pid_tgid())
+		process = current_process();
+	c->has_python = 0;
+	take_stack(ctx, c, process, sending_side(c), now);
 }
 
 static __always_inline void take_receive_stack(void *ctx, struct connection *c, u64 now)

@@ -4,6 +4,7 @@ it."""
 from __future__ import annotations
 
 from .chunks import (
+    MAX_CODE_TABLE,
     MAX_FRAMES,
     MAX_MAPS,
     MAX_MEMORY,
@@ -19,6 +20,7 @@ from .errors import CaptureError, CorruptRecord, NotACapture, UnsupportedVersion
 from .file_budget import (
     MAX_ALL_MODULES,
     MAX_CAUSES,
+    MAX_CODES,
     MAX_JIT_MAP,
     MAX_JIT_MAPS,
     MAX_PROCESSES,
@@ -43,6 +45,7 @@ from .records import (
     WHOLE_FILE,
     BatchColumns,
     Calls,
+    Code,
     CodedColumn,
     Completions,
     End,
@@ -56,6 +59,7 @@ from .records import (
     Module,
     Outcome,
     Process,
+    PythonStatus,
     Record,
     Role,
     RoleSource,
@@ -78,6 +82,8 @@ __all__ = [
     "KERNEL_PATHS",
     "MAX_ALL_MODULES",
     "MAX_CAUSES",
+    "MAX_CODES",
+    "MAX_CODE_TABLE",
     "MAX_FRAMES",
     "MAX_JIT_MAP",
     "MAX_JIT_MAPS",
@@ -104,6 +110,7 @@ __all__ = [
     "BeyondLimitError",
     "Calls",
     "CaptureError",
+    "Code",
     "CodedColumn",
     "Completions",
     "CorruptRecord",
@@ -120,6 +127,7 @@ __all__ = [
     "Outcome",
     "PackedStacks",
     "Process",
+    "PythonStatus",
     "Reader",
     "Record",
     "Role",

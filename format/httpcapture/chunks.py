@@ -17,7 +17,7 @@ from .elf_notes import MAX_BUILD_ID
 from .errors import Malformed
 from .frames import MAX_CONTENT
 from .layout import check_layout
-from .records import End, Field, JitMap, Layout, Lost, MappedModule, Meta, Module, Process, Section, Stack
+from .records import Code, End, Field, JitMap, Layout, Lost, MappedModule, Meta, Module, Process, Section, Stack
 
 MAX_MAPS = 6 << 20  # bytes of /proc/PID/maps
 MAX_MODULES = 1 << 16  # mapped modules of one process
@@ -25,6 +25,7 @@ MAX_FRAMES = 1 << 16  # bytes of addresses in one stack
 MAX_REGISTERS = 1 << 10  # bytes of registers in one stack; x86_64 has 168, aarch64 272
 MAX_MEMORY = 1 << 16  # bytes of memory in one stack
 MAX_PART = 1 << 20  # bytes of one part of a section or JIT map
+MAX_CODE_TABLE = 1 << 16  # bytes of the line table of a code object
 MAX_PATH = 1 << 14  # bytes of a path or name; the kernel's limit is 4,096, but escapes in maps lengthen it
 MAX_TEXT = 1 << 14  # bytes of UTF-8 in a text
 MAX_HEAD = 16  # bytes of the first object of a chunk
@@ -41,6 +42,7 @@ class RecordKind(enum.IntEnum):
     SECTION = 9
     PROCESS = 3
     JIT_MAP = 10
+    CODE = 11
     STACKS = 4
     CALLS = 5
     COMPLETIONS = 6
@@ -144,6 +146,23 @@ JIT_MAP = Struct(
     problem=_text,
     read_ns=_u64,
 )
+CODE = Struct(
+    Code,
+    pid=_u32,
+    process_start_ns=_u64,
+    address=_u64,
+    cookie=_u64,
+    problem=_text,
+    name=_path,
+    name_width=_u32,
+    filename=_path,
+    filename_width=_u32,
+    first_line=_u32,
+    table=Bytes(MAX_CODE_TABLE),
+    bytecode=_u64,
+    bytecode_size=_u32,
+    first_traceable=_u32,
+)
 STACK = Struct(
     Stack,
     id=_u64,
@@ -160,6 +179,9 @@ STACK = Struct(
     copied=_u32,
     maps=_u32,
     other_maps=_u32,
+    python=Bytes(MAX_FRAMES, unit=8),
+    python_version=_u32,
+    python_status=_u32,
 )
 BATCH = Struct(Batch, rows=_u32, columns=ListOf(Bytes(MAX_CONTENT), MAX_NAMES + 1), groups=_u32)
 LOST = Struct(Lost, at_ns=_u64, counts=_counts, slowest_ns=_u64, durations=ListOf(_u64, 64))

@@ -12,12 +12,13 @@ from collections.abc import Hashable
 from dataclasses import replace
 from typing import Optional, TypeVar
 
-from .records import JitMap, Lost, Module, Process, Section
+from .records import Code, JitMap, Lost, Module, Process, Section
 
 MAX_SECTION = 256 << 20  # bytes of one section
 MAX_SECTIONS = 512 << 20  # bytes that all SECTION records together count as; the next limits are alike
 MAX_JIT_MAP = 16 << 20
 MAX_JIT_MAPS = 256 << 20
+MAX_CODES = 128 << 20
 MAX_PROCESSES = 512 << 20
 MAX_ALL_MODULES = 128 << 20
 MAX_CAUSES = 1 << 10  # distinct names in all LOST records
@@ -43,6 +44,7 @@ class FileBudget:
             Section: MAX_SECTIONS,
             Process: MAX_PROCESSES,
             JitMap: MAX_JIT_MAPS,
+            Code: MAX_CODES,
         }
         self._of_one: Counter[Hashable] = Counter()  # bytes of each section and JIT map
         self._causes: set[str] = set()
@@ -64,7 +66,7 @@ class FileBudget:
         exceeds."""
         if isinstance(record, Lost):
             return self._charge_causes(record)
-        if not isinstance(record, (Module, Section, Process, JitMap)):
+        if not isinstance(record, (Module, Section, Process, JitMap, Code)):
             return None
         size, left = _size(record), self._left[type(record)]
         if size > left:
@@ -90,10 +92,11 @@ _LIMITS: dict[type, str] = {
     Section: f"{MAX_SECTIONS >> 20} MiB of sections",
     Process: f"{MAX_PROCESSES >> 20} MiB of processes and their maps",
     JitMap: f"{MAX_JIT_MAPS >> 20} MiB of JIT maps",
+    Code: f"{MAX_CODES >> 20} MiB of code objects",
 }
 
 
-def _size(record: Module | Section | Process | JitMap) -> int:
+def _size(record: Module | Section | Process | JitMap | Code) -> int:
     """Return the number of bytes that a record counts as."""
     size = RECORD_BYTES + len(record.problem)
     if isinstance(record, Module):
@@ -101,6 +104,8 @@ def _size(record: Module | Section | Process | JitMap) -> int:
     if isinstance(record, Process):
         names = len(record.name) + len(record.executable)
         return size + names + len(record.maps) + MAPPED_MODULE_BYTES * len(record.modules)
+    if isinstance(record, Code):
+        return size + len(record.name) + len(record.filename) + len(record.table)
     return size + len(record.data) + (len(record.name) if isinstance(record, Section) else 0)
 
 

@@ -31,6 +31,7 @@ _CODECS: dict[int, Struct[Any]] = {
     RecordKind.SECTION: chunks.SECTION,
     RecordKind.PROCESS: chunks.PROCESS,
     RecordKind.JIT_MAP: chunks.JIT_MAP,
+    RecordKind.CODE: chunks.CODE,
     RecordKind.LOST: chunks.LOST,
     RecordKind.END: chunks.END,
 }

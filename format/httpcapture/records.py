@@ -58,6 +58,17 @@ class StackStatus(enum.IntEnum):
     LOST = 4  # the stack ring was full, or too many stacks were waiting
 
 
+class PythonStatus(enum.IntEnum):
+    """Say how far the Python frames of a stack go."""
+
+    NOT_WALKED = 0  # the process had no Python that the recorder knew, or this was not asked for
+    WHOLE = 1  # to the outermost frame
+    CUT = 2  # there are more outer frames than the recorder follows
+    NO_STATE = 3  # the thread runs no Python
+    OTHER_STATE = 4  # the state of the thread was not where it should be
+    FAULT = 5  # memory of an outer frame could not be read
+
+
 @dataclass(frozen=True)
 class Field:
     """Describe one field of a row: `type` is u8, u16, u32, u64 or bytesN (N bytes), `offset` counts bytes from the
@@ -191,6 +202,9 @@ class Stack:
     copied: int = 0  # size of the removed `memory`, if the frames end where it ended
     maps: int = 0  # number n: the n-th Process record of this process has the maps for `frames`; 0: none has
     other_maps: int = 0  # the same of the maps that must agree with these where a frame is; 0: none
+    python: bytes = b""  # Python frames, leaf first, 5 u64 each: address, code, instruction, cookie, flags
+    python_version: int = 0  # 0x030b: Python 3.11
+    python_status: int = 0  # PythonStatus
 
 
 UNWOUND_WHOLE = "whole"
@@ -305,6 +319,27 @@ class JitMap:
 
 
 @dataclass(frozen=True)
+class Code:
+    """Hold a code object of a Python process, to which Python frames refer by process, `address` and `cookie`. A
+    `problem` says why the fields after it are empty."""
+
+    pid: int
+    process_start_ns: int
+    address: int
+    cookie: int  # another one: another code object at the same address
+    problem: str
+    name: bytes = b""  # co_qualname, or co_name before Python 3.11: its characters
+    name_width: int = 1  # bytes of a character: 1 (Latin-1), 2 or 4 (code points)
+    filename: bytes = b""
+    filename_width: int = 1
+    first_line: int = 0  # co_firstlineno, modulo 2^32
+    table: bytes = b""  # co_lnotab up to Python 3.9, then co_linetable
+    bytecode: int = 0  # address of the first instruction; 0 up to Python 3.10
+    bytecode_size: int = 0  # bytes
+    first_traceable: int = 0  # _co_firsttraceable, the index of an instruction
+
+
+@dataclass(frozen=True)
 class Lost:
     """Hold the ledger at one moment: what was lost since the start, by cause, and which calls were too fast to be
     recorded."""
@@ -329,4 +364,4 @@ class End:
     slept_ns: int = 0  # how long the host was suspended since META; no other time includes it
 
 
-Record = Union[Meta, Calls, Completions, Stack, Process, Module, Section, JitMap, Lost, End]
+Record = Union[Meta, Calls, Completions, Stack, Process, Module, Section, JitMap, Code, Lost, End]

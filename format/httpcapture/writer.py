@@ -17,7 +17,7 @@ from .codec import Codec, packed
 from .file_budget import BeyondLimitError, FileBudget
 from .header import header as file_header
 from .layout import WORD
-from .records import End, JitMap, Lost, Meta, Module, Process, Section, Stack
+from .records import Code, End, JitMap, Lost, Meta, Module, Process, Section, Stack
 from .seek_table import SeekTable
 
 T = TypeVar("T")
@@ -140,6 +140,10 @@ class Writer:
     def jit_map(self, jit_map: JitMap) -> None:
         """Append a part of a JIT map."""
         self._add(RecordKind.JIT_MAP, chunks.JIT_MAP, jit_map)
+
+    def code(self, code: Code) -> None:
+        """Append a code object."""
+        self._add(RecordKind.CODE, chunks.CODE, code)
 
     def lost(self, lost: Lost) -> None:
         """Append the counters of losses."""

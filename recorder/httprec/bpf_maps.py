@@ -34,7 +34,7 @@ def cpus() -> int:
         return int(re.findall(r"\d+", file.read())[-1]) + 1
 
 
-def _bpf(command: int, attributes: ctypes.Structure | ctypes.Array[ctypes.c_uint32]) -> int:
+def bpf(command: int, attributes: ctypes.Structure | ctypes.Array[ctypes.c_uint32]) -> int:
     """Call bpf(2) and return its result. Raises OSError."""
     number, size = SYS_BPF.get(os.uname().machine, -1), ctypes.sizeof(attributes)
     result = int(_libc.syscall(number, command, ctypes.byref(attributes), size))
@@ -45,7 +45,7 @@ def _bpf(command: int, attributes: ctypes.Structure | ctypes.Array[ctypes.c_uint
 
 def create(kind: int, key_size: int, value_size: int, entries: int) -> int:
     """Return the file descriptor of a new map; `kind` is from enum bpf_map_type. Raises OSError."""
-    fd = _bpf(_CREATE, (ctypes.c_uint32 * 32)(kind, key_size, value_size, entries))
+    fd = bpf(_CREATE, (ctypes.c_uint32 * 32)(kind, key_size, value_size, entries))
     os.set_inheritable(fd, False)
     return fd
 
@@ -60,7 +60,7 @@ class BpfMap:
     def _call(self, command: int, key: Buffer | None, value: Buffer) -> None:
         """Run a command on the map. Raises OSError."""
         attributes = _Attributes(self._fd, 0 if key is None else ctypes.addressof(key), ctypes.addressof(value), 0)
-        _bpf(command, attributes)
+        bpf(command, attributes)
 
     def get(self, key: bytes) -> bytes | None:
         """Return the value of a key, or None if the map has no such key. Raises OSError if it may not be read."""

@@ -27,6 +27,7 @@ from httpbpf.program import FEW_SLOTS, Program, Sizes, build_program
 from httpbpf.sources import kernel_tree
 
 from .bpf_maps import BpfMap, cpus, create
+from .bpf_programs import load_tail
 from .errors import RecorderError
 
 KPROBE_EVENTS = ("/sys/kernel/tracing/kprobe_events", "/sys/kernel/debug/tracing/kprobe_events")
@@ -43,6 +44,11 @@ MAPS = (
     "listeners",
     "process_filters",
     "process_ring",
+    "python_executables",
+    "python_ring",
+    "python_stacks",
+    "python_walkers",  # whose programs the kernel forgets with its last descriptor
+    "pythons",
     "running",
     "stack_copies",
     "stack_frames",
@@ -80,6 +86,7 @@ class LoadedProgram:
     attachments: Sequence[int]  # closing one detaches its probe
     events: str  # suffix of the names of its kprobe events
     faults_are_misses: bool  # whether the kernel counts a page fault in a kprobe as a miss
+    problem: str  # why Python frames are not walked although they were asked for, or ""
 
 
 def import_bcc() -> Any:
@@ -122,7 +129,12 @@ def load_program(options: TracingOptions) -> LoadedProgram:
     found = {name: [fds[index] for index in answer[name]] for name in ("programs", "attachments")}
     maps = {name: fds[index] for name, index in answer["maps"].items()}
     return LoadedProgram(
-        answer["probes"], maps, events=f"_bcc_{child}", faults_are_misses=answer["faults_are_misses"], **found
+        answer["probes"],
+        maps,
+        events=f"_bcc_{child}",
+        faults_are_misses=answer["faults_are_misses"],
+        problem=answer["problem"],
+        **found,
     )
 
 
@@ -159,10 +171,18 @@ def _load(options: TracingOptions) -> tuple[dict[str, Any], list[int]]:
     found = {name: table_fd(bpf.module, name.encode()) for name in MAPS}
     maps = {name: fd for name, fd in found.items() if fd >= 0}
     programs, attachments = [function.fd for function in bpf.funcs.values()], _attached()
+    problem = ""
+    if "python_walkers" in maps:
+        try:
+            programs.append(_load_walker(bpf, btf, probes, maps["python_walkers"]))
+        except (OSError, BtfError) as error:
+            problem = f"the kernel does not take the program that walks Python frames: {error}"
+            maps = {name: fd for name, fd in maps.items() if "python" not in name}
     fds = [*maps.values(), *programs, *attachments]
     ends = len(maps), len(maps) + len(programs), len(fds)
     return {
         "probes": probes,
+        "problem": problem,
         "maps": dict(zip(maps, range(ends[0]))),
         "programs": list(range(ends[0], ends[1])),
         "attachments": list(range(ends[1], ends[2])),
@@ -171,6 +191,19 @@ def _load(options: TracingOptions) -> tuple[dict[str, Any], list[int]]:
         # handler".
         "faults_are_misses": "fault_handler" in btf.members("kprobe"),
     }, fds
+
+
+def _load_walker(bpf: Any, btf: Btf, probes: str, walkers: int) -> int:
+    """Load walk_python (python_walk.h), to which the probe of a send makes a tail call, and return its descriptor.
+
+    Raises OSError, and BtfError if the kernel does not know the probed function.
+    """
+    library, name = import_bcc().libbcc.lib, b"walk_python"
+    size = library.bpf_function_size(bpf.module, name)
+    code = ctypes.string_at(library.bpf_function_start(bpf.module, name), size)
+    fd = load_tail(code, probes, btf.function_id("tcp_sendmsg") if probes == "fexit" else 0)
+    BpfMap(walkers, _U32.size, _U32.size).put(_U32.pack(0), _U32.pack(fd))
+    return fd
 
 
 def _give_slots(of_processor: BpfMap) -> None:

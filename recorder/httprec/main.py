@@ -136,6 +136,8 @@ def _record(
             _print(f"Probes: {tracer.probes}; not recorded: {', '.join(f'pid {pid}' for pid in tracing.ignored_pids)}")
         if tracing.probes == "auto" and tracer.probes == "tracepoint":
             _print("this kernel does not allow probes on its functions: tracepoints are used instead, which show less")
+        if tracer.problem:
+            _print(f"httprec: {tracer.problem}; the recording goes on without them")
         _tell_listeners(tracer)
         privileges.drop(tracer.reads_maps, privileges.TO_ROTATE if bounds.rotates else ())
         is_over = _end_conditions(duration_s, parts.is_full)
@@ -230,6 +232,13 @@ def _record(
 )
 @options.memory_options
 @click.option(
+    "--languages",
+    type=click.Choice(["all", "none"]),
+    default="all",
+    show_default=True,
+    help="Whether to record the frames of Python programs too: names of their functions and files, and lines.",
+)
+@click.option(
     "--modules",
     type=click.Choice(["all", "none"]),
     default="all",
@@ -278,6 +287,7 @@ def command(
     threads: int,
     call_ring: int,
     stack_ring: int,
+    languages: str,
     modules: str,
     modules_size: int,
 ) -> None:
@@ -298,6 +308,7 @@ def command(
         stack_size=0 if stack == "fp" else stack_size,
         stack_slots=stack_slots,
         receive_stacks=receive_stacks,
+        languages=languages != "none",
     )
     bounds = options.bounds(max_size, rotate_size, rotate_s, rotate_keep, to_file=output != STDOUT)
     found = check.problems()

@@ -12,7 +12,7 @@ import os
 import stat
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator
-from typing import NamedTuple
+from typing import Callable, NamedTuple
 
 from httpcapture import (
     CARRIED,
@@ -48,10 +48,13 @@ class _KnownModule(NamedTuple):
 
 class Modules:
     """Number, remember and write modules. `budget` is how many bytes of sections to copy; with 0, none are copied.
-    `rotate` says that the recording has parts."""
+    `rotate` says that the recording has parts. `between` is called before each copy of a module, for what cannot wait
+    until all are copied."""
 
-    def __init__(self, writer: Writer, budget: int, *, rotate: bool = False) -> None:
-        self._writer, self._rotate = writer, rotate
+    def __init__(
+        self, writer: Writer, budget: int, between: Callable[[], None] = lambda: None, *, rotate: bool = False
+    ) -> None:
+        self._writer, self._between, self._rotate = writer, between, rotate
         self._budget_left = self._budget = budget
         self._first_digests: dict[bytes, bytes] = {}  # by build ID: of the sections of the first file that has it
         self._part = 1
@@ -106,6 +109,7 @@ class Modules:
             elif known.part != self._part:
                 self._known[number] = known._replace(part=self._part)
                 self._use(number)
+                self._between()
                 try:
                     self._write(known)
                 except BeyondLimitError:

@@ -155,9 +155,13 @@ def sizes(
     stack_size: int,
     stack_slots: int,
     receive_stacks: bool,
+    languages: bool,
 ) -> Sizes:
     """Return the sizes of the BPF program's maps, from sizes of rings and stacks in KiB. With a `stack_size` of 0, no
-    stack is copied. Raises click.UsageError if the ring has no room for one stack."""
+    stack is copied; without `languages`, no Python frames are walked.
+
+    Raises click.UsageError if the ring has no room for one stack.
+    """
     pages = -(-stack_size // PAGE_KIB)
     largest = max(pages * mmap.PAGESIZE + STACK_ROW.size, STACK_FRAMES_SIZE)
     if stack_ring << 10 < largest + RING_HEADER:
@@ -172,4 +176,5 @@ def sizes(
         completion_ring_pages=max(call_ring // PAGE_KIB // 4, 1),
         stack_ring_pages=stack_ring // PAGE_KIB,
         receive_stacks=int(receive_stacks),
+        python_ring_pages=DEFAULTS.python_ring_pages if languages else 0,
     )

@@ -18,7 +18,7 @@ import re
 import time
 from collections import OrderedDict
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import Callable, NamedTuple
 
 from httpcapture import (
     KERNEL_PATHS,
@@ -81,10 +81,14 @@ def _read(path: str, limit: int) -> bytes:
 
 
 class Processes:
-    """Remember processes, and write those with a recorded call. `now_ns` is a time on CLOCK_MONOTONIC."""
+    """Remember processes, and write those with a recorded call. `now_ns` is a time on CLOCK_MONOTONIC. `on_maps` is
+    called with each process whose maps were read just now."""
 
-    def __init__(self, writer: Writer, modules: Modules) -> None:
+    def __init__(
+        self, writer: Writer, modules: Modules, on_maps: Callable[[Process], None] = lambda process: None
+    ) -> None:
         self._writer, self._modules = writer, modules
+        self._on_maps = on_maps
         self._part = 1
         self._known: OrderedDict[Key, _KnownProcess] = OrderedDict()  # the most recently used last
         self._size = 0  # bytes of their maps
@@ -210,7 +214,9 @@ class Processes:
     def _read_or_gone(self, key: Key, now_ns: int) -> _KnownProcess:
         pid, start_ns = key
         try:
-            return self._read_process(pid, start_ns, now_ns)
+            known = self._read_process(pid, start_ns, now_ns)
+            self._on_maps(known.record)
+            return known
         except (_GoneError, OSError):
             gone = Process(pid, start_ns, now_ns, b"", b"", 0, b"", (), _ENDED_EARLY)
             return _KnownProcess(gone, [], now_ns)

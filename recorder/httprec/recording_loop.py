@@ -23,6 +23,7 @@ from . import host, tuning
 from .call_text import CALL_CODEC, CallText, PrintedCall, end_that_counts
 from .fast_calls import FastCalls, count_durations
 from .held_calls import HeldCalls
+from .languages.python_frames import PythonFrames
 from .ledger import Ledger
 from .modules import Modules
 from .parts import Parts
@@ -106,15 +107,21 @@ class RecordingLoop:
         self._held = HeldCalls()
         self._writer = parts.begin()
         self._rotates = parts.bounds.rotates
-        self._modules = Modules(self._writer, modules_size, rotate=self._rotates)
-        self._processes = Processes(self._writer, self._modules)
+        self._python = PythonFrames(self._writer, tracer) if tracer.walks_python else None
+        if self._python:
+            self._python.look_around()
+        between = (self._python.drain,) if self._python else ()
+        self._modules = Modules(self._writer, modules_size, *between, rotate=self._rotates)
+        on_maps = (self._python.look_at,) if self._python else ()
+        self._processes = Processes(self._writer, self._modules, *on_maps)
         self._stacks = RepeatedStacks()
         self._early: list[Stack] = []  # drained before their calls; the next part may need them too
         self._ledger = Ledger()
         self._ledger_ns = 0
         self._slept_before_ns = host.slept_ns()  # when this part began
         self._poll = select.epoll()
-        self._poll.register(tracer.wake_fd, select.EPOLLIN)
+        for fd in tracer.wake_fds:
+            self._poll.register(fd, select.EPOLLIN)
 
     def run(self, is_over: Callable[[], str | None]) -> Totals:
         """Record until `is_over` returns the reason to end, and return the totals.
@@ -146,6 +153,8 @@ class RecordingLoop:
     def _drain(self, now_ns: int) -> None:
         self._drain_processes(now_ns)
         completions = self._tracer.completions.rows(COMPLETION_ROW.size)  # first: their calls are in the rings by then
+        if self._python:
+            self._python.drain()
         span = self._tracer.calls.rows(CALL_ROW.size)
         named = _stack_ids(span) if self._rotates else set()
         drained = self._drain_stacks(named, now_ns)
@@ -175,6 +184,8 @@ class RecordingLoop:
         ids = set()
         for row in self._tracer.stacks.records():
             stack = stack_record(row)
+            if self._python:
+                stack = self._python.join(stack)
             self._record_stack(stack, now_ns)
             ids.add(stack.id)
             if self._rotates and stack.id not in named:
@@ -185,6 +196,8 @@ class RecordingLoop:
         key = (stack.pid, stack.process_start_ns)
         self._processes.record(key, now_ns)
         self._processes.check_stack(key, stack.taken_ns)
+        if self._python:
+            self._python.write_codes(stack)
         self._writer.stack(stack)
         if self._rotates:
             self._stacks.add(stack)
@@ -218,6 +231,8 @@ class RecordingLoop:
         counts["process_left_out"] = self._processes.left_out
         counts["module_left_out"] = self._modules.left_out
         counts["stack_not_repeated"] = self._stacks.not_repeated
+        if self._python:
+            counts["code_left_out"] = self._python.left_out
         lost = self._ledger.update(emitted, counts, self._tracer.fast_calls().plus(left_open), now_ns)
         if lost:
             self._writer.lost(lost)
@@ -234,6 +249,8 @@ class RecordingLoop:
         self._slept_before_ns = host.slept_ns()
         self._processes.begin_part(self._writer)
         self._stacks.begin_part()
+        if self._python:
+            self._python.begin_part(self._writer)
         self._call_text = CallText()
         for stack in self._early:
             self._record_stack(stack, now_ns)
@@ -292,6 +309,9 @@ class RecordingLoop:
             if connection[f"{side}_status"] == StackStatus.RECORDED:
                 stack_row = self._tracer.stack_in(slot)
                 stack = replace(stack_record(stack_row), id=unsent_id(stack_row))
+                if self._python:
+                    has_python = side == "stack" and connection["has_python"]
+                    stack = self._python.join_waiting(stack, slot if has_python else 0)
                 self._record_stack(stack, now_ns)
                 call[side] = stack.id
         row = CALL_CODEC.make(call)

@@ -61,7 +61,13 @@ class Tracer:
         self.completions = self._ring("completion_ring", sizes.completion_ring_pages)
         self.stacks = self._ring("stack_ring", sizes.stack_ring_pages)
         self.processes = self._ring("process_ring", sizes.process_ring_pages)
-        self.wake_fd: int = self._loaded.maps["process_ring"]
+        self.walks_python = "python_ring" in self._loaded.maps
+        """Whether the kernel walks Python frames."""
+        self.problem = self._loaded.problem
+        """Why the kernel walks none although this was asked for, or nothing."""
+        rings = ["process_ring"] + ["python_ring"] * self.walks_python
+        self.wake_fds = [self._loaded.maps[name] for name in rings]
+        self._python = self._ring("python_ring", sizes.python_ring_pages) if self.walks_python else None
 
     def __enter__(self) -> Tracer:
         return self
@@ -158,6 +164,31 @@ class Tracer:
         else:
             name, size, index = "stack_frames", layout.STACK_FRAMES_SIZE, slot - 1 - copies
         return self._map(name, size).get(_U32.pack(index)) or b""
+
+    def python_rows(self) -> Iterator[bytes]:
+        """Yield the rows with Python frames that have arrived."""
+        return self._python.records() if self._python else iter(())
+
+    def python_waiting(self, slot: int) -> bytes:
+        """Return the python_row (python_rows.h) with its frames of the stack that waits in a slot; b"" for none
+        (python.h)."""
+        sizes = self._sizes
+        index = slot - 1 if sizes.copies else sizes.frame_slots - slot
+        if not self.walks_python or index >= sizes.python_slots:
+            return b""
+        return self._map("python_stacks", layout.PYTHON_STACK_SIZE).get(_U32.pack(index)) or b""
+
+    def set_python(self, key: tuple[int, int], python: bytes) -> None:
+        """Tell the kernel the python_layout of a process, by pid and start."""
+        pid, start_ns = key
+        self._map("pythons", len(python), 16).put(_U64.pack(start_ns) + _U64.pack(pid), python)
+
+    def set_python_of_executable(self, pid: int, python: bytes) -> None:
+        """Tell the kernel the python_layout of the processes that run the same executable as a process. Raises OSError
+        if that has ended."""
+        status = os.stat(f"/proc/{pid}/exe")
+        device = os.major(status.st_dev) << 20 | os.minor(status.st_dev)  # as in s_dev: include/linux/kdev_t.h
+        self._map("python_executables", len(python), 16).put(_U64.pack(status.st_ino) + _U64.pack(device), python)
 
 
 def _remove_kretprobe_names(ours: str = "") -> None:

@@ -1,5 +1,5 @@
-"""Check that rows.h means the same to layout.py as to a C compiler, and that its numbers are those of the capture
-format."""
+"""Check that rows.h and python_rows.h mean the same to layout.py as to a C compiler, and that its numbers are those of
+the capture format."""
 
 from __future__ import annotations
 
@@ -10,17 +10,18 @@ from typing import Any
 import pytest
 
 from httpbpf import layout
-from httpcapture import Outcome, Role, RoleSource, StackStatus
+from httpcapture import Outcome, PythonStatus, Role, RoleSource, StackStatus
 from support.type_information import TYPES, btf_of, dump
 
-ROWS_H = Path(layout.__file__).with_name("rows.h")
+HEADERS = [Path(layout.__file__).with_name(name) for name in ("rows.h", "python_rows.h")]
 Types = list[dict[str, Any]]
 
 
 @pytest.fixture(scope="module")
 def types(tmp_path_factory: pytest.TempPathFactory) -> Types:
     folder = tmp_path_factory.mktemp("rows")
-    source = f'{TYPES}\n#define MAX_FRAMES {layout.MAX_FRAMES}\n#include "{ROWS_H}"\n'
+    includes = "".join(f'#include "{path}"\n' for path in HEADERS)
+    source = f"{TYPES}\n#define MAX_FRAMES {layout.MAX_FRAMES}\n{includes}"
     uses = [f"struct {name} use_{name};" for name in layout.ROWS] + [
         f"enum {name} use_{name};" for name in layout.ENUMS
     ]
@@ -91,6 +92,7 @@ def test_enumerators_are_numbered_as_the_compiler_does(types: Types, name: str) 
         ("role_source", "ROLE_FROM_", RoleSource),
         ("outcome", "OUTCOME_", Outcome),
         ("stack_status", "STACK_", StackStatus),
+        ("python_status", "PYTHON_", PythonStatus),
     ],
 )
 def test_numbers_in_rows_mean_what_the_capture_says(

@@ -117,6 +117,8 @@ CASES = {
     "kprobe, both sides": Case(sizes=BOTH_SIDES, filter_processes=True, load=True),
     "kprobe, both sides, no stack copies": Case(sizes=FEW_PAGES._replace(receive_stacks=1), load=True),
     "fexit": Case(probes="fexit"),
+    "fexit, no Python frames": Case(sizes=SIZES._replace(python_ring_pages=0), probes="fexit"),
+    "tracepoint, no Python frames": Case(sizes=SIZES._replace(python_ring_pages=0), probes="tracepoint", load=True),
     "fexit, both sides": Case(sizes=BOTH_SIDES, probes="fexit"),
     "5.10 kprobe": Case(linux_5_10, filter_processes=True),
     "5.10 fexit": Case(linux_5_10, probes="fexit"),
@@ -199,6 +201,17 @@ def test_the_kernel_agrees_with_user_space_on_the_size_of_what_it_hands_over(com
     assert leaves["stack_copies"] == layout.STACK_ROW.size + SIZES.stack_pages * 4096
     assert leaves["stack_frames"] == layout.STACK_FRAMES_SIZE
     assert leaves["fast_calls"] == layout.FAST_CALLS.size
+    assert leaves["pythons"] == leaves["python_executables"] == layout.PYTHON_LAYOUT.size
+    assert leaves["python_stacks"] == layout.PYTHON_STACK_SIZE
+
+
+def test_python_frames_are_in_the_program_only_when_they_are_wanted(compiled: dict[str, Compiled]) -> None:
+    assert "walk_python" in compiled["fexit"].functions
+    without = compiled["fexit, no Python frames"]
+    assert "walk_python" not in without.functions
+    assert not [name for name in without.leaves if "python" in name]
+    entry = "kfunc__tcp_sendmsg"
+    assert compiled["fexit"].functions[entry] > without.functions[entry]
 
 
 @pytest.mark.parametrize("name", [name for name, case in CASES.items() if case.load])
@@ -235,6 +248,12 @@ def test_options_reach_the_program() -> None:
     assert {"-DFILTER_PROCESSES", "-DUSE_FEXIT"} <= set(program.cflags)
     plain = build_program(Kernel(), SIZES, threshold_ns=250, filter_processes=False, probes="kprobe")
     assert not {"-DFILTER_PROCESSES", "-DUSE_FEXIT"} & set(plain.cflags)
+
+
+def test_a_kernel_that_does_not_know_thread_pointers_gets_a_program_without_python_frames() -> None:
+    kernel = Kernel(members={"thread_struct": {"fsbase": ""}})
+    found = constants(build_program(kernel, SIZES, threshold_ns=0, filter_processes=False, probes="fexit"))
+    assert "PYTHON_SLOTS" not in found and "MAX_CONNECTIONS" in found
 
 
 @pytest.mark.parametrize(

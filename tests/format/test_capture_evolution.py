@@ -11,6 +11,7 @@ import pytest
 
 from httpcapture import (
     Calls,
+    Code,
     CorruptRecord,
     JitMap,
     Lost,
@@ -25,6 +26,7 @@ from httpcapture import End as EndRecord
 from httpcapture.chunks import RecordKind
 from support.capture_bytes import (
     CALLS,
+    CODE,
     END,
     JIT_MAP,
     LOST,
@@ -54,9 +56,14 @@ OBJECTS: list[tuple[int, list[object], Record]] = [
     ),
     (JIT_MAP, [1, 2, 3, 4, b"x", "why", 5], JitMap(1, 2, 3, 4, b"x", "why", 5)),
     (
+        CODE,
+        [1, 2, 3, 4, "why", b"f", 1, b"/f.py", 2, 5, b"table", 6, 7, 8],
+        Code(1, 2, 3, 4, "why", b"f", 1, b"/f.py", 2, 5, b"table", 6, 7, 8),
+    ),
+    (
         STACKS,
-        [1, 2, 3, 4, bytes(8), bytes(168), 5, b"stack", 6, "why", b"\1", 7, 8, 9],
-        Stack(1, 2, 3, 4, bytes(8), bytes(168), 5, b"stack", 6, "why", b"\1", 7, 8, 9),
+        [1, 2, 3, 4, bytes(8), bytes(168), 5, b"stack", 6, "why", b"\1", 7, 8, 9, bytes(40), 0x30B, 10],
+        Stack(1, 2, 3, 4, bytes(8), bytes(168), 5, b"stack", 6, "why", b"\1", 7, 8, 9, bytes(40), 0x30B, 10),
     ),
     (LOST, [1, {"a": 2}, 3, [4, 5]], Lost(1, {"a": 2}, 3, (4, 5))),
     (END, [1, "why", False, 2, 3, 4, {"a": 5}, 6], EndRecord(1, "why", False, 2, 3, 4, {"a": 5}, 6)),
@@ -94,7 +101,7 @@ def test_appended_fields_of_a_head_and_of_the_header_are_skipped() -> None:
     assert read_all(data)[0] == [META, Lost(1, {})]
 
 
-@pytest.mark.parametrize("content", [objects([11, 1], "?"), objects([1000, 5]), objects([77, 1]) + b"\xc1no msgpack"])
+@pytest.mark.parametrize("content", [objects([12, 1], "?"), objects([1000, 5]), objects([77, 1]) + b"\xc1no msgpack"])
 def test_chunks_of_unknown_kinds_are_skipped(content: bytes) -> None:
     data = capture(chunk(LOST, [1, {}]), frame(content), chunk(LOST, [2, {}]))
     assert read_all(data)[0] == [META, Lost(1, {}), Lost(2, {})]
@@ -179,6 +186,7 @@ def test_kinds_keep_their_numbers() -> None:
         ("END", 8),
         ("SECTION", 9),
         ("JIT_MAP", 10),
+        ("CODE", 11),
     ]
 
 

@@ -17,6 +17,7 @@ import zstandard
 from httpcapture import Calls, Completions, CorruptRecord, Reader
 from support.capture_bytes import (
     CALLS,
+    CODE,
     END,
     JIT_MAP,
     LOST,
@@ -39,6 +40,7 @@ MiB = 1 << 20
 CONTENT = 8 * MiB
 COLUMNS = 1 + len(CALL_LAYOUT.fields) - 2  # the sizes of groups come first; t0, t1 and t2 share one
 U32_MAX = b"\xff\xff\xff\xff"
+OLDER: list[object] = [b"", b"", 0, b"", 0, "", b"", 0, 0]  # the fields of a stack before those of Python
 
 
 def head(kind: int, count: int = 1) -> bytes:
@@ -162,6 +164,9 @@ CONTENTS = {
     "a part of a JIT map of 1 MiB and a byte": head(JIT_MAP) + objects([1, 2, 3, 0, bytes(MiB + 1)]),
     "a part of a JIT map of 2**32": head(JIT_MAP) + b"\x95\x01\x01\x01\0\xc6" + U32_MAX,
     "a JIT map as 8 M empty lists": head(JIT_MAP) + b"\x95\x01\x01\x01\0" + LIST_OF_EMPTY,
+    "a line table of 65537": head(CODE) + objects([1, 2, 3, 4, "", b"", 1, b"", 1, 5, bytes(65_537)]),
+    "a line table of 2**32": head(CODE) + b"\x9b\x01\x01\x01\x01\xa0\xc4\0\x01\xc4\0\x01\x05\xc6" + U32_MAX,
+    "Python frames of 65544": head(STACKS) + objects([1, 2, 3, 4, *OLDER, bytes(65_544)]),
     "a pid beyond u32": head(STACKS) + objects([1, 2**32, 3, 4, b""]),
     "a path of 1 MiB": head(MODULE) + objects([1, bytes(MiB), b"", 0, b"", ""]),
 }

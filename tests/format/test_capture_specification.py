@@ -16,6 +16,7 @@ from httpcapture import (
     Field,
     Layout,
     Outcome,
+    PythonStatus,
     Role,
     StackStatus,
     batch_reader,
@@ -39,6 +40,7 @@ KINDS: dict[str, Struct[Any]] = {
     "SECTION": chunks.SECTION,
     "PROCESS": chunks.PROCESS,
     "JIT_MAP": chunks.JIT_MAP,
+    "CODE": chunks.CODE,
     "STACKS": chunks.STACK,
     "CALLS": chunks.BATCH,
     "LOST": chunks.LOST,
@@ -172,6 +174,11 @@ def test_the_ends_and_the_findings_of_redacted_stacks_are_those_of_httpreport() 
     assert [int(row[0]) for row in found] == list(Found)
 
 
+def test_the_states_of_python_frames_are_the_codes() -> None:
+    (table,) = tables(section("### STACKS (4)"), "python_status")
+    assert [int(row[0]) for row in table] == list(PythonStatus)
+
+
 def test_the_lines_for_file_find_the_header() -> None:
     """As in libmagic, a line with one more `>` than the line before it is tested only if that one matched."""
     begin, shown = header.header(), ""
@@ -217,14 +224,14 @@ def test_the_version_and_the_limits_are_the_codes() -> None:
     assert frames.MAX_CONTENT == batch_reader.MAX_ROWS_SIZE == 8_388_608
     assert layout.MAX_ROW == 4096
     assert LATEST_NS == 1 << 62
-    for name in ("PATH", "TEXT", "NAMES", "MAPS", "MODULES", "FRAMES", "REGISTERS", "MEMORY", "PART"):
+    for name in ("PATH", "TEXT", "NAMES", "MAPS", "MODULES", "FRAMES", "REGISTERS", "MEMORY", "PART", "CODE_TABLE"):
         assert f"{getattr(httpcapture, f'MAX_{name}'):,}" in text
     assert f"inside each other in an appended field | {MAX_DEPTH:,} |" in text
 
 
 def test_the_limits_of_a_file_are_the_codes() -> None:
     (table,) = re.findall(r"\| what, in one file \|.*\n\| --- .*\n((?:\|.*\n)+)", FORMAT.read_text())
-    names = ("SECTION", "SECTIONS", "JIT_MAP", "JIT_MAPS", "PROCESSES", "ALL_MODULES", "CAUSES")
+    names = ("SECTION", "SECTIONS", "JIT_MAP", "JIT_MAPS", "CODES", "PROCESSES", "ALL_MODULES", "CAUSES")
     assert [int(row.replace(",", "")) for row in re.findall(r"\| ([0-9,]+)(?: bytes)? \|\n", table)] == [
         getattr(httpcapture, f"MAX_{name}") for name in names
     ]

@@ -21,6 +21,7 @@ from httpcapture import (
     MAX_MAPS,
     MAX_PART,
     Calls,
+    Code,
     End,
     Field,
     JitMap,
@@ -37,6 +38,7 @@ from httpcapture import (
 from support.capture_bytes import header
 from support.capture_samples import (
     CALL_LAYOUT,
+    CODE,
     END,
     JIT_MAP,
     LOST,
@@ -95,12 +97,13 @@ def test_a_flush_writes_what_is_referred_to_first() -> None:
     writer.lost(LOST)
     writer.calls(call_rows(1))
     writer.stack(STACK)
+    writer.code(CODE)
     writer.jit_map(JIT_MAP)
     writer.process(PROCESS)
     writer.section(SECTION)
     writer.module(MODULE)
     writer.flush()
-    assert kinds(stream.getvalue()) == [Meta, Module, Section, Process, JitMap, Stack, Calls, Lost]
+    assert kinds(stream.getvalue()) == [Meta, Module, Section, Process, JitMap, Code, Stack, Calls, Lost]
 
 
 def test_a_full_chunk_takes_the_chunks_that_it_refers_to_along() -> None:
@@ -319,7 +322,7 @@ def test_the_seek_table_leads_to_every_frame() -> None:
         contents.append(content)
         position += size
     assert position == table
-    assert [content[1] for content in contents[1:]] == [1, 2, 9, 3, 10, 4, 5, 6, 7, 8]  # FORMAT.md, Chunks
+    assert [content[1] for content in contents[1:]] == [1, 2, 9, 3, 10, 11, 4, 5, 6, 7, 8]  # FORMAT.md, Chunks
 
 
 def test_zstd_unpacks_a_capture(tmp_path: Path) -> None:

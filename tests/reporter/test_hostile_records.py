@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from rich.console import Console
 
-from httpcapture import PROGRAM_HEADERS, SECTION_HEADERS, End, JitMap, Lost, Module, Section
+from httpcapture import PROGRAM_HEADERS, SECTION_HEADERS, Code, End, JitMap, Lost, Module, Section
 from httpreport.capture.verify import verify
 from httpreport.outputs import terminal
 from httpreport.outputs.page.data import page_data
@@ -74,6 +74,33 @@ JIT_MAPS = st.builds(
     st.one_of(st.binary(max_size=99), st.just(b"0 ffffffffffffffff \x1b[2Jevil\n")),
     TEXTS,
 )
+CODES = st.builds(
+    Code,
+    st.just(12345),
+    st.just(PROCESS_START_NS),
+    st.integers(0, 3),
+    st.integers(0, 2),
+    st.one_of(st.just(""), TEXTS),
+    st.one_of(st.binary(max_size=20), st.just(b"\x1b[2J;evil\n")),
+    st.integers(0, 5),
+    st.binary(max_size=20),
+    st.integers(0, 5),
+    U32,
+    st.binary(max_size=20),
+    st.one_of(st.just(0x1000), U64),
+    U32,
+    U32,
+)
+PYTHON_FRAMES = st.lists(
+    st.tuples(
+        st.one_of(U64, st.integers(TEXT, TEXT + 0x40)),
+        st.integers(0, 3),
+        st.one_of(U64, st.integers(0x0FF0, 0x1010)),
+        st.integers(0, 2),
+        st.one_of(U64, st.integers(0, 0x1FF)),
+    ),
+    max_size=5,
+)
 COPIES = st.builds(
     lambda values, id, memory: replace(
         stack(TEXT, id=id),
@@ -93,6 +120,18 @@ WALKED = st.builds(
     st.one_of(st.binary(max_size=6), st.lists(st.integers(0, 4), max_size=6).map(bytes)),
     st.one_of(U32, st.integers(0, 2)),
 )
+WITH_PYTHON = st.builds(
+    lambda one, frames, version, status: replace(
+        one,
+        python=b"".join(struct.pack("<5Q", *frame) for frame in frames),
+        python_version=version,
+        python_status=status,
+    ),
+    st.one_of(COPIES, WALKED),
+    PYTHON_FRAMES,
+    st.one_of(U32, st.integers(0x307, 0x310)),
+    st.one_of(U32, st.integers(0, 6)),
+)
 RECORDS = st.lists(
     st.one_of(
         st.builds(Module, st.integers(0, 3), PATHS, st.binary(max_size=20), U64, st.binary(max_size=32), TEXTS),
@@ -105,8 +144,10 @@ RECORDS = st.lists(
         st.builds(lambda addresses, id, taken: stack(*addresses, id=id, taken_ns=taken), ADDRESSES, U32, U64),
         SECTIONS,
         JIT_MAPS,
+        CODES,
         COPIES,
         WALKED,
+        WITH_PYTHON,
         st.builds(Lost, U64, st.dictionaries(TEXTS, U64, max_size=3)),
     ),
     max_size=8,

@@ -30,7 +30,7 @@ class Told:
     def __call__(self, recording: Recording) -> Language:
         return self
 
-    def at(self, stack: Stack) -> Runtime:
+    def at(self, stack: Stack, depths: Sequence[int]) -> Runtime:
         return self
 
     def frames(self, address: int, inside: int) -> Sequence[Frame] | Unnamed | None:

@@ -24,6 +24,10 @@ START = ShownFrame("__libc_start_main", "/lib/x86_64-linux-gnu/libc.so.6")
         ShownFrame("send", "/lib/x86_64-linux-gnu/libc-2.31.so"),
         ShownFrame("sock_send", "/usr/lib/python3.11/lib-dynload/_socket.cpython-311-x86_64-linux-gnu.so"),
         ShownFrame("connect", None, "/usr/lib/python3.11/http/client.py", 941),
+        ShownFrame("get (/usr/lib/python3.11/queue.py:171)", None, "/usr/lib/python3.11/queue.py", 171, function="get"),
+        ShownFrame("loads", None, "/usr/lib64/python3.9/json/__init__.py", 346),
+        ShownFrame("_run_code", None, "<frozen runpy>", 88),
+        ShownFrame("get", None, "/usr/lib/python3/dist-packages/requests/api.py", 73),
         ShownFrame("urlopen", None, "/srv/venv/lib/python3.12/site-packages/urllib3/connectionpool.py", 790),
         ShownFrame("runtime.goexit", "/srv/bin/shop", "/usr/lib/go-1.19/src/runtime/asm_amd64.s", 1594),
         ShownFrame("net/http.(*conn).serve", "/srv/bin/shop"),
@@ -50,6 +54,9 @@ def test_libraries_interpreters_and_runtimes_are_plumbing(frame: ShownFrame) -> 
         ShownFrame("JS:~checkout /srv/app/shop.js:12:3", "[JIT]"),
         ShownFrame("int Chain.level5(boolean)", "[JIT]"),
         ShownFrame("get", None, "/srv/app/http/client.py", 3),
+        ShownFrame("index", None, "/srv/venv/lib/python3.12/site-packages/shop/views.py", 3),
+        ShownFrame("index", None, "/usr/lib/python3/dist-packages/nova/api.py", 3),
+        ShownFrame("run", None, "/srv/lib/python/run.py", 3),
         ShownFrame("libcurious", "/srv/lib/libcurious.so"),
     ],
     ids=lambda frame: frame.label,
@@ -61,6 +68,17 @@ def test_other_code_is_the_programs_own(frame: ShownFrame) -> None:
 def test_the_table_has_a_pattern_of_each_kind() -> None:
     assert len(patterns()) == len(KINDS)
     assert own_frames([START, MAIN, LOOP, CHECKOUT, LOOP, SEND]) == [MAIN, CHECKOUT]
+
+
+def test_installed_python_packages_are_the_program_only_where_it_has_no_other_frames() -> None:
+    installed = ShownFrame("index", None, "/srv/venv/lib/python3.12/site-packages/shop/views.py", 3)
+    assert own_frames([START, CHECKOUT, installed, SEND]) == [CHECKOUT]
+    assert own_frames([START, LOOP, installed, SEND]) == [installed]
+
+
+def test_a_python_function_is_shown_by_its_name_and_line_once() -> None:
+    frame = ShownFrame("Shop.pay (/srv/app/shop.py:12)", None, "/srv/app/shop.py", 12, function="Shop.pay")
+    assert leaves_that_fit([START, frame, LOOP, SEND], 80) == "Shop.pay shop.py:12"
 
 
 def test_own_frames_are_shown_leaf_first_with_their_lines_as_far_as_they_fit() -> None:

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import Any, Union
 
 from httpcapture import (
+    Code,
     End,
     Field,
     JitMap,
@@ -128,6 +129,22 @@ PROCESS = Process(
     unchanged=True,
 )
 JIT_MAP = JitMap(4242, 3_000_000_000, 6_000_000_000, 0, b"7f0000001000 40 LazyCompile:~get /srv/app.js:12\n", "cut", 7)
+CODE = Code(
+    pid=4242,
+    process_start_ns=3_000_000_000,
+    address=0x7F00_0000_2000,
+    cookie=0x1234_5678_9ABC_DEF1,
+    problem="",
+    name=b"Shop.checkout",
+    name_width=1,
+    filename=b"/srv/app/views.py",
+    filename_width=1,
+    first_line=55,
+    table=b"\xd8\x04\x05\x80",
+    bytecode=0x7F00_0000_20B8,
+    bytecode_size=24,
+    first_traceable=1,
+)
 STACK = Stack(
     id=1,
     pid=4242,
@@ -143,17 +160,21 @@ STACK = Stack(
     copied=56,
     maps=1,
     other_maps=2,
+    python=bytes(range(40)),
+    python_version=0x30B,
+    python_status=1,
 )
 LOST = Lost(6_000_000_000, {"call_ring_full": 2}, 46_000_000, (0, 0, 5))
 END = End(6_000_000_000, "signal", True, 3, 3, 0, {"call_ring_full": 2})
 
 
-OneByOne = Union[Module, Section, Process, JitMap, Stack, Lost]
+OneByOne = Union[Module, Section, Process, JitMap, Code, Stack, Lost]
 _METHODS: dict[type, Callable[[Writer, Any], None]] = {
     Module: Writer.module,
     Section: Writer.section,
     Process: Writer.process,
     JitMap: Writer.jit_map,
+    Code: Writer.code,
     Stack: Writer.stack,
     Lost: Writer.lost,
 }
@@ -176,6 +197,7 @@ def write_all(writer: Writer, calls: int = 3) -> None:
     writer.section(SECTION)
     writer.process(PROCESS)
     writer.jit_map(JIT_MAP)
+    writer.code(CODE)
     writer.stack(STACK)
     writer.lost(LOST)
     writer.calls(call_rows(calls))

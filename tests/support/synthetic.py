@@ -99,7 +99,9 @@ class SyntheticTracer(Tracer):
         self.calls, self.completions, self.stacks, self.processes = (
             Ring(ring.fd, ring.size) for ring in self.rings.values()
         )
-        self.wake_fd, self._waker = os.pipe()
+        wake_fd, self._waker = os.pipe()
+        self.wake_fds = [wake_fd]
+        self.walks_python = False
         os.write(self._waker, b"!")  # never read
         self.counts: Counter[str] = Counter()
         self.seen: set[int] = set()
@@ -109,7 +111,7 @@ class SyntheticTracer(Tracer):
     def close(self) -> None:
         for ring in self.rings.values():
             ring.close()
-        os.close(self.wake_fd)
+        os.close(self.wake_fds[0])
         os.close(self._waker)
 
     def set_listeners(self, ports: Iterable[Port]) -> None:

@@ -18,6 +18,7 @@ import msgpack
 import zstandard
 
 from httpcapture import (
+    Code,
     End,
     Field,
     JitMap,
@@ -28,6 +29,7 @@ from httpcapture import (
     Module,
     Outcome,
     Process,
+    PythonStatus,
     Record,
     Role,
     RoleSource,
@@ -68,6 +70,19 @@ PROCESS = Process(
 JIT_MAP = JitMap(
     pid=4242, process_start_ns=3_000_000_000, taken_ns=5_900_000_000, start=0, data=b"7f0000001000 40 LazyCompile:get\n"
 )
+CODE = Code(
+    pid=4242,
+    process_start_ns=3_000_000_000,
+    address=0x7F00_0000_2000,
+    cookie=0x51,
+    problem="",
+    name=b"checkout",
+    filename=b"/srv/views.py",
+    first_line=55,
+    table=bytes((0x80, 0, 0xD8, 8)),
+    bytecode=0x7F00_0000_20B8,
+    bytecode_size=4,
+)
 STACK = Stack(
     id=1,
     pid=4242,
@@ -81,6 +96,9 @@ STACK = Stack(
     ),
     memory_address=0x7FFC_0000_1010,
     memory=struct.pack("<4Q", 5, 0x602000, 0, 0x402345),
+    python=struct.pack("<5Q", 0x7F00_0000_3000, 0x7F00_0000_2000, 0x7F00_0000_20BA, 0x51, 1),
+    python_version=0x30B,
+    python_status=PythonStatus.WHOLE,
 )
 
 
@@ -180,12 +198,25 @@ COMPLETION = struct.pack("<4Q2I", 77, 5_360_000_000, 112, 9000, 1, 0)
 LOST = Lost(at_ns=6_000_000_000, counts={"call_ring_full": 0})
 END = End(at_ns=6_000_000_000, reason="SIGINT", clean=True, emitted=3, recorded=3, in_flight=0)
 
+_CLASSES = {1: Meta, 2: Module, 3: Process, 4: Stack, 7: Lost, 8: End, 9: Section, 10: JitMap, 11: Code}
 _FIELDS: dict[int, Sequence[str]] = {
-    number: [field.name for field in dataclasses.fields(cls)]
-    for number, cls in {1: Meta, 2: Module, 3: Process, 4: Stack, 7: Lost, 8: End, 9: Section, 10: JitMap}.items()
+    number: [field.name for field in dataclasses.fields(cls)] for number, cls in _CLASSES.items()
 }
 _FIELDS[5] = _FIELDS[6] = ["rows", "columns", "groups"]
-_NAMES = ["", "META", "MODULE", "PROCESS", "STACKS", "CALLS", "COMPLETIONS", "LOST", "END", "SECTION", "JIT_MAP"]
+_NAMES = [
+    "-",
+    "META",
+    "MODULE",
+    "PROCESS",
+    "STACKS",
+    "CALLS",
+    "COMPLETIONS",
+    "LOST",
+    "END",
+    "SECTION",
+    "JIT_MAP",
+    "CODE",
+]
 _PT_REGS = "r15 r14 r13 r12 bp bx r11 r10 r9 r8 ax cx dx si di orig_ax ip cs flags sp ss"
 _RAW_LAST, _RLE_LAST = 1, 3  # a block header's low three bits: last block, raw or one byte repeated
 _SINGLE_SEGMENT = 0x20  # a frame header's descriptor: no window, and a content size of one byte
@@ -212,6 +243,7 @@ def example_capture() -> bytes:
         writer.section(section)
     writer.process(PROCESS)
     writer.jit_map(JIT_MAP)
+    writer.code(CODE)
     writer.stack(STACK)
     writer.calls(b"".join(CALLS))
     writer.completions(COMPLETION)
@@ -222,7 +254,7 @@ def example_capture() -> bytes:
 
 def example_records() -> list[Record]:
     """Return all records except the two batches."""
-    return [META, MODULE, *SECTIONS, PROCESS, JIT_MAP, STACK, LOST, END]
+    return [META, MODULE, *SECTIONS, PROCESS, JIT_MAP, CODE, STACK, LOST, END]
 
 
 def hex_dump(capture: bytes) -> str:

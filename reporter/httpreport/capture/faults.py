@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from httpcapture import Completions, JitMap, Lost, Module, Process, Section
+from httpcapture import Code, Completions, JitMap, Lost, Module, Process, Section
 
 from ..calls.lazy_table import ImpossibleTimes
 from ..common.printable import printable
@@ -22,6 +22,7 @@ _LEFT_OUT: dict[type, tuple[str, str]] = {  # the plural of a record class, and 
     Section: ("parts of modules", _LACKING),
     Process: ("process maps", _LACKING),
     JitMap: ("parts of JIT maps", _LACKING),
+    Code: ("code objects", _LACKING),
     Lost: ("states of the ledger", "more may have been lost than is shown"),
     Completions: ("ends of responses", "some calls took longer than is shown"),
 }

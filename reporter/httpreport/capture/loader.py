@@ -19,6 +19,7 @@ import numpy.typing as npt
 
 from httpcapture import (
     Calls,
+    Code,
     Completions,
     CorruptRecord,
     End,
@@ -139,6 +140,7 @@ class _Loader:
         self.ambiguous: set[int] = set()
         self.carried: dict[int, JoinedSections] = {}
         self.jit_maps: dict[ProcessKey, dict[int, JoinedParts]] = {}
+        self.codes: dict[ProcessKey, dict[tuple[int, int], Code]] = {}
         self.last_text: JoinedParts | None = None  # the JIT map that came last
         self.lost: Counter[str] = Counter()
         self.lost_between: dict[str, tuple[int, int]] = {}
@@ -184,6 +186,14 @@ class _Loader:
         add_text(self.jit_maps.setdefault(key, {}), part, JoinedParts)
         self.last_text = self.jit_maps[key][part.taken_ns]
 
+    def add_code(self, code: Code) -> None:
+        self._hold(len(code.name) + len(code.filename) + len(code.table) + tuning.RECORD_OVERHEAD)
+        key = ProcessKey.of(self.meta, code.pid, code.process_start_ns)
+        of_process = self.codes.setdefault(key, {})
+        before = of_process.get((code.address, code.cookie))
+        if before is None or (before.problem and not code.problem):
+            of_process[code.address, code.cookie] = code
+
     def add_lost(self, lost: Lost) -> None:
         self._lose(lost.counts, lost.at_ns)
 
@@ -215,6 +225,7 @@ class _Loader:
             ambiguous=frozenset(self.ambiguous),
             carried=share_sections(modules, self.carried),
             jit_maps=self.jit_maps,
+            codes=self.codes,
             gaps=gaps_in(self.carried, jit_maps),
             repeated=self.rule.ends.repeated,
             left_out={**left_out, **self.ends.left_out},
@@ -289,6 +300,7 @@ HANDLERS: Handlers[_Loader] = {
     Module: _Loader.add_module,
     Section: _Loader.add_section,
     JitMap: _Loader.add_jit_map,
+    Code: _Loader.add_code,
     Lost: _Loader.add_lost,
     End: _Loader.add_end,
 }

@@ -9,7 +9,7 @@ from functools import cached_property
 
 import numpy as np
 
-from httpcapture import End, Meta, Module, Process, StackStatus
+from httpcapture import Code, End, Meta, Module, Process, StackStatus
 
 from ..calls.available_values import AvailableValues
 from ..calls.lazy_table import ImpossibleTimes, Indices
@@ -56,6 +56,7 @@ class Recording:
     ambiguous: frozenset[int]  # ids of two different modules; `modules` does not have them
     carried: Mapping[int, JoinedSections]  # the recorded parts of each module, by its id
     jit_maps: Mapping[ProcessKey, Mapping[int, JoinedParts]]  # by the time when each was taken
+    codes: Mapping[ProcessKey, Mapping[tuple[int, int], Code]]  # of Python, by address and cookie
     repeated: int  # calls that share the key of a completion with another call
     gaps: Sequence[str]  # names of sections and JIT maps whose parts do not follow each other
     lost: Mapping[str, int]  # the last state of the ledger

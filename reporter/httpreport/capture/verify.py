@@ -18,6 +18,7 @@ from httpcapture import (
     BatchColumns,
     Calls,
     CaptureError,
+    Code,
     Completions,
     End,
     JitMap,
@@ -182,6 +183,10 @@ class _Checks:
         key = ProcessKey.of(self._meta, part.pid, part.process_start_ns)
         add_text(self._texts.setdefault(key, {}), part, Extent)
 
+    def add_code(self, code: Code) -> None:
+        self.counts["code objects"] += 1
+        self._asked_processes.add(code.pid)
+
     def add_end(self, end: End) -> None:
         self._end = end
 
@@ -226,6 +231,7 @@ HANDLERS: Handlers[_Checks] = {
     Module: _Checks.add_module,
     Section: _Checks.add_section,
     JitMap: _Checks.add_jit_map,
+    Code: _Checks.add_code,
     Lost: ignore,  # END has the last counts
     End: _Checks.add_end,
 }

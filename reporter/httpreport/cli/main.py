@@ -97,6 +97,13 @@ def milliseconds(context: click.Context, parameter: click.Parameter, value: floa
     help=f"Print the stack trace of every call in {STACK_TRACES.name}. Without this, repeated stack "
     f"traces are shown as a Stack ID after the longest {REPEATED_CALLS:,} calls.",
 )
+@click.option(
+    "--frames",
+    type=click.Choice(["program", "all"]),
+    default="program",
+    show_default=True,
+    help="Which frames of programs that an interpreter runs: those of the program, or also those of the interpreter.",
+)
 @options_of(Destination.FILE)
 @click.option("--count", is_flag=True, help="Weigh stacks by the number of their calls instead of by their time.")
 @click.option("-f", "force", is_flag=True, help="Replace regular files that exist; nothing else is ever replaced.")
@@ -159,6 +166,7 @@ def main(  # noqa: PLR0917 (one parameter for each option)
     baselines: tuple[str, ...],
     directory: str | None,
     all_stacks: bool,
+    frames: str,
     count: bool,
     force: bool,
     symfs: str | None,
@@ -211,7 +219,9 @@ def main(  # noqa: PLR0917 (one parameter for each option)
         earlier = parallel.captures_of(baselines)
         check_outputs(plan, [*paths, *earlier])
         servers = asked_servers(debuginfod, debuginfod_urls)
-        request = Request(threshold, names, filters, symfs, tuple(servers), plan.needs_slowest, first_byte)
+        request = Request(
+            threshold, names, filters, symfs, tuple(servers), plan.needs_slowest, first_byte, all_frames=frames == "all"
+        )
         if tell_info or check:
             fine = [describe(path, request, tell_info=tell_info, verbose=verbose, check=check) for path in paths]
             raise SystemExit(0 if all(fine) else FAILED)

@@ -8,6 +8,8 @@ Source: greenlet.cpp, "Stack layout for a greenlet".
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from httpcapture import Stack
 
 from ..capture.recording import Recording
@@ -23,7 +25,7 @@ class Greenlets:
     def __init__(self, _recording: Recording) -> None:
         """Ignore the recording: greenlets are recognised by the name of their first frame."""
 
-    def at(self, _stack: Stack) -> Runtime:
+    def at(self, _stack: Stack, _depths: Sequence[int]) -> Runtime:
         """Return this object: it serves every process."""
         return self
 

@@ -136,7 +136,7 @@ class JitMaps:
         self._times: dict[ProcessKey, _Times] = {}
         self._maps: dict[tuple[ProcessKey, int], JitMap | None] = {}  # by process and the time that identifies the text
 
-    def at(self, stack: Stack) -> Runtime | None:
+    def at(self, stack: Stack, _depths: Sequence[int]) -> Runtime | None:
         """Return the first JIT map whose reading went on after the stack was taken, since code is only ever added; else
         the last."""
         process = ProcessKey.of(self._recording.meta, stack.pid, stack.process_start_ns)

@@ -36,8 +36,11 @@ class Runtime(Protocol):
 class Language(Protocol):
     """Make the runtimes of one language for one recording."""
 
-    def at(self, stack: Stack) -> Runtime | None:
-        """Return the runtime of a stack's process when the stack was taken, None if it does not use this language."""
+    def at(self, stack: Stack, depths: Sequence[int]) -> Runtime | None:
+        """Return the runtime of a stack's process when the stack was taken, None if it does not use this language.
+
+        `depths` are bytes from the recorded stack pointer to that of each native frame, nothing if they are not known.
+        """
 
 
 @runtime_checkable

@@ -8,7 +8,8 @@ from ..capture.recording import Recording
 from .greenlets import Greenlets
 from .jit_map import JitMaps
 from .language import Language
+from .python import PythonPrograms
 
-LANGUAGES: tuple[Callable[[Recording], Language], ...] = (JitMaps, Greenlets)
+LANGUAGES: tuple[Callable[[Recording], Language], ...] = (JitMaps, Greenlets, PythonPrograms)
 """What makes the languages of a recording. The first that names an address wins; each changes the stack trace in
 turn."""

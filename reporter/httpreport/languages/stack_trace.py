@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import enum
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple, Optional
 
 from httpcapture import StackStatus
@@ -42,6 +42,8 @@ class Unnamed(Reason):
     OTHER_BUILD = "another build of the binary is here"
     UNREADABLE = "binary not readable"
     SYMBOLS_LEFT_OUT = "its symbols were left out of the capture"
+    CODE_GONE = "its code object was gone before it could be read"
+    CODE_NOT_RECORDED = "its code object was not recorded"
     STRIPPED = "no symbol in the stripped binary"
     NO_SYMBOL = "no symbol at this address"
 
@@ -115,8 +117,30 @@ _REMEDIES: dict[Reason, str] = {
 }
 
 
+class PythonProblem(enum.Enum):
+    """Say what is wrong with the Python frames of a stack; the value is the text for users."""
+
+    NOT_WALKED = "Python frames may be missing: the kernel did not follow them for this stack"
+    CUT = "outer Python frames are missing: there are more than the recorder follows"
+    OTHER_STATE = "Python frames are missing: the state of the thread was not where it should be"
+    FAULT = "outer Python frames are missing: their memory could not be read"
+    CONTRADICTION = "Python frames are missing: they contradict the native frames"
+    UNKNOWN = "Python frames may be missing, for a reason that this version does not know"
+
+
+class FrameKind(enum.Enum):
+    """Say what a frame is of."""
+
+    NATIVE = "native"  # machine code
+    PYTHON = "python"  # a function of a Python program
+    INTERPRETER = "interpreter"  # machine code of an interpreter that runs frames of a program, which are shown
+
+
 class Frame(NamedTuple):
-    """Describe one function activation. Its offsets count from the start of the symbol, and of the file."""
+    """Describe one function activation. Its offsets count from the start of the symbol, and of the file.
+
+    The address of a Python frame is 0.
+    """
 
     address: int
     module: Optional[str] = None  # path, as the process saw it
@@ -129,11 +153,15 @@ class Frame(NamedTuple):
     function_start: Optional[int] = None  # address in the module; known if it has unwind information but no name
     found: Optional[Found] = None  # how the unwinder found it; None in a stack trace by frame pointers only
     inlined: bool = False  # into the frame that follows: no activation of its own on the stack
+    kind: FrameKind = FrameKind.NATIVE
 
     @property
     def label(self) -> str:
-        """Return the name; without one, `module+0xSTART` by the function's unwind information, which is the same in
-        every capture; else `module+0xoffset` in the file; without a module, the reason."""
+        """Return the name, of a Python frame with file and line; without one, `module+0xSTART` by the function's unwind
+        information, which is the same in every capture; else `module+0xoffset` in the file; without a module, the
+        reason."""
+        if self.kind is FrameKind.PYTHON and self.name is not None:
+            return f"{self.name} ({self.file}{'' if self.line is None else f':{self.line}'})"
         if self.name is not None:
             return self.name
         if self.module is not None:
@@ -147,7 +175,7 @@ class StackTrace:
     """Hold the frames of a stack, leaf first, or the reason why there are none.
 
     `left_out` counts frames beyond the limit. `repeats` counts the outermost frames that repeat up to the limit of what
-    is recorded by frame pointers.
+    is recorded by frame pointers. `hidden` counts frames of an interpreter that are left out on purpose.
     """
 
     frames: tuple[Frame, ...]
@@ -156,3 +184,11 @@ class StackTrace:
     incomplete: Incomplete | None = None
     copied: int = 0  # bytes of the stack copy if it ended too early
     repeats: int = 0
+    python_problem: PythonProblem | None = None
+    hidden: int = 0
+
+    def without_interpreter(self) -> StackTrace:
+        """Return the stack trace with the frames of an interpreter hidden."""
+        frames = tuple(frame for frame in self.frames if frame.kind is not FrameKind.INTERPRETER)
+        hidden = len(self.frames) - len(frames)
+        return replace(self, frames=frames, hidden=self.hidden + hidden) if hidden else self

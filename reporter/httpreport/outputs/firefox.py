@@ -140,7 +140,7 @@ class _ProfileTables:
         """Return the number of a stack, given outermost frame first; None if it has no frames."""
         stack = None
         for frame in frames:
-            function = self._functions.number((frame.label, frame.module, frame.file))
+            function = self._functions.number((frame.name, frame.module, frame.file))
             stack = self._stacks.number((stack, self._frames.number((function, frame.line))))
         return stack
 

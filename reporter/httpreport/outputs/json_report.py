@@ -134,6 +134,8 @@ def _trace(trace: StackTrace) -> dict[str, Any]:
         "left_out": trace.left_out,
         "copied": trace.copied,
         "repeats": trace.repeats,
+        "python_problem": trace.python_problem.name.lower() if trace.python_problem else None,
+        "hidden": trace.hidden,
     }
 
 
@@ -149,6 +151,7 @@ def _frame(frame: Frame) -> dict[str, Any]:
         "unnamed": frame.unnamed.name.lower() if frame.unnamed else None,
         "function_start": frame.function_start,
         "inlined": frame.inlined,
+        "kind": frame.kind.value,
         "found": None if frame.found is None else frame.found.name.lower(),
     }
 

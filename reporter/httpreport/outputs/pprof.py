@@ -80,10 +80,10 @@ class _Profile:
         return self._ids[activation]
 
     def _function(self, frame: ShownFrame) -> int:
-        key = frame.label, frame.file
+        key = frame.name, frame.file
         if key not in self.functions:
             self._ids[key] = number = len(self.functions) + 1
-            name = self.string(frame.label)
+            name = self.string(frame.name)
             self.functions[key] = _message((1, number), (2, name), (3, name), (4, self.string(frame.file or "")))
         return self._ids[key]
 

@@ -57,7 +57,7 @@ def _profile(name: str, samples: Sequence[Sample], weight: Weight, numbers: dict
 
 def _key(frame: ShownFrame) -> _Key:
     """Return what identifies a frame in speedscope: name, file (or else module) and line."""
-    return frame.label, frame.file or frame.module, frame.line if frame.file else None
+    return frame.name, frame.file or frame.module, frame.line if frame.file else None
 
 
 def _frame(name: str, file: str | None, line: int | None) -> dict[str, Any]:

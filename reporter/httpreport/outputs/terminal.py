@@ -165,7 +165,7 @@ def leaves_that_fit(frames: Sequence[ShownFrame], width: int) -> str:
 
 def _with_line(frame: ShownFrame) -> str:
     """Return the name of a frame, and its line if that is known."""
-    name = printable_frame(frame.label)
+    name = printable_frame(frame.name)
     return f"{name} {os.path.basename(frame.file)}:{frame.line}" if frame.file and frame.line else name
 
 

@@ -12,6 +12,7 @@ from typing import Any, Callable
 from httpcapture import (
     BeyondLimitError,
     Calls,
+    Code,
     Completions,
     CorruptRecord,
     End,
@@ -42,6 +43,7 @@ _WRITE: dict[type, Callable[[Writer, Any], None]] = {
     Section: Writer.section,
     Process: Writer.process,
     JitMap: Writer.jit_map,
+    Code: Writer.code,
     Stack: Writer.stack,
 }
 
@@ -145,6 +147,7 @@ HANDLERS: Handlers[_Copy] = {
     Section: _from_recording,
     Process: _from_recording,
     JitMap: _from_recording,
+    Code: _from_recording,
     PackedStacks: _from_recording,
     Calls: _Copy.add_calls,
     Completions: _Copy.add_completions,

@@ -16,6 +16,7 @@ from httpcapture import (
     MAX_PART,
     VDSO,
     WHOLE_FILE,
+    Code,
     End,
     JitMap,
     Meta,
@@ -79,7 +80,7 @@ class RedactedRecords:
             duration_rule=meta.duration_rule,
         )
 
-    def __iter__(self) -> Iterator[Module | Section | Process | JitMap | Stack]:
+    def __iter__(self) -> Iterator[Module | Section | Process | JitMap | Code | Stack]:
         """Yield each record after the records that it refers to."""
         yield from self._modules()
         for key, processes in self._recording.processes.items():
@@ -87,6 +88,7 @@ class RedactedRecords:
         for key, texts in self._recording.jit_maps.items():
             for taken_ns, text in texts.items():
                 yield from self._jit_map(key, taken_ns, text)
+        yield from self._stacks.python.codes(self.paths)
         yield from self._stacks.redacted
 
     def end(self, end: End) -> End:

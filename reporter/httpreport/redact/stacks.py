@@ -17,6 +17,7 @@ from ..capture.recording import ProcessKey, Recording
 from ..common import tuning
 from ..symbols.readings import Place
 from ..symbols.symbolizer import Symbolizer
+from .python_frames import RedactedPython
 
 NO_ADDRESS = 1 << 63  # above the user space of every 64-bit processor
 
@@ -39,6 +40,8 @@ class RedactedStacks:
         """How many stacks had such bytes."""
         self.left_out = 0
         """How many stacks are left out beyond tuning.MAX_HELD_BYTES."""
+        self.python = RedactedPython(recording)
+        """The code objects of Python frames."""
         self._masks: dict[int, int] = {}
         self._meta = recording.meta
         self._symbolizer = symbolizer
@@ -68,7 +71,7 @@ class RedactedStacks:
         self.copies += bool(stack.registers or stack.memory)
         self.copied += len(stack.registers) + len(stack.memory)
         return replace(
-            stack,
+            self.python.redacted(stack, walked.depths),
             frames=np.array(frames, "<u8").tobytes(),
             registers=b"",
             memory_address=0,

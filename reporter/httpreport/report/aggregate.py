@@ -49,6 +49,7 @@ class Request:
     debuginfod_urls: tuple[str, ...] = ()
     slowest: bool = False  # whether the aggregate is to have the slowest calls
     first_byte: bool = False  # whether calls are judged by their first byte
+    all_frames: bool = False  # whether frames of interpreters are shown
 
     @property
     def filtered(self) -> bool:
@@ -206,7 +207,7 @@ def read_report(path: str, request: Request, bar: ProgressBar | None = None) -> 
         bar.expect(recording.stacks.nbytes)
         recording.stacks.on_read = bar.advance
     with closing(binaries_of(request)) as binaries:
-        report = make_report(recording, selection, binaries.find)
+        report = make_report(recording, selection, binaries.find, all_frames=request.all_frames)
         problems = [ReportWarning(Cause.BINARIES, printable(problem)) for problem in binaries.problems]
     return replace(report, warnings=[*report.warnings, *problems])
 

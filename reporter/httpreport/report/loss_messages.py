@@ -34,6 +34,15 @@ MEANING = {  # by the name of the counter in the ledger
         "raise -t or --stack-ring, give -p, or copy less: a lower --stack-size, or --stack fp",
     ),
     "process_ring_full": Loss("processes", _BUSY, "some stack traces have no names", "give -p"),
+    "python_ring_full": Loss(
+        "Python frames", _BUSY, "some stack traces have no frames of Python programs", "raise -t, or give -p"
+    ),
+    "code_left_out": Loss(
+        "code objects of Python",
+        "the capture had no room for more",
+        "some frames of Python programs have no names",
+        "record in parts with --rotate-size",
+    ),
     "process_gone": Loss("processes", "they ended before their maps were read", "some stack traces have no names"),
     "stack_slots_used_up": Loss(
         "stack copies",

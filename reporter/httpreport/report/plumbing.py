@@ -15,11 +15,14 @@ from importlib import resources
 from .samples import ShownFrame
 
 KINDS = ("module", "function", "file")
+INSTALLED = ("/site-packages/", "/dist-packages/")  # folders of installed Python packages
 
 
 def own_frames(frames: Sequence[ShownFrame]) -> list[ShownFrame]:
-    """Return the frames of the program itself, in their order."""
-    return [frame for frame in frames if not is_plumbing(frame)]
+    """Return the frames of the program itself, in their order. Installed Python packages are the program only where it
+    has no frames elsewhere."""
+    own = [frame for frame in frames if not is_plumbing(frame)]
+    return [frame for frame in own if not any(folder in (frame.file or "") for folder in INSTALLED)] or own
 
 
 @lru_cache(maxsize=1 << 16)
@@ -27,8 +30,13 @@ def is_plumbing(frame: ShownFrame) -> bool:
     """Return whether a frame is none of the program's own. A reason for missing frames or for a name is none either."""
     if frame.label.startswith("[") and frame.module is None:
         return True
-    values = (os.path.basename(frame.module or ""), frame.label, frame.file or "")
+    values = (os.path.basename(frame.module or ""), frame.name, _below_packages(frame.file or ""))
     return any(pattern.fullmatch(value) for pattern, value in zip(patterns(), values))
+
+
+def _below_packages(file: str) -> str:
+    """Return the path from the folder of installed packages on, which lies in that of Python's standard library."""
+    return file[max(0, *(file.rfind(folder) for folder in INSTALLED)) :]
 
 
 @cache

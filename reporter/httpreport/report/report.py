@@ -137,9 +137,12 @@ class NamingCounts:
         )
 
 
-def make_report(recording: Recording, selection: Selection, find_binary: FindBinary) -> Report:
-    """Return the report of a recording. Each distinct stack of the kept calls is named once."""
-    symbolizer = Symbolizer(recording, find_binary)
+def make_report(
+    recording: Recording, selection: Selection, find_binary: FindBinary, *, all_frames: bool = False
+) -> Report:
+    """Return the report of a recording. Each distinct stack of the kept calls is named once. With `all_frames`, frames
+    of interpreters are not hidden."""
+    symbolizer = Symbolizer(recording, find_binary, all_frames=all_frames)
     received = _stacks_of(recording, "receive_stack", recording.received).distinct if len(recording.received) else []
     keys = {(key.stack_status, key.stack) for key in recording.by_stack}.union(received)
     recorded, numbers = dict[int, StackTrace](), dict[int, int]()

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple, Optional
 
 from ..calls.totals import Totals
 from ..common.printable import printable
-from ..languages.stack_trace import Frame, Incomplete, StackTrace
+from ..languages.stack_trace import Frame, FrameKind, Incomplete, StackTrace
 
 
 class ShownFrame(NamedTuple):
@@ -22,6 +22,12 @@ class ShownFrame(NamedTuple):
     line: Optional[int] = None
     file_offset: int = 0  # of the address, in the module's file
     inlined: bool = False
+    function: Optional[str] = None  # the name alone, if the label says more
+
+    @property
+    def name(self) -> str:
+        """Return what a viewer shows that has file and line too."""
+        return self.label if self.function is None else self.function
 
     def __lt__(self, other: tuple[Any, ...]) -> bool:
         """Define an order that is the same in every process; None cannot be compared with text."""
@@ -86,6 +92,8 @@ def shown_frames(trace: StackTrace) -> tuple[ShownFrame, ...]:
         outer.append(ShownFrame("[frames left out]"))
     if trace.repeats:
         outer.append(ShownFrame("[frames repeat up to the limit: recursion, or frame pointers that lead in a circle]"))
+    if trace.python_problem is not None:
+        outer.append(ShownFrame(f"[{trace.python_problem.value}]"))
     return (*outer, *map(_shown_frame, reversed(trace.frames)))
 
 
@@ -93,4 +101,6 @@ def shown_frames(trace: StackTrace) -> tuple[ShownFrame, ...]:
 def _shown_frame(frame: Frame) -> ShownFrame:
     module = None if frame.module is None else printable(frame.module)
     file = None if frame.file is None else printable(frame.file)
-    return ShownFrame(printable(frame.label), module, file, frame.line, frame.file_offset or 0, frame.inlined)
+    function = printable(frame.name) if frame.kind is FrameKind.PYTHON and frame.name is not None else None
+    offset = frame.file_offset or 0
+    return ShownFrame(printable(frame.label), module, file, frame.line, offset, frame.inlined, function)

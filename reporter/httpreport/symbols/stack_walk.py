@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -47,6 +47,8 @@ class Walk:
     copied: int = 0  # bytes of the copy if it ended too early
     left_out: int = 0
     repeats: int = 0  # outermost frames that repeat up to the limit; only of a walk by frame pointers
+    depths: tuple[int, ...] = field(default=(), compare=False)
+    """For each address of an unwound copy, bytes from the stack pointer up to the one in its frame."""
 
 
 class _Copy(NamedTuple):
@@ -124,7 +126,8 @@ def _unwound(stack: Stack, registers: Registers, copy: _Copy, snapshots: Sequenc
         if incomplete is Incomplete.OTHER_STACK and found.end is End.FRAME_POINTER_OUTSIDE:
             incomplete = Incomplete.NO_CFI
     copied = len(stack.memory) if incomplete is Incomplete.STACK_ENDED else 0
-    return Walk(found.addresses, found.inside, found.found, incomplete, copied), _place(one, snapshots)
+    frames = found.addresses, found.inside, found.found
+    return Walk(*frames, incomplete, copied, depths=found.depths), _place(one, snapshots)
 
 
 def _why_not_copied(stack: Stack, needed: int, maps: Maps, page_size: int) -> Incomplete:

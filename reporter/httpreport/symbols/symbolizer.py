@@ -43,10 +43,11 @@ Runtimes = tuple[Runtime, ...]
 
 
 class Symbolizer:
-    """Name the stacks of one recording."""
+    """Name the stacks of one recording. With `all_frames`, those of interpreters are not hidden."""
 
-    def __init__(self, recording: Recording, find_binary: FindBinary) -> None:
+    def __init__(self, recording: Recording, find_binary: FindBinary, *, all_frames: bool = False) -> None:
         self.recording = recording
+        self._all_frames = all_frames
         self._find_binary = find_binary
         self._architecture = ARCHITECTURES.get(recording.meta.arch)
         self._readings: dict[ProcessKey, Readings] = {}
@@ -70,14 +71,15 @@ class Symbolizer:
         if where and process_names and self._is_of_other_program(stack, walked.addresses[0], where, process_names):
             frame = Frame(walked.addresses[0], unnamed=Unnamed.STACK_NOT_IN_MAPS)
             return StackTrace((frame,), incomplete=Incomplete.STACK_NOT_IN_MAPS)
-        known = (language.at(stack) for language in self._languages)
+        known = (language.at(stack, walked.depths) for language in self._languages)
         runtimes = tuple(runtime for runtime in known if runtime is not None)
         key = where, runtimes, walked
         if key not in self._traces:
             if self._traces_budget.is_spent():
                 return StackTrace((), NoStack.LEFT_OUT)
             unmapped = _why_without_maps(walked, self._readings_of(stack))
-            trace = self._traces[key] = self._new_trace(walked, where, runtimes, unmapped)
+            trace = self._new_trace(walked, where, runtimes, unmapped)
+            self._traces[key] = trace if self._all_frames else trace.without_interpreter()
             self._traces_budget.spend(sum(map(_size, trace.frames)))
         return self._traces[key]
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from functools import lru_cache
 
 from ..common.printable import printable
-from ..languages.stack_trace import HOW_GUESSED, Frame, Incomplete, StackTrace
+from ..languages.stack_trace import HOW_GUESSED, Frame, FrameKind, Incomplete, StackTrace
 
 
 def trace_lines(trace: StackTrace) -> Iterator[str]:
@@ -26,11 +26,18 @@ def trace_lines(trace: StackTrace) -> Iterator[str]:
         size = f" after {trace.copied / 1024:.4g} KiB" if trace.incomplete is Incomplete.STACK_ENDED else ""
         remedy = f"; {trace.incomplete.remedy}" if trace.incomplete.remedy else ""
         yield f"[{trace.incomplete.value}{size}{remedy}]"
+    if trace.python_problem is not None:
+        yield f"[{trace.python_problem.value}]"
+    if trace.hidden:
+        frames = "1 frame" if trace.hidden == 1 else f"{trace.hidden:,} frames"
+        yield f"[{frames} of the interpreter hidden; --frames all shows what is hidden]"
 
 
 @lru_cache(maxsize=1 << 14)
 def _frame(frame: Frame) -> str:
     """Return `function (module) file:line`, or `module+0xoffset (module: reason)`, and how it was guessed."""
+    if frame.kind is FrameKind.PYTHON:
+        return printable(frame.label) if frame.name is not None else f"Python function {frame.label}"
     guess = f" [{HOW_GUESSED[frame.found]}]" if frame.found in HOW_GUESSED else ""
     if frame.module is None:
         return f"0x{frame.address:x} [{frame.unnamed.value if frame.unnamed else 'unknown'}]{guess}"

@@ -71,21 +71,26 @@ class FastWalker:
         words = array("Q", stack[: len(stack) // WORD * WORD])
         if sys.byteorder == "big":
             words.byteswap()
-        addresses, found = [pc], [Found.REGISTERS]
+        walked = addresses, found, depths = [pc], [Found.REGISTERS], [0]
         try:
-            self._follow(words, start, frame, addresses, found)
+            self._follow(words, start, frame, walked)
         except (NotFastError, IndexError):
             return None
         except WalkEnded as ended:
             if ended.reason == End.NO_RETURN_ADDRESS:
                 addresses.pop()
+                depths.pop()
                 if found.pop() is Found.STACK_TOP:  # then the leaf has a frame, and the 0 is something else
                     return None
-            return StackWalk(tuple(addresses), tuple(found), ended.reason)
+            return StackWalk(tuple(addresses), tuple(found), ended.reason, depths=tuple(depths))
         return None
 
-    def _follow(self, words: Sequence[int], start: int, frame: int, addresses: list[int], found: list[Found]) -> None:
-        """Add frames up to the limit. Raises WalkEnded, or NotFastError or IndexError if it cannot go on."""
+    def _follow(
+        self, words: Sequence[int], start: int, frame: int, walked: tuple[list[int], list[Found], list[int]]
+    ) -> None:
+        """Add frames to the addresses, Founds and depths that are `walked`, up to the limit. Raises WalkEnded, or
+        NotFastError or IndexError if it cannot go on."""
+        addresses, found, depths = walked
         rows, here = self._call_rows, 0  # here: the stack pointer, in words above start
         row = self._leaf_rows[addresses[0]]
         for _ in range(MAX_FRAMES - 1):
@@ -110,6 +115,7 @@ class FastWalker:
             here = cfa
             addresses.append(pc)
             found.append(how)
+            depths.append(here * WORD)
             row = rows[pc]
 
     def _leaf_row(self, pc: int) -> _Row:

@@ -45,6 +45,7 @@ class StackWalk:
     end: End
     detail: str = ""
     needed: int | None = None  # the address of the value for lack of which it ended, if there was one
+    depths: tuple[int, ...] = ()  # for each address: bytes from the recorded stack pointer up to the one in its frame
 
     @property
     def complete(self) -> bool:
@@ -123,7 +124,7 @@ def full_walk(
     if pc is None or start is None:
         return StackWalk((), (), End.STACK_ENDED, "the instruction or the stack pointer was not recorded")
     memory, budget = StackMemory(start, stack, missing), WorkBudget(MAX_EXPRESSION_STEPS)
-    addresses, found = [pc], [Found.REGISTERS]
+    addresses, found, depths = [pc], [Found.REGISTERS], [0]
     try:
         while len(addresses) < MAX_FRAMES:
             row = space.row(pc if found[-1] in (Found.REGISTERS, Found.INTERRUPTED) else pc - 1)
@@ -139,9 +140,10 @@ def full_walk(
                 raise WalkEnded(End.NO_RETURN_ADDRESS)
             addresses.append(pc)
             found.append(how)
+            depths.append((registers[architecture.stack_pointer] or start) - start)
     except WalkEnded as ended:
-        return StackWalk(tuple(addresses), tuple(found), ended.reason, ended.detail, ended.needed)
-    return StackWalk(tuple(addresses), tuple(found), End.TOO_MANY_FRAMES)
+        return StackWalk(tuple(addresses), tuple(found), ended.reason, ended.detail, ended.needed, tuple(depths))
+    return StackWalk(tuple(addresses), tuple(found), End.TOO_MANY_FRAMES, depths=tuple(depths))
 
 
 def _step_without_cfi(

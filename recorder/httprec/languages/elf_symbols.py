@@ -1,0 +1,85 @@
+"""Find a few symbols of an ELF file by name. The file is untrusted: every read is bounded.
+
+Source: ELF-64 object file format, "Sections" and "Symbol Table".
+"""
+
+from __future__ import annotations
+
+import os
+import struct
+from collections.abc import Collection, Iterator, Mapping
+from typing import NamedTuple
+
+from ..elf_identity import read_at
+
+_PROGRAM_HEADER = struct.Struct("<IIQQQQQQ")
+_SECTION_HEADER = struct.Struct("<IIQQQQIIQQ")
+_SYMBOL = struct.Struct("<IBBHQQ")
+_MAX_HEADERS = 4096
+_MAX_TABLE = 16 << 20  # bytes of a symbol table, and of its names
+_PT_LOAD, _PF_X = 1, 1
+_SHT_DYNSYM = 11
+
+
+class Symbol(NamedTuple):
+    """Say where a symbol is in its module, in bytes, without load bias."""
+
+    address: int
+    size: int
+
+
+class Symbols(NamedTuple):
+    """Hold the symbols that were found, and by how much the addresses of code exceed its offsets in the file."""
+
+    named: Mapping[str, Symbol]
+    code_shift: int
+
+
+def find_symbols(fd: int, wanted: Collection[str]) -> Symbols | None:
+    """Return the `wanted` dynamic symbols of an open 64-bit little-endian ELF file, None for any other file. Raises
+    OSError."""
+    head = os.pread(fd, 64, 0)
+    if head[:6] != b"\x7fELF\x02\x01" or len(head) < 64:
+        return None
+    programs, headers = struct.unpack_from("<QQ", head, 32)
+    _, program_count, _, section_count = struct.unpack_from("<HHHH", head, 54)
+    shift = _code_shift(read_at(fd, min(program_count, _MAX_HEADERS) * _PROGRAM_HEADER.size, programs))
+    table = read_at(fd, min(section_count, _MAX_HEADERS) * _SECTION_HEADER.size, headers)
+    parsed = [_SECTION_HEADER.unpack_from(table, at) for at in range(0, len(table) - 63, _SECTION_HEADER.size)]
+    if shift is None:
+        return None
+    found = dict[str, Symbol]()
+    for section in parsed:
+        kind, link = section[1], section[6]
+        if kind == _SHT_DYNSYM and link < len(parsed):
+            found.update(_named(_content(fd, section), _content(fd, parsed[link]), wanted))
+    return Symbols(found, shift)
+
+
+def _content(fd: int, section: tuple[int, ...]) -> bytes:
+    return read_at(fd, min(section[5], _MAX_TABLE), section[4])
+
+
+def _code_shift(table: bytes) -> int | None:
+    for at in range(0, len(table) - _PROGRAM_HEADER.size + 1, _PROGRAM_HEADER.size):
+        kind, flags, offset, address, *_ = _PROGRAM_HEADER.unpack_from(table, at)
+        if kind == _PT_LOAD and flags & _PF_X:
+            return int(address - offset)
+    return None
+
+
+def _named(table: bytes, names: bytes, wanted: Collection[str]) -> Iterator[tuple[str, Symbol]]:
+    """Yield the defined symbols with these names. A name can be the end of another one in the table of names."""
+    places = {place: name for name in wanted for place in _places(names, name.encode() + b"\0")}
+    if not places:
+        return
+    for place, _, _, section, address, size in _SYMBOL.iter_unpack(table[: len(table) // _SYMBOL.size * _SYMBOL.size]):
+        if place in places and section:
+            yield places[place], Symbol(address, size)
+
+
+def _places(text: bytes, wanted: bytes) -> Iterator[int]:
+    place = text.find(wanted)
+    while place >= 0:
+        yield place
+        place = text.find(wanted, place + 1)

@@ -1,0 +1,210 @@
+"""Find the CPython in a process, and describe it to the kernel. Nothing is stopped or changed.
+
+The place of a thread's state is not believed from a table: it follows from the process's own key of thread-specific
+data, and counts only if the slots of its threads hold states that name those threads.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import struct
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple
+
+from httpbpf.layout import PYTHON_LAYOUT
+
+from ..rows import RowCodec
+from .elf_symbols import Symbols, find_symbols
+from .memory import Memory
+from .python_layouts import DEBUG_OFFSETS_SIZE, Layout, UnknownLayoutError, Version, layout_of
+
+_CODEC = RowCodec(PYTHON_LAYOUT)
+_WANTED = ("_PyRuntime", "Py_Version", "PyCode_Type")
+_NAMED_LIKE_PYTHON = re.compile(rb"python|wsgi", re.IGNORECASE)  # files that may hold one, beside the executable
+_VERSION_IN_PATH = re.compile(rb"python(\d)\.(\d{1,2})[^/]*$")
+_RUNTIME_SIZES = {1464: (3, 8), 656: (3, 9), 672: (3, 10)}  # before there was a Py_Version
+_MAX_STATES, _MAX_INTERPRETERS = 4096, 64
+
+# glibc, nptl/descr.h (2.31 to 2.42): struct pthread has the first 32 keys' data in it, {seq, data} each, and an array
+# of pointers to blocks of 32. musl 1.2, src/internal/pthread_impl.h: a pointer to an array.
+_GLIBC_FIRST_BLOCK, _GLIBC_BLOCKS, _KEYS_IN_BLOCK, _KEY_SIZE = 0x310, 0x510, 32, 16
+_MUSL_DATA = 0x80
+_MAX_KEYS = 1024
+
+NO_PYTHON = _CODEC.make({})
+"""What the kernel gets for a process without Python."""
+
+
+class NoPythonError(Exception):
+    """Report why the Python of a process cannot be followed."""
+
+
+class MappedFile(NamedTuple):
+    """Describe an executable mapping of a file."""
+
+    path: bytes
+    start: int
+    offset: int
+    link: str  # by which it can be opened, although it was deleted or is in another mount namespace
+
+
+class Python(NamedTuple):
+    """Describe the Python of a process."""
+
+    version: Version
+    layout: Layout
+    code_type: int  # address of PyCode_Type
+    interpreters: int  # address of the pointer to the first interpreter
+    slot: tuple[int, ...]  # steps from the thread pointer to the thread's state
+
+    def for_kernel(self, *, with_addresses: bool = True) -> bytes:
+        """Return a struct python_layout (python_rows.h); without addresses it holds for all processes of the same
+        executable. Raises NoPythonError if an offset is out of range."""
+        layout = self.layout
+        small = {
+            "frame_size": layout.frame_size,
+            "back": layout.back,
+            "code": layout.code,
+            "instruction": layout.instruction & ~7,
+            "flags": layout.flags,
+            "entry_owner": layout.entry_owner,
+            "code_begin": layout.code_begin,
+            "code_words": layout.code_words,
+            "name": 0 if layout.numbered else layout.name,
+            "filename": layout.filename,
+            "table": layout.table,
+        }
+        large = {
+            "thread_id": layout.thread_id,
+            "next_thread": layout.next_thread,
+            "first_thread": layout.first_thread,
+            "next_interpreter": layout.next_interpreter,
+        }
+        if max(small.values()) > 0xFF or max(large.values()) > 0xFFFF or layout.frame_size > 128:
+            raise NoPythonError("its offsets are out of range")
+        return _CODEC.make(
+            {
+                "interpreters": self.interpreters if with_addresses else 0,
+                "slot": struct.pack("<3Q", *self.slot, *[0] * (3 - len(self.slot))),
+                "current": struct.pack("<2Q", *layout.current, *[0] * (2 - len(layout.current))),
+                "slot_steps": len(self.slot),
+                "current_steps": len(layout.current),
+                "version": self.version[0] << 8 | self.version[1],
+                **small,
+                **large,
+            }
+        )
+
+
+_known: dict[tuple[int, ...], Symbols | None] = {}
+"""The symbols of files by identity: a file is read once."""
+_MAX_KNOWN = 4096
+
+
+def _symbols(link: str) -> Symbols | None:
+    """Return the symbols of a file with Python in it, else None. Raises OSError."""
+    fd = os.open(link, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+    try:
+        status = os.fstat(fd)
+        key = (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns)
+        if key not in _known:
+            if len(_known) >= _MAX_KNOWN:
+                _known.clear()
+            found = find_symbols(fd, _WANTED)
+            _known[key] = found if found and "_PyRuntime" in found.named else None
+        return _known[key]
+    finally:
+        os.close(fd)
+
+
+def find_python(pid: int, files: Iterable[MappedFile], executable: bytes) -> Python | None:
+    """Return the Python of a process, None if it has none. Raises NoPythonError if it has one that cannot be followed,
+    and OSError if the process ends."""
+    for file in files:
+        if file.path == executable or _NAMED_LIKE_PYTHON.search(os.path.basename(file.path)):
+            symbols = _symbols(file.link)
+            if symbols is not None:
+                with Memory(pid) as memory:
+                    return _python(memory, file, symbols)
+    return None
+
+
+def _python(memory: Memory, file: MappedFile, symbols: Symbols) -> Python:
+    bias = file.start - file.offset - symbols.code_shift
+    if "PyCode_Type" not in symbols.named:
+        raise NoPythonError("it has no symbol PyCode_Type")
+    runtime, size = symbols.named["_PyRuntime"]
+    head = memory.read(runtime + bias, DEBUG_OFFSETS_SIZE)
+    version = _version(memory, file, symbols, bias, size)
+    try:
+        layout = layout_of(version, head)
+    except UnknownLayoutError as error:
+        raise NoPythonError(str(error)) from error
+    states = _thread_states(memory, layout, runtime + bias)
+    if not states:
+        raise NoPythonError("it is still starting")
+    code_type = symbols.named["PyCode_Type"].address + bias
+    slot = _slot(memory, layout, runtime + bias, states)
+    return Python(version, layout, code_type, runtime + bias + layout.first_interpreter, slot)
+
+
+def _version(memory: Memory, file: MappedFile, symbols: Symbols, bias: int, runtime_size: int) -> Version:
+    if "Py_Version" in symbols.named:
+        number = memory.u32(symbols.named["Py_Version"].address + bias)
+        return number >> 24, number >> 16 & 0xFF
+    in_path = _VERSION_IN_PATH.search(file.path)
+    by_path = (int(in_path[1]), int(in_path[2])) if in_path else None
+    by_size = _RUNTIME_SIZES.get(runtime_size)
+    if by_path and by_size and by_path != by_size:
+        raise NoPythonError("its path and its size are of different versions")
+    found = by_size or by_path
+    if found is None:
+        raise NoPythonError("its version is not known")
+    return found
+
+
+def _thread_states(memory: Memory, layout: Layout, runtime: int) -> dict[int, set[int]]:
+    """Return the states of each thread by its thread pointer, in all interpreters. Raises OSError."""
+    found: dict[int, set[int]] = {}
+    left = _MAX_STATES
+    interpreter = memory.u64(runtime + layout.first_interpreter)
+    for _ in range(_MAX_INTERPRETERS):
+        if not interpreter:
+            break
+        state = memory.u64(interpreter + layout.first_thread)
+        while state and left:
+            found.setdefault(memory.u64(state + layout.thread_id), set()).add(state)
+            state = memory.u64(state + layout.next_thread)
+            left -= 1
+        interpreter = memory.u64(interpreter + layout.next_interpreter)
+    return found
+
+
+def _slot(memory: Memory, layout: Layout, runtime: int, states: dict[int, set[int]]) -> tuple[int, ...]:
+    """Return the steps to a thread's state that lead to the right one in most threads. Raises NoPythonError if they do
+    in none."""
+    is_initialized, key = struct.unpack("<iI", memory.read(runtime + layout.tss_key, 8))
+    if is_initialized != 1 or key >= _MAX_KEYS:
+        raise NoPythonError("it has no key for the states of its threads")
+    right = {slot: sum(_leads_right(memory, slot, *each) for each in states.items()) for slot in _slots(key)}
+    best = max(right, key=lambda slot: right[slot])
+    if not right[best]:
+        raise NoPythonError("the states of its threads are not where they should be")
+    return best
+
+
+def _slots(key: int) -> Iterator[tuple[int, ...]]:
+    if key < _KEYS_IN_BLOCK:
+        yield (_GLIBC_FIRST_BLOCK + _KEY_SIZE * key + 8,)
+    yield _GLIBC_BLOCKS + key // _KEYS_IN_BLOCK * 8, key % _KEYS_IN_BLOCK * _KEY_SIZE + 8
+    yield _MUSL_DATA, key * 8
+
+
+def _leads_right(memory: Memory, slot: tuple[int, ...], pointer: int, states: set[int]) -> bool:
+    try:
+        for step in slot:
+            pointer = memory.u64(pointer + step)
+    except OSError:
+        return False
+    return pointer in states

@@ -1,0 +1,137 @@
+"""Decode the Python frames of a stack: each has the name, file and line that its code object gives it, or a reason for
+having none.
+
+The frames of one activation of the interpreter's loop, a C function, are a run. Up to 3.10 each frame is one; in 3.11
+the outermost frame of a run is marked; from 3.12 on another frame follows it, a local variable of the loop, which has
+no code of a program.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator, Mapping, Sequence
+from typing import NamedTuple, Optional
+
+from httpcapture import Code, Stack
+
+from ..common.printable import printable
+from .python_lines import line_of
+from .stack_trace import Frame, FrameKind, Unnamed
+
+Codes = Mapping[tuple[int, int], Code]
+"""The code objects of a process, by address and cookie."""
+
+FRAME = struct.Struct("<QQQQQ")  # address, code, instruction, cookie, flags
+_ENTRY_OWNER = 3  # FRAME_OWNED_BY_CSTACK (3.12, 3.13), FRAME_OWNED_BY_INTERPRETER (3.14)
+_OWNED_BY_GENERATOR = 1
+_ENCODINGS = {1: "latin-1", 2: "utf-16-le", 4: "utf-32-le"}
+_UNIT = 2  # bytes of an instruction
+
+
+class Release(NamedTuple):
+    """Say how a minor version of Python marks its frames."""
+
+    minor: tuple[int, int]
+
+    @property
+    def has_addresses(self) -> bool:
+        """Return whether `instruction` is an address."""
+        return self.minor >= (3, 11)
+
+    def is_entry(self, flags: int) -> bool:
+        """Return whether a frame is the local variable of a loop."""
+        return self.minor >= (3, 12) and flags & 0xFF >= _ENTRY_OWNER
+
+    def ends_run(self, flags: int) -> bool:
+        """Return whether a frame is the outermost one of its run."""
+        if self.minor == (3, 11):
+            return bool(flags & 0xFF)
+        return self.minor < (3, 11) or self.is_entry(flags)
+
+    def owner(self, flags: int) -> int:
+        """Return what owns a frame, from 3.11 on."""
+        return flags >> 8 & 0xFF if self.minor == (3, 11) else flags & 0xFF
+
+
+def release_of(stack: Stack) -> Release:
+    """Return the version of Python that a stack's frames are of."""
+    return Release((stack.python_version >> 8, stack.python_version & 0xFF))
+
+
+class Run(NamedTuple):
+    """Hold the frames of one activation of the loop, leaf first. `entry` is an address inside the loop's own frame on
+    the native stack, None if it is not known; `is_whole` says whether the outermost frame of the run was recorded."""
+
+    frames: tuple[Frame, ...]
+    entry: Optional[int]
+    is_whole: bool
+
+
+def raw_frames(stack: Stack) -> Iterator[tuple[int, ...]]:
+    """Yield address, code, instruction, cookie and flags of each frame."""
+    return FRAME.iter_unpack(stack.python[: len(stack.python) // FRAME.size * FRAME.size])
+
+
+def runs(stack: Stack, codes: Codes) -> Iterator[Run]:
+    """Yield the runs of a stack, leaf first. The last one may be cut off."""
+    release = release_of(stack)
+    frames: list[Frame] = []
+    is_open = False
+    for address, code, instruction, cookie, flags in raw_frames(stack):
+        is_entry, is_open = release.is_entry(flags), not release.ends_run(flags)
+        if not is_entry:
+            frames += _frame(release, codes.get((code, cookie)), instruction, flags)
+        if not is_open:
+            yield Run(tuple(frames), address if is_entry else None, is_whole=True)
+            frames = []
+    if is_open:
+        yield Run(tuple(frames), None, is_whole=False)
+
+
+def _frame(release: Release, code: Code | None, instruction: int, flags: int) -> Sequence[Frame]:
+    """Return the frame, or nothing if Python itself shows none."""
+    if code is None:
+        return [_unnamed(Unnamed.CODE_NOT_RECORDED)]
+    if code.problem:
+        return [_unnamed(Unnamed.CODE_GONE)]
+    index = _index(release, code, instruction)
+    if release.has_addresses:
+        if not -1 <= index < max(code.bytecode_size // _UNIT, 1):
+            return [_unnamed(Unnamed.CODE_GONE)]
+        if not _is_shown(release, code, index, flags):
+            return []
+    line = line_of(release.minor, code.table, _signed(code.first_line), index)
+    name, file = (
+        printable(decoded_text(text, width))
+        for text, width in ((code.name, code.name_width), (code.filename, code.filename_width))
+    )
+    return [Frame(0, name=name, file=file, line=line, kind=FrameKind.PYTHON)]
+
+
+def _unnamed(reason: Unnamed) -> Frame:
+    return Frame(0, unnamed=reason, kind=FrameKind.PYTHON)
+
+
+def _index(release: Release, code: Code, instruction: int) -> int:
+    """Return the number of the instruction: of a byte up to 3.9, of a unit after that; -1 before the first."""
+    if release.has_addresses:
+        return (instruction - code.bytecode) // _UNIT
+    return _signed(instruction & 0xFFFFFFFF)
+
+
+def _is_shown(release: Release, code: Code, index: int, flags: int) -> bool:
+    """Return whether Python shows a frame: not one that is being set up, nor the helper of a specialized call of
+    `__init__` (3.13), whose code object is named so too."""
+    if release.owner(flags) == _OWNED_BY_GENERATOR:
+        return True
+    return index >= code.first_traceable - (1 if release.minor <= (3, 12) else 0)
+
+
+def _signed(number: int) -> int:
+    return number - (1 << 32) if number >> 31 else number
+
+
+def decoded_text(characters: bytes, width: int) -> str:
+    """Return the text of characters of `width` bytes each."""
+    whole = len(characters) // width * width if width in _ENCODINGS else len(characters)
+    return characters[:whole].decode(_ENCODINGS.get(width, "latin-1"), "replace")
