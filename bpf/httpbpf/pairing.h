@@ -48,7 +48,8 @@ static __always_inline void learn_protocol(struct connection *c)
 	if (c->head_size >= TLS_HEADER && is_record(header)) {
 		c->protocol = TLS;
 		c->is_encrypted = 1;
-		c->tls = (u8)header == TLS_HANDSHAKE_RECORD ? TLS_HANDSHAKE : 0;
+		if ((u8)header == TLS_HANDSHAKE_RECORD)
+			begin_handshake(c);
 	} else if (is_request_line(c)) {
 		c->protocol = first_word(c) == 0x20495250 ? HTTP2 : HTTP1; /* "PRI " */
 	} else if (is_status_line(c)) {
@@ -132,6 +133,7 @@ static __always_inline u32 begin_call(struct connection *c, u64 sock, u64 now)
 		count(TRANSFER_NOT_SEEN);
 	c->copied_seq = read_u32(sock + TCP_SOCK__COPIED_SEQ);
 	c->seen_since = 0;
+	begin_story(c, sock);
 	c->sequence++;
 	c->t0 = now;
 	c->t1 = now;

@@ -102,7 +102,7 @@ static __always_inline int send_returns(void *ctx, u64 sock, int sent)
 		return 0;
 	if (c->wanted && c->phase == RESPONSE && c->stack_status == STACK_NOT_TAKEN) /* it has become slow in this send */
 		take_send_stack(ctx, c, c->t3);
-	submit_call(c);
+	submit_call(c, sock);
 	return 0;
 }
 
@@ -165,7 +165,7 @@ static __always_inline int receive_returns(void *ctx, u64 sock, u64 msg, u64 wan
 		return 0;
 	if (c->wanted && c->stack_is_late)
 		take_send_stack(ctx, c, c->t3);
-	submit_call(c);
+	submit_call(c, sock);
 	return 0;
 }
 
@@ -182,7 +182,7 @@ static __always_inline int close_enters(u64 sock)
 	if (!c || !is_running())
 		return 0;
 	if (end_call(c, sock, c->reset ? OUTCOME_RESET : c->peer_closed ? OUTCOME_EOF : OUTCOME_CLOSED))
-		submit_call(c);
+		submit_call(c, sock);
 	forget(sock, c);
 	return 0;
 }
@@ -194,8 +194,18 @@ static __always_inline void begin_connection(u64 sock, u8 opens)
 	if (c && !c->sending_tid) /* left by a socket that had this address before; a send may connect, too */
 		forget(sock, c);
 	c = follow(sock);
-	if (c)
-		set_role(c, opens, ROLE_FROM_CONNECTION);
+	if (!c)
+		return;
+	set_role(c, opens, ROLE_FROM_CONNECTION);
+	c->setup_began = bpf_ktime_get_ns();
+}
+
+static __always_inline void end_connecting(u64 sock)
+{
+	struct connection *c = connections.lookup(&sock);
+
+	if (c && c->setup_began)
+		c->connect_time = bpf_ktime_get_ns() - c->setup_began;
 }
 
 /*
@@ -225,6 +235,8 @@ RAW_TRACEPOINT_PROBE(inet_sock_set_state)
 		return 0;
 	if (to == TCP_SYN_SENT)
 		begin_connection(sock, SENDING);
+	else if (from == TCP_SYN_SENT && to == TCP_ESTABLISHED)
+		end_connecting(sock);
 	else if (from == TCP_SYN_RECV && to == TCP_ESTABLISHED)
 		begin_connection(sock, RECEIVING);
 	else if (to == TCP_CLOSE)

@@ -36,6 +36,7 @@ _FILES = (
     "python_walk.h",
 )
 _USE = {"fexit": "USE_FEXIT", "kprobe": "USE_KPROBES", "tracepoint": "USE_TRACEPOINTS"}
+_TCP_COUNTS = ("segs_out", "total_retrans", "rcv_ooopack", "srtt_us")  # of struct tcp_sock
 _TRACEPOINT_MEMBERS = ("sk_protocol", "sk_type", "sk_shutdown")  # of struct sock; only tracepoints need them
 FEW_SLOTS = 16
 
@@ -43,7 +44,7 @@ FEW_SLOTS = 16
 class Sizes(NamedTuple):
     """Say how much the program can remember and send, and what that costs in kernel memory."""
 
-    connections: int = 65536  # 240 bytes each, and the overhead of a hash map
+    connections: int = 65536  # 336 bytes each, and the overhead of a hash map
     threads: int = 16384  # 32 bytes each, and the overhead of a hash map; used with kprobes only
     stack_pages: int = 4  # pages of 4,096 bytes in a stack copy; 0: no copies
     stack_slots: int = 1024  # copies that wait for their calls: stack_pages and 224 bytes each
@@ -101,6 +102,7 @@ def _python_constants(btf: Btf, sizes: Sizes) -> dict[str, int]:
 
 def _offsets(btf: Btf) -> dict[str, int]:
     task, sock, iter_ = btf.members("task_struct"), btf.members("sock_common"), btf.members("iov_iter")
+    tcp = btf.members("tcp_sock")
     offsets = {
         "TASK_STRUCT__FLAGS": first_offset(task, ["flags"]),
         "TASK_STRUCT__STACK": first_offset(task, ["stack"]),
@@ -111,7 +113,7 @@ def _offsets(btf: Btf) -> dict[str, int]:
         # renamed in 5.5, commit cf25e24db61c
         "TASK_STRUCT__START_BOOTTIME": first_offset(task, ["start_boottime", "real_start_time"]),
         "SOCK__SK_ERR": first_offset(btf.members("sock"), ["sk_err"]),
-        "TCP_SOCK__COPIED_SEQ": first_offset(btf.members("tcp_sock"), ["copied_seq"]),
+        "TCP_SOCK__COPIED_SEQ": first_offset(tcp, ["copied_seq"]),
         "NET__NS__INUM": _inode_of_namespace(btf),
         "MSGHDR__MSG_ITER": first_offset(btf.members("msghdr"), ["msg_iter"]),
         "IOV_ITER__IOV_OFFSET": first_offset(iter_, ["iov_offset"]),
@@ -122,6 +124,7 @@ def _offsets(btf: Btf) -> dict[str, int]:
         (f"SOCK_COMMON__{name.upper()}", first_offset(sock, [name]))
         for name in ("skc_family", "skc_num", "skc_dport", "skc_daddr", "skc_rcv_saddr", "skc_net")
     )
+    offsets.update((f"TCP_SOCK__{name.upper()}", tcp.get(name, 0)) for name in _TCP_COUNTS)
     for optional in ("skc_v6_daddr", "skc_v6_rcv_saddr"):
         if optional in sock:
             offsets[f"SOCK_COMMON__{optional.upper()}"] = sock[optional]

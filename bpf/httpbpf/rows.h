@@ -27,12 +27,18 @@ struct call_row {
 	u64 received;          /* bytes received by the process up to t3 */
 	u64 stack;             /* - id of a stack row, 0 for none */
 	u64 receive_stack;     /* - id of the stack row of the first receive, 0 for none */
+	u64 connect_time;      /* ns that a client's connecting took: only in a connection's first call, else 0 */
+	u64 handshake_time;    /* ns that the TLS handshake took: the same; 0 where its begin or end was not seen */
 	u8 comm[16];           /* - name of the thread that sends */
 	u8 request_head[16];   /* - first bytes of the request, 0 where not read */
 	u8 response_head[16];  /* - first bytes of the response, 0 where not read */
 	u32 sequence;          /* - rises with every call on the connection */
 	u32 tid;               /* - the thread that sends */
 	u32 receive_tid;       /* - thread id on the receiving side */
+	u32 round_trip;        /* us smoothed, at this row; 0 where it is not known */
+	u32 segments;          /* - that were sent from t0 up to this row, or NOT_KNOWN */
+	u32 retransmitted;     /* - segments that were sent again, the same */
+	u32 out_of_order;      /* - segments that were received out of order, the same */
 	u8 role;               /* - enum role */
 	u8 role_source;        /* - enum role_source */
 	u8 outcome;            /* - enum outcome */
@@ -115,6 +121,12 @@ struct connection {
 	u8 first_byte_is_guess; /* - the same */
 	u8 is_encrypted;       /* - the same */
 	u8 has_python;         /* - Python frames of the stack in the sending side's slot are beside it */
+	u32 segments_at_t0;    /* - sent on the connection before the call */
+	u32 retransmitted_at_t0; /* - the same, sent again */
+	u32 out_of_order_at_t0; /* - the same, received out of order */
+	u64 setup_began;       /* ns when connecting, then the TLS handshake, began; 0 where it was not seen */
+	u64 connect_time;      /* ns as in the row of the first call */
+	u64 handshake_time;    /* ns up to its last message so far */
 	u64 process_start;     /* ns of the process that had a call here last */
 	u64 cgroup;            /* - of the same */
 	u8 process[16];        /* - the same, when it had its first call here */

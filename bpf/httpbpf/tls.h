@@ -54,19 +54,45 @@ static __always_inline bool is_acknowledgement(u32 size)
 	return size == 26 || size == 33;
 }
 
+/* Of a connection that is older than the recorder, the first record that is seen may not be the handshake's first. */
+static __always_inline void begin_handshake(struct connection *c)
+{
+	c->tls = TLS_HANDSHAKE;
+	c->setup_began = c->role_source == ROLE_FROM_CONNECTION ? bpf_ktime_get_ns() : 0;
+}
+
+static __always_inline void time_handshake(struct connection *c)
+{
+	if (c->setup_began)
+		c->handshake_time = bpf_ktime_get_ns() - c->setup_began;
+}
+
+/* When the handshake ends is not known, or is no time before the call. */
+static __always_inline void forget_handshake(struct connection *c)
+{
+	c->setup_began = 0;
+	c->handshake_time = 0;
+}
+
 static __always_inline u8 judge_request_record(struct connection *c, u32 size)
 {
 	if (!(c->tls & TLS_HANDSHAKE))
 		return IS_PART;
 	if (c->tls & TLS_ANSWERER_ENCRYPTS) {
 		if (is_finished(size) || ++c->tickets == MOST_FLIGHT) {
+			if (is_finished(size))
+				time_handshake(c);
+			else
+				forget_handshake(c);
 			c->tls = (c->tls & ~TLS_HANDSHAKE) | TLS_TICKETS;
 			c->tickets = 0;
 		}
 		return NO_PART;
 	}
-	if (c->tls & TLS_ANSWERER_SPOKE) /* else these are early data */
+	if (c->tls & TLS_ANSWERER_SPOKE)
 		c->tls &= ~TLS_HANDSHAKE;
+	else
+		forget_handshake(c); /* these are early data */
 	return IS_PART;
 }
 
@@ -91,8 +117,11 @@ static __always_inline u8 judge_record(struct connection *c, bool asks, u64 head
 
 	if (!asks && c->tls & TLS_HANDSHAKE)
 		c->tls |= TLS_ANSWERER_SPOKE;
-	if ((u8)header != TLS_DATA)
+	if ((u8)header != TLS_DATA) {
+		if (c->tls & TLS_HANDSHAKE)
+			time_handshake(c);
 		return NO_PART;
+	}
 	return asks ? judge_request_record(c, size) : judge_response_record(c, size);
 }
 
@@ -129,6 +158,8 @@ static __always_inline u8 walk_records(struct connection *c, bool asks, struct p
 		if (one > part)
 			part = one;
 	}
+	if (c->tls & TLS_HANDSHAKE)
+		forget_handshake(c);
 	c->tls &= ~(TLS_HANDSHAKE | TLS_TICKETS);
 	return IS_PART;
 }
