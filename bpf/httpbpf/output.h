@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /* Sends the rows of a slow call to user space. Every row that does not fit into its ring is counted. */
 
-#define NOT_KNOWN 0xffffffff
-
 static __always_inline bool is_slow(struct connection *c, u64 now)
 {
 	return (s64)(now - c->t0) >= THRESHOLD_NS;
@@ -83,37 +81,6 @@ static __always_inline u64 submit_stack(struct connection *c, struct side side)
 	return frames ? submit_frames(c, side, frames) : 0;
 }
 
-/* Returns a count that TCP keeps of a socket. A kernel that has none has it at offset 0. */
-static __always_inline u32 tcp_count(u64 sock, u64 offset)
-{
-	return offset ? read_u32(sock + offset) : 0;
-}
-
-static __always_inline u32 since_t0(u64 sock, u64 offset, u32 at_t0)
-{
-	return offset ? tcp_count(sock, offset) - at_t0 : NOT_KNOWN;
-}
-
-/* What the network does to a call is the difference of two readings. */
-static __always_inline void begin_story(struct connection *c, u64 sock)
-{
-	c->segments_at_t0 = tcp_count(sock, TCP_SOCK__SEGS_OUT);
-	c->retransmitted_at_t0 = tcp_count(sock, TCP_SOCK__TOTAL_RETRANS);
-	c->out_of_order_at_t0 = tcp_count(sock, TCP_SOCK__RCV_OOOPACK);
-}
-
-static __always_inline void tell_story(struct call_row *call, struct connection *c, u64 sock)
-{
-	if (c->sequence == 1) {
-		call->connect_time = c->connect_time;
-		call->handshake_time = c->handshake_time;
-	}
-	call->round_trip = tcp_count(sock, TCP_SOCK__SRTT_US) >> 3;
-	call->segments = since_t0(sock, TCP_SOCK__SEGS_OUT, c->segments_at_t0);
-	call->retransmitted = since_t0(sock, TCP_SOCK__TOTAL_RETRANS, c->retransmitted_at_t0);
-	call->out_of_order = since_t0(sock, TCP_SOCK__RCV_OOOPACK, c->out_of_order_at_t0);
-}
-
 static __always_inline void fill_call(struct call_row *call, struct connection *c, u64 stack, u64 receive_stack)
 {
 	__builtin_memset(call, 0, sizeof(*call));
@@ -168,7 +135,7 @@ static __always_inline void submit_slow_call(struct connection *c, u64 sock)
 		return;
 	}
 	fill_call(call, c, stack, receive_stack);
-	tell_story(call, c, sock);
+	fill_network(call, c, sock);
 	call_ring.ringbuf_submit(call, BPF_RB_NO_WAKEUP);
 	c->recorded = IN_RING;
 	c->told_t3 = c->t3;

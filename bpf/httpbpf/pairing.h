@@ -112,15 +112,22 @@ static __always_inline u8 judge_response(struct connection *c, struct payload pa
  * Whether the process has received bytes that no probe has seen, as by splice(2). It is asked of clients in clear text and
  * of HTTP/1 in TLS, which do not receive while they begin a request.
  */
-static __always_inline bool has_received_unseen(struct connection *c, u64 sock)
+static __always_inline bool is_beyond_seen(struct connection *c, u32 copied_seq)
 {
 	if (!c->sequence || c->opens != SENDING || c->protocol == HTTP2 || c->tls & TLS_MAYBE_HTTP2)
 		return false;
-	return (s32)(read_u32(sock + TCP_SOCK__COPIED_SEQ) - c->copied_seq - c->seen_since) > 1; /* the end of file counts 1 */
+	return (s32)(copied_seq - c->copied_seq - c->seen_since) > 1; /* the end of file counts 1 */
+}
+
+static __always_inline bool has_received_unseen(struct connection *c, u64 sock)
+{
+	return is_beyond_seen(c, read_u32(sock + TCP_SOCK__COPIED_SEQ));
 }
 
 static __always_inline u32 begin_call(struct connection *c, u64 sock, u64 now)
 {
+	struct tcp_counts counts;
+
 	c->phase = IDLE;
 	meet_thread(c);
 	if (c->ignored)
@@ -129,11 +136,14 @@ static __always_inline u32 begin_call(struct connection *c, u64 sock, u64 now)
 	if (c->was_in_call && c->wanted)
 		count(CALL_NOT_PAIRED);
 	c->was_in_call = 0;
-	if (has_received_unseen(c, sock))
+	counts = tcp_counts(sock);
+	if (is_beyond_seen(c, counts.copied_seq))
 		count(TRANSFER_NOT_SEEN);
-	c->copied_seq = read_u32(sock + TCP_SOCK__COPIED_SEQ);
+	c->copied_seq = counts.copied_seq;
 	c->seen_since = 0;
-	begin_story(c, sock);
+	c->segments_at_t0 = counts.segments;
+	c->retransmitted_at_t0 = counts.retransmitted;
+	c->out_of_order_at_t0 = counts.out_of_order;
 	c->sequence++;
 	c->t0 = now;
 	c->t1 = now;

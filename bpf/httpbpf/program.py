@@ -25,6 +25,7 @@ _FILES = (
     "stack_frames.h",
     "stack.h",
     "python.h",
+    "network.h",
     "output.h",
     "buffers.h",
     "tracepoints.h",

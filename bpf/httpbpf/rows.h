@@ -5,6 +5,8 @@
  * only.
  */
 
+#define NOT_KNOWN 0xffffffff /* as a count of segments */
+
 /*
  * One call. Times are CLOCK_MONOTONIC. What the calls of a connection have in common comes first, in whole words of 8
  * bytes: the recorder sorts by it, and writes it once for all of them.

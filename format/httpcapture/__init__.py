@@ -33,6 +33,7 @@ from .reader import Reader, open_capture
 from .records import (
     ALL_CARRIED,
     CARRIED,
+    COUNT_NOT_KNOWN,
     GO_FUNCTION_TABLES,
     GO_MODULE_DATA,
     JUDGED_WHOLE,
@@ -75,6 +76,7 @@ __all__ = [
     "ALL_IDS",
     "CARRIED",
     "CODINGS",
+    "COUNT_NOT_KNOWN",
     "DELTA",
     "GO_FUNCTION_TABLES",
     "GO_MODULE_DATA",

@@ -120,6 +120,10 @@ JUDGED_WHOLE = "whole"
 otherwise."""
 
 
+COUNT_NOT_KNOWN = (1 << 32) - 1
+"""Value of a call's `segments`, `retransmitted` or `out_of_order` if it is not known."""
+
+
 class CodedColumn(NamedTuple):
     """Hold an encoded column of a batch, which `codings.decode` decodes. It has one field, or several fields whose
     values alternate, of `width` bytes each; and one value per row, or per group of rows."""

@@ -17,7 +17,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Callable
 
 from httpbpf.layout import CALL_ROW, COMPLETION_ROW, CONNECTION, ENUMS, PROCESS_ROW, Row
-from httpcapture import RING_HEADER, End, Outcome, Stack, StackStatus
+from httpcapture import COUNT_NOT_KNOWN, RING_HEADER, End, Outcome, Stack, StackStatus
 
 from . import host, tuning
 from .call_text import CALL_CODEC, CallText, PrintedCall, end_that_counts
@@ -38,6 +38,9 @@ _PROCESS_CODEC = RowCodec(PROCESS_ROW)
 _NO_CALLS = FastCalls()
 _IDLE, _IN_REQUEST, _IN_RESPONSE = (ENUMS["phase"].index(name) for name in ("IDLE", "REQUEST", "RESPONSE"))
 _NOT_RECORDED, _IN_RING = (ENUMS["recorded"].index(name) for name in ("NOT_RECORDED", "IN_RING"))
+_NO_COUNTS = dict.fromkeys(
+    ("segments", "retransmitted", "out_of_order"), COUNT_NOT_KNOWN
+)  # user space has no socket to read
 _HTTP1 = ENUMS["protocol"].index("HTTP1")
 
 
@@ -301,7 +304,9 @@ class RecordingLoop:
     def _record_in_flight(self, connection: Mapping[str, Any], now_ns: int) -> None:
         pid, tid, start_ns = (connection[name] for name in ("pid", "tid", "process_start"))
         self._processes.record((pid, start_ns), now_ns)
-        call = {**connection, "t2": now_ns, "t3": now_ns, "outcome": Outcome.IN_FLIGHT}
+        call = {**connection, "t2": now_ns, "t3": now_ns, "outcome": Outcome.IN_FLIGHT, **_NO_COUNTS}
+        if connection["sequence"] != 1:
+            call.update(connect_time=0, handshake_time=0)
         named = connection["comm"] if connection["named_tid"] == tid else b""  # its name at the connection's first call
         call["comm"] = thread_name(pid, tid, start_ns) or named
         call["process"] = thread_name(pid, pid, start_ns) or connection["process"]

@@ -144,6 +144,12 @@ def test_httpreport_reads_the_annotated_values(example: Path) -> None:
             "response_end_known": True,
             "sent": end["sent"],
             "received": end["received"],
+            "network": {
+                "connect_ns": row["connect_time"] or None,
+                "handshake_ns": row["handshake_time"] or None,
+                "round_trip_ns": 1000 * row["round_trip"],
+                **{name: row[name] for name in ("segments", "retransmitted", "out_of_order")},
+            },
         }
     found = {(call["connection"], call["sequence"]): call for call in document["calls"]}
     assert found.keys() == wanted.keys()

@@ -208,6 +208,14 @@ def changed(name: str, **change: Any) -> Layout:
     return Layout(CALL_LAYOUT.size, fields)
 
 
+NETWORK = {
+    **{"connect_ns": 7, "handshake_ns": 8, "round_trip_ns": 9000},
+    **{"segments": 5, "retransmitted": 2, "out_of_order": 1},
+}
+COLUMNS: dict[str, Any] = {
+    **{"connect_time": 7, "handshake_time": 8, "round_trip": 9},
+    **{"segments": 5, "retransmitted": 2, "out_of_order": 1},
+}
 WITHOUT: dict[str, dict[str, Any]] = {
     "cgroup": {"cgroup": None},
     "role_source": {},
@@ -219,6 +227,7 @@ WITHOUT: dict[str, dict[str, Any]] = {
     "stack_is_late": {"stack_is_late": False},
     "first_byte_is_guess": {"first_byte_is_guess": False},
     "is_encrypted": {"encrypted": None},
+    **{column: {"network": {**NETWORK, name: None}} for column, name in zip(COLUMNS, NETWORK)},
 }
 """The fields that no number depends on, and what is not known of a call without each of them."""
 
@@ -226,7 +235,7 @@ WITHOUT: dict[str, dict[str, Any]] = {
 @pytest.mark.parametrize("name", WITHOUT)
 def test_a_call_is_reported_without_a_field_that_no_number_depends_on(name: str) -> None:
     marks: dict[str, Any] = {"stack_is_late": 1, "first_byte_is_guess": 1, "is_encrypted": 1}
-    row = Row(receive_tid=7, receive_stack=300, receive_stack_status=StackStatus.RECORDED, **marks)
+    row = Row(receive_tid=7, receive_stack=300, receive_stack_status=StackStatus.RECORDED, **marks, **COLUMNS)
     records: list[Record] = [process(), stack(TEXT), stack(TEXT + 8, id=300)]
     odd, packed = changed(name, type="f64"), changed(name, coding="zip\n")
     known = json_calls(reported(capture([row], records)))[0]

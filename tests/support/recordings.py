@@ -10,6 +10,7 @@ from ipaddress import ip_address
 from typing import Any
 
 from httpcapture import (
+    COUNT_NOT_KNOWN,
     End,
     JitMap,
     JudgedBy,
@@ -33,6 +34,7 @@ TEXT, PATH = 0x7F0000001000, b"/opt/nova/lib nova.so"
 MAPS = b"%x-%x r-xp 00001000 fe:01 77    %s\n" % (TEXT, TEXT + 0x2000, PATH)
 
 MARKS = ("stack_is_late", "judged_by", "first_byte_is_guess", "is_encrypted")
+NETWORK = ("connect_time", "handshake_time", "round_trip", "segments", "retransmitted", "out_of_order")
 
 # In another order than the recorder's, and with few codings: the reporter must find fields by their names.
 CALL_LAYOUT = layout(
@@ -41,7 +43,8 @@ CALL_LAYOUT = layout(
     *(f"bytes16 {name}" for name in ["comm", "process", "local_address", "peer_address"]),
     "bytes16 request_head",
     "bytes16 response_head",
-    *(f"u32 {name}" for name in ["sequence", "pid", "tid", "receive_tid"]),
+    *(f"u64 {name}" for name in NETWORK[:2]),
+    *(f"u32 {name}" for name in [*NETWORK[2:], "sequence", "pid", "tid", "receive_tid"]),
     *(f"u16 {name}" for name in ["local_port", "peer_port"]),
     *(f"u8 {name}" for name in ["role", "role_source", "outcome", "stack_status"]),
     "u64 receive_stack",
@@ -57,7 +60,7 @@ OLDER_CALL_LAYOUT = layout(
     *(
         " ".join(["bytes8" if field.name == "request_head" else field.type, field.name, "-", field.coding]).rstrip(" -")
         for field in CALL_LAYOUT.fields
-        if field.name not in ("t3", *MARKS)
+        if field.name not in ("t3", *MARKS, *NETWORK)
     )
 )
 OLDER: dict[str, Any] = {"call_layout": OLDER_CALL_LAYOUT, "duration_rule": ""}
@@ -98,6 +101,12 @@ class Row:
     judged_by: int = JudgedBy.WHOLE
     first_byte_is_guess: int = 0
     is_encrypted: int = 0
+    connect_time: int = 0
+    handshake_time: int = 0
+    round_trip: int = 0
+    segments: int = COUNT_NOT_KNOWN
+    retransmitted: int = COUNT_NOT_KNOWN
+    out_of_order: int = COUNT_NOT_KNOWN
 
     def packed(self, row_layout: Layout = CALL_LAYOUT) -> bytes:
         """Return the row, with the fields that the layout has."""

@@ -18,6 +18,7 @@ from httpcapture import Meta, Outcome, Role, StackStatus
 from httpcapture.addresses import address_text
 
 from ..common import tuning
+from .network import Network
 from .protocol import Encrypted, Kind
 from .schema import LATEST_NS, Array
 
@@ -57,6 +58,12 @@ class Call(NamedTuple):
     judged_by: int
     first_byte_is_guess: int
     is_encrypted: int
+    connect_time: int
+    handshake_time: int
+    round_trip: int
+    segments: int
+    retransmitted: int
+    out_of_order: int
     t3_known: bool
     has_end: bool
     duration_ns: int  # what the report judges the call by: of the whole call, or to the first byte
@@ -122,6 +129,19 @@ class Call(NamedTuple):
     def is_tls(self) -> Optional[bool]:
         """Return whether the connection is encrypted, or None if it is not known."""
         return None if self.encrypted == Encrypted.UNKNOWN else self.encrypted == Encrypted.YES
+
+    @property
+    def network(self) -> Network:
+        """Return what is known of the connection under the call."""
+        times = self.connect_time, self.handshake_time, self.round_trip
+        return Network.of_columns(times, (self.segments, self.retransmitted, self.out_of_order))
+
+    @property
+    def network_text(self) -> str:
+        """Return the same as text, empty if nothing is known."""
+        return self.network.text(
+            "it became slow" if self.stack_is_late else "its first byte" if self.answered else "its end"
+        )
 
     @property
     def source(self) -> tuple[str, int]:

@@ -12,7 +12,7 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from httpcapture import StackStatus
+from httpcapture import COUNT_NOT_KNOWN, StackStatus
 
 LATEST_NS = 1 << 62  # 146 years after boot: a time beyond it is damage
 
@@ -50,14 +50,24 @@ RECORDED = np.dtype(
         ("judged_by", "u1"),  # JudgedBy, or an unknown number
         ("first_byte_is_guess", "u1"),
         ("is_encrypted", "u1"),
+        ("connect_time", "<u8"),  # ns, 0 if not known, as the next one
+        ("handshake_time", "<u8"),
+        ("round_trip", "<u4"),  # us, 0 if not known
+        ("segments", "<u4"),  # this and the next two: or COUNT_NOT_KNOWN
+        ("retransmitted", "<u4"),
+        ("out_of_order", "<u4"),
     ]
 )
 """The fields of the capture's call layout that the reporter uses."""
 
 PAIR = {"receive_stack": 0, "receive_stack_status": StackStatus.NOT_TAKEN}
-ADDED = {**PAIR, "t3": 0, "stack_is_late": 0, "judged_by": 0, "first_byte_is_guess": 0, "is_encrypted": 0}
+NETWORK = {
+    **dict.fromkeys(("connect_time", "handshake_time", "round_trip"), 0),
+    **dict.fromkeys(("segments", "retransmitted", "out_of_order"), COUNT_NOT_KNOWN),
+}
+ADDED = {**PAIR, "t3": 0, "stack_is_late": 0, "judged_by": 0, "first_byte_is_guess": 0, "is_encrypted": 0, **NETWORK}
 """Fields of RECORDED that older captures lack, and the values that stand for them then. Those of PAIR mean nothing
-without each other."""
+without each other; those of NETWORK are in `network.py`."""
 
 RELIED_ON = frozenset({"t3", "judged_by"})
 """Those of them on which the numbers of a report depend if a capture has them."""

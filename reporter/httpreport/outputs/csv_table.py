@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Union
 
 from ..calls.call import Call, iso_time
+from ..calls.network import Network
 from ..common.printable import comm, host, printable
 from ..report.report import Report
 from .output import CallEntry, Reported, Style, encoded
@@ -20,6 +21,7 @@ COLUMNS = (
     *("source_address", "source_port", "destination_address", "destination_port"),
     *("duration_ns", "request_ns", "wait_ns", "response_ns", "sent", "received", "stack_id", "leaf"),
     *("first_byte_ns", "judged_by", "duration_at_least", "first_byte_is_guess", "stack_is_late", "encrypted"),
+    *Network._fields,
 )
 FORMULA = ("=", "+", "-", "@")
 _YES_NO = {True: "yes", False: "no", None: ""}
@@ -58,6 +60,7 @@ def _row(report: Report, call: Call, trace: int) -> Iterator[Cell]:
     yield from (_or_empty(call.first_byte_ns), "whole" if call.has_end else "first_byte")
     marks = (call.whole_at_least, bool(call.first_byte_is_guess), bool(call.stack_is_late), call.is_tls)
     yield from (_YES_NO[mark] for mark in marks)
+    yield from map(_or_empty, call.network)
 
 
 def _or_empty(number: int | None) -> Cell:

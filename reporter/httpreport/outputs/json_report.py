@@ -192,6 +192,7 @@ def _facts(report: Report, call: Call) -> dict[str, Any]:
         "sent": call.sent,
         "received": call.received,
         "stack_is_late": bool(call.stack_is_late),
+        "network": call.network._asdict(),
         "connection": call.connection,
         "sequence": call.sequence,
     }

@@ -212,8 +212,13 @@ def _last_lines(report: Report, call: Call) -> str:
         f"Role: {call.role_name}, Outcome: {call.outcome_name}, Kind: {call.kind_name}{_http(call)}\n"
         f"Process: {comm(call.process)}, TID: {call.tid}, Start: {iso_time(report.recording.meta, call.t0)}, "
         f"Record: {report.record_number(call)}\n"
-        f"{_split(call)}"
+        f"{_split(call)}{_network(call)}"
     )
+
+
+def _network(call: Call) -> str:
+    text = call.network_text
+    return f"\nConnection: {text}" if text else ""
 
 
 def _http(call: Call) -> str:

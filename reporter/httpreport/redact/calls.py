@@ -17,7 +17,7 @@ from .masks import AddressMasks, NumberMasks
 _COMMON = [name for name, coding in FIELD_CODINGS.items() if coding == GROUP]
 _NAMES = (*_COMMON, *(name for name in RECORDED.names or () if name not in _COMMON))
 _UNITS = {
-    **dict.fromkeys(("process_start", "t0", "t1", "t2", "t3"), "ns"),
+    **dict.fromkeys(("process_start", "t0", "t1", "t2", "t3", "connect_time", "handshake_time"), "ns"),
     **dict.fromkeys(("sent", "received"), "bytes"),
 }
 

@@ -90,6 +90,7 @@ class SlowCall(NamedTuple):
     first_byte_is_guess: bool
     stack_is_late: bool
     encrypted: Optional[bool]
+    network: str  # what is known of the connection
     sent: int
     received: int
     capture: str
@@ -265,6 +266,7 @@ def _row(report: Report, call: Call, capture: str, receive_trace: Trace | None) 
         first_byte_is_guess=bool(call.first_byte_is_guess),
         stack_is_late=bool(call.stack_is_late),
         encrypted=call.is_tls,
+        network=call.network_text,
         sent=call.sent,
         received=call.received,
         capture=capture,

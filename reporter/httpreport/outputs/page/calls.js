@@ -124,6 +124,7 @@ function callsTable(parts, page, calls) {
         + (answered ? `, first byte: ${duration(row.first_byte_ns)}${row.first_byte_is_guess ? " (a guess)" : ""}` : "")
         + (row.has_end ? `, total: ${atLeast}${duration(total)}` : "")
         + (phases ? "" : " (which side sent the request is not known)"),
+      ...(row.network ? [`Connection: ${row.network}`] : []),
     ];
     const stack = (title, { lines, stackId }) => [
       make("p", { class: "quiet" }, `${title}${stackId ? `, Stack ID ${stackId}` : ""}`),
