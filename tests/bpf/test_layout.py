@@ -4,13 +4,14 @@ the capture format."""
 from __future__ import annotations
 
 import enum
+import re
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from httpbpf import layout
-from httpcapture import Outcome, PythonStatus, Role, RoleSource, StackStatus
+from httpcapture import COUNT_NOT_KNOWN, Outcome, PythonStatus, Role, RoleSource, StackStatus
 from support.type_information import TYPES, btf_of, dump
 
 HEADERS = [Path(layout.__file__).with_name(name) for name in ("rows.h", "python_rows.h")]
@@ -100,6 +101,11 @@ def test_numbers_in_rows_mean_what_the_capture_says(
 ) -> None:
     values = {value["name"]: value["val"] for value in declared(types, "ENUM")[name]["values"]}
     assert values == {prefix + member.name: int(member) for member in meaning}
+
+
+def test_a_count_that_is_not_known_is_the_same_number_in_the_capture() -> None:
+    (number,) = re.findall(r"#define NOT_KNOWN (\S+)", HEADERS[0].read_text())
+    assert int(number, 16) == COUNT_NOT_KNOWN
 
 
 def test_counters_leave_out_their_own_number(types: Types) -> None:

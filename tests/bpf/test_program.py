@@ -93,6 +93,10 @@ def without_ipv6() -> Kernel:
     return Kernel(members={"sock_common": {"skc_v6_daddr": "", "skc_v6_rcv_saddr": ""}})
 
 
+def without_counts() -> Kernel:
+    return Kernel(members={"tcp_sock": dict.fromkeys(("segs_out", "rcv_ooopack", "srtt_us"), "")})
+
+
 class Case(NamedTuple):
     kernel: Callable[[], Kernel] = Kernel
     sizes: Sizes = SIZES
@@ -130,6 +134,7 @@ CASES = {
     "tracepoint, both sides": Case(sizes=BOTH_SIDES, probes="tracepoint", load=True),
     "tracepoint, no stack copies": Case(sizes=FEW_PAGES, probes="tracepoint", load=True),
     "without IPv6": Case(without_ipv6),
+    "without TCP's counts": Case(without_counts),
 }
 
 
