@@ -81,10 +81,13 @@ static __always_inline u64 mixed(u64 hash, u64 word)
 	return hash ^ hash >> 32;
 }
 
-/* A word at its place among those of a code object: products do not wait for each other, as rounds of mixed() would. */
+/*
+ * A word at its place among those of a code object: products do not wait for each other, as rounds of mixed() would. The
+ * factors of two places are in no simple proportion: a pointer and a byte that change together must not cancel out.
+ */
 static __always_inline u64 placed(u64 word, u32 place)
 {
-	return word * (HASH_FACTOR * (2 * place + 1));
+	return word * (mixed(2 * place + 1, 0) * HASH_FACTOR | 1);
 }
 
 static __always_inline u64 code_word(struct python_stack *stack, u32 offset)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import subprocess
 import sys
@@ -17,7 +18,7 @@ from hypothesis import strategies as st
 from httpbpf.layout import PYTHON_LAYOUT
 from httprec.languages.elf_symbols import find_symbols
 from httprec.languages.memory import Memory
-from httprec.languages.python_code import CodeObject, ReplacedError, living_cookie, read_code
+from httprec.languages.python_code import CodeObject, ReplacedError, factor, living_cookie, read_code
 from httprec.languages.python_frames import mapped_files
 from httprec.languages.python_layouts import DEBUG_OFFSETS_SIZE, LAYOUTS, UnknownLayoutError, layout_of
 from httprec.languages.python_process import NO_PYTHON, Python, find_python
@@ -112,6 +113,12 @@ def test_a_cookie_stays_while_a_code_object_runs(python: Python, memory: Memory)
 def test_code_objects_of_equal_size_have_other_cookies(python: Python, memory: Memory) -> None:
     codes = [compile(f"{chr(10) * line}1", f"<made {file}>", "eval") for line in range(5) for file in range(5)]
     assert len({living_cookie(memory, python, id(code)) for code in codes}) == len(codes)
+
+
+def test_small_changes_of_two_words_of_a_code_object_do_not_cancel_out() -> None:
+    """Objects that are made one after the other differ so: in a pointer, and in a byte of their lines."""
+    multiples = [{factor(place) * step % 2**64 for step in range(1, 64, 2)} for place in range(25)]
+    assert not any(one & other for one, other in itertools.combinations(multiples, 2))
 
 
 def test_a_freed_code_object_is_none(python: Python, memory: Memory) -> None:

@@ -72,9 +72,18 @@ def living_cookie(memory: Memory, python: Python, address: int) -> int:
         contents += struct.unpack(f"<{_TEXT_SIZE // 8}Q", _c_string(memory, filename + _STR_CHARACTERS))
         size, _, *first = struct.unpack("<4Q", memory.read(table + _OBJECT_SIZE, 32))
         contents += size, 0, *first  # 0: its hash, which may be set later
-    cookie: int = sum(word * (_FACTOR * (2 * place + 1)) for place, word in enumerate((*words, *contents))) & _MASK
-    cookie = cookie * _FACTOR & _MASK
-    return cookie ^ cookie >> 32 | 1
+    cookie: int = sum(word * factor(place) for place, word in enumerate((*words, *contents)))
+    return _mixed(cookie) | 1
+
+
+def factor(place: int) -> int:
+    """Return what the word at a place among those of a code object is multiplied by, as in python_walk.h."""
+    return _mixed(2 * place + 1) * _FACTOR & _MASK | 1
+
+
+def _mixed(word: int) -> int:
+    word = word * _FACTOR & _MASK
+    return word ^ word >> 32
 
 
 def _c_string(memory: Memory, address: int) -> bytes:
