@@ -120,13 +120,9 @@ static __always_inline void output_python(struct connection *c, struct side side
 {
 	struct python_stack *stack = walked_with(c, side, row);
 	u64 flags = BPF_RB_NO_WAKEUP, chain;
-	u32 size;
 	u8 seen = 1;
 
 	if (!stack)
-		return;
-	size = stack->row.frames_size;
-	if (size > sizeof(stack->frames))
 		return;
 	chain = stack->row.chain;
 	if (!seen_chains.lookup(&chain)) {
@@ -134,7 +130,7 @@ static __always_inline void output_python(struct connection *c, struct side side
 		flags = BPF_RB_FORCE_WAKEUP;
 	}
 	stack->row.id = row->id;
-	if (python_ring.ringbuf_output(&stack->row, sizeof(stack->row) + size, flags))
+	if (python_ring.ringbuf_output(&stack->row, sizeof(stack->row) + at_most(stack->row.frames_size, sizeof(stack->frames)), flags))
 		count(PYTHON_RING_FULL);
 }
 

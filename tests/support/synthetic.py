@@ -101,7 +101,7 @@ class SyntheticTracer(Tracer):
         )
         wake_fd, self._waker = os.pipe()
         self.wake_fds = [wake_fd]
-        self.walks_python = False
+        self.walks_python, self.problem = False, ""
         os.write(self._waker, b"!")  # never read
         self.counts: Counter[str] = Counter()
         self.seen: set[int] = set()
