@@ -32,7 +32,11 @@ static __always_inline int send_enters(void *ctx, u64 sock, u64 msg)
 		take_send_stack(ctx, c, now);
 	c->sending_tid = tid;
 	c->sending_sequence = c->sequence;
-	if (takes_stack) /* last: it may not return */
+	/*
+	 * Last, because it may not return. Not where pages are sent, which have no msg: with fexit, the kernel wants all
+	 * programs that make a tail call to be attached to functions of one prototype.
+	 */
+	if (takes_stack && msg)
 		walk_language(ctx, c, now);
 	return 0;
 }

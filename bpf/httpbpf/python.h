@@ -119,7 +119,7 @@ static __always_inline u64 chain_of(struct connection *c, struct side side, stru
 static __always_inline void output_python(struct connection *c, struct side side, struct stack_row *row)
 {
 	struct python_stack *stack = walked_with(c, side, row);
-	u64 flags = BPF_RB_NO_WAKEUP, chain;
+	u64 flags = BPF_RB_NO_WAKEUP, chain, size;
 	u8 seen = 1;
 
 	if (!stack)
@@ -130,7 +130,8 @@ static __always_inline void output_python(struct connection *c, struct side side
 		flags = BPF_RB_FORCE_WAKEUP;
 	}
 	stack->row.id = row->id;
-	if (python_ring.ringbuf_output(&stack->row, sizeof(stack->row) + at_most(stack->row.frames_size, sizeof(stack->frames)), flags))
+	size = at_most(stack->row.frames_size, sizeof(stack->frames));
+	if (python_ring.ringbuf_output(&stack->row, sizeof(stack->row) + size, flags))
 		count(PYTHON_RING_FULL);
 }
 

@@ -234,9 +234,10 @@ def _record(
 @click.option(
     "--languages",
     type=click.Choice(["all", "none"]),
-    default="all",
+    default="none",
     show_default=True,
-    help="Whether to record the frames of Python programs too: names of their functions and files, and lines.",
+    help="Whether to record the frames of Python programs too: names of their functions and files, and lines. It has "
+    "been tried with tracepoints only, hence it has to be asked for.",
 )
 @click.option(
     "--modules",

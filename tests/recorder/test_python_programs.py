@@ -103,7 +103,8 @@ def record(python: str, folder: Path, *options: str, replaced: int = 0, all_fram
         with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as program:
             assert program.stdin and program.stdout
             name = os.path.basename(python)[:15]
-            with recording(capture, "-t", "0", "-q", "-p", name, "--probes", "tracepoint", *ROOM, *options):
+            languages = () if "--languages" in options else ("--languages", "all")
+            with recording(capture, "-t", "0", "-q", "-p", name, "--probes", "tracepoint", *languages, *ROOM, *options):
                 program.stdin.write(b"begin\n")
                 program.stdin.flush()
                 assert program.stdout.readline() == b"noted\n"
