@@ -168,7 +168,7 @@ static __always_inline u64 proxy_header_size(struct connection *c, struct user_b
 	for (u64 i = 0; i < MOST_PROXY_LINE; i++) {
 		bpf_probe_read_user(&byte, 1, (void *)(segment.address + i));
 		if (byte == '\n')
-			return i + 1;
+			return through(&c->proxy_header_size, i + 1);
 	}
 	return 0;
 }

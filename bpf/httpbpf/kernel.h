@@ -58,6 +58,16 @@ static __always_inline u64 at_most(u64 size, u64 most)
 	return size > most ? most : size;
 }
 
+/*
+ * Through memory, so that the verifier forgets which value it is: else it follows the rest of the program for each value
+ * by itself.
+ */
+static __always_inline u8 through(u8 *memory, u8 value)
+{
+	*(volatile u8 *)memory = value;
+	return *(volatile u8 *)memory;
+}
+
 /* PF_KTHREAD and PF_IO_WORKER (0x20000000 before 5.12): the task never runs in user space. */
 #define PF_NO_USER_SPACE (0x00200000 | 0x00000010)
 

@@ -11,7 +11,7 @@
 #define TLS_DATA 23
 #define TLS_HANDSHAKE_RECORD 22
 #define TLS_HEADER 5
-#define MOST_RECORDS 10	 /* that are looked at in a transfer */
+#define MOST_RECORDS 8	 /* that are looked at in a transfer */
 #define MOST_TICKETS 2
 #define MOST_FLIGHT 4	 /* records of a client's certificate and Finished */
 #define TLS_ALERT_SIZE 19
@@ -184,6 +184,6 @@ static __always_inline u8 judge_first_record(struct connection *c, bool asks)
 static __always_inline u8 judge_tls(struct connection *c, bool asks, struct payload payload)
 {
 	if (c->tls & TLS_HANDSHAKE || (!asks && c->tls & TLS_TICKETS))
-		return walk_records(c, asks, payload);
-	return judge_first_record(c, asks);
+		return through(&c->part, walk_records(c, asks, payload));
+	return through(&c->part, judge_first_record(c, asks));
 }
