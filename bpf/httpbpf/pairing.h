@@ -306,6 +306,8 @@ static __always_inline u32 advance(struct connection *c, u64 sock, u8 direction,
 		if (c->head_size < HEAD_SIZE)
 			read_head(c, direction, &payload);
 	}
+	is_fresh = through(&c->is_fresh, is_fresh);
+	head_grew = through(&c->head_grew, head_grew);
 	if (is_first && direction != c->opens)
 		c->was_in_call = 1; /* counted when it is known whose call it was */
 	if (c->opens == NEITHER)

@@ -116,6 +116,8 @@ struct connection {
 	u8 protocol;           /* - enum protocol */
 	u8 tls;                /* - what is known of the TLS session, bits of tls.h */
 	u8 part;               /* - enum part: of the last transfer whose records were followed */
+	u8 is_fresh;           /* - the last transfer began a burst */
+	u8 head_grew;          /* - it went on with the first bytes of one */
 	u8 proxy_header_size;  /* bytes of the PROXY header line that came first */
 	u8 rests;              /* - what came last in the direction of responses was no part of one */
 	u8 was_in_call;        /* - when the recording began */
