@@ -129,7 +129,6 @@ def whole(trace: StackTrace) -> bool:
                 *("no_pie", "static", "static_pie", "no_build_id"),
             )
         ),
-        ("dlopen", ["", "library_"]),
         ("exec", ["", "other_"]),
         ("exec_static", ["", "other_"]),
     ],
@@ -138,6 +137,14 @@ def test_each_call_has_the_functions_that_made_it(traces: Traces, scenario: str,
     for trace, prefix in zip_longest(traces.of(scenario), prefixes):
         assert names(trace)[1:5] == [*(prefix + name for name in CHAIN), "main"]
         assert whole(trace)
+
+
+def test_code_that_was_loaded_between_two_readings_of_the_maps_has_no_name(traces: Traces) -> None:
+    """It may have replaced other code at its place."""
+    before, loaded = traces.of("dlopen")
+    assert names(before)[1:5] == [*CHAIN, "main"]
+    assert names(loaded)[1:5] == [*[None] * len(CHAIN), "main"]
+    assert {frame.unnamed for frame in loaded.frames[1:4]} == {Unnamed.MAPS_DIFFER}
 
 
 def test_a_thread_has_names_when_the_main_thread_has_ended(traces: Traces) -> None:
