@@ -93,7 +93,7 @@ def until_closed(sock: Any) -> None:
 # HTTP/1
 
 
-def sends_the_body_late(sock: socket.socket) -> None:
+def sends_the_body_late(sock: Any) -> None:
     receive(sock, b"\r\n\r\n")
     sock.sendall(HEAD)
     time.sleep(SLOW)
@@ -101,8 +101,7 @@ def sends_the_body_late(sock: socket.socket) -> None:
     until_closed(sock)
 
 
-@against(sends_the_body_late)
-def slow_body(sock: socket.socket) -> list[Call]:
+def ask_for_late_body(sock: Any) -> Call:
     """Make a call whose first byte is fast."""
 
     def action() -> int:
@@ -112,7 +111,12 @@ def slow_body(sock: socket.socket) -> list[Call]:
         receive(sock, data=head)
         return first_byte
 
-    return [slow(timed(action))]
+    return slow(timed(action))
+
+
+@against(sends_the_body_late)
+def slow_body(sock: socket.socket) -> list[Call]:
+    return [ask_for_late_body(sock)]
 
 
 def continues(sock: socket.socket) -> None:
@@ -339,16 +343,7 @@ def register_tls(name: str, version: ssl.TLSVersion) -> None:
         return [ask(tls)]
 
     def body(sock: socket.socket) -> list[Call]:
-        tls = over_tls(sock, False, version)
-
-        def action() -> int:
-            tls.sendall(GET)
-            head = tls.recv(len(HEAD))
-            first_byte = time.monotonic_ns()
-            receive(tls, data=head)
-            return first_byte
-
-        return [slow(timed(action))]
+        return [ask_for_late_body(over_tls(sock, False, version))]
 
     def closing(sock: socket.socket) -> None:
         tls = over_tls(sock, True, version)
@@ -356,12 +351,7 @@ def register_tls(name: str, version: ssl.TLSVersion) -> None:
         tls.unwrap()
 
     def late(sock: socket.socket) -> None:
-        tls = over_tls(sock, True, version)
-        receive(tls, b"\r\n\r\n")
-        tls.sendall(HEAD)
-        time.sleep(SLOW)
-        tls.sendall(BODY)
-        until_closed(tls)
+        sends_the_body_late(over_tls(sock, True, version))
 
     SCENARIOS[f"{name}_first"] = (first, serve_tls(version, SLOW))
     SCENARIOS[f"{name}_kept"] = (kept, closing)
