@@ -41,7 +41,10 @@ static __always_inline int send_enters(void *ctx, u64 sock, u64 msg)
 	return 0;
 }
 
-/* Returns what the send that returns now did to the call. A send that another thread's send has overtaken only continued the call. */
+/*
+ * Returns what the send that returns now did to the call. A send that another thread's send has overtaken only continued
+ * the call.
+ */
 static __always_inline u32 end_of_send(struct connection *c, int sent)
 {
 	if (c->sending_tid == (u32)bpf_get_current_pid_tgid()) {
