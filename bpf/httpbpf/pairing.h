@@ -194,6 +194,14 @@ static __always_inline void accept_answer(struct connection *c)
 	end_response(c);
 }
 
+/* What opened the call was no request. */
+static __always_inline void forget_call(struct connection *c)
+{
+	release_slots(c);
+	c->phase = IDLE;
+	c->sequence--;
+}
+
 /* More of the request's first bytes may show that it was none, but the rest of a body that had been answered before. */
 static __always_inline u32 continue_request(struct connection *c, bool is_fresh, bool head_grew)
 {
@@ -212,8 +220,11 @@ static __always_inline u32 continue_request(struct connection *c, bool is_fresh,
 static __always_inline u32 advance_request(struct connection *c, u64 sock, u64 now, struct payload payload, bool is_fresh,
 					   bool head_grew)
 {
+	bool was_doubtful = c->is_doubtful;
 	u8 part = judge_request(c, payload);
 
+	if (c->phase == REQUEST && was_doubtful && part == IS_PART)
+		forget_call(c);
 	if (c->phase == REQUEST && now - c->t1 >= PAUSE_NS && has_received_unseen(c, sock)) {
 		c->phase = IDLE; /* its answer was not seen, so this is the next request */
 		part = IS_PART;
@@ -243,6 +254,7 @@ static __always_inline u32 answer_call(struct connection *c, u64 now, bool is_su
 {
 	c->t2 = now;
 	c->t3 = now;
+	c->is_doubtful = 0;
 	c->first_byte_is_guess = !is_sure || (c->is_tentative && c->protocol != HTTP1);
 	c->is_tentative = 0;
 	c->tls &= ~TLS_TICKETS;
@@ -284,7 +296,7 @@ static __always_inline bool is_burst(struct connection *c, u8 direction, u64 now
 	if (c->direction != direction)
 		return true;
 	if (c->opens == direction)
-		return c->phase != REQUEST;
+		return c->phase != REQUEST || c->is_doubtful;
 	return c->phase == RESPONSE && is_slow(c, now) && now - c->t3 >= PAUSE_NS && !lacks_status(c);
 }
 
@@ -323,6 +335,8 @@ static __always_inline u32 advance(struct connection *c, u64 sock, u8 direction,
  */
 static __always_inline bool end_call(struct connection *c, u64 sock, u8 outcome)
 {
+	if (c->phase == REQUEST && c->is_doubtful)
+		forget_call(c);
 	if (c->phase == REQUEST && has_received_unseen(c, sock)) {
 		count(TRANSFER_NOT_SEEN);
 		release_slots(c);

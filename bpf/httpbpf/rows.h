@@ -127,6 +127,8 @@ struct connection {
 	u8 first_byte_is_guess; /* - the same */
 	u8 is_encrypted;       /* - the same */
 	u8 has_python;         /* - Python frames of the stack in the sending side's slot are beside it */
+	u8 record_overhead;    /* bytes that a TLS record has beside the data */
+	u8 is_doubtful;        /* - what opened the call may be no request */
 	u32 segments_at_t0;    /* - sent on the connection before the call */
 	u32 retransmitted_at_t0; /* - the same, sent again */
 	u32 out_of_order_at_t0; /* - the same, received out of order */

@@ -6,6 +6,10 @@
  * client's part of it ends with a record for its Finished, whose size is that of the hash. Then the server sends session
  * tickets, usually after the client has sent a request: records of one size, one or two of them. Whether the first
  * records are tickets is known once another record follows. An alert has type 23 too, and 19 bytes.
+ *
+ * HTTP/2 is recognized by sizes only. How much larger a record is than its data is learnt from the Finished, whose size
+ * is known. The first data of each end hold SETTINGS. Frames of the whole connection have few sizes; a request that has
+ * one of the smallest is not seen.
  */
 
 #define TLS_DATA 23
@@ -14,7 +18,7 @@
 #define MOST_RECORDS 8	 /* that are looked at in a transfer */
 #define MOST_TICKETS 2
 #define MOST_FLIGHT 4	 /* records of a client's certificate and Finished */
-#define TLS_ALERT_SIZE 19
+#define TLS_ALERT_DATA 2
 
 /* Bits of connection.tls. */
 #define TLS_HANDSHAKE 1		/* the client's Finished, or its first data, have not been seen */
@@ -22,6 +26,9 @@
 #define TLS_ANSWERER_ENCRYPTS 4 /* in the handshake, so this is TLS 1.3 */
 #define TLS_TICKETS 8		/* the next records of responses may be tickets */
 #define TLS_MAYBE_HTTP2 16
+#define TLS_ANSWERER_FINISHED 32 /* so this is TLS 1.2 */
+#define TLS_SETTINGS 64		 /* responses have begun with what may be SETTINGS of HTTP/2 */
+#define TLS_PINGED 128		 /* what may be a PING was sent to the answering end */
 
 /* What a transfer is to the calls of its connection; of several records the largest counts. */
 enum part { NO_PART, MAY_ANSWER, IS_PART };
@@ -37,21 +44,76 @@ static __always_inline bool is_record(u64 header)
 	       record_size(header) <= 16384 + 2048;
 }
 
-/* With SHA-256 or SHA-384: 4 bytes, the hash, the type of the content, and 16 bytes of authentication. */
-static __always_inline bool is_finished(u32 size)
+#define TLS13_OVERHEAD 17 /* the type of the content, and 16 bytes of authentication */
+#define TLS13_PADDING 16  /* zeros that Java adds to all that it sends (sun.security.ssl.OutputRecord) */
+
+/* In TLS 1.3: 4 bytes and a hash, which is SHA-256 or SHA-384. */
+static __always_inline bool is_finished(struct connection *c, u32 size)
 {
-	return size == 4 + 32 + 1 + 16 || size == 4 + 48 + 1 + 16;
+	switch (size - TLS13_OVERHEAD) {
+	case 4 + 48 + TLS13_PADDING:
+		c->record_overhead = TLS13_OVERHEAD + TLS13_PADDING;
+		return true;
+	case 4 + 32:
+	case 4 + 48:
+		c->record_overhead = TLS13_OVERHEAD;
+		return true;
+	}
+	return false;
 }
 
-/* Frames of 9, 13 and 17 bytes (SETTINGS without settings, WINDOW_UPDATE, PING) in TLS 1.3, and in 1.2 with AES-GCM. */
-static __always_inline bool is_control_size(u32 size)
+/* In TLS 1.2: 16 bytes, to which the record adds 16 for authentication and, with AES-GCM, 8 for the nonce. */
+static __always_inline bool is_finished_of_tls12(struct connection *c, u32 size)
 {
-	return size == 26 || size == 30 || size == 34 || size == 33 || size == 37 || size == 41;
+	if (size != 16 + 16 + 8 && size != 16 + 16)
+		return false;
+	c->record_overhead = size - 16;
+	return true;
 }
 
-static __always_inline bool is_acknowledgement(u32 size)
+/* Java pads what it sends, and its peer's records are not padded. Of a server's padding nothing is known. */
+static __always_inline u32 data_size(struct connection *c, bool asks, u32 size)
 {
-	return size == 26 || size == 33;
+	bool is_padded = c->record_overhead == TLS13_OVERHEAD + TLS13_PADDING;
+
+	return size - (is_padded && !asks ? TLS13_OVERHEAD : c->record_overhead);
+}
+
+/* In TLS 1.3, whether the overhead is known or not. */
+static __always_inline bool is_alert(struct connection *c, bool asks, u32 size)
+{
+	return size == TLS_ALERT_DATA + TLS13_OVERHEAD || (c->record_overhead && data_size(c, asks, size) == TLS_ALERT_DATA);
+}
+
+#define FRAME_HEADER 9
+#define PREFACE_SIZE 24
+#define SETTING_SIZE 6
+#define MOST_SETTINGS 8
+#define WINDOW_UPDATE_SIZE 13
+#define PING_SIZE 17
+
+static __always_inline bool is_settings_frame(u32 data)
+{
+	data -= FRAME_HEADER;
+	return data <= MOST_SETTINGS * SETTING_SIZE && data % SETTING_SIZE == 0;
+}
+
+/* SETTINGS, with which each end of HTTP/2 begins, alone or with a WINDOW_UPDATE or an acknowledgement. */
+static __always_inline bool may_be_settings(u32 data)
+{
+	return is_settings_frame(data) || is_settings_frame(data - WINDOW_UPDATE_SIZE) ||
+	       is_settings_frame(data - FRAME_HEADER);
+}
+
+/* Frames of the whole connection: an acknowledgement of SETTINGS, a WINDOW_UPDATE, a PING. */
+static __always_inline bool may_be_control(u32 data)
+{
+	return data == FRAME_HEADER || data == WINDOW_UPDATE_SIZE || data == PING_SIZE;
+}
+
+static __always_inline bool may_be_two_controls(u32 data)
+{
+	return data == FRAME_HEADER + WINDOW_UPDATE_SIZE || data == 2 * WINDOW_UPDATE_SIZE;
 }
 
 /* Of a connection that is older than the recorder, the first record that is seen may not be the handshake's first. */
@@ -74,13 +136,56 @@ static __always_inline void forget_handshake(struct connection *c)
 	c->handshake_time = 0;
 }
 
+/* Judges data of a request by their size. What may be the preface alone, or frames of the connection, opens a call that
+ * the next data open again. */
+static __always_inline u8 judge_request_data(struct connection *c, u32 data)
+{
+	bool is_preface = !c->sequence && !(c->tls & TLS_MAYBE_HTTP2) && may_be_settings(data - PREFACE_SIZE);
+
+	if (!c->record_overhead)
+		return IS_PART;
+	if (c->sequence == 1 && data == FRAME_HEADER) {
+		c->tls |= TLS_MAYBE_HTTP2;
+		c->first_byte_is_guess = 1; /* it may have been that of SETTINGS */
+	}
+	if (is_preface)
+		c->tls |= TLS_MAYBE_HTTP2;
+	if (!(c->tls & TLS_MAYBE_HTTP2))
+		return IS_PART;
+	c->tls &= ~TLS_PINGED;
+	if (data == PING_SIZE)
+		c->tls |= TLS_PINGED;
+	if (may_be_control(data))
+		return NO_PART;
+	if (c->phase != REQUEST || c->is_doubtful)
+		c->is_doubtful = is_preface || may_be_two_controls(data);
+	return IS_PART;
+}
+
+static __always_inline u8 judge_response_data(struct connection *c, u32 data)
+{
+	if (!c->record_overhead)
+		return IS_PART;
+	if (c->sequence <= 1 && !(c->tls & TLS_SETTINGS) && may_be_settings(data)) {
+		c->tls |= TLS_SETTINGS;
+		return MAY_ANSWER;
+	}
+	if (c->tls & TLS_PINGED && data == PING_SIZE) {
+		c->tls &= ~TLS_PINGED;
+		return NO_PART;
+	}
+	return c->tls & (TLS_MAYBE_HTTP2 | TLS_SETTINGS) && may_be_control(data) ? MAY_ANSWER : IS_PART;
+}
+
 static __always_inline u8 judge_request_record(struct connection *c, u32 size)
 {
 	if (!(c->tls & TLS_HANDSHAKE))
-		return IS_PART;
+		return judge_request_data(c, data_size(c, true, size));
 	if (c->tls & TLS_ANSWERER_ENCRYPTS) {
-		if (is_finished(size) || ++c->tickets == MOST_FLIGHT) {
-			if (is_finished(size))
+		bool finished = is_finished(c, size);
+
+		if (finished || ++c->tickets == MOST_FLIGHT) {
+			if (finished)
 				time_handshake(c);
 			else
 				forget_handshake(c);
@@ -89,17 +194,19 @@ static __always_inline u8 judge_request_record(struct connection *c, u32 size)
 		}
 		return NO_PART;
 	}
-	if (c->tls & TLS_ANSWERER_SPOKE)
-		c->tls &= ~TLS_HANDSHAKE;
-	else
+	if (!(c->tls & TLS_ANSWERER_SPOKE)) {
 		forget_handshake(c); /* these are early data */
-	return IS_PART;
+		return IS_PART;
+	}
+	c->tls &= ~TLS_HANDSHAKE;
+	return judge_request_data(c, data_size(c, true, size));
 }
 
 static __always_inline u8 judge_response_record(struct connection *c, u32 size)
 {
 	if (c->tls & TLS_HANDSHAKE) {
-		c->tls |= TLS_ANSWERER_ENCRYPTS;
+		if (!(c->tls & TLS_ANSWERER_FINISHED))
+			c->tls |= TLS_ANSWERER_ENCRYPTS;
 		return NO_PART;
 	}
 	if (c->tls & TLS_TICKETS && c->tickets < MOST_TICKETS && (!c->tickets || size == c->ticket_size)) {
@@ -108,7 +215,7 @@ static __always_inline u8 judge_response_record(struct connection *c, u32 size)
 		return MAY_ANSWER;
 	}
 	c->tls &= ~TLS_TICKETS;
-	return IS_PART;
+	return judge_response_data(c, data_size(c, false, size));
 }
 
 static __always_inline u8 judge_record(struct connection *c, bool asks, u64 header)
@@ -117,9 +224,13 @@ static __always_inline u8 judge_record(struct connection *c, bool asks, u64 head
 
 	if (!asks && c->tls & TLS_HANDSHAKE)
 		c->tls |= TLS_ANSWERER_SPOKE;
+	if ((u8)header == TLS_DATA && is_alert(c, asks, size))
+		return NO_PART;
 	if ((u8)header != TLS_DATA) {
 		if (c->tls & TLS_HANDSHAKE)
 			time_handshake(c);
+		if ((u8)header == TLS_HANDSHAKE_RECORD && is_finished_of_tls12(c, size) && !asks)
+			c->tls |= TLS_ANSWERER_FINISHED;
 		return NO_PART;
 	}
 	return asks ? judge_request_record(c, size) : judge_response_record(c, size);
@@ -172,18 +283,26 @@ static __always_inline u8 judge_first_record(struct connection *c, bool asks)
 
 	if (c->head_size < TLS_HEADER || !is_record(header)) /* of a record that was judged before */
 		return (asks ? c->phase != REQUEST : c->rests) ? NO_PART : IS_PART;
-	if ((u8)header != TLS_DATA || size == TLS_ALERT_SIZE)
+	if ((u8)header != TLS_DATA || is_alert(c, asks, size))
 		return NO_PART;
-	if (asks && c->sequence == 1 && c->phase == RESPONSE && is_acknowledgement(size))
-		c->tls |= TLS_MAYBE_HTTP2;
-	if (c->tls & TLS_MAYBE_HTTP2 && is_control_size(size))
-		return asks ? NO_PART : MAY_ANSWER;
-	return IS_PART;
+	size = data_size(c, asks, size);
+	return asks ? judge_request_data(c, size) : judge_response_data(c, size);
+}
+
+/* The first record of a request may be a frame of the connection that another follows. */
+static __always_inline bool needs_walk(struct connection *c, bool asks)
+{
+	if (c->tls & TLS_HANDSHAKE || (!asks && c->tls & TLS_TICKETS))
+		return true;
+	if (!asks || !(c->tls & TLS_MAYBE_HTTP2) || c->head_size < TLS_HEADER || !is_record(*(u64 *)c->head))
+		return false;
+	c->request_skip = 0;
+	return true;
 }
 
 static __always_inline u8 judge_tls(struct connection *c, bool asks, struct payload payload)
 {
-	if (c->tls & TLS_HANDSHAKE || (!asks && c->tls & TLS_TICKETS))
+	if (needs_walk(c, asks))
 		return through(&c->part, walk_records(c, asks, payload));
 	return through(&c->part, judge_first_record(c, asks));
 }

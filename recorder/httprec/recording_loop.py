@@ -285,7 +285,8 @@ class RecordingLoop:
         for connection in self._open_connections():
             self._finish_response(connection)
             self._held.complete(connection)
-            if connection["phase"] == _IDLE or not connection["wanted"] or connection["recorded"] != _NOT_RECORDED:
+            is_call = connection["phase"] != _IDLE and not connection["is_doubtful"]
+            if not is_call or not connection["wanted"] or connection["recorded"] != _NOT_RECORDED:
                 continue
             has_answer = _has_answer(connection)
             duration_ns = (end_that_counts(connection) if has_answer else now_ns) - connection["t0"]
