@@ -17,6 +17,9 @@ quick: ## the tests that need no guest, browser or long search, in under a minut
 test-kernels: ## the same calls on every kernel, with the BCC and the Python of every Debian
 	@tools/run.sh test-kernels
 
+test-clients: ## calls of every client by every protocol, against the clients' own clocks
+	@tools/run.sh test-clients
+
 lint: ## ruff and mypy
 	@tools/run.sh lint
 
@@ -39,4 +42,4 @@ zipapp: ## build the recorder as one file, dist/httprec.pyz
 man: ## write man pages and shell completions into dist/share/
 	@tools/run.sh man
 
-.PHONY: help demo test quick test-kernels lint bench fuzz soak wheel zipapp man
+.PHONY: help demo test quick test-kernels test-clients lint bench fuzz soak wheel zipapp man

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Install what a target of the Makefile needs, then run it; print the name and the time of each step.
 #
-#     tools/run.sh demo|test|quick|test-kernels|lint|bench|fuzz [SECONDS]|soak [SECONDS]|wheel|zipapp|man
+#     tools/run.sh demo|test|quick|test-kernels|test-clients|lint|bench|fuzz [SECONDS]|soak [SECONDS]|wheel|zipapp|man
 #
 # Missing Debian packages are installed. Python is Debian's. The Python packages that pyproject.toml names are installed
 # once for each content of that file, into the user's caches. The wheel under test is built and installed anew in every
@@ -13,8 +13,9 @@ umask 022 # the ordinary user of the demo must be able to read what is installed
 
 python=/usr/bin/python3
 guest_packages=(qemu-system-x86 seabios e2fsprogs cpio)
-quick_packages=(python3-bpfcc bpftool binutils gcc g++ libc6-dev gdb golang-go groff-base nodejs rustc zstd)
+quick_packages=(python3-bpfcc bpftool binutils curl gcc g++ libc6-dev gdb golang-go groff-base nodejs rustc zstd)
 test_packages=("${quick_packages[@]}" chromium chromium-driver)
+client_packages=(curl default-jdk-headless golang-go nodejs python3-aiohttp python3-h2 python3-httpx python3-requests)
 dependencies= # the environment with the packages that pyproject.toml names
 installed=    # the environment with the wheel
 work=         # a temporary folder of this run
@@ -174,6 +175,13 @@ test-kernels)
     "$installed/bin/python" -P -m pytest -m "" tests/vm/test_kernels.py tests/vm/test_slots.py
     say_total
     ;;
+test-clients)
+    as_root "to record the whole machine"
+    prepare python3-bpfcc "${client_packages[@]}"
+    echo "== Tests"
+    "$installed/bin/python" -P -m pytest -m "" tests/recorder/test_client_matrix.py
+    say_total
+    ;;
 lint)
     step "Debian packages" debian_packages nodejs
     step "Python packages of pyproject.toml" python_packages
@@ -218,7 +226,7 @@ man)
     step "Write man pages and completions" "$installed/bin/python" tools/make_man.py dist/share
     ;;
 *)
-    echo "usage: tools/run.sh demo|test|quick|test-kernels|lint|bench|fuzz [SECONDS]|soak [SECONDS]|wheel|zipapp|man" >&2
+    echo "usage: tools/run.sh demo|test|quick|test-kernels|test-clients|lint|bench|fuzz [SECONDS]|soak [SECONDS]|wheel|zipapp|man" >&2
     exit 2
     ;;
 esac

@@ -1,0 +1,72 @@
+"""Compare recorded calls with what the clients of workload/matrix saw by their own clocks."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from httpcapture import Outcome, Role, open_capture
+from httpreport.calls.call import Call, iterate_calls
+from httpreport.calls.filters import Selection
+from httpreport.capture.loader import load
+from workload.matrix.cells import Cell
+from workload.matrix.driver import LATE_MS, THRESHOLD_MS
+
+MS = 1_000_000
+LATE = ("first", "body")
+
+
+@dataclass(frozen=True)
+class Matrix:
+    """Hold what was recorded and where the clients' own times are."""
+
+    calls: Sequence[Call]
+    server_pid: int
+    out: Path
+
+
+def read(out: Path) -> Matrix:
+    with open_capture(out / "matrix.cap") as reader:
+        calls = load(reader, Selection(THRESHOLD_MS * MS)).calls
+    server = json.loads((out / "server.json").read_text())
+    return Matrix(list(iterate_calls(calls, calls["t0"].argsort())), server["pid"], out)
+
+
+def assert_every_slow_call_once(matrix: Matrix, cell: Cell) -> None:
+    """Check that the slow calls of a cell were recorded once, at both ends, and no fast one. A fast one may be there if
+    it was slow by the client's own clock: the machine was busy."""
+    own = json.loads((matrix.out / f"{cell.name}.json").read_text())
+    pids = {call["pid"] for call in own}
+    asked = [call for call in matrix.calls if call.pid in pids]
+    late = [call for call in asked if call.duration_ns >= LATE_MS * MS]
+    mine = [call for call in own if call["path"].endswith(LATE)]
+    busy = [call for call in own if call not in mine and call["most"] >= THRESHOLD_MS * MS]
+    assert len(late) == len(mine), "slow calls of the client"
+    assert len(asked) - len(late) <= len(busy), "fast calls of the client"
+    for call, seen in zip(late, mine):
+        _assert_alike(call, seen)
+        _assert_served(matrix, call)
+
+
+def _assert_alike(call: Call, seen: dict[str, Any]) -> None:
+    """Check a client's call against its own clock."""
+    assert seen["t0"] <= call.t0 <= call.t2 <= call.t3 <= seen["t3"]
+    assert call.duration_ns <= seen["most"]
+    assert (call.role, call.outcome) == (Role.CLIENT, Outcome.ANSWERED)
+    came_late = call.t2 - call.t0 >= LATE_MS * MS
+    assert came_late == seen["path"].endswith("first") or call.first_byte_is_guess, "first byte"
+
+
+def _assert_served(matrix: Matrix, call: Call) -> None:
+    """Check that the server's end of a client's call was recorded once, and lasted as long as its own delay."""
+    served = [
+        other
+        for other in matrix.calls
+        if (other.pid, other.peer_port) == (matrix.server_pid, call.local_port) and call.t0 <= other.t0 <= call.t3
+    ]
+    assert len(served) == 1, "calls of the server"
+    assert served[0].role == Role.SERVER
+    assert served[0].duration_ns >= LATE_MS * MS
