@@ -23,6 +23,8 @@ from httpcapture import (
     Completions,
     CorruptRecord,
     End,
+    Heads,
+    HeadText,
     JitMap,
     Lost,
     Meta,
@@ -41,6 +43,7 @@ from ..calls.listed_calls import ListedCalls
 from ..calls.schema import RECORDED, ColumnsByName
 from ..calls.totals import CallTotals
 from ..common import tuning
+from .call_heads import CallHeads
 from .ends import Ends, read_ends
 from .faults import gaps_in
 from .module_sections import JoinedParts, JoinedSections, add_part, add_text, share_sections
@@ -141,6 +144,7 @@ class _Loader:
         self.carried: dict[int, JoinedSections] = {}
         self.jit_maps: dict[ProcessKey, dict[int, JoinedParts]] = {}
         self.codes: dict[ProcessKey, dict[tuple[int, int], Code]] = {}
+        self.heads = CallHeads()
         self.last_text: JoinedParts | None = None  # the JIT map that came last
         self.lost: Counter[str] = Counter()
         self.lost_between: dict[str, tuple[int, int]] = {}
@@ -194,6 +198,14 @@ class _Loader:
         if before is None or (before.problem and not code.problem):
             of_process[code.address, code.cookie] = code
 
+    def add_head_text(self, head: HeadText) -> None:
+        self._hold(len(head.text) + tuning.HEAD_OVERHEAD)
+        self.heads.add_text(head)
+
+    def add_heads(self, heads: Heads) -> None:
+        self._hold(3 * len(heads.connections) + tuning.RECORD_OVERHEAD)
+        self.heads.add(heads)
+
     def add_lost(self, lost: Lost) -> None:
         self._lose(lost.counts, lost.at_ns)
 
@@ -205,6 +217,7 @@ class _Loader:
         """Return the recording, once all records have been added."""
         self._add_up()
         self.listed.finish()
+        self.heads.finish()
         if cut_off and self.last_text:  # it has no declared size: another part may have followed
             self.last_text.problem = self.last_text.problem or "the capture is cut off"
         modules = {id: module for id, module in self.modules.items() if id not in self.ambiguous}
@@ -226,6 +239,7 @@ class _Loader:
             carried=share_sections(modules, self.carried),
             jit_maps=self.jit_maps,
             codes=self.codes,
+            heads=self.heads,
             gaps=gaps_in(self.carried, jit_maps),
             repeated=self.rule.ends.repeated,
             left_out={**left_out, **self.ends.left_out},
@@ -301,6 +315,8 @@ HANDLERS: Handlers[_Loader] = {
     Section: _Loader.add_section,
     JitMap: _Loader.add_jit_map,
     Code: _Loader.add_code,
+    HeadText: _Loader.add_head_text,
+    Heads: _Loader.add_heads,
     Lost: _Loader.add_lost,
     End: _Loader.add_end,
 }

@@ -16,6 +16,7 @@ from ..calls.lazy_table import ImpossibleTimes, Indices
 from ..calls.listed_calls import ListedCalls
 from ..calls.schema import Array
 from ..calls.totals import Latencies, PeerKey, StackKey, Totals
+from .call_heads import CallHeads
 from .faults import Faults
 from .module_sections import JoinedParts, JoinedSections
 from .packed_stacks import RecordedStacks
@@ -57,6 +58,7 @@ class Recording:
     carried: Mapping[int, JoinedSections]  # the recorded parts of each module, by its id
     jit_maps: Mapping[ProcessKey, Mapping[int, JoinedParts]]  # by the time when each was taken
     codes: Mapping[ProcessKey, Mapping[tuple[int, int], Code]]  # of Python, by address and cookie
+    heads: CallHeads  # of requests and responses
     repeated: int  # calls that share the key of a completion with another call
     gaps: Sequence[str]  # names of sections and JIT maps whose parts do not follow each other
     lost: Mapping[str, int]  # the last state of the ledger
@@ -88,6 +90,7 @@ class Recording:
             repeated=self.repeated,
             modules=len(self.ambiguous),
             stacks=len(self.stacks.ambiguous),
+            heads=len(self.heads.ambiguous),
             unnamed=self.stacks.left_out,
             gaps=self.gaps,
             written=self.end.recorded if self.end and self.cut_off is None else None,
