@@ -13,14 +13,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from httpreport.routes import routes, shapes
-from httpreport.routes.patterns import RoutePattern, RoutePatterns, parse_lines
+from httpreport.routes.patterns import NO_PATTERNS, RoutePattern, RoutePatterns, parse_lines
 from httpreport.routes.routes import decide
 from httpreport.routes.segments import is_word, typed
 from httpreport.routes.shapes import OTHER, Shape, Shapes, Source, merged, shape_of
 
 CORPORA = sorted((Path(__file__).parent / "data" / "routes").glob("*.txt"))
 VALUES = 60  # of each variable segment
-NO_PATTERNS = RoutePatterns(())
 HEX = "0123456789abcdef"
 
 

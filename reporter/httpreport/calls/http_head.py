@@ -95,24 +95,31 @@ def request_id(request: RequestHead, response: ResponseHead) -> str:
     return next(filter(None, found), "")
 
 
-def trace_id(request: RequestHead) -> str:
-    """Return the ID of the trace to which a request belongs, empty if none is known."""
+def trace_id(headers: HeaderLines) -> str:
+    """Return the ID of the trace to which a request with these headers belongs, empty if none is known."""
     forms = (("traceparent", _TRACEPARENT), ("b3", _B3), ("x-b3-traceid", _B3))
-    found = (form.fullmatch(header(request.headers, name)) for name, form in forms)
+    found = (form.fullmatch(header(headers, name)) for name, form in forms)
     return next((match[1] for match in found if match), "")
 
 
-def ids(request: RequestHead, response: ResponseHead) -> Iterator[str]:
-    """Yield every ID by which a call can be found in logs."""
-    for headers in (request.headers, response.headers):
-        yield from (value for name, value in headers if name in REQUEST_IDS)
-    if trace_id(request):
-        yield trace_id(request)
+def ids(headers: HeaderLines) -> Iterator[str]:
+    """Yield every ID by which logs may name the call that has a head with these headers."""
+    yield from (value for name, value in headers if name in REQUEST_IDS)
+    if trace_id(headers):
+        yield trace_id(headers)
+
+
+def parse_headers(text: bytes) -> tuple[HeaderLines, bool]:
+    """Return the header lines of a head, and whether it went on."""
+    _, headers, cut = _lines(text)
+    return headers, cut
 
 
 def _lines(text: bytes) -> tuple[str, HeaderLines, bool]:
     """Return the first line, the header lines, and whether the head went on."""
     first, *others = map(printable, text.split(b"\n", MAX_LINES)[:MAX_LINES])
+    if first == CUT:
+        return "", (), not others
     cut = CUT in others[-1:]
     named = (line.partition(":") for line in others)
     return first, tuple((name, value.strip(" ")) for name, colon, value in named if colon), cut

@@ -1,9 +1,10 @@
 """Read a capture, front to back, into a `Recording`.
 
-The ends of responses are read first (`ends.py`), because they decide which calls are slow. Then all other records are
-read. It takes some batches of calls at a time (`calls/lazy_table.py`). The calls that the filter keeps are added up
-(`calls/totals.py`) and listed (`calls/listed_calls.py`), so memory grows with what is kept, not with what was recorded.
-It is bounded too: a capture is untrusted input.
+The ends of responses are read first (`ends.py`), because they decide which calls are slow, and the heads, because
+filters may ask for what is in them. Then all other records are read. It takes some batches of calls at a time
+(`calls/lazy_table.py`). The calls that the filter keeps are added up (`calls/totals.py`) and listed
+(`calls/listed_calls.py`), so memory grows with what is kept, not with what was recorded. It is bounded too: a capture
+is untrusted input.
 """
 
 from __future__ import annotations
@@ -43,7 +44,6 @@ from ..calls.listed_calls import ListedCalls
 from ..calls.schema import RECORDED, ColumnsByName
 from ..calls.totals import CallTotals
 from ..common import tuning
-from .call_heads import CallHeads
 from .ends import Ends, read_ends
 from .faults import gaps_in
 from .module_sections import JoinedParts, JoinedSections, add_part, add_text, share_sections
@@ -127,7 +127,7 @@ class _Loader:
         self.keep = keep
         self.ends = ends
         self.rule = DurationRule(ends.of_calls, ends.all_known, bool(meta.duration_rule), keep.first_byte)
-        self.held = ends.of_calls.nbytes
+        self.held = ends.of_calls.nbytes + ends.heads.nbytes
         self.recorded = self.added_up = 0
         self.kept = 0
         self.impossible = ImpossibleTimes()
@@ -144,7 +144,6 @@ class _Loader:
         self.carried: dict[int, JoinedSections] = {}
         self.jit_maps: dict[ProcessKey, dict[int, JoinedParts]] = {}
         self.codes: dict[ProcessKey, dict[tuple[int, int], Code]] = {}
-        self.heads = CallHeads()
         self.last_text: JoinedParts | None = None  # the JIT map that came last
         self.lost: Counter[str] = Counter()
         self.lost_between: dict[str, tuple[int, int]] = {}
@@ -198,14 +197,6 @@ class _Loader:
         if before is None or (before.problem and not code.problem):
             of_process[code.address, code.cookie] = code
 
-    def add_head_text(self, head: HeadText) -> None:
-        self._hold(len(head.text) + tuning.HEAD_OVERHEAD)
-        self.heads.add_text(head)
-
-    def add_heads(self, heads: Heads) -> None:
-        self._hold(3 * len(heads.connections) + tuning.RECORD_OVERHEAD)
-        self.heads.add(heads)
-
     def add_lost(self, lost: Lost) -> None:
         self._lose(lost.counts, lost.at_ns)
 
@@ -217,7 +208,6 @@ class _Loader:
         """Return the recording, once all records have been added."""
         self._add_up()
         self.listed.finish()
-        self.heads.finish()
         if cut_off and self.last_text:  # it has no declared size: another part may have followed
             self.last_text.problem = self.last_text.problem or "the capture is cut off"
         modules = {id: module for id, module in self.modules.items() if id not in self.ambiguous}
@@ -239,7 +229,7 @@ class _Loader:
             carried=share_sections(modules, self.carried),
             jit_maps=self.jit_maps,
             codes=self.codes,
-            heads=self.heads,
+            heads=self.ends.heads,
             gaps=gaps_in(self.carried, jit_maps),
             repeated=self.rule.ends.repeated,
             left_out={**left_out, **self.ends.left_out},
@@ -269,7 +259,7 @@ class _Loader:
         """Filter calls and keep the rest. Nothing is counted before every column that is needed has been unpacked."""
         if not batches:
             return
-        calls = LazyTable(self.call_types, batches, sum(batch.rows for batch in batches))
+        calls = LazyTable(self.call_types, batches, sum(batch.rows for batch in batches), self.ends.heads)
         impossible = calls.complete(self.rule, count=True)
         indices = np.flatnonzero(self.keep.mask(calls))
         if len(indices) == calls.rows:
@@ -315,8 +305,8 @@ HANDLERS: Handlers[_Loader] = {
     Section: _Loader.add_section,
     JitMap: _Loader.add_jit_map,
     Code: _Loader.add_code,
-    HeadText: _Loader.add_head_text,
-    Heads: _Loader.add_heads,
+    HeadText: ignore,  # `read_ends` has read them
+    Heads: ignore,
     Lost: _Loader.add_lost,
     End: _Loader.add_end,
 }

@@ -12,11 +12,11 @@ import numpy as np
 from httpcapture import Code, End, Meta, Module, Process, StackStatus
 
 from ..calls.available_values import AvailableValues
+from ..calls.call_heads import CallHeads
 from ..calls.lazy_table import ImpossibleTimes, Indices
 from ..calls.listed_calls import ListedCalls
 from ..calls.schema import Array
 from ..calls.totals import Latencies, PeerKey, StackKey, Totals
-from .call_heads import CallHeads
 from .faults import Faults
 from .module_sections import JoinedParts, JoinedSections
 from .packed_stacks import RecordedStacks

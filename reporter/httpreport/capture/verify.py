@@ -36,13 +36,13 @@ from httpcapture import (
 )
 from httpcapture.seek_table import check_seek_table
 
+from ..calls.call_heads import CallHeads
 from ..calls.lazy_table import ColumnTypes, ImpossibleTimes, LazyTable, column_types, unknown_fields
 from ..calls.repeated_calls import RepeatedCalls
 from ..calls.schema import COMPLETION, RECORDED
 from ..common.errors import ReportError
 from ..common.interning import Interner
 from ..common.printable import printable
-from .call_heads import CallHeads
 from .faults import Faults, gaps_in
 from .module_sections import Extent, add_part, add_text
 from .packed_stacks import MAX_STACKS, content_of
@@ -228,7 +228,7 @@ class _Checks:
         if self._asked_modules - self._modules.keys():
             gone = len(self._asked_modules - self._modules.keys())
             yield f"modules that records refer to but the file lacks: {gone:,}"
-        heads = self._asked_heads - self._heads.texts.keys() - {0}
+        heads = self._asked_heads - self._heads.numbers - {0}
         if heads:
             yield f"heads that calls refer to but the file lacks: {len(heads):,}"
         asked = self._asked_processes.union(np.unique(np.frombuffer(self._stack_processes, np.uint64)).tolist())

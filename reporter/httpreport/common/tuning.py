@@ -23,6 +23,5 @@ MAX_HELD_BYTES = 4 << 30  # of everything together
 MAX_COMPLETIONS = 1 << 25  # of one capture; they take 1 GiB
 MAX_TOTALS_BYTES = 2 << 30  # of that, of totals: a small file may have millions of distinct peers and stacks
 RECORD_OVERHEAD = 1 << 10  # bytes; the objects of a small record take less, apart from its own bytes
-HEAD_OVERHEAD = 1 << 8  # bytes; the same of the head of a request or response: they are many
 PART_OVERHEAD = 4 << 10  # bytes that the arrays of a part take beside their values, roughly
 COUNT_ARRAY_SIZE = 1 << 22  # smaller values are counted in an array, of 32 MB

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from ..calls.call import Call, iso_time
+from ..calls.http_call import HttpCall
 from ..common.printable import comm, printable
 from ..languages.stack_trace import Frame, StackTrace
 from ..report.aggregate import Aggregate
@@ -29,7 +30,8 @@ def report(reported: Reported) -> Iterable[bytes]:
 
 
 def _one(whole: Aggregate, document: Iterable[Sequence[TextOrKey]]) -> Iterator[str]:
-    return (with_stack_ids(pieces, whole.stack_ids) for pieces in document)
+    yield from (with_stack_ids(pieces, whole.stack_ids) for pieces in document)
+    yield "\n}\n"
 
 
 def _many(whole: Aggregate, documents: Iterable[Iterable[Sequence[TextOrKey]]]) -> Iterator[str]:
@@ -54,7 +56,8 @@ def listed(report: Report, capture: str, _: Style) -> Iterator[CallEntry]:
 
 
 def pieces(report: Report, capture: str) -> Iterator[Sequence[TextOrKey]]:
-    """Yield the document in sequences of a few pieces, with keys of stack traces instead of Stack IDs."""
+    """Yield the document up to the end of its calls in sequences of a few pieces, with keys of stack traces instead of
+    Stack IDs."""
     yield ("{\n",)
     for name, value in _head(report, capture).items():
         yield (f"{json.dumps(name)}: {json.dumps(value)},\n",)
@@ -64,7 +67,7 @@ def pieces(report: Report, capture: str) -> Iterator[Sequence[TextOrKey]]:
     for call_and_traces in report.calls():
         yield (separator, *_call(report, *call_and_traces))
         separator = ",\n"
-    yield ("\n]\n}\n",)
+    yield ("\n]",)
 
 
 def json_list(name: str, values: Iterable[dict[str, Any]]) -> Iterator[str]:
@@ -157,9 +160,25 @@ def _frame(frame: Frame) -> dict[str, Any]:
 
 
 def _call(report: Report, call: Call, trace: int, receive_trace: int | None) -> Sequence[TextOrKey]:
-    facts, stack_id = json.dumps(_facts(report, call)), report.stack_keys[trace] or "null"
+    of_heads = {"http": _http(report.http(call))} if len(report.recording.heads) else {}
+    facts, stack_id = json.dumps({**_facts(report, call), **of_heads}), report.stack_keys[trace] or "null"
     traces = json.dumps({"trace": trace, "receive_trace": receive_trace})
     return f'{facts[:-1]}, "stack_id": ', stack_id, f", {traces[1:]}"
+
+
+def _http(http: HttpCall) -> dict[str, Any]:
+    request, response = http
+    return {
+        "path": request.path or None,
+        "query": request.query or None,
+        "version": request.version or None,
+        "authority": request.authority or None,
+        "request_id": http.request_id or None,
+        "trace_id": http.trace_id or None,
+        "request_headers": [list(line) for line in request.headers],
+        "response_headers": [list(line) for line in response.headers],
+        "cut": request.cut or response.cut,
+    }
 
 
 def _facts(report: Report, call: Call) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from typing import Union
 from httpcapture import Role
 
 from ..calls.call import Call, iso_time
+from ..calls.http_call import HttpCall
 from ..common.printable import comm, host, printable
 from ..report.aggregate import Aggregate
 from ..report.headline import kept, origins, warning_lines
@@ -212,8 +213,20 @@ def _last_lines(report: Report, call: Call) -> str:
         f"Role: {call.role_name}, Outcome: {call.outcome_name}, Kind: {call.kind_name}{_http(call)}\n"
         f"Process: {comm(call.process)}, TID: {call.tid}, Start: {iso_time(report.recording.meta, call.t0)}, "
         f"Record: {report.record_number(call)}\n"
-        f"{_split(call)}{_network(call)}"
+        f"{_split(call)}{_network(call)}{_asked(report.http(call))}"
     )
+
+
+def _asked(http: HttpCall) -> str:
+    """Return the line that says what was asked for, of whom, and how logs name it, as far as it is known."""
+    known = (
+        ("Request", http.request.line if http.request.method or http.request.path else ""),
+        ("Authority", http.request.authority),
+        ("Request ID", http.request_id),
+        ("Trace ID", http.trace_id),
+    )
+    texts = [f"{name}: {value}" for name, value in known if value]
+    return f"\n{', '.join(texts)}" if texts else ""
 
 
 def _network(call: Call) -> str:

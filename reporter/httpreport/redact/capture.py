@@ -116,7 +116,7 @@ class Redaction:
         yield f"mappings without frames: {records.mappings:,}"
         yield f"functions made at run time without frames: {records.functions:,}"
         yield f"first bytes of {rows.heads:,} payloads, except method, version, status and TLS mark"
-        yield f"paths, queries and header lines of heads: {len(self._recording.heads.texts):,}"
+        yield f"paths, queries and header lines of heads: {len(self._recording.heads):,}"
         yield "boot ID, ID of the recording, devices and inodes of files"
 
     def _masked(self) -> Iterator[str]:

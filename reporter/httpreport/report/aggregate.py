@@ -100,6 +100,11 @@ class Aggregate:
         return min(facts.started_realtime_ns for facts in self.captures)
 
     @property
+    def has_heads(self) -> bool:
+        """Return whether any capture has heads of requests or responses."""
+        return any(facts.has_heads for facts in self.captures)
+
+    @property
     def listed(self) -> int:
         """Return how many calls are listed one by one."""
         return sum(facts.listed for facts in self.captures)
@@ -252,6 +257,7 @@ def aggregate_of(report: Report, path: str, *, slowest: bool = False) -> Aggrega
         threshold_ns=recording.meta.threshold_ns,
         floor_ns=max(report.selection.threshold_ns, recording.meta.threshold_ns),
         names=tuple(map(printable, report.selection.names or recording.meta.process_filters)),
+        has_heads=len(recording.heads) > 0,
         length_ns=_length_ns(recording, report.selection),
     )
     stacks: dict[HostStack, Totals] = {}

@@ -49,6 +49,7 @@ class Facts:
     threshold_ns: int  # the recorder's
     floor_ns: int  # every call of at least this duration was recorded and asked for
     names: tuple[str, ...]  # -p of the report, else the recorder's; empty: all processes
+    has_heads: bool  # the capture has heads of requests or responses
     length_ns: int | None  # length of the selected part of the recording; None if END is missing
 
     @property

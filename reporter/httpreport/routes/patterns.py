@@ -51,6 +51,9 @@ class RoutePatterns:
         return next((pattern.text for pattern in of_length if pattern.matches(segments)), None)
 
 
+NO_PATTERNS = RoutePatterns(())
+
+
 def parse_lines(text: str) -> Iterator[RoutePattern]:
     """Parse a file of routes: one on each line; empty lines and those that begin with `#` mean nothing. Raises
     ValueError, which names the line."""
