@@ -39,11 +39,13 @@ from httpcapture import (
 
 from ..calls.available_values import AvailableValues
 from ..calls.durations import DurationRule
+from ..calls.filters import CallsWithHeads
 from ..calls.lazy_table import ColumnTypes, ImpossibleTimes, LazyTable, column_types, unknown_fields
 from ..calls.listed_calls import ListedCalls
-from ..calls.schema import RECORDED, ColumnsByName
+from ..calls.schema import RECORDED
 from ..calls.totals import CallTotals
 from ..common import tuning
+from ..routes.patterns import NO_PATTERNS, RoutePatterns
 from .ends import Ends, read_ends
 from .faults import gaps_in
 from .module_sections import JoinedParts, JoinedSections, add_part, add_text, share_sections
@@ -69,11 +71,18 @@ class Filter(Protocol):
     def first_byte(self) -> bool:
         """Return whether calls are judged by their first byte."""
 
-    def mask(self, calls: ColumnsByName) -> npt.NDArray[np.bool_]:
+    @property
+    def patterns(self) -> RoutePatterns:
+        """Return the routes that the user gave."""
+
+    def mask(self, calls: CallsWithHeads) -> npt.NDArray[np.bool_]:
         """Return whether each call is kept."""
 
-    def passing(self, calls: ColumnsByName) -> npt.NDArray[np.bool_]:
+    def passing(self, calls: CallsWithHeads) -> npt.NDArray[np.bool_]:
         """Return whether each call is kept, or would be kept with a threshold of 0."""
+
+    def not_known(self, calls: CallsWithHeads) -> int:
+        """Return how many calls are only not kept because what is asked for is not known of them."""
 
 
 @dataclass(frozen=True)
@@ -82,14 +91,19 @@ class KeepNothing:
 
     asked: Sequence[str] = ()
     first_byte: bool = False
+    patterns: RoutePatterns = NO_PATTERNS
 
-    def mask(self, calls: ColumnsByName) -> npt.NDArray[np.bool_]:
+    def mask(self, calls: CallsWithHeads) -> npt.NDArray[np.bool_]:
         """Return False for each call."""
         return np.zeros(len(calls["t0"]), np.bool_)
 
-    def passing(self, calls: ColumnsByName) -> npt.NDArray[np.bool_]:
+    def passing(self, calls: CallsWithHeads) -> npt.NDArray[np.bool_]:
         """Return False for each call."""
         return self.mask(calls)
+
+    def not_known(self, calls: CallsWithHeads) -> int:
+        """Return 0."""
+        return 0
 
 
 def load(reader: Reader, keep: Filter) -> Recording:
@@ -136,7 +150,8 @@ class _Loader:
         self.kept_parts: list[LazyTable] = []  # kept calls that wait to be added up
         self.listed = ListedCalls(self.rule)
         self.totals = CallTotals()
-        self.available = AvailableValues(keep.asked)  # filled while no call is kept
+        self.not_known = 0
+        self.available = AvailableValues(keep.asked, ends.heads, keep.patterns)  # filled while no call is kept
         self.stacks = RecordedStacks()
         self.processes: dict[ProcessKey, list[Process]] = {}
         self.modules: dict[int, Module] = {}
@@ -219,6 +234,7 @@ class _Loader:
             by_peer=self.totals.by_peer(),
             recorded=self.recorded,
             kept=self.kept,
+            not_known=self.not_known,
             impossible=self.impossible,
             unknown_fields=unknown_fields(self.meta.call_layout) if self.recorded else (),
             available=AvailableValues(()) if self.kept else self.available,
@@ -269,6 +285,7 @@ class _Loader:
             self.kept_parts.append(calls.take(indices))
         elif not self.kept:
             self.available.add(calls, self.keep.passing(calls))
+        self.not_known += self.keep.not_known(calls)
         self.kept += len(indices)
         self.recorded += calls.rows
         self.impossible += impossible

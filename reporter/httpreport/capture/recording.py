@@ -48,6 +48,7 @@ class Recording:
     by_peer: Mapping[PeerKey, Latencies]  # durations of all kept calls
     recorded: int  # calls in the capture
     kept: int  # calls that the filter keeps
+    not_known: int  # calls that it only does not keep because what it asks for is not known of them
     impossible: ImpossibleTimes  # counts calls with impossible times; their duration is set to 0
     unknown_fields: Sequence[str]  # for each unknown field of calls, why it is not known
     available: AvailableValues  # the values that calls have; filled only if no call is kept

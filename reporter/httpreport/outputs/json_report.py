@@ -108,6 +108,7 @@ def _head(report: Report, capture: str) -> dict[str, Any]:
         "ledger": {
             "recorded": recording.recorded,
             "kept": recording.kept,
+            **({"not_known": recording.not_known} if report.selection.filters.of_heads else {}),
             "unreached_ns": recording.available.unreached_ns,
             "lost": {printable(cause): count for cause, count in recording.lost.items() if count},
             "lost_between": {

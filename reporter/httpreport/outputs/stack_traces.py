@@ -18,7 +18,7 @@ from ..calls.call import Call, iso_time
 from ..calls.http_call import HttpCall
 from ..common.printable import comm, host, printable
 from ..report.aggregate import Aggregate
-from ..report.headline import kept, origins, warning_lines
+from ..report.headline import kept, not_known, origins, warning_lines
 from ..report.report import Report
 from ..report.stack_ids import TextOrKey
 from ..report.unreached import unreached
@@ -135,13 +135,13 @@ def _head(whole: Aggregate) -> Iterator[str]:
     yield from (f"Warning: {warning.text}" for warning in facts.warnings)
     yield f"{facts.file}: recorded on {facts.host} ({facts.system}) by {facts.tool} from {facts.started}"
     yield f"{facts.kept:,} of {facts.recorded:,} calls ({facts.selection}), the longest first"
-    yield from unreached(whole.captures)
+    yield from (*not_known(whole.captures), *unreached(whole.captures))
 
 
 def _head_of_many(whole: Aggregate) -> Iterator[str]:
     yield from (f"Warning: {warning}" for warning in warning_lines(whole))
     yield from (f"{origin}: {kept(run.parts)}" for origin, run in zip(origins(whole), whole.runs))
-    yield from unreached(whole.captures)
+    yield from (*not_known(whole.captures), *unreached(whole.captures))
     yield f"{whole.listed:,} calls, the longest first"
 
 

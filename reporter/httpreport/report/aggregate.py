@@ -25,6 +25,7 @@ from ..capture.sources import name_of, rereadable
 from ..common.errors import OUT_OF_MEMORY, ReportError
 from ..common.printable import comm, printable
 from ..common.progress import ProgressBar, ProgressReader
+from ..routes.patterns import NO_PATTERNS, RoutePatterns
 from ..symbols.binary_lookup import Binaries
 from ..symbols.debuginfod import Debuginfod
 from .recordings import Facts, RecordedRun, recording_of, runs_of
@@ -50,6 +51,7 @@ class Request:
     slowest: bool = False  # whether the aggregate is to have the slowest calls
     first_byte: bool = False  # whether calls are judged by their first byte
     all_frames: bool = False  # whether frames of interpreters are shown
+    patterns: RoutePatterns = NO_PATTERNS
 
     @property
     def filtered(self) -> bool:
@@ -205,7 +207,12 @@ def read_report(path: str, request: Request, bar: ProgressBar | None = None) -> 
     with rereadable(path) as file:
         reader = Reader(file if bar is None else ProgressReader(file, bar), name_of(path))
         selection = Selection.of(
-            reader.meta, request.milliseconds, request.names, request.filters, first_byte=request.first_byte
+            reader.meta,
+            request.milliseconds,
+            request.names,
+            request.filters,
+            first_byte=request.first_byte,
+            patterns=request.patterns,
         )
         recording = load(reader, selection)
     if bar is not None and recording.kept:
@@ -245,6 +252,7 @@ def aggregate_of(report: Report, path: str, *, slowest: bool = False) -> Aggrega
         subject=report.selection.subject,
         recorded=recording.recorded,
         kept=recording.kept,
+        not_known=recording.not_known,
         unreached_ns=recording.available.unreached_ns,
         listed=len(recording.listed),
         lost={printable(cause): count for cause, count in recording.lost.items() if count},

@@ -40,6 +40,7 @@ class Facts:
     subject: str  # Selection.subject
     recorded: int
     kept: int
+    not_known: int  # calls that were left out because what a filter asks for is not known of them
     unreached_ns: int | None  # of the slowest call that only -t excludes; None if there is none, or a call is kept
     listed: int
     lost: Mapping[str, int]
