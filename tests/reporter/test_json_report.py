@@ -53,7 +53,7 @@ SHOWN: dict[str, Callable[[dict[str, Any]], object]] = {
     "not all listed": lambda report: causes(report) == ["not_listed"] and len(report["calls"]) < len(ROWS),
 }
 """What a case is there for."""
-OF_HEADS = ("http", "not_known")
+OF_HEADS = ("http", "not_known", "routes")
 """Fields of reports on captures with heads, or with filters that ask for what is in heads, only."""
 
 

@@ -177,7 +177,7 @@ def test_a_given_route_comes_first_and_a_grpc_method_stays_as_it_is() -> None:
     assert shape_of("/pkg.V1/17", patterns, is_grpc=True) == Shape("/pkg.V1/17", Source.GRPC)
 
 
-@pytest.mark.parametrize("text", ["", "users", "/users/{id", "/users/{}", "/users/x{id}", "/{a}{b}"])
+@pytest.mark.parametrize("text", ["", "users", "/users/{id", "/users/{}", "/users/x{id}", "/{a}{b}", "/a\x1b"])
 def test_an_invalid_route_pattern_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match=r"route|braces"):
         RoutePattern.parse(text)

@@ -78,6 +78,12 @@ class CallHeads:
         numbers = np.array([0, *known], np.uint32)
         self._places = np.stack([_places(numbers, _last_known(column[order], starts)) for column in columns])
 
+    @property
+    def requests(self) -> Numbers:
+        """Return the places of the texts that are heads of requests, ascending."""
+        places = np.unique(self._places[0])
+        return np.asarray(places[places != 0], np.uint32)
+
     def find(self, calls: ColumnsByName, count: int) -> tuple[Numbers, Numbers]:
         """Return the places of the texts of the request and of the response of each of so many calls, which need the
         columns `connection` and `sequence`."""

@@ -120,7 +120,7 @@ class TotalsByValue:
 
     def add(self, durations: Durations, numbers: Numbers) -> None:
         """Add durations. `numbers` has the number of the value to which each of them belongs."""
-        self._columns = _with_room(self._columns, len(self))
+        self._columns = with_room(self._columns, len(self))
         calls, slowest, *halves = self._columns
         np.add.at(calls, numbers, np.ones(len(numbers), np.uint64))
         np.maximum.at(slowest, numbers, durations.ns)
@@ -134,19 +134,44 @@ class TotalsByValue:
             yield Totals(calls, (high << 32) + low, (us_high << 32) + us_low, slowest)
 
 
+class LatenciesByValue(TotalsByValue):
+    """Add up durations for each distinct value, and count them by bin."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__(width)
+        self._bins = ValueCounts()
+
+    @property
+    def nbytes(self) -> int:
+        """Return roughly how many bytes `latencies` will take."""
+        return 700 * len(self) + 128 * len(self._bins)
+
+    def add(self, durations: Durations, numbers: Numbers) -> None:
+        """Add durations. `numbers` has the number of the value to which each of them belongs."""
+        super().add(durations, numbers)
+        self._bins.add(numbers.astype(np.uint64) << _BIN_WIDTH | _bin(durations.ns))
+
+    def latencies(self) -> Iterator[Latencies]:
+        """Yield the totals and the histogram of each value in the order of their numbers."""
+        bins: list[dict[int, int]] = [{} for _ in range(len(self))]
+        for key, count in zip(*(column.tolist() for column in self._bins.counts())):
+            number, of_value = divmod(key, 1 << int(_BIN_WIDTH))
+            bins[number][of_value] = count
+        return map(Latencies, self.totals(), bins)
+
+
 class CallTotals:
     """Add up calls as they are read."""
 
     def __init__(self) -> None:
         self._processes = Interner(2)
         self._stacks = TotalsByValue(2)
-        self._peers = TotalsByValue(3)
-        self._bins = ValueCounts()
+        self._peers = LatenciesByValue(3)
 
     @property
     def nbytes(self) -> int:
         """Return roughly how many bytes `by_stack` and `by_peer` will take."""
-        return 400 * len(self._stacks) + 700 * len(self._peers) + 128 * len(self._bins)
+        return 400 * len(self._stacks) + self._peers.nbytes
 
     def add(self, calls: LazyTable) -> None:
         """Add the calls of a table, which has at least one."""
@@ -161,7 +186,6 @@ class CallTotals:
         status = calls["stack_status"]
         stack = np.where(status == StackStatus.RECORDED, calls["stack"], 0)
         self._stacks.add(durations, self._stacks.intern((process << np.uint64(8))[run] | status, stack))
-        self._bins.add(peer.astype(np.uint64) << _BIN_WIDTH | _bin(durations.ns))
 
     def by_stack(self) -> Mapping[StackKey, Totals]:
         """Return the totals for each process name and stack."""
@@ -171,22 +195,18 @@ class CallTotals:
 
     def by_peer(self) -> Mapping[PeerKey, Latencies]:
         """Return the totals and the histogram for each process name and peer."""
-        bins: list[dict[int, int]] = [{} for _ in range(len(self._peers))]
-        for key, count in zip(*(column.tolist() for column in self._bins.counts())):
-            peer, number = divmod(key, 1 << int(_BIN_WIDTH))
-            bins[peer][number] = count
         names, kinds = self._names(), self._peers.values[0].tolist()
         keys = (
             PeerKey(names[kind >> 32], kind >> 16 & 0xFF, address, kind & 0xFFFF)
             for kind, address in zip(kinds, bytes_of(self._peers.values[1:]))
         )
-        return dict(zip(keys, map(Latencies, self._peers.totals(), bins)))
+        return dict(zip(keys, self._peers.latencies()))
 
     def _names(self) -> list[bytes]:
         return bytes_of(self._processes.values)
 
 
-def _with_room(columns: Words, count: int) -> Words:
+def with_room(columns: Words, count: int) -> Words:
     """Return the columns, lengthened with zeros if they have fewer than `count` entries."""
     if columns.shape[1] >= count:
         return columns

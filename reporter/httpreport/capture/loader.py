@@ -42,6 +42,7 @@ from ..calls.durations import DurationRule
 from ..calls.filters import CallsWithHeads
 from ..calls.lazy_table import ColumnTypes, ImpossibleTimes, LazyTable, column_types, unknown_fields
 from ..calls.listed_calls import ListedCalls
+from ..calls.route_totals import TotalsByRequest
 from ..calls.schema import RECORDED
 from ..calls.totals import CallTotals
 from ..common import tuning
@@ -150,6 +151,7 @@ class _Loader:
         self.kept_parts: list[LazyTable] = []  # kept calls that wait to be added up
         self.listed = ListedCalls(self.rule)
         self.totals = CallTotals()
+        self.by_request = TotalsByRequest(ends.heads, keep.patterns)
         self.not_known = 0
         self.available = AvailableValues(keep.asked, ends.heads, keep.patterns)  # filled while no call is kept
         self.stacks = RecordedStacks()
@@ -232,6 +234,8 @@ class _Loader:
             listed=self.listed,
             by_stack=self.totals.by_stack(),
             by_peer=self.totals.by_peer(),
+            by_request=self.by_request.totals(),
+            requests=self.by_request.examples,
             recorded=self.recorded,
             kept=self.kept,
             not_known=self.not_known,
@@ -301,12 +305,13 @@ class _Loader:
             kept = LazyTable.concatenated(self.kept_parts)
             self.kept_parts = []
             self.totals.add(kept)
+            self.by_request.add(kept)
             self.listed.add(kept)
 
     def _hold(self, size: int) -> None:
         """Count so many more bytes as held. Raises _FullError if that is too much."""
         self.held += size
-        totals_size = self.totals.nbytes + len(self.available) * tuning.RECORD_OVERHEAD
+        totals_size = self.totals.nbytes + self.by_request.nbytes + len(self.available) * tuning.RECORD_OVERHEAD
         held = self.held + self.listed.nbytes + totals_size
         if totals_size > tuning.MAX_TOTALS_BYTES or held > tuning.MAX_HELD_BYTES:
             raise _FullError

@@ -180,6 +180,7 @@ def main(  # noqa: PLR0917 (one parameter for each option)
     check: bool,
     redacted: str | None,
     strict: bool,
+    explain_routes: bool,
     **named: Any,
 ) -> None:
     """Report the slow HTTP calls in each CAPTURE: a file written by httprec, a folder of such *.cap files, or - for
@@ -214,7 +215,7 @@ def main(  # noqa: PLR0917 (one parameter for each option)
         if path is not None
     }
     summary = () if printed else outputs_to(Destination.TERMINAL)
-    plan = Plan(directory, targets, summary, Style(Weight.COUNT if count else Weight.TIME, all_stacks))
+    plan = Plan(directory, targets, summary, Style(Weight.COUNT if count else Weight.TIME, all_stacks), explain_routes)
     if len(plan.on_stdout) > 1:
         raise click.UsageError(f"Only one of {', '.join(plan.on_stdout)} can go to standard output.")
     try:

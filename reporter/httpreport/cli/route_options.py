@@ -32,7 +32,7 @@ def _patterns_of_file(context: click.Context, parameter: click.Parameter, value:
 
 
 def route_options(command: Command) -> Command:
-    """Add the options to a command. It passes their values to `patterns_of`."""
+    """Add the options to a command. It passes the values of the first two to `patterns_of`."""
     for option in reversed(_OPTIONS):
         command = option(command)
     return command
@@ -55,6 +55,12 @@ _OPTIONS = (
         callback=_patterns_of_file,
         metavar="FILE",
         help="A file with such routes, one on each line, after those of --route-pattern.",
+    ),
+    click.option(
+        "--explain-routes",
+        "explain_routes",
+        is_flag=True,
+        help="Print after the summary which path has which route, and why.",
     ),
 )
 

@@ -20,7 +20,7 @@ class RoutePattern:
     @classmethod
     def parse(cls, text: str) -> RoutePattern:
         """Parse a route such as `/users/{id}/posts`. Raises ValueError."""
-        if not text.startswith("/"):
+        if not text.startswith("/") or not text.isprintable():
             raise ValueError(f"{text!r} is no route: a route begins with /, such as /users/{{id}}")
         segments = text.split("/")[1:]
         bad = next((one for one in segments if ("{" in one or "}" in one) and not _VARIABLE.fullmatch(one)), None)

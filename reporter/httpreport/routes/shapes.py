@@ -12,7 +12,7 @@ import enum
 import hashlib
 from collections.abc import Iterable, Iterator, Mapping
 from functools import lru_cache
-from typing import NamedTuple, TypeVar
+from typing import Generic, NamedTuple, TypeVar
 
 from .patterns import RoutePatterns
 from .segments import typed
@@ -64,18 +64,33 @@ Shapes = Mapping[Shape, str]
 """Shapes, and for each of them the path that comes first in the order of texts, as an example."""
 
 
-def merged(several: Iterable[Shapes]) -> Shapes:
-    """Return the shapes of all, at most MAX_SHAPES. The order and grouping of merges make no difference."""
-    examples: dict[Shape, str] = {}
-    for shapes in several:
-        for shape, path in shapes.items():
-            examples[shape] = min(path, examples.get(shape, path))
-        if len(examples) > 2 * MAX_SHAPES:
-            examples = {shape: examples[shape] for shape in kept(examples)}
-    return {shape: examples[shape] for shape in kept(examples)}
+class Merger(Generic[Key]):
+    """Merge shapes, or other keys that have shapes, each with the path that is its example."""
+
+    def __init__(self) -> None:
+        self._examples: dict[Key, str] = {}
+
+    def add(self, keys: Mapping[Key, str]) -> None:
+        """Add keys and their examples."""
+        for key, path in keys.items():
+            self._examples[key] = min(path, self._examples.get(key, path))
+        if len(self._examples) > 2 * MAX_SHAPES:
+            self._examples = self.merged()
+
+    def merged(self) -> dict[Key, str]:
+        """Return at most MAX_SHAPES of all keys that were added."""
+        return {key: self._examples[key] for key in _kept(self._examples)}
 
 
-def kept(keys: Iterable[Key]) -> Iterator[Key]:
+def merged(several: Iterable[Mapping[Key, str]]) -> Mapping[Key, str]:
+    """Return at most MAX_SHAPES of all keys. The order and grouping of merges make no difference."""
+    merger = Merger[Key]()
+    for keys in several:
+        merger.add(keys)
+    return merger.merged()
+
+
+def _kept(keys: Iterable[Key]) -> Iterator[Key]:
     """Yield the keys that stay, in their order: all, or the MAX_SHAPES with the lowest hashes if they are more.
 
     Whatever is kept of the keys of several captures together is also kept of those of each.
