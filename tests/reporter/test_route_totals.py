@@ -188,3 +188,30 @@ def test_the_totals_are_those_of_the_calls(captures: list[list[tuple[str, str, s
 )
 def test_a_route_is_named_by_what_is_known_of_it(route: Route, name: str) -> None:
     assert route.name == name
+
+
+def test_a_comparison_has_both_sides_of_each_route_and_the_routes_of_both(tmp_path: Path) -> None:
+    names = [f"web-{number}x" for number in range(60)]
+    for side, some in (("old", names[:30]), ("new", names[30:])):
+        calls = [asked(place, get(f"/pods/{name}"), 20) for place, name in enumerate(some)]
+        more = [*calls, asked(100, get(f"/{side}"), 30, response_head=b"HTTP/1.1 503 No\r")]
+        (tmp_path / f"{side}.cap").write_bytes(with_heads(more))
+    files: list[str | Path] = [tmp_path / "new.cap", "--baseline", tmp_path / "old.cap"]
+
+    document = json.loads(run(*files, "--json"))
+    printed = run(*files, "-o", tmp_path, "--explain-routes")
+
+    VALIDATOR.validate(document)
+    sides = {
+        route["route"]: [side and (side["calls"], side["errors"]) for side in (route["before"], route["after"])]
+        for route in document["routes"]
+    }
+    assert sides == {"/pods/{*}": [(30, 0), (30, 0)], "/new": [None, (1, 1)], "/old": [(1, 1), None]}
+    lines = [line.split() for line in printed.splitlines()]
+    (head,) = (number for number, line in enumerate(lines) if line[-2:] == ["errors", "route"])
+    assert [(line[0], line[-6:]) for line in lines[head + 1 : head + 4]] == [
+        ("new", ["1", "GET", "/new", "at", "api:80", "(client)"]),
+        ("before", ["0", "GET", "/pods/{*}", "at", "api:80", "(client)"]),
+        ("after", lines[head + 3][-6:]),
+    ]
+    assert "/new  <-  /new  (as it is)" in printed.splitlines()

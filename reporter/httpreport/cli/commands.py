@@ -209,6 +209,7 @@ def report_changes(baselines: Sequence[str], paths: Sequence[str], request: Requ
         print_files(out, plan)
         if plan.in_folder and any(plan.style.weight.folded(stack.after) for stack in comparison.stacks):
             terminal.print_next(out, plan.targets[DIFF].path, plan.style.weight)
+    print_routes(out, plan, comparison.after.routes)
     return not (headline.incomplete(comparison.before) or headline.incomplete(comparison.after))
 
 

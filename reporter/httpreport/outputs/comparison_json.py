@@ -15,11 +15,11 @@ from httpcapture.addresses import address_text
 
 from ..calls.call import enum_text
 from ..common.printable import comm
-from ..compare.changes import Comparison, PeerChange, StackChange
+from ..compare.changes import Comparison, PeerChange, RouteChange, StackChange
 from ..compare.warnings import comparison_warnings
 from ..report.aggregate import Aggregate
 from ..report.recordings import Facts
-from .json_report import VERSION, json_list, latencies_fields, totals_fields
+from .json_report import VERSION, json_list, latencies_fields, route_fields, totals_fields
 from .output import Compared, encoded
 
 
@@ -35,6 +35,9 @@ def document(comparison: Comparison) -> Iterator[str]:
         yield f"{json.dumps(name)}: {json.dumps(value)},\n"
     yield from json_list("peers", (_peer(comparison, change) for change in comparison.peers))
     yield ",\n"
+    if comparison.has_heads:
+        yield from json_list("routes", (_route(comparison, change) for change in comparison.routes))
+        yield ",\n"
     yield from json_list("stacks", (_stack(comparison, change) for change in comparison.stacks))
     yield "\n}\n"
 
@@ -78,6 +81,16 @@ def _peer(comparison: Comparison, change: PeerChange) -> dict[str, Any]:
         "added_ns": comparison.added_ns(change),
         "before": latencies_fields(change.before),
         "after": latencies_fields(change.after),
+    }
+
+
+def _route(comparison: Comparison, change: RouteChange) -> dict[str, Any]:
+    before, after = latencies_fields(change.before), latencies_fields(change.after)
+    return {
+        **route_fields(change.route),
+        "added_ns": comparison.added_ns(change),
+        "before": before and {**before, "errors": change.errors_before},
+        "after": after and {**after, "errors": change.errors_after},
     }
 
 
