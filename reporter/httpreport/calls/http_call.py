@@ -46,6 +46,17 @@ class HttpCall(NamedTuple):
         """Return the ID of the trace of the call, empty if none is known."""
         return trace_id(self.request.headers)
 
+    @property
+    def text(self) -> str:
+        """Return what was asked for, of whom, and how logs name it, as far as it is known; empty if nothing is."""
+        known = (
+            ("Request", self.request.line if self.request.method or self.request.path else ""),
+            ("Authority", self.request.authority),
+            ("Request ID", self.request_id),
+            ("Trace ID", self.trace_id),
+        )
+        return ", ".join(f"{name}: {value}" for name, value in known if value)
+
 
 def complete(read: ProtocolColumns, heads: CallHeads, requests: Numbers, responses: Numbers) -> None:
     """Fill in methods and statuses that the rows of calls do not have, but their heads."""

@@ -15,7 +15,7 @@ from ..routes.patterns import RoutePatterns
 from .call_heads import CallHeads
 from .http_head import parse_response
 from .lazy_table import LazyTable
-from .request_keys import Examples, RequestKey, RequestKeys
+from .request_keys import RequestKey, RequestKeys
 from .schema import duration_ns
 from .totals import Durations, Latencies, LatenciesByValue, with_room
 
@@ -46,7 +46,7 @@ class TotalsByRequest:
     """Add up the calls of one capture as they are read, if it has heads."""
 
     def __init__(self, heads: CallHeads, patterns: RoutePatterns) -> None:
-        self._keys = RequestKeys(heads, patterns) if len(heads) else None
+        self.keys = RequestKeys(heads, patterns) if len(heads) else None
         self._failed = np.array([_has_failed(text) for text in heads.texts], np.bool_)  # by place
         self._latencies = LatenciesByValue(1)
         self._errors = np.zeros((1, 0), np.uint64)
@@ -56,35 +56,21 @@ class TotalsByRequest:
         """Return roughly how many bytes `totals` will take."""
         return self._latencies.nbytes
 
-    @property
-    def examples(self) -> Examples:
-        """Return the keys of all requests of the capture, each with one of its paths."""
-        return {} if self._keys is None else self._keys.examples
-
-    def numbers(self, calls: LazyTable) -> npt.NDArray[np.uint64]:
-        """Return for each call the number of what it asks for; 0 if that is not known."""
-        if self._keys is None:
-            return np.zeros(calls.rows, np.uint64)
-        return self._keys.numbers(calls["request"]).astype(np.uint64)
-
-    def request(self, number: int) -> RequestKey | None:
-        """Return what calls with this number ask for, or None if the capture has no heads."""
-        return None if self._keys is None else self._keys.keys[number]
-
     def add(self, calls: LazyTable) -> None:
         """Add the calls of a table, which has at least one."""
-        if self._keys is None:
+        if self.keys is None:
             return
-        numbers = self._latencies.intern(self.numbers(calls) << np.uint64(8) | calls["role"])
+        requests = self.keys.numbers(calls["request"]).astype(np.uint64)
+        numbers = self._latencies.intern(requests << np.uint64(8) | calls["role"])
         self._latencies.add(Durations(duration_ns(calls)), numbers)
         self._errors = with_room(self._errors, len(self._latencies))
         np.add.at(self._errors[0], numbers, self._are_errors(calls))
 
     def totals(self) -> Mapping[RoleRequest, RouteTotals]:
         """Return the totals by role and request."""
-        if self._keys is None:
+        if self.keys is None:
             return {}
-        kinds = ((kind & 0xFF, self._keys.keys[kind >> 8]) for kind in self._latencies.values[0].tolist())
+        kinds = ((kind & 0xFF, self.keys.keys[kind >> 8]) for kind in self._latencies.values[0].tolist())
         errors = self._errors[0].tolist()
         return {
             RoleRequest(*kind): RouteTotals(latencies, count)

@@ -235,7 +235,7 @@ class _Loader:
             by_stack=self.totals.by_stack(),
             by_peer=self.totals.by_peer(),
             by_request=self.by_request.totals(),
-            requests=self.by_request.examples,
+            request_keys=self.by_request.keys,
             recorded=self.recorded,
             kept=self.kept,
             not_known=self.not_known,

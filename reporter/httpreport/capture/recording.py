@@ -15,7 +15,7 @@ from ..calls.available_values import AvailableValues
 from ..calls.call_heads import CallHeads
 from ..calls.lazy_table import ImpossibleTimes, Indices
 from ..calls.listed_calls import ListedCalls
-from ..calls.request_keys import Examples
+from ..calls.request_keys import RequestKeys
 from ..calls.route_totals import RoleRequest, RouteTotals
 from ..calls.schema import Array
 from ..calls.totals import Latencies, PeerKey, StackKey, Totals
@@ -49,7 +49,7 @@ class Recording:
     by_stack: Mapping[StackKey, Totals]  # totals of all kept calls
     by_peer: Mapping[PeerKey, Latencies]  # durations of all kept calls
     by_request: Mapping[RoleRequest, RouteTotals]  # the same by what was asked for; empty if there are no heads
-    requests: Examples  # what all calls of the capture ask for, kept or not
+    request_keys: RequestKeys | None  # what all calls of the capture ask for, kept or not; None if there are no heads
     recorded: int  # calls in the capture
     kept: int  # calls that the filter keeps
     not_known: int  # calls that it only does not keep because what it asks for is not known of them

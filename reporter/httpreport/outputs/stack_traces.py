@@ -218,15 +218,7 @@ def _last_lines(report: Report, call: Call) -> str:
 
 
 def _asked(http: HttpCall) -> str:
-    """Return the line that says what was asked for, of whom, and how logs name it, as far as it is known."""
-    known = (
-        ("Request", http.request.line if http.request.method or http.request.path else ""),
-        ("Authority", http.request.authority),
-        ("Request ID", http.request_id),
-        ("Trace ID", http.trace_id),
-    )
-    texts = [f"{name}: {value}" for name, value in known if value]
-    return f"\n{', '.join(texts)}" if texts else ""
+    return f"\n{http.text}" if http.text else ""
 
 
 def _network(call: Call) -> str:

@@ -316,8 +316,9 @@ def aggregate_of(report: Report, path: str, *, slowest: bool = False) -> Aggrega
         stacks[stack] = stacks.get(stack, Totals()) + totals
     peers = {HostPeer(host, key): latencies for key, latencies in recording.by_peer.items()}
     slow = slowest_of(report, path) if slowest else Slowest()
+    examples = recording.request_keys.examples if recording.request_keys else {}
     requests = {HostRequest(host, *key): totals for key, totals in recording.by_request.items()}
-    return Aggregate((facts,), (), stacks, peers, naming(report), requests, recording.requests, slow, report.longest)
+    return Aggregate((facts,), (), stacks, peers, naming(report), requests, examples, slow, report.longest)
 
 
 def _length_ns(recording: Recording, selection: Selection) -> int | None:
