@@ -133,14 +133,15 @@ REQUESTS = st.tuples(PATHS, st.sampled_from(["h", "i"]), st.sampled_from(["GET",
 CAPTURES = st.lists(st.lists(REQUESTS, max_size=8), min_size=1, max_size=4)
 
 
-def aggregates_of(captures: list[list[tuple[str, str, str, int]]]) -> list[Aggregate]:
+def aggregates_of(captures: list[list[tuple[str, str, str, int]]], *, by_route: bool = False) -> list[Aggregate]:
     several = []
     for number, requests in enumerate(captures):
         calls = [
             asked(place, get(path, authority, method), milliseconds)
             for place, (path, authority, method, milliseconds) in enumerate(requests)
         ]
-        several.append(aggregate_of(reported(with_heads(calls, host=f"h{number % 2}")), f"{number}.cap"))
+        report = reported(with_heads(calls, host=f"h{number % 2}"), by_route=by_route)
+        several.append(aggregate_of(report, f"{number}.cap"))
     return several
 
 
@@ -215,3 +216,33 @@ def test_a_comparison_has_both_sides_of_each_route_and_the_routes_of_both(tmp_pa
         ("after", lines[head + 3][-6:]),
     ]
     assert "/new  <-  /new  (as it is)" in printed.splitlines()
+
+
+def test_stacks_by_route_have_the_route_after_the_process_and_the_same_totals(tmp_path: Path) -> None:
+    (tmp_path / "a.cap").write_bytes(with_heads(CALLS))
+    (tmp_path / "b.cap").write_bytes(with_heads(CALLS))
+    run(tmp_path, "-o", tmp_path, "--count", "--by", "route")
+
+    lines = [line.rpartition(" ") for line in (tmp_path / "stacks.folded").read_text().splitlines()]
+
+    assert {stack.split(";")[1]: int(count) for stack, _, count in lines} == {row[2]: 2 * int(row[0]) for row in TABLE}
+    assert {stack.split(";")[0] for stack, _, _ in lines} == {"nova-api"}
+    run(tmp_path, "-o", tmp_path, "-f", "--count")
+    (line,) = (tmp_path / "stacks.folded").read_text().splitlines()
+    assert line.endswith(f" {2 * len(CALLS)}")
+
+
+@given(CAPTURES)
+@settings(max_examples=20, deadline=None)
+def test_stacks_by_route_do_not_depend_on_the_order_of_merges(
+    captures: list[list[tuple[str, str, str, int]]],
+) -> None:
+    limits = mock.patch.multiple(routes, MOST_WORDS=3, MOST_OTHERS=2)
+    with limits, mock.patch.object(shapes, "MAX_SHAPES", 6):
+        several = aggregates_of(captures, by_route=True)
+        one, other = (merge_aggregates(order) for order in (several, [*reversed(several)]))
+        pairs = merge_aggregates([merge_aggregates(several[:2]), merge_aggregates(several[2:])])
+
+        assert one.samples == other.samples == pairs.samples
+        time_ns = sum(sample.totals.time_ns for sample in one.samples)
+        assert time_ns == sum(totals.latencies.totals.time_ns for totals in one.by_route.values())

@@ -117,7 +117,8 @@ class Selection:
     that pass `filters`.
 
     `since_ns` and `until_ns` are the times of the filters on CLOCK_MONOTONIC. With `first_byte`, durations are those to
-    the first byte. `patterns` are the routes that the user gave.
+    the first byte. `patterns` are the routes that the user gave. With `by_route`, stacks are told apart by what their
+    calls ask for.
     """
 
     threshold_ns: int
@@ -127,6 +128,7 @@ class Selection:
     until_ns: int | None = None
     first_byte: bool = False
     patterns: RoutePatterns = NO_PATTERNS
+    by_route: bool = False
 
     @classmethod
     def of(
@@ -138,13 +140,16 @@ class Selection:
         *,
         first_byte: bool = False,
         patterns: RoutePatterns = NO_PATTERNS,
+        by_route: bool = False,
     ) -> Selection:
         """Return the selection that the command line asks for. Without a threshold, the capture's own applies."""
         threshold = meta.threshold_ns if milliseconds is None else round(milliseconds * 1_000_000)
         filters = filters or Filters()
         since = max(filters.since.on(meta), 0) if filters.since else 0
         until = max(filters.until.on(meta), 0) if filters.until else None
-        return cls(threshold, tuple(os.fsencode(name) for name in names), filters, since, until, first_byte, patterns)
+        return cls(
+            threshold, tuple(os.fsencode(name) for name in names), filters, since, until, first_byte, patterns, by_route
+        )
 
     @property
     def asked(self) -> list[str]:

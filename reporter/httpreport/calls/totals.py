@@ -11,6 +11,7 @@ import math
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from itertools import repeat
 from typing import NamedTuple
 
 import numpy as np
@@ -20,6 +21,7 @@ from httpcapture import Role, StackStatus
 from ..common.interning import Interner, Numbers, Words, bytes_of, words_of
 from ..common.value_counts import ValueCounts
 from .lazy_table import LazyTable
+from .request_keys import RequestKeys
 from .schema import Integers, duration_ns
 
 _BIN_BITS = 7  # of a double's fraction (IEEE 754 binary64: 52 bits, 1023 is the exponent of 1)
@@ -70,11 +72,14 @@ class Latencies:
 
 
 class StackKey(NamedTuple):
-    """Identify the calls of one process name and one recorded stack; `stack` is 0 if there is none."""
+    """Identify the calls of one process name and one recorded stack; `stack` is 0 if there is none. If they are to be
+    told apart by what they ask for, `request` is the number of their request (RequestKeys.keys), and `role` theirs."""
 
     process: bytes
     stack_status: int
     stack: int
+    request: int = 0
+    role: int = 0
 
 
 class PeerKey(NamedTuple):
@@ -161,11 +166,12 @@ class LatenciesByValue(TotalsByValue):
 
 
 class CallTotals:
-    """Add up calls as they are read."""
+    """Add up calls as they are read. With `requests`, stacks are told apart by what their calls ask for."""
 
-    def __init__(self) -> None:
+    def __init__(self, requests: RequestKeys | None = None) -> None:
+        self._requests = requests
         self._processes = Interner(2)
-        self._stacks = TotalsByValue(2)
+        self._stacks = TotalsByValue(2 if requests is None else 3)
         self._peers = LatenciesByValue(3)
 
     @property
@@ -185,12 +191,18 @@ class CallTotals:
         self._peers.add(durations, peer)
         status = calls["stack_status"]
         stack = np.where(status == StackStatus.RECORDED, calls["stack"], 0)
-        self._stacks.add(durations, self._stacks.intern((process << np.uint64(8))[run] | status, stack))
+        words = [(process << np.uint64(8))[run] | status, stack]
+        if self._requests is not None:
+            words.append(self._requests.numbers(calls["request"]).astype(np.uint64) << np.uint64(8) | calls["role"])
+        self._stacks.add(durations, self._stacks.intern(*words))
 
     def by_stack(self) -> Mapping[StackKey, Totals]:
         """Return the totals for each process name and stack."""
-        names, (kinds, stacks) = self._names(), self._stacks.values.tolist()
-        keys = (StackKey(names[kind >> 8], kind & 0xFF, stack) for kind, stack in zip(kinds, stacks))
+        names, (kinds, stacks, *asked) = self._names(), self._stacks.values.tolist()
+        keys = (
+            StackKey(names[kind >> 8], kind & 0xFF, stack, request >> 8, request & 0xFF)
+            for kind, stack, request in zip(kinds, stacks, *(asked or [repeat(0)]))
+        )
         return dict(zip(keys, self._stacks.totals()))
 
     def by_peer(self) -> Mapping[PeerKey, Latencies]:

@@ -76,6 +76,10 @@ class Filter(Protocol):
     def patterns(self) -> RoutePatterns:
         """Return the routes that the user gave."""
 
+    @property
+    def by_route(self) -> bool:
+        """Return whether stacks are told apart by what their calls ask for."""
+
     def mask(self, calls: CallsWithHeads) -> npt.NDArray[np.bool_]:
         """Return whether each call is kept."""
 
@@ -93,6 +97,7 @@ class KeepNothing:
     asked: Sequence[str] = ()
     first_byte: bool = False
     patterns: RoutePatterns = NO_PATTERNS
+    by_route: bool = False
 
     def mask(self, calls: CallsWithHeads) -> npt.NDArray[np.bool_]:
         """Return False for each call."""
@@ -150,8 +155,8 @@ class _Loader:
         self.waiting_rows = 0
         self.kept_parts: list[LazyTable] = []  # kept calls that wait to be added up
         self.listed = ListedCalls(self.rule)
-        self.totals = CallTotals()
         self.by_request = TotalsByRequest(ends.heads, keep.patterns)
+        self.totals = CallTotals(self.by_request.keys if keep.by_route else None)
         self.not_known = 0
         self.available = AvailableValues(keep.asked, ends.heads, keep.patterns)  # filled while no call is kept
         self.stacks = RecordedStacks()

@@ -181,6 +181,7 @@ def main(  # noqa: PLR0917 (one parameter for each option)
     redacted: str | None,
     strict: bool,
     explain_routes: bool,
+    by: str,
     **named: Any,
 ) -> None:
     """Report the slow HTTP calls in each CAPTURE: a file written by httprec, a folder of such *.cap files, or - for
@@ -233,6 +234,7 @@ def main(  # noqa: PLR0917 (one parameter for each option)
             first_byte,
             all_frames=frames == "all",
             patterns=patterns,
+            by_route=by == "route",
         )
         if tell_info or check:
             fine = [describe(path, request, tell_info=tell_info, verbose=verbose, check=check) for path in paths]

@@ -62,6 +62,13 @@ _OPTIONS = (
         is_flag=True,
         help="Print after the summary which path has which route, and why.",
     ),
+    click.option(
+        "--by",
+        type=click.Choice(["process", "route"]),
+        default="process",
+        show_default=True,
+        help="Tell stacks apart by process only, or also by the routes of their calls.",
+    ),
 )
 
 

@@ -18,9 +18,7 @@ from typing import NamedTuple, TypeVar, Union
 from ..calls.route_totals import RouteTotals
 from ..calls.totals import Latencies, PeerKey, Totals
 from ..report.aggregate import Aggregate
-from ..report.folding import folded_totals
 from ..report.route_totals import Route, routes_of
-from ..report.samples import samples
 from ..routes.shapes import merged
 
 Value = TypeVar("Value", Totals, Latencies, RouteTotals)
@@ -123,7 +121,7 @@ def compare(before: Aggregate, after: Aggregate) -> Comparison:
     peers = _matched(_latencies_by_peer(before), _latencies_by_peer(after), Latencies(Totals(), {}))
     nothing = RouteTotals(Latencies(Totals(), {}))
     by_route = _matched(before.by_route, after.by_route, nothing)
-    stacks = _matched(_totals_by_stack(before), _totals_by_stack(after), Totals())
+    stacks = _matched(before.folded, after.folded, Totals())
     return Comparison(
         before,
         after,
@@ -148,10 +146,6 @@ def _latencies_by_peer(aggregate: Aggregate) -> Mapping[PeerKey, Latencies]:
     for (_, peer), latencies in aggregate.peers.items():
         by_peer[peer] = by_peer[peer] + latencies if peer in by_peer else latencies
     return by_peer
-
-
-def _totals_by_stack(aggregate: Aggregate) -> Mapping[str, Totals]:
-    return folded_totals(samples(aggregate.stacks))
 
 
 Key = TypeVar("Key", bound=Union[PeerKey, Route, str])

@@ -19,7 +19,7 @@ from httpcapture import CaptureError, Reader
 from ..calls.call import iso_time
 from ..calls.filters import Filters, Selection
 from ..calls.request_keys import Examples, RequestKey
-from ..calls.route_totals import RouteTotals
+from ..calls.route_totals import RoleRequest, RouteTotals
 from ..calls.totals import Latencies, PeerKey, Totals
 from ..capture.loader import load
 from ..capture.recording import Recording
@@ -32,9 +32,10 @@ from ..routes.routes import Routes
 from ..routes.shapes import Merger
 from ..symbols.binary_lookup import Binaries
 from ..symbols.debuginfod import Debuginfod
+from .folding import folded_totals
 from .recordings import Facts, RecordedRun, recording_of, runs_of
 from .report import NamingCounts, Report, make_report, naming
-from .route_totals import HostRequest, Route, routes_of, totals_by_route, within
+from .route_totals import HostRequest, Route, route_of, routes_of, totals_by_route, within
 from .samples import HostStack, Sample, samples, shown_frames
 from .sinks import Sink
 from .slowest import Ranking, Slowest, slowest_of
@@ -57,6 +58,7 @@ class Request:
     first_byte: bool = False  # whether calls are judged by their first byte
     all_frames: bool = False  # whether frames of interpreters are shown
     patterns: RoutePatterns = NO_PATTERNS
+    by_route: bool = False  # whether stacks are told apart by the routes of their calls
 
     @property
     def filtered(self) -> bool:
@@ -132,7 +134,15 @@ class Aggregate:
     @cached_property
     def samples(self) -> list[Sample]:
         """Return the samples from which pictures are drawn."""
-        return samples(self.stacks, with_host=len(self.hosts) > 1)
+        return samples(self.stacks, self._name, with_host=len(self.hosts) > 1)
+
+    @property
+    def folded(self) -> Mapping[str, Totals]:
+        """Return the totals by folded stack, without hosts."""
+        return folded_totals(samples(self.stacks, self._name))
+
+    def _name(self, request: RoleRequest) -> str:
+        return route_of(*request, self.routes).name
 
     @cached_property
     def routes(self) -> Routes:
@@ -186,10 +196,12 @@ def merge_aggregates(aggregates: Iterable[Aggregate]) -> Aggregate:
         for key, call in one.longest.items():
             longest[key] = min(call, longest.get(key, call))
     known = examples.merged()
+    of_stacks: dict[HostStack, Totals] = {}
+    _add(of_stacks, ((stack.within(known), totals) for stack, totals in stacks.items()))
     return Aggregate(
         tuple(sorted(captures, key=lambda facts: (facts.host, facts.started, facts.file))),
         tuple(sorted(unreadable, key=lambda one: one.file)),
-        stacks,
+        of_stacks,
         peers.merged(),
         names,
         within(((key, RouteTotals(one, errors[key])) for key, one in requests.merged().items()), known),
@@ -254,6 +266,7 @@ def read_report(path: str, request: Request, bar: ProgressBar | None = None) -> 
             request.filters,
             first_byte=request.first_byte,
             patterns=request.patterns,
+            by_route=request.by_route,
         )
         recording = load(reader, selection)
     if bar is not None and recording.kept:
@@ -310,13 +323,15 @@ def aggregate_of(report: Report, path: str, *, slowest: bool = False) -> Aggrega
         length_ns=_length_ns(recording, report.selection),
     )
     stacks: dict[HostStack, Totals] = {}
+    keys = recording.request_keys
     frames_of = list(map(shown_frames, report.traces))
     for key, totals in recording.by_stack.items():
-        stack = HostStack(host, comm(key.process), frames_of[report.trace_of_key[key]])
+        asked = RoleRequest(key.role, keys.keys[key.request]) if keys and report.selection.by_route else None
+        stack = HostStack(host, comm(key.process), frames_of[report.trace_of_key[key]], asked)
         stacks[stack] = stacks.get(stack, Totals()) + totals
     peers = {HostPeer(host, key): latencies for key, latencies in recording.by_peer.items()}
     slow = slowest_of(report, path) if slowest else Slowest()
-    examples = recording.request_keys.examples if recording.request_keys else {}
+    examples = keys.examples if keys else {}
     requests = {HostRequest(host, *key): totals for key, totals in recording.by_request.items()}
     return Aggregate((facts,), (), stacks, peers, naming(report), requests, examples, slow, report.longest)
 
