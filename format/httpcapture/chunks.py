@@ -17,7 +17,22 @@ from .elf_notes import MAX_BUILD_ID
 from .errors import Malformed
 from .frames import MAX_CONTENT
 from .layout import check_layout
-from .records import Code, End, Field, JitMap, Layout, Lost, MappedModule, Meta, Module, Process, Section, Stack
+from .records import (
+    Code,
+    End,
+    Field,
+    Heads,
+    HeadText,
+    JitMap,
+    Layout,
+    Lost,
+    MappedModule,
+    Meta,
+    Module,
+    Process,
+    Section,
+    Stack,
+)
 
 MAX_MAPS = 6 << 20  # bytes of /proc/PID/maps
 MAX_MODULES = 1 << 16  # mapped modules of one process
@@ -26,6 +41,8 @@ MAX_REGISTERS = 1 << 10  # bytes of registers in one stack; x86_64 has 168, aarc
 MAX_MEMORY = 1 << 16  # bytes of memory in one stack
 MAX_PART = 1 << 20  # bytes of one part of a section or JIT map
 MAX_CODE_TABLE = 1 << 16  # bytes of the line table of a code object
+MAX_HEAD_TEXT = 1 << 12  # bytes of the head of a request or response
+MAX_HEADS = 1 << 16  # calls of one record that says which heads they have
 MAX_PATH = 1 << 14  # bytes of a path or name; the kernel's limit is 4,096, but escapes in maps lengthen it
 MAX_TEXT = 1 << 14  # bytes of UTF-8 in a text
 MAX_HEAD = 16  # bytes of the first object of a chunk
@@ -44,8 +61,10 @@ class RecordKind(enum.IntEnum):
     JIT_MAP = 10
     CODE = 11
     STACKS = 4
+    HEAD_TEXT = 12
     CALLS = 5
     COMPLETIONS = 6
+    HEADS = 13
     LOST = 7
     END = 8
 
@@ -68,6 +87,30 @@ class LayoutCodec(Struct[Layout]):
         except ValueError as error:
             raise Malformed(str(error)) from None
         return layout
+
+
+class HeadsCodec(Struct[Heads]):
+    """Read and write which heads calls have. Reading raises Malformed, and packing ValueError, if the columns have not
+    one value for each call."""
+
+    def pack(self, value: Heads) -> object:
+        if not _has_whole_rows(value):
+            raise ValueError(_COLUMNS_DIFFER)
+        return super().pack(value)
+
+    def read(self, source: Source) -> Heads:
+        heads = super().read(source)
+        if not _has_whole_rows(heads):
+            raise Malformed(_COLUMNS_DIFFER)
+        return heads
+
+
+_COLUMNS_DIFFER = "the columns of a record of heads have not one value for each call"
+
+
+def _has_whole_rows(heads: Heads) -> bool:
+    of_numbers = {len(heads.sequences), len(heads.requests), len(heads.responses)}
+    return of_numbers == {len(heads.connections) // 2}
 
 
 _u32, _u64 = UInt(32), UInt(64)
@@ -184,6 +227,14 @@ STACK = Struct(
     python_status=_u32,
 )
 BATCH = Struct(Batch, rows=_u32, columns=ListOf(Bytes(MAX_CONTENT), MAX_NAMES + 1), groups=_u32)
+HEAD_TEXT = Struct(HeadText, number=_u32, text=Bytes(MAX_HEAD_TEXT))
+HEADS = HeadsCodec(
+    Heads,
+    connections=Bytes(8 * MAX_HEADS, unit=8),
+    sequences=Bytes(4 * MAX_HEADS, unit=4),
+    requests=Bytes(4 * MAX_HEADS, unit=4),
+    responses=Bytes(4 * MAX_HEADS, unit=4),
+)
 LOST = Struct(Lost, at_ns=_u64, counts=_counts, slowest_ns=_u64, durations=ListOf(_u64, 64))
 END = Struct(
     End,

@@ -10,23 +10,27 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Hashable
 from dataclasses import replace
-from typing import Optional, TypeVar
+from typing import Optional, TypeVar, Union
 
-from .records import Code, JitMap, Lost, Module, Process, Section
+from .records import Code, Heads, HeadText, JitMap, Lost, Module, Process, Section
 
 MAX_SECTION = 256 << 20  # bytes of one section
 MAX_SECTIONS = 512 << 20  # bytes that all SECTION records together count as; the next limits are alike
 MAX_JIT_MAP = 16 << 20
 MAX_JIT_MAPS = 256 << 20
 MAX_CODES = 128 << 20
+MAX_ALL_HEAD_TEXTS = 256 << 20
+MAX_ALL_HEADS = 256 << 20
 MAX_PROCESSES = 512 << 20
 MAX_ALL_MODULES = 128 << 20
 MAX_CAUSES = 1 << 10  # distinct names in all LOST records
 RECORD_BYTES = 1 << 10  # counted for each record, in addition to its texts and bytes
+HEAD_TEXT_BYTES = 1 << 7  # the same for a head of a request or response: they are many
 MAPPED_MODULE_BYTES = 256  # counted for each entry of Process.modules
 
 
 AnyRecord = TypeVar("AnyRecord")
+_Kept = Union[Module, Section, Process, JitMap, Code, HeadText, Heads]
 
 
 class BeyondLimitError(ValueError):
@@ -45,6 +49,8 @@ class FileBudget:
             Process: MAX_PROCESSES,
             JitMap: MAX_JIT_MAPS,
             Code: MAX_CODES,
+            HeadText: MAX_ALL_HEAD_TEXTS,
+            Heads: MAX_ALL_HEADS,
         }
         self._of_one: Counter[Hashable] = Counter()  # bytes of each section and JIT map
         self._causes: set[str] = set()
@@ -66,7 +72,7 @@ class FileBudget:
         exceeds."""
         if isinstance(record, Lost):
             return self._charge_causes(record)
-        if not isinstance(record, (Module, Section, Process, JitMap, Code)):
+        if not isinstance(record, (Module, Section, Process, JitMap, Code, HeadText, Heads)):
             return None
         size, left = _size(record), self._left[type(record)]
         if size > left:
@@ -93,11 +99,18 @@ _LIMITS: dict[type, str] = {
     Process: f"{MAX_PROCESSES >> 20} MiB of processes and their maps",
     JitMap: f"{MAX_JIT_MAPS >> 20} MiB of JIT maps",
     Code: f"{MAX_CODES >> 20} MiB of code objects",
+    HeadText: f"{MAX_ALL_HEAD_TEXTS >> 20} MiB of heads",
+    Heads: f"{MAX_ALL_HEADS >> 20} MiB of calls with heads",
 }
 
 
-def _size(record: Module | Section | Process | JitMap | Code) -> int:
+def _size(record: _Kept) -> int:
     """Return the number of bytes that a record counts as."""
+    if isinstance(record, HeadText):
+        return HEAD_TEXT_BYTES + len(record.text)
+    if isinstance(record, Heads):
+        columns = record.connections, record.sequences, record.requests, record.responses
+        return RECORD_BYTES + sum(map(len, columns))
     size = RECORD_BYTES + len(record.problem)
     if isinstance(record, Module):
         return size + len(record.path) + len(record.build_id) + len(record.first_page_sha256)

@@ -32,6 +32,8 @@ _CODECS: dict[int, Struct[Any]] = {
     RecordKind.PROCESS: chunks.PROCESS,
     RecordKind.JIT_MAP: chunks.JIT_MAP,
     RecordKind.CODE: chunks.CODE,
+    RecordKind.HEAD_TEXT: chunks.HEAD_TEXT,
+    RecordKind.HEADS: chunks.HEADS,
     RecordKind.LOST: chunks.LOST,
     RecordKind.END: chunks.END,
 }

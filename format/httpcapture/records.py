@@ -344,6 +344,33 @@ class Code:
 
 
 @dataclass(frozen=True)
+class HeadText:
+    """Hold the head of a request or response, to which `Heads` refer by `number`, as far as it was kept. A head that
+    many calls have is written once.
+
+    `text` has its lines, joined by newlines: of a request `METHOD TARGET VERSION`, of a response `VERSION STATUS`, with
+    `?` for what is not known; then header lines, `name: value`; then HEAD_CUT, if the copy ended within the head."""
+
+    number: int  # from 1, unique within a part
+    text: bytes
+
+
+HEAD_CUT = b"..."
+"""Last line of a `HeadText.text` whose head goes on."""
+
+
+@dataclass(frozen=True)
+class Heads:
+    """Say which heads calls have: columns of little-endian values, one for each call, which is known by its connection
+    and sequence. A number of 0 means that the head is not known, and changes nothing of what an earlier row said."""
+
+    connections: bytes  # u64
+    sequences: bytes  # u32
+    requests: bytes  # u32, HeadText.number
+    responses: bytes  # u32, the same
+
+
+@dataclass(frozen=True)
 class Lost:
     """Hold the ledger at one moment: what was lost since the start, by cause, and which calls were too fast to be
     recorded."""
@@ -368,4 +395,4 @@ class End:
     slept_ns: int = 0  # how long the host was suspended since META; no other time includes it
 
 
-Record = Union[Meta, Calls, Completions, Stack, Process, Module, Section, JitMap, Code, Lost, End]
+Record = Union[Meta, Calls, Completions, Stack, Process, Module, Section, JitMap, Code, HeadText, Heads, Lost, End]

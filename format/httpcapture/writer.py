@@ -17,7 +17,7 @@ from .codec import Codec, packed
 from .file_budget import BeyondLimitError, FileBudget
 from .header import header as file_header
 from .layout import WORD
-from .records import Code, End, JitMap, Lost, Meta, Module, Process, Section, Stack
+from .records import Code, End, Heads, HeadText, JitMap, Lost, Meta, Module, Process, Section, Stack
 from .seek_table import SeekTable
 
 T = TypeVar("T")
@@ -144,6 +144,14 @@ class Writer:
     def code(self, code: Code) -> None:
         """Append a code object."""
         self._add(RecordKind.CODE, chunks.CODE, code)
+
+    def head_text(self, head: HeadText) -> None:
+        """Append the head of a request or response."""
+        self._add(RecordKind.HEAD_TEXT, chunks.HEAD_TEXT, head)
+
+    def heads(self, heads: Heads) -> None:
+        """Append which heads calls have."""
+        self._add(RecordKind.HEADS, chunks.HEADS, heads)
 
     def lost(self, lost: Lost) -> None:
         """Append the counters of losses."""

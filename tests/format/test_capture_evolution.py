@@ -13,6 +13,8 @@ from httpcapture import (
     Calls,
     Code,
     CorruptRecord,
+    Heads,
+    HeadText,
     JitMap,
     Lost,
     Module,
@@ -28,6 +30,8 @@ from support.capture_bytes import (
     CALLS,
     CODE,
     END,
+    HEAD_TEXT,
+    HEADS,
     JIT_MAP,
     LOST,
     META_KIND,
@@ -65,6 +69,8 @@ OBJECTS: list[tuple[int, list[object], Record]] = [
         [1, 2, 3, 4, bytes(8), bytes(168), 5, b"stack", 6, "why", b"\1", 7, 8, 9, bytes(40), 0x30B, 10],
         Stack(1, 2, 3, 4, bytes(8), bytes(168), 5, b"stack", 6, "why", b"\1", 7, 8, 9, bytes(40), 0x30B, 10),
     ),
+    (HEAD_TEXT, [1, b"HTTP/1.1 200"], HeadText(1, b"HTTP/1.1 200")),
+    (HEADS, [bytes(16), bytes(8), bytes(8), b"\1" * 8], Heads(bytes(16), bytes(8), bytes(8), b"\1" * 8)),
     (LOST, [1, {"a": 2}, 3, [4, 5]], Lost(1, {"a": 2}, 3, (4, 5))),
     (END, [1, "why", False, 2, 3, 4, {"a": 5}, 6], EndRecord(1, "why", False, 2, 3, 4, {"a": 5}, 6)),
 ]
@@ -101,7 +107,7 @@ def test_appended_fields_of_a_head_and_of_the_header_are_skipped() -> None:
     assert read_all(data)[0] == [META, Lost(1, {})]
 
 
-@pytest.mark.parametrize("content", [objects([12, 1], "?"), objects([1000, 5]), objects([77, 1]) + b"\xc1no msgpack"])
+@pytest.mark.parametrize("content", [objects([14, 1], "?"), objects([1000, 5]), objects([77, 1]) + b"\xc1no msgpack"])
 def test_chunks_of_unknown_kinds_are_skipped(content: bytes) -> None:
     data = capture(chunk(LOST, [1, {}]), frame(content), chunk(LOST, [2, {}]))
     assert read_all(data)[0] == [META, Lost(1, {}), Lost(2, {})]
@@ -187,6 +193,8 @@ def test_kinds_keep_their_numbers() -> None:
         ("SECTION", 9),
         ("JIT_MAP", 10),
         ("CODE", 11),
+        ("HEAD_TEXT", 12),
+        ("HEADS", 13),
     ]
 
 

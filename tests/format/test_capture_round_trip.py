@@ -12,6 +12,8 @@ from hypothesis import strategies as st
 
 from httpcapture import (
     MAX_FRAMES,
+    MAX_HEAD_TEXT,
+    MAX_HEADS,
     MAX_MEMORY,
     MAX_PART,
     MAX_REGISTERS,
@@ -19,6 +21,8 @@ from httpcapture import (
     Completions,
     End,
     Field,
+    Heads,
+    HeadText,
     JitMap,
     Layout,
     Lost,
@@ -86,6 +90,17 @@ mapped = st.lists(st.builds(MappedModule, u64, u32), max_size=4).map(tuple)
 processes = st.builds(Process, u32, u64, u64, blobs, blobs, u32, blobs, mapped, texts)
 words = st.lists(st.binary(min_size=8, max_size=8), max_size=21).map(b"".join)
 stacks = st.builds(Stack, u64, u32, u64, u64, words, words, u64, blobs)
+head_texts = st.builds(HeadText, u32, st.binary(max_size=MAX_HEAD_TEXT))
+
+
+@st.composite
+def heads(draw: st.DrawFn) -> Heads:
+    """Draw the heads of up to 20 calls."""
+    rows = draw(st.lists(st.tuples(u64, u32, u32, u32), max_size=20))
+    columns = [b"".join(row[place].to_bytes(8 if not place else 4, "little") for row in rows) for place in range(4)]
+    return Heads(*columns)
+
+
 lost = st.builds(Lost, u64, counts)
 ends = st.builds(End, u64, texts, st.booleans(), u64, u64, u64, counts)
 sides = st.sampled_from([0, 8, 16])
@@ -108,9 +123,9 @@ def test_meta_and_end(meta: Meta, end: End) -> None:
 
 
 @settings(deadline=None)
-@given(st.lists(st.one_of(modules, sections, processes, jit_maps, stacks, lost), max_size=20))
+@given(st.lists(st.one_of(modules, sections, processes, jit_maps, stacks, head_texts, heads(), lost), max_size=20))
 def test_every_other_record_in_the_order_of_kinds(records: list[OneByOne]) -> None:
-    order = [Module, Section, Process, JitMap, Stack, Lost]
+    order = [Module, Section, Process, JitMap, Stack, HeadText, Heads, Lost]
     wanted = sorted(records, key=lambda record: order.index(type(record)))
     assert read_all(written(records)) == ([META, *wanted, END], None)
 
@@ -122,10 +137,12 @@ def test_every_other_record_in_the_order_of_kinds(records: list[OneByOne]) -> No
         replace(STACK, memory_address=2**64 - 1, missing_pages=2**64 - 1),
         replace(SECTION, size=2**64 - 1, start=2**64 - 1, data=b"\xff" * MAX_PART),
         replace(JIT_MAP, start=2**64 - 1, data=b"\xff" * MAX_PART),
+        HeadText(2**32 - 1, b"\xff" * MAX_HEAD_TEXT),
+        Heads(b"\xff" * 8 * MAX_HEADS, *[b"\xff" * 4 * MAX_HEADS] * 3),
     ],
     ids=lambda record: type(record).__name__,
 )
-def test_a_record_at_its_limits(record: Stack | Section | JitMap) -> None:
+def test_a_record_at_its_limits(record: OneByOne) -> None:
     assert read_all(written([record])) == ([META, record, END], None)
 
 

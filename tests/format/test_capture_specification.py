@@ -43,6 +43,8 @@ KINDS: dict[str, Struct[Any]] = {
     "CODE": chunks.CODE,
     "STACKS": chunks.STACK,
     "CALLS": chunks.BATCH,
+    "HEAD_TEXT": chunks.HEAD_TEXT,
+    "HEADS": chunks.HEADS,
     "LOST": chunks.LOST,
     "END": chunks.END,
 }
@@ -226,14 +228,17 @@ def test_the_version_and_the_limits_are_the_codes() -> None:
     assert LATEST_NS == 1 << 62
     for name in ("PATH", "TEXT", "NAMES", "MAPS", "MODULES", "FRAMES", "REGISTERS", "MEMORY", "PART", "CODE_TABLE"):
         assert f"{getattr(httpcapture, f'MAX_{name}'):,}" in text
+    assert f"of up to {httpcapture.MAX_HEADS:,} calls which heads they have" in text
     assert f"inside each other in an appended field | {MAX_DEPTH:,} |" in text
 
 
 def test_the_limits_of_a_file_are_the_codes() -> None:
     (table,) = re.findall(r"\| what, in one file \|.*\n\| --- .*\n((?:\|.*\n)+)", FORMAT.read_text())
-    names = ("SECTION", "SECTIONS", "JIT_MAP", "JIT_MAPS", "CODES", "PROCESSES", "ALL_MODULES", "CAUSES")
+    kept = ("SECTION", "SECTIONS", "JIT_MAP", "JIT_MAPS", "CODES", "PROCESSES", "ALL_MODULES")
+    names = (*kept, "ALL_HEAD_TEXTS", "ALL_HEADS", "CAUSES")
     assert [int(row.replace(",", "")) for row in re.findall(r"\| ([0-9,]+)(?: bytes)? \|\n", table)] == [
         getattr(httpcapture, f"MAX_{name}") for name in names
     ]
     assert f"{file_budget.RECORD_BYTES:,} bytes more" in FORMAT.read_text()
+    assert f"{file_budget.HEAD_TEXT_BYTES} bytes more if it is a HEAD_TEXT" in " ".join(FORMAT.read_text().split())
     assert f"{file_budget.MAPPED_MODULE_BYTES:,} bytes for each entry of `modules`" in FORMAT.read_text()

@@ -24,6 +24,8 @@ from httpcapture import (
     Code,
     End,
     Field,
+    Heads,
+    HeadText,
     JitMap,
     Layout,
     Lost,
@@ -40,6 +42,8 @@ from support.capture_samples import (
     CALL_LAYOUT,
     CODE,
     END,
+    HEAD_TEXT,
+    HEADS,
     JIT_MAP,
     LOST,
     META,
@@ -95,7 +99,9 @@ def test_a_flush_writes_what_is_referred_to_first() -> None:
     stream = io.BytesIO()
     writer = Writer(stream, META)
     writer.lost(LOST)
+    writer.heads(HEADS)
     writer.calls(call_rows(1))
+    writer.head_text(HEAD_TEXT)
     writer.stack(STACK)
     writer.code(CODE)
     writer.jit_map(JIT_MAP)
@@ -103,7 +109,19 @@ def test_a_flush_writes_what_is_referred_to_first() -> None:
     writer.section(SECTION)
     writer.module(MODULE)
     writer.flush()
-    assert kinds(stream.getvalue()) == [Meta, Module, Section, Process, JitMap, Code, Stack, Calls, Lost]
+    assert kinds(stream.getvalue()) == [
+        Meta,
+        Module,
+        Section,
+        Process,
+        JitMap,
+        Code,
+        Stack,
+        HeadText,
+        Calls,
+        Heads,
+        Lost,
+    ]
 
 
 def test_a_full_chunk_takes_the_chunks_that_it_refers_to_along() -> None:
@@ -322,7 +340,7 @@ def test_the_seek_table_leads_to_every_frame() -> None:
         contents.append(content)
         position += size
     assert position == table
-    assert [content[1] for content in contents[1:]] == [1, 2, 9, 3, 10, 11, 4, 5, 6, 7, 8]  # FORMAT.md, Chunks
+    assert [content[1] for content in contents[1:]] == [1, 2, 9, 3, 10, 11, 4, 12, 5, 6, 13, 7, 8]  # FORMAT.md, Chunks
 
 
 def test_zstd_unpacks_a_capture(tmp_path: Path) -> None:

@@ -9,7 +9,20 @@ from typing import Any
 
 import pytest
 
-from httpcapture import BeyondLimitError, JitMap, Lost, MappedModule, Module, Process, Reader, Record, Section, Writer
+from httpcapture import (
+    BeyondLimitError,
+    Heads,
+    HeadText,
+    JitMap,
+    Lost,
+    MappedModule,
+    Module,
+    Process,
+    Reader,
+    Record,
+    Section,
+    Writer,
+)
 from httpcapture.file_budget import FileBudget
 from support.capture_bytes import END, JIT_MAP, LOST, SECTION, capture, chunk
 from support.capture_samples import META, OneByOne, write
@@ -28,6 +41,11 @@ LIMITS: dict[str, tuple[list[OneByOne], int]] = {  # records, the same again and
     "512 MiB of processes and their maps": ([NAMED], 512 * MIB // (4 * MIB + 4 * KIB)),
     "512 MiB of processes and their maps ": ([MAPPED], 512 * MIB // (16 * MIB + KIB)),
     "128 MiB of modules": ([LONGEST], 128 * MIB // (2 * 16384 + 256 + 32 + KIB)),
+    "256 MiB of heads": ([HeadText(1, bytes(4096))], 256 * MIB // (4096 + 128)),
+    "256 MiB of calls with heads": (
+        [Heads(bytes(8 << 16), *[bytes(4 << 16)] * 3)],
+        256 * MIB // (20 * (1 << 16) + KIB),
+    ),
     "1,024 causes of losses": ([Lost(n, {f"{n}/{m}": m for m in range(256)}) for n in range(6)], 4),
 }
 

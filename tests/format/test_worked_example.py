@@ -74,8 +74,8 @@ def test_the_example_is_what_the_writer_writes() -> None:
 def test_the_example_is_what_the_reader_reads() -> None:
     reader = Reader(io.BytesIO(parse_dump(documented_example())))
     records = list(reader)
-    calls, completions = records[8:10]
-    assert records[:8] + records[10:] == example_records()
+    calls, completions = records[10:12]
+    assert records[:10] + records[12:] == example_records()
     assert reader.cut_off is None
     assert isinstance(calls, Calls) and isinstance(completions, Completions)
     for batch, kind in ((calls, "CALLS"), (completions, "COMPLETIONS")):
@@ -106,7 +106,7 @@ def test_httpreport_finds_the_example_whole(example: Path) -> None:
     result = CliRunner().invoke(main, [str(example), "--verify"])
     assert result.exit_code == 0
     assert result.stdout.startswith(f"{example}: whole: ")
-    assert result.stdout.endswith(" 3 calls, 1 completions\n")
+    assert result.stdout.endswith(" 2 heads, 3 calls, 1 completions, 2 calls with heads\n")
 
 
 def test_httpreport_reads_the_annotated_values(example: Path) -> None:

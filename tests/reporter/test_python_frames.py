@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from httpcapture import Code, PythonStatus, Stack
+from httpcapture import Code, PythonStatus, Record, Stack
 from httpreport.languages.jit_map import JIT
 from httpreport.languages.python_merge import LOOP, merged, places
 from httpreport.languages.python_stack import Run, runs
@@ -198,8 +198,8 @@ def test_no_recorded_bytes_make_it_raise(python: bytes, version: int, text: byte
     list(runs(made, {(words[1], words[3]): hostile}))
 
 
-def report_lines(*records: object) -> tuple[list[str], list[str], Any]:
-    data = capture([Row(stack=256)], [process(b""), *records])  # type: ignore[list-item]
+def report_lines(*records: Record) -> tuple[list[str], list[str], Any]:
+    data = capture([Row(stack=256)], [process(b""), *records])
     report = reported(data, milliseconds=None)
     lines = text_lines(report, "run.cap")
     start = lines.index("Stack trace:") + 1

@@ -19,7 +19,20 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from httpcapture import Calls, Completions, End, JitMap, Lost, Module, Reader, Record, Section, StackStatus
+from httpcapture import (
+    Calls,
+    Completions,
+    End,
+    Heads,
+    HeadText,
+    JitMap,
+    Lost,
+    Module,
+    Reader,
+    Record,
+    Section,
+    StackStatus,
+)
 from httpcapture.frames import FrameReader
 from httpreport import __version__
 from httpreport.calls import protocol
@@ -64,6 +77,7 @@ SAID = """
   removed   mappings without frames: 1
   removed   functions made at run time without frames: 1
   removed   first bytes of 14 payloads, except method, version, status and TLS mark
+  removed   paths, queries and header lines of heads: 5
   removed   boot ID, ID of the recording, devices and inodes of files
   masked    host: host-HEX
   masked    IP addresses: 4; loopback stays
@@ -115,6 +129,12 @@ def records() -> list[Record]:
         stack(TEXT, *CALLED_FROM, STACK_WORD, id=2),
         stack(TEXT, *CALLED_FROM, DATA, id=3),
         copy,
+        HeadText(1, b"GET /secret/secret?secret=... HTTP/1.1\nhost: secret.example\nx-request-id: secret\n..."),
+        HeadText(2, b"HTTP/1.1 200\nserver: secret\nlocation: https://secret.example"),
+        HeadText(3, b"POST /secret.Secret/Secret HTTP/2\nhost: secret"),
+        HeadText(4, b"secret secret\nsecret"),
+        HeadText(5, b"secret\0/secret secret SECRET/1.1"),
+        Heads(struct.pack("<2Q", 1, 2), struct.pack("<2I", 0, 1), struct.pack("<2I", 1, 3), struct.pack("<2I", 2, 0)),
         Lost(STARTED_NS, {"call_ring_full": 3}),
     ]
 
@@ -410,6 +430,19 @@ def test_the_command_writes_a_capture_for_its_owner_and_says_what_it_did(tmp_pat
         assert made(piped.stdout_bytes) == made(secret_capture())
         assert "masked    IP addresses: 4; loopback stays" in piped.stderr
         assert ": redacted: standard output\n" in piped.stderr
+
+
+def test_of_heads_the_method_the_version_and_the_status_stay() -> None:
+    written = [*Reader(io.BytesIO(redacted(secret_capture(), no_binary)))]
+
+    assert [head for head in written if isinstance(head, HeadText)] == [
+        HeadText(1, b"GET ? HTTP/1.1"),
+        HeadText(2, b"HTTP/1.1 200"),
+        HeadText(3, b"POST ? HTTP/2"),
+        HeadText(4, b"? ?"),
+        HeadText(5, b"? ? ?"),
+    ]
+    assert [heads for heads in written if isinstance(heads, Heads)] == [r for r in records() if isinstance(r, Heads)]
 
 
 def test_a_pipe_is_redacted_too(tmp_path: Path) -> None:

@@ -13,7 +13,9 @@ import zstandard
 from httpcapture import Layout, Writer
 from support.capture_samples import META
 
-META_KIND, MODULE, PROCESS, STACKS, CALLS, COMPLETIONS, LOST, END, SECTION, JIT_MAP, CODE = range(1, 12)
+META_KIND, MODULE, PROCESS, STACKS, CALLS, COMPLETIONS, LOST, END, SECTION, JIT_MAP, CODE, HEAD_TEXT, HEADS = range(
+    1, 14
+)
 
 
 def header(major: int = 1, minor: int = 0, required: int = 0, appended: bytes = b"") -> bytes:

@@ -12,6 +12,8 @@ from httpcapture import (
     Code,
     End,
     Field,
+    Heads,
+    HeadText,
     JitMap,
     Layout,
     Lost,
@@ -170,11 +172,13 @@ STACK = Stack(
     python_version=0x30B,
     python_status=1,
 )
+HEAD_TEXT = HeadText(1, b"GET /v2/servers/{...}?... HTTP/1.1\nhost: nova:8774\n...")
+HEADS = Heads((77).to_bytes(8, "little"), b"\2\0\0\0", b"\1\0\0\0", bytes(4))
 LOST = Lost(6_000_000_000, {"call_ring_full": 2}, 46_000_000, (0, 0, 5))
 END = End(6_000_000_000, "signal", True, 3, 3, 0, {"call_ring_full": 2})
 
 
-OneByOne = Union[Module, Section, Process, JitMap, Code, Stack, Lost]
+OneByOne = Union[Module, Section, Process, JitMap, Code, Stack, HeadText, Heads, Lost]
 _METHODS: dict[type, Callable[[Writer, Any], None]] = {
     Module: Writer.module,
     Section: Writer.section,
@@ -182,6 +186,8 @@ _METHODS: dict[type, Callable[[Writer, Any], None]] = {
     JitMap: Writer.jit_map,
     Code: Writer.code,
     Stack: Writer.stack,
+    HeadText: Writer.head_text,
+    Heads: Writer.heads,
     Lost: Writer.lost,
 }
 
@@ -192,7 +198,7 @@ def call_rows(count: int, seed: int = 1) -> bytes:
     return bytes((position * 37 + (position >> 8) * 11 + seed) & 0xFF for position in range(size))
 
 
-def write(writer: Writer, record: OneByOne) -> None:
+def write(writer: Writer, record: Record) -> None:
     """Give the writer a record of any kind that is written one by one."""
     _METHODS[type(record)](writer, record)
 
@@ -205,6 +211,8 @@ def write_all(writer: Writer, calls: int = 3) -> None:
     writer.jit_map(JIT_MAP)
     writer.code(CODE)
     writer.stack(STACK)
+    writer.head_text(HEAD_TEXT)
+    writer.heads(HEADS)
     writer.lost(LOST)
     writer.calls(call_rows(calls))
     writer.completions(bytes(range(COMPLETION_LAYOUT.size)))

@@ -12,7 +12,6 @@ from typing import Any
 from httpcapture import (
     COUNT_NOT_KNOWN,
     End,
-    JitMap,
     JudgedBy,
     Layout,
     MappedModule,
@@ -25,7 +24,7 @@ from httpcapture import (
     Writer,
 )
 from support import capture_samples
-from support.capture_samples import layout, pack
+from support.capture_samples import layout, pack, write
 
 MS = 1_000_000
 STARTED_NS = 5_000_000_000
@@ -169,7 +168,7 @@ def capture(
     stream = io.BytesIO()
     writer = Writer(stream, replace(META, **{**(OLDER if older else {}), **meta}))
     for record in records:
-        getattr(writer, "jit_map" if isinstance(record, JitMap) else type(record).__name__.lower())(record)
+        write(writer, record)
     writer.calls(b"".join(row.packed(OLDER_CALL_LAYOUT) if older else row.packed() for row in rows))
     writer.completions(b"".join(completions))
     if end is True:

@@ -38,9 +38,10 @@ def reported(
     milliseconds: float | None = 0,
     find_binary: FindBinary = no_binary,
     first_byte: bool = False,
+    by_route: bool = False,
 ) -> Report:
     reader = Reader(io.BytesIO(data))
-    selection = Selection.of(reader.meta, milliseconds, names, first_byte=first_byte)
+    selection = Selection.of(reader.meta, milliseconds, names, first_byte=first_byte, by_route=by_route)
     return make_report(load(reader, selection), selection, find_binary)
 
 

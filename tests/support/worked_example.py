@@ -21,6 +21,8 @@ from httpcapture import (
     Code,
     End,
     Field,
+    Heads,
+    HeadText,
     JitMap,
     JudgedBy,
     Lost,
@@ -203,10 +205,16 @@ CALLS = [
     ),
 ]
 COMPLETION = struct.pack("<4Q2I", 77, 5_360_000_000, 112, 9000, 1, 0)
+HEAD_TEXTS = [
+    HeadText(1, b"GET /v2/servers?... HTTP/1.1\nhost: nova:8774\n..."),
+    HeadText(2, b"HTTP/1.1 200\nretry-after: 5"),
+]
+HEADS = Heads(struct.pack("<2Q", 77, 77), struct.pack("<2I", 1, 2), struct.pack("<2I", 1, 1), struct.pack("<2I", 2, 0))
 LOST = Lost(at_ns=6_000_000_000, counts={"call_ring_full": 0})
 END = End(at_ns=6_000_000_000, reason="SIGINT", clean=True, emitted=3, recorded=3, in_flight=0)
 
 _CLASSES = {1: Meta, 2: Module, 3: Process, 4: Stack, 7: Lost, 8: End, 9: Section, 10: JitMap, 11: Code}
+_CLASSES.update({12: HeadText, 13: Heads})
 _FIELDS: dict[int, Sequence[str]] = {
     number: [field.name for field in dataclasses.fields(cls)] for number, cls in _CLASSES.items()
 }
@@ -224,6 +232,8 @@ _NAMES = [
     "SECTION",
     "JIT_MAP",
     "CODE",
+    "HEAD_TEXT",
+    "HEADS",
 ]
 _PT_REGS = "r15 r14 r13 r12 bp bx r11 r10 r9 r8 ax cx dx si di orig_ax ip cs flags sp ss"
 _RAW_LAST, _RLE_LAST = 1, 3  # a block header's low three bits: last block, raw or one byte repeated
@@ -253,8 +263,11 @@ def example_capture() -> bytes:
     writer.jit_map(JIT_MAP)
     writer.code(CODE)
     writer.stack(STACK)
+    for head in HEAD_TEXTS:
+        writer.head_text(head)
     writer.calls(b"".join(CALLS))
     writer.completions(COMPLETION)
+    writer.heads(HEADS)
     writer.lost(LOST)
     writer.end(END)
     return stream.getvalue()
@@ -262,7 +275,7 @@ def example_capture() -> bytes:
 
 def example_records() -> list[Record]:
     """Return all records except the two batches."""
-    return [META, MODULE, *SECTIONS, PROCESS, JIT_MAP, CODE, STACK, LOST, END]
+    return [META, MODULE, *SECTIONS, PROCESS, JIT_MAP, CODE, STACK, *HEAD_TEXTS, HEADS, LOST, END]
 
 
 def hex_dump(capture: bytes) -> str:

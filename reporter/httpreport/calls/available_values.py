@@ -3,7 +3,7 @@ selected."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -12,9 +12,13 @@ from httpcapture import Outcome, Role
 from httpcapture.addresses import address_text, endpoint
 
 from ..common.interning import Words, bytes_of, words_of
-from ..common.printable import comm
+from ..common.printable import comm, printable
+from ..routes.patterns import NO_PATTERNS, RoutePatterns
+from ..routes.shapes import shape_of
 from .call import enum_text
-from .lazy_table import Indices, LazyTable
+from .call_heads import CallHeads
+from .http_head import RequestHead, parse_request
+from .lazy_table import Column, Indices, LazyTable
 from .protocol import Encrypted, Kind
 from .schema import duration_ns
 from .totals import Durations, Totals, TotalsByValue
@@ -27,20 +31,29 @@ FIELD_COLUMNS = {
     "kinds": ("kind",),
     "outcomes": ("outcome",),
     "encrypted": ("encrypted",),
+    "methods": ("method",),
+    "paths": ("request",),
+    "routes": ("request",),
+    "authorities": ("request",),
+    "statuses": ("status",),
 }
 """The columns that hold each field that a filter may test."""
 
-_WORDS = {"processes": 2, "peers": 3}  # how many words of 64 bits a value takes, if more than one
+_NOT_KNOWN = "not known"
+_WORDS = {"processes": 2, "peers": 3, "methods": 2}  # how many words of 64 bits a value takes, if more than one
 
 
 class AvailableValues:
     """Gather the values of the `asked` fields (keys of FIELD_COLUMNS) as calls are read."""
 
-    def __init__(self, asked: Sequence[str]) -> None:
+    def __init__(
+        self, asked: Sequence[str], heads: CallHeads | None = None, patterns: RoutePatterns = NO_PATTERNS
+    ) -> None:
         self.first_ns = self.last_ns = 0  # t0 of the earliest and the latest call
         self.unreached_ns: int | None = None  # duration of the slowest call that only the threshold excludes, if any
         self._totals = {field: TotalsByValue(_WORDS.get(field, 1)) for field in asked}
         self._has_calls = False
+        self._heads, self._patterns = heads, patterns
 
     def __len__(self) -> int:
         """Return how many distinct values were gathered."""
@@ -63,16 +76,41 @@ class AvailableValues:
 
     def values(self) -> Mapping[str, Mapping[str, Totals]]:
         """Return the totals of the calls by field and by value; values are printable text."""
-        return {
-            field: dict(zip(_texts(field, totals.values), totals.totals())) for field, totals in self._totals.items()
-        }
+        return {field: self._by_text(field, totals) for field, totals in self._totals.items()}
+
+    def _by_text(self, field: str, totals: TotalsByValue) -> Mapping[str, Totals]:
+        by_text: dict[str, Totals] = {}
+        for text, of_value in zip(self._texts(field, totals.values), totals.totals()):
+            by_text[text] = by_text.get(text, Totals()) + of_value
+        return by_text
+
+    def _texts(self, field: str, values: Words) -> list[str]:
+        """Return distinct values, given as words of shape (width, count), as printable text."""
+        if field not in _OF_REQUEST or self._heads is None:
+            return _texts(field, values)
+        heads = (parse_request(self._heads.texts[place]) for place in values[0].tolist())
+        return [_OF_REQUEST[field](head, self._patterns) or _NOT_KNOWN for head in heads]
+
+
+_OF_REQUEST: Mapping[str, Callable[[RequestHead, RoutePatterns], str]] = {
+    "paths": lambda head, _: head.path,
+    "routes": lambda head, patterns: head.path and shape_of(head.path, patterns, is_grpc=head.is_grpc).text,
+    "authorities": lambda head, _: head.authority,
+}
 
 
 def _values(field: str, calls: LazyTable) -> tuple[list[Words], Indices]:
     """Return the values at the start of each run of calls with equal values, and for each call the number of its
     run."""
     first, run = calls.runs(*FIELD_COLUMNS[field])
-    return [word for name in FIELD_COLUMNS[field] for word in words_of(calls.values_at(name, first))], run
+    columns = (calls.values_at(name, first) for name in FIELD_COLUMNS[field])
+    return [word for column in columns for word in words_of(_whole_words(column))], run
+
+
+def _whole_words(column: Column) -> Column:
+    """Return a column of bytes, such as methods, with zeros up to whole words of 64 bits."""
+    size = column.dtype.itemsize
+    return column.astype(f"S{size + -size % 8}") if column.dtype.kind == "S" and size % 8 else column
 
 
 def _texts(field: str, values: Words) -> list[str]:
@@ -82,6 +120,10 @@ def _texts(field: str, values: Words) -> list[str]:
         return list(map(comm, bytes_of(values)))
     if field == "peers":
         return [peer_text(address, port) for address, port in zip(bytes_of(values[:2]), numbers)]
+    if field == "methods":
+        return [printable(method) or _NOT_KNOWN for method in bytes_of(values)]
+    if field == "statuses":
+        return [str(number) if number else _NOT_KNOWN for number in numbers]
     if field == "pids":
         return list(map(str, numbers))
     kinds = {"roles": Role, "kinds": Kind, "outcomes": Outcome, "encrypted": Encrypted}

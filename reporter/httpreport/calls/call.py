@@ -72,6 +72,8 @@ class Call(NamedTuple):
     method: bytes
     status: int
     encrypted: int
+    request: int  # the place of the text of its head (CallHeads.texts), as of the next; 0 if it is not known
+    response: int
 
     @property
     def whole_ns(self) -> int:

@@ -13,12 +13,10 @@ import numpy as np
 import numpy.typing as npt
 
 from ..common import tuning
-from ..common.interning import UNKNOWN, Interner
+from .call_keys import CallKeys, Indices
 from .schema import COMPLETION, LATEST_NS, ColumnsByName, Integers, equal_neighbours
 
-Indices = npt.NDArray[np.intp]
 _VALUES = ("t3", "sent", "received")
-_SEQUENCE_BITS = np.uint64(32)
 
 
 class CallEnds:
@@ -29,7 +27,7 @@ class CallEnds:
         """How many completions were not added because there were too many."""
         self.repeated = 0
         """How many of the counted calls have a completion that another one has too."""
-        self._connections = Interner()
+        self._keys = CallKeys()
         self._waiting: dict[str, list[npt.NDArray[Any]]] = {name: [] for name in ("key", *_VALUES)}
         self._columns = {name: np.zeros(0, np.uint64) for name in ("key", *_VALUES)}
         self._uses = np.zeros(0, np.uint8)  # by how many counted calls each is used: none, one, or several
@@ -41,7 +39,7 @@ class CallEnds:
     @property
     def nbytes(self) -> int:
         """Return roughly how many bytes the completions take in memory."""
-        return self._rows * COMPLETION.itemsize + 128 * len(self._connections)
+        return self._rows * COMPLETION.itemsize + self._keys.nbytes
 
     def add(self, completions: ColumnsByName) -> None:
         """Add completions with the columns of COMPLETION. A t3 that is impossible counts as none."""
@@ -50,9 +48,8 @@ class CallEnds:
         self.left_out += max(len(possible) - room, 0)
         possible = possible[:room]
         self._rows += len(possible)
-        first, run = _runs(completions["connection"][possible])
-        numbers = self._connections.intern(completions["connection"][possible][first].astype(np.uint64))[run]
-        self._waiting["key"].append(_keys(numbers, completions["sequence"][possible]))
+        keys = self._keys.add(completions["connection"][possible], completions["sequence"][possible])
+        self._waiting["key"].append(keys)
         for name in _VALUES:
             values = completions[name][possible]
             self._waiting[name].append(values.astype(np.min_scalar_type(values.max(initial=0)), copy=False))
@@ -75,18 +72,7 @@ class CallEnds:
     def find(self, calls: ColumnsByName) -> tuple[Indices, Indices]:
         """Return the indices of the calls that have a completion, and for each of them the index of the completion,
         ascending."""
-        if not self._rows:
-            return np.zeros(0, np.intp), np.zeros(0, np.intp)
-        connections, known = calls["connection"], self._columns["key"]
-        first, run = _runs(connections)
-        numbers = self._connections.find(connections[first].astype(np.uint64))[run]
-        candidates = np.flatnonzero(numbers != UNKNOWN)
-        wanted = _keys(numbers[candidates], calls["sequence"][candidates])
-        order = np.argsort(wanted, kind="stable")  # a sorted search stays in the cache
-        wanted = wanted[order]
-        places = np.searchsorted(known, wanted)
-        found = np.flatnonzero(known[np.minimum(places, self._rows - 1)] == wanted)
-        return candidates[order[found]], places[found]
+        return self._keys.find(calls, self._columns["key"])
 
     def count(self, places: Indices) -> None:
         """Count calls that have the completions at these ascending indices."""
@@ -100,15 +86,3 @@ class CallEnds:
     def values(self, name: str, places: Indices) -> Integers:
         """Return `t3`, `sent` or `received` of the completions at these indices."""
         return self._columns[name][places].astype(np.uint64)
-
-
-def _runs(values: npt.NDArray[Any]) -> tuple[Indices, Indices]:
-    """Return the index of the first of each run of equal values, and for each value the number of its run."""
-    begins = np.ones(len(values), np.bool_)
-    begins[1:] = values[1:] != values[:-1]
-    return np.flatnonzero(begins), np.cumsum(begins) - 1
-
-
-def _keys(numbers: Indices, sequences: npt.NDArray[Any]) -> Integers:
-    """Return for each call one word: the number of its connection, and its sequence."""
-    return np.asarray(numbers.astype(np.uint64) << _SEQUENCE_BITS | sequences)

@@ -11,7 +11,7 @@ import enum
 import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -22,7 +22,11 @@ from httpcapture.process_names import is_pattern, kept, matches
 
 from ..common.interning import Interner, bytes_of, words_of
 from ..common.printable import printable
+from ..routes.patterns import NO_PATTERNS, RoutePatterns
+from . import head_filters
 from .available_values import peer_text
+from .call_heads import CallHeads
+from .head_filters import PathFilter, RouteFilter, StatusFilter, Verdicts
 from .protocol import Encrypted, Kind
 from .schema import LATEST_NS, ColumnsByName, duration_ns
 from .time_options import TimeOption
@@ -48,6 +52,14 @@ class Peer:
         return peer_text(self.address, self.port or 0)
 
 
+class CallsWithHeads(ColumnsByName, Protocol):
+    """Give the columns of calls, and the heads to which they refer."""
+
+    @property
+    def heads(self) -> CallHeads:
+        """Return the heads of the capture."""
+
+
 @dataclass(frozen=True)
 class Filters:
     """Hold every filter but -t and -p. A call passes a field if it has any of its values, and must pass every
@@ -59,6 +71,12 @@ class Filters:
     kinds: tuple[Kind, ...] = ()
     outcomes: tuple[Outcome, ...] = ()
     encrypted: tuple[Encrypted, ...] = ()
+    methods: tuple[str, ...] = ()  # this and the next ones ask for what is in the heads of calls
+    paths: tuple[PathFilter, ...] = ()
+    routes: tuple[RouteFilter, ...] = ()
+    authorities: tuple[str, ...] = ()
+    statuses: tuple[StatusFilter, ...] = ()
+    request_ids: tuple[str, ...] = ()
     since: TimeOption | None = None  # calls that began then or later
     until: TimeOption | None = None  # calls that began before then
 
@@ -66,6 +84,19 @@ class Filters:
         """Return the filters with times that mean the same in all parts of a recording. `meta` is of its first part."""
         since, until = (moment and moment.fixed(meta) for moment in (self.since, self.until))
         return replace(self, since=since, until=until)
+
+    @property
+    def of_heads(self) -> dict[str, tuple[Any, ...]]:
+        """Return the values that ask for what is in the heads of calls, by the names of their options."""
+        values = {
+            "method": self.methods,
+            "path": self.paths,
+            "route": self.routes,
+            "authority": self.authorities,
+            "status": self.statuses,
+            "request ID": self.request_ids,
+        }
+        return {name: asked for name, asked in values.items() if asked}
 
     def __str__(self) -> str:
         numbers: Iterable[tuple[str, tuple[Any, ...]]] = (("pid", self.pids), ("peer", self.peers))
@@ -75,6 +106,7 @@ class Filters:
         )
         texts = [f"{name} {' or '.join(map(str, values))}" for name, values in numbers if values]
         texts += [f"{name} {' or '.join(value.name.lower() for value in values)}" for name, values in words if values]
+        texts += [f"{name} {printable(' or '.join(map(str, asked)))}" for name, asked in self.of_heads.items()]
         times = (("since", self.since), ("until", self.until))
         return ", ".join([*texts, *(f"{name} {printable(moment.text)}" for name, moment in times if moment)])
 
@@ -85,7 +117,8 @@ class Selection:
     that pass `filters`.
 
     `since_ns` and `until_ns` are the times of the filters on CLOCK_MONOTONIC. With `first_byte`, durations are those to
-    the first byte.
+    the first byte. `patterns` are the routes that the user gave. With `by_route`, stacks are told apart by what their
+    calls ask for.
     """
 
     threshold_ns: int
@@ -94,6 +127,8 @@ class Selection:
     since_ns: int = 0
     until_ns: int | None = None
     first_byte: bool = False
+    patterns: RoutePatterns = NO_PATTERNS
+    by_route: bool = False
 
     @classmethod
     def of(
@@ -104,13 +139,17 @@ class Selection:
         filters: Filters | None = None,
         *,
         first_byte: bool = False,
+        patterns: RoutePatterns = NO_PATTERNS,
+        by_route: bool = False,
     ) -> Selection:
         """Return the selection that the command line asks for. Without a threshold, the capture's own applies."""
         threshold = meta.threshold_ns if milliseconds is None else round(milliseconds * 1_000_000)
         filters = filters or Filters()
         since = max(filters.since.on(meta), 0) if filters.since else 0
         until = max(filters.until.on(meta), 0) if filters.until else None
-        return cls(threshold, tuple(os.fsencode(name) for name in names), filters, since, until, first_byte)
+        return cls(
+            threshold, tuple(os.fsencode(name) for name in names), filters, since, until, first_byte, patterns, by_route
+        )
 
     @property
     def asked(self) -> list[str]:
@@ -124,6 +163,11 @@ class Selection:
             "kinds": filters.kinds,
             "outcomes": filters.outcomes,
             "encrypted": filters.encrypted,
+            "methods": filters.methods,
+            "paths": filters.paths,
+            "routes": filters.routes,
+            "authorities": filters.authorities,
+            "statuses": filters.statuses,
         }
         return ["processes", *(what for what, values in others.items() if values)]
 
@@ -135,18 +179,48 @@ class Selection:
         filters = f" that passes the filters ({self.filters})" if str(self.filters) else ""
         return f"call{of}{filters}"
 
-    def mask(self, calls: ColumnsByName) -> npt.NDArray[np.bool_]:
+    def mask(self, calls: CallsWithHeads) -> npt.NDArray[np.bool_]:
         """Return whether each call is kept (shape: calls)."""
         return self._all_of(calls, duration_ns(calls) >= np.uint64(self.threshold_ns))
 
-    def passing(self, calls: ColumnsByName) -> npt.NDArray[np.bool_]:
+    def passing(self, calls: CallsWithHeads) -> npt.NDArray[np.bool_]:
         """Return whether each call is kept, or would be kept with a threshold of 0 (shape: calls)."""
         return self._all_of(calls, np.ones(len(calls["t0"]), np.bool_))
 
-    def _all_of(self, calls: ColumnsByName, mask: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
+    def not_known(self, calls: CallsWithHeads) -> int:
+        """Return how many calls are only not kept because what a filter asks for is not known of them."""
+        if not self.filters.of_heads:
+            return 0
+        possible = duration_ns(calls) >= np.uint64(self.threshold_ns)
+        for condition in self._conditions(calls):
+            possible &= condition
+        passing = possible.copy()
+        for verdicts in self._of_heads(calls):
+            possible &= verdicts.passing | ~verdicts.known
+            passing &= verdicts.passing
+        return int(np.count_nonzero(possible & ~passing))
+
+    def _all_of(self, calls: CallsWithHeads, mask: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
         for condition in self._conditions(calls):
             mask &= condition
+        for verdicts in self._of_heads(calls):
+            mask &= verdicts.passing
         return np.asarray(mask)
+
+    def _of_heads(self, calls: CallsWithHeads) -> Iterator[Verdicts]:
+        filters, heads = self.filters, calls.heads
+        if filters.methods:
+            yield head_filters.by_method(calls, filters.methods)
+        if filters.statuses:
+            yield head_filters.by_status(calls, filters.statuses)
+        if filters.paths:
+            yield head_filters.by_path(calls, heads, filters.paths)
+        if filters.routes:
+            yield head_filters.by_route(calls, heads, filters.routes, self.patterns)
+        if filters.authorities:
+            yield head_filters.by_authority(calls, heads, filters.authorities)
+        if filters.request_ids:
+            yield head_filters.by_request_id(calls, heads, filters.request_ids)
 
     def _conditions(self, calls: ColumnsByName) -> Iterator[npt.NDArray[np.bool_]]:
         filters = self.filters

@@ -20,11 +20,13 @@ from httpcapture import CODINGS, BatchColumns, Calls, Completions, Layout, Outco
 from ..common import tuning
 from ..common.errors import ReportError
 from ..common.printable import printable
-from . import durations, protocol
+from . import durations, http_call, protocol
+from .call_heads import CallHeads
 from .column_decoding import decode
 from .durations import DurationRule
-from .schema import ADDED, CALL, LATEST_NS, OPTIONAL, PAIR, RECORDED, RELIED_ON, Array, Integers
+from .schema import ADDED, CALL, HEADS, LATEST_NS, OPTIONAL, PAIR, RECORDED, RELIED_ON, Array, Integers
 
+NO_HEADS = CallHeads()
 Batch = Union[Calls, Completions]
 Column = npt.NDArray[Any]
 Indices = npt.NDArray[np.intp]
@@ -81,10 +83,11 @@ class ImpossibleTimes:
 
 class LazyTable:
     """Hold the rows of some batches as columns, by name. A table of calls also has the columns of its protocol, and,
-    once it is complete, those of its durations (see CALL)."""
+    once it is complete, those of its durations (see CALL). The heads of its calls are looked up in `heads`."""
 
-    def __init__(self, types: ColumnTypes, batches: Sequence[Batch], rows: int) -> None:
+    def __init__(self, types: ColumnTypes, batches: Sequence[Batch], rows: int, heads: CallHeads | None = None) -> None:
         self.rows = rows
+        self.heads = NO_HEADS if heads is None else heads
         self._types = types
         self._batches = batches
         self._columns: dict[str, Column] = {}
@@ -95,8 +98,13 @@ class LazyTable:
         if name not in self._columns:
             if name in protocol.ProtocolColumns._fields:
                 encrypted = self["is_encrypted"] if "is_encrypted" in self._types else None
-                heads = self["request_head"], self["response_head"]
-                self._columns.update(protocol.read_protocol(*heads, encrypted)._asdict())
+                first_bytes = self["request_head"], self["response_head"]
+                read = protocol.read_protocol(*first_bytes, encrypted)
+                if len(self.heads):
+                    http_call.complete(read, self.heads, self["request"], self["response"])
+                self._columns.update(read._asdict())
+            elif name in HEADS:
+                self._columns.update(zip(HEADS, self.heads.find(self, self.rows)))
             elif name in OPTIONAL and name not in self._types:
                 self._columns[name] = np.full(self.rows, OPTIONAL[name], CALL[name])
             else:
@@ -119,7 +127,7 @@ class LazyTable:
         """Return one table with the rows of all parts, which are of one capture."""
         if len(parts) == 1:
             return parts[0]
-        whole = cls(parts[0]._types, (), sum(part.rows for part in parts))
+        whole = cls(parts[0]._types, (), sum(part.rows for part in parts), parts[0].heads)
         names = [*whole._types, *parts[0]._durations]
         whole._columns = {name: np.concatenate([part[name] for part in parts]) for name in names}
         return whole
@@ -136,9 +144,8 @@ class LazyTable:
         """
         if not self._batches:
             return self
-        return LazyTable(
-            self._types, [replace(batch, columns=batch.columns.packed()) for batch in self._batches], self.rows
-        )
+        packed = [replace(batch, columns=batch.columns.packed()) for batch in self._batches]
+        return LazyTable(self._types, packed, self.rows, self.heads)
 
     def unpack(self) -> None:
         """Unpack every column, so that no later use finds damage. Raises CorruptRecord if a column is damaged."""
@@ -150,7 +157,7 @@ class LazyTable:
 
     def take(self, indices: Indices) -> LazyTable:
         """Return a table of the rows at these ascending indices."""
-        taken = LazyTable(self._types, (), len(indices))
+        taken = LazyTable(self._types, (), len(indices), self.heads)
         for name, (_, wanted) in self._types.items():
             taken._columns[name] = self.values_at(name, indices) if taken.rows else np.zeros(0, wanted)
         taken._columns.update({name: self[name][indices] for name in self._durations})
@@ -182,7 +189,7 @@ class LazyTable:
 
     def fill(self, array: Array) -> None:
         """Fill in the fields of an array of as many rows that a column has."""
-        known = {*self._types, *protocol.ProtocolColumns._fields, *OPTIONAL, *self._durations}
+        known = {*self._types, *protocol.ProtocolColumns._fields, *OPTIONAL, *HEADS, *self._durations}
         columns = [(name, self[name]) for name in array.dtype.names or () if name in known]
         for first in range(0, len(array), tuning.ROWS_FILLED_AT_ONCE):
             part = slice(first, first + tuning.ROWS_FILLED_AT_ONCE)

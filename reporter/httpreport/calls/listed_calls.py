@@ -16,7 +16,7 @@ import numpy.typing as npt
 from ..common import tuning
 from .durations import DurationRule
 from .lazy_table import Column, Indices, LazyTable, split_by_part
-from .schema import CALL, RECORDED, Array, Integers, duration_ns
+from .schema import CALL, Array, Integers, duration_ns
 
 _NONE = np.zeros(0, np.uint64)
 
@@ -68,9 +68,9 @@ class ListedCalls:
         return np.concatenate([_NONE, *(part.starts for part in self._parts)])
 
     def values(self, name: str) -> Column:
-        """Return one column of RECORDED of the listed calls as it was recorded. It must not be one of the times or
-        bytes, which are not those of the whole calls here."""
-        return np.concatenate([np.zeros(0, RECORDED[name]), *(part.values(name) for part in self._parts)])
+        """Return one column of the listed calls. It must not be one of the times, bytes or durations, which are not
+        those of the whole calls here."""
+        return np.concatenate([np.zeros(0, CALL[name]), *(part.values(name) for part in self._parts)])
 
     def rows(self) -> Array:
         """Return all listed calls (dtype CALL).

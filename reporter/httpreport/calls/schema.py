@@ -88,10 +88,15 @@ CALL = np.dtype(
         ("method", "S15"),  # empty if none was seen
         ("status", "<u2"),  # 0 if none was seen
         ("encrypted", "u1"),  # protocol.Encrypted
+        ("request", "<u4"),  # this and the next: the place of its head's text in CallHeads.texts
+        ("response", "<u4"),
     ]
 )
-"""The fields of a call joined with its completion, so `t3`, `sent` and `received` are of the whole call, its duration
-and its protocol."""
+"""The fields of a call joined with its completion, so `t3`, `sent` and `received` are of the whole call, its duration,
+its protocol and its heads."""
+
+HEADS = ("request", "response")
+"""Those of them that `call_heads.py` looks up."""
 
 COMPLETION = np.dtype([("connection", "<u8"), ("t3", "<u8"), ("sent", "<u8"), ("received", "<u8"), ("sequence", "<u4")])
 

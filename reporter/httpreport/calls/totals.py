@@ -11,6 +11,7 @@ import math
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from itertools import repeat
 from typing import NamedTuple
 
 import numpy as np
@@ -20,6 +21,7 @@ from httpcapture import Role, StackStatus
 from ..common.interning import Interner, Numbers, Words, bytes_of, words_of
 from ..common.value_counts import ValueCounts
 from .lazy_table import LazyTable
+from .request_keys import RequestKeys
 from .schema import Integers, duration_ns
 
 _BIN_BITS = 7  # of a double's fraction (IEEE 754 binary64: 52 bits, 1023 is the exponent of 1)
@@ -70,11 +72,14 @@ class Latencies:
 
 
 class StackKey(NamedTuple):
-    """Identify the calls of one process name and one recorded stack; `stack` is 0 if there is none."""
+    """Identify the calls of one process name and one recorded stack; `stack` is 0 if there is none. If they are to be
+    told apart by what they ask for, `request` is the number of their request (RequestKeys.keys), and `role` theirs."""
 
     process: bytes
     stack_status: int
     stack: int
+    request: int = 0
+    role: int = 0
 
 
 class PeerKey(NamedTuple):
@@ -120,7 +125,7 @@ class TotalsByValue:
 
     def add(self, durations: Durations, numbers: Numbers) -> None:
         """Add durations. `numbers` has the number of the value to which each of them belongs."""
-        self._columns = _with_room(self._columns, len(self))
+        self._columns = with_room(self._columns, len(self))
         calls, slowest, *halves = self._columns
         np.add.at(calls, numbers, np.ones(len(numbers), np.uint64))
         np.maximum.at(slowest, numbers, durations.ns)
@@ -134,19 +139,45 @@ class TotalsByValue:
             yield Totals(calls, (high << 32) + low, (us_high << 32) + us_low, slowest)
 
 
-class CallTotals:
-    """Add up calls as they are read."""
+class LatenciesByValue(TotalsByValue):
+    """Add up durations for each distinct value, and count them by bin."""
 
-    def __init__(self) -> None:
-        self._processes = Interner(2)
-        self._stacks = TotalsByValue(2)
-        self._peers = TotalsByValue(3)
+    def __init__(self, width: int) -> None:
+        super().__init__(width)
         self._bins = ValueCounts()
 
     @property
     def nbytes(self) -> int:
+        """Return roughly how many bytes `latencies` will take."""
+        return 700 * len(self) + 128 * len(self._bins)
+
+    def add(self, durations: Durations, numbers: Numbers) -> None:
+        """Add durations. `numbers` has the number of the value to which each of them belongs."""
+        super().add(durations, numbers)
+        self._bins.add(numbers.astype(np.uint64) << _BIN_WIDTH | _bin(durations.ns))
+
+    def latencies(self) -> Iterator[Latencies]:
+        """Yield the totals and the histogram of each value in the order of their numbers."""
+        bins: list[dict[int, int]] = [{} for _ in range(len(self))]
+        for key, count in zip(*(column.tolist() for column in self._bins.counts())):
+            number, of_value = divmod(key, 1 << int(_BIN_WIDTH))
+            bins[number][of_value] = count
+        return map(Latencies, self.totals(), bins)
+
+
+class CallTotals:
+    """Add up calls as they are read. With `requests`, stacks are told apart by what their calls ask for."""
+
+    def __init__(self, requests: RequestKeys | None = None) -> None:
+        self._requests = requests
+        self._processes = Interner(2)
+        self._stacks = TotalsByValue(2 if requests is None else 3)
+        self._peers = LatenciesByValue(3)
+
+    @property
+    def nbytes(self) -> int:
         """Return roughly how many bytes `by_stack` and `by_peer` will take."""
-        return 400 * len(self._stacks) + 700 * len(self._peers) + 128 * len(self._bins)
+        return 400 * len(self._stacks) + self._peers.nbytes
 
     def add(self, calls: LazyTable) -> None:
         """Add the calls of a table, which has at least one."""
@@ -160,33 +191,34 @@ class CallTotals:
         self._peers.add(durations, peer)
         status = calls["stack_status"]
         stack = np.where(status == StackStatus.RECORDED, calls["stack"], 0)
-        self._stacks.add(durations, self._stacks.intern((process << np.uint64(8))[run] | status, stack))
-        self._bins.add(peer.astype(np.uint64) << _BIN_WIDTH | _bin(durations.ns))
+        words = [(process << np.uint64(8))[run] | status, stack]
+        if self._requests is not None:
+            words.append(self._requests.numbers(calls["request"]).astype(np.uint64) << np.uint64(8) | calls["role"])
+        self._stacks.add(durations, self._stacks.intern(*words))
 
     def by_stack(self) -> Mapping[StackKey, Totals]:
         """Return the totals for each process name and stack."""
-        names, (kinds, stacks) = self._names(), self._stacks.values.tolist()
-        keys = (StackKey(names[kind >> 8], kind & 0xFF, stack) for kind, stack in zip(kinds, stacks))
+        names, (kinds, stacks, *asked) = self._names(), self._stacks.values.tolist()
+        keys = (
+            StackKey(names[kind >> 8], kind & 0xFF, stack, request >> 8, request & 0xFF)
+            for kind, stack, request in zip(kinds, stacks, *(asked or [repeat(0)]))
+        )
         return dict(zip(keys, self._stacks.totals()))
 
     def by_peer(self) -> Mapping[PeerKey, Latencies]:
         """Return the totals and the histogram for each process name and peer."""
-        bins: list[dict[int, int]] = [{} for _ in range(len(self._peers))]
-        for key, count in zip(*(column.tolist() for column in self._bins.counts())):
-            peer, number = divmod(key, 1 << int(_BIN_WIDTH))
-            bins[peer][number] = count
         names, kinds = self._names(), self._peers.values[0].tolist()
         keys = (
             PeerKey(names[kind >> 32], kind >> 16 & 0xFF, address, kind & 0xFFFF)
             for kind, address in zip(kinds, bytes_of(self._peers.values[1:]))
         )
-        return dict(zip(keys, map(Latencies, self._peers.totals(), bins)))
+        return dict(zip(keys, self._peers.latencies()))
 
     def _names(self) -> list[bytes]:
         return bytes_of(self._processes.values)
 
 
-def _with_room(columns: Words, count: int) -> Words:
+def with_room(columns: Words, count: int) -> Words:
     """Return the columns, lengthened with zeros if they have fewer than `count` entries."""
     if columns.shape[1] >= count:
         return columns

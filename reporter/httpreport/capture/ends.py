@@ -1,4 +1,5 @@
-"""Read the ends of responses in a capture, before its calls are read."""
+"""Read what comes later in a capture than the calls that it is about, before the calls are read: the ends of responses,
+and the heads of requests and responses."""
 
 from __future__ import annotations
 
@@ -6,9 +7,10 @@ from collections import Counter
 from collections.abc import Mapping
 from functools import cached_property
 
-from httpcapture import Completions, CorruptRecord, End, Lost, Meta, Reader
+from httpcapture import Completions, CorruptRecord, End, Heads, HeadText, Lost, Meta, Reader
 
 from ..calls.call_ends import CallEnds
+from ..calls.call_heads import CallHeads
 from ..calls.lazy_table import ColumnTypes, LazyTable, column_types
 from ..calls.schema import COMPLETION
 from ..common import tuning
@@ -16,13 +18,18 @@ from .lost_completions import completions_lost
 
 
 def read_ends(reader: Reader) -> Ends:
-    """Return the ends of responses, up to the first damage. Raises ReportError if the capture lacks a column."""
+    """Return the ends of responses and the heads, up to the first damage. Raises ReportError if the capture lacks a
+    column."""
     ends = Ends(reader.meta)
     whole = False
     try:
-        for record in reader.only(Completions, Lost, End):
+        for record in reader.only(Completions, HeadText, Heads, Lost, End):
             if isinstance(record, Completions):
                 ends.add(record)
+            elif isinstance(record, HeadText):
+                ends.heads.add_text(record)
+            elif isinstance(record, Heads):
+                ends.heads.add(record)
             elif isinstance(record, (Lost, End)):
                 ends.lost.update(record.counts if isinstance(record, Lost) else record.lost)
         whole = reader.cut_off is None
@@ -33,10 +40,11 @@ def read_ends(reader: Reader) -> Ends:
 
 
 class Ends:
-    """Hold the ends of responses in one capture."""
+    """Hold the ends of responses and the heads in one capture."""
 
     def __init__(self, meta: Meta) -> None:
         self.of_calls = CallEnds()
+        self.heads = CallHeads()
         self.all_known = False
         """Whether none was lost or not read, so that an answered call without one ended with its row."""
         self.lost: Counter[str] = Counter()
@@ -71,6 +79,7 @@ class Ends:
         """Prepare the ends for look-ups. `whole` says whether the capture was read to its end."""
         self._add_waiting()
         self.of_calls.finish()
+        self.heads.finish()
         self.all_known = whole and not self.of_calls.left_out and not completions_lost(self.lost)
 
     def pass_batch(self, _batch: Completions) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from httpcapture import Code, Completions, JitMap, Lost, Module, Process, Section
+from httpcapture import Code, Completions, Heads, HeadText, JitMap, Lost, Module, Process, Section
 
 from ..calls.lazy_table import ImpossibleTimes
 from ..common.printable import printable
@@ -17,12 +17,15 @@ from .module_sections import NOT_FOLLOWING, Extent
 NAMED = 3  # how many broken sections and JIT maps are named
 _NO_DURATION = "they are shown with 0 ms"
 _LACKING = "some frames may have no name"
+_WITHOUT_HEADS = "of some calls it is not known what was asked for"
 _LEFT_OUT: dict[type, tuple[str, str]] = {  # the plural of a record class, and what follows if records are missing
     Module: ("modules", _LACKING),
     Section: ("parts of modules", _LACKING),
     Process: ("process maps", _LACKING),
     JitMap: ("parts of JIT maps", _LACKING),
     Code: ("code objects", _LACKING),
+    HeadText: ("heads of requests and responses", _WITHOUT_HEADS),
+    Heads: ("lists of which heads calls have", _WITHOUT_HEADS),
     Lost: ("states of the ledger", "more may have been lost than is shown"),
     Completions: ("ends of responses", "some calls took longer than is shown"),
 }
@@ -37,6 +40,7 @@ class Faults:
     repeated: int = 0  # calls that share the key of a completion with another call
     modules: int = 0  # ids that two different modules have
     stacks: int = 0  # ids that two different stacks have
+    heads: int = 0  # numbers that two different heads have
     gaps: Sequence[str] = ()  # sections and JIT maps whose parts do not follow each other
     unnamed: Mapping[str, int] = field(default_factory=dict)  # RecordedStacks.left_out
     written: int | None = None  # calls that END counts; None: the capture has no END
@@ -68,6 +72,8 @@ class Faults:
             yield f"module ids that two modules share: {self.modules:,} (damage): frames in these modules have no name"
         if self.stacks:
             yield f"stack ids that two stacks share: {self.stacks:,} (damage): their calls have no stack trace"
+        if self.heads:
+            yield f"numbers that two heads share: {self.heads:,} (damage): {_WITHOUT_HEADS}"
         if self.gaps:
             named = ", ".join(self.gaps[:NAMED]) + (", ..." if len(self.gaps) > NAMED else "")
             yield f"parts that do not follow each other: {len(self.gaps):,} (damage: {named}): {_LACKING}"

@@ -1,9 +1,10 @@
 """Read a capture, front to back, into a `Recording`.
 
-The ends of responses are read first (`ends.py`), because they decide which calls are slow. Then all other records are
-read. It takes some batches of calls at a time (`calls/lazy_table.py`). The calls that the filter keeps are added up
-(`calls/totals.py`) and listed (`calls/listed_calls.py`), so memory grows with what is kept, not with what was recorded.
-It is bounded too: a capture is untrusted input.
+The ends of responses are read first (`ends.py`), because they decide which calls are slow, and the heads, because
+filters may ask for what is in them. Then all other records are read. It takes some batches of calls at a time
+(`calls/lazy_table.py`). The calls that the filter keeps are added up (`calls/totals.py`) and listed
+(`calls/listed_calls.py`), so memory grows with what is kept, not with what was recorded. It is bounded too: a capture
+is untrusted input.
 """
 
 from __future__ import annotations
@@ -23,6 +24,8 @@ from httpcapture import (
     Completions,
     CorruptRecord,
     End,
+    Heads,
+    HeadText,
     JitMap,
     Lost,
     Meta,
@@ -36,11 +39,14 @@ from httpcapture import (
 
 from ..calls.available_values import AvailableValues
 from ..calls.durations import DurationRule
+from ..calls.filters import CallsWithHeads
 from ..calls.lazy_table import ColumnTypes, ImpossibleTimes, LazyTable, column_types, unknown_fields
 from ..calls.listed_calls import ListedCalls
-from ..calls.schema import RECORDED, ColumnsByName
+from ..calls.route_totals import TotalsByRequest
+from ..calls.schema import RECORDED
 from ..calls.totals import CallTotals
 from ..common import tuning
+from ..routes.patterns import NO_PATTERNS, RoutePatterns
 from .ends import Ends, read_ends
 from .faults import gaps_in
 from .module_sections import JoinedParts, JoinedSections, add_part, add_text, share_sections
@@ -66,11 +72,22 @@ class Filter(Protocol):
     def first_byte(self) -> bool:
         """Return whether calls are judged by their first byte."""
 
-    def mask(self, calls: ColumnsByName) -> npt.NDArray[np.bool_]:
+    @property
+    def patterns(self) -> RoutePatterns:
+        """Return the routes that the user gave."""
+
+    @property
+    def by_route(self) -> bool:
+        """Return whether stacks are told apart by what their calls ask for."""
+
+    def mask(self, calls: CallsWithHeads) -> npt.NDArray[np.bool_]:
         """Return whether each call is kept."""
 
-    def passing(self, calls: ColumnsByName) -> npt.NDArray[np.bool_]:
+    def passing(self, calls: CallsWithHeads) -> npt.NDArray[np.bool_]:
         """Return whether each call is kept, or would be kept with a threshold of 0."""
+
+    def not_known(self, calls: CallsWithHeads) -> int:
+        """Return how many calls are only not kept because what is asked for is not known of them."""
 
 
 @dataclass(frozen=True)
@@ -79,14 +96,20 @@ class KeepNothing:
 
     asked: Sequence[str] = ()
     first_byte: bool = False
+    patterns: RoutePatterns = NO_PATTERNS
+    by_route: bool = False
 
-    def mask(self, calls: ColumnsByName) -> npt.NDArray[np.bool_]:
+    def mask(self, calls: CallsWithHeads) -> npt.NDArray[np.bool_]:
         """Return False for each call."""
         return np.zeros(len(calls["t0"]), np.bool_)
 
-    def passing(self, calls: ColumnsByName) -> npt.NDArray[np.bool_]:
+    def passing(self, calls: CallsWithHeads) -> npt.NDArray[np.bool_]:
         """Return False for each call."""
         return self.mask(calls)
+
+    def not_known(self, calls: CallsWithHeads) -> int:
+        """Return 0."""
+        return 0
 
 
 def load(reader: Reader, keep: Filter) -> Recording:
@@ -124,7 +147,7 @@ class _Loader:
         self.keep = keep
         self.ends = ends
         self.rule = DurationRule(ends.of_calls, ends.all_known, bool(meta.duration_rule), keep.first_byte)
-        self.held = ends.of_calls.nbytes
+        self.held = ends.of_calls.nbytes + ends.heads.nbytes
         self.recorded = self.added_up = 0
         self.kept = 0
         self.impossible = ImpossibleTimes()
@@ -132,8 +155,10 @@ class _Loader:
         self.waiting_rows = 0
         self.kept_parts: list[LazyTable] = []  # kept calls that wait to be added up
         self.listed = ListedCalls(self.rule)
-        self.totals = CallTotals()
-        self.available = AvailableValues(keep.asked)  # filled while no call is kept
+        self.by_request = TotalsByRequest(ends.heads, keep.patterns)
+        self.totals = CallTotals(self.by_request.keys if keep.by_route else None)
+        self.not_known = 0
+        self.available = AvailableValues(keep.asked, ends.heads, keep.patterns)  # filled while no call is kept
         self.stacks = RecordedStacks()
         self.processes: dict[ProcessKey, list[Process]] = {}
         self.modules: dict[int, Module] = {}
@@ -214,8 +239,11 @@ class _Loader:
             listed=self.listed,
             by_stack=self.totals.by_stack(),
             by_peer=self.totals.by_peer(),
+            by_request=self.by_request.totals(),
+            request_keys=self.by_request.keys,
             recorded=self.recorded,
             kept=self.kept,
+            not_known=self.not_known,
             impossible=self.impossible,
             unknown_fields=unknown_fields(self.meta.call_layout) if self.recorded else (),
             available=AvailableValues(()) if self.kept else self.available,
@@ -226,6 +254,7 @@ class _Loader:
             carried=share_sections(modules, self.carried),
             jit_maps=self.jit_maps,
             codes=self.codes,
+            heads=self.ends.heads,
             gaps=gaps_in(self.carried, jit_maps),
             repeated=self.rule.ends.repeated,
             left_out={**left_out, **self.ends.left_out},
@@ -255,7 +284,7 @@ class _Loader:
         """Filter calls and keep the rest. Nothing is counted before every column that is needed has been unpacked."""
         if not batches:
             return
-        calls = LazyTable(self.call_types, batches, sum(batch.rows for batch in batches))
+        calls = LazyTable(self.call_types, batches, sum(batch.rows for batch in batches), self.ends.heads)
         impossible = calls.complete(self.rule, count=True)
         indices = np.flatnonzero(self.keep.mask(calls))
         if len(indices) == calls.rows:
@@ -265,6 +294,7 @@ class _Loader:
             self.kept_parts.append(calls.take(indices))
         elif not self.kept:
             self.available.add(calls, self.keep.passing(calls))
+        self.not_known += self.keep.not_known(calls)
         self.kept += len(indices)
         self.recorded += calls.rows
         self.impossible += impossible
@@ -280,12 +310,13 @@ class _Loader:
             kept = LazyTable.concatenated(self.kept_parts)
             self.kept_parts = []
             self.totals.add(kept)
+            self.by_request.add(kept)
             self.listed.add(kept)
 
     def _hold(self, size: int) -> None:
         """Count so many more bytes as held. Raises _FullError if that is too much."""
         self.held += size
-        totals_size = self.totals.nbytes + len(self.available) * tuning.RECORD_OVERHEAD
+        totals_size = self.totals.nbytes + self.by_request.nbytes + len(self.available) * tuning.RECORD_OVERHEAD
         held = self.held + self.listed.nbytes + totals_size
         if totals_size > tuning.MAX_TOTALS_BYTES or held > tuning.MAX_HELD_BYTES:
             raise _FullError
@@ -301,6 +332,8 @@ HANDLERS: Handlers[_Loader] = {
     Section: _Loader.add_section,
     JitMap: _Loader.add_jit_map,
     Code: _Loader.add_code,
+    HeadText: ignore,  # `read_ends` has read them
+    Heads: ignore,
     Lost: _Loader.add_lost,
     End: _Loader.add_end,
 }

@@ -12,8 +12,11 @@ import numpy as np
 from httpcapture import Code, End, Meta, Module, Process, StackStatus
 
 from ..calls.available_values import AvailableValues
+from ..calls.call_heads import CallHeads
 from ..calls.lazy_table import ImpossibleTimes, Indices
 from ..calls.listed_calls import ListedCalls
+from ..calls.request_keys import RequestKeys
+from ..calls.route_totals import RoleRequest, RouteTotals
 from ..calls.schema import Array
 from ..calls.totals import Latencies, PeerKey, StackKey, Totals
 from .faults import Faults
@@ -45,8 +48,11 @@ class Recording:
     listed: ListedCalls
     by_stack: Mapping[StackKey, Totals]  # totals of all kept calls
     by_peer: Mapping[PeerKey, Latencies]  # durations of all kept calls
+    by_request: Mapping[RoleRequest, RouteTotals]  # the same by what was asked for; empty if there are no heads
+    request_keys: RequestKeys | None  # what all calls of the capture ask for, kept or not; None if there are no heads
     recorded: int  # calls in the capture
     kept: int  # calls that the filter keeps
+    not_known: int  # calls that it only does not keep because what it asks for is not known of them
     impossible: ImpossibleTimes  # counts calls with impossible times; their duration is set to 0
     unknown_fields: Sequence[str]  # for each unknown field of calls, why it is not known
     available: AvailableValues  # the values that calls have; filled only if no call is kept
@@ -57,6 +63,7 @@ class Recording:
     carried: Mapping[int, JoinedSections]  # the recorded parts of each module, by its id
     jit_maps: Mapping[ProcessKey, Mapping[int, JoinedParts]]  # by the time when each was taken
     codes: Mapping[ProcessKey, Mapping[tuple[int, int], Code]]  # of Python, by address and cookie
+    heads: CallHeads  # of requests and responses
     repeated: int  # calls that share the key of a completion with another call
     gaps: Sequence[str]  # names of sections and JIT maps whose parts do not follow each other
     lost: Mapping[str, int]  # the last state of the ledger
@@ -88,6 +95,7 @@ class Recording:
             repeated=self.repeated,
             modules=len(self.ambiguous),
             stacks=len(self.stacks.ambiguous),
+            heads=len(self.heads.ambiguous),
             unnamed=self.stacks.left_out,
             gaps=self.gaps,
             written=self.end.recorded if self.end and self.cut_off is None else None,

@@ -21,6 +21,8 @@ from httpcapture import (
     Code,
     Completions,
     End,
+    Heads,
+    HeadText,
     JitMap,
     Layout,
     Lost,
@@ -34,6 +36,7 @@ from httpcapture import (
 )
 from httpcapture.seek_table import check_seek_table
 
+from ..calls.call_heads import CallHeads
 from ..calls.lazy_table import ColumnTypes, ImpossibleTimes, LazyTable, column_types, unknown_fields
 from ..calls.repeated_calls import RepeatedCalls
 from ..calls.schema import COMPLETION, RECORDED
@@ -106,6 +109,8 @@ class _Checks:
         self._processes, self._asked_processes = set[int](), set[int]()
         self._sections: dict[int, dict[str, Extent]] = {}
         self._texts: dict[ProcessKey, dict[int, Extent]] = {}  # JIT maps
+        self._heads = CallHeads()
+        self._asked_heads = set[int]()
         self._impossible, self._repeated = ImpossibleTimes(), RepeatedCalls()
         self._types: dict[str, ColumnTypes | None] = {}  # of columns; by kind of batch
         self._meta: Meta  # set by the first record
@@ -187,6 +192,15 @@ class _Checks:
         self.counts["code objects"] += 1
         self._asked_processes.add(code.pid)
 
+    def add_head_text(self, head: HeadText) -> None:
+        self.counts["heads"] += 1
+        self._heads.add_text(head)
+
+    def add_heads(self, heads: Heads) -> None:
+        self.counts["calls with heads"] += len(heads.sequences) // 4
+        for numbers in (heads.requests, heads.responses):
+            self._asked_heads.update(np.unique(np.frombuffer(numbers, "<u4")).tolist())
+
     def add_end(self, end: End) -> None:
         self._end = end
 
@@ -198,6 +212,7 @@ class _Checks:
             repeated=self._repeated.count(),
             modules=len(self._ambiguous),
             stacks=_ambiguous(self._stacks, self._contents),
+            heads=len(self._heads.ambiguous),
             gaps=gaps_in(self._sections, jit_maps),
             written=self._end.recorded if self._end else None,
             recorded=self.counts["calls"],
@@ -213,6 +228,9 @@ class _Checks:
         if self._asked_modules - self._modules.keys():
             gone = len(self._asked_modules - self._modules.keys())
             yield f"modules that records refer to but the file lacks: {gone:,}"
+        heads = self._asked_heads - self._heads.numbers - {0}
+        if heads:
+            yield f"heads that calls refer to but the file lacks: {len(heads):,}"
         asked = self._asked_processes.union(np.unique(np.frombuffer(self._stack_processes, np.uint64)).tolist())
         if asked - self._processes:
             yield f"processes that stacks refer to but the file lacks: {len(asked - self._processes):,}"
@@ -232,6 +250,8 @@ HANDLERS: Handlers[_Checks] = {
     Section: _Checks.add_section,
     JitMap: _Checks.add_jit_map,
     Code: _Checks.add_code,
+    HeadText: _Checks.add_head_text,
+    Heads: _Checks.add_heads,
     Lost: ignore,  # END has the last counts
     End: _Checks.add_end,
 }

@@ -32,6 +32,7 @@ from ..report.aggregate import Aggregate, Request, aggregate_of, binaries_of, re
 from ..report.info import info
 from ..report.recordings import Facts
 from ..report.warnings import Cause, data_warnings
+from ..routes.routes import Routes
 from . import parallel
 from .atomic_files import Target, check_apart, check_directory
 from .compare_captures import read_both
@@ -41,12 +42,13 @@ from .streams import print_error
 @dataclass(frozen=True)
 class Plan:
     """Say which outputs are written where. `directory` is the folder of -o; `summary` has the outputs that the
-    terminal shows after the warnings."""
+    terminal shows after the warnings. With `explain_routes`, it also shows why paths have their routes."""
 
     directory: str | None
     targets: Mapping[Output, Target]
     summary: Sequence[Output]
     style: Style
+    explain_routes: bool = False
 
     @property
     def files_first(self) -> Sequence[tuple[Output, Target]]:
@@ -177,6 +179,7 @@ def write_report(plan: Plan, whole: Aggregate, listing: Callable[[Lists, Output]
             if any(map(plan.style.weight.folded, whole.stacks.values())):
                 terminal.print_next(out, plan.targets[FOLDED].path, plan.style.weight)
         print_files(out, plan)
+    print_routes(out, plan, whole.routes)
     return not headline.incomplete(whole)
 
 
@@ -206,6 +209,7 @@ def report_changes(baselines: Sequence[str], paths: Sequence[str], request: Requ
         print_files(out, plan)
         if plan.in_folder and any(plan.style.weight.folded(stack.after) for stack in comparison.stacks):
             terminal.print_next(out, plan.targets[DIFF].path, plan.style.weight)
+    print_routes(out, plan, comparison.after.routes)
     return not (headline.incomplete(comparison.before) or headline.incomplete(comparison.after))
 
 
@@ -214,6 +218,13 @@ def write_summary(plan: Plan, pieces: Iterable[bytes]) -> None:
     plan.terminal.flush()
     plan.terminal.buffer.writelines(pieces)
     plan.terminal.flush()
+
+
+def print_routes(out: Console, plan: Plan, routes: Routes) -> None:
+    """Explain the routes if that was asked."""
+    if plan.explain_routes:
+        lines = routes.explained()
+        terminal.print_lines(out, ["", *(lines or ["routes: none, since no path is known"])])
 
 
 def print_files(out: Console, plan: Plan) -> None:

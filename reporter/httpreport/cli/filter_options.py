@@ -11,6 +11,7 @@ from httpcapture import Outcome, Role
 
 from ..calls import time_options
 from ..calls.filters import Filters, Peer
+from ..calls.head_filters import PathFilter, RouteFilter, StatusFilter
 from ..calls.protocol import Encrypted, Kind
 from ..calls.time_options import TimeOption
 
@@ -66,6 +67,48 @@ _OPTIONS = (
         help="Only calls on connections that are encrypted by TLS, or only on others.",
     ),
     click.option(
+        "--method", "methods", multiple=True, metavar="METHOD", help="Only calls with this HTTP method, such as POST."
+    ),
+    click.option(
+        "--path",
+        "paths",
+        callback=_parsed_by(PathFilter.parse),
+        multiple=True,
+        metavar="GLOB",
+        help="Only calls whose path, without the query, is like this: * stands for anything up to the next /, ** for "
+        "anything, ? for one character. With re: in front it is a regular expression, which may match a part.",
+    ),
+    click.option(
+        "--route",
+        "routes",
+        callback=_parsed_by(RouteFilter.parse),
+        multiple=True,
+        metavar="ROUTE",
+        help="Only calls with this route, as the summary shows it: /users/{n}. {*} stands for any one segment.",
+    ),
+    click.option(
+        "--authority",
+        "authorities",
+        multiple=True,
+        metavar="HOST[:PORT]",
+        help="Only calls whose request names exactly this in Host or :authority.",
+    ),
+    click.option(
+        "--status",
+        "statuses",
+        callback=_parsed_by(StatusFilter.parse),
+        multiple=True,
+        metavar="STATUS",
+        help="Only calls that were answered with this status: 404, 5xx, >=400, <300.",
+    ),
+    click.option(
+        "--request-id",
+        "request_ids",
+        multiple=True,
+        metavar="ID",
+        help="Only calls of the request or trace with this ID.",
+    ),
+    click.option(
         "--since",
         callback=_parsed_by(time_options.parse),
         metavar="TIME",
@@ -86,6 +129,12 @@ def filters_of(
     kinds: Sequence[str],
     outcomes: Sequence[str],
     encrypted: Sequence[str],
+    methods: Sequence[str],
+    paths: Sequence[PathFilter],
+    routes: Sequence[RouteFilter],
+    authorities: Sequence[str],
+    statuses: Sequence[StatusFilter],
+    request_ids: Sequence[str],
     since: TimeOption | None,
     until: TimeOption | None,
 ) -> Filters:
@@ -97,6 +146,12 @@ def filters_of(
         tuple(Kind[name.upper()] for name in kinds),
         tuple(Outcome[name.upper()] for name in outcomes),
         tuple(Encrypted[name.upper()] for name in encrypted),
+        tuple(methods),
+        tuple(paths),
+        tuple(routes),
+        tuple(authorities),
+        tuple(statuses),
+        tuple(request_ids),
         since,
         until,
     )

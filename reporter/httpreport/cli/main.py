@@ -27,6 +27,7 @@ from . import parallel
 from .atomic_files import STDOUT, Target
 from .commands import Plan, check_outputs, describe, redact, report_changes, report_many, report_one
 from .filter_options import filter_options, filters_of
+from .route_options import patterns_of, route_options
 from .streams import Program, print_error
 
 INCOMPLETE = 3
@@ -74,6 +75,7 @@ def milliseconds(context: click.Context, parameter: click.Parameter, value: floa
     "with *, ? or [, NAME is a shell pattern. May be repeated.",
 )
 @filter_options
+@route_options
 @click.option(
     "--baseline",
     "baselines",
@@ -178,6 +180,8 @@ def main(  # noqa: PLR0917 (one parameter for each option)
     check: bool,
     redacted: str | None,
     strict: bool,
+    explain_routes: bool,
+    by: str,
     **named: Any,
 ) -> None:
     """Report the slow HTTP calls in each CAPTURE: a file written by httprec, a folder of such *.cap files, or - for
@@ -187,12 +191,13 @@ def main(  # noqa: PLR0917 (one parameter for each option)
     stacks.folded is for flamegraph.pl. A capture contains all that stack traces need. Binaries and debug files on this
     machine can add names, but only if their build IDs are the recorded ones.
 
-    Repeat -p, --pid, --role, --peer, --kind, --outcome or --encrypted to give several values: a call must match one of
-    them. A call must pass all the filters that are given.
+    Repeat a filter, other than --since and --until, to give several values: a call must match one of them. A call must
+    pass all the filters that are given.
     """
     paths_of = {output: named.pop(output.name) for output in outputs_to(Destination.FILE)}
     printed = {output for output in outputs_to(Destination.STDOUT) if named.pop(output.name)}
     to_write = directory is not None or any(path is not None for path in paths_of.values()) or printed
+    patterns = patterns_of(named.pop("route_patterns"), named.pop("route_file"))
     filters = filters_of(**named)
     filtered = threshold is not None or first_byte or names or filters != Filters()
     if redacted is not None and (filtered or to_write or count or tell_info or check):
@@ -211,7 +216,7 @@ def main(  # noqa: PLR0917 (one parameter for each option)
         if path is not None
     }
     summary = () if printed else outputs_to(Destination.TERMINAL)
-    plan = Plan(directory, targets, summary, Style(Weight.COUNT if count else Weight.TIME, all_stacks))
+    plan = Plan(directory, targets, summary, Style(Weight.COUNT if count else Weight.TIME, all_stacks), explain_routes)
     if len(plan.on_stdout) > 1:
         raise click.UsageError(f"Only one of {', '.join(plan.on_stdout)} can go to standard output.")
     try:
@@ -220,7 +225,16 @@ def main(  # noqa: PLR0917 (one parameter for each option)
         check_outputs(plan, [*paths, *earlier])
         servers = asked_servers(debuginfod, debuginfod_urls)
         request = Request(
-            threshold, names, filters, symfs, tuple(servers), plan.needs_slowest, first_byte, all_frames=frames == "all"
+            threshold,
+            names,
+            filters,
+            symfs,
+            tuple(servers),
+            plan.needs_slowest,
+            first_byte,
+            all_frames=frames == "all",
+            patterns=patterns,
+            by_route=by == "route",
         )
         if tell_info or check:
             fine = [describe(path, request, tell_info=tell_info, verbose=verbose, check=check) for path in paths]

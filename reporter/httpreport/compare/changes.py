@@ -1,8 +1,9 @@
 """Compare two sets of captures: a pure function over their aggregates.
 
-Peers match by process name, role and address; stacks match by process name and the names of their frames, in folded
-form. So a stack matches the same stack of another build as long as its frames have names; a frame without a name is
-`module+0xSTART`, which differs between builds. All hosts of a side are taken together.
+Peers match by process name, role and address, routes by role, method, authority and route; stacks match by process name
+and the names of their frames, in folded form. So a stack matches the same stack of another build as long as its frames
+have names; a frame without a name is `module+0xSTART`, which differs between builds. All hosts of a side are taken
+together.
 
 Recordings of different lengths are made comparable: what was before is scaled to the length of the recording after. The
 result is rounded down to whole nanoseconds or calls, as difffolded.pl -n does. Quantiles need no scale.
@@ -11,15 +12,16 @@ result is rounded down to whole nanoseconds or calls, as difffolded.pl -n does. 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple, TypeVar, Union
 
+from ..calls.route_totals import RouteTotals
 from ..calls.totals import Latencies, PeerKey, Totals
 from ..report.aggregate import Aggregate
-from ..report.folding import folded_totals
-from ..report.samples import samples
+from ..report.route_totals import Route, routes_of
+from ..routes.shapes import merged
 
-Value = TypeVar("Value", Totals, Latencies)
+Value = TypeVar("Value", Totals, Latencies, RouteTotals)
 
 
 class PeerChange(NamedTuple):
@@ -48,7 +50,23 @@ class StackChange(NamedTuple):
         return self.before, self.after
 
 
-Change = TypeVar("Change", bound=Union[PeerChange, StackChange])
+class RouteChange(NamedTuple):
+    """Hold a route before and after, and how many of its calls failed. A side on which it was not seen has no calls."""
+
+    route: Route
+    before: Latencies
+    after: Latencies
+    errors_before: int
+    errors_after: int
+
+    @property
+    def totals(self) -> tuple[Totals, Totals]:
+        """Return the totals before and after."""
+        return self.before.totals, self.after.totals
+
+
+AnyChange = Union[PeerChange, StackChange, RouteChange]
+Change = TypeVar("Change", bound=AnyChange)
 
 
 @dataclass(frozen=True)
@@ -61,14 +79,20 @@ class Lengths:
 
 @dataclass(frozen=True)
 class Comparison:
-    """Hold the changes of all `peers` and `stacks`, sorted by how much more time was waited after (before is
-    scaled)."""
+    """Hold the changes of all `peers`, `routes` and `stacks`, sorted by how much more time was waited after (before is
+    scaled). Both sides have the same routes."""
 
     before: Aggregate
     after: Aggregate
     lengths: Lengths | None  # None if a length is not known; nothing is scaled then
     peers: Sequence[PeerChange]
+    routes: Sequence[RouteChange]
     stacks: Sequence[StackChange]
+
+    @property
+    def has_heads(self) -> bool:
+        """Return whether any capture has heads of requests or responses."""
+        return self.before.has_heads or self.after.has_heads
 
     @property
     def first_byte(self) -> bool:
@@ -79,7 +103,7 @@ class Comparison:
         """Return a value before, scaled to the length of the recording after."""
         return _scaled(before, self.lengths)
 
-    def added_ns(self, change: PeerChange | StackChange) -> int:
+    def added_ns(self, change: AnyChange) -> int:
         """Return how much more time was waited after, in ns; negative if it was less. The time before is scaled."""
         return _added_ns(change, self.lengths)
 
@@ -91,16 +115,25 @@ class Comparison:
 
 def compare(before: Aggregate, after: Aggregate) -> Comparison:
     """Return the comparison of two sets of captures."""
+    routes = routes_of(merged((before.examples, after.examples)))
+    before, after = (replace(side, decided=routes) for side in (before, after))
     lengths = _lengths(before, after)
     peers = _matched(_latencies_by_peer(before), _latencies_by_peer(after), Latencies(Totals(), {}))
-    stacks = _matched(_totals_by_stack(before), _totals_by_stack(after), Totals())
+    nothing = RouteTotals(Latencies(Totals(), {}))
+    by_route = _matched(before.by_route, after.by_route, nothing)
+    stacks = _matched(before.folded, after.folded, Totals())
     return Comparison(
         before,
         after,
         lengths,
         _most_added_first((PeerChange(*each) for each in peers), lengths),
+        _most_added_first((_route_change(*each) for each in by_route), lengths),
         _most_added_first((StackChange(*each) for each in stacks), lengths),
     )
+
+
+def _route_change(route: Route, before: RouteTotals, after: RouteTotals) -> RouteChange:
+    return RouteChange(route, before.latencies, after.latencies, before.errors, after.errors)
 
 
 def _lengths(before: Aggregate, after: Aggregate) -> Lengths | None:
@@ -115,11 +148,7 @@ def _latencies_by_peer(aggregate: Aggregate) -> Mapping[PeerKey, Latencies]:
     return by_peer
 
 
-def _totals_by_stack(aggregate: Aggregate) -> Mapping[str, Totals]:
-    return folded_totals(samples(aggregate.stacks))
-
-
-Key = TypeVar("Key", bound=Union[PeerKey, str])
+Key = TypeVar("Key", bound=Union[PeerKey, Route, str])
 
 
 def _matched(
@@ -133,7 +162,7 @@ def _most_added_first(changes: Iterable[Change], lengths: Lengths | None) -> Seq
     return sorted(changes, key=lambda change: -_added_ns(change, lengths))
 
 
-def _added_ns(change: PeerChange | StackChange, lengths: Lengths | None) -> int:
+def _added_ns(change: AnyChange, lengths: Lengths | None) -> int:
     before, after = change.totals
     return after.time_ns - _scaled(before.time_ns, lengths)
 

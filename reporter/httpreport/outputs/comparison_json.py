@@ -14,16 +14,13 @@ from httpcapture import Role
 from httpcapture.addresses import address_text
 
 from ..calls.call import enum_text
-from ..calls.totals import Latencies, Totals
 from ..common.printable import comm
-from ..compare.changes import Comparison, PeerChange, StackChange
+from ..compare.changes import Comparison, PeerChange, RouteChange, StackChange
 from ..compare.warnings import comparison_warnings
 from ..report.aggregate import Aggregate
 from ..report.recordings import Facts
-from .json_report import VERSION, json_list
+from .json_report import VERSION, json_list, latencies_fields, route_fields, totals_fields
 from .output import Compared, encoded
-
-QUANTILES = {"p50_ns": 0.5, "p90_ns": 0.9, "p99_ns": 0.99}
 
 
 def comparison(compared: Compared) -> Iterable[bytes]:
@@ -38,6 +35,9 @@ def document(comparison: Comparison) -> Iterator[str]:
         yield f"{json.dumps(name)}: {json.dumps(value)},\n"
     yield from json_list("peers", (_peer(comparison, change) for change in comparison.peers))
     yield ",\n"
+    if comparison.has_heads:
+        yield from json_list("routes", (_route(comparison, change) for change in comparison.routes))
+        yield ",\n"
     yield from json_list("stacks", (_stack(comparison, change) for change in comparison.stacks))
     yield "\n}\n"
 
@@ -79,8 +79,18 @@ def _peer(comparison: Comparison, change: PeerChange) -> dict[str, Any]:
         "address": address_text(peer.address),
         "port": peer.port,
         "added_ns": comparison.added_ns(change),
-        "before": _latencies(change.before),
-        "after": _latencies(change.after),
+        "before": latencies_fields(change.before),
+        "after": latencies_fields(change.after),
+    }
+
+
+def _route(comparison: Comparison, change: RouteChange) -> dict[str, Any]:
+    before, after = latencies_fields(change.before), latencies_fields(change.after)
+    return {
+        **route_fields(change.route),
+        "added_ns": comparison.added_ns(change),
+        "before": before and {**before, "errors": change.errors_before},
+        "after": after and {**after, "errors": change.errors_after},
     }
 
 
@@ -88,20 +98,6 @@ def _stack(comparison: Comparison, change: StackChange) -> dict[str, Any]:
     return {
         "frames": change.stack.split(";"),
         "added_ns": comparison.added_ns(change),
-        "before": _totals(change.before),
-        "after": _totals(change.after),
+        "before": totals_fields(change.before),
+        "after": totals_fields(change.after),
     }
-
-
-def _latencies(latencies: Latencies) -> dict[str, Any] | None:
-    totals = _totals(latencies.totals)
-    return totals and {
-        **totals,
-        **{name: latencies.quantile_ns(share) for name, share in QUANTILES.items()},
-    }
-
-
-def _totals(totals: Totals) -> dict[str, Any] | None:
-    if not totals.calls:
-        return None
-    return {"calls": totals.calls, "time_ns": totals.time_ns, "slowest_ns": totals.slowest_ns}

@@ -1,4 +1,4 @@
-"""Make the table of processes and peers as texts, the same for the terminal and the page."""
+"""Make the tables of processes and peers and of routes as texts, the same for the terminal and the page."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import NamedTuple
 from httpcapture.durations import duration_text
 
 from ..calls.totals import Latencies
-from ..compare.changes import Comparison, Lengths, PeerChange
+from ..compare.changes import Comparison, Lengths, PeerChange, RouteChange
 from .comparison_words import GONE, NEW, per_second, relative, waited
 from .terminal import QUANTILES
 
@@ -16,7 +16,8 @@ BEFORE, AFTER, CHANGE = "before", "after", "change"
 
 
 class ComparisonRow(NamedTuple):
-    """Hold one row of the table. The rows of a peer have the labels BEFORE, AFTER and CHANGE, or NEW or GONE alone.
+    """Hold one row of the table. The rows of a peer or route have the labels BEFORE, AFTER and CHANGE, or NEW or GONE
+    alone.
 
     `cells` has one text for each of the heads.
     """
@@ -31,8 +32,8 @@ def heads(comparison: Comparison) -> Sequence[str]:
     return "calls", *rates, "p50", "p90", "p99", "max", "time"
 
 
-def rows(comparison: Comparison, change: PeerChange) -> Iterator[ComparisonRow]:
-    """Yield the rows of one process and peer."""
+def rows(comparison: Comparison, change: PeerChange | RouteChange) -> Iterator[ComparisonRow]:
+    """Yield the rows of one process and peer, or of one route."""
     lengths = comparison.lengths or Lengths(0, 0)
     before, after = change.totals
     if before.calls:
@@ -52,7 +53,7 @@ def _numbers(latencies: Latencies, length_ns: int, time: str) -> Sequence[str]:
     return f"{totals.calls:,}", *rates, *map(duration_text, durations), time
 
 
-def _changes(comparison: Comparison, change: PeerChange) -> Sequence[str]:
+def _changes(comparison: Comparison, change: PeerChange | RouteChange) -> Sequence[str]:
     before, after = change.totals
     lengths = comparison.lengths or Lengths(1, 1)
     calls = relative(per_second(before.calls, lengths.before_ns), per_second(after.calls, lengths.after_ns))

@@ -11,7 +11,7 @@ from rich.text import Text
 
 from ..compare.changes import Comparison
 from .comparison_table import AFTER, BEFORE, CHANGE, heads, rows
-from .comparison_words import relative, summary, waited, waited_more
+from .comparison_words import GONE, relative, summary, waited, waited_more
 from .output import Compared
 from .terminal import TOP, leaves_of, new_table, peer_name, print_lines, printed
 
@@ -28,6 +28,9 @@ def print_comparison(out: Console, comparison: Comparison) -> None:
         out.print()
         out.print(_peers(comparison))
         out.print()
+        if comparison.has_heads:
+            out.print(_routes(comparison))
+            out.print()
         out.print(_stacks(comparison))
 
 
@@ -41,6 +44,21 @@ def _peers(comparison: Comparison) -> Table:
             table.add_row(row.label, *row.cells, name)
             name = Text()
     _add_rest(table, 1 + len(columns), len(comparison.peers), "processes and peers")
+    return table
+
+
+def _routes(comparison: Comparison) -> Table:
+    """Return the table of routes: before, after and the change."""
+    columns = heads(comparison)
+    table = new_table("", *columns, "errors", last="route")
+    for change in comparison.largest(comparison.routes, TOP):
+        errors = {BEFORE: change.errors_before, GONE: change.errors_before, CHANGE: None}
+        name = Text(change.route.name)
+        for row in rows(comparison, change):
+            count = errors.get(row.label, change.errors_after)
+            table.add_row(row.label, *row.cells, "" if count is None else f"{count:,}", name)
+            name = Text()
+    _add_rest(table, 2 + len(columns), len(comparison.routes), "routes")
     return table
 
 

@@ -10,7 +10,7 @@ from ..calls.totals import Totals
 from ..common.printable import comm
 from ..compare.changes import Comparison
 from ..report.aggregate import Aggregate
-from ..report.headline import lost
+from ..report.headline import lost, not_known
 from ..report.unreached import unreached
 
 NAMES_LISTED = 10
@@ -24,7 +24,8 @@ def summary(comparison: Comparison) -> Iterator[str]:
     lacks."""
     for word, side in (("before", comparison.before), ("after", comparison.after)):
         yield f"{word}: {_side(side)}"
-        yield from (f"{word}: {sentence}" for sentence in unreached(side.captures))
+        sentences = (*not_known(side.captures), *unreached(side.captures))
+        yield from (f"{word}: {sentence}" for sentence in sentences)
     yield f"time waited: {times(comparison, *total(comparison))}"
     yield _processes(comparison)
     yield _stacks(comparison)

@@ -23,6 +23,8 @@ COLUMNS = (
     *("first_byte_ns", "judged_by", "duration_at_least", "first_byte_is_guess", "stack_is_late", "encrypted"),
     *Network._fields,
 )
+OF_HEADS = ("path", "query", "authority", "request_id", "trace_id")
+"""Columns that follow if a capture has heads of requests."""
 FORMULA = ("=", "+", "-", "@")
 _YES_NO = {True: "yes", False: "no", None: ""}
 
@@ -32,14 +34,16 @@ Cell = Union[str, int, bytes]
 
 def report(reported: Reported) -> Iterable[bytes]:
     """Return the lines of the table."""
-    return encoded(lines(reported.listing.longest_first(), reported.whole.stack_ids), "\r\n")
+    columns = (*COLUMNS, *(OF_HEADS if reported.whole.has_heads else ()))
+    return encoded(lines(columns, reported.listing.longest_first(), reported.whole.stack_ids), "\r\n")
 
 
-def lines(rows: Iterable[Sequence[Cell]], stack_ids: Mapping[bytes, int]) -> Iterator[str]:
-    """Yield the lines of a table with these rows, without newlines."""
-    yield _line(COLUMNS)
+def lines(columns: Sequence[str], rows: Iterable[Sequence[Cell]], stack_ids: Mapping[bytes, int]) -> Iterator[str]:
+    """Yield the lines of a table with these columns and rows, without newlines."""
+    yield _line(columns)
     for row in rows:
-        yield _line(stack_ids[cell] if isinstance(cell, bytes) else _cell(cell) for cell in row)
+        cells = [stack_ids[cell] if isinstance(cell, bytes) else _cell(cell) for cell in row]
+        yield _line([*cells, *[""] * (len(columns) - len(cells))])
 
 
 def listed(report: Report, capture: str, _: Style) -> Iterator[CallEntry]:
@@ -61,6 +65,9 @@ def _row(report: Report, call: Call, trace: int) -> Iterator[Cell]:
     marks = (call.whole_at_least, bool(call.first_byte_is_guess), bool(call.stack_is_late), call.is_tls)
     yield from (_YES_NO[mark] for mark in marks)
     yield from map(_or_empty, call.network)
+    if len(report.recording.heads):
+        http = report.http(call)
+        yield from (http.request.path, http.request.query, http.request.authority, http.request_id, http.trace_id)
 
 
 def _or_empty(number: int | None) -> Cell:

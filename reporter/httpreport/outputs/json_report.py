@@ -10,26 +10,70 @@ import json
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
-from ..calls.call import Call, iso_time
+from httpcapture import Role
+
+from ..calls.call import Call, enum_text, iso_time
+from ..calls.http_call import HttpCall
+from ..calls.route_totals import RouteTotals
+from ..calls.totals import Latencies, Totals
 from ..common.printable import comm, printable
 from ..languages.stack_trace import Frame, StackTrace
 from ..report.aggregate import Aggregate
 from ..report.report import Report, naming
+from ..report.route_totals import Route
 from ..report.stack_ids import TextOrKey, with_stack_ids
 from ..report.warnings import incomplete
 from .output import CallEntry, Reported, Style, encoded
 
 VERSION = 2
+QUANTILES = {"p50_ns": 0.5, "p90_ns": 0.9, "p99_ns": 0.99}
 
 
 def report(reported: Reported) -> Iterable[bytes]:
     """Return the document in pieces: that of the only capture, or one document that contains those of all captures."""
     whole, documents = reported.whole, reported.listing.by_capture()
-    return encoded(_one(whole, next(documents)) if whole.of_one_capture else _many(whole, documents))
+    if whole.of_one_capture:
+        return encoded((*_one(whole, next(documents)), *_routes(whole), "\n}\n"))
+    return encoded(_many(whole, documents))
 
 
 def _one(whole: Aggregate, document: Iterable[Sequence[TextOrKey]]) -> Iterator[str]:
     return (with_stack_ids(pieces, whole.stack_ids) for pieces in document)
+
+
+def _routes(whole: Aggregate) -> Iterator[str]:
+    """Yield the totals by route as a last field, if a capture has heads."""
+    if whole.has_heads:
+        yield ",\n"
+        yield from json_list("routes", (_route(*each) for each in whole.by_route.items()))
+
+
+def _route(route: Route, totals: RouteTotals) -> dict[str, Any]:
+    return {**route_fields(route), "errors": totals.errors, **(latencies_fields(totals.latencies) or {})}
+
+
+def route_fields(route: Route) -> dict[str, Any]:
+    """Return the fields that identify a route."""
+    return {
+        "role": enum_text(Role, route.role),
+        "method": route.method or None,
+        "authority": route.authority or None,
+        "route": route.path or None,
+    }
+
+
+def latencies_fields(latencies: Latencies) -> dict[str, Any] | None:
+    """Return the fields of totals and quantiles, or None if there are no calls."""
+    quantiles = {name: latencies.quantile_ns(share) for name, share in QUANTILES.items()}
+    totals = totals_fields(latencies.totals)
+    return totals and {**totals, **quantiles}
+
+
+def totals_fields(totals: Totals) -> dict[str, Any] | None:
+    """Return the fields of totals, or None if there are no calls."""
+    if not totals.calls:
+        return None
+    return {"calls": totals.calls, "time_ns": totals.time_ns, "slowest_ns": totals.slowest_ns}
 
 
 def _many(whole: Aggregate, documents: Iterable[Iterable[Sequence[TextOrKey]]]) -> Iterator[str]:
@@ -40,8 +84,11 @@ def _many(whole: Aggregate, documents: Iterable[Iterable[Sequence[TextOrKey]]]) 
     for document in documents:
         yield separator
         yield from _one(whole, document)
+        yield "\n}\n"
         separator = ","
-    yield "]\n}\n"
+    yield "]"
+    yield from _routes(whole)
+    yield "\n}\n"
 
 
 def listed(report: Report, capture: str, _: Style) -> Iterator[CallEntry]:
@@ -54,7 +101,8 @@ def listed(report: Report, capture: str, _: Style) -> Iterator[CallEntry]:
 
 
 def pieces(report: Report, capture: str) -> Iterator[Sequence[TextOrKey]]:
-    """Yield the document in sequences of a few pieces, with keys of stack traces instead of Stack IDs."""
+    """Yield the document up to the end of its calls in sequences of a few pieces, with keys of stack traces instead of
+    Stack IDs."""
     yield ("{\n",)
     for name, value in _head(report, capture).items():
         yield (f"{json.dumps(name)}: {json.dumps(value)},\n",)
@@ -64,7 +112,7 @@ def pieces(report: Report, capture: str) -> Iterator[Sequence[TextOrKey]]:
     for call_and_traces in report.calls():
         yield (separator, *_call(report, *call_and_traces))
         separator = ",\n"
-    yield ("\n]\n}\n",)
+    yield ("\n]",)
 
 
 def json_list(name: str, values: Iterable[dict[str, Any]]) -> Iterator[str]:
@@ -105,6 +153,7 @@ def _head(report: Report, capture: str) -> dict[str, Any]:
         "ledger": {
             "recorded": recording.recorded,
             "kept": recording.kept,
+            **({"not_known": recording.not_known} if report.selection.filters.of_heads else {}),
             "unreached_ns": recording.available.unreached_ns,
             "lost": {printable(cause): count for cause, count in recording.lost.items() if count},
             "lost_between": {
@@ -157,9 +206,25 @@ def _frame(frame: Frame) -> dict[str, Any]:
 
 
 def _call(report: Report, call: Call, trace: int, receive_trace: int | None) -> Sequence[TextOrKey]:
-    facts, stack_id = json.dumps(_facts(report, call)), report.stack_keys[trace] or "null"
+    of_heads = {"http": _http(report.http(call))} if len(report.recording.heads) else {}
+    facts, stack_id = json.dumps({**_facts(report, call), **of_heads}), report.stack_keys[trace] or "null"
     traces = json.dumps({"trace": trace, "receive_trace": receive_trace})
     return f'{facts[:-1]}, "stack_id": ', stack_id, f", {traces[1:]}"
+
+
+def _http(http: HttpCall) -> dict[str, Any]:
+    request, response = http
+    return {
+        "path": request.path or None,
+        "query": request.query or None,
+        "version": request.version or None,
+        "authority": request.authority or None,
+        "request_id": http.request_id or None,
+        "trace_id": http.trace_id or None,
+        "request_headers": [list(line) for line in request.headers],
+        "response_headers": [list(line) for line in response.headers],
+        "cut": request.cut or response.cut,
+    }
 
 
 def _facts(report: Report, call: Call) -> dict[str, Any]:

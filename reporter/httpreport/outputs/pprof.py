@@ -58,10 +58,11 @@ class _Profile:
 
     def sample(self, sample: Sample) -> bytes:
         """Return the message of a sample, and add its strings, mappings, functions and locations to the tables."""
-        host, process, frames = sample.stack
+        host, process, frames, _ = sample.stack
         locations = [self._location(activation) for activation in _activations(frames)]
         values = _packed([sample.totals.calls, sample.totals.time_ns])
-        labels = ((3, self._label(*label)) for label in (("process", process), ("host", host)))
+        named = (("process", process), ("host", host), *([("route", sample.route)] if sample.route else []))
+        labels = ((3, self._label(*label)) for label in named)
         return _message((1, _packed(reversed(locations))), (2, values), *labels)
 
     def _label(self, key: str, value: str) -> bytes:

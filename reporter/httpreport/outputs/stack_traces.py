@@ -15,9 +15,10 @@ from typing import Union
 from httpcapture import Role
 
 from ..calls.call import Call, iso_time
+from ..calls.http_call import HttpCall
 from ..common.printable import comm, host, printable
 from ..report.aggregate import Aggregate
-from ..report.headline import kept, origins, warning_lines
+from ..report.headline import kept, not_known, origins, warning_lines
 from ..report.report import Report
 from ..report.stack_ids import TextOrKey
 from ..report.unreached import unreached
@@ -134,13 +135,13 @@ def _head(whole: Aggregate) -> Iterator[str]:
     yield from (f"Warning: {warning.text}" for warning in facts.warnings)
     yield f"{facts.file}: recorded on {facts.host} ({facts.system}) by {facts.tool} from {facts.started}"
     yield f"{facts.kept:,} of {facts.recorded:,} calls ({facts.selection}), the longest first"
-    yield from unreached(whole.captures)
+    yield from (*not_known(whole.captures), *unreached(whole.captures))
 
 
 def _head_of_many(whole: Aggregate) -> Iterator[str]:
     yield from (f"Warning: {warning}" for warning in warning_lines(whole))
     yield from (f"{origin}: {kept(run.parts)}" for origin, run in zip(origins(whole), whole.runs))
-    yield from unreached(whole.captures)
+    yield from (*not_known(whole.captures), *unreached(whole.captures))
     yield f"{whole.listed:,} calls, the longest first"
 
 
@@ -212,8 +213,12 @@ def _last_lines(report: Report, call: Call) -> str:
         f"Role: {call.role_name}, Outcome: {call.outcome_name}, Kind: {call.kind_name}{_http(call)}\n"
         f"Process: {comm(call.process)}, TID: {call.tid}, Start: {iso_time(report.recording.meta, call.t0)}, "
         f"Record: {report.record_number(call)}\n"
-        f"{_split(call)}{_network(call)}"
+        f"{_split(call)}{_network(call)}{_asked(report.http(call))}"
     )
+
+
+def _asked(http: HttpCall) -> str:
+    return f"\n{http.text}" if http.text else ""
 
 
 def _network(call: Call) -> str:

@@ -99,6 +99,9 @@ def _print_tables(out: Console, whole: Aggregate) -> None:
         out.print()
         out.print(_peers(whole))
         out.print()
+        if whole.has_heads:
+            out.print(_routes(whole))
+            out.print()
         block = "\N{FULL BLOCK}" if out.encoding.startswith("utf") else "#"
         out.print(_stacks(whole, block, out.width))
 
@@ -126,6 +129,20 @@ def _peers(whole: Aggregate) -> Table:
         times = map(duration_text, (*quantiles, totals.slowest_ns, totals.time_ns))
         table.add_row(f"{totals.calls:,}", *times, _share(totals, time_ns), Text(peer_name(peer)))
     _add_rest(table, [latencies.totals for _, latencies in peers[TOP:]], 5, time_ns, "others")
+    return table
+
+
+def _routes(whole: Aggregate) -> Table:
+    """Return the table of routes, those with the most time first."""
+    table = new_table("calls", "errors", "p50", "p90", "p99", "max", "time", "share", last="route")
+    time_ns = sum(totals.latencies.totals.time_ns for totals in whole.by_route.values())
+    routes = list(whole.by_route.items())
+    for route, (latencies, errors) in ((route, (one.latencies, one.errors)) for route, one in routes[:TOP]):
+        totals = latencies.totals
+        quantiles = (latencies.quantile_ns(share) for share in QUANTILES)
+        times = map(duration_text, (*quantiles, totals.slowest_ns, totals.time_ns))
+        table.add_row(f"{totals.calls:,}", f"{errors:,}", *times, _share(totals, time_ns), Text(route.name))
+    _add_rest(table, [one.latencies.totals for _, one in routes[TOP:]], 6, time_ns, "others")
     return table
 
 

@@ -16,6 +16,8 @@ from httpcapture import (
     Completions,
     CorruptRecord,
     End,
+    Heads,
+    HeadText,
     JitMap,
     Lost,
     Meta,
@@ -35,6 +37,7 @@ from ..report.warnings import Cause, ReportWarning, cut_off
 from ..symbols.binary import FindBinary
 from ..symbols.symbolizer import Symbolizer
 from .calls import RedactedRows
+from .heads import redacted_head
 from .records import RedactedRecords
 from .stacks import RedactedStacks
 
@@ -113,6 +116,7 @@ class Redaction:
         yield f"mappings without frames: {records.mappings:,}"
         yield f"functions made at run time without frames: {records.functions:,}"
         yield f"first bytes of {rows.heads:,} payloads, except method, version, status and TLS mark"
+        yield f"paths, queries and header lines of heads: {len(self._recording.heads):,}"
         yield "boot ID, ID of the recording, devices and inodes of files"
 
     def _masked(self) -> Iterator[str]:
@@ -135,6 +139,12 @@ class _Copy:
     def add_completions(self, batch: Completions) -> None:
         self._writer.completions(self._rows.completions(batch))
 
+    def add_head_text(self, head: HeadText) -> None:
+        self._writer.head_text(redacted_head(head))
+
+    def add_heads(self, heads: Heads) -> None:
+        self._writer.heads(heads)
+
     def add_lost(self, lost: Lost) -> None:
         self._writer.lost(lost)
 
@@ -149,6 +159,8 @@ HANDLERS: Handlers[_Copy] = {
     JitMap: _from_recording,
     Code: _from_recording,
     PackedStacks: _from_recording,
+    HeadText: _Copy.add_head_text,
+    Heads: _Copy.add_heads,
     Calls: _Copy.add_calls,
     Completions: _Copy.add_completions,
     Lost: _Copy.add_lost,

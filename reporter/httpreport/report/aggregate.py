@@ -12,12 +12,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import NamedTuple, TypeVar
+from typing import Generic, NamedTuple, TypeVar
 
 from httpcapture import CaptureError, Reader
 
 from ..calls.call import iso_time
 from ..calls.filters import Filters, Selection
+from ..calls.request_keys import Examples, RequestKey
+from ..calls.route_totals import RoleRequest, RouteTotals
 from ..calls.totals import Latencies, PeerKey, Totals
 from ..capture.loader import load
 from ..capture.recording import Recording
@@ -25,10 +27,15 @@ from ..capture.sources import name_of, rereadable
 from ..common.errors import OUT_OF_MEMORY, ReportError
 from ..common.printable import comm, printable
 from ..common.progress import ProgressBar, ProgressReader
+from ..routes.patterns import NO_PATTERNS, RoutePatterns
+from ..routes.routes import Routes
+from ..routes.shapes import Merger
 from ..symbols.binary_lookup import Binaries
 from ..symbols.debuginfod import Debuginfod
+from .folding import folded_totals
 from .recordings import Facts, RecordedRun, recording_of, runs_of
 from .report import NamingCounts, Report, make_report, naming
+from .route_totals import HostRequest, Route, route_of, routes_of, totals_by_route, within
 from .samples import HostStack, Sample, samples, shown_frames
 from .sinks import Sink
 from .slowest import Ranking, Slowest, slowest_of
@@ -50,6 +57,8 @@ class Request:
     slowest: bool = False  # whether the aggregate is to have the slowest calls
     first_byte: bool = False  # whether calls are judged by their first byte
     all_frames: bool = False  # whether frames of interpreters are shown
+    patterns: RoutePatterns = NO_PATTERNS
+    by_route: bool = False  # whether stacks are told apart by the routes of their calls
 
     @property
     def filtered(self) -> bool:
@@ -81,8 +90,11 @@ class Aggregate:
     stacks: Mapping[HostStack, Totals] = field(default_factory=dict)
     peers: Mapping[HostPeer, Latencies] = field(default_factory=dict)
     naming: NamingCounts = field(default_factory=NamingCounts)
+    requests: Mapping[HostRequest, RouteTotals] = field(default_factory=dict)
+    examples: Examples = field(default_factory=dict)  # of the paths of all recorded requests, kept or not
     slowest: Slowest = field(default_factory=Slowest)  # only if Request.slowest
     longest: Mapping[bytes, LongestCall] = field(default_factory=dict)  # the longest call of each stack trace, by key
+    decided: Routes | None = None  # the routes, if they are those of more captures than these
 
     @property
     def hosts(self) -> list[str]:
@@ -98,6 +110,11 @@ class Aggregate:
     def started_realtime_ns(self) -> int:
         """Return when the first capture began, in ns since 1970."""
         return min(facts.started_realtime_ns for facts in self.captures)
+
+    @property
+    def has_heads(self) -> bool:
+        """Return whether any capture has heads of requests or responses."""
+        return any(facts.has_heads for facts in self.captures)
 
     @property
     def listed(self) -> int:
@@ -117,19 +134,39 @@ class Aggregate:
     @cached_property
     def samples(self) -> list[Sample]:
         """Return the samples from which pictures are drawn."""
-        return samples(self.stacks, with_host=len(self.hosts) > 1)
+        return samples(self.stacks, self._name, with_host=len(self.hosts) > 1)
+
+    @property
+    def folded(self) -> Mapping[str, Totals]:
+        """Return the totals by folded stack, without hosts."""
+        return folded_totals(samples(self.stacks, self._name))
+
+    def _name(self, request: RoleRequest) -> str:
+        return route_of(*request, self.routes).name
+
+    @cached_property
+    def routes(self) -> Routes:
+        """Return the routes of all requests."""
+        return routes_of(self.examples) if self.decided is None else self.decided
+
+    @cached_property
+    def by_route(self) -> Mapping[Route, RouteTotals]:
+        """Return the totals of the calls by route, those with the most time first."""
+        return totals_by_route(self.requests, self.routes)
 
     def merge(self, other: Aggregate) -> Aggregate:
         """Return the aggregate of the captures of both."""
         return merge_aggregates((self, other))
 
     def of_host(self, host: str) -> Aggregate:
-        """Return the part of one host, but with the naming counts and the slowest calls of all hosts."""
+        """Return the part of one host, but with the naming counts, the slowest calls and the routes of all hosts."""
         return replace(
             self,
             captures=tuple(facts for facts in self.captures if facts.host == host),
             stacks={key: totals for key, totals in self.stacks.items() if key.host == host},
             peers={key: latencies for key, latencies in self.peers.items() if key.host == host},
+            requests={key: totals for key, totals in self.requests.items() if key.host == host},
+            decided=self.routes,
         )
 
 
@@ -141,30 +178,53 @@ def merge_aggregates(aggregates: Iterable[Aggregate]) -> Aggregate:
     captures: list[Facts] = []
     unreadable: list[UnreadableCapture] = []
     stacks: dict[HostStack, Totals] = {}
-    peers: dict[HostPeer, Totals] = {}
-    bins: defaultdict[HostPeer, Counter[int]] = defaultdict(Counter)
+    peers, requests = _Latencies[HostPeer](), _Latencies[HostRequest]()
+    errors: Counter[HostRequest] = Counter()
+    examples = Merger[RequestKey]()
     names, ranking = NamingCounts(), Ranking()
     longest: dict[bytes, LongestCall] = {}
     for one in aggregates:
         captures += one.captures
         unreadable += one.unreadable
         _add(stacks, one.stacks.items())
-        _add(peers, ((peer, latencies.totals) for peer, latencies in one.peers.items()))
-        for peer, latencies in one.peers.items():
-            bins[peer].update(latencies.bins)
+        peers.add(one.peers.items())
+        requests.add((request, totals.latencies) for request, totals in one.requests.items())
+        errors.update({request: totals.errors for request, totals in one.requests.items()})
+        examples.add(one.examples)
         names += one.naming
         ranking.add(one.slowest)
         for key, call in one.longest.items():
             longest[key] = min(call, longest.get(key, call))
+    known = examples.merged()
+    of_stacks: dict[HostStack, Totals] = {}
+    _add(of_stacks, ((stack.within(known), totals) for stack, totals in stacks.items()))
     return Aggregate(
         tuple(sorted(captures, key=lambda facts: (facts.host, facts.started, facts.file))),
         tuple(sorted(unreadable, key=lambda one: one.file)),
-        stacks,
-        {peer: Latencies(totals, bins[peer]) for peer, totals in peers.items()},
+        of_stacks,
+        peers.merged(),
         names,
+        within(((key, RouteTotals(one, errors[key])) for key, one in requests.merged().items()), known),
+        known,
         ranking.slowest(),
         longest,
     )
+
+
+class _Latencies(Generic[Key]):
+    """Add up latencies by key. Bins are counted in place, since they are many."""
+
+    def __init__(self) -> None:
+        self._totals: dict[Key, Totals] = {}
+        self._bins: defaultdict[Key, Counter[int]] = defaultdict(Counter)
+
+    def add(self, more: Iterable[tuple[Key, Latencies]]) -> None:
+        for key, latencies in more:
+            _add(self._totals, [(key, latencies.totals)])
+            self._bins[key].update(latencies.bins)
+
+    def merged(self) -> dict[Key, Latencies]:
+        return {key: Latencies(totals, self._bins[key]) for key, totals in self._totals.items()}
 
 
 def _add(totals: dict[Key, Totals], more: Iterable[tuple[Key, Totals]]) -> None:
@@ -200,7 +260,13 @@ def read_report(path: str, request: Request, bar: ProgressBar | None = None) -> 
     with rereadable(path) as file:
         reader = Reader(file if bar is None else ProgressReader(file, bar), name_of(path))
         selection = Selection.of(
-            reader.meta, request.milliseconds, request.names, request.filters, first_byte=request.first_byte
+            reader.meta,
+            request.milliseconds,
+            request.names,
+            request.filters,
+            first_byte=request.first_byte,
+            patterns=request.patterns,
+            by_route=request.by_route,
         )
         recording = load(reader, selection)
     if bar is not None and recording.kept:
@@ -240,6 +306,7 @@ def aggregate_of(report: Report, path: str, *, slowest: bool = False) -> Aggrega
         subject=report.selection.subject,
         recorded=recording.recorded,
         kept=recording.kept,
+        not_known=recording.not_known,
         unreached_ns=recording.available.unreached_ns,
         listed=len(recording.listed),
         lost={printable(cause): count for cause, count in recording.lost.items() if count},
@@ -252,16 +319,21 @@ def aggregate_of(report: Report, path: str, *, slowest: bool = False) -> Aggrega
         threshold_ns=recording.meta.threshold_ns,
         floor_ns=max(report.selection.threshold_ns, recording.meta.threshold_ns),
         names=tuple(map(printable, report.selection.names or recording.meta.process_filters)),
+        has_heads=len(recording.heads) > 0,
         length_ns=_length_ns(recording, report.selection),
     )
     stacks: dict[HostStack, Totals] = {}
+    keys = recording.request_keys
     frames_of = list(map(shown_frames, report.traces))
     for key, totals in recording.by_stack.items():
-        stack = HostStack(host, comm(key.process), frames_of[report.trace_of_key[key]])
+        asked = RoleRequest(key.role, keys.keys[key.request]) if keys and report.selection.by_route else None
+        stack = HostStack(host, comm(key.process), frames_of[report.trace_of_key[key]], asked)
         stacks[stack] = stacks.get(stack, Totals()) + totals
     peers = {HostPeer(host, key): latencies for key, latencies in recording.by_peer.items()}
     slow = slowest_of(report, path) if slowest else Slowest()
-    return Aggregate((facts,), (), stacks, peers, naming(report), slow, report.longest)
+    examples = keys.examples if keys else {}
+    requests = {HostRequest(host, *key): totals for key, totals in recording.by_request.items()}
+    return Aggregate((facts,), (), stacks, peers, naming(report), requests, examples, slow, report.longest)
 
 
 def _length_ns(recording: Recording, selection: Selection) -> int | None:

@@ -21,9 +21,10 @@ HOSTS_NAMED = 3
 
 
 def summary(whole: Aggregate) -> list[str]:
-    """Return the lines of the summary: kept calls, whether none reaches the threshold, losses, stack traces, frames."""
+    """Return the lines of the summary: kept calls, those of which too little is known, whether none reaches the
+    threshold, losses, stack traces, frames."""
     others = [lost(whole.captures), stack_traces(whole.naming), frames(whole.naming)]
-    return [kept(whole.captures), *unreached(whole.captures), *others]
+    return [kept(whole.captures), *not_known(whole.captures), *unreached(whole.captures), *others]
 
 
 def name(whole: Aggregate) -> str:
@@ -82,6 +83,14 @@ def kept(captures: Sequence[Facts]) -> str:
     """Return how many calls were kept, as text."""
     of_all = f"{sum(facts.kept for facts in captures):,} of {sum(facts.recorded for facts in captures):,}"
     return f"{of_all} calls kept ({selections(captures)})"
+
+
+def not_known(captures: Iterable[Facts]) -> Iterator[str]:
+    """Yield a line if calls were left out because what a filter asks for is not known of them."""
+    count = sum(facts.not_known for facts in captures)
+    if count:
+        calls = f"{count:,} call{'' if count == 1 else 's'}"
+        yield f"left out: {calls} of which it is not known whether they pass the filters"
 
 
 def selections(captures: Iterable[Facts]) -> str:

@@ -40,6 +40,7 @@ class Facts:
     subject: str  # Selection.subject
     recorded: int
     kept: int
+    not_known: int  # calls that were left out because what a filter asks for is not known of them
     unreached_ns: int | None  # of the slowest call that only -t excludes; None if there is none, or a call is kept
     listed: int
     lost: Mapping[str, int]
@@ -49,6 +50,7 @@ class Facts:
     threshold_ns: int  # the recorder's
     floor_ns: int  # every call of at least this duration was recorded and asked for
     names: tuple[str, ...]  # -p of the report, else the recorder's; empty: all processes
+    has_heads: bool  # the capture has heads of requests or responses
     length_ns: int | None  # length of the selected part of the recording; None if END is missing
 
     @property

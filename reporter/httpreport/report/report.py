@@ -17,6 +17,7 @@ from httpcapture import StackStatus
 
 from ..calls.call import Call, iterate_calls, since_1970_ns
 from ..calls.filters import Selection
+from ..calls.http_call import HttpCall
 from ..calls.schema import longest_first
 from ..calls.totals import StackKey
 from ..capture.recording import Recording
@@ -91,6 +92,10 @@ class Report:
     def record_number(self, call: Call) -> int:
         """Return the number of a call's stack in the capture, or 0 if it has none."""
         return self.record_numbers.get(call.stack, 0) if call.has_stack else 0
+
+    def http(self, call: Call) -> HttpCall:
+        """Return what the heads of a call say."""
+        return HttpCall.of(self.recording.heads, call.request, call.response)
 
     def trace(self, index: int) -> StackTrace:
         """Return the stack trace of the listed call at this index."""

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import lru_cache
 from typing import Any, NamedTuple, Optional
 
+from ..calls.request_keys import NOT_KNOWN, OTHER_REQUEST, Examples
+from ..calls.route_totals import RoleRequest
 from ..calls.totals import Totals
 from ..common.printable import printable
 from ..languages.stack_trace import Frame, FrameKind, Incomplete, StackTrace
@@ -35,11 +37,19 @@ class ShownFrame(NamedTuple):
 
 
 class HostStack(NamedTuple):
-    """Identify the calls of one host, one process name and one stack trace; `frames` are outermost first."""
+    """Identify the calls of one host, one process name and one stack trace; `frames` are outermost first. If calls are
+    told apart by route, `asked` says what they ask for."""
 
     host: str
     process: str
     frames: tuple[ShownFrame, ...]
+    asked: Optional[RoleRequest] = None
+
+    def within(self, examples: Examples) -> HostStack:
+        """Return the same with OTHER_REQUEST if what the calls ask for is not among the examples."""
+        if self.asked is None or self.asked.request in examples or self.asked.request == NOT_KNOWN:
+            return self
+        return self._replace(asked=self.asked._replace(request=OTHER_REQUEST))
 
 
 class Weight(enum.Enum):
@@ -59,11 +69,12 @@ class Weight(enum.Enum):
 
 class Sample(NamedTuple):
     """Hold a stack and the totals of its calls. `above` are the boxes outside of the stack trace: the host if there are
-    several, and the process."""
+    several, the process, and the route if there is one."""
 
     above: tuple[str, ...]
     stack: HostStack
     totals: Totals
+    route: str = ""
 
     @property
     def of(self) -> str:
@@ -71,11 +82,18 @@ class Sample(NamedTuple):
         return ": ".join(name or "[no name]" for name in self.above)
 
 
-def samples(stacks: Mapping[HostStack, Totals], *, with_host: bool = False) -> list[Sample]:
-    """Return the samples, those with the most time first. Their order does not depend on the order of `stacks`."""
+def samples(
+    stacks: Mapping[HostStack, Totals], route: Callable[[RoleRequest], str], *, with_host: bool = False
+) -> list[Sample]:
+    """Return the samples, those with the most time first. Their order does not depend on the order of `stacks`.
+    `route` returns the route of what calls ask for."""
+    together: dict[tuple[str, HostStack], Totals] = {}
+    for stack, totals in stacks.items():
+        key = ("" if stack.asked is None else route(stack.asked), stack._replace(asked=None))
+        together[key] = together.get(key, Totals()) + totals
     made = [
-        Sample((stack.host, stack.process) if with_host else (stack.process,), stack, totals)
-        for stack, totals in stacks.items()
+        Sample((*([stack.host] if with_host else []), stack.process, *([of] if of else [])), stack, totals, of)
+        for (of, stack), totals in together.items()
     ]
     return sorted(made, key=lambda sample: (-sample.totals.time_ns, sample.above, sample.stack.frames))
 

@@ -20,11 +20,12 @@ from typing import Any, NamedTuple, Optional
 import numpy as np
 import numpy.typing as npt
 
-from httpcapture import Role
+from httpcapture import Outcome, Role
 from httpcapture.addresses import endpoint
 
 from ..calls.available_values import peer_text
 from ..calls.call import Call, iso_time, since_1970_ns
+from ..calls.request_keys import NOT_KNOWN, RequestKey
 from ..calls.schema import Array, equal_neighbours, longest_first
 from ..common.interning import Interner, Numbers, bytes_of, words_of
 from ..common.printable import frame, printable
@@ -54,8 +55,20 @@ class Trace(NamedTuple):
     lines: tuple[str, ...]  # leaf first
 
 
+class Asked(NamedTuple):
+    """Hold what calls ask for and their status, as far as it is known: `status` is 0 if it is not known, and NO_STATUS
+    if there was no response."""
+
+    method: str = ""
+    status: int = 0
+    request: RequestKey = NOT_KNOWN
+
+
+NO_STATUS = 1
+
+
 class Group(NamedTuple):
-    """Hold the fields that calls of one group share."""
+    """Hold the fields that calls of one group share. Calls of captures without heads ask for nothing."""
 
     host: str
     process: bytes
@@ -63,6 +76,7 @@ class Group(NamedTuple):
     role: int
     peer: str
     trace: Trace
+    asked: Asked = Asked()
 
 
 class SlowCall(NamedTuple):
@@ -91,6 +105,9 @@ class SlowCall(NamedTuple):
     stack_is_late: bool
     encrypted: Optional[bool]
     network: str  # what is known of the connection
+    path: str  # this and the next ones are empty if they are not known
+    authority: str
+    asked: str  # HttpCall.text
     sent: int
     received: int
     capture: str
@@ -217,18 +234,36 @@ def _groups(report: Report, order: Indices, traces: Sequence[Trace]) -> tuple[Ma
     names = ("process", "comm", "peer_address", "role", "peer_port")
     process, thread, address, role, port = (report.recording.listed.values(name)[order] for name in names)
     port = np.where(role == Role.CLIENT, port, 0)  # the port of any other peer is another one each time
-    distinct = Interner(9)
-    columns = (process, thread, address, role, port, report.trace_of[order])
+    asked, asked_of = _asked(report, order)
+    distinct = Interner(10)
+    columns = (process, thread, address, role, port, report.trace_of[order], asked_of)
     numbers = distinct.intern(*(word for column in columns for word in words_of(column)))
-    values = distinct.values
+    values, host = distinct.values, printable(report.recording.meta.host)
     texts = zip(*(bytes_of(values[first : first + 2]) for first in (0, 2, 4)))
     groups = [
-        Group(printable(report.recording.meta.host), process, thread, role, peer_text(address, port), traces[trace])
-        for (process, thread, address), (role, port, trace) in zip(texts, values[6:].T.tolist())
+        Group(host, process, thread, role, peer_text(address, port), traces[trace], asked[what])
+        for (process, thread, address), (role, port, trace, what) in zip(texts, values[6:].T.tolist())
     ]
     number_of: dict[Group, int] = {}  # groups may have equal texts though their stack traces differ in an address
     numbers_of_groups = np.array([number_of.setdefault(group, len(number_of)) for group in groups], np.intp)
     return number_of, numbers_of_groups[numbers]
+
+
+def _asked(report: Report, order: Indices) -> tuple[Sequence[Asked], Numbers]:
+    """Return what the listed calls at these indices ask for, each once, and for each call the index of it."""
+    recording = report.recording
+    if recording.request_keys is None:
+        return [Asked()], np.zeros(len(order), np.intp)
+    request, method, status, outcome = (
+        recording.listed.values(name)[order] for name in ("request", "method", "status", "outcome")
+    )
+    status = np.where((status == 0) & (outcome != Outcome.ANSWERED), NO_STATUS, status)
+    distinct = Interner(4)
+    columns = (method.astype("S16"), recording.request_keys.numbers(request), status)
+    numbers = distinct.intern(*(word for column in columns for word in words_of(column)))
+    methods, others = bytes_of(distinct.values[:2]), distinct.values[2:].T.tolist()
+    keys = recording.request_keys.keys
+    return [Asked(printable(name), of, keys[key]) for name, (key, of) in zip(methods, others)], numbers
 
 
 def _trace(trace: StackTrace) -> Trace:
@@ -246,6 +281,7 @@ def _rows(report: Report, capture: str, traces: Sequence[Trace], order: Indices)
 
 
 def _row(report: Report, call: Call, capture: str, receive_trace: Trace | None) -> SlowCall:
+    http = report.http(call)
     return SlowCall(
         start=iso_time(report.recording.meta, call.t0),
         pid=call.pid,
@@ -267,6 +303,9 @@ def _row(report: Report, call: Call, capture: str, receive_trace: Trace | None) 
         stack_is_late=bool(call.stack_is_late),
         encrypted=call.is_tls,
         network=call.network_text,
+        path=http.request.path + http.request.query,
+        authority=http.request.authority,
+        asked=http.text,
         sent=call.sent,
         received=call.received,
         capture=capture,

@@ -2,8 +2,8 @@
 
 const ROWS_AT_A_TIME = 25;
 
-// The columns; that of the host is shown only if there are several hosts. `value` returns what a call is sorted by, and `show`
-// what its cell shows, if that is not the value.
+// The columns; that of the host is shown only if there are several hosts, that of the authority only if there are heads. `value`
+// returns what a call is sorted by, and `show` what its cell shows, if that is not the value.
 const ALL_COLUMNS = [
   { title: "Duration", kind: "number", value: (call) => call.duration, show: durationOf },
   { title: "Started (UTC)", kind: "start", value: ({ row }) => row.start, show: ({ row }) => row.start.slice(11, 23) },
@@ -12,6 +12,7 @@ const ALL_COLUMNS = [
   { title: "Role", kind: "role", value: (call) => call.role },
   { title: "Peer", kind: "name", value: (call) => call.peer },
   { title: "Request", kind: "request", value: (call) => call.request },
+  { title: "Authority", kind: "name", value: (call) => call.row.authority },
   { title: "Outcome", kind: "outcome", value: (call) => call.row.outcome },
 ];
 
@@ -36,10 +37,10 @@ function describeCall(page, calls, index) {
   const row = Object.fromEntries(page.row_fields.map((name, i) => [name, page.rows[index][i]]));
   const [process, thread, role, peer, trace, host] = page.groups[calls.group[index]];
   const own = traceAt(page, trace), receiving = traceAt(page, row.receive_trace);
-  const request = [row.method, row.status || ""].filter(Boolean).join(" ") || row.kind;
+  const request = [row.method, row.path, row.status || ""].filter(Boolean).join(" ") || row.kind;
   const names = { process: page.names[process][0], thread: page.names[thread][0] };
   const words = { ...names, role: page.roles[role], peer: page.peers[peer], request, host: page.hosts[host] };
-  const searched = [...Object.values(words), row.outcome, row.kind, row.pid, row.source, row.destination, ...own.lines,
+  const searched = [...Object.values(words), row.asked, row.outcome, row.kind, row.pid, row.source, row.destination, ...own.lines,
     ...receiving.lines];
   return { index, row, own, receiving, ...words, duration: calls.duration[index], first_byte: page.first_byte,
     has: (term) => searched.join("\n").toLowerCase().includes(term) };
@@ -48,7 +49,8 @@ function describeCall(page, calls, index) {
 // Returns the function that shows a selection. `parts` has the elements of the page.
 function callsTable(parts, page, calls) {
   const described = page.rows.map((_, index) => describeCall(page, calls, index));
-  const COLUMNS = ALL_COLUMNS.filter(({ title }) => title !== "Host" || page.hosts.length > 1);
+  const shown = { Host: page.hosts.length > 1, Authority: page.has_heads };
+  const COLUMNS = ALL_COLUMNS.filter(({ title }) => shown[title] ?? true);
   let selected = null, sorted = { column: COLUMNS[0], down: true }, most = ROWS_AT_A_TIME;
 
   const heads = COLUMNS.map((column) => make("th", { scope: "col", class: column.kind },
@@ -124,6 +126,7 @@ function callsTable(parts, page, calls) {
         + (answered ? `, first byte: ${duration(row.first_byte_ns)}${row.first_byte_is_guess ? " (a guess)" : ""}` : "")
         + (row.has_end ? `, total: ${atLeast}${duration(total)}` : "")
         + (phases ? "" : " (which side sent the request is not known)"),
+      ...(row.asked ? [row.asked] : []),
       ...(row.network ? [`Connection: ${row.network}`] : []),
     ];
     const stack = (title, { lines, stackId }) => [

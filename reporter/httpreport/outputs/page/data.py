@@ -27,8 +27,11 @@ from ...calls.schema import Array
 from ...common.printable import comm
 from ...report.aggregate import Aggregate
 from ...report.headline import incomplete, name, origins, summary, warning_lines, where
+from ...report.route_totals import route_of
 from ...report.slowest import Group, Indices, Label, SlowCall, Trace
 from ...report.stack_ids import key_of
+from ...routes.routes import Routes
+from ...routes.shapes import Source
 from .columns import packed
 
 MOMENTS = 1 << 14  # steps of starts between the first and the last, two bytes each
@@ -47,7 +50,8 @@ class Name(NamedTuple):
 
 
 class Groups(NamedTuple):
-    """Hold the fields that calls share as indices in `Page.names`, `roles`, `peers`, `traces` and `hosts`.
+    """Hold the fields that calls share as indices in `Page.names`, `roles`, `peers`, `traces`, `hosts`, `methods`,
+    `statuses` and `routes`.
 
     Each field has one number for each group (`columns.packed`).
     """
@@ -58,6 +62,18 @@ class Groups(NamedTuple):
     peer: str
     trace: str
     host: str
+    method: str
+    status: str
+    route: str
+
+
+class RouteName(NamedTuple):
+    """Hold a route: the text to show, with method and authority, the path alone, empty if it is not known, and whether
+    {*} in a filter can stand for its segments."""
+
+    text: str
+    path: str
+    of_segments: bool
 
 
 class TraceIndices(NamedTuple):
@@ -100,6 +116,10 @@ class Page:
     names: Sequence[Name]
     roles: Sequence[str]
     peers: Sequence[str]
+    has_heads: bool  # a capture has heads of requests; else nothing is known of the next three
+    methods: Sequence[str]  # empty: not known
+    statuses: Sequence[int]  # 0: not known; slowest.NO_STATUS: there was no response
+    routes: Sequence[RouteName]
     modules: Sequence[str]
     labels: Sequence[tuple[str, int]]  # a frame, and the index of its module in `modules`
     lines: Sequence[str]
@@ -117,7 +137,7 @@ def page_data(whole: Aggregate) -> Page:
     slowest, calls = whole.slowest, whole.slowest.calls
     kept = sum(facts.kept for facts in whole.captures)
     left_out = [f"{kept:,} calls are too many for one page: it has the {len(calls):,} slowest"]
-    tables, numbers = _PageTables(whole.hosts), list(slowest.groups)
+    tables, numbers = _PageTables(whole.hosts, whole.routes), list(slowest.groups)
     first, group_of = _by_first_call(calls["group"])
     groups = np.array([tables.group(numbers[number]) for number in calls["group"][first].tolist()], np.uint64)
     rows = [tables.row(row) for row in slowest.rows]
@@ -141,6 +161,10 @@ def page_data(whole: Aggregate) -> Page:
         names=[Name(comm(name) or "[no name]", name.hex()) for name in tables.names],
         roles=[enum_text(Role, number) for number in tables.roles],
         peers=list(tables.peers),
+        has_heads=whole.has_heads,
+        methods=list(tables.methods),
+        statuses=list(tables.statuses),
+        routes=list(tables.routes),
         modules=list(tables.modules),
         labels=[(label.text, tables.modules[label.module]) for label in tables.labels],
         lines=list(tables.lines),
@@ -176,7 +200,10 @@ class _UniqueValues(dict[Value, int]):
 class _PageTables:
     """Number the distinct values of a page."""
 
-    def __init__(self, hosts: Sequence[str]) -> None:
+    def __init__(self, hosts: Sequence[str], routes: Routes) -> None:
+        self._routes = routes
+        self.methods, self.statuses = _UniqueValues[str](), _UniqueValues[int]()
+        self.routes = _UniqueValues[RouteName]()
         self.hosts = {host: index for index, host in enumerate(hosts)}
         self.names, self.roles, self.peers = _UniqueValues[bytes](), _UniqueValues[int](), _UniqueValues[str]()
         self.traces, self.labels, self.lines = _UniqueValues[Trace](), _UniqueValues[Label](), _UniqueValues[str]()
@@ -191,7 +218,15 @@ class _PageTables:
             self.peers.index(group.peer),
             self.traces.index(group.trace),
             self.hosts[group.host],
+            self.methods.index(group.asked.method),
+            self.statuses.index(group.asked.status),
+            self.routes.index(self._route(group)),
         )
+
+    def _route(self, group: Group) -> RouteName:
+        request = group.asked.request
+        route = route_of(group.role, request, self._routes)
+        return RouteName(route.what, route.path, request.shape.source is Source.SEGMENTS)
 
     def row(self, row: SlowCall) -> Sequence[Any]:
         """Return the fields of a row, with the index of its receive stack trace instead of the trace."""

@@ -1,6 +1,6 @@
 // Unpacks the data of the page, connects the filters, and shows everything again when a filter changes.
 
-const NAMES_LISTED = 20, PEERS_OFFERED = 1000;
+const NAMES_LISTED = 20, PEERS_OFFERED = 1000, ROUTES_OFFERED = 1000;
 
 const data = JSON.parse(byId("data").textContent);
 const page = { ...data, groups: unpackGroups(data) };
@@ -9,8 +9,8 @@ const slowest = calls.duration[0] ?? page.floor_ns;
 const shortest = Math.max(1000, calls.duration.at(-1) ?? page.floor_ns); // a logarithm needs a positive one
 const range = [shortest, Math.max(slowest, shortest * 1.1)];
 
-const [slider, threshold, host, process, role, peer] =
-  ["slider", "threshold", "host", "process", "role", "peer"].map(byId);
+const [slider, threshold, host, process, role, peer, method, status, route] =
+  ["slider", "threshold", "host", "process", "role", "peer", "method", "status", "route"].map(byId);
 const LAST = Number(slider.max);
 const positions = d3.scaleLog(range, [0, LAST]).clamp(true);
 
@@ -44,6 +44,7 @@ const showHosts = groupTable(byId("by-host"), "Host", range, (name) => name, (na
 const showProcesses = groupTable(
   byId("by-process"), "Process", range, ([text]) => text, (name) => choose(process, asked(name)));
 const showPeers = groupTable(byId("by-peer"), "Peer", range, (name) => name, (name) => choose(peer, name));
+const showRoutes = groupTable(byId("by-route"), "Route", range, ([text]) => text, (name) => choose(route, name));
 const showFlame = flameGraph({
   box: byId("flame"),
   at: byId("flame-at"),
@@ -52,7 +53,7 @@ const showFlame = flameGraph({
   found: byId("flame-found"),
   legend: byId("modules"),
   merges: document.getElementsByName("merge"),
-}, page, select(page, calls, { threshold: 0, process: "", role: "", peer: "", host: "" }));
+}, page, select(page, calls, { threshold: 0 }));
 const showCalls = callsTable({
   head: document.querySelector("#calls-table thead tr"),
   body: document.querySelector("#calls-table tbody"),
@@ -65,6 +66,7 @@ function showAll() {
   const atLeastNs = Math.max(page.floor_ns, typedNs());
   const filter = {
     threshold: atLeastNs, process: process.value, role: role.value, peer: peer.value.trim(), host: host.value,
+    method: method.value, status: status.value.trim(), route: route.value.trim(),
   };
   const selected = select(page, calls, filter);
   showTotals(selected);
@@ -72,11 +74,12 @@ function showAll() {
   if (several) showHosts(apart(page, calls, selected, 5, page.hosts), selected.time);
   showProcesses(apart(page, calls, selected, 0, page.names), selected.time);
   showPeers(apart(page, calls, selected, 3, page.peers), selected.time);
+  if (page.has_heads) showRoutes(apart(page, calls, selected, 8, page.routes), selected.time);
   showFlame(selected);
   showCalls(selected);
 }
 
-function showTotals({ indices, time }) {
+function showTotals({ indices, time, notKnown }) {
   byId("totals").replaceChildren(
     make("data", { id: "total-calls", value: indices.length }, whole.format(indices.length)),
     ` of ${count(page.recorded, "call")}, `,
@@ -85,6 +88,7 @@ function showTotals({ indices, time }) {
   const names = page.names.slice(0, NAMES_LISTED).map(([text]) => text);
   if (page.names.length > NAMES_LISTED) names.push("...");
   const notes = [
+    notKnown ? `Left out: ${count(notKnown, "call")} of which it is not known whether they pass the filters.` : "",
     typedNs() < page.floor_ns ? `Calls shorter than ${page.floor_ns / 1e6} ms are not in this page.` : "",
     page.calls && !indices.length ? `No call passes the filters. Processes and threads in this page: ${names.join(", ")}.` : "",
   ];
@@ -99,7 +103,7 @@ function soon() {
 
 slider.addEventListener("input", () => setThreshold(atPosition(Number(slider.value))));
 threshold.addEventListener("input", () => moveSlider(typedNs()));
-for (const control of [slider, threshold, host, process, role, peer]) control.addEventListener("input", soon);
+for (const control of [slider, threshold, host, process, role, peer, method, status, route]) control.addEventListener("input", soon);
 byId("filters").addEventListener("submit", (event) => event.preventDefault());
 byId("filters").addEventListener("reset", () => requestAnimationFrame(() => {
   setThreshold(page.floor_ns);
@@ -111,6 +115,7 @@ byId("origins").append(...page.origins.map((text) => make("li", {}, text)));
 byId("captures").open = byId("captures-said").hidden = page.origins.length === 1;
 byId("captures-said").textContent = page.name;
 for (const part of document.querySelectorAll(".of-host")) part.hidden = !several;
+for (const part of document.querySelectorAll(".of-heads")) part.hidden = !page.has_heads;
 byId("warnings").append(...page.warnings.map((text) => make("li", {}, make("strong", {}, "Warning: "), text)));
 byId("warnings").hidden = !page.warnings.length;
 byId("facts").append(...page.facts.map((text) => make("li", {}, text)));
@@ -120,6 +125,9 @@ byId("judged").textContent = page.first_byte
 byId("made").textContent = `Made by httpreport ${page.version}. One file: it fetches nothing and sends nothing.`;
 host.append(...page.hosts.map((name) => make("option", { value: name }, name)));
 role.append(...page.roles.map((name) => make("option", { value: name }, name)));
+method.append(...page.methods.filter(Boolean).map((name) => make("option", { value: name }, name)));
+byId("routes").append(...page.routes.slice(0, ROUTES_OFFERED).filter(([, path]) => path)
+  .map(([text]) => make("option", { value: text })));
 byId("processes").append(...page.names.map(([text]) => make("option", { value: asked(text) })));
 byId("peers").append(...page.peers.slice(0, PEERS_OFFERED).map((name) => make("option", { value: name })));
 setThreshold(page.floor_ns);

@@ -1,5 +1,6 @@
 // Selects the calls that pass the filters and adds them up. Durations are ns; totals are exact up to 2**53 ns, 104 days.
 
+const NO_STATUS = 1; // of a call without a response (slowest.py)
 const COMM_BYTES = 15; // bytes of a name that the kernel keeps and -p compares
 
 // Unpacks the numbers of a column (columns.py) into an array.
@@ -18,7 +19,7 @@ function unpack(text, numbers) {
   return numbers;
 }
 
-// Returns for each group the indices of its process, thread, role, peer, trace and host.
+// Returns for each group the indices of its process, thread, role, peer, trace, host, method, status and route.
 function unpackGroups({ groups, group_count }) {
   const columns = groups.map((text) => unpack(text, new Uint32Array(group_count)));
   return Array.from({ length: group_count }, (_, group) => columns.map((column) => column[group]));
@@ -79,6 +80,32 @@ function peerMatcher(wanted) {
   return (peer) => !wanted || peer === wanted || hostOf(peer) === wanted;
 }
 
+// Returns a function that tests a route {0: text, 1: path, 2: whether it is of segments}, as --route does: by its text or path,
+// or by a path in which {*} stands for any one segment that has no type. It returns null if the path is not known.
+function routeMatcher(wanted) {
+  if (!wanted) return () => true;
+  const segments = wanted.split("/");
+  const free = (segment) => segment && !/^{.*}/.test(segment);
+  const like = (path) => path.length === segments.length
+    && path.every((segment, i) => segment === segments[i] || (segments[i] === "{*}" && free(segment)));
+  return ([text, path, ofSegments]) =>
+    text === wanted || (path === "" ? null : path === wanted || (ofSegments && like(path.split("/"))));
+}
+
+// Returns a function that tests a status, as --status does: 404, 5xx, >=400. It returns null if the status is not known.
+function statusMatcher(wanted) {
+  if (!wanted) return () => true;
+  const [, sign, number, hundreds] = /^(?:(>=|<=|>|<)?([1-9]\d\d)|([1-9])xx)$/.exec(wanted) ?? [];
+  const compare = {
+    "<": (status) => status < number, "<=": (status) => status <= number,
+    ">": (status) => status > number, ">=": (status) => status >= number,
+  }[sign] ?? ((status) => (hundreds ? Math.floor(status / 100) === Number(hundreds) : status === Number(number)));
+  return (status) => (status === 0 ? null : status !== NO_STATUS && compare(status));
+}
+
+// Returns a function that tests a method. It returns null if the method is not known.
+const methodMatcher = (wanted) => (method) => !wanted || (method === "" ? null : method === wanted);
+
 // Returns how many of the durations, the longest first, reach the threshold.
 function atLeast(durations, threshold) {
   let from = 0, to = durations.length;
@@ -90,24 +117,33 @@ function atLeast(durations, threshold) {
   return from;
 }
 
-// Returns the indices of the calls that pass `filter` {threshold, process, role, peer, host}, and count and time of each group.
+// Returns the indices of the calls that pass `filter` {threshold, process, role, peer, host, method, status, route}, count and
+// time of each group, and how many calls do not pass only because it is not known whether they do.
 function select(page, calls, filter) {
   const named = page.names.map(nameMatcher(filter.process)), peered = page.peers.map(peerMatcher(filter.peer));
-  const passes = page.groups.map(([process, thread, role, peer, , host]) =>
+  const methods = page.methods.map(methodMatcher(filter.method)), routes = page.routes.map(routeMatcher(filter.route));
+  const statuses = page.statuses.map(statusMatcher(filter.status));
+  const possible = page.groups.map(([process, thread, role, peer, , host, method, status, route]) =>
     (named[process] || named[thread]) && peered[peer] && (!filter.role || page.roles[role] === filter.role)
-    && (!filter.host || page.hosts[host] === filter.host));
+    && (!filter.host || page.hosts[host] === filter.host)
+    && [methods[method], statuses[status], routes[route]].every((passes) => passes !== false));
+  const passes = page.groups.map(([, , , , , , method, status, route], group) =>
+    possible[group] && methods[method] && statuses[status] && routes[route]);
   const slow = atLeast(calls.duration, filter.threshold);
   const indices = new Uint32Array(slow);
   const counts = new Float64Array(page.groups.length), times = new Float64Array(page.groups.length);
-  let found = 0;
+  let found = 0, notKnown = 0;
   for (let i = 0; i < slow; i++) {
     const group = calls.group[i];
-    if (!passes[group]) continue;
+    if (!passes[group]) {
+      if (possible[group]) notKnown++;
+      continue;
+    }
     indices[found++] = i;
     counts[group]++;
     times[group] += calls.duration[i];
   }
-  return { indices: indices.subarray(0, found), counts, times, time: times.reduce((sum, time) => sum + time, 0) };
+  return { indices: indices.subarray(0, found), counts, times, notKnown, time: times.reduce((sum, time) => sum + time, 0) };
 }
 
 // Returns the durations of the selected calls, the longest first, for each value of one field of their groups; the value with

@@ -1,0 +1,1 @@
+"""Turn paths of requests into routes: `/users/17` into `/users/{n}`."""
