@@ -40,14 +40,6 @@ static __always_inline void gather(struct connection *c, struct payload payload,
 	}
 }
 
-static __always_inline void copy_head(u8 *to, struct connection *c)
-{
-	u64 *head = (u64 *)c->head, *copy = (u64 *)to;
-
-	copy[0] = head[0];
-	copy[1] = head[1];
-}
-
 static __always_inline u32 first_word(struct connection *c)
 {
 	return *(u32 *)c->head;

@@ -68,6 +68,15 @@ static __always_inline u8 through(u8 *memory, u8 value)
 	return *(volatile u8 *)memory;
 }
 
+/* The same of a variable on the stack, of which the verifier knows nothing any more once a part of it has been written. */
+static __always_inline u64 forgotten(u64 value)
+{
+	volatile u64 on_stack = value;
+
+	*(volatile u8 *)&on_stack = *(volatile u8 *)&on_stack;
+	return on_stack;
+}
+
 /* PF_KTHREAD and PF_IO_WORKER (0x20000000 before 5.12): the task never runs in user space. */
 #define PF_NO_USER_SPACE (0x00200000 | 0x00000010)
 

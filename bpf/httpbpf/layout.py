@@ -65,9 +65,24 @@ PYTHON_ROW = ROWS["python_row"]
 PYTHON_FRAME = ROWS["python_frame"]
 PYTHON_LAYOUT = ROWS["python_layout"]
 FAST_CALLS = ROWS["fast_calls"]
+HEAD_ROW = ROWS["head_row"]
 MAX_FRAMES = 127  # how many frames a kernel follows by default: /proc/sys/kernel/perf_event_max_stack
 STACK_FRAMES_SIZE = STACK_ROW.size + 8 * MAX_FRAMES  # bytes of a stack row with room for all frames
 MAX_PYTHON_FRAMES = 128  # as in python.h
 PYTHON_SCRATCH_SIZE = 344  # bytes behind the frames of a struct python_stack, python.h, except the layout
 PYTHON_STACK_SIZE = PYTHON_ROW.size + MAX_PYTHON_FRAMES * PYTHON_FRAME.size + PYTHON_LAYOUT.size + PYTHON_SCRATCH_SIZE
+RESPONSE_HEAD_BYTES = 256  # as in head_slots.h
+HEAD_SLOT_BEGIN = 24  # bytes of a struct head_slot, head_slots.h, before its two heads
+
+
+def head_room(http_bytes: int) -> int:
+    """Return how many bytes a slot has for the head of a request."""
+    return (http_bytes + 7) // 8 * 8
+
+
+def head_slot_size(http_bytes: int) -> int:
+    """Return how many bytes a struct head_slot has."""
+    return HEAD_SLOT_BEGIN + 2 * HEAD_ROW.size + head_room(http_bytes) + RESPONSE_HEAD_BYTES
+
+
 COUNTERS = tuple(name.lower() for name in ENUMS["counter"][:-1])

@@ -125,6 +125,7 @@ static __always_inline void submit_slow_call(struct connection *c, u64 sock)
 
 	count(CALLS);
 	refresh_names(c);
+	output_heads(c);
 	stack = submit_stack(c, sending_side(c));
 	if (RECEIVE_STACKS)
 		receive_stack = submit_stack(c, receiving_side(c));

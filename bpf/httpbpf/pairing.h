@@ -124,7 +124,7 @@ static __always_inline bool has_received_unseen(struct connection *c, u64 sock)
 	return is_beyond_seen(c, read_u32(sock + TCP_SOCK__COPIED_SEQ));
 }
 
-static __always_inline u32 begin_call(struct connection *c, u64 sock, u64 now)
+static __always_inline u32 begin_call(struct connection *c, u64 sock, u64 now, struct payload payload)
 {
 	struct tcp_counts counts;
 
@@ -160,7 +160,8 @@ static __always_inline u32 begin_call(struct connection *c, u64 sock, u64 now)
 	c->is_tentative = 0;
 	c->rests = 0;
 	c->receive_tid = 0;
-	copy_head(c->request_head, c);
+	copy_request_head(c);
+	keep_request(c, payload, now);
 	((u64 *)c->response_head)[0] = 0;
 	((u64 *)c->response_head)[1] = 0;
 	c->recorded = NOT_RECORDED;
@@ -195,13 +196,14 @@ static __always_inline void accept_answer(struct connection *c)
 }
 
 /* More of the request's first bytes may show that it was none, but the rest of a body that had been answered before. */
-static __always_inline u32 continue_request(struct connection *c, bool is_fresh, bool head_grew)
+static __always_inline u32 continue_request(struct connection *c, u64 now, struct payload payload, bool is_fresh, bool head_grew)
 {
 	if (is_fresh)
 		c->head_size = HEAD_SIZE; /* the first bytes of the request came before an interim response */
+	keep_more(c, payload.segment, now);
 	if (!head_grew)
 		return CONTINUED;
-	copy_head(c->request_head, c);
+	copy_request_head(c);
 	if (c->protocol != HTTP1 || c->sequence == 1 || c->head_size < HEAD_SIZE || begins_with_method(c))
 		return CONTINUED;
 	c->phase = IDLE;
@@ -220,14 +222,14 @@ static __always_inline u32 advance_request(struct connection *c, u64 sock, u64 n
 	}
 	if (c->phase == REQUEST) {
 		if (!c->is_tentative || part == NO_PART || c->protocol == HTTP1 || c->sent + c->received >= LONG_REQUEST)
-			return continue_request(c, is_fresh, head_grew);
+			return continue_request(c, now, payload, is_fresh, head_grew);
 		accept_answer(c);
 	}
 	if (part == NO_PART)
 		return IGNORED;
 	if (c->phase == RESPONSE)
 		end_response(c);
-	return begin_call(c, sock, now);
+	return begin_call(c, sock, now, payload);
 }
 
 /* After an upgrade, or through a proxy to the far end, either end may send anything at any time. */
@@ -239,14 +241,15 @@ static __always_inline void enter_tunnel(struct connection *c)
 	c->judged_by = JUDGED_BY_FIRST_BYTE;
 }
 
-static __always_inline u32 answer_call(struct connection *c, u64 now, bool is_sure)
+static __always_inline u32 answer_call(struct connection *c, u64 now, struct payload payload, bool is_sure)
 {
 	c->t2 = now;
 	c->t3 = now;
 	c->first_byte_is_guess = !is_sure || (c->is_tentative && c->protocol != HTTP1);
 	c->is_tentative = 0;
 	c->tls &= ~TLS_TICKETS;
-	copy_head(c->response_head, c);
+	copy_response_head(c);
+	keep_response(c, payload.segment, now);
 	enter_tunnel(c);
 	c->phase = RESPONSE;
 	return ANSWERED;
@@ -261,11 +264,11 @@ static __always_inline u32 advance_response(struct connection *c, u64 now, struc
 		return IGNORED;
 	if (c->phase == RESPONSE) {
 		if (head_grew)
-			copy_head(c->response_head, c);
+			copy_response_head(c);
 		return CONTINUED;
 	}
 	if (part == IS_PART || (is_slow(c, now) && c->protocol != HTTP1))
-		return answer_call(c, now, part == IS_PART);
+		return answer_call(c, now, payload, part == IS_PART);
 	c->is_tentative = 1;
 	c->t2 = now;
 	c->t3 = now;
@@ -300,7 +303,7 @@ static __always_inline u32 advance(struct connection *c, u64 sock, u8 direction,
 	if (is_fresh)
 		begin_head(c);
 	c->direction = direction;
-	if (c->head_size < HEAD_SIZE || c->tls & (TLS_HANDSHAKE | TLS_TICKETS)) {
+	if (c->head_size < HEAD_SIZE || c->tls & (TLS_HANDSHAKE | TLS_TICKETS) || is_head_wanted(c, direction)) {
 		payload = direction == SENDING ? sent_from(msg) : received_into(msg, received);
 		head_grew = !is_fresh && c->head_size < HEAD_SIZE;
 		if (c->head_size < HEAD_SIZE)

@@ -179,6 +179,7 @@ static __always_inline int receive_returns(void *ctx, u64 sock, u64 msg, u64 wan
 static __always_inline void forget(u64 sock, struct connection *c)
 {
 	release_slots(c);
+	release_heads(c);
 	connections.delete(&sock);
 }
 

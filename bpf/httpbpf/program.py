@@ -26,11 +26,14 @@ _FILES = (
     "stack.h",
     "python.h",
     "network.h",
+    "head_slots.h",
     "output.h",
     "buffers.h",
     "tracepoints.h",
     "heads.h",
     "tls.h",
+    "bare_heads.h",
+    "kept_heads.h",
     "roles.h",
     "pairing.h",
     "probes.c",
@@ -56,6 +59,9 @@ class Sizes(NamedTuple):
     stack_ring_pages: int = 4096
     process_ring_pages: int = 16
     python_ring_pages: int = 1024  # 0: no Python frames
+    http_bytes: int = 512  # of the head of a HTTP/1 request; 0: heads are not kept
+    head_slots: int = 2048  # heads that wait for their calls: http_bytes and 312 bytes each
+    head_ring_pages: int = 256
 
     @property
     def copies(self) -> int:
@@ -173,6 +179,9 @@ def build_program(
         "COMPLETION_RING_PAGES": sizes.completion_ring_pages,
         "STACK_RING_PAGES": sizes.stack_ring_pages,
         "PROCESS_RING_PAGES": sizes.process_ring_pages,
+        "HTTP_BYTES": sizes.http_bytes,
+        "HEAD_SLOTS": sizes.head_slots,
+        "HEAD_RING_PAGES": sizes.head_ring_pages,
         "STACK_PAGES": sizes.stack_pages,
         "STACK_SLOTS": sizes.copies,
         "FRAME_SLOTS": sizes.frame_slots,

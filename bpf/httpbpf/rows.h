@@ -32,8 +32,8 @@ struct call_row {
 	u64 connect_time;      /* ns that a client's connecting took: only in a connection's first call, else 0 */
 	u64 handshake_time;    /* ns that the TLS handshake took: the same; 0 where its begin or end was not seen */
 	u8 comm[16];           /* - name of the thread that sends */
-	u8 request_head[16];   /* - first bytes of the request, 0 where not read */
-	u8 response_head[16];  /* - first bytes of the response, 0 where not read */
+	u8 request_head[16];   /* - what is left of its first bytes (bare_heads.h), 0 where not read */
+	u8 response_head[16];  /* - the same of the response */
 	u32 sequence;          /* - rises with every call on the connection */
 	u32 tid;               /* - the thread that sends */
 	u32 receive_tid;       /* - thread id on the receiving side */
@@ -127,6 +127,7 @@ struct connection {
 	u8 first_byte_is_guess; /* - the same */
 	u8 is_encrypted;       /* - the same */
 	u8 has_python;         /* - Python frames of the stack in the sending side's slot are beside it */
+	u8 head_state;         /* - enum head_state: of the request */
 	u32 segments_at_t0;    /* - sent on the connection before the call */
 	u32 retransmitted_at_t0; /* - the same, sent again */
 	u32 out_of_order_at_t0; /* - the same, received out of order */
@@ -141,6 +142,7 @@ struct connection {
 	u8 peer_address[16];   /* - the same */
 	u16 local_port;        /* - the same */
 	u16 peer_port;         /* - the same */
+	u32 head_slot;         /* - where its heads wait, from 1; 0 for none */
 };
 
 /*
@@ -160,6 +162,15 @@ struct stack_row {
 	u8 registers[168];     /* - struct pt_regs of the user at the send or receive */
 };
 
+/* The head of a request or response, as far as it was kept. What follows is size bytes of it. */
+struct head_row {
+	u64 connection;        /* - of the call */
+	u32 sequence;          /* - of the call */
+	u16 size;              /* bytes of the head */
+	u8 is_response;        /* - 0: of the request */
+	u8 reserved;           /* - 0 */
+};
+
 /* A process that has begun its first call: time to read its maps. */
 struct process_row {
 	u64 process_start;     /* ns start of the process since boot */
@@ -176,6 +187,7 @@ enum protocol { UNKNOWN, HTTP1, HTTP2, TLS, TUNNEL };
 enum step { IGNORED, OPENED, ANSWERED, CONTINUED };
 enum recorded { NOT_RECORDED, IN_RING, RING_WAS_FULL };
 enum outcome { OUTCOME_ANSWERED, OUTCOME_EOF, OUTCOME_RESET, OUTCOME_CLOSED, OUTCOME_IN_FLIGHT };
+enum head_state { HEAD_NOT_WANTED, HEAD_GROWS, HEAD_KEPT, HEAD_LACKS_SLOT };
 enum stack_status { STACK_RECORDED, STACK_NOT_TAKEN, STACK_NO_USER_SPACE, STACK_FAULT, STACK_LOST };
 
 /* What ended below the threshold. */
@@ -192,6 +204,8 @@ enum counter {
 	COMPLETION_RING_FULL,
 	STACK_RING_FULL,
 	PROCESS_RING_FULL,
+	HEAD_RING_FULL,      /* the head of a request or response was not sent */
+	HEAD_SLOTS_USED_UP,  /* the heads of a call were not kept, or given up */
 	PYTHON_RING_FULL,    /* the Python frames of a stack were not sent */
 	CALL_NOT_PAIRED,     /* a connection was in a call when the recording began */
 	TRANSFER_NOT_SEEN,   /* a connection has sent or received by a function that is not probed */

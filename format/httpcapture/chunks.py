@@ -144,6 +144,7 @@ META = Struct(
     part=_u32,
     redacted=_text,
     duration_rule=_text,
+    heads=_text,
 )
 MODULE = Struct(
     Module,

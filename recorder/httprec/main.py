@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import signal
 import sys
@@ -19,6 +20,8 @@ from httpcapture.standard_streams import FAILED
 from . import __version__, check, host, options, privileges
 from .errors import RecorderError
 from .fast_calls import threshold_summary
+from .head_options import head_options, head_rules, rules_text
+from .http_heads import HeadRules
 from .listeners import find_listeners
 from .loader import PROBES, TracingOptions
 from .output import STDOUT
@@ -121,6 +124,7 @@ def _record(
     bounds: Bounds,
     *,
     modules_size: int,
+    rules: HeadRules,
     replace: bool,
     duration_s: float | None,
     quiet: bool,
@@ -129,7 +133,10 @@ def _record(
     show = _printer(console)
 
     def meta() -> Meta:
-        return host.meta(tracing.threshold_ns, tracing.process_filters, tracer.probes, tracing.sizes)
+        return dataclasses.replace(
+            host.meta(tracing.threshold_ns, tracing.process_filters, tracer.probes, tracing.sizes),
+            heads=rules_text(tracing.sizes.http_bytes, rules),
+        )
 
     with Tracer(tracing) as tracer, Parts(output, bounds, meta, overwrite=replace, print_line=_print) as parts:
         if verbose:
@@ -138,12 +145,17 @@ def _record(
             _print("this kernel does not allow probes on its functions: tracepoints are used instead, which show less")
         if tracer.problem:
             _print(f"httprec: {tracer.problem}; the recording goes on without them")
+        _print(f"Heads that are kept: {rules_text(tracing.sizes.http_bytes, rules)}")
+        if tracing.sizes.copies:
+            _print("Stacks are copied, and may hold secrets of the programs; --stack fp copies none")
         _tell_listeners(tracer)
         privileges.drop(tracer.reads_maps, privileges.TO_ROTATE if bounds.rotates else ())
         is_over = _end_conditions(duration_s, parts.is_full)
         started_ns = time.monotonic_ns()
         try:
-            loop = RecordingLoop(tracer, parts, tracing.threshold_ns, modules_size, None if quiet else show)
+            loop = RecordingLoop(
+                tracer, parts, tracing.threshold_ns, modules_size, None if quiet else show, head_rules=rules
+            )
             _announce(tracing.threshold_ns / 1e6, tracing.process_filters, show)
             totals = loop.run(is_over)
         except OSError as error:
@@ -230,6 +242,7 @@ def _record(
     help="Also record the stack of the receiving side: the code that waits for an answer, or that reads a request. "
     "Every unfinished server call then also holds a slot of --stack-slots.",
 )
+@head_options
 @options.memory_options
 @click.option(
     "--languages",
@@ -286,6 +299,10 @@ def command(
     receive_stacks: bool,
     connections: int,
     threads: int,
+    http_bytes: int,
+    http_query: str,
+    http_path: str,
+    http_headers: list[bytes],
     call_ring: int,
     stack_ring: int,
     languages: str,
@@ -310,6 +327,7 @@ def command(
         stack_slots=stack_slots,
         receive_stacks=receive_stacks,
         languages=languages != "none",
+        http_bytes=http_bytes,
     )
     bounds = options.bounds(max_size, rotate_size, rotate_s, rotate_keep, to_file=output != STDOUT)
     found = check.problems()
@@ -322,6 +340,7 @@ def command(
         TracingOptions(round(threshold_ms * 1e6), _patterns(names), host.ignored_pids(), probes, sizes),
         bounds,
         modules_size=modules_size << 20 if modules == "all" else 0,
+        rules=head_rules(http_query, http_path, http_headers),
         replace=replace,
         duration_s=duration_s,
         quiet=quiet,

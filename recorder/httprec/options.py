@@ -115,7 +115,9 @@ _MEMORY_OPTIONS = [
 ]
 
 
-def _declarations(options: Sequence[Callable[[Command], Command]]) -> Callable[[Command], Command]:
+def declarations(options: Sequence[Callable[[Command], Command]]) -> Callable[[Command], Command]:
+    """Return a decorator that adds options to a command, in this order."""
+
     def declare(command: Command) -> Command:
         for option in reversed(options):
             command = option(command)
@@ -124,8 +126,8 @@ def _declarations(options: Sequence[Callable[[Command], Command]]) -> Callable[[
     return declare
 
 
-file_options: Callable[[Any], Any] = _declarations(_FILE_OPTIONS)
-memory_options: Callable[[Any], Any] = _declarations(_MEMORY_OPTIONS)
+file_options: Callable[[Any], Any] = declarations(_FILE_OPTIONS)
+memory_options: Callable[[Any], Any] = declarations(_MEMORY_OPTIONS)
 
 
 def bounds(
@@ -156,6 +158,7 @@ def sizes(
     stack_slots: int,
     receive_stacks: bool,
     languages: bool,
+    http_bytes: int,
 ) -> Sizes:
     """Return the sizes of the BPF program's maps, from sizes of rings and stacks in KiB. With a `stack_size` of 0, no
     stack is copied; without `languages`, no Python frames are walked.
@@ -177,4 +180,5 @@ def sizes(
         stack_ring_pages=stack_ring // PAGE_KIB,
         receive_stacks=int(receive_stacks),
         python_ring_pages=DEFAULTS.python_ring_pages if languages else 0,
+        http_bytes=http_bytes,
     )

@@ -23,6 +23,8 @@ from . import host, tuning
 from .call_text import CALL_CODEC, CallText, PrintedCall, end_that_counts
 from .fast_calls import FastCalls, count_durations
 from .held_calls import HeldCalls
+from .http_heads import DEFAULT_RULES, HeadRules
+from .kept_heads import KeptHeads
 from .languages.python_frames import PythonFrames
 from .ledger import Ledger
 from .modules import Modules
@@ -41,6 +43,7 @@ _NOT_RECORDED, _IN_RING = (ENUMS["recorded"].index(name) for name in ("NOT_RECOR
 _NO_COUNTS = dict.fromkeys(
     ("segments", "retransmitted", "out_of_order"), COUNT_NOT_KNOWN
 )  # user space has no socket to read
+_HEAD_GROWS, _HEAD_KEPT = (ENUMS["head_state"].index(name) for name in ("HEAD_GROWS", "HEAD_KEPT"))
 _HTTP1 = ENUMS["protocol"].index("HTTP1")
 
 
@@ -103,6 +106,8 @@ class RecordingLoop:
         threshold_ns: int,
         modules_size: int,
         print_call: Callable[[str], bool] | None,
+        *,
+        head_rules: HeadRules = DEFAULT_RULES,
     ) -> None:
         self._tracer, self._parts, self._threshold_ns = tracer, parts, threshold_ns
         self._print = print_call
@@ -110,6 +115,7 @@ class RecordingLoop:
         self._held = HeldCalls()
         self._writer = parts.begin()
         self._rotates = parts.bounds.rotates
+        self._heads = KeptHeads(self._writer, head_rules)
         self._python = PythonFrames(self._writer, tracer) if tracer.walks_python else None
         if self._python:
             self._python.look_around()
@@ -145,6 +151,7 @@ class RecordingLoop:
     def _round(self) -> None:
         now_ns = time.monotonic_ns()
         self._early = []
+        self._heads.begin_round()
         self._drain(now_ns)
         if self._tracer.calls.is_cut or self._tracer.completions.is_cut:
             self._drain(now_ns)  # the rows that wrapped around the end of a ring
@@ -159,6 +166,7 @@ class RecordingLoop:
         if self._python:
             self._python.drain()
         span = self._tracer.calls.rows(CALL_ROW.size)
+        self._heads.write(self._tracer.head_rows())
         named = _stack_ids(span) if self._rotates else set()
         drained = self._drain_stacks(named, now_ns)
         for stack in self._stacks.missing(named - drained):
@@ -234,6 +242,7 @@ class RecordingLoop:
         counts["process_left_out"] = self._processes.left_out
         counts["module_left_out"] = self._modules.left_out
         counts["stack_not_repeated"] = self._stacks.not_repeated
+        counts["head_left_out"] = self._heads.left_out
         if self._python:
             counts["code_left_out"] = self._python.left_out
         lost = self._ledger.update(emitted, counts, self._tracer.fast_calls().plus(left_open), now_ns)
@@ -252,6 +261,7 @@ class RecordingLoop:
         self._slept_before_ns = host.slept_ns()
         self._processes.begin_part(self._writer)
         self._stacks.begin_part()
+        self._heads.begin_part(self._writer)
         if self._python:
             self._python.begin_part(self._writer)
         self._call_text = CallText()
@@ -319,6 +329,8 @@ class RecordingLoop:
                     stack = self._python.join_waiting(stack, slot if has_python else 0)
                 self._record_stack(stack, now_ns)
                 call[side] = stack.id
+        if connection["head_state"] in (_HEAD_GROWS, _HEAD_KEPT):
+            self._heads.write_of_call(self._tracer.heads_in(connection["head_slot"]), call)
         row = CALL_CODEC.make(call)
         self._writer.calls(row)
         self._ledger.recorded += 1

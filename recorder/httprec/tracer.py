@@ -37,6 +37,8 @@ class Tracer:
     """Attach the program, and detach it on leaving the context. Raises RecorderError if the kernel or BCC cannot attach
     it."""
 
+    _heads: Ring | None = None  # none are kept
+
     def __init__(self, options: TracingOptions) -> None:
         try:
             patterns = compile_filter(options.process_filters) if options.process_filters else None
@@ -56,6 +58,8 @@ class Tracer:
         copies = sizes.copies
         self._fill_free_slots("free_slots", range(1, copies + 1))
         self._fill_free_slots("free_frame_slots", range(copies + 1, copies + sizes.frame_slots + 1))
+        if sizes.http_bytes:
+            self._fill_free_slots("head_turns", range(1, sizes.head_slots + 1))
         self._counters = self._map("counters", 8 * self._cpus)
         self.calls = self._ring("call_ring", sizes.call_ring_pages)
         self.completions = self._ring("completion_ring", sizes.completion_ring_pages)
@@ -67,6 +71,8 @@ class Tracer:
         """Why the kernel walks none although this was asked for, or nothing."""
         rings = ["process_ring"] + ["python_ring"] * self.walks_python
         self.wake_fds = [self._loaded.maps[name] for name in rings]
+        if sizes.http_bytes:
+            self._heads = self._ring("head_ring", sizes.head_ring_pages)
         self._python = self._ring("python_ring", sizes.python_ring_pages) if self.walks_python else None
 
     def __enter__(self) -> Tracer:
@@ -164,6 +170,19 @@ class Tracer:
         else:
             name, size, index = "stack_frames", layout.STACK_FRAMES_SIZE, slot - 1 - copies
         return self._map(name, size).get(_U32.pack(index)) or b""
+
+    def head_rows(self) -> Iterator[bytes]:
+        """Yield the rows with heads that have arrived: struct head_row (rows.h) and the bytes behind it."""
+        return self._heads.records() if self._heads else iter(())
+
+    def heads_in(self, slot: int) -> Iterator[bytes]:
+        """Yield the same of the heads that wait in a slot (numbered from 1). They may be those of another call."""
+        size, room = layout.head_slot_size(self._sizes.http_bytes), layout.head_room(self._sizes.http_bytes)
+        found = self._map("head_slots", size).get(_U32.pack(slot - 1)) or b""
+        request, response = layout.HEAD_SLOT_BEGIN, layout.HEAD_SLOT_BEGIN + layout.HEAD_ROW.size + room
+        if found:
+            yield found[request:response]
+            yield found[response:]
 
     def python_rows(self) -> Iterator[bytes]:
         """Yield the rows with Python frames that have arrived."""

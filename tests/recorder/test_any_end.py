@@ -60,7 +60,7 @@ def test_a_signal_ends_it_cleanly(tmp_path: Path, number: signal.Signals) -> Non
     found = read(path)
     assert process.returncode == 0 and found.end is not None and found.cut_off is None
     assert (found.end.reason, found.end.recorded) == (number.name, found.calls)
-    assert said.splitlines()[2] == f"Next: httpreport {path}"
+    assert said.splitlines()[-1] == f"Next: httpreport {path}"
 
 
 def test_it_ends_at_its_size(tmp_path: Path) -> None:

@@ -41,17 +41,21 @@ def traced(capture: Path) -> list[Call]:
         file.seek(0)
         reader = Reader(file)
         selection = Selection.of(reader.meta, 0, ())
-        report = make_report(load(reader, selection), selection, Binaries().find)
+        loaded = load(reader, selection)
+        report = make_report(loaded, selection, Binaries().find)
     traces, trace_of = report.traces, report.trace_of_stack
-    return [Call(head.split()[1], role, late, traces[trace_of[0, stack]]) for head, role, late, stack in rows]
+    return [
+        Call(loaded.heads.of(*key)[0].split()[1], role, late, traces[trace_of[0, stack]])
+        for key, role, late, stack in rows
+    ]
 
 
-def rows_of(calls: Calls) -> Iterator[tuple[bytes, int, bool, int]]:
-    heads, stacks = bytes(calls.columns["request_head"]), calls.columns["stack"].cast("Q")
+def rows_of(calls: Calls) -> Iterator[tuple[tuple[int, int], int, bool, int]]:
+    connections, sequences = calls.columns["connection"].cast("Q"), calls.columns["sequence"].cast("I")
+    stacks = calls.columns["stack"].cast("Q")
     roles, late = bytes(calls.columns["role"]), bytes(calls.columns["stack_is_late"])
-    size = len(heads) // calls.rows
     for row in range(calls.rows):
-        yield heads[row * size : (row + 1) * size], roles[row], bool(late[row]), stacks[row]
+        yield (connections[row], sequences[row]), roles[row], bool(late[row]), stacks[row]
 
 
 @pytest.mark.parametrize("stack", ["dwarf", "fp"])

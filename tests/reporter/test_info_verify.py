@@ -202,6 +202,14 @@ def test_info_says_what_a_capture_is_and_holds(tmp_path: Path) -> None:
     ]
 
 
+def test_info_says_what_was_kept_of_heads_and_that_stack_copies_may_hold_secrets(tmp_path: Path) -> None:
+    data = capture(heads="of HTTP/1 the first 512 bytes", limits={"stack_pages": 4})
+    (tmp_path / "run.cap").write_bytes(data)
+    said = [line.split(maxsplit=1) for line in run("--info", tmp_path).stdout.splitlines()]
+    assert ["heads", "of HTTP/1 the first 512 bytes"] in said
+    assert ["secrets", "stack copies may hold secrets of the recorded programs"] in said
+
+
 @pytest.mark.parametrize(
     ("data", "summary"),
     [

@@ -77,10 +77,11 @@ SAID = """
   removed   mappings without frames: 1
   removed   functions made at run time without frames: 1
   removed   first bytes of 14 payloads, except method, version, status and TLS mark
-  removed   paths, queries and header lines of heads: 5
+  removed   queries and most header lines of heads
   removed   boot ID, ID of the recording, devices and inodes of files
   masked    host: host-HEX
   masked    IP addresses: 4; loopback stays
+  masked    paths of requests: 2; their hosts: 2; ids: 1
   masked    folders: 4; system folders such as /usr/lib stay
   masked    cgroups: 1
   masked    frames outside any mapping: 1
@@ -432,15 +433,15 @@ def test_the_command_writes_a_capture_for_its_owner_and_says_what_it_did(tmp_pat
         assert ": redacted: standard output\n" in piped.stderr
 
 
-def test_of_heads_the_method_the_version_and_the_status_stay() -> None:
+def test_of_heads_the_method_the_version_and_the_status_stay_and_equal_values_stay_equal() -> None:
     written = [*Reader(io.BytesIO(redacted(secret_capture(), no_binary)))]
 
     assert [head for head in written if isinstance(head, HeadText)] == [
-        HeadText(1, b"GET ? HTTP/1.1"),
-        HeadText(2, b"HTTP/1.1 200"),
-        HeadText(3, b"POST ? HTTP/2"),
+        HeadText(1, b"GET /redacted/1?... HTTP/1.1\nhost: host-1\nx-request-id: id-1\n..."),
+        HeadText(2, b"HTTP/1.1 200\nlocation: https://host-1"),
+        HeadText(3, b"POST /redacted/2 HTTP/2\nhost: host-2"),
         HeadText(4, b"? ?"),
-        HeadText(5, b"? ? ?"),
+        HeadText(5, b"? host-2 ?"),
     ]
     assert [heads for heads in written if isinstance(heads, Heads)] == [r for r in records() if isinstance(r, Heads)]
 

@@ -24,6 +24,7 @@ REPLACED = int(sys.argv[3])  # how often a code object replaces another one of t
 PAUSE_S = 0.001  # enough for a recorder to read some of them before
 THREADS = 3
 LOCK, NUMBERS = threading.Lock(), itertools.count()
+REST_OF_REQUEST = b" / HTTP/1.1\r\n\r\n"
 
 
 def note(situation: str) -> bytes:
@@ -35,9 +36,9 @@ def note(situation: str) -> bytes:
         found.append([getattr(code, "co_qualname", code.co_name), code.co_filename, frame.f_lineno])
         frame = frame.f_back
     with LOCK:
-        request = f"{next(NUMBERS):08}"
+        request = f"N{next(NUMBERS):07}"  # a method of HTTP/1: of other bytes a capture has nothing
         NOTES.write(json.dumps({"situation": situation, "request": request, "frames": found}) + "\n")
-    return request.encode()
+    return request.encode() + REST_OF_REQUEST
 
 
 class Connection:
@@ -48,7 +49,7 @@ class Connection:
         self.send: Callable[[bytes], int] = self.socket.send
 
     def answered(self) -> None:
-        left = 8
+        left = 8 + len(REST_OF_REQUEST)
         while left:
             left -= len(self.socket.recv(left))
 

@@ -37,7 +37,7 @@ from ..report.warnings import Cause, ReportWarning, cut_off
 from ..symbols.binary import FindBinary
 from ..symbols.symbolizer import Symbolizer
 from .calls import RedactedRows
-from .heads import redacted_head
+from .heads import RedactedHeads
 from .records import RedactedRecords
 from .stacks import RedactedStacks
 
@@ -59,6 +59,7 @@ class Redaction:
         self._stacks = RedactedStacks(recording, Symbolizer(recording, find_binary))
         self._records = RedactedRecords(recording, self._stacks)
         self._rows = RedactedRows(recording.meta)
+        self._heads = RedactedHeads()
         self._damage: str | None = None  # damage that only the second reading found
         self._beyond = 0  # records that exceed the format's limits
 
@@ -71,7 +72,7 @@ class Redaction:
             raise ReportError(f"{reader.name} changed while it was read: try again")
         written = _Written()
         writer = Writer(written, self._records.meta())
-        copy = _Copy(writer, self._rows)
+        copy = _Copy(writer, self._rows, self._heads)
         for record in self._records:
             try:
                 _WRITE[type(record)](writer, record)
@@ -116,12 +117,14 @@ class Redaction:
         yield f"mappings without frames: {records.mappings:,}"
         yield f"functions made at run time without frames: {records.functions:,}"
         yield f"first bytes of {rows.heads:,} payloads, except method, version, status and TLS mark"
-        yield f"paths, queries and header lines of heads: {len(self._recording.heads):,}"
+        yield "queries and most header lines of heads"
         yield "boot ID, ID of the recording, devices and inodes of files"
 
     def _masked(self) -> Iterator[str]:
         yield f"host: {self._records.host}"
         yield f"IP addresses: {len(self._rows.addresses):,}; loopback stays"
+        heads = self._heads
+        yield f"paths of requests: {len(heads.paths):,}; their hosts: {len(heads.hosts):,}; ids: {len(heads.ids):,}"
         yield f"folders: {len(self._records.paths):,}; system folders such as /usr/lib stay"
         yield f"cgroups: {len(self._rows.cgroups):,}"
         yield f"frames outside any mapping: {self._stacks.masked:,}"
@@ -130,8 +133,8 @@ class Redaction:
 class _Copy:
     """Write the records of the second reading that are redacted one by one."""
 
-    def __init__(self, writer: Writer, rows: RedactedRows) -> None:
-        self._writer, self._rows = writer, rows
+    def __init__(self, writer: Writer, rows: RedactedRows, heads: RedactedHeads) -> None:
+        self._writer, self._rows, self._heads = writer, rows, heads
 
     def add_calls(self, batch: Calls) -> None:
         self._writer.calls(self._rows.calls(batch))
@@ -140,7 +143,7 @@ class _Copy:
         self._writer.completions(self._rows.completions(batch))
 
     def add_head_text(self, head: HeadText) -> None:
-        self._writer.head_text(redacted_head(head))
+        self._writer.head_text(self._heads.redacted(head))
 
     def add_heads(self, heads: Heads) -> None:
         self._writer.heads(heads)

@@ -1,23 +1,80 @@
-"""Redact the heads of requests and responses: of each, the first line stays, without what the request asked for."""
+"""Redact the heads of requests and responses.
+
+Method, version and status stay. Paths, hosts and ids of requests and traces are replaced by numbered ones, equal values
+by equal ones, so that calls can still be told apart and joined. All else is left out.
+"""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 
-from httpcapture import HeadText
+from httpcapture import HEAD_CUT, HeadText
 
-_METHOD = re.compile(rb"[A-Z]{1,15}")  # a method that begins a call is in capitals
+_METHOD = re.compile(rb"[A-Z]{1,15}")  # what begins a call is in capitals
 _VERSION = re.compile(rb"HTTP/[0-9](\.[0-9])?")
 _STATUS = re.compile(rb"[0-9]{3}")
+_ORIGIN = re.compile(rb"(https?://)([^/?]*)(.*)", re.DOTALL)
+_NUMBER = re.compile(rb"[0-9]{1,19}")
+_TRACE = re.compile(rb"[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}")  # W3C Trace Context, 3.2
 _UNKNOWN = b"?"
+_HOSTS = (b"host", b"location")
+_IDS = (
+    *(b"x-request-id", b"x-correlation-id", b"x-openstack-request-id", b"x-amzn-trace-id", b"x-b3-traceid", b"b3"),
+    b"traceparent",
+)
+_NUMBERS = (b"content-length", b"retry-after")
 
 
-def redacted_head(head: HeadText) -> HeadText:
-    """Return the head with `METHOD ? VERSION` or `VERSION STATUS` only, and with `?` for what is none of these."""
-    words = head.text.split(b"\n", 1)[0].split(b" ")
-    if len(words) == 2:
-        return HeadText(head.number, b" ".join((_of(_VERSION, words[0]), _of(_STATUS, words[1]))))
-    return HeadText(head.number, b" ".join((_of(_METHOD, words[0]), _UNKNOWN, _of(_VERSION, words[-1]))))
+class RedactedHeads:
+    """Redact the heads of one capture, and number what they hold."""
+
+    def __init__(self) -> None:
+        self.paths: dict[bytes, int] = {}
+        self.hosts: dict[bytes, int] = {}
+        self.ids: dict[bytes, int] = {}
+        """Numbers from 1, by what they stand for."""
+
+    def redacted(self, head: HeadText) -> HeadText:
+        """Return the head as it is given away, under its number."""
+        first, *lines = head.text.split(b"\n")
+        text = b"\n".join([self._first_line(first), *self._lines(lines)])
+        return HeadText(head.number, text)
+
+    def _first_line(self, line: bytes) -> bytes:
+        words = line.split(b" ")
+        if len(words) == 2:
+            return b"%s %s" % (_of(_VERSION, words[0]), _of(_STATUS, words[1]))
+        target = self._target(words[1]) if len(words) == 3 else _UNKNOWN
+        return b"%s %s %s" % (_of(_METHOD, words[0]), target, _of(_VERSION, words[-1]))
+
+    def _target(self, target: bytes) -> bytes:
+        origin = _ORIGIN.fullmatch(target)
+        if origin:
+            return b"%s%s%s" % (origin[1], self._host(origin[2]), self._target(origin[3]) if origin[3] else b"")
+        path, mark, _ = target.partition(b"?")
+        if path.startswith(b"/"):
+            return b"/redacted/%d%s" % (_number(self.paths, path), b"?..." if mark else b"")
+        return self._host(target) if path and path != b"*" else target[:1] or _UNKNOWN
+
+    def _lines(self, lines: list[bytes]) -> Iterator[bytes]:
+        for line in lines:
+            name, _, value = line.partition(b": ")
+            if name in _HOSTS:
+                origin = _ORIGIN.fullmatch(value)
+                yield b"%s: %s%s" % (name, origin[1] if origin else b"", self._host(origin[2] if origin else value))
+            elif name in _IDS:
+                trace = _TRACE.fullmatch(value)
+                yield b"%s: id-%d" % (name, _number(self.ids, trace[1] if trace else value))
+            elif (name in _NUMBERS and _NUMBER.fullmatch(value)) or line == HEAD_CUT:
+                yield line
+
+    def _host(self, host: bytes) -> bytes:
+        return b"host-%d" % _number(self.hosts, host)
+
+
+def _number(known: dict[bytes, int], value: bytes) -> int:
+    return known.setdefault(value, len(known) + 1)
 
 
 def _of(form: re.Pattern[bytes], word: bytes) -> bytes:

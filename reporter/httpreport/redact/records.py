@@ -38,6 +38,7 @@ from .go_sections import redacted_go_sections
 from .masks import PathMasks, without_paths
 from .stacks import RedactedStacks
 
+_HEADS = "methods, versions and statuses; paths, hosts and ids are replaced"
 _STRINGS = (".strtab", ".dynstr")
 _SECOND_NS = 1_000_000_000
 
@@ -78,6 +79,7 @@ class RedactedRecords:
             completion_layout=layout(COMPLETION_ROW),
             redacted=f"httpreport {__version__}",
             duration_rule=meta.duration_rule,
+            heads=_HEADS if meta.heads else "",
         )
 
     def __iter__(self) -> Iterator[Module | Section | Process | JitMap | Code | Stack]:

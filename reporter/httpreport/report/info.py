@@ -103,6 +103,10 @@ def _facts(recording: Recording, *, hint: str) -> Iterator[tuple[str, str]]:
     threshold += f" {TO_FIRST_BYTE}" if meta.threshold_ns and not meta.duration_rule else ""
     names = ", ".join(map(printable, meta.process_filters))
     yield "filters", threshold + (f" of {names}" if names else "")
+    if meta.heads:
+        yield "heads", printable(meta.heads)
+    if meta.limits.get("stack_pages") and not meta.redacted:
+        yield "secrets", "stack copies may hold secrets of the recorded programs"
     yield "limits", ", ".join(f"{printable(name)} {value:,}" for name, value in meta.limits.items()) or "none"
     in_flight = f", of them in flight at the end: {end.in_flight:,}" if end else ""
     yield "calls", f"{recording.recorded:,}{in_flight}"

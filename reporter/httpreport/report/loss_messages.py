@@ -22,6 +22,7 @@ class Loss(NamedTuple):
 
 _BUSY = "the recorder could not keep up"
 _FEWER = "raise -t or --call-ring, or give -p"
+_NO_HEADS = "of some calls it is not known what was asked for"
 _MISSED = "calls may be missing or wrong"
 
 MEANING = {  # by the name of the counter in the ledger
@@ -41,6 +42,16 @@ MEANING = {  # by the name of the counter in the ledger
         "code objects of Python",
         "the capture had no room for more",
         "some frames of Python programs have no names",
+        "record in parts with --rotate-size",
+    ),
+    "head_ring_full": Loss("heads of requests and responses", _BUSY, _NO_HEADS, "raise -t, or give -p"),
+    "head_slots_used_up": Loss(
+        "heads of requests and responses", "too many calls were waiting", _NO_HEADS, "give -p, or a lower --http-bytes"
+    ),
+    "head_left_out": Loss(
+        "heads of requests and responses",
+        "the capture had no room for more",
+        _NO_HEADS,
         "record in parts with --rotate-size",
     ),
     "process_gone": Loss("processes", "they ended before their maps were read", "some stack traces have no names"),

@@ -1,0 +1,80 @@
+"""Define the options that say what is recorded of the heads of HTTP/1 requests and responses."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Any, Callable
+
+import click
+
+from httpbpf.layout import RESPONSE_HEAD_BYTES
+
+from .http_heads import KEPT_HEADERS, HeadRules, is_secret_name
+from .http_targets import PATHS, QUERIES
+from .options import DEFAULTS, declarations
+
+MAX_HTTP_BYTES = 1024
+_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,64}")  # RFC 9110, 5.6.2
+_QUERY_WORDS = {"hidden": "queries hidden", "names": "of queries the names", "full": "queries"}
+_PATH_WORDS = {"redacted": "what looks like a token hidden in paths", "full": "whole paths"}
+
+head_options: Callable[[Any], Any] = declarations(
+    [
+        click.option(
+            "--http-bytes",
+            metavar="N",
+            type=click.IntRange(min=0, max=MAX_HTTP_BYTES),
+            default=DEFAULTS.http_bytes,
+            show_default=True,
+            help="How much of the head of each HTTP/1 request the kernel keeps until its call is slow; 0 keeps neither "
+            "requests nor responses. The recorder reduces heads before it writes them.",
+        ),
+        click.option(
+            "--http-query",
+            type=click.Choice(QUERIES),
+            default=QUERIES[0],
+            show_default=True,
+            help="What to write of the query in a URL: that there is one, the names in it, or all of it.",
+        ),
+        click.option(
+            "--http-path",
+            type=click.Choice(PATHS),
+            default=PATHS[0],
+            show_default=True,
+            help="What to write of the path in a URL: all but what looks like a token, or all of it.",
+        ),
+        click.option(
+            "--http-header",
+            "http_headers",
+            metavar="NAME",
+            multiple=True,
+            callback=lambda context, parameter, names: [_checked(name) for name in names],
+            help="Write header lines of this name too. Those that carry secrets are refused. May be repeated.",
+        ),
+    ]
+)
+
+
+def _checked(name: str) -> bytes:
+    """Return the name of a header line in lower case. Raises click.BadParameter if such lines cannot be kept."""
+    if not _NAME.fullmatch(name):
+        raise click.BadParameter(f"{name!r} is no name of a header line.")
+    if is_secret_name(name):
+        raise click.BadParameter(f"{name} lines carry secrets, which a capture never has.")
+    return name.lower().encode()
+
+
+def head_rules(query: str, path: str, headers: Sequence[bytes]) -> HeadRules:
+    """Return what is kept of heads, from the values of the options."""
+    return HeadRules(query, path, KEPT_HEADERS | set(headers))
+
+
+def rules_text(http_bytes: int, rules: HeadRules) -> str:
+    """Say what is kept of heads, for people."""
+    if not http_bytes:
+        return "none"
+    more = sorted(name.decode() for name in rules.headers - KEPT_HEADERS)
+    sizes = f"of HTTP/1 the first {http_bytes} bytes of requests and {RESPONSE_HEAD_BYTES} of responses"
+    lines = "header lines that carry no secrets" + (f", {', '.join(more)} among them" if more else "")
+    return f"{sizes}; {_QUERY_WORDS[rules.query]}; {_PATH_WORDS[rules.path]}; {lines}"

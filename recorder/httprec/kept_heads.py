@@ -1,0 +1,116 @@
+"""Write which heads the calls of a recording have. Each head is reduced (http_heads.py) before it is written, and a
+head that many calls have is written once in each part."""
+
+from __future__ import annotations
+
+from array import array
+from collections import OrderedDict
+from collections.abc import Iterable, Mapping
+from typing import Any, NamedTuple
+
+from httpbpf.layout import HEAD_ROW
+from httpcapture import MAX_HEAD_TEXT, MAX_HEADS, BeyondLimitError, Heads, HeadText, Writer
+
+from . import tuning
+from .http_heads import HeadRules, redact_request, redact_response
+from .rows import RowCodec
+
+_CODEC = RowCodec(HEAD_ROW)
+
+
+class _Head(NamedTuple):
+    """Hold one row of the kernel."""
+
+    connection: int
+    sequence: int
+    is_response: bool
+    data: bytes
+
+
+class KeptHeads:
+    """Write heads into the parts of one recording, and count in `left_out` those for which a part had no room."""
+
+    def __init__(self, writer: Writer, rules: HeadRules) -> None:
+        self.left_out = 0
+        self._rules = rules
+        self._reduced: OrderedDict[tuple[bool, bytes], bytes] = OrderedDict()  # the most recently used last
+        self._of_round: list[_Head] = []  # their calls may be in the next part
+        self._begin(writer)
+
+    def _begin(self, writer: Writer) -> None:
+        self._writer = writer
+        self._numbers: OrderedDict[bytes, int] = OrderedDict()  # by text, the most recently used last
+        self._last_number = 0
+
+    def begin_part(self, writer: Writer) -> None:
+        """Begin another capture. The heads of the last round are written again: their calls may be in this one."""
+        self._begin(writer)
+        self._write(self._of_round)
+
+    def begin_round(self) -> None:
+        """Begin another round of the recording: the calls of all heads so far have been written."""
+        self._of_round = []
+
+    def write(self, rows: Iterable[bytes]) -> None:
+        """Write the heads in rows of the kernel (struct head_row with the bytes behind it)."""
+        heads = [_head(row) for row in rows]
+        self._of_round += heads
+        self._write(heads)
+
+    def write_of_call(self, rows: Iterable[bytes], call: Mapping[str, Any]) -> None:
+        """Write those of the heads that are of a call, which has the fields of a call row."""
+        heads = map(_head, rows)
+        key = call["connection"], call["sequence"]
+        self._write(head for head in heads if (head.connection, head.sequence) == key)
+
+    def _write(self, heads: Iterable[_Head]) -> None:
+        connections, sequences, requests, responses = array("Q"), array("I"), array("I"), array("I")
+        for head in heads:
+            number = self._number(self._text(head.is_response, head.data))
+            if not number:
+                continue
+            connections.append(head.connection)
+            sequences.append(head.sequence)
+            requests.append(0 if head.is_response else number)
+            responses.append(number if head.is_response else 0)
+        for start in range(0, len(sequences), MAX_HEADS):
+            rows = slice(start, start + MAX_HEADS)
+            columns = (column[rows].tobytes() for column in (connections, sequences, requests, responses))
+            try:
+                self._writer.heads(Heads(*columns))
+            except BeyondLimitError:
+                self.left_out += len(sequences[rows])
+
+    def _text(self, is_response: bool, data: bytes) -> bytes:
+        """Return the reduced head; empty if the bytes are no head."""
+        key = is_response, data
+        text = self._reduced.get(key)
+        if text is None:
+            text = self._reduced[key] = (redact_response if is_response else redact_request)(data, self._rules)
+            if len(self._reduced) > tuning.MAX_REDUCED_HEADS:
+                self._reduced.popitem(last=False)
+        else:
+            self._reduced.move_to_end(key)
+        return text[:MAX_HEAD_TEXT]
+
+    def _number(self, text: bytes) -> int:
+        """Return the number of a text in this part, after it was written; 0 if there is none."""
+        number = self._numbers.get(text, 0)
+        if number or not text:
+            return number
+        try:
+            self._writer.head_text(HeadText(self._last_number + 1, text))
+        except BeyondLimitError:
+            self.left_out += 1
+            return 0
+        self._last_number += 1
+        self._numbers[text] = self._last_number
+        if len(self._numbers) > tuning.MAX_NUMBERED_HEADS:
+            self._numbers.popitem(last=False)
+        return self._last_number
+
+
+def _head(row: bytes) -> _Head:
+    fields = _CODEC.read(row)
+    data = row[HEAD_ROW.size : HEAD_ROW.size + fields["size"]]
+    return _Head(fields["connection"], fields["sequence"], bool(fields["is_response"]), data)
