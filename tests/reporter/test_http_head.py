@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from httpreport.calls.http_head import (
     NO_REQUEST,
+    asking_lines,
     ids,
     parse_request,
     parse_response,
@@ -124,3 +125,15 @@ def test_a_well_formed_head_is_read_as_it_was_written(
     assert (head.line, head.cut) == (lines[0], cut)
     assert method == "CONNECT" or (head.method, head.path, head.query) == (method, path, query)
     assert dict(head.headers) == headers
+
+
+@given(
+    st.lists(
+        st.sampled_from([b"GET /a HTTP/1.1", b"host: a", b"host:b", b"content-type: application/grpc", b"x: host: c"])
+    )
+)
+def test_the_lines_that_ask_tell_what_is_asked_for(lines: list[bytes]) -> None:
+    whole, asking = parse_request(b"\n".join(lines)), parse_request(asking_lines(b"\n".join(lines)))
+
+    assert whole[:6] == asking[:6]
+    assert whole.is_grpc == asking.is_grpc

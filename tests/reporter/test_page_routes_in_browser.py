@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -131,3 +132,31 @@ def test_a_page_without_heads_has_no_such_filters(browser: Browser, tmp_path: Pa
 
     assert browser.run("return [...document.querySelectorAll('.of-heads')].every((part) => part.offsetParent === null)")
     assert "Authority" not in browser.texts("#calls-table th")
+
+
+TABLE = """return Object.fromEntries([...document.querySelectorAll("#routes tbody")].map((body) => [
+  body.querySelector("th.name").textContent,
+  Object.fromEntries([...body.rows].map((row) => [row.querySelector(".label").textContent, row.cells.item(
+    row.querySelector("th.name") ? 2 : 1).textContent])),
+]))"""
+
+
+def test_the_page_of_a_comparison_has_both_sides_of_each_route(
+    browser: Browser, recorded: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "old.cap").write_bytes(capture([Row()]))
+    files: tuple[str | Path, ...] = (recorded, "--baseline", tmp_path / "old.cap", "-t", "0")
+    command_line(*files, "--html", tmp_path / "page.html")
+    browser.open(tmp_path / "page.html")
+
+    browser.click("#routes > button")  # all, not only those that changed most
+    shown = {name: {label: row[label] for label in row.keys() - {"change"}} for name, row in browser.run(TABLE).items()}
+
+    expected: dict[str, dict[str, str]] = {}
+    for one in json.loads(command_line(*files, "--json"))["routes"]:
+        at = f" at {one['authority']}" if one["authority"] else ""
+        name = f"{one['method']} {one['route']}{at}" if one["route"] else "not known"
+        calls = {side: str(one[side]["calls"]) for side in ("before", "after") if one[side]}
+        expected[f"{name} ({one['role']})"] = calls if len(calls) == 2 else {"new": calls["after"]}
+    assert shown == expected
+    assert "not known (client)" in expected

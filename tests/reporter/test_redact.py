@@ -88,7 +88,7 @@ SAID = """
   kept      names of processes, threads, functions and files, -p filters, build IDs
   kept      ports, pids, times, sizes, addresses of code, kernel, limits
 """
-MADE_UP = ("cgroup", "source", "destination")
+MADE_UP = ("cgroup", "source", "destination", "http")
 JITTED = 0x7F4000000000
 MAPS = (
     b"%x-%x r-xp 00001000 fe:01 7777171    /srv/secret/app/run\n" % (TEXT, TEXT + 0x2000)

@@ -15,6 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from httpcapture import Outcome, Role
+from httpreport.calls import request_keys
 from httpreport.cli.main import main
 from httpreport.report.aggregate import Aggregate, aggregate_of, merge_aggregates
 from httpreport.report.route_totals import Route
@@ -246,3 +247,16 @@ def test_stacks_by_route_do_not_depend_on_the_order_of_merges(
         assert one.samples == other.samples == pairs.samples
         time_ns = sum(sample.totals.time_ns for sample in one.samples)
         assert time_ns == sum(totals.latencies.totals.time_ns for totals in one.by_route.values())
+
+
+def test_of_too_many_requests_the_same_are_told_apart_however_they_are_forgotten(tmp_path: Path) -> None:
+    calls = [asked(number, get(f"/{chr(97 + number % 26)}{chr(97 + number // 26)}"), 20) for number in range(90)]
+    with mock.patch.object(shapes, "MAX_SHAPES", 10):
+        at_once = aggregate_of(reported(with_heads(calls)), "a.cap")
+        with mock.patch.object(request_keys, "_MOST_NUMBERED", 15):
+            forgetting = aggregate_of(reported(with_heads([*calls, *reversed(calls)])), "a.cap")
+
+    assert forgetting.examples == at_once.examples
+    assert len(at_once.examples) == 10
+    assert at_once.by_route[Route(1, "", "", "{other}")].latencies.totals.calls == 80
+    assert forgetting.by_route[Route(1, "", "", "{other}")].latencies.totals.calls == 160

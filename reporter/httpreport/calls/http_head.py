@@ -19,6 +19,7 @@ MAX_LINES = 128  # lines of a head that are read
 REQUEST_IDS = ("x-request-id", "x-openstack-request-id", "x-correlation-id", "x-amzn-trace-id")
 """Headers with the ID that a service's logs have of a request, the most usual first."""
 
+_ASKING = (b"host:", b"content-type:")
 _ABSOLUTE = re.compile(r"[a-zA-Z][a-zA-Z0-9+.-]*://([^/?#]*)(.*)")  # RFC 9112, 3.2.2
 _STATUS = re.compile(r"[1-9][0-9]{2}", re.ASCII)
 _TRACEPARENT = re.compile(r"[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}.*")  # W3C Trace Context, 3.2
@@ -71,6 +72,12 @@ def parse_request(text: bytes) -> RequestHead:
     method, target, version = map(_known, words)
     authority, path, query = _parts(method, target)
     return RequestHead(line, method, path, query, version, authority or header(headers, "host"), headers, cut)
+
+
+def asking_lines(text: bytes) -> bytes:
+    """Return those lines of a request's head from which `parse_request` has everything but the other headers."""
+    first, *others = text.split(b"\n", MAX_LINES)[:MAX_LINES]
+    return b"\n".join([first, *(line for line in others if line.startswith(_ASKING))])
 
 
 def parse_response(text: bytes) -> ResponseHead:

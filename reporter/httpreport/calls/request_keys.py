@@ -6,15 +6,19 @@ calls a filter keeps, so that a filter does not change routes.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
+from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
 
 from ..routes.patterns import RoutePatterns
-from ..routes.shapes import OTHER, Shape, merged, shape_of
+from ..routes.shapes import MAX_SHAPES, OTHER, Merger, Shape, merged, shape_of
 from .call_heads import CallHeads, Numbers
-from .http_head import parse_request
+from .http_head import asking_lines, parse_request
+
+_REMEMBERED = 1 << 12  # requests whose keys are remembered
+_MOST_NUMBERED = 4 * MAX_SHAPES  # keys that are held while heads are read
 
 
 class RequestKey(NamedTuple):
@@ -31,44 +35,65 @@ OTHER_REQUEST = RequestKey("", "", OTHER)
 """Stands for requests that are too many to be told apart."""
 
 Examples = Mapping[RequestKey, str]
-"""Keys, and for each the path that comes first in the order of texts. `shapes.merged` merges them."""
+"""Keys, and for each the path that comes first in the order of texts. `shapes.Merger` merges them."""
 
 
 class RequestKeys:
     """Hold the keys of the requests of one capture."""
 
     def __init__(self, heads: CallHeads, patterns: RoutePatterns) -> None:
-        self._texts, self._patterns = heads.texts, patterns
-        places = heads.requests
-        self.examples: Examples = merged(self._examples(places))
+        found, key_of = _Numbering(), lru_cache(maxsize=_REMEMBERED)(lambda lines: _key_of(lines, patterns))
+        numbers = np.zeros(len(heads.texts), np.uint32)
+        for place in heads.requests.tolist():
+            key, path = key_of(asking_lines(heads.texts[place]))
+            numbers[place] = found.number(key, path)
+        self.examples: Examples = found.examples.merged()
         """Of all requests in the capture, or of so many as are kept."""
         self.keys = [NOT_KNOWN, OTHER_REQUEST, *self.examples]
         """The keys by their numbers."""
-        numbers = {key: number for number, key in enumerate(self.keys)}
-        self._number_of_place = np.zeros(len(heads.texts), np.uint32)
-        for place in places.tolist():
-            key = self._key(place)
-            self._number_of_place[place] = 0 if key is None else numbers.get(key[0], 1)
+        number_of = {key: number for number, key in enumerate(self.keys)}
+        self._number_of_place = np.array([number_of.get(key, 1) for key in found.keys], np.uint32)[numbers]
 
     def numbers(self, requests: Numbers) -> Numbers:
         """Return the number of the key of each request, given the places of the texts of their heads."""
         return self._number_of_place[requests]
 
-    def _examples(self, places: Numbers) -> Iterator[Examples]:
-        for place in places.tolist():
-            key = self._key(place)
-            if key is not None:
-                yield dict([key])
-
-    def _key(self, place: int) -> tuple[RequestKey, str] | None:
-        """Return the key of a request and its path, or None if that is not known."""
-        head = parse_request(self._texts[place])
-        if not head.path:
-            return None
-        shape = shape_of(head.path, self._patterns, is_grpc=head.is_grpc)
-        return RequestKey(head.method, head.authority, shape), head.path
-
 
 def paths_by_shape(examples: Examples) -> Mapping[Shape, str]:
     """Return the shapes of keys, each with the first of its paths."""
     return merged({key.shape: path} for key, path in examples.items())
+
+
+class _Numbering:
+    """Number keys as they are found. Keys that are too many to be kept are forgotten, but not their numbers."""
+
+    def __init__(self) -> None:
+        self.examples = Merger[RequestKey]()
+        self.keys: list[RequestKey] = [NOT_KNOWN]  # by number; OTHER_REQUEST for those that are forgotten
+        self._number_of = {NOT_KNOWN: 0}
+
+    def number(self, key: RequestKey, path: str) -> int:
+        """Return the number of a key, of which this path is an example."""
+        if path:
+            self.examples.add(key, path)
+        number = self._number_of.setdefault(key, len(self.keys))
+        if number == len(self.keys):
+            self.keys.append(key)
+            if len(self._number_of) > _MOST_NUMBERED:
+                self._forget()
+        return number
+
+    def _forget(self) -> None:
+        kept = {NOT_KNOWN, *self.examples.merged()}
+        for key, number in self._number_of.items():
+            if key not in kept:
+                self.keys[number] = OTHER_REQUEST
+        self._number_of = {key: number for key, number in self._number_of.items() if key in kept}
+
+
+def _key_of(lines: bytes, patterns: RoutePatterns) -> tuple[RequestKey, str]:
+    """Return the key of a request and its path, which is empty if it is not known."""
+    head = parse_request(lines)
+    if not head.path:
+        return NOT_KNOWN, ""
+    return RequestKey(head.method, head.authority, shape_of(head.path, patterns, is_grpc=head.is_grpc)), head.path

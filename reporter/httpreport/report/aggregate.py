@@ -190,7 +190,8 @@ def merge_aggregates(aggregates: Iterable[Aggregate]) -> Aggregate:
         peers.add(one.peers.items())
         requests.add((request, totals.latencies) for request, totals in one.requests.items())
         errors.update({request: totals.errors for request, totals in one.requests.items()})
-        examples.add(one.examples)
+        for request, path in one.examples.items():
+            examples.add(request, path)
         names += one.naming
         ranking.add(one.slowest)
         for key, call in one.longest.items():

@@ -70,10 +70,9 @@ class Merger(Generic[Key]):
     def __init__(self) -> None:
         self._examples: dict[Key, str] = {}
 
-    def add(self, keys: Mapping[Key, str]) -> None:
-        """Add keys and their examples."""
-        for key, path in keys.items():
-            self._examples[key] = min(path, self._examples.get(key, path))
+    def add(self, key: Key, path: str) -> None:
+        """Add a key and its example."""
+        self._examples[key] = min(path, self._examples.get(key, path))
         if len(self._examples) > 2 * MAX_SHAPES:
             self._examples = self.merged()
 
@@ -86,7 +85,8 @@ def merged(several: Iterable[Mapping[Key, str]]) -> Mapping[Key, str]:
     """Return at most MAX_SHAPES of all keys. The order and grouping of merges make no difference."""
     merger = Merger[Key]()
     for keys in several:
-        merger.add(keys)
+        for key, path in keys.items():
+            merger.add(key, path)
     return merger.merged()
 
 

@@ -1,6 +1,6 @@
 // Turns changes into words and colours, makes the tree of a differential flame graph, and shows the tables of peers and stacks.
 
-const PEERS_AT_FIRST = 10, STACKS_AT_A_TIME = 25, LEAVES = 3;
+const CHANGES_AT_FIRST = 10, STACKS_AT_A_TIME = 25, LEAVES = 3;
 
 // Returns a change in percent, or a word if one side is zero.
 function relative(before, after) {
@@ -42,16 +42,16 @@ function changeTree(page, side, fromLeaf) {
   return root;
 }
 
-// Shows the processes and peers that changed most, or all.
-function peersTable(box, said, page) {
-  const kinds = page.heads.map((head) => `number ${head.split(" ")[0].replace("/", "-")}`);
-  const ranked = [...page.peers].sort((a, b) => Math.abs(b[2]) - Math.abs(a[2])).slice(0, PEERS_AT_FIRST);
-  const most = page.peers.filter((peer) => ranked.includes(peer));
+// Shows the processes and peers, or the routes, that changed most, or all. `columns` are the heads of their numbers.
+function changesTable(box, said, columns, changes, title) {
+  const kinds = columns.map((head) => `number ${head.split(" ")[0].replace("/", "-")}`);
+  const ranked = [...changes].sort((a, b) => Math.abs(b[2]) - Math.abs(a[2])).slice(0, CHANGES_AT_FIRST);
+  const most = changes.filter((change) => ranked.includes(change));
   let all = false;
 
   function show() {
-    const shown = all ? page.peers : most;
-    const heads = ["Process and peer", "", ...page.heads].map((head, i) =>
+    const shown = all ? changes : most;
+    const heads = [title, "", ...columns].map((head, i) =>
       make("th", { scope: "col", class: kinds[i - 2] ?? "" }, head));
     const bodies = shown.map(([name, rows]) => make("tbody", {}, ...rows.map(([label, cells], i) => make("tr",
       { class: `row-${label}` },
@@ -59,10 +59,10 @@ function peersTable(box, said, page) {
       make("th", { scope: "row", class: "label" }, label),
       ...cells.map((cell, column) => make("td", { class: kinds[column] }, cell))))));
     const table = make("table", { class: "changes" }, make("thead", {}, make("tr", {}, ...heads)), ...bodies);
-    box.replaceChildren(page.peers.length ? table : make("p", { class: "empty" }, "No call passes the filters."));
-    said.textContent = shown.length < page.peers.length ? "This table has those that changed most." : "";
-    if (page.peers.length <= PEERS_AT_FIRST) return;
-    const text = all ? `Show only the ${PEERS_AT_FIRST} that changed most` : `Show all ${whole.format(page.peers.length)}`;
+    box.replaceChildren(changes.length ? table : make("p", { class: "empty" }, "No call passes the filters."));
+    said.textContent = shown.length < changes.length ? "This table has those that changed most." : "";
+    if (changes.length <= CHANGES_AT_FIRST) return;
+    const text = all ? `Show only the ${CHANGES_AT_FIRST} that changed most` : `Show all ${whole.format(changes.length)}`;
     box.append(make("button", { type: "button", onclick: () => { all = !all; show(); box.lastChild.focus(); } }, text));
   }
 

@@ -41,7 +41,9 @@ byId("warnings").hidden = !page.warnings.length;
 byId("facts").append(...page.facts.map((text) => make("li", {}, text)));
 byId("made").textContent = `Made by httpreport ${page.version}. One file: it fetches nothing and sends nothing.`;
 
-peersTable(byId("peers"), byId("peers-said"), page);
+changesTable(byId("peers"), byId("peers-said"), page.heads, page.peers, "Process and peer");
+byId("by-route").hidden = !page.routes.length;
+changesTable(byId("routes"), byId("routes-said"), page.heads, page.routes, "Route");
 const sides = [...document.getElementsByName("side")];
 const showSide = () => showFlame(sides.find((radio) => radio.checked).value);
 sides.forEach((radio) => radio.addEventListener("change", showSide));

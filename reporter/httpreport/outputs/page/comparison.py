@@ -1,4 +1,5 @@
-"""Compute the values of a comparison's page: the table of processes and peers as texts, and both times of each stack.
+"""Compute the values of a comparison's page: the tables of processes and peers and of routes as texts, and both times
+of each stack.
 
 All text is printable (`common/printable.py`), but not yet escaped for HTML.
 """
@@ -17,12 +18,12 @@ from ..comparison_table import ComparisonRow, heads, rows
 from ..comparison_words import SHADES, each, rate, side_name, summary
 from ..terminal import peer_name
 
-MOST_PEERS = 2_000  # in one page
+MOST_PEERS = MOST_ROUTES = 2_000  # in one page
 MOST_STACKS = 20_000
 
 
-class ChangedPeer(NamedTuple):
-    """Hold a process and a peer: its rows of the table, and the change of its time in scaled ns."""
+class Changed(NamedTuple):
+    """Hold a process and a peer, or a route: its rows of the table, and the change of its time in scaled ns."""
 
     name: str
     rows: Sequence[ComparisonRow]
@@ -41,7 +42,7 @@ class ChangedStack(NamedTuple):
 
 @dataclass(frozen=True)
 class ComparisonPage:
-    """Hold everything that the page shows. `peers` and `stacks` are in the order of the comparison's."""
+    """Hold everything that the page shows. `peers`, `routes` and `stacks` are in the order of the comparison's."""
 
     version: str
     before: str
@@ -52,7 +53,8 @@ class ComparisonPage:
     rate: float  # what one scaled nanosecond is shown as, in ns
     shades: Sequence[float]
     heads: Sequence[str]
-    peers: Sequence[ChangedPeer]
+    peers: Sequence[Changed]
+    routes: Sequence[Changed]  # empty if there are no heads
     labels: Sequence[str]
     stacks: Sequence[ChangedStack]
 
@@ -60,9 +62,11 @@ class ComparisonPage:
 def comparison_data(
     comparison: Comparison, most_peers: int = MOST_PEERS, most_stacks: int = MOST_STACKS
 ) -> ComparisonPage:
-    """Return the values of the page. If there are more peers or stacks than the limits, the page has those that changed
-    most, and a warning."""
+    """Return the values of the page. If there are more peers, routes or stacks than the limits, the page has those that
+    changed most, and a warning."""
     peers = comparison.largest(comparison.peers, most_peers)
+    all_routes = comparison.routes if comparison.has_heads else ()
+    routes = comparison.largest(all_routes, MOST_ROUTES)
     stacks = comparison.largest(comparison.stacks, most_stacks)
     labels: dict[str, int] = {}
     return ComparisonPage(
@@ -73,6 +77,7 @@ def comparison_data(
         warnings=[
             *comparison_lines(comparison),
             *_left_out("processes and peers", len(comparison.peers), len(peers)),
+            *_left_out("routes", len(all_routes), len(routes)),
             *_left_out("stacks", len(comparison.stacks), len(stacks)),
         ],
         each=each(comparison),
@@ -80,8 +85,11 @@ def comparison_data(
         shades=SHADES,
         heads=heads(comparison),
         peers=[
-            ChangedPeer(peer_name(change.peer), list(rows(comparison, change)), comparison.added_ns(change))
+            Changed(peer_name(change.peer), list(rows(comparison, change)), comparison.added_ns(change))
             for change in peers
+        ],
+        routes=[
+            Changed(change.route.name, list(rows(comparison, change)), comparison.added_ns(change)) for change in routes
         ],
         stacks=[_stack(comparison, change, labels) for change in stacks],
         labels=list(labels),
