@@ -58,6 +58,7 @@ static __always_inline bool is_acknowledgement(u32 size)
 static __always_inline void begin_handshake(struct connection *c)
 {
 	c->tls = TLS_HANDSHAKE;
+	c->request_skip = 0;
 	c->setup_began = c->role_source == ROLE_FROM_CONNECTION ? bpf_ktime_get_ns() : 0;
 }
 

@@ -136,8 +136,8 @@ def _record(
             _print(f"Probes: {tracer.probes}; not recorded: {', '.join(f'pid {pid}' for pid in tracing.ignored_pids)}")
         if tracing.probes == "auto" and tracer.probes == "tracepoint":
             _print("this kernel does not allow probes on its functions: tracepoints are used instead, which show less")
-        if tracer.problem:
-            _print(f"httprec: {tracer.problem}; the recording goes on without them")
+        for problem in tracer.problems:
+            _print(f"httprec: {problem}")
         _tell_listeners(tracer)
         privileges.drop(tracer.reads_maps, privileges.TO_ROTATE if bounds.rotates else ())
         is_over = _end_conditions(duration_s, parts.is_full)

@@ -96,7 +96,7 @@ class LazyTable:
             if name in protocol.ProtocolColumns._fields:
                 encrypted = self["is_encrypted"] if "is_encrypted" in self._types else None
                 heads = self["request_head"], self["response_head"]
-                self._columns.update(protocol.read_protocol(*heads, encrypted)._asdict())
+                self._columns.update(protocol.read_protocol(*heads, encrypted, self["stream"])._asdict())
             elif name in OPTIONAL and name not in self._types:
                 self._columns[name] = np.full(self.rows, OPTIONAL[name], CALL[name])
             else:
