@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
  * Finds the bytes of a transfer in user memory. Of a send the first segments are looked at, because a head may be sent in
- * pieces; of a receive only the first one.
+ * pieces; of a receive only the first one, except of HTTP/2.
  */
 
 #define MOST_SEGMENTS 4
@@ -91,6 +91,16 @@ static __always_inline void next_segment(struct payload *payload)
 	payload->left -= payload->segment.size;
 }
 
+/* Reads the description of a segment, which is in user memory only where a receive has none but the system call's. */
+static __always_inline bool read_segment(struct user_buffer *segment, u64 iovec, u8 direction)
+{
+#ifdef USE_TRACEPOINTS
+	if (direction == RECEIVING)
+		return !bpf_probe_read_user(segment, sizeof(*segment), (void *)iovec);
+#endif
+	return !bpf_probe_read_kernel(segment, sizeof(*segment), (void *)iovec);
+}
+
 #ifndef USE_TRACEPOINTS
 
 /*
@@ -120,9 +130,16 @@ static __always_inline struct payload received_into(u64 msg, u64 received)
 	}
 	if (written == received)
 		payload.segment = segment_at(segment);
+	payload.next = segment + sizeof(payload.segment);
 	if (payload.segment.size > received)
 		payload.segment.size = received;
 	return payload;
+}
+
+/* Returns where the description of its second segment is, 0 where there is none. */
+static __always_inline u64 second_segment(struct payload *payload)
+{
+	return payload->next;
 }
 
 #endif

@@ -35,11 +35,20 @@ static __always_inline void count(u32 counter)
 		__sync_fetch_and_add(n, 1);
 }
 
+#define WALKS_STREAMS 2 /* a bit of what is in running: HTTP/2 is walked frame by frame */
+
 static __always_inline bool is_running(void)
 {
 	u32 zero = 0, *on = running.lookup(&zero);
 
 	return on && *on;
+}
+
+static __always_inline bool walks_streams(void)
+{
+	u32 zero = 0, *on = running.lookup(&zero);
+
+	return on && *on & WALKS_STREAMS;
 }
 
 static __always_inline struct connection *follow(u64 sock)

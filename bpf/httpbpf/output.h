@@ -26,15 +26,20 @@ static __always_inline u64 unique_id(struct connection *c, struct side side)
 	return (c->connection * 0x9e3779b97f4a7c15ULL ^ ((u64)c->sequence << 1 | side.number << 33)) | 1;
 }
 
-static __always_inline u64 output_stack(struct connection *c, struct side side, struct stack_row *row, u32 size)
+static __always_inline u64 output_row(struct side side, struct stack_row *row, u32 size)
 {
-	output_python(c, side, row);
 	if (stack_ring.ringbuf_output(row, size, BPF_RB_NO_WAKEUP)) {
 		count(STACK_RING_FULL);
 		*side.status = STACK_LOST;
 		return 0;
 	}
 	return row->id;
+}
+
+static __always_inline u64 output_stack(struct connection *c, struct side side, struct stack_row *row, u32 size)
+{
+	output_python(c, side, row);
+	return output_row(side, row, size);
 }
 
 /* Sends equal frames of a process once. */
@@ -107,6 +112,8 @@ static __always_inline void fill_call(struct call_row *call, struct connection *
 	call->sequence = c->sequence;
 	call->tid = c->tid;
 	call->receive_tid = c->receive_tid;
+	call->stream = c->stream;
+	call->http2_error = c->http2_error;
 	call->role = c->role;
 	call->role_source = c->role_source;
 	call->outcome = c->outcome;
@@ -118,17 +125,11 @@ static __always_inline void fill_call(struct call_row *call, struct connection *
 	call->is_encrypted = c->is_encrypted;
 }
 
-static __always_inline void submit_slow_call(struct connection *c, u64 sock)
+static __always_inline void submit_row(struct connection *c, u64 sock, u64 stack, u64 receive_stack)
 {
-	u64 stack, receive_stack = 0;
 	struct call_row *call;
 
 	count(CALLS);
-	refresh_names(c);
-	output_heads(c);
-	stack = submit_stack(c, sending_side(c));
-	if (RECEIVE_STACKS)
-		receive_stack = submit_stack(c, receiving_side(c));
 	call = call_ring.ringbuf_reserve(sizeof(*call));
 	if (!call) {
 		count(CALL_RING_FULL);
@@ -142,17 +143,35 @@ static __always_inline void submit_slow_call(struct connection *c, u64 sock)
 	c->told_t3 = c->t3;
 }
 
-/* Returns the number of the highest bit that is set. */
+static __always_inline void submit_slow_call(struct connection *c, u64 sock)
+{
+	u64 stack, receive_stack = 0;
+
+	refresh_names(c);
+	output_heads(c);
+	stack = submit_stack(c, sending_side(c));
+	if (RECEIVE_STACKS)
+		receive_stack = submit_stack(c, receiving_side(c));
+	submit_row(c, sock, stack, receive_stack);
+}
+
+/*
+ * Returns the number of the highest bit that is set: all below it are set too, and then counted. There are no branches, of
+ * each of which the verifier would follow both ways.
+ */
 static __always_inline u32 log2_of(u64 value)
 {
-	u32 log = 0;
-
-	if (value >> 32) { log += 32; value >>= 32; }
-	if (value >> 16) { log += 16; value >>= 16; }
-	if (value >> 8) { log += 8; value >>= 8; }
-	if (value >> 4) { log += 4; value >>= 4; }
-	if (value >> 2) { log += 2; value >>= 2; }
-	return log + (value >> 1 & 1);
+	value |= value >> 1;
+	value |= value >> 2;
+	value |= value >> 4;
+	value |= value >> 8;
+	value |= value >> 16;
+	value |= value >> 32;
+	value >>= 1;
+	value -= value >> 1 & 0x5555555555555555ULL;
+	value = (value & 0x3333333333333333ULL) + (value >> 2 & 0x3333333333333333ULL);
+	value = (value + (value >> 4)) & 0x0f0f0f0f0f0f0f0fULL;
+	return value * 0x0101010101010101ULL >> 56;
 }
 
 static __always_inline void count_fast_call(u64 duration)
@@ -187,6 +206,7 @@ static __always_inline void submit_completion(struct connection *c)
 		.sent = c->sent,
 		.received = c->received,
 		.sequence = c->sequence,
+		.http2_error = c->http2_error,
 	};
 
 	if (c->recorded != IN_RING || c->t3 == c->told_t3)

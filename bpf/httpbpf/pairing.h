@@ -41,7 +41,7 @@ static __always_inline void learn_role(struct connection *c, u8 direction)
 	set_role(c, opens, ROLE_FROM_PAYLOAD);
 }
 
-static __always_inline void learn_protocol(struct connection *c)
+static __always_inline void learn_protocol(struct connection *c, u8 direction)
 {
 	u64 header = *(u64 *)c->head;
 
@@ -51,21 +51,25 @@ static __always_inline void learn_protocol(struct connection *c)
 		if ((u8)header == TLS_HANDSHAKE_RECORD)
 			begin_handshake(c);
 	} else if (is_request_line(c)) {
-		c->protocol = first_word(c) == 0x20495250 ? HTTP2 : HTTP1; /* "PRI " */
+		c->protocol = first_word(c) != 0x20495250 ? HTTP1 : walks_streams() ? STREAMS : HTTP2; /* "PRI " */
 	} else if (is_status_line(c)) {
 		c->protocol = HTTP1;
+	} else if (c->role_source == ROLE_FROM_LISTENER && direction == c->opens && begins_stream(c) && walks_streams()) {
+		c->protocol = STREAMS;
 	}
 }
 
 /* Reads on in the bytes of a burst, if they are not known. */
 static __always_inline void read_head(struct connection *c, u8 direction, struct payload *payload)
 {
+	if (c->protocol != TLS)
+		c->request_skip = PREFACE_SIZE - c->head_size;
 	gather(c, *payload, direction);
 	if (!c->sequence && c->protocol == UNKNOWN)
 		skip_proxy_header(c, payload);
 	skip_empty_line(c, payload);
 	if (c->protocol == UNKNOWN || c->protocol == TUNNEL)
-		learn_protocol(c);
+		learn_protocol(c, direction);
 	learn_role(c, direction);
 }
 
@@ -114,7 +118,7 @@ static __always_inline u8 judge_response(struct connection *c, struct payload pa
  */
 static __always_inline bool is_beyond_seen(struct connection *c, u32 copied_seq)
 {
-	if (!c->sequence || c->opens != SENDING || c->protocol == HTTP2 || c->tls & TLS_MAYBE_HTTP2)
+	if (!c->sequence || c->opens != SENDING || c->protocol == HTTP2 || c->protocol == STREAMS || c->tls & TLS_MAYBE_HTTP2)
 		return false;
 	return (s32)(copied_seq - c->copied_seq - c->seen_since) > 1; /* the end of file counts 1 */
 }
@@ -323,6 +327,12 @@ static __always_inline u32 advance(struct connection *c, u64 sock, u8 direction,
 	}
 	is_fresh = through(&c->is_fresh, is_fresh);
 	head_grew = through(&c->head_grew, head_grew);
+	if (c->protocol == STREAMS) { /* from here on, frames tell what is a call */
+		release_slots(c);
+		c->phase = IDLE;
+		c->was_in_call = 0;
+		return IGNORED;
+	}
 	if (is_first && direction != c->opens)
 		c->was_in_call = 1; /* counted when it is known whose call it was */
 	if (c->opens == NEITHER)

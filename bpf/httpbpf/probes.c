@@ -24,7 +24,9 @@ static __always_inline int send_enters(void *ctx, u64 sock, u64 msg)
 	now = bpf_ktime_get_ns();
 	if (c->sending_tid && c->sending_tid != tid)
 		c->overlapping++;
-	c->step = advance(c, sock, SENDING, now, msg, 0);
+	c->step = c->protocol == STREAMS ? IGNORED : advance(c, sock, SENDING, now, msg, 0);
+	if (c->protocol == STREAMS)
+		note_send(c, sock, msg, now);
 	if (c->step == ANSWERED) /* the answering thread may differ from the one that received */
 		meet_thread(c);
 	takes_stack = is_stack_wanted(c, now);
@@ -101,11 +103,16 @@ static __always_inline bool end_send(struct connection *c, u64 sock, u32 step, i
 	return c->phase == RESPONSE && has_become_slow(c, step, bpf_ktime_get_ns());
 }
 
-static __always_inline int send_returns(void *ctx, u64 sock, int sent)
+/* With fexit, the end of a send of pages must not make tail calls, as its entry: then `walks` is false. */
+static __always_inline int send_returns(void *ctx, u64 sock, int sent, bool walks)
 {
 	struct connection *c = connections.lookup(&sock);
 
-	if (!c || !is_running() || !end_send(c, sock, end_of_send(c, sent), sent))
+	if (!c || !is_running())
+		return 0;
+	if (c->protocol == STREAMS)
+		return walks ? streams_send_returns(ctx, c, sock, sent) : give_up_sent(c, sock, sent);
+	if (!end_send(c, sock, end_of_send(c, sent), sent))
 		return 0;
 	if (c->wanted && c->phase == RESPONSE && c->stack_status == STACK_NOT_TAKEN) /* it has become slow in this send */
 		take_send_stack(ctx, c, c->t3);
@@ -168,16 +175,22 @@ static __always_inline int receive_returns(void *ctx, u64 sock, u64 msg, u64 wan
 	c = connections.lookup(&sock);
 	if (!c && received > 0 && is_tcp(sock))
 		c = follow(sock);
-	if (!c || !end_receive(ctx, c, sock, msg, wanted, received))
+	if (!c)
 		return 0;
-	if (c->wanted && c->stack_is_late)
-		take_send_stack(ctx, c, c->t3);
-	submit_call(c, sock);
+	if (c->protocol != STREAMS && end_receive(ctx, c, sock, msg, wanted, received)) {
+		if (c->wanted && c->stack_is_late)
+			take_send_stack(ctx, c, c->t3);
+		submit_call(c, sock);
+	}
+	if (c->protocol == STREAMS) /* which this receive may have shown */
+		receive_walkers.call(ctx, 0);
 	return 0;
 }
 
 static __always_inline void forget(u64 sock, struct connection *c)
 {
+	if (c->protocol == STREAMS)
+		forget_frames(sock);
 	release_slots(c);
 	release_heads(c);
 	connections.delete(&sock);
@@ -186,10 +199,14 @@ static __always_inline void forget(u64 sock, struct connection *c)
 static __always_inline int close_enters(u64 sock)
 {
 	struct connection *c = connections.lookup(&sock);
+	u8 outcome;
 
 	if (!c || !is_running())
 		return 0;
-	if (end_call(c, sock, c->reset ? OUTCOME_RESET : c->peer_closed ? OUTCOME_EOF : OUTCOME_CLOSED))
+	outcome = c->reset ? OUTCOME_RESET : c->peer_closed ? OUTCOME_EOF : OUTCOME_CLOSED;
+	if (c->protocol == STREAMS)
+		end_streams(c, 0, outcome, 0);
+	else if (end_call(c, sock, outcome))
 		submit_call(c, sock);
 	forget(sock, c);
 	return 0;
@@ -228,7 +245,7 @@ static __always_inline void end_connection(u64 sock)
 
 	if (!c)
 		return;
-	if (!c->sequence)
+	if (!c->sequence && c->protocol != STREAMS)
 		forget(sock, c);
 	else if (error == ECONNRESET || error == EPIPE)
 		c->reset = 1;
@@ -273,7 +290,7 @@ AT_ENTRY(tcp_sendmsg)
 
 AT_EXIT(tcp_sendmsg)
 {
-	return send_returns(ctx, ctx[0], ctx[TCP_SENDMSG_ARGUMENTS]);
+	return send_returns(ctx, ctx[0], ctx[TCP_SENDMSG_ARGUMENTS], true);
 }
 
 AT_EXIT(tcp_recvmsg)
@@ -294,7 +311,7 @@ AT_ENTRY(tcp_sendpage)
 
 AT_EXIT(tcp_sendpage)
 {
-	return send_returns(ctx, ctx[0], ctx[TCP_SENDPAGE_ARGUMENTS]);
+	return send_returns(ctx, ctx[0], ctx[TCP_SENDPAGE_ARGUMENTS], false);
 }
 #endif
 
@@ -310,7 +327,7 @@ int return_tcp_sendmsg(struct pt_regs *ctx)
 {
 	struct transfer transfer = end_transfer();
 
-	return send_returns(ctx, transfer.sock, PT_REGS_RC(ctx));
+	return send_returns(ctx, transfer.sock, PT_REGS_RC(ctx), true);
 }
 
 int enter_tcp_recvmsg(struct pt_regs *ctx)
@@ -346,7 +363,7 @@ int return_tcp_sendpage(struct pt_regs *ctx)
 {
 	struct transfer transfer = end_transfer();
 
-	return send_returns(ctx, transfer.sock, PT_REGS_RC(ctx));
+	return send_returns(ctx, transfer.sock, PT_REGS_RC(ctx), true);
 }
 
 #else
@@ -358,7 +375,7 @@ RAW_TRACEPOINT_PROBE(tcp_sendmsg_locked)
 
 RAW_TRACEPOINT_PROBE(sock_send_length)
 {
-	return send_returns(ctx, ctx->args[0], ctx->args[1]);
+	return send_returns(ctx, ctx->args[0], ctx->args[1], true);
 }
 
 RAW_TRACEPOINT_PROBE(sock_recv_length)

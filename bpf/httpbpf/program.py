@@ -36,8 +36,11 @@ _FILES = (
     "kept_heads.h",
     "roles.h",
     "pairing.h",
+    "frames.h",
+    "http2.h",
     "probes.c",
     "python_walk.h",
+    "http2_walk.h",
 )
 _USE = {"fexit": "USE_FEXIT", "kprobe": "USE_KPROBES", "tracepoint": "USE_TRACEPOINTS"}
 _TCP_COUNTS = ("segs_out", "total_retrans", "rcv_ooopack", "srtt_us")  # of struct tcp_sock
@@ -49,6 +52,8 @@ class Sizes(NamedTuple):
     """Say how much the program can remember and send, and what that costs in kernel memory."""
 
     connections: int = 65536  # 336 bytes each, and the overhead of a hash map
+    http2_connections: int = 4096  # of them; 380 bytes each, and the overhead of a hash map
+    streams: int = 16384  # of all of these that are open; as many bytes each as a connection
     threads: int = 16384  # 32 bytes each, and the overhead of a hash map; used with kprobes only
     stack_pages: int = 4  # pages of 4,096 bytes in a stack copy; 0: no copies
     stack_slots: int = 1024  # copies that wait for their calls: stack_pages and 224 bytes each
@@ -58,6 +63,7 @@ class Sizes(NamedTuple):
     completion_ring_pages: int = 256
     stack_ring_pages: int = 4096
     process_ring_pages: int = 16
+    streams_end_ring_pages: int = 16
     python_ring_pages: int = 1024  # 0: no Python frames
     http_bytes: int = 512  # of the head of a HTTP/1 request; 0: heads are not kept
     head_slots: int = 2048  # heads that wait for their calls: http_bytes and 312 bytes each
@@ -67,6 +73,12 @@ class Sizes(NamedTuple):
     def copies(self) -> int:
         """Return how many stack copies can wait for their calls."""
         return self.stack_slots if self.stack_pages else 0
+
+    @property
+    def steps_a_run(self) -> int:
+        """Return how many steps from frame to frame of HTTP/2 a run takes (http2_walk.h). The verifier has more work
+        with one that follows frame pointers."""
+        return 24 if self.stack_pages else 12
 
     @property
     def python_slots(self) -> int:
@@ -121,6 +133,7 @@ def _offsets(btf: Btf) -> dict[str, int]:
         "TASK_STRUCT__START_BOOTTIME": first_offset(task, ["start_boottime", "real_start_time"]),
         "SOCK__SK_ERR": first_offset(btf.members("sock"), ["sk_err"]),
         "TCP_SOCK__COPIED_SEQ": first_offset(tcp, ["copied_seq"]),
+        "TCP_SOCK__WRITE_SEQ": first_offset(tcp, ["write_seq"]),
         "NET__NS__INUM": _inode_of_namespace(btf),
         "MSGHDR__MSG_ITER": first_offset(btf.members("msghdr"), ["msg_iter"]),
         "IOV_ITER__IOV_OFFSET": first_offset(iter_, ["iov_offset"]),
@@ -182,10 +195,14 @@ def build_program(
         "HTTP_BYTES": sizes.http_bytes,
         "HEAD_SLOTS": sizes.head_slots,
         "HEAD_RING_PAGES": sizes.head_ring_pages,
+        "STREAMS_END_RING_PAGES": sizes.streams_end_ring_pages,
+        "MAX_STREAMS": sizes.streams,
+        "MAX_HTTP2_DIRECTIONS": 2 * sizes.http2_connections,
         "STACK_PAGES": sizes.stack_pages,
         "STACK_SLOTS": sizes.copies,
         "FRAME_SLOTS": sizes.frame_slots,
         "FEW_SLOTS": FEW_SLOTS,
+        "STEPS_A_RUN": sizes.steps_a_run,
         "PROCESSORS": processors,
         "RECEIVE_STACKS": sizes.receive_stacks,
         "THRESHOLD_NS": threshold_ns,

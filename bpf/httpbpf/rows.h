@@ -41,6 +41,8 @@ struct call_row {
 	u32 segments;          /* - that were sent from t0 up to this row, or NOT_KNOWN */
 	u32 retransmitted;     /* - segments that were sent again, the same */
 	u32 out_of_order;      /* - segments that were received out of order, the same */
+	u32 stream;            /* - HTTP/2 stream that the call is, 0 where it is none */
+	u32 http2_error;       /* - error code with which the stream was reset, 0 where it was not, or with none */
 	u8 role;               /* - enum role */
 	u8 role_source;        /* - enum role_source */
 	u8 outcome;            /* - enum outcome */
@@ -59,7 +61,7 @@ struct completion_row {
 	u64 sent;              /* bytes sent by the process in the whole call */
 	u64 received;          /* bytes received by the process in the whole call */
 	u32 sequence;          /* - of the call */
-	u32 reserved;          /* - 0 */
+	u32 http2_error;       /* - as in the call row, where the stream was reset after it */
 };
 
 /*
@@ -84,6 +86,9 @@ struct connection {
 	u32 receive_slot;      /* - the same of the receiving side */
 	u32 sending_tid;       /* - the thread whose send has not returned, 0 for none; of several the last one to begin */
 	u32 sending_sequence;  /* - the call that this send belongs to */
+	u32 stream;            /* - as in the call row: this is a stream of a connection */
+	u32 http2_error;       /* - the same */
+	u32 open_streams;      /* - of this connection */
 	u8 phase;              /* - enum phase */
 	u8 opens;              /* - enum direction: in which a request goes */
 	u8 direction;          /* - enum direction: of the last transfer */
@@ -109,7 +114,7 @@ struct connection {
 	u32 copied_seq;        /* - sequence number up to which the process had received when the call began */
 	u32 seen_since;        /* bytes that probes have seen it receive since then */
 	u32 response_skip;     /* bytes to the next TLS record of responses */
-	u32 request_skip;      /* bytes the same of requests */
+	u32 request_skip;      /* bytes the same of requests, or to the end of the preface of HTTP/2 */
 	u16 ticket_size;       /* bytes of the last record that was taken for a TLS session ticket */
 	u8 tickets;            /* - how many were */
 	u8 head_size;          /* bytes in head */
@@ -126,6 +131,7 @@ struct connection {
 	u8 judged_by;          /* - the same */
 	u8 first_byte_is_guess; /* - the same */
 	u8 is_encrypted;       /* - the same */
+	u8 is_early;           /* - of a stream: its response was received before the send of its request has returned */
 	u8 has_python;         /* - Python frames of the stack in the sending side's slot are beside it */
 	u8 record_overhead;    /* bytes that a TLS record has beside the data */
 	u8 is_doubtful;        /* - what opened the call may be no request */
@@ -180,12 +186,22 @@ struct process_row {
 	u32 reserved;          /* - 0 */
 };
 
+/* The open streams of a HTTP/2 connection have ended. */
+struct streams_end_row {
+	u64 connection;        /* - as in the call row */
+	u64 at;                /* ns when */
+	u32 above;             /* - those with higher numbers only */
+	u8 outcome;            /* - enum outcome */
+	u8 is_lost;            /* - 1: whether they have ended is not known */
+	u8 reserved[2];        /* - 0 */
+};
+
 enum phase { IDLE, REQUEST, RESPONSE };
 enum direction { NEITHER, SENDING, RECEIVING };
 enum role { ROLE_UNKNOWN, ROLE_CLIENT, ROLE_SERVER };
 enum role_source { ROLE_FROM_NONE, ROLE_FROM_CONNECTION, ROLE_FROM_PAYLOAD, ROLE_FROM_LISTENER };
 enum judged_by { JUDGED_BY_WHOLE, JUDGED_BY_FIRST_BYTE };
-enum protocol { UNKNOWN, HTTP1, HTTP2, TLS, TUNNEL };
+enum protocol { UNKNOWN, HTTP1, HTTP2, TLS, TUNNEL, STREAMS }; /* STREAMS: HTTP/2 that is walked frame by frame */
 enum step { IGNORED, OPENED, ANSWERED, CONTINUED };
 enum recorded { NOT_RECORDED, IN_RING, RING_WAS_FULL };
 enum outcome { OUTCOME_ANSWERED, OUTCOME_EOF, OUTCOME_RESET, OUTCOME_CLOSED, OUTCOME_IN_FLIGHT };
@@ -216,5 +232,8 @@ enum counter {
 	THREAD_MAP_FULL,     /* one send or receive was not seen */
 	STACK_SLOTS_USED_UP, /* no stack copy was kept of one side of a call, but its frames */
 	FRAME_SLOTS_USED_UP, /* nor its frames */
+	STREAM_MAP_FULL,     /* a HTTP/2 stream was not followed */
+	STREAMS_OUT_OF_STEP, /* a transfer of HTTP/2 was not understood: open streams of the connection were given up */
+	STREAMS_END_RING_FULL, /* streams that were open at the end of their connection were not recorded */
 	COUNTERS
 };

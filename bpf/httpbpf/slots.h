@@ -106,14 +106,14 @@ static __always_inline void release_slots(struct connection *c)
 }
 
 #if STACK_PAGES
-/* 0 where none is free. */
-static __always_inline u32 acquire_copy(void)
+/* 0 where none is free. Those of other processors are searched only `everywhere`. */
+static __always_inline u32 acquire_copy(bool everywhere)
 {
 	u32 slot = slot_of(bpf_get_smp_processor_id());
 
 	if (slot || !free_slots.pop(&slot))
 		return slot;
-	slot = slot_of_others();
+	slot = everywhere ? slot_of_others() : 0;
 	if (!slot)
 		count(STACK_SLOTS_USED_UP);
 	return slot;

@@ -13,7 +13,7 @@ static __always_inline void take_stack(void *ctx, struct connection *c, struct p
 	if (!has_user_space())
 		return;
 #if STACK_PAGES
-	taken = take_copy(c, process, side, now);
+	taken = take_copy(c, process, side, now, true);
 #endif
 	if (!taken)
 		taken = take_frames(ctx, process, side, now);

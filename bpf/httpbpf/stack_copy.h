@@ -70,12 +70,13 @@ static __always_inline bool copy_memory(struct connection *c, struct stack_copy 
 	return true;
 }
 
-static __always_inline bool take_copy(struct connection *c, struct process_key process, struct side side, u64 now)
+static __always_inline bool take_copy(struct connection *c, struct process_key process, struct side side, u64 now,
+				      bool everywhere)
 {
 	struct stack_copy *copy;
 
 	if (!has_copy(*side.slot)) {
-		u32 slot = acquire_copy();
+		u32 slot = acquire_copy(everywhere);
 
 		if (!slot)
 			return false;

@@ -120,6 +120,7 @@ static __always_inline bool may_be_two_controls(u32 data)
 static __always_inline void begin_handshake(struct connection *c)
 {
 	c->tls = TLS_HANDSHAKE;
+	c->request_skip = 0;
 	c->setup_began = c->role_source == ROLE_FROM_CONNECTION ? bpf_ktime_get_ns() : 0;
 }
 

@@ -63,6 +63,19 @@ static __always_inline struct payload received_into(u64 msg, u64 received)
 	return payload;
 }
 
+/* Returns where the description of its second segment is, 0 where there is none. */
+static __always_inline u64 second_segment(struct payload *payload)
+{
+	struct system_call call = system_call();
+	u64 iovec = 0;
+
+	if (call.number == SYSTEM_CALL_READV)
+		iovec = call.second;
+	if (call.number == SYSTEM_CALL_RECVMSG)
+		bpf_probe_read_user(&iovec, sizeof(iovec), (void *)(call.second + 16));
+	return iovec ? iovec + sizeof(payload->segment) : 0;
+}
+
 /* Returns how many bytes a receive that returned 0 had room for: with room for none, it has not met the end of file. */
 static __always_inline u64 bytes_wanted(void)
 {

@@ -10,6 +10,7 @@ struct transfer {
 	u64 msg;
 	u64 wanted; /* bytes that the thread has room for */
 	u64 flags;
+	u64 ended; /* sock of the last one that has returned */
 };
 
 BPF_HASH(transfers, u64, struct transfer, MAX_THREADS);
@@ -35,9 +36,19 @@ static __always_inline struct transfer end_transfer(void)
 
 	if (found) {
 		transfer = *found;
+		found->ended = found->sock;
 		found->sock = 0;
 	}
 	return transfer;
+}
+
+/* Returns the transfer whose return is probed, for a program that this probe has called. */
+static __always_inline struct transfer ended_transfer(void)
+{
+	u64 id = bpf_get_current_pid_tgid();
+	struct transfer *found = transfers.lookup(&id), none = {};
+
+	return found ? *found : none;
 }
 
 RAW_TRACEPOINT_PROBE(sched_process_exit)

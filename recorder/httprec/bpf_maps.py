@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterator
 
 SYS_BPF = {"x86_64": 321, "aarch64": 280}
-_CREATE, _LOOKUP, _UPDATE, _NEXT_KEY = 0, 1, 2, 4  # enum bpf_cmd, include/uapi/linux/bpf.h
+_CREATE, _LOOKUP, _UPDATE, _DELETE, _NEXT_KEY = 0, 1, 2, 3, 4  # enum bpf_cmd, include/uapi/linux/bpf.h
 _POSSIBLE_CPUS = "/sys/devices/system/cpu/possible"
 
 Buffer = ctypes.Array[ctypes.c_char]
@@ -57,10 +57,10 @@ class BpfMap:
     def __init__(self, fd: int, key_size: int, value_size: int) -> None:
         self._fd, self._key_size, self._value_size = fd, key_size, value_size
 
-    def _call(self, command: int, key: Buffer | None, value: Buffer) -> None:
+    def _call(self, command: int, key: Buffer | None, value: Buffer | None) -> None:
         """Run a command on the map. Raises OSError."""
-        attributes = _Attributes(self._fd, 0 if key is None else ctypes.addressof(key), ctypes.addressof(value), 0)
-        bpf(command, attributes)
+        addresses = (0 if buffer is None else ctypes.addressof(buffer) for buffer in (key, value))
+        bpf(command, _Attributes(self._fd, *addresses, 0))
 
     def get(self, key: bytes) -> bytes | None:
         """Return the value of a key, or None if the map has no such key. Raises OSError if it may not be read."""
@@ -77,6 +77,16 @@ class BpfMap:
         """Set a value. Raises OSError."""
         new = ctypes.create_string_buffer(value, self._value_size)
         self._call(_UPDATE, ctypes.create_string_buffer(key, self._key_size), new)
+
+    def delete(self, key: bytes) -> bool:
+        """Remove a key, and return whether the map had it. Raises OSError."""
+        try:
+            self._call(_DELETE, ctypes.create_string_buffer(key, self._key_size), None)
+        except OSError as error:
+            if error.errno == errno.ENOENT:
+                return False
+            raise
+        return True
 
     def push(self, value: bytes) -> None:
         """Put a value on top of a stack. Raises OSError."""

@@ -7,15 +7,21 @@ from __future__ import annotations
 
 import ctypes
 import os
+import struct
+from collections.abc import Sequence
 
 from .bpf_maps import bpf
 
 _PROG_LOAD = 5  # enum bpf_cmd, include/uapi/linux/bpf.h; this and the next numbers
 _KPROBE, _RAW_TRACEPOINT, _TRACING = 2, 17, 26
-_TRACE_FENTRY = 24
-_KINDS = {"fexit": (_TRACING, _TRACE_FENTRY), "kprobe": (_KPROBE, 0), "tracepoint": (_RAW_TRACEPOINT, 0)}
+_KINDS = {"fexit": _TRACING, "kprobe": _KPROBE, "tracepoint": _RAW_TRACEPOINT}
+_TRACE_FENTRY, _TRACE_FEXIT = 24, 25  # enum bpf_attach_type
 _LOG_SIZE = 1 << 20
-_INSTRUCTION_SIZE = 8
+_INSTRUCTION = struct.Struct("<BBhi")  # struct bpf_insn: code, registers, offset, constant
+_EXIT, _GO, _GO_IF_NOT, _LOAD_U64, _STORE_U64, _LOAD_U64_CONSTANT = 0x95, 0x05, 0x55, 0x79, 0x7B, 0x18
+_R1_FROM_R10, _R10_FROM_R1 = 10 << 4 | 1, 1 << 4 | 10  # source and destination
+_MAP_FD = 1  # as a source: the constant is the descriptor of a map
+_CONTEXT = -512  # on the program's stack; where code uses this place too, the verifier refuses it
 
 
 class _Attributes(ctypes.Structure):
@@ -40,37 +46,66 @@ class _Attributes(ctypes.Structure):
     )
 
 
-def load_tail(code: bytes, probes: str, function_id: int) -> int:
+def chain(programs: Sequence[bytes]) -> bytes:
+    """Return a program that runs programs one after the other, until one returns 0.
+
+    In a loop, the verifier compares states less often, and so looks at far more paths (is_state_visited in
+    kernel/bpf/verifier.c). Nothing but the context is handed on from one program to the next.
+    """
+    keep_context = _INSTRUCTION.pack(_STORE_U64, _R10_FROM_R1, _CONTEXT, 0)
+    return keep_context + b"".join(map(_going_on, programs[:-1])) + programs[-1]
+
+
+def _going_on(code: bytes) -> bytes:
+    """Return a program that ends by going on behind its end instead of returning what is not 0."""
+    instructions = list(_INSTRUCTION.iter_unpack(code))
+    for index, (operation, *_) in enumerate(instructions):
+        if operation == _EXIT:
+            instructions[index] = (_GO, 0, len(instructions) - 1 - index, 0)
+    instructions += [(_GO_IF_NOT, 0, 1, 0), (_EXIT, 0, 0, 0), (_LOAD_U64, _R1_FROM_R10, _CONTEXT, 0)]
+    return b"".join(_INSTRUCTION.pack(*instruction) for instruction in instructions)
+
+
+def with_map(code: bytes, instead_of: int, map_fd: int) -> bytes:
+    """Return a program that uses another map instead of one, by their descriptors."""
+    return b"".join(
+        _INSTRUCTION.pack(operation, registers, offset, map_fd)
+        if (operation, registers >> 4, constant) == (_LOAD_U64_CONSTANT, _MAP_FD, instead_of)
+        else _INSTRUCTION.pack(operation, registers, offset, constant)
+        for operation, registers, offset, constant in _INSTRUCTION.iter_unpack(code)
+    )
+
+
+def load_tail(name: str, code: bytes, probes: str, function_id: int, *, at_entry: bool) -> int:
     """Return the descriptor of a program that probes of one kind (loader.PROBES) can call. With fexit, `function_id` is
-    the number of the probed function in the kernel's type information.
+    the number of the probed function in the kernel's type information, and the probe is at its entry or its exit.
 
     Raises OSError with the verifier's last words.
     """
-    try:
-        return _load(code, probes, function_id, None)
-    except OSError:
-        log = ctypes.create_string_buffer(_LOG_SIZE)
-        try:
-            return _load(code, probes, function_id, log)
-        except OSError as error:
-            words = log.value.decode(errors="replace").strip().splitlines()[-2:]
-            raise OSError(error.errno, "; ".join([os.strerror(error.errno or 0), *words])) from None
-
-
-def _load(code: bytes, probes: str, function_id: int, log: ctypes.Array[ctypes.c_char] | None) -> int:
-    kind, attach_type = _KINDS[probes]
     instructions, gpl = ctypes.create_string_buffer(code, len(code)), ctypes.create_string_buffer(b"GPL")
     attributes = _Attributes(
-        prog_type=kind,
-        insn_cnt=len(code) // _INSTRUCTION_SIZE,
+        prog_type=_KINDS[probes],
+        insn_cnt=len(code) // _INSTRUCTION.size,
         insns=ctypes.addressof(instructions),
         license=ctypes.addressof(gpl),
-        prog_name=b"walk_python",
-        expected_attach_type=attach_type,
+        prog_name=name.encode(),
         attach_btf_id=function_id,
     )
-    if log is not None:
-        attributes.log_level, attributes.log_size, attributes.log_buf = 1, len(log), ctypes.addressof(log)
-    fd = bpf(_PROG_LOAD, attributes)
+    if probes == "fexit":
+        attributes.expected_attach_type = _TRACE_FENTRY if at_entry else _TRACE_FEXIT
+    try:
+        fd = bpf(_PROG_LOAD, attributes)
+    except OSError:
+        fd = _load_with_log(attributes)
     os.set_inheritable(fd, False)
     return fd
+
+
+def _load_with_log(attributes: _Attributes) -> int:
+    log = ctypes.create_string_buffer(_LOG_SIZE)
+    attributes.log_level, attributes.log_size, attributes.log_buf = 1, len(log), ctypes.addressof(log)
+    try:
+        return bpf(_PROG_LOAD, attributes)
+    except OSError as error:
+        words = log.value.decode(errors="replace").strip().splitlines()[-2:]
+        raise OSError(error.errno, "; ".join([os.strerror(error.errno or 0), *words])) from None

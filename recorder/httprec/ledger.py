@@ -16,11 +16,13 @@ from .fast_calls import FastCalls
 
 class Ledger:
     """Add up counters for the recording and for the current part. The code that records calls increments `recorded` and
-    `in_flight`, which count the calls of the current part."""
+    `in_flight`, which count the calls of the current part, and `made`, which counts those of all parts whose rows the
+    recorder made, so that the kernel has not counted them."""
 
     def __init__(self) -> None:
         self.recorded = 0
         self.in_flight = 0
+        self.made = 0
         self._recorded_before = 0  # this and the next two are totals up to the end of the part before
         self._emitted_before = 0
         self._lost_before: Mapping[str, int] = {}
@@ -61,7 +63,7 @@ class Ledger:
 
     def end(self, reason: str, now_ns: int) -> End:
         """Return the last record of the recording."""
-        emitted = self._emitted + self.in_flight - self._emitted_before
+        emitted = self._emitted + self.made - self._emitted_before
         return self._end(reason, emitted, now_ns)
 
     def end_part(self, now_ns: int) -> End:

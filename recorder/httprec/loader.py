@@ -27,7 +27,7 @@ from httpbpf.program import FEW_SLOTS, Program, Sizes, build_program
 from httpbpf.sources import kernel_tree
 
 from .bpf_maps import BpfMap, cpus, create
-from .bpf_programs import load_tail
+from .bpf_tails import Tails
 from .errors import RecorderError
 
 KPROBE_EVENTS = ("/sys/kernel/tracing/kprobe_events", "/sys/kernel/debug/tracing/kprobe_events")
@@ -50,12 +50,16 @@ MAPS = (
     "python_executables",
     "python_ring",
     "python_stacks",
-    "python_walkers",  # whose programs the kernel forgets with its last descriptor
+    "python_walkers",  # the kernel forgets the programs in such an array with its last descriptor
     "pythons",
+    "receive_walkers",
     "running",
+    "send_walkers",
     "stack_copies",
     "stack_frames",
     "stack_ring",
+    "streams",
+    "streams_end_ring",
 )
 _KRETPROBE_INSTANCES = 4096  # blocked calls at a time: KRETPROBE_MAXACTIVE_MAX. The default is a few per CPU
 _ATTACHMENTS = ("anon_inode:bpf_link", "anon_inode:bpf-link", "anon_inode:[perf_event]")
@@ -89,7 +93,7 @@ class LoadedProgram:
     attachments: Sequence[int]  # closing one detaches its probe
     events: str  # suffix of the names of its kprobe events
     faults_are_misses: bool  # whether the kernel counts a page fault in a kprobe as a miss
-    problem: str  # why Python frames are not walked although they were asked for, or ""
+    problems: Sequence[str]  # what the kernel does not do although it was asked for
 
 
 def import_bcc() -> Any:
@@ -136,7 +140,7 @@ def load_program(options: TracingOptions) -> LoadedProgram:
         maps,
         events=f"_bcc_{child}",
         faults_are_misses=answer["faults_are_misses"],
-        problem=answer["problem"],
+        problems=answer["problems"],
         **found,
     )
 
@@ -169,23 +173,29 @@ def _load(options: TracingOptions) -> tuple[dict[str, Any], list[int]]:
     with kernel_tree() as tree:
         os.environ["BCC_KERNEL_SOURCE"] = str(tree)  # libbcc reads it when it compiles
         probes, bpf = _attach_best(import_bcc(), btf, options)
-    table_fd = import_bcc().libbcc.lib.bpf_table_fd
+    library = import_bcc().libbcc.lib
+    table_fd = library.bpf_table_fd
     _give_slots(BpfMap(table_fd(bpf.module, b"slots_of_processor"), _U32.size, _U32.size))
     found = {name: table_fd(bpf.module, name.encode()) for name in MAPS}
     maps = {name: fd for name, fd in found.items() if fd >= 0}
     programs, attachments = [function.fd for function in bpf.funcs.values()], _attached()
-    problem = ""
+    tails, problems = Tails(library, bpf.module, btf, probes), []
     if "python_walkers" in maps:
         try:
-            programs.append(_load_walker(bpf, btf, probes, maps["python_walkers"]))
+            programs.append(tails.load_python_walker(maps["python_walkers"]))
         except (OSError, BtfError) as error:
-            problem = f"the kernel does not take the program that walks Python frames: {error}"
+            problems.append(f"the kernel does not walk Python frames, and the recording goes on without them: {error}")
             maps = {name: fd for name, fd in maps.items() if "python" not in name}
+    try:
+        programs += tails.load_stream_walkers(maps["send_walkers"], maps["receive_walkers"], options.sizes.steps_a_run)
+    except (OSError, BtfError) as error:
+        problems.append(f"the kernel does not walk HTTP/2, whose streams are not told apart in this recording: {error}")
+        maps = {name: fd for name, fd in maps.items() if "stream" not in name}
     fds = [*maps.values(), *programs, *attachments]
     ends = len(maps), len(maps) + len(programs), len(fds)
     return {
         "probes": probes,
-        "problem": problem,
+        "problems": problems,
         "maps": dict(zip(maps, range(ends[0]))),
         "programs": list(range(ends[0], ends[1])),
         "attachments": list(range(ends[1], ends[2])),
@@ -194,19 +204,6 @@ def _load(options: TracingOptions) -> tuple[dict[str, Any], list[int]]:
         # handler".
         "faults_are_misses": "fault_handler" in btf.members("kprobe"),
     }, fds
-
-
-def _load_walker(bpf: Any, btf: Btf, probes: str, walkers: int) -> int:
-    """Load walk_python (python_walk.h), to which the probe of a send makes a tail call, and return its descriptor.
-
-    Raises OSError, and BtfError if the kernel does not know the probed function.
-    """
-    library, name = import_bcc().libbcc.lib, b"walk_python"
-    size = library.bpf_function_size(bpf.module, name)
-    code = ctypes.string_at(library.bpf_function_start(bpf.module, name), size)
-    fd = load_tail(code, probes, btf.function_id("tcp_sendmsg") if probes == "fexit" else 0)
-    BpfMap(walkers, _U32.size, _U32.size).put(_U32.pack(0), _U32.pack(fd))
-    return fd
 
 
 def _give_slots(of_processor: BpfMap) -> None:

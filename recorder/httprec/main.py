@@ -143,8 +143,8 @@ def _record(
             _print(f"Probes: {tracer.probes}; not recorded: {', '.join(f'pid {pid}' for pid in tracing.ignored_pids)}")
         if tracing.probes == "auto" and tracer.probes == "tracepoint":
             _print("this kernel does not allow probes on its functions: tracepoints are used instead, which show less")
-        if tracer.problem:
-            _print(f"httprec: {tracer.problem}; the recording goes on without them")
+        for problem in tracer.problems:
+            _print(f"httprec: {problem}")
         _print(f"Heads that are kept: {rules_text(tracing.sizes.http_bytes, rules)}")
         if tracing.sizes.copies:
             _print("Stacks are copied, and may hold secrets of the programs; --stack fp copies none")

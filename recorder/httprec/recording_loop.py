@@ -23,6 +23,7 @@ from . import host, tuning
 from .call_text import CALL_CODEC, CallText, PrintedCall, end_that_counts
 from .fast_calls import FastCalls, count_durations
 from .held_calls import HeldCalls
+from .http2_streams import Streams
 from .http_heads import DEFAULT_RULES, HeadRules
 from .kept_heads import KeptHeads
 from .languages.python_frames import PythonFrames
@@ -125,6 +126,8 @@ class RecordingLoop:
         self._processes = Processes(self._writer, self._modules, *on_maps)
         self._stacks = RepeatedStacks()
         self._early: list[Stack] = []  # drained before their calls; the next part may need them too
+        self._streams = Streams(tracer)
+        self._fast_streams = FastCalls()  # that user space has ended
         self._ledger = Ledger()
         self._ledger_ns = 0
         self._slept_before_ns = host.slept_ns()  # when this part began
@@ -183,6 +186,21 @@ class RecordingLoop:
             self._writer.completions(completions, header=RING_HEADER)
             self._complete(completions)
             self._tracer.completions.consume(len(completions))
+        self._end_streams(now_ns)
+
+    def _end_streams(self, now_ns: int) -> None:
+        """Record the calls that the end of an HTTP/2 connection, or its GOAWAY, has ended."""
+        fast: list[int] = []
+        for stream in self._streams.end():
+            self._finish_response(stream)
+            duration_ns = stream["t3"] - stream["t0"]
+            if stream["phase"] == _IDLE or not stream["wanted"] or stream["recorded"] != _NOT_RECORDED:
+                continue
+            if duration_ns >= self._threshold_ns:
+                self._record_open(stream, now_ns)
+            else:
+                fast.append(duration_ns)
+        self._fast_streams = self._fast_streams.plus(count_durations(fast))
 
     def _drain_processes(self, now_ns: int) -> None:
         for row in self._tracer.processes.records():
@@ -245,7 +263,8 @@ class RecordingLoop:
         counts["head_left_out"] = self._heads.left_out
         if self._python:
             counts["code_left_out"] = self._python.left_out
-        lost = self._ledger.update(emitted, counts, self._tracer.fast_calls().plus(left_open), now_ns)
+        fast = self._tracer.fast_calls().plus(self._fast_streams).plus(left_open)
+        lost = self._ledger.update(emitted, counts, fast, now_ns)
         if lost:
             self._writer.lost(lost)
         self._ledger_ns = now_ns
@@ -282,7 +301,12 @@ class RecordingLoop:
         return Totals(ledger.all_recorded, ledger.all_slow, ledger.fast, ledger.all_lost, self._processes.recorded)
 
     def _open_connections(self) -> Iterator[dict[str, Any]]:
-        return map(_CONNECTION_CODEC.read, self._tracer.open_connections())
+        """Yield what is known of each connection, and of each stream of one."""
+        known = set()
+        for connection in map(_CONNECTION_CODEC.read, self._tracer.open_connections()):
+            known.add(connection["connection"])
+            yield connection
+        yield from (stream for stream in self._streams.open() if stream["connection"] in known)
 
     def _with_sleep(self, end: End) -> End:
         slept_ns = host.slept_ns() - self._slept_before_ns
@@ -301,7 +325,9 @@ class RecordingLoop:
             has_answer = _has_answer(connection)
             duration_ns = (end_that_counts(connection) if has_answer else now_ns) - connection["t0"]
             if duration_ns >= self._threshold_ns:
-                self._record_in_flight(connection, now_ns)  # if answered, by a send that has not returned
+                ended = {"t2": now_ns, "t3": now_ns, "outcome": Outcome.IN_FLIGHT}  # if answered, by a send under way
+                self._record_open({**connection, **ended}, now_ns)
+                self._ledger.in_flight += 1
             elif has_answer:
                 fast.append(duration_ns)
         return count_durations(fast)
@@ -312,10 +338,11 @@ class RecordingLoop:
         if is_recorded and connection["t3"] != connection["told_t3"]:
             self._writer.completions(_COMPLETION_CODEC.make(connection))
 
-    def _record_in_flight(self, connection: Mapping[str, Any], now_ns: int) -> None:
+    def _record_open(self, connection: Mapping[str, Any], now_ns: int) -> None:
+        """Record a call that no probe will record."""
         pid, tid, start_ns = (connection[name] for name in ("pid", "tid", "process_start"))
         self._processes.record((pid, start_ns), now_ns)
-        call = {**connection, "t2": now_ns, "t3": now_ns, "outcome": Outcome.IN_FLIGHT, **_NO_COUNTS}
+        call = {**connection, **_NO_COUNTS}
         if connection["sequence"] != 1:
             call.update(connect_time=0, handshake_time=0)
         named = connection["comm"] if connection["named_tid"] == tid else b""  # its name at the connection's first call
@@ -335,5 +362,5 @@ class RecordingLoop:
         row = CALL_CODEC.make(call)
         self._writer.calls(row)
         self._ledger.recorded += 1
-        self._ledger.in_flight += 1
+        self._ledger.made += 1
         self._hold(memoryview(bytes(RING_HEADER) + row))

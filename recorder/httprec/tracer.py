@@ -31,6 +31,8 @@ _MEMBARRIER_GLOBAL = 1
 _SYS_MEMBARRIER = {"x86_64": 324, "aarch64": 283}
 _U32, _U64 = struct.Struct("<I"), struct.Struct("<Q")
 _LISTENER = struct.Struct("<II")  # struct listener, maps.h
+_RUNS, _WALKS_STREAMS = 1, 2  # bits of `running`, maps.h
+_STREAM_KEY_SIZE = 16  # struct stream_key, http2.h
 
 
 class Tracer:
@@ -67,12 +69,15 @@ class Tracer:
         self.processes = self._ring("process_ring", sizes.process_ring_pages)
         self.walks_python = "python_ring" in self._loaded.maps
         """Whether the kernel walks Python frames."""
-        self.problem = self._loaded.problem
-        """Why the kernel walks none although this was asked for, or nothing."""
+        self.problems = self._loaded.problems
+        """What the kernel does not do although this was asked for."""
         rings = ["process_ring"] + ["python_ring"] * self.walks_python
         self.wake_fds = [self._loaded.maps[name] for name in rings]
         if sizes.http_bytes:
             self._heads = self._ring("head_ring", sizes.head_ring_pages)
+        self.walks_streams = "streams" in self._loaded.maps
+        """Whether the kernel tells the streams of HTTP/2 apart."""
+        self._streams_end = self._ring("streams_end_ring", sizes.streams_end_ring_pages) if self.walks_streams else None
         self._python = self._ring("python_ring", sizes.python_ring_pages) if self.walks_python else None
 
     def __enter__(self) -> Tracer:
@@ -105,7 +110,7 @@ class Tracer:
 
     def start(self) -> None:
         """Let the probes follow connections."""
-        self._set_running(1)
+        self._set_running(_RUNS | (_WALKS_STREAMS if self.walks_streams else 0))
 
     def stop(self) -> None:
         """Stop the probes. After this returns, none of them changes a map or ring."""
@@ -160,6 +165,28 @@ class Tracer:
             found = connections.get(key)
             if found is not None and found == connections.get(key):
                 yield found
+
+    def streams_ends(self) -> Iterator[bytes]:
+        """Yield the rows (streams_end_row, rows.h) that have arrived."""
+        return self._streams_end.records() if self._streams_end else iter(())
+
+    def open_streams(self) -> Iterator[tuple[bytes, bytes]]:
+        """Yield key and struct connection (rows.h) of every HTTP/2 stream that is open."""
+        if not self.walks_streams:
+            return
+        streams = self._map("streams", layout.CONNECTION.size, _STREAM_KEY_SIZE)
+        for key in itertools.islice(streams.keys(), 2 * self._sizes.streams):
+            found = streams.get(key)
+            if found is not None:
+                yield key, found
+
+    def forget_stream(self, key: bytes, slots: Iterable[int]) -> None:
+        """Give up an open stream, and the slots in which its stacks wait."""
+        if not self._map("streams", layout.CONNECTION.size, _STREAM_KEY_SIZE).delete(key):
+            return
+        for slot in filter(None, slots):
+            name = "free_slots" if slot <= self._sizes.copies else "free_frame_slots"
+            self._map(name, 4).push(_U32.pack(slot))
 
     def stack_in(self, slot: int) -> bytes:
         """Return the stack row that waits in a slot (numbered from 1) with the frames or stack bytes that follow it

@@ -85,6 +85,12 @@ class NothingElse:
     def open_connections(self) -> Iterator[bytes]:
         return iter(())
 
+    def open_streams(self) -> Iterator[tuple[bytes, bytes]]:
+        return iter(())
+
+    def streams_ends(self) -> Iterator[bytes]:
+        return iter(())
+
 
 class InFile(Parts):
     """Write a capture into an open file."""

@@ -179,7 +179,8 @@ def test_compiles_without_any_kernel_header(compiled: dict[str, Compiled], name:
     else:
         wanted = {f"{kind}_{function}" for kind in ("enter", "return") for function in program.functions}
         wanted |= {"enter_tcp_close", "raw_tracepoint__sched_process_exit"}
-    assert functions >= wanted | {"raw_tracepoint__inet_sock_set_state"}
+    wanted |= {"raw_tracepoint__inet_sock_set_state", "walk_streams", "begin_walk_of_receive"}
+    assert functions >= wanted
     assert all(compiled[name].functions[function] > 2 * 8 for function in wanted)  # no empty one
 
 
@@ -201,6 +202,7 @@ def test_the_receiving_sides_stack_is_taken_by_receives_and_only_when_it_is_want
 def test_the_kernel_agrees_with_user_space_on_the_size_of_what_it_hands_over(compiled: dict[str, Compiled]) -> None:
     leaves = compiled["kprobe"].leaves
     assert leaves["connections"] == layout.CONNECTION.size
+    assert leaves["streams"] == layout.CONNECTION.size
     assert leaves["counters"] == 8
     assert leaves["process_filters"] == 256 + 256 * 256
     assert leaves["stack_copies"] == layout.STACK_ROW.size + SIZES.stack_pages * 4096

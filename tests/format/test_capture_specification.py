@@ -52,7 +52,7 @@ LISTS_OF_BYTES = [("META", "process_filters"), ("BATCH", "columns")]
 META = host.meta(0, [], "fexit", Sizes())
 BATCHES = [
     ("CALLS", META.call_layout, RECORDED, OPTIONAL),
-    ("COMPLETIONS", META.completion_layout, COMPLETION, {"reserved": 0}),
+    ("COMPLETIONS", META.completion_layout, COMPLETION, {"http2_error": 0}),
 ]
 
 

@@ -24,6 +24,7 @@ from httprec.http_heads import DEFAULT_RULES
 from httprec.kept_heads import KeptHeads
 from httpreport.capture.loader import KeepNothing, load
 from support.capture_samples import META
+from support.head_records import heads_of
 from support.synthetic import row_of
 from workload.recorder import recording
 
@@ -196,7 +197,7 @@ def recorded(capture: Path, *options: str) -> tuple[dict[int, set[tuple[bytes, b
             columns = [np.frombuffer(batch.columns[name], form).tolist() for name, form in zip(names, FORMS)]
             for connection, sequence, local, peer, role in zip(*columns):
                 if port in (local, peer):
-                    found[role].add(heads.of(connection, sequence))
+                    found[role].add(heads_of(heads, connection, sequence))
     return found, records
 
 

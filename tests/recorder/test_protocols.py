@@ -41,3 +41,13 @@ def test_every_slow_call_and_no_other_is_recorded_by_tracepoints(recorded: Recor
 def test_receives_that_no_probe_sees_are_counted(recorded: Recorded) -> None:
     """They are those of `spliced`: noticed when the next request begins or the connection ends."""
     assert recorded.capture.lost["transfer_not_seen"] == 3
+
+
+@pytest.mark.parametrize("scenario", protocol_checks.EVERY_END)
+def test_a_stream_ends_as_its_reset_or_its_connection_says(recorded: Recorded, scenario: str) -> None:
+    protocol_checks.assert_ends(recorded.capture, recorded.out, scenario)
+
+
+def test_a_loss_of_step_with_frames_is_counted(recorded: Recorded) -> None:
+    """It is that of `http2_mended`."""
+    assert recorded.capture.lost["streams_out_of_step"] == 1

@@ -17,6 +17,7 @@ from httpreport.capture.loader import load
 from httpreport.languages.stack_trace import FrameKind, PythonProblem, StackTrace
 from httpreport.report.report import make_report
 from httpreport.symbols.binary_lookup import Binaries
+from support.head_records import heads_of
 from support.recorders import needs_a_recorder
 from workload.recorder import recording
 
@@ -45,7 +46,7 @@ def traced(capture: Path) -> list[Call]:
         report = make_report(loaded, selection, Binaries().find)
     traces, trace_of = report.traces, report.trace_of_stack
     return [
-        Call(loaded.heads.of(*key)[0].split()[1], role, late, traces[trace_of[0, stack]])
+        Call(heads_of(loaded.heads, *key)[0].split()[1], role, late, traces[trace_of[0, stack]])
         for key, role, late, stack in rows
     ]
 

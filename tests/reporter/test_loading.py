@@ -168,8 +168,8 @@ def test_the_longest_come_first_of_equally_long_ones_the_earliest(calls: list[tu
 
 def test_a_field_that_is_missing_or_too_wide_is_named() -> None:
     missing = Layout(CALL_LAYOUT.size, [field for field in CALL_LAYOUT.fields if field.name != "outcome"])
-    renamed = {"sequence": "u64", "reserved": "u64"}
-    offsets = {"sequence": 32, "reserved": 40}
+    renamed = {"sequence": "u64", "http2_error": "u64"}
+    offsets = {"sequence": 32, "http2_error": 40}
     fields = [
         replace(field, type=renamed.get(field.name, field.type), offset=offsets.get(field.name, field.offset))
         for field in COMPLETION_LAYOUT.fields
@@ -228,13 +228,14 @@ WITHOUT: dict[str, dict[str, Any]] = {
     "first_byte_is_guess": {"first_byte_is_guess": False},
     "is_encrypted": {"encrypted": None},
     **{column: {"network": {**NETWORK, name: None}} for column, name in zip(COLUMNS, NETWORK)},
+    "http2_error": {"http2_error": None},
 }
 """The fields that no number depends on, and what is not known of a call without each of them."""
 
 
 @pytest.mark.parametrize("name", WITHOUT)
 def test_a_call_is_reported_without_a_field_that_no_number_depends_on(name: str) -> None:
-    marks: dict[str, Any] = {"stack_is_late": 1, "first_byte_is_guess": 1, "is_encrypted": 1}
+    marks: dict[str, Any] = {"stack_is_late": 1, "first_byte_is_guess": 1, "is_encrypted": 1, "http2_error": 8}
     row = Row(receive_tid=7, receive_stack=300, receive_stack_status=StackStatus.RECORDED, **marks, **COLUMNS)
     records: list[Record] = [process(), stack(TEXT), stack(TEXT + 8, id=300)]
     odd, packed = changed(name, type="f64"), changed(name, coding="zip\n")
@@ -256,7 +257,7 @@ def test_a_call_is_reported_without_a_field_that_no_number_depends_on(name: str)
 @pytest.mark.parametrize("name", [name for name in RECORDED.names or () if name not in WITHOUT])
 def test_no_call_is_reported_without_a_field_that_a_number_depends_on(name: str) -> None:
     missing = Layout(CALL_LAYOUT.size, [field for field in CALL_LAYOUT.fields if field.name != name])
-    may_be_missing = {"t3", "judged_by"}  # from older captures
+    may_be_missing = {"t3", "judged_by", "stream"}  # from older captures
 
     for layout in (*[missing] * (name not in may_be_missing), changed(name, type="f64"), changed(name, coding="zip")):
         with pytest.raises(ReportError, match=f"field '{name}'.*: use a newer httpreport"):

@@ -85,6 +85,8 @@ CALL_LAYOUT = layout(
     "u32 segments",
     "u32 retransmitted",
     "u32 out_of_order",
+    "u32 stream",
+    "u32 http2_error",
     "u8 role",
     "u8 role_source",
     "u8 outcome",
@@ -101,7 +103,7 @@ COMPLETION_LAYOUT = layout(
     "u64 sent bytes planes",
     "u64 received bytes planes",
     "u32 sequence - delta",
-    "u32 reserved",
+    "u32 http2_error",
 )
 META = Meta(
     tool="httprec 0.1.0",

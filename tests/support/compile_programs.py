@@ -1,7 +1,7 @@
 """Compile each program that standard input lists, as JSON; run by Debian's own Python, which has the real BCC.
 
 The answer for a program has the sizes in bytes of its functions and of the leaves of its maps, or the error; with
-"load" also the functions that the running kernel's verifier refused, with its reasons.
+"load" also the functions that the running kernel's verifier refused as programs of tracepoints, with its reasons.
 """
 
 from __future__ import annotations
@@ -25,9 +25,8 @@ def sizes_of_leaves(bpf: Any) -> dict[str, int]:
 def refusals(bpf: Any, functions: list[str]) -> dict[str, str]:
     refused = {}
     for function in functions:
-        kind = bcc.BPF.RAW_TRACEPOINT if function.startswith("raw_tracepoint__") else bcc.BPF.KPROBE
         try:
-            bpf.load_func(function, kind)
+            bpf.load_func(function, bcc.BPF.RAW_TRACEPOINT)
         except Exception as error:  # BCC raises bare Exceptions
             refused[function] = str(error)
     return refused

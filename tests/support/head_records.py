@@ -6,7 +6,10 @@ import struct
 from collections.abc import Sequence
 from typing import NamedTuple
 
+import numpy as np
+
 from httpcapture import Heads, HeadText, Record
+from httpreport.calls.call_heads import CallHeads
 from support.recordings import Row
 
 
@@ -28,3 +31,10 @@ def head_records(calls: Sequence[Asked]) -> list[Record]:
     packed = [struct.pack(f"<{len(calls)}{kind}", *column) for kind, column in zip("QIII", columns)]
     heads: list[Record] = [HeadText(numbers[text], text) for text in texts]
     return [*heads, Heads(*packed)] if calls else heads
+
+
+def heads_of(heads: CallHeads, connection: int, sequence: int) -> tuple[bytes, bytes]:
+    """Return the heads of the request and of the response of one call."""
+    columns = {"connection": np.array([connection], np.uint64), "sequence": np.array([sequence], np.uint32)}
+    request, response = heads.find(columns, 1)
+    return heads.texts[request[0]], heads.texts[response[0]]

@@ -12,13 +12,16 @@ import numpy as np
 from httpcapture import Outcome, Role, open_capture
 from httpreport.calls.call import Call, iterate_calls
 from httpreport.calls.filters import Selection
+from httpreport.calls.protocol import Kind
 from httpreport.capture.loader import load
 from httpreport.capture.recording import Recording
+from workload.http2 import ENDS, HTTP2, JOINED
 from workload.protocols import OLDER, SCENARIOS, SLOW
 
-EVERY_SCENARIO = [*SCENARIOS, *OLDER]
+EVERY_SCENARIO = [*SCENARIOS, *OLDER, *HTTP2, *JOINED]
+EVERY_END = [*ENDS]
 LEAST_NS = round(SLOW * 1e9)
-NO_HTTP = ("tls", "joined")  # scenarios that are named so have neither method nor status in the clear
+NO_HTTP = ("tls", "joined", "http2")  # scenarios that are named so have no method and status that are read
 
 
 def read(capture: Path) -> Recording:
@@ -34,12 +37,12 @@ def calls_of(recording: Recording, pid: int) -> list[Call]:
 
 def assert_every_slow_call_once(recording: Recording, out: Path, scenario: str) -> None:
     """Check that the client's slow calls were recorded at both ends, and of others only what was slow by its clock."""
-    folder = out / scenario if scenario in OLDER else out
+    folder = out / scenario if scenario in (*OLDER, *JOINED) else out
     client, server = _own(folder / f"{scenario}.json"), _own(folder / f"{scenario}S.json")
     recorded, answered = calls_of(recording, client["pid"]), calls_of(recording, server["pid"])
     for mine in client["calls"]:
-        asked = [call for call in recorded if mine["t0"] <= call.t0 <= mine["t3"]]
-        served = [call for call in answered if mine["t0"] <= call.t0 <= mine["t3"]]
+        asked = [call for call in recorded if _may_be(call, mine)]
+        served = [call for call in answered if _may_be(call, mine)]
         assert len(asked) == len(served) == 1 or not mine["is_slow"]
         for call in asked:
             recorded.remove(call)
@@ -60,6 +63,22 @@ def assert_every_slow_call_once(recording: Recording, out: Path, scenario: str) 
                 mine["status"],
             )
     assert recorded == answered == []
+
+
+def _may_be(call: Call, mine: Mapping[str, Any]) -> bool:
+    return mine["t0"] <= call.t0 <= mine["t3"] and mine.get("stream") in (call.stream, None)
+
+
+def assert_ends(recording: Recording, out: Path, scenario: str) -> None:
+    """Check that the calls of one of ENDS were recorded at both ends with their outcomes and errors."""
+    expected = _own(out / f"{scenario}.json")["calls"]
+    for side, name in enumerate((scenario, f"{scenario}S")):
+        calls = calls_of(recording, _own(out / f"{name}.json")["pid"])
+        found = [(call.outcome_name, call.http2_error) for call in calls]
+        assert found == [(mine["outcome"][side], mine["error"]) for mine in expected]
+        for call, mine in zip(calls, expected):
+            assert call.kind == Kind.HTTP2
+            assert mine["t0"] <= call.t0 <= call.t3
 
 
 def _assert_asked(call: Call, mine: Mapping[str, Any], threshold_ns: int) -> None:

@@ -32,6 +32,7 @@ PROCESS_START_NS = 3_004_567_890  # not a whole clock tick
 TEXT, PATH = 0x7F0000001000, b"/opt/nova/lib nova.so"
 MAPS = b"%x-%x r-xp 00001000 fe:01 77    %s\n" % (TEXT, TEXT + 0x2000, PATH)
 
+STREAM = ("stream", "http2_error")
 MARKS = ("stack_is_late", "judged_by", "first_byte_is_guess", "is_encrypted")
 NETWORK = ("connect_time", "handshake_time", "round_trip", "segments", "retransmitted", "out_of_order")
 
@@ -43,14 +44,14 @@ CALL_LAYOUT = layout(
     "bytes16 request_head",
     "bytes16 response_head",
     *(f"u64 {name}" for name in NETWORK[:2]),
-    *(f"u32 {name}" for name in [*NETWORK[2:], "sequence", "pid", "tid", "receive_tid"]),
+    *(f"u32 {name}" for name in [*NETWORK[2:], "sequence", "pid", "tid", "receive_tid", *STREAM]),
     *(f"u16 {name}" for name in ["local_port", "peer_port"]),
     *(f"u8 {name}" for name in ["role", "role_source", "outcome", "stack_status"]),
     "u64 receive_stack",
     *(f"u8 {name}" for name in ["receive_stack_status", *MARKS]),
 )
 COMPLETION_LAYOUT = layout(
-    "u64 connection - group", "u64 t3", "u64 sent", "u64 received", "u32 sequence", "u32 reserved"
+    "u64 connection - group", "u64 t3", "u64 sent", "u64 received", "u32 sequence", "u32 http2_error"
 )
 META = replace(
     capture_samples.META, process_filters=(), limits={}, call_layout=CALL_LAYOUT, completion_layout=COMPLETION_LAYOUT
@@ -59,7 +60,7 @@ OLDER_CALL_LAYOUT = layout(
     *(
         " ".join(["bytes8" if field.name == "request_head" else field.type, field.name, "-", field.coding]).rstrip(" -")
         for field in CALL_LAYOUT.fields
-        if field.name not in ("t3", *MARKS, *NETWORK)
+        if field.name not in ("t3", *STREAM, *MARKS, *NETWORK)
     )
 )
 OLDER: dict[str, Any] = {"call_layout": OLDER_CALL_LAYOUT, "duration_rule": ""}
@@ -106,6 +107,8 @@ class Row:
     segments: int = COUNT_NOT_KNOWN
     retransmitted: int = COUNT_NOT_KNOWN
     out_of_order: int = COUNT_NOT_KNOWN
+    stream: int = 0
+    http2_error: int = 0
 
     def packed(self, row_layout: Layout = CALL_LAYOUT) -> bytes:
         """Return the row, with the fields that the layout has."""
@@ -135,7 +138,7 @@ def completion(row: Row, after_ns: int, sent: int, received: int) -> bytes:
         sent=sent,
         received=received,
         sequence=row.sequence,
-        reserved=0,
+        http2_error=0,
     )
 
 

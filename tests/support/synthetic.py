@@ -101,7 +101,7 @@ class SyntheticTracer(Tracer):
         )
         wake_fd, self._waker = os.pipe()
         self.wake_fds = [wake_fd]
-        self.walks_python, self.problem = False, ""
+        self.walks_python, self.walks_streams, self.problems = False, False, []
         os.write(self._waker, b"!")  # never read
         self.counts: Counter[str] = Counter()
         self.seen: set[int] = set()
@@ -131,6 +131,12 @@ class SyntheticTracer(Tracer):
 
     def open_connections(self) -> Iterator[bytes]:
         return iter(self.open)
+
+    def open_streams(self) -> Iterator[tuple[bytes, bytes]]:
+        return iter(())
+
+    def streams_ends(self) -> Iterator[bytes]:
+        return iter(())
 
     def _send(self, ring: str, row: bytes) -> bool:
         sent = self.rings[ring].output(row)

@@ -153,6 +153,8 @@ def _row(
         sequence=sequence,
         tid=tid,
         receive_tid=tid,
+        stream=0,
+        http2_error=0,
         role=role,
         role_source=RoleSource.CONNECTION,
         outcome=outcome,

@@ -42,3 +42,15 @@ def test_every_slow_call_and_no_other_is_recorded(guest: Guest, probes: str, sce
 def test_receives_that_no_probe_sees_are_counted(guest: Guest, probes: str) -> None:
     """They are those of `spliced`: noticed when the next request begins or the connection ends."""
     assert guest.captures[probes].lost["transfer_not_seen"] == 3
+
+
+@pytest.mark.parametrize("probes", PROBES)
+@pytest.mark.parametrize("scenario", protocol_checks.EVERY_END)
+def test_a_stream_ends_as_its_reset_or_its_connection_says(guest: Guest, probes: str, scenario: str) -> None:
+    protocol_checks.assert_ends(guest.captures[probes], guest.out, scenario)
+
+
+@pytest.mark.parametrize("probes", PROBES)
+def test_a_loss_of_step_with_frames_is_counted(guest: Guest, probes: str) -> None:
+    """It is that of `http2_mended`."""
+    assert guest.captures[probes].lost["streams_out_of_step"] == 1

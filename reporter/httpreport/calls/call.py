@@ -64,6 +64,8 @@ class Call(NamedTuple):
     segments: int
     retransmitted: int
     out_of_order: int
+    stream: int
+    http2_error: int
     t3_known: bool
     has_end: bool
     duration_ns: int  # what the report judges the call by: of the whole call, or to the first byte
@@ -146,6 +148,11 @@ class Call(NamedTuple):
         )
 
     @property
+    def http2_error_name(self) -> str:
+        """Return the error code with which the stream was reset, as text: "cancel", ...; empty if there was none."""
+        return enum_text(Http2Error, self.http2_error) if self.http2_error else ""
+
+    @property
     def source(self) -> tuple[str, int]:
         """Return address and port of the side that sent the request: a server's peer, else the process itself.
 
@@ -171,6 +178,24 @@ def iterate_calls(calls: Array, order: npt.NDArray[np.intp]) -> Iterator[Call]:
     """Yield the calls of an array (dtype CALL) one by one in the order of the indices."""
     for first in range(0, len(order), tuning.CALLS_ITERATED_AT_ONCE):
         yield from map(Call._make, calls[order[first : first + tuning.CALLS_ITERATED_AT_ONCE]].tolist())
+
+
+class Http2Error(enum.IntEnum):
+    """Name the error codes with which a stream is reset (RFC 9113, 7)."""
+
+    PROTOCOL_ERROR = 1
+    INTERNAL_ERROR = 2
+    FLOW_CONTROL_ERROR = 3
+    SETTINGS_TIMEOUT = 4
+    STREAM_CLOSED = 5
+    FRAME_SIZE_ERROR = 6
+    REFUSED_STREAM = 7
+    CANCEL = 8
+    COMPRESSION_ERROR = 9
+    CONNECT_ERROR = 10
+    ENHANCE_YOUR_CALM = 11
+    INADEQUATE_SECURITY = 12
+    HTTP_1_1_REQUIRED = 13
 
 
 @lru_cache(maxsize=1 << 11)

@@ -99,7 +99,7 @@ class LazyTable:
             if name in protocol.ProtocolColumns._fields:
                 encrypted = self["is_encrypted"] if "is_encrypted" in self._types else None
                 first_bytes = self["request_head"], self["response_head"]
-                read = protocol.read_protocol(*first_bytes, encrypted)
+                read = protocol.read_protocol(*first_bytes, encrypted, self["stream"])
                 if len(self.heads):
                     http_call.complete(read, self.heads, self["request"], self["response"])
                 self._columns.update(read._asdict())

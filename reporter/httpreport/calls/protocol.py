@@ -39,6 +39,7 @@ class Kind(enum.IntEnum):
     TLS = 2  # what is inside is not known
     TCP = 3
     WEBSOCKET = 4  # an HTTP request that was answered by 101 Switching Protocols, and what follows
+    HTTP2 = 5  # one stream of a connection
 
 
 class Encrypted(enum.IntEnum):
@@ -60,11 +61,15 @@ class ProtocolColumns(NamedTuple):
 
 
 def read_protocol(
-    request_heads: Heads, response_heads: Heads, is_encrypted: Optional[npt.NDArray[np.uint8]] = None
+    request_heads: Heads,
+    response_heads: Heads,
+    is_encrypted: Optional[npt.NDArray[np.uint8]] = None,
+    streams: Optional[npt.NDArray[np.uint32]] = None,
 ) -> ProtocolColumns:
     """Return the columns for the heads of requests and of responses (S16), in whole words of 8 bytes.
 
-    `is_encrypted` is not 0 for calls on encrypted connections; it is None if the capture does not tell.
+    `is_encrypted` is not 0 for calls on encrypted connections; it is None if the capture does not tell. `streams` is
+    not 0 for calls that are a stream of HTTP/2, of which no head is read.
     """
     request, (response, second_word) = words_of(request_heads), words_of(response_heads)
     version = _starts(response, b"HTTP/1.")
@@ -80,6 +85,10 @@ def read_protocol(
     status = np.where(has_status, _digits(second_word), 0).astype(np.uint16)
     kind[_starts(response, b"HTTP/1.1") & (status == SWITCHING_PROTOCOLS)] = Kind.WEBSOCKET
     status[(status >= 100) & (status < 200) & (status != SWITCHING_PROTOCOLS)] = 0
+    if streams is not None:
+        kind[streams != 0] = Kind.HTTP2
+        http &= streams == 0
+        status[streams != 0] = 0
     method[~http] = b""
     return ProtocolColumns(kind, method, status, _encrypted(kind, is_encrypted))
 

@@ -56,6 +56,8 @@ RECORDED = np.dtype(
         ("segments", "<u4"),  # this and the next two: or COUNT_NOT_KNOWN
         ("retransmitted", "<u4"),
         ("out_of_order", "<u4"),
+        ("stream", "<u4"),  # of HTTP/2; 0 for none
+        ("http2_error", "<u4"),  # with which the stream was reset; 0 for none
     ]
 )
 """The fields of the capture's call layout that the reporter uses."""
@@ -65,11 +67,16 @@ NETWORK = {
     **dict.fromkeys(("connect_time", "handshake_time", "round_trip"), 0),
     **dict.fromkeys(("segments", "retransmitted", "out_of_order"), COUNT_NOT_KNOWN),
 }
-ADDED = {**PAIR, "t3": 0, "stack_is_late": 0, "judged_by": 0, "first_byte_is_guess": 0, "is_encrypted": 0, **NETWORK}
+ADDED = {
+    **PAIR,
+    **dict.fromkeys(("t3", "stack_is_late", "judged_by", "first_byte_is_guess", "is_encrypted"), 0),
+    **dict.fromkeys(("stream", "http2_error"), 0),
+    **NETWORK,
+}
 """Fields of RECORDED that older captures lack, and the values that stand for them then. Those of PAIR mean nothing
 without each other; those of NETWORK are in `network.py`."""
 
-RELIED_ON = frozenset({"t3", "judged_by"})
+RELIED_ON = frozenset({"t3", "judged_by", "stream"})
 """Those of them on which the numbers of a report depend if a capture has them."""
 
 OPTIONAL = {**ADDED, "cgroup": 0, "role_source": 0, "receive_tid": 0, "request_head": b"", "response_head": b""}

@@ -22,6 +22,7 @@ COLUMNS = (
     *("duration_ns", "request_ns", "wait_ns", "response_ns", "sent", "received", "stack_id", "leaf"),
     *("first_byte_ns", "judged_by", "duration_at_least", "first_byte_is_guess", "stack_is_late", "encrypted"),
     *Network._fields,
+    *("stream", "http2_error"),
 )
 OF_HEADS = ("path", "query", "authority", "request_id", "trace_id")
 """Columns that follow if a capture has heads of requests."""
@@ -65,6 +66,7 @@ def _row(report: Report, call: Call, trace: int) -> Iterator[Cell]:
     marks = (call.whole_at_least, bool(call.first_byte_is_guess), bool(call.stack_is_late), call.is_tls)
     yield from (_YES_NO[mark] for mark in marks)
     yield from map(_or_empty, call.network)
+    yield from (call.stream or "", call.http2_error_name)
     if len(report.recording.heads):
         http = report.http(call)
         yield from (http.request.path, http.request.query, http.request.authority, http.request_id, http.trace_id)

@@ -241,6 +241,8 @@ def _facts(report: Report, call: Call) -> dict[str, Any]:
         "encrypted": call.is_tls,
         "method": call.method.decode() or None,
         "status": call.status or None,
+        "stream": call.stream or None,
+        "http2_error": call.http2_error_name or None,
         "source": dict(zip(("address", "port"), call.source)),
         "destination": dict(zip(("address", "port"), call.destination)),
         "start": iso_time(report.recording.meta, call.t0),

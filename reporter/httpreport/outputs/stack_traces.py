@@ -227,8 +227,13 @@ def _network(call: Call) -> str:
 
 
 def _http(call: Call) -> str:
-    method = f", Method: {call.method.decode()}" if call.method else ""
-    return f"{method}, Status: {call.status}" if call.status else method
+    facts = {
+        "Method": call.method.decode(),
+        "Status": call.status,
+        "Stream": call.stream,
+        "HTTP/2 error": call.http2_error_name,
+    }
+    return "".join(f", {name}: {value}" for name, value in facts.items() if value)
 
 
 def _split(call: Call) -> str:

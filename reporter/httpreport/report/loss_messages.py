@@ -98,6 +98,13 @@ MEANING = {  # by the name of the counter in the ledger
         "",
     ),
     "connection_map_full": Loss("connections", "too many were open", "their calls are missing", "raise --connections"),
+    "stream_map_full": Loss("HTTP/2 calls", "too many were open", "these calls are missing"),
+    "streams_out_of_step": Loss(
+        "step with HTTP/2 connections",
+        "a transfer had more frames than a probe can follow, or could not be read",
+        "calls that were open then are missing",
+    ),
+    "streams_end_ring_full": Loss("ends of HTTP/2 connections", _BUSY, "calls that were open then are missing"),
     "thread_map_full": Loss("sends and receives", "too many threads had sent or received", _MISSED, "raise --threads"),
     "probe_missed": Loss("sends and receives", "the kernel skipped a probe", _MISSED, "try other --probes"),
     "probe_perhaps_missed": Loss(

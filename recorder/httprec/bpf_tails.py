@@ -1,0 +1,55 @@
+"""Load the programs to which probes make tail calls: the walks of Python frames and of HTTP/2."""
+
+from __future__ import annotations
+
+import ctypes
+import struct
+from typing import Any
+
+from httpbpf.btf import Btf
+
+from .bpf_maps import BpfMap
+from .bpf_programs import chain, load_tail, with_map
+
+_U32 = struct.Struct("<I")
+
+
+class Tails:
+    """Load programs from a module that BCC's library has compiled, whose probes are of one kind (loader.PROBES).
+
+    Each method raises OSError, and BtfError if the kernel does not know the probed function.
+    """
+
+    def __init__(self, library: Any, module: Any, btf: Btf, probes: str) -> None:
+        self._library, self._module = library, module
+        self._btf, self._probes = btf, probes
+
+    def _code(self, name: bytes) -> bytes:
+        """Return the instructions of a compiled function."""
+        size = self._library.bpf_function_size(self._module, name)
+        return ctypes.string_at(self._library.bpf_function_start(self._module, name), size)
+
+    def _load(self, name: str, code: bytes, function: str, array: int, *, at_entry: bool) -> int:
+        """Load a program, which fexit probes of a kernel function can call, and put it into the array for it."""
+        function_id = self._btf.function_id(function) if self._probes == "fexit" else 0
+        fd = load_tail(name, code, self._probes, function_id, at_entry=at_entry)
+        BpfMap(array, _U32.size, _U32.size).put(_U32.pack(0), _U32.pack(fd))
+        return fd
+
+    def load_python_walker(self, walkers: int) -> int:
+        """Load walk_python (python_walk.h) and return its descriptor."""
+        return self._load("walk_python", self._code(b"walk_python"), "tcp_sendmsg", walkers, at_entry=True)
+
+    def load_stream_walkers(self, send_walkers: int, receive_walkers: int, steps: int) -> list[int]:
+        """Load the programs that walk what was sent and what was received (http2_walk.h), and return their descriptors.
+
+        With fexit, all programs that call those of one array must be at one function. So what walks received bytes
+        calls itself by an array of its own.
+        """
+        step = self._code(b"walk_streams")
+        received = chain([self._code(b"begin_walk_of_receive"), *[step] * steps])
+        received = with_map(received, send_walkers, receive_walkers)
+        return [
+            self._load("walk_sent", chain([step] * steps), "tcp_sendmsg", send_walkers, at_entry=False),
+            self._load("walk_received", received, "tcp_recvmsg", receive_walkers, at_entry=False),
+        ]

@@ -1,0 +1,87 @@
+"""Streams of HTTP/2 end with their connection, or by a GOAWAY."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import pytest
+
+from httpbpf.layout import CONNECTION, ENUMS, STREAMS_END_ROW
+from httpcapture import Outcome
+from httprec.http2_streams import Streams
+from support.synthetic import SyntheticTracer, row_of
+
+REQUEST, RESPONSE = (ENUMS["phase"].index(name) for name in ("REQUEST", "RESPONSE"))
+
+
+class Kernel(SyntheticTracer):
+    """Hold open streams, and rows that end some."""
+
+    def __init__(self, streams: Sequence[dict[str, Any]], ends: Sequence[dict[str, Any]]) -> None:
+        super().__init__()
+        self.kept = {bytes([number]): row_of(CONNECTION, **stream) for number, stream in enumerate(streams)}
+        self.ends = [row_of(STREAMS_END_ROW, **end) for end in ends]
+        self.slots: list[int] = []
+
+    def open_streams(self) -> Iterator[tuple[bytes, bytes]]:
+        return iter(list(self.kept.items()))
+
+    def streams_ends(self) -> Iterator[bytes]:
+        return iter(self.ends)
+
+    def forget_stream(self, key: bytes, slots: Any) -> None:
+        del self.kept[key]
+        self.slots += filter(None, slots)
+
+
+def stream(number: int, **changed: Any) -> dict[str, Any]:
+    return {"connection": 7, "stream": number, "t0": 100, "t3": 0, "phase": REQUEST, "slot": number, **changed}
+
+
+def end(**changed: Any) -> dict[str, Any]:
+    return {"connection": 7, "at": 500, "above": 0, "outcome": Outcome.CLOSED, **changed}
+
+
+def ended(kernel: Kernel) -> list[tuple[int, int, int]]:
+    found = [(each["stream"], each["t3"], each["outcome"]) for each in Streams(kernel).end()]
+    kernel.close()
+    return found
+
+
+def test_all_streams_of_a_connection_end_with_it_and_no_other() -> None:
+    kernel = Kernel([stream(1), stream(3), stream(1, connection=8)], [end()])
+    assert ended(kernel) == [(1, 500, Outcome.CLOSED), (3, 500, Outcome.CLOSED)]
+    assert list(kernel.kept) == [b"\2"]
+    assert kernel.slots == [1, 3]
+
+
+def test_a_goaway_ends_the_streams_above_its_last_one() -> None:
+    kernel = Kernel([stream(1), stream(3), stream(5)], [end(above=3)])
+    assert ended(kernel) == [(5, 500, Outcome.CLOSED)]
+    assert len(kernel.kept) == 2
+
+
+def test_a_stream_that_was_opened_later_is_not_meant() -> None:
+    kernel = Kernel([stream(1, t0=501)], [end()])
+    assert ended(kernel) == []
+    assert kernel.kept
+
+
+def test_a_response_ends_where_it_has_come_to() -> None:
+    kernel = Kernel([stream(1, phase=RESPONSE, t3=300)], [end()])
+    assert ended(kernel) == [(1, 300, Outcome.ANSWERED)]
+    assert not kernel.kept
+
+
+@pytest.mark.parametrize("phase", [REQUEST, RESPONSE])
+def test_what_was_lost_is_forgotten_and_not_told(phase: int) -> None:
+    kernel = Kernel([stream(1, phase=phase)], [end(is_lost=1)])
+    assert ended(kernel) == []
+    assert not kernel.kept
+    assert kernel.slots == [1]
+
+
+def test_the_first_end_counts() -> None:
+    kernel = Kernel([stream(1)], [end(outcome=Outcome.EOF, at=400), end()])
+    assert ended(kernel) == [(1, 400, Outcome.EOF)]

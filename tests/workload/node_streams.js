@@ -1,0 +1,36 @@
+// Make 200 calls at once over one HTTP/2 connection in clear text, of which every tenth is slow, and print what both ends
+// saw by their own clocks: {"asked": {STREAM: NS}, "slept": {STREAM: NS}}.
+const http2 = require('http2');
+
+const CALLS = 200;
+const SLOW_MS = 400;
+const asked = {}, slept = {};
+const now = () => process.hrtime.bigint();
+
+const server = http2.createServer();
+server.on('stream', (stream, headers) => {
+  const began = now();
+  setTimeout(() => {
+    slept[stream.id] = Number(now() - began);
+    stream.respond({':status': 200});
+    stream.write('a');
+    stream.end('ll ok');
+  }, headers[':path'] === '/slow' ? SLOW_MS : 0);
+});
+server.listen(0, '127.0.0.1', () => {
+  const client = http2.connect(`http://127.0.0.1:${server.address().port}`);
+  client.once('remoteSettings', () => {
+    for (let number = 0; number < CALLS; number++) {
+      const began = now();
+      const stream = client.request({':path': number % 10 ? '/fast' : '/slow'});
+      stream.resume().on('end', () => {
+        asked[stream.id] = Number(now() - began);
+        if (Object.keys(asked).length === CALLS) {
+          client.close();
+          server.close();
+          console.log(JSON.stringify({asked, slept}));
+        }
+      });
+    }
+  });
+});
