@@ -1,16 +1,14 @@
 """Send from many kinds of Python frames, and note what the interpreter itself says of the frames of each send.
 
-Runs on CPython 3.8 and later, without any package: python_situations.py NOTES PORT REPLACED. It begins when a line
-comes on standard input, and ends with the end of that, so that a recorder can read its memory. Each send is on the line
-that also notes its frames: function, file and line must all agree. A server on PORT sends each byte back. NOTES gets
-lines of JSON: situation, request, and [function, file, line] of each frame, innermost first.
+Runs on CPython 3.8 and later: python_situations.py NOTES PORT REPLACED. It begins when a line comes on standard input,
+and ends with the end of that, so that a recorder can read its memory. Each send is on the line that also notes its
+frames: function, file and line must all agree. A server on PORT sends each byte back.
 """
 
 from __future__ import annotations
 
 import asyncio
 import itertools
-import json
 import socket
 import sys
 import threading
@@ -18,25 +16,20 @@ import time
 from collections.abc import AsyncIterator, Iterator
 from typing import Any, Callable
 
-NOTES = open(sys.argv[1], "w")  # noqa: SIM115 (closed when all is noted)
+from workload.python_notes import Notes
+
+NOTES = Notes(sys.argv[1])
 PORT = int(sys.argv[2])
 REPLACED = int(sys.argv[3])  # how often a code object replaces another one of the same size
 PAUSE_S = 0.001  # enough for a recorder to read some of them before
 THREADS = 3
-LOCK, NUMBERS = threading.Lock(), itertools.count()
+NUMBERS = itertools.count()
 
 
 def note(situation: str) -> bytes:
     """Note the frames of the caller, and return what it has to send, which is another request each time."""
-    frame: Any = sys._getframe(1)
-    found = []
-    while frame:
-        code = frame.f_code
-        found.append([getattr(code, "co_qualname", code.co_name), code.co_filename, frame.f_lineno])
-        frame = frame.f_back
-    with LOCK:
-        request = f"{next(NUMBERS):08}"
-        NOTES.write(json.dumps({"situation": situation, "request": request, "frames": found}) + "\n")
+    request = f"{next(NUMBERS):08}"
+    NOTES.write(situation, request, sys._getframe(1))
     return request.encode()
 
 
