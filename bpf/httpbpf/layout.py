@@ -68,6 +68,6 @@ FAST_CALLS = ROWS["fast_calls"]
 MAX_FRAMES = 127  # how many frames a kernel follows by default: /proc/sys/kernel/perf_event_max_stack
 STACK_FRAMES_SIZE = STACK_ROW.size + 8 * MAX_FRAMES  # bytes of a stack row with room for all frames
 MAX_PYTHON_FRAMES = 128  # as in python.h
-PYTHON_SCRATCH_SIZE = 344  # bytes behind the frames of a struct python_stack, python.h, except the layout
+PYTHON_SCRATCH_SIZE = 376  # bytes behind the frames of a struct python_stack, python.h, except the layout
 PYTHON_STACK_SIZE = PYTHON_ROW.size + MAX_PYTHON_FRAMES * PYTHON_FRAME.size + PYTHON_LAYOUT.size + PYTHON_SCRATCH_SIZE
 COUNTERS = tuple(name.lower() for name in ENUMS["counter"][:-1])

@@ -24,8 +24,10 @@ def sizes_of_leaves(bpf: Any) -> dict[str, int]:
 
 def refusals(bpf: Any, functions: list[str]) -> dict[str, str]:
     refused = {}
+    by_tracepoints = "raw_tracepoint__tcp_sendmsg_locked" in functions  # which calls walk_python, of the same kind
     for function in functions:
-        kind = bcc.BPF.RAW_TRACEPOINT if function.startswith("raw_tracepoint__") else bcc.BPF.KPROBE
+        is_raw = function.startswith("raw_tracepoint__") or (function == "walk_python" and by_tracepoints)
+        kind = bcc.BPF.RAW_TRACEPOINT if is_raw else bcc.BPF.KPROBE
         try:
             bpf.load_func(function, kind)
         except Exception as error:  # BCC raises bare Exceptions
