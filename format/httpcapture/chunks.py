@@ -101,6 +101,7 @@ META = Struct(
     part=_u32,
     redacted=_text,
     duration_rule=_text,
+    python_problem=_text,
 )
 MODULE = Struct(
     Module,

@@ -113,6 +113,7 @@ class Meta:
     part: int = 1  # number of this part, from 1
     redacted: str = ""  # name and version of the program that redacted the capture; empty: not redacted
     duration_rule: str = ""  # JUDGED_WHOLE; empty: `threshold_ns` is of t2 - t0, in captures from before this field
+    python_problem: str = ""  # why the kernel could not follow Python frames; empty: it could, or was not asked to
 
 
 JUDGED_WHOLE = "whole"

@@ -86,7 +86,7 @@ class LoadedProgram:
     attachments: Sequence[int]  # closing one detaches its probe
     events: str  # suffix of the names of its kprobe events
     faults_are_misses: bool  # whether the kernel counts a page fault in a kprobe as a miss
-    problem: str  # why Python frames are not walked although they were asked for, or ""
+    python_problem: str  # why Python frames are not walked although they were asked for, or ""
 
 
 def import_bcc() -> Any:
@@ -133,7 +133,7 @@ def load_program(options: TracingOptions) -> LoadedProgram:
         maps,
         events=f"_bcc_{child}",
         faults_are_misses=answer["faults_are_misses"],
-        problem=answer["problem"],
+        python_problem=answer["python_problem"],
         **found,
     )
 
@@ -165,24 +165,23 @@ def _load(options: TracingOptions) -> tuple[dict[str, Any], list[int]]:
         raise RecorderError(str(error)) from error
     with kernel_tree() as tree:
         os.environ["BCC_KERNEL_SOURCE"] = str(tree)  # libbcc reads it when it compiles
-        probes, bpf = _attach_best(import_bcc(), btf, options)
+        probes, bpf, problem = _attach_best(import_bcc(), btf, options)
     table_fd = import_bcc().libbcc.lib.bpf_table_fd
     _give_slots(BpfMap(table_fd(bpf.module, b"slots_of_processor"), _U32.size, _U32.size))
     found = {name: table_fd(bpf.module, name.encode()) for name in MAPS}
     maps = {name: fd for name, fd in found.items() if fd >= 0}
     programs, attachments = [function.fd for function in bpf.funcs.values()], _attached()
-    problem = ""
     if "python_walkers" in maps:
         try:
             programs.append(_load_walker(bpf, btf, probes, maps["python_walkers"]))
         except (OSError, BtfError) as error:
-            problem = f"the kernel does not take the program that walks Python frames: {error}"
+            problem = f"the kernel does not take the program that follows them: {error}"
             maps = {name: fd for name, fd in maps.items() if "python" not in name}
     fds = [*maps.values(), *programs, *attachments]
     ends = len(maps), len(maps) + len(programs), len(fds)
     return {
         "probes": probes,
-        "problem": problem,
+        "python_problem": problem,
         "maps": dict(zip(maps, range(ends[0]))),
         "programs": list(range(ends[0], ends[1])),
         "attachments": list(range(ends[1], ends[2])),
@@ -223,7 +222,8 @@ def _attached() -> list[int]:
     return sorted(found)
 
 
-def _attach_best(bcc: Any, btf: Btf, options: TracingOptions) -> tuple[str, Any]:
+def _attach_best(bcc: Any, btf: Btf, options: TracingOptions) -> tuple[str, Any, str]:
+    """Return the kind of probes, BCC's program, and why it walks no Python frames or ""."""
     wanted = PROBES if options.probes == "auto" else (options.probes,)
     problems: list[str] = []
     for probes in wanted:
@@ -240,7 +240,7 @@ def _attach_best(bcc: Any, btf: Btf, options: TracingOptions) -> tuple[str, Any]
             raise RecorderError(str(error)) from error
         bpf = _attach(bcc.BPF, program, probes, problems)
         if bpf is not None:
-            return probes, bpf
+            return probes, bpf, program.python_problem
         for fd in _attached():  # the probes that were attached before one failed
             os.close(fd)
     raise RecorderError("this kernel takes no probes: " + "; ".join(problems))

@@ -129,15 +129,17 @@ def _record(
     show = _printer(console)
 
     def meta() -> Meta:
-        return host.meta(tracing.threshold_ns, tracing.process_filters, tracer.probes, tracing.sizes)
+        return host.meta(
+            tracing.threshold_ns, tracing.process_filters, tracer.probes, tracing.sizes, tracer.python_problem
+        )
 
     with Tracer(tracing) as tracer, Parts(output, bounds, meta, overwrite=replace, print_line=_print) as parts:
         if verbose:
             _print(f"Probes: {tracer.probes}; not recorded: {', '.join(f'pid {pid}' for pid in tracing.ignored_pids)}")
         if tracing.probes == "auto" and tracer.probes == "tracepoint":
             _print("this kernel does not allow probes on its functions: tracepoints are used instead, which show less")
-        if tracer.problem:
-            _print(f"httprec: {tracer.problem}; the recording goes on without them")
+        if tracer.python_problem:
+            _print(f"httprec: no Python frames are recorded, all else is: {tracer.python_problem}")
         _tell_listeners(tracer)
         privileges.drop(tracer.reads_maps, privileges.TO_ROTATE if bounds.rotates else ())
         is_over = _end_conditions(duration_s, parts.is_full)

@@ -63,7 +63,7 @@ class Tracer:
         self.processes = self._ring("process_ring", sizes.process_ring_pages)
         self.walks_python = "python_ring" in self._loaded.maps
         """Whether the kernel walks Python frames."""
-        self.problem = self._loaded.problem
+        self.python_problem = self._loaded.python_problem
         """Why the kernel walks none although this was asked for, or nothing."""
         rings = ["process_ring"] + ["python_ring"] * self.walks_python
         self.wake_fds = [self._loaded.maps[name] for name in rings]

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -106,3 +107,24 @@ def test_frames_by_frame_pointer_get_those_of_python_too(tmp_path: Path) -> None
     recorded = record(next(iter(INTERPRETERS.values())), tmp_path, "--stack", "fp")
     for _, frames, trace in recorded.traces():
         assert python_frames(trace) == frames or trace.python_problem is PythonProblem.CONTRADICTION
+
+
+@pytest.mark.usefixtures("recorder")
+def test_a_kernel_that_does_not_take_the_walk_is_recorded_without_it(tmp_path: Path) -> None:
+    capture = tmp_path / "run.cap"
+    program = "\n".join(
+        (
+            "from httprec import loader, main",
+            "def refuse(*_): raise OSError(7, 'processed 1000001 insns')",
+            "loader.load_tail = refuse",
+            "main.main()",
+        )
+    )
+    options = ("-o", str(capture), "-d", "0", "-q", "--probes", "tracepoint", "--languages", "all")
+    done = subprocess.run([sys.executable, "-c", program, *options], capture_output=True, text=True, check=False)
+    assert done.returncode == 0
+    (said,) = (line for line in done.stderr.splitlines() if "Python" in line)
+    assert said.startswith("httprec: no Python frames are recorded, all else is: ")
+    assert said.endswith("processed 1000001 insns")
+    with capture.open("rb") as file:
+        assert said.endswith(f": {Reader(file).meta.python_problem}")

@@ -78,6 +78,7 @@ class RedactedRecords:
             completion_layout=layout(COMPLETION_ROW),
             redacted=f"httpreport {__version__}",
             duration_rule=meta.duration_rule,
+            python_problem=meta.python_problem,
         )
 
     def __iter__(self) -> Iterator[Module | Section | Process | JitMap | Code | Stack]:
