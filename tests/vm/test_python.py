@@ -24,6 +24,10 @@ CELLS = (("bookworm", "bookworm"), ("bullseye", "bullseye"), ("trixie", "trixie"
 VERSIONS = {"bullseye": 0x309, "bookworm": 0x30B, "trixie": 0x30D}
 WITH_TRACEPOINTS = {"sid"}  # of Linux 6.16 and later
 REPLACED = 100
+# Up to Python 3.11, what a greenlet runs is told from what began it by a symbol, which packages of greenlet before 2.0
+# lack.
+WITHOUT_SYMBOLS = {"bullseye"}
+GREENLETS = ("inner", "outermost")
 
 
 @dataclass(frozen=True)
@@ -54,7 +58,7 @@ def cell(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
 def test_every_frame_is_the_one_that_the_interpreter_names(cell: Cell, side: str) -> None:
     for found in cell.by_probes.values():
         assert len(found.notes[side]) > 30
-        assert_frames_are_those_noted(found, side)
+        assert_frames_are_those_noted(found, side, GREENLETS if cell.suite in WITHOUT_SYMBOLS else ())
 
 
 def test_code_that_is_replaced_in_place_has_its_own_name_or_none(cell: Cell) -> None:

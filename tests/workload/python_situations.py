@@ -18,6 +18,11 @@ from typing import Any, Callable
 
 from workload.python_notes import Notes
 
+try:
+    import greenlet  # before it is recorded: code that is loaded meanwhile has no name
+except ImportError:  # most interpreters lack it
+    greenlet = None
+
 NOTES = Notes(sys.argv[1])
 PORT = int(sys.argv[2])
 REPLACED = int(sys.argv[3])  # how often a code object replaces another one of the same size
@@ -194,9 +199,7 @@ def executed(c: Connection, situation: str, number: int) -> dict[str, Any]:
 
 def in_greenlets(c: Connection) -> None:
     """Send from greenlets, where the package is installed: one that began another, and the other, in turn."""
-    try:
-        import greenlet  # noqa: PLC0415 (most interpreters lack it)
-    except ImportError:
+    if greenlet is None:
         return
 
     def inner() -> None:
