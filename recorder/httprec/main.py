@@ -236,10 +236,10 @@ def _record(
 @click.option(
     "--languages",
     type=click.Choice(["all", "none"]),
-    default="none",
+    default="all",
     show_default=True,
-    help="Whether to record the frames of Python programs too: names of their functions and files, and lines. It has "
-    "been tried with tracepoints only, hence it has to be asked for.",
+    help="Whether to record the frames of Python programs too: names of their functions and files, and lines. Where "
+    "the kernel cannot follow them, httprec says why and records without them. The kernel keeps 12 MiB for them.",
 )
 @click.option(
     "--modules",

@@ -28,7 +28,7 @@ def record(python: str, folder: Path, captures: Mapping[Path, Sequence[str]], re
         assert server.stdout
         port = server.stdout.readline().decode().strip()
         situations = [python, str(HERE / "python_situations.py"), str(folder / "client"), port, str(replaced)]
-        always = ("-t", "0", "-q", "-p", os.path.basename(python)[:15], "--languages", "all", *ROOM)
+        always = ("-t", "0", "-q", "-p", os.path.basename(python)[:15], *ROOM)
         with started(situations) as client:
             assert client.stdin and client.stdout
             with recordings({capture: [*always, *options] for capture, options in captures.items()}):
