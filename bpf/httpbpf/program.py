@@ -92,6 +92,7 @@ class Program(NamedTuple):
     text: str
     cflags: list[str]
     functions: list[str]
+    python_problem: str  # why it walks no Python frames although they are wanted, or ""
 
 
 def _inode_of_namespace(btf: Btf) -> int:
@@ -100,12 +101,12 @@ def _inode_of_namespace(btf: Btf) -> int:
 
 
 def _python_constants(btf: Btf, sizes: Sizes) -> dict[str, int]:
-    """Return the constants of python.h, none if no Python frames are wanted or the processor is another than x86-64,
-    whose threads' pointer is `fsbase`. Raises BtfError."""
+    """Return the constants of python.h. Raises BtfError, also if the processor is another than x86-64, whose threads'
+    pointer is `fsbase`."""
     task, mm, inode = btf.members("task_struct"), btf.members("mm_struct"), btf.members("inode")
     thread = btf.members("thread_struct")
-    if not sizes.python_slots or "fsbase" not in thread:
-        return {}
+    if "fsbase" not in thread:
+        raise BtfError("Python frames are followed on x86-64 only")
     return {
         "PYTHON_SLOTS": sizes.python_slots,
         "PYTHON_RING_PAGES": sizes.python_ring_pages,
@@ -184,6 +185,12 @@ def build_program(
     Raises BtfError if the kernel lacks a function or member that the program needs.
     """
     prototypes = _prototypes(btf)
+    python, python_problem = {}, ""
+    if sizes.python_slots:
+        try:
+            python = _python_constants(btf, sizes)
+        except BtfError as error:
+            python_problem = str(error)
     constants = {
         "MAX_FRAMES": MAX_FRAMES,
         "MAX_CONNECTIONS": sizes.connections,
@@ -208,7 +215,7 @@ def build_program(
         "THRESHOLD_NS": threshold_ns,
         **_offsets(btf),
         **prototypes,
-        **_python_constants(btf, sizes),
+        **python,
     }
     if probes == "tracepoint":
         sock = btf.members("sock")
@@ -217,4 +224,4 @@ def build_program(
     cflags += ["-DFILTER_PROCESSES"] * filter_processes + [f"-D{_USE[probes]}"]
     functions = ["tcp_sendmsg", "tcp_recvmsg"] + ["tcp_sendpage"] * ("TCP_SENDPAGE_ARGUMENTS" in prototypes)
     text = "#include <uapi/linux/ptrace.h>\n" + "\n".join(map(read_source, _FILES))
-    return Program(text, cflags, functions)
+    return Program(text, cflags, functions, python_problem)

@@ -24,6 +24,10 @@ struct python_stack {
 	u64 table[PYTHON_TABLE_WORDS];
 	u64 filename;	  /* the address of the last file name, and what it adds to a cookie */
 	u64 filename_sum;
+	u64 next;	  /* the frame to go on with; 0: none */
+	u64 last_code;	  /* and its cookie */
+	u64 last_cookie;
+	u64 fault;	  /* not 0: a read has failed */
 };
 
 /*

@@ -10,6 +10,7 @@
 #ifdef PYTHON_SLOTS
 
 #define MAX_SEARCHED_STATES 64
+#define FRAMES_OF_TURN 32 /* 4 turns for all; the kernel lets programs call each other 32 times */
 #define STR_HASH 24	   /* PyASCIIObject.hash; names of code are interned, and so hashed */
 #define STR_CHARACTERS 48  /* of an ASCII string, up to 3.11 */
 #define BYTES_SIZE 16	   /* PyVarObject.ob_size of a bytes object; up to the end of the smallest one follow 32 bytes */
@@ -22,55 +23,57 @@
 /* Helper by number, include/uapi/linux/bpf.h; since 5.8. */
 static u64 (*boot_ns)(void) = (void *)125;
 
-static __always_inline u64 read_user(u64 address, bool *fault)
+/* A fault is kept in memory, so that the verifier does not follow the rest of the program with and without one. */
+static __always_inline u64 read_user(struct python_stack *stack, u64 address)
 {
 	u64 value = 0;
 
 	if (bpf_probe_read_user(&value, sizeof(value), (void *)address))
-		*fault = true;
+		stack->fault = 1;
 	return value;
 }
 
-static __always_inline u64 follow_steps(u64 from, u64 *steps, u32 count, u32 most, bool *fault)
+static __always_inline u64 follow_steps(struct python_stack *stack, u64 from, u64 *steps, u32 count, u32 most)
 {
 #pragma unroll
 	for (u32 i = 0; i < most; i++) {
 		if (i < count && from)
-			from = read_user(from + steps[i], fault);
+			from = read_user(stack, from + steps[i]);
 	}
 	return from;
 }
 
-static __always_inline u64 frame_of(struct python_layout *python, u64 state, bool *fault)
+static __always_inline u64 frame_of(struct python_stack *stack, u64 state)
 {
-	return follow_steps(state, python->current, python->current_steps, 2, fault);
+	return follow_steps(stack, state, stack->layout.current, stack->layout.current_steps, 2);
 }
 
 /*
  * A thread can have a state in each of several interpreters, and up to 3.11 its slot keeps the first one ever made. So
  * where that one runs nothing, this returns the thread's frame in another interpreter.
  */
-static __always_inline u64 search_frame(struct python_layout *python, u64 pointer, bool *fault)
+static __always_inline u64 search_frame(struct python_stack *stack, u64 pointer)
 {
-	u64 interpreter = read_user(python->interpreters, fault), state = 0;
+	struct python_layout *python = &stack->layout;
+	u64 interpreter = read_user(stack, python->interpreters), state = 0;
 
 	if (interpreter)
-		state = read_user(interpreter + python->first_thread, fault);
+		state = read_user(stack, interpreter + python->first_thread);
 #pragma nounroll
 	for (u32 i = 0; i < MAX_SEARCHED_STATES && interpreter; i++) {
 		if (!state) {
-			interpreter = read_user(interpreter + python->next_interpreter, fault);
+			interpreter = read_user(stack, interpreter + python->next_interpreter);
 			if (interpreter)
-				state = read_user(interpreter + python->first_thread, fault);
+				state = read_user(stack, interpreter + python->first_thread);
 			continue;
 		}
-		if (read_user(state + python->thread_id, fault) == pointer) {
-			u64 frame = frame_of(python, state, fault);
+		if (read_user(stack, state + python->thread_id) == pointer) {
+			u64 frame = frame_of(stack, state);
 
 			if (frame)
 				return frame;
 		}
-		state = read_user(state + python->next_thread, fault);
+		state = read_user(stack, state + python->next_thread);
 	}
 	return 0;
 }
@@ -92,13 +95,11 @@ static __always_inline u64 placed(u64 word, u32 place)
 
 static __always_inline u64 code_word(struct python_stack *stack, u32 offset)
 {
-	u32 index = (offset - stack->layout.code_begin) / sizeof(u64);
-
-	return index < PYTHON_CODE_WORDS ? stack->code[index] : 0;
+	return stack->code[at_most((offset - stack->layout.code_begin) / sizeof(u64), PYTHON_CODE_WORDS - 1)];
 }
 
 /* Frames that call each other often are of one file. Its name cannot change meanwhile: their code objects hold it. */
-static __always_inline u64 filename_sum(struct python_stack *stack, u64 filename, bool *fault)
+static __always_inline u64 filename_sum(struct python_stack *stack, u64 filename)
 {
 	u64 sum = 0;
 
@@ -106,24 +107,24 @@ static __always_inline u64 filename_sum(struct python_stack *stack, u64 filename
 		return stack->filename_sum;
 	__builtin_memset(stack->text, 0, sizeof(stack->text));
 	if (bpf_probe_read_user_str(stack->text, sizeof(stack->text), (void *)(filename + STR_CHARACTERS)) < 0)
-		*fault = true;
+		stack->fault = 1;
 #pragma unroll
 	for (u32 i = 0; i < PYTHON_TEXT_SIZE / sizeof(u64); i++)
 		sum += placed(stack->text[i], PLACE_OF_TEXT + i);
-	stack->filename = *fault ? 0 : filename;
+	stack->filename = stack->fault ? 0 : filename;
 	stack->filename_sum = sum;
 	return sum;
 }
 
 /* Up to 3.11 a code object has no number, and all its parts may be where those of another one were: so of what they are. */
-static __always_inline u64 add_contents(struct python_stack *stack, u64 cookie, bool *fault)
+static __always_inline u64 add_contents(struct python_stack *stack, u64 cookie)
 {
 	u64 name = code_word(stack, stack->layout.name), table = code_word(stack, stack->layout.table);
 
-	cookie += placed(read_user(name + STR_HASH, fault), PLACE_OF_NAME);
-	cookie += filename_sum(stack, code_word(stack, stack->layout.filename), fault);
+	cookie += placed(read_user(stack, name + STR_HASH), PLACE_OF_NAME);
+	cookie += filename_sum(stack, code_word(stack, stack->layout.filename));
 	if (bpf_probe_read_user(stack->table, sizeof(stack->table), (void *)(table + BYTES_SIZE)))
-		*fault = true;
+		stack->fault = 1;
 	cookie += placed(stack->table[0], PLACE_OF_TABLE);
 	cookie += placed(stack->table[2], PLACE_OF_TABLE + 2); /* [1] is its hash, which may be set later */
 	return cookie + placed(stack->table[3], PLACE_OF_TABLE + 3);
@@ -134,19 +135,19 @@ static __always_inline u64 cookie_of(struct python_stack *stack, u64 code)
 {
 	u32 size = stack->layout.code_words * sizeof(u64);
 	u64 begin = code + stack->layout.code_begin, cookie = 0;
-	bool fault = false;
 
+	stack->fault = 0;
 	if (!stack->layout.name) { /* from 3.12 on it has a number, in this word */
-		cookie = placed(read_user(begin, &fault), 0);
-		return fault ? 0 : mixed(cookie, 0) | 1;
+		cookie = placed(read_user(stack, begin), 0);
+		return stack->fault ? 0 : mixed(cookie, 0) | 1;
 	}
 	if (size > sizeof(stack->code) || bpf_probe_read_user(stack->code, size, (void *)begin))
 		return 0;
 #pragma unroll
 	for (u32 i = 0; i < PYTHON_CODE_WORDS; i++)
 		cookie += placed(stack->code[i], i);
-	cookie = add_contents(stack, cookie, &fault);
-	return fault ? 0 : mixed(cookie, 0) | 1;
+	cookie = add_contents(stack, cookie);
+	return stack->fault ? 0 : mixed(cookie, 0) | 1;
 }
 
 static __always_inline u64 frame_word(struct python_stack *stack, u32 offset)
@@ -154,62 +155,71 @@ static __always_inline u64 frame_word(struct python_stack *stack, u32 offset)
 	return *(u64 *)(stack->frame + (offset & (PYTHON_FRAME_SIZE - sizeof(u64))));
 }
 
-static __always_inline u8 walk_frames_of_python(struct python_stack *stack, u64 frame)
+static __always_inline void take_frame(struct python_stack *stack, struct python_frame *to)
+{
+	to->address = stack->next;
+	to->code = frame_word(stack, stack->layout.code) & ~3ULL;
+	to->instruction = frame_word(stack, stack->layout.instruction);
+	to->flags = *(u16 *)(stack->frame + (stack->layout.flags & (PYTHON_FRAME_SIZE - sizeof(u16))));
+	to->cookie = 0;
+	if ((to->flags & 0xff) < stack->layout.entry_owner) {
+		if (to->code != stack->last_code) /* else it is alive in both frames, and so the same */
+			stack->last_cookie = cookie_of(stack, to->code);
+		stack->last_code = to->code;
+		to->cookie = stack->last_cookie;
+	}
+	stack->row.chain = mixed(mixed(stack->row.chain, to->code + to->cookie), to->instruction) | 1;
+	stack->next = frame_word(stack, stack->layout.back);
+}
+
+/*
+ * Takes as many frames as one turn does. Returns PYTHON_NOT_WALKED if more may follow. What a frame leaves for the next
+ * one goes through memory: so the verifier knows no more of any frame than of the first.
+ */
+static __always_inline u8 take_frames_of_turn(struct python_stack *stack)
 {
 	u32 size = stack->layout.frame_size;
-	u64 chain = stack->row.process_start, last_code = 0, last_cookie = 0;
-	bool fault = false;
 
 	if (size > sizeof(stack->frame))
 		return PYTHON_FAULT;
-	__builtin_memset(stack->code, 0, sizeof(stack->code));
-	stack->filename = 0;
 #pragma nounroll
-	for (u32 i = 0; i < MAX_PYTHON_FRAMES; i++) {
-		struct python_frame *to = &stack->frames[i];
+	for (u32 i = 0; i < FRAMES_OF_TURN; i++) {
+		u32 taken = stack->row.frames_size;
 
-		if (!frame)
-			break;
-		if (bpf_probe_read_user(stack->frame, size, (void *)frame)) {
-			fault = true;
-			break;
-		}
-		to->address = frame;
-		to->code = frame_word(stack, stack->layout.code) & ~3ULL;
-		to->instruction = frame_word(stack, stack->layout.instruction);
-		to->flags = *(u16 *)(stack->frame + (stack->layout.flags & (PYTHON_FRAME_SIZE - sizeof(u16))));
-		to->cookie = 0;
-		if ((to->flags & 0xff) < stack->layout.entry_owner) {
-			if (to->code != last_code) /* else it is alive in both frames, and so the same */
-				last_cookie = cookie_of(stack, to->code);
-			last_code = to->code;
-			to->cookie = last_cookie;
-		}
-		chain = mixed(mixed(chain, to->code + to->cookie), to->instruction);
-		stack->row.frames_size = (i + 1) * sizeof(*to);
-		frame = frame_word(stack, stack->layout.back);
+		if (!stack->next)
+			return PYTHON_WHOLE;
+		if (taken > sizeof(stack->frames) - sizeof(struct python_frame))
+			return PYTHON_CUT;
+		if (bpf_probe_read_user(stack->frame, size, (void *)stack->next))
+			return PYTHON_FAULT;
+		take_frame(stack, (void *)stack->frames + taken);
+		stack->row.frames_size = taken + sizeof(struct python_frame);
 	}
-	stack->row.chain = chain | 1;
-	return fault ? PYTHON_FAULT : frame ? PYTHON_CUT : PYTHON_WHOLE;
+	return PYTHON_NOT_WALKED;
 }
 
-static __always_inline u8 walk_python_frames(struct python_stack *stack)
+/* Returns why there is no first frame, else PYTHON_NOT_WALKED. */
+static __always_inline u8 begin_walk(struct python_stack *stack)
 {
-	u64 pointer = read_u64(bpf_get_current_task() + TASK_STRUCT__FSBASE), state, frame;
+	u64 pointer = read_u64(bpf_get_current_task() + TASK_STRUCT__FSBASE), state;
 	struct python_layout *python = &stack->layout;
-	bool fault = false;
 
-	state = follow_steps(pointer, python->slot, python->slot_steps, 3, &fault);
+	stack->fault = 0;
+	state = follow_steps(stack, pointer, python->slot, python->slot_steps, 3);
 	if (!state)
-		return fault ? PYTHON_FAULT : PYTHON_NO_STATE;
-	if (read_user(state + python->thread_id, &fault) != pointer)
-		return fault ? PYTHON_FAULT : PYTHON_OTHER_STATE;
-	frame = frame_of(python, state, &fault);
-	if (!frame && python->interpreters)
-		frame = search_frame(python, pointer, &fault);
-	if (fault && !frame)
+		return stack->fault ? PYTHON_FAULT : PYTHON_NO_STATE;
+	if (read_user(stack, state + python->thread_id) != pointer)
+		return stack->fault ? PYTHON_FAULT : PYTHON_OTHER_STATE;
+	stack->next = frame_of(stack, state);
+	if (!stack->next && python->interpreters)
+		stack->next = search_frame(stack, pointer);
+	if (stack->fault && !stack->next)
 		return PYTHON_FAULT;
-	return walk_frames_of_python(stack, frame);
+	__builtin_memset(stack->code, 0, sizeof(stack->code));
+	stack->filename = 0;
+	stack->last_code = 0;
+	stack->row.chain = stack->row.process_start | 1;
+	return PYTHON_NOT_WALKED;
 }
 
 /*
@@ -232,14 +242,23 @@ static __always_inline void output_early(struct python_stack *stack)
 		count(PYTHON_RING_FULL);
 }
 
-static __always_inline int walk_for(u64 sock)
+static __always_inline int walk_for(void *ctx, u64 sock)
 {
 	struct connection *c = connections.lookup(&sock);
 	struct python_stack *stack = c ? python_stack_in(c->slot) : NULL;
+	u8 status = PYTHON_NOT_WALKED;
 
 	if (!stack || stack->thread != bpf_get_current_pid_tgid()) /* another thread has taken a stack meanwhile */
 		return 0;
-	stack->row.status = walk_python_frames(stack);
+	if (stack->row.status == PYTHON_NOT_WALKED)
+		status = begin_walk(stack);
+	if (status == PYTHON_NOT_WALKED)
+		status = take_frames_of_turn(stack);
+	stack->row.status = status;
+	if (status == PYTHON_NOT_WALKED) {
+		stack->row.status = PYTHON_CUT; /* until the next turn, which may not come */
+		python_walkers.call(ctx, 0);
+	}
 	output_early(stack);
 	return 0;
 }
@@ -247,17 +266,17 @@ static __always_inline int walk_for(u64 sock)
 #ifdef USE_FEXIT
 int walk_python(unsigned long long *ctx)
 {
-	return walk_for(ctx[0]);
+	return walk_for(ctx, ctx[0]);
 }
 #elif defined(USE_KPROBES)
 int walk_python(struct pt_regs *ctx)
 {
-	return walk_for(PT_REGS_PARM1(ctx));
+	return walk_for(ctx, PT_REGS_PARM1(ctx));
 }
 #else
 int walk_python(struct bpf_raw_tracepoint_args *ctx)
 {
-	return walk_for(ctx->args[0]);
+	return walk_for(ctx, ctx->args[0]);
 }
 #endif
 

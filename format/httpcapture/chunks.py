@@ -145,6 +145,7 @@ META = Struct(
     redacted=_text,
     duration_rule=_text,
     heads=_text,
+    python_problem=_text,
 )
 MODULE = Struct(
     Module,

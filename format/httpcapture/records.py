@@ -114,6 +114,7 @@ class Meta:
     redacted: str = ""  # name and version of the program that redacted the capture; empty: not redacted
     duration_rule: str = ""  # JUDGED_WHOLE; empty: `threshold_ns` is of t2 - t0, in captures from before this field
     heads: str = ""  # what was kept of the heads of requests and responses, for people; empty: nothing
+    python_problem: str = ""  # why the kernel could not follow Python frames; empty: it could, or was not asked to
 
 
 JUDGED_WHOLE = "whole"

@@ -41,7 +41,9 @@ def _limits(sizes: Sizes) -> dict[str, int]:
     return dict(zip(sizes._fields, sizes))
 
 
-def meta(threshold_ns: int, process_filters: Sequence[bytes], probes: str, sizes: Sizes) -> Meta:
+def meta(
+    threshold_ns: int, process_filters: Sequence[bytes], probes: str, sizes: Sizes, python_problem: str = ""
+) -> Meta:
     """Return the first record of a capture for a recording that starts now."""
     name = os.uname()
     return Meta(
@@ -61,4 +63,5 @@ def meta(threshold_ns: int, process_filters: Sequence[bytes], probes: str, sizes
         call_layout=_layout(CALL_ROW),
         completion_layout=_layout(COMPLETION_ROW),
         duration_rule=JUDGED_WHOLE,
+        python_problem=python_problem,
     )

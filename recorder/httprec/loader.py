@@ -93,7 +93,8 @@ class LoadedProgram:
     attachments: Sequence[int]  # closing one detaches its probe
     events: str  # suffix of the names of its kprobe events
     faults_are_misses: bool  # whether the kernel counts a page fault in a kprobe as a miss
-    problems: Sequence[str]  # what the kernel does not do although it was asked for
+    python_problem: str  # why Python frames are not walked although they were asked for, or ""
+    http2_problem: str  # why the streams of HTTP/2 are not told apart, or ""
 
 
 def import_bcc() -> Any:
@@ -140,7 +141,8 @@ def load_program(options: TracingOptions) -> LoadedProgram:
         maps,
         events=f"_bcc_{child}",
         faults_are_misses=answer["faults_are_misses"],
-        problems=answer["problems"],
+        python_problem=answer["python_problem"],
+        http2_problem=answer["http2_problem"],
         **found,
     )
 
@@ -172,30 +174,31 @@ def _load(options: TracingOptions) -> tuple[dict[str, Any], list[int]]:
         raise RecorderError(str(error)) from error
     with kernel_tree() as tree:
         os.environ["BCC_KERNEL_SOURCE"] = str(tree)  # libbcc reads it when it compiles
-        probes, bpf = _attach_best(import_bcc(), btf, options)
+        probes, bpf, problem = _attach_best(import_bcc(), btf, options)
     library = import_bcc().libbcc.lib
     table_fd = library.bpf_table_fd
     _give_slots(BpfMap(table_fd(bpf.module, b"slots_of_processor"), _U32.size, _U32.size))
     found = {name: table_fd(bpf.module, name.encode()) for name in MAPS}
     maps = {name: fd for name, fd in found.items() if fd >= 0}
     programs, attachments = [function.fd for function in bpf.funcs.values()], _attached()
-    tails, problems = Tails(library, bpf.module, btf, probes), []
+    tails, http2_problem = Tails(library, bpf.module, btf, probes), ""
     if "python_walkers" in maps:
         try:
             programs.append(tails.load_python_walker(maps["python_walkers"]))
         except (OSError, BtfError) as error:
-            problems.append(f"the kernel does not walk Python frames, and the recording goes on without them: {error}")
+            problem = f"the kernel does not take the program that follows them: {error}"
             maps = {name: fd for name, fd in maps.items() if "python" not in name}
     try:
         programs += tails.load_stream_walkers(maps["send_walkers"], maps["receive_walkers"], options.sizes.steps_a_run)
     except (OSError, BtfError) as error:
-        problems.append(f"the kernel does not walk HTTP/2, whose streams are not told apart in this recording: {error}")
+        http2_problem = f"the kernel does not take the program that follows them: {error}"
         maps = {name: fd for name, fd in maps.items() if "stream" not in name}
     fds = [*maps.values(), *programs, *attachments]
     ends = len(maps), len(maps) + len(programs), len(fds)
     return {
         "probes": probes,
-        "problems": problems,
+        "python_problem": problem,
+        "http2_problem": http2_problem,
         "maps": dict(zip(maps, range(ends[0]))),
         "programs": list(range(ends[0], ends[1])),
         "attachments": list(range(ends[1], ends[2])),
@@ -223,7 +226,8 @@ def _attached() -> list[int]:
     return sorted(found)
 
 
-def _attach_best(bcc: Any, btf: Btf, options: TracingOptions) -> tuple[str, Any]:
+def _attach_best(bcc: Any, btf: Btf, options: TracingOptions) -> tuple[str, Any, str]:
+    """Return the kind of probes, BCC's program, and why it walks no Python frames or ""."""
     wanted = PROBES if options.probes == "auto" else (options.probes,)
     problems: list[str] = []
     for probes in wanted:
@@ -240,7 +244,7 @@ def _attach_best(bcc: Any, btf: Btf, options: TracingOptions) -> tuple[str, Any]
             raise RecorderError(str(error)) from error
         bpf = _attach(bcc.BPF, program, probes, problems)
         if bpf is not None:
-            return probes, bpf
+            return probes, bpf, program.python_problem
         for fd in _attached():  # the probes that were attached before one failed
             os.close(fd)
     raise RecorderError("this kernel takes no probes: " + "; ".join(problems))

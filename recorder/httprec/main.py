@@ -134,7 +134,9 @@ def _record(
 
     def meta() -> Meta:
         return dataclasses.replace(
-            host.meta(tracing.threshold_ns, tracing.process_filters, tracer.probes, tracing.sizes),
+            host.meta(
+                tracing.threshold_ns, tracing.process_filters, tracer.probes, tracing.sizes, tracer.python_problem
+            ),
             heads=rules_text(tracing.sizes.http_bytes, rules),
         )
 
@@ -143,8 +145,10 @@ def _record(
             _print(f"Probes: {tracer.probes}; not recorded: {', '.join(f'pid {pid}' for pid in tracing.ignored_pids)}")
         if tracing.probes == "auto" and tracer.probes == "tracepoint":
             _print("this kernel does not allow probes on its functions: tracepoints are used instead, which show less")
-        for problem in tracer.problems:
-            _print(f"httprec: {problem}")
+        if tracer.python_problem:
+            _print(f"httprec: no Python frames are recorded, all else is: {tracer.python_problem}")
+        if tracer.http2_problem:
+            _print(f"httprec: the streams of HTTP/2 are not told apart: {tracer.http2_problem}")
         _print(f"Heads that are kept: {rules_text(tracing.sizes.http_bytes, rules)}")
         if tracing.sizes.copies:
             _print("Stacks are copied, and may hold secrets of the programs; --stack fp copies none")
@@ -247,10 +251,10 @@ def _record(
 @click.option(
     "--languages",
     type=click.Choice(["all", "none"]),
-    default="none",
+    default="all",
     show_default=True,
-    help="Whether to record the frames of Python programs too: names of their functions and files, and lines. It has "
-    "been tried with tracepoints only, hence it has to be asked for.",
+    help="Whether to record the frames of Python programs too: names of their functions and files, and lines. Where "
+    "the kernel cannot follow them, httprec says why and records without them. The kernel keeps 12 MiB for them.",
 )
 @click.option(
     "--modules",

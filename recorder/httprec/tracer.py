@@ -69,8 +69,10 @@ class Tracer:
         self.processes = self._ring("process_ring", sizes.process_ring_pages)
         self.walks_python = "python_ring" in self._loaded.maps
         """Whether the kernel walks Python frames."""
-        self.problems = self._loaded.problems
-        """What the kernel does not do although this was asked for."""
+        self.python_problem = self._loaded.python_problem
+        """Why the kernel walks none although this was asked for, or nothing."""
+        self.http2_problem = self._loaded.http2_problem
+        """Why the kernel does not tell the streams of HTTP/2 apart, or nothing."""
         rings = ["process_ring"] + ["python_ring"] * self.walks_python
         self.wake_fds = [self._loaded.maps[name] for name in rings]
         if sizes.http_bytes:

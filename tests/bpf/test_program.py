@@ -257,10 +257,17 @@ def test_options_reach_the_program() -> None:
     assert not {"-DFILTER_PROCESSES", "-DUSE_FEXIT"} & set(plain.cflags)
 
 
-def test_a_kernel_that_does_not_know_thread_pointers_gets_a_program_without_python_frames() -> None:
-    kernel = Kernel(members={"thread_struct": {"fsbase": ""}})
-    found = constants(build_program(kernel, SIZES, threshold_ns=0, filter_processes=False, probes="fexit"))
+@pytest.mark.parametrize(
+    ("lacking", "reason"),
+    [({"thread_struct": {"fsbase": ""}}, "x86-64"), ({"mm_struct": {"exe_file": ""}}, "exe_file")],
+)
+def test_a_kernel_whose_python_frames_cannot_be_followed_gets_a_program_without_them(
+    lacking: dict[str, dict[str, str]], reason: str
+) -> None:
+    program = build_program(Kernel(members=lacking), SIZES, threshold_ns=0, filter_processes=False, probes="fexit")
+    found = constants(program)
     assert "PYTHON_SLOTS" not in found and "MAX_CONNECTIONS" in found
+    assert reason in program.python_problem
 
 
 @pytest.mark.parametrize(

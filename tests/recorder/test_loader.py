@@ -29,14 +29,25 @@ def test_descriptors_arrive_by_name_and_stay_when_the_process_has_ended() -> Non
         for fd, text in zip(fds, texts):
             os.write(fd, text)
         places = {"maps": {"connections": 0}, "programs": [1], "attachments": [2]}
-        return {"probes": options.probes, "faults_are_misses": True, "problems": ["why"], **places}, fds
+        return {
+            "probes": options.probes,
+            "faults_are_misses": True,
+            "python_problem": "why",
+            "http2_problem": "because",
+            **places,
+        }, fds
 
     with mock.patch.object(loader, "_load", load):
         found = load_program(OPTIONS)
     fds = (found.maps["connections"], *found.programs, *found.attachments)
     assert [os.pread(fd, 100, 0) for fd in fds] == list(texts)
     assert not any(os.get_inheritable(fd) for fd in fds)
-    assert (found.probes, found.faults_are_misses, found.problems) == ("tracepoint", True, ["why"])
+    assert (found.probes, found.faults_are_misses, found.python_problem, found.http2_problem) == (
+        "tracepoint",
+        True,
+        "why",
+        "because",
+    )
     for fd in fds:
         os.close(fd)
 

@@ -67,7 +67,7 @@ def test_a_stack_has_the_python_frames_of_its_own_moment_or_none(stack: str, tmp
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as program:
         assert program.stdin and program.stdout
         options = ("-t", "100", "-q", "-p", Path(sys.executable).name[:15], "--stack", stack)
-        with recording(capture, *options, "--languages", "all", "--probes", "tracepoint"):
+        with recording(capture, *options, "--probes", "tracepoint"):
             program.stdin.write(b"call\n")
             program.stdin.flush()
             assert program.stdout.readline() == b"called\n"

@@ -5,35 +5,31 @@ Every CPython from 3.8 on that is on PATH, in pyenv's folder, or named in PYTHON
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
-import socket
 import subprocess
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+import sys
 from pathlib import Path
-from typing import Any, NamedTuple
 
 import pytest
 import zstandard
 
-from httpcapture import Calls, Code, Reader
-from httpreport.calls.filters import Selection
-from httpreport.capture.loader import load
-from httpreport.languages.stack_trace import FrameKind, PythonProblem, StackTrace
-from httpreport.report.report import Report, make_report
-from httpreport.symbols.binary import FindBinary
-from httpreport.symbols.binary_lookup import Binaries
+from httpcapture import Code, Reader
+from httpreport.languages.stack_trace import FrameKind, PythonProblem
+from support.python_frames import (
+    SIDES,
+    Recorded,
+    assert_frames_are_those_noted,
+    assert_replaced_code_has_its_own_name_or_none,
+    python_frames,
+    read,
+)
 from support.recorders import needs_a_recorder
 from support.redactions import redacted, traces
 from support.reports import reported
-from workload.recorder import recording
+from workload import python_driver
 
-SITUATIONS = Path(__file__).parents[1] / "workload" / "python_situations.py"
 REPLACED = 1000
-ROOM = ("--stack-ring", "65536")  # KiB: the program sends faster than a busy machine takes stacks
 
 
 def interpreters() -> dict[str, str]:
@@ -53,79 +49,11 @@ def interpreters() -> dict[str, str]:
 INTERPRETERS = interpreters()
 
 
-class Recorded(NamedTuple):
-    notes: list[dict[str, Any]]
-    report: Report
-    stacks: dict[bytes, int]  # by first bytes of the request
-    capture: Path
-    find_binary: FindBinary
-
-    def traces(self) -> Iterator[tuple[str, list[list[Any]], StackTrace]]:
-        """Yield the situation, the noted frames and the stack trace of each call. Those that were lost are counted."""
-        lost = 0
-        for note in self.notes:
-            stack = self.stacks.get(note["request"].encode())
-            if stack is None:
-                lost += 1
-            else:
-                yield note["situation"], note["frames"], self.report.traces[self.report.trace_of_stack[0, stack]]
-        assert lost <= sum(self.report.recording.lost.values())
-
-
-@contextmanager
-def echo() -> Iterator[int]:
-    """Yield the port of a server that sends back each byte."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-
-        def serve(connection: socket.socket) -> None:
-            with connection:
-                while data := connection.recv(64):
-                    connection.sendall(data)
-
-        def accept() -> None:
-            while True:
-                try:
-                    connection, _ = listener.accept()
-                except OSError:
-                    return
-                threading.Thread(target=serve, args=(connection,), daemon=True).start()
-
-        threading.Thread(target=accept, daemon=True).start()
-        yield listener.getsockname()[1]
-        listener.shutdown(socket.SHUT_RDWR)
-
-
-def record(python: str, folder: Path, *options: str, replaced: int = 0, all_frames: bool = False) -> Recorded:
-    """Record the situations in an interpreter, and report them as on a machine that has no binaries."""
-    capture, notes = folder / "run.cap", folder / "notes"
-    with echo() as port:
-        command = [python, str(SITUATIONS), str(notes), str(port), str(replaced)]
-        with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as program:
-            assert program.stdin and program.stdout
-            name = os.path.basename(python)[:15]
-            languages = () if "--languages" in options else ("--languages", "all")
-            with recording(capture, "-t", "0", "-q", "-p", name, "--probes", "tracepoint", *languages, *ROOM, *options):
-                program.stdin.write(b"begin\n")
-                program.stdin.flush()
-                assert program.stdout.readline() == b"noted\n"
-            program.stdin.close()
-        assert program.returncode == 0
-    with capture.open("rb") as file:
-        stacks = dict(pair for calls in Reader(file) if isinstance(calls, Calls) for pair in stacks_by_request(calls))
-        file.seek(0)
-        reader = Reader(file)
-        selection = Selection.of(reader.meta, 0, ())
-        recording_ = load(reader, selection)
-        (folder / "nothing").mkdir()
-        find_binary = Binaries(root=str(folder / "nothing")).find
-        report = make_report(recording_, selection, find_binary, all_frames=all_frames)
-    return Recorded(list(map(json.loads, notes.read_text().splitlines())), report, stacks, capture, find_binary)
-
-
-def stacks_by_request(calls: Calls) -> Iterator[tuple[bytes, int]]:
-    heads, stacks = bytes(calls.columns["request_head"]), calls.columns["stack"].cast("Q")
-    size = len(heads) // calls.rows
-    return ((heads[size * row : size * row + 8], stacks[row]) for row in range(calls.rows))
+def record(python: str, folder: Path, *options: str, replaced: int = 0) -> Recorded:
+    """Record the situations in an interpreter."""
+    capture = folder / "run.cap"
+    python_driver.record(python, folder, {capture: ["--probes", "tracepoint", *options]}, replaced)
+    return read(capture)
 
 
 @pytest.fixture(scope="module")
@@ -133,30 +61,20 @@ def recorder() -> None:
     needs_a_recorder()
 
 
-def python_frames(trace: StackTrace) -> list[list[Any]]:
-    return [[frame.name, frame.file, frame.line] for frame in trace.frames if frame.kind is FrameKind.PYTHON]
-
-
 @pytest.mark.usefixtures("recorder")
 @pytest.mark.parametrize("python", INTERPRETERS.values(), ids=INTERPRETERS)
 def test_every_frame_is_the_one_that_the_interpreter_names(python: str, tmp_path: Path) -> None:
     recorded = record(python, tmp_path)
-    assert len(recorded.notes) > 30
-    for situation, frames, trace in recorded.traces():
-        assert trace.python_problem is None, situation
-        assert python_frames(trace) == frames, situation
+    assert len(recorded.notes["client"]) > 30
+    for side in SIDES:
+        assert_frames_are_those_noted(recorded, side)
 
 
 @pytest.mark.usefixtures("recorder")
 @pytest.mark.parametrize("python", INTERPRETERS.values(), ids=INTERPRETERS)
 def test_code_that_is_replaced_in_place_has_its_own_name_or_none(python: str, tmp_path: Path) -> None:
     recorded = record(python, tmp_path, replaced=REPLACED)
-    replaced = [(frames, trace) for situation, frames, trace in recorded.traces() if situation == "exec, replaced"]
-    assert len(replaced) > REPLACED / 2
-    for frames, trace in replaced:
-        (function, *callers), (found, *found_callers) = frames, python_frames(trace)
-        assert found in (function, [None, None, None])
-        assert found_callers == callers
+    assert_replaced_code_has_its_own_name_or_none(recorded, REPLACED // 2)
 
 
 @pytest.mark.usefixtures("recorder")
@@ -164,7 +82,7 @@ def test_code_that_is_replaced_in_place_has_its_own_name_or_none(python: str, tm
 def test_a_redacted_capture_gives_the_same_stack_traces_without_folders(python: str, tmp_path: Path) -> None:
     recorded = record(python, tmp_path)
     redacted_data = redacted(recorded.capture.read_bytes(), recorded.find_binary)
-    assert str(SITUATIONS.parent).encode() not in decompressed(redacted_data)
+    assert str(python_driver.HERE).encode() not in decompressed(redacted_data)
     report = reported(redacted_data, find_binary=recorded.find_binary)
     assert traces(report) == traces(recorded.report)
 
@@ -189,3 +107,24 @@ def test_frames_by_frame_pointer_get_those_of_python_too(tmp_path: Path) -> None
     recorded = record(next(iter(INTERPRETERS.values())), tmp_path, "--stack", "fp")
     for _, frames, trace in recorded.traces():
         assert python_frames(trace) == frames or trace.python_problem is PythonProblem.CONTRADICTION
+
+
+@pytest.mark.usefixtures("recorder")
+def test_a_kernel_that_does_not_take_the_walk_is_recorded_without_it(tmp_path: Path) -> None:
+    capture = tmp_path / "run.cap"
+    program = "\n".join(
+        (
+            "from httprec import loader, main",
+            "def refuse(*_): raise OSError(7, 'processed 1000001 insns')",
+            "loader.load_tail = refuse",
+            "main.main()",
+        )
+    )
+    options = ("-o", str(capture), "-d", "0", "-q", "--probes", "tracepoint", "--languages", "all")
+    done = subprocess.run([sys.executable, "-c", program, *options], capture_output=True, text=True, check=False)
+    assert done.returncode == 0
+    (said,) = (line for line in done.stderr.splitlines() if "Python" in line)
+    assert said.startswith("httprec: no Python frames are recorded, all else is: ")
+    assert said.endswith("processed 1000001 insns")
+    with capture.open("rb") as file:
+        assert said.endswith(f": {Reader(file).meta.python_problem}")

@@ -173,3 +173,15 @@ def test_a_host_that_slept_is_reported_and_no_call_is_missing() -> None:
     ((cause, text),) = said
     assert cause is Cause.SLEPT and text.startswith("the host was suspended for 66.2 s during this recording: ")
     assert not incomplete(recording)
+
+
+def test_python_frames_that_could_not_be_followed_have_the_reason() -> None:
+    _, said = cautioned(capture(python_problem="the kernel is \x1bold"))
+
+    assert said == [
+        (
+            Cause.PYTHON,
+            "the recorder could not follow Python frames, so stack traces have native frames only: "
+            "the kernel is \\x1bold",
+        )
+    ]

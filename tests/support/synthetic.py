@@ -101,7 +101,8 @@ class SyntheticTracer(Tracer):
         )
         wake_fd, self._waker = os.pipe()
         self.wake_fds = [wake_fd]
-        self.walks_python, self.walks_streams, self.problems = False, False, []
+        self.walks_python, self.walks_streams = False, False
+        self.python_problem = self.http2_problem = ""
         os.write(self._waker, b"!")  # never read
         self.counts: Counter[str] = Counter()
         self.seen: set[int] = set()

@@ -50,9 +50,12 @@ class Seen:
 
     @cached_property
     def reports(self) -> Mapping[str, Report]:
-        """Return reports whose frames are named from the captures alone."""
+        """Return reports of all frames, which are named from the captures alone."""
         no_binaries = Binaries(root="/nonexistent").find
-        return {name: make_report(recording, Selection(0), no_binaries) for name, recording in self.captures.items()}
+        return {
+            name: make_report(recording, Selection(0), no_binaries, all_frames=True)
+            for name, recording in self.captures.items()
+        }
 
     def traces(self, capture: str, scenario: str, side: str) -> tuple[StackTrace, StackTrace]:
         """Return the stack traces of the sending and the receiving side."""

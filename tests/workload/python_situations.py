@@ -1,16 +1,14 @@
 """Send from many kinds of Python frames, and note what the interpreter itself says of the frames of each send.
 
-Runs on CPython 3.8 and later, without any package: python_situations.py NOTES PORT REPLACED. It begins when a line
-comes on standard input, and ends with the end of that, so that a recorder can read its memory. Each send is on the line
-that also notes its frames: function, file and line must all agree. A server on PORT sends each byte back. NOTES gets
-lines of JSON: situation, request, and [function, file, line] of each frame, innermost first.
+Runs on CPython 3.8 and later: python_situations.py NOTES PORT REPLACED. It begins when a line comes on standard input,
+and ends with the end of that, so that a recorder can read its memory. Each send is on the line that also notes its
+frames: function, file and line must all agree. A server on PORT sends each byte back.
 """
 
 from __future__ import annotations
 
 import asyncio
 import itertools
-import json
 import socket
 import sys
 import threading
@@ -18,26 +16,26 @@ import time
 from collections.abc import AsyncIterator, Iterator
 from typing import Any, Callable
 
-NOTES = open(sys.argv[1], "w")  # noqa: SIM115 (closed when all is noted)
+from workload.python_notes import Notes
+
+try:
+    import greenlet  # before it is recorded: code that is loaded meanwhile has no name
+except ImportError:  # most interpreters lack it
+    greenlet = None
+
+NOTES = Notes(sys.argv[1])
 PORT = int(sys.argv[2])
 REPLACED = int(sys.argv[3])  # how often a code object replaces another one of the same size
 PAUSE_S = 0.001  # enough for a recorder to read some of them before
 THREADS = 3
-LOCK, NUMBERS = threading.Lock(), itertools.count()
+NUMBERS = itertools.count()
 REST_OF_REQUEST = b" / HTTP/1.1\r\n\r\n"
 
 
 def note(situation: str) -> bytes:
     """Note the frames of the caller, and return what it has to send, which is another request each time."""
-    frame: Any = sys._getframe(1)
-    found = []
-    while frame:
-        code = frame.f_code
-        found.append([getattr(code, "co_qualname", code.co_name), code.co_filename, frame.f_lineno])
-        frame = frame.f_back
-    with LOCK:
-        request = f"N{next(NUMBERS):07}"  # a method of HTTP/1: of other bytes a capture has nothing
-        NOTES.write(json.dumps({"situation": situation, "request": request, "frames": found}) + "\n")
+    request = f"N{next(NUMBERS):07}"  # a method of HTTP/1: of other bytes a capture has nothing
+    NOTES.write(situation, request, sys._getframe(1))
     return request.encode() + REST_OF_REQUEST
 
 
@@ -202,9 +200,7 @@ def executed(c: Connection, situation: str, number: int) -> dict[str, Any]:
 
 def in_greenlets(c: Connection) -> None:
     """Send from greenlets, where the package is installed: one that began another, and the other, in turn."""
-    try:
-        import greenlet  # noqa: PLC0415 (most interpreters lack it)
-    except ImportError:
+    if greenlet is None:
         return
 
     def inner() -> None:

@@ -80,6 +80,7 @@ class RedactedRecords:
             redacted=f"httpreport {__version__}",
             duration_rule=meta.duration_rule,
             heads=_HEADS if meta.heads else "",
+            python_problem=meta.python_problem,
         )
 
     def __iter__(self) -> Iterator[Module | Section | Process | JitMap | Code | Stack]:

@@ -34,6 +34,7 @@ class Cause(enum.Enum):
     FILTER = "filter"
     NOTHING_KEPT = "nothing_kept"
     NOT_LISTED = "not_listed"
+    PYTHON = "python"
     REDACTED = "redacted"
     BINARIES = "binaries"
 
@@ -57,6 +58,7 @@ def warnings_of(recording: Recording, selection: Selection) -> list[ReportWarnin
         *_filter(recording, selection),
         *_nothing_kept(recording, selection),
         *_not_listed(recording),
+        *_python(recording),
         *_redacted(recording),
     ]
 
@@ -223,6 +225,13 @@ def _not_listed(recording: Recording) -> list[ReportWarning]:
         "totals and stacks include all of them; to list others, use a higher -t or a narrower -p"
     )
     return [ReportWarning(Cause.NOT_LISTED, text)]
+
+
+def _python(recording: Recording) -> list[ReportWarning]:
+    """Return the warning that the recorder could not follow Python frames."""
+    reason = printable(recording.meta.python_problem)
+    text = f"the recorder could not follow Python frames, so stack traces have native frames only: {reason}"
+    return [ReportWarning(Cause.PYTHON, text)] if reason else []
 
 
 def _redacted(recording: Recording) -> list[ReportWarning]:
