@@ -37,6 +37,7 @@ _FILES = (
     "http2.h",
     "probes.c",
     "python_walk.h",
+    "http2_calls.h",
     "http2_walk.h",
 )
 _USE = {"fexit": "USE_FEXIT", "kprobe": "USE_KPROBES", "tracepoint": "USE_TRACEPOINTS"}
