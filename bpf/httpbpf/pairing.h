@@ -128,6 +128,33 @@ static __always_inline bool has_received_unseen(struct connection *c, u64 sock)
 	return is_beyond_seen(c, read_u32(sock + TCP_SOCK__COPIED_SEQ));
 }
 
+static __always_inline void reset_call(struct connection *c, u64 now, struct tcp_counts counts)
+{
+	c->segments_at_t0 = counts.segments;
+	c->retransmitted_at_t0 = counts.retransmitted;
+	c->out_of_order_at_t0 = counts.out_of_order;
+	c->t0 = now;
+	c->t1 = now;
+	c->t2 = 0;
+	c->t3 = 0;
+	c->sent = 0;
+	c->received = 0;
+	c->outcome = OUTCOME_ANSWERED;
+	c->stack_status = STACK_NOT_TAKEN;
+	c->receive_stack_status = STACK_NOT_TAKEN;
+	c->stack_is_late = 0;
+	c->judged_by = JUDGED_BY_WHOLE;
+	c->first_byte_is_guess = 0;
+	c->is_tentative = 0;
+	c->rests = 0;
+	c->receive_tid = 0;
+	((u64 *)c->response_head)[0] = 0;
+	((u64 *)c->response_head)[1] = 0;
+	c->recorded = NOT_RECORDED;
+	c->peer_closed = 0;
+	c->overlapping = 0;
+}
+
 static __always_inline u32 begin_call(struct connection *c, u64 sock, u64 now, struct payload payload)
 {
 	struct tcp_counts counts;
@@ -145,32 +172,10 @@ static __always_inline u32 begin_call(struct connection *c, u64 sock, u64 now, s
 		count(TRANSFER_NOT_SEEN);
 	c->copied_seq = counts.copied_seq;
 	c->seen_since = 0;
-	c->segments_at_t0 = counts.segments;
-	c->retransmitted_at_t0 = counts.retransmitted;
-	c->out_of_order_at_t0 = counts.out_of_order;
 	c->sequence++;
-	c->t0 = now;
-	c->t1 = now;
-	c->t2 = 0;
-	c->t3 = 0;
-	c->sent = 0;
-	c->received = 0;
-	c->outcome = OUTCOME_ANSWERED;
-	c->stack_status = STACK_NOT_TAKEN;
-	c->receive_stack_status = STACK_NOT_TAKEN;
-	c->stack_is_late = 0;
-	c->judged_by = JUDGED_BY_WHOLE;
-	c->first_byte_is_guess = 0;
-	c->is_tentative = 0;
-	c->rests = 0;
-	c->receive_tid = 0;
+	reset_call(c, now, counts);
 	copy_request_head(c);
 	keep_request(c, payload, now);
-	((u64 *)c->response_head)[0] = 0;
-	((u64 *)c->response_head)[1] = 0;
-	c->recorded = NOT_RECORDED;
-	c->peer_closed = 0;
-	c->overlapping = 0;
 	c->phase = REQUEST;
 	return OPENED;
 }
