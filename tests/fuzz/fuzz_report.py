@@ -27,7 +27,9 @@ from httpreport.outputs.output import OneCapture, Reported
 from httpreport.report.aggregate import aggregate_of
 from httpreport.report.report import make_report
 from support.capture_samples import write_capture
+from support.head_records import Asked, head_records
 from support.made_calls import write_calls
+from support.recordings import Row, capture
 
 MILLISECONDS = (0, 20, 300)  # all calls, many of them, few
 CALLS = (40, 1500)  # in a chunk that is packed as a whole, and in one whose columns are
@@ -56,6 +58,9 @@ def report(data: bytes, milliseconds: int) -> str:
     )
     assert all(line.isprintable() for line in texts.decode().split("\n"))
     assert len(json.loads(documents)["calls"]) == len(recording.listed) == recording.kept
+    of_routes = sum(totals.latencies.totals.calls for totals in whole.by_route.values())
+    assert of_routes == (recording.kept if whole.has_heads else 0)
+    assert all(line.isprintable() for line in whole.routes.explained())
     return "cut off" if recording.cut_off else "whole"
 
 
@@ -65,5 +70,11 @@ def made_up(calls: int) -> bytes:
     return stream.getvalue()
 
 
+def with_heads() -> bytes:
+    request = b"GET /users/%d/a?... HTTP/1.1\nhost: api:80\nx-request-id: r-%d\n..."
+    calls = [Asked(Row(sequence=number), request % (number, number), b"HTTP/1.1 503") for number in range(40)]
+    return capture([call.row for call in calls], head_records(calls))
+
+
 if __name__ == "__main__":
-    sys.exit(fuzz([write_capture(), *map(made_up, CALLS)], check))
+    sys.exit(fuzz([write_capture(), with_heads(), *map(made_up, CALLS)], check))

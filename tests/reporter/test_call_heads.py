@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -29,12 +28,6 @@ def of_records(records: list[Rows], texts: dict[int, bytes]) -> CallHeads:
     return known
 
 
-def found(known: CallHeads, connection: int, sequence: int) -> tuple[bytes, bytes]:
-    calls = {"connection": np.array([connection], np.uint64), "sequence": np.array([sequence], np.uint32)}
-    requests, responses = known.find(calls, 1)
-    return known.texts[int(requests[0])], known.texts[int(responses[0])]
-
-
 @given(st.lists(st.lists(st.tuples(small, small, small, small), max_size=8), max_size=4))
 def test_a_call_has_the_heads_that_the_last_rows_with_them_name(records: list[Rows]) -> None:
     known = of_records(records, {1: b"one", 2: b"two"})
@@ -44,14 +37,14 @@ def test_a_call_has_the_heads_that_the_last_rows_with_them_name(records: list[Ro
             of_call = [row for rows in records for row in rows if row[:2] == (connection, sequence)]
             request, response = (next((row[n] for row in reversed(of_call) if row[n]), 0) for n in (2, 3))
             wanted = tuple({1: b"one", 2: b"two"}.get(number, b"") for number in (request, response))
-            assert found(known, connection, sequence) == wanted
+            assert known.of(connection, sequence) == wanted
 
 
 def test_connections_and_sequences_use_all_their_bits() -> None:
     known = of_records([[(2**64 - 1, 2**32 - 1, 2**32 - 1, 0)]], {2**32 - 1: b"last"})
 
-    assert found(known, 2**64 - 1, 2**32 - 1) == (b"last", b"")
-    assert found(known, 2**64 - 2, 2**32 - 1) == (b"", b"")
+    assert known.of(2**64 - 1, 2**32 - 1) == (b"last", b"")
+    assert known.of(2**64 - 2, 2**32 - 1) == (b"", b"")
 
 
 def test_of_two_texts_with_one_number_it_is_not_known_which_one_is_meant() -> None:
@@ -61,5 +54,5 @@ def test_of_two_texts_with_one_number_it_is_not_known_which_one_is_meant() -> No
         known.add_text(text)
     known.finish()
 
-    assert found(known, 1, 1) == (b"", b"c")
+    assert known.of(1, 1) == (b"", b"c")
     assert known.ambiguous == {7}

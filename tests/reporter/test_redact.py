@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from httpcapture import (
@@ -46,6 +46,7 @@ from httpreport.report.aggregate import aggregate_of
 from httpreport.report.headline import summary
 from httpreport.report.warnings import Cause
 from support.command_line import run
+from support.head_records import Asked, head_records
 from support.recordings import (
     MS,
     PROCESS_START_NS,
@@ -81,7 +82,7 @@ SAID = """
   removed   boot ID, ID of the recording, devices and inodes of files
   masked    host: host-HEX
   masked    IP addresses: 4; loopback stays
-  masked    paths of requests: 2; their hosts: 2; ids: 1
+  masked    paths of requests: 2, of so many routes: 2; their hosts: 2; ids: 1
   masked    folders: 4; system folders such as /usr/lib stay
   masked    cgroups: 1
   masked    frames outside any mapping: 1
@@ -437,13 +438,36 @@ def test_of_heads_the_method_the_version_and_the_status_stay_and_equal_values_st
     written = [*Reader(io.BytesIO(redacted(secret_capture(), no_binary)))]
 
     assert [head for head in written if isinstance(head, HeadText)] == [
-        HeadText(1, b"GET /redacted/1?... HTTP/1.1\nhost: host-1\nx-request-id: id-1\n..."),
+        HeadText(1, b"GET /redacted/{route-1}/1?... HTTP/1.1\nhost: host-1\nx-request-id: id-1\n..."),
         HeadText(2, b"HTTP/1.1 200\nlocation: https://host-1"),
-        HeadText(3, b"POST /redacted/2 HTTP/2\nhost: host-2"),
+        HeadText(3, b"POST /redacted/{route-2}/2 HTTP/2\nhost: host-2"),
         HeadText(4, b"? ?"),
         HeadText(5, b"? host-2 ?"),
     ]
     assert [heads for heads in written if isinstance(heads, Heads)] == [r for r in records() if isinstance(r, Heads)]
+
+
+PATHS = st.sampled_from(["/a/1", "/a/2", "/a/b", "/b/1", "/", "/p.S/17", *(f"/pods/w{number}" for number in range(60))])
+
+
+@given(st.lists(PATHS, min_size=1, max_size=80))
+@settings(max_examples=20, deadline=None)
+def test_paths_have_the_same_route_as_each_other_if_they_had_it_before(paths: list[str]) -> None:
+    calls = [
+        Asked(Row(sequence=number, duration_ns=(100 + number) * MS), f"GET {path} HTTP/1.1".encode())
+        for number, path in enumerate(paths)
+    ]
+    data = capture([call.row for call in calls], head_records(calls))
+
+    before, after = (
+        sorted(
+            (totals.latencies.totals.time_ns, totals.latencies.totals.calls)
+            for totals in aggregate_of(reported(one), "run.cap").by_route.values()
+        )
+        for one in (data, redacted(data, no_binary))
+    )
+
+    assert before == after
 
 
 def test_a_pipe_is_redacted_too(tmp_path: Path) -> None:

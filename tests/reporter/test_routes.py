@@ -177,6 +177,21 @@ def test_a_given_route_comes_first_and_a_grpc_method_stays_as_it_is() -> None:
     assert shape_of("/pkg.V1/17", patterns, is_grpc=True) == Shape("/pkg.V1/17", Source.GRPC)
 
 
+PATTERNS = st.lists(st.sampled_from(["", "a", "b", "{x}", "{y}"]), min_size=1, max_size=3).map(
+    lambda segments: "/" + "/".join(segments)
+)
+
+
+@given(st.lists(PATTERNS, max_size=8), st.lists(st.sampled_from(["", "a", "b", "c"]), min_size=1, max_size=3))
+def test_the_first_route_that_matches_is_taken(patterns: list[str], segments: list[str]) -> None:
+    path = "/" + "/".join(segments)
+    forms = {text: re.compile(re.sub(r"\\{\w\\}", "[^/]+", re.escape(text))) for text in patterns}
+
+    found = RoutePatterns(map(RoutePattern.parse, patterns)).find(path)
+
+    assert found == next((text for text in patterns if forms[text].fullmatch(path)), None)
+
+
 @pytest.mark.parametrize("text", ["", "users", "/users/{id", "/users/{}", "/users/x{id}", "/{a}{b}", "/a\x1b"])
 def test_an_invalid_route_pattern_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match=r"route|braces"):

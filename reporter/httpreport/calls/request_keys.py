@@ -42,10 +42,10 @@ class RequestKeys:
     """Hold the keys of the requests of one capture."""
 
     def __init__(self, heads: CallHeads, patterns: RoutePatterns) -> None:
-        found, key_of = _Numbering(), lru_cache(maxsize=_REMEMBERED)(lambda lines: _key_of(lines, patterns))
+        found, remembered = _Numbering(), lru_cache(maxsize=_REMEMBERED)(lambda lines: key_of(lines, patterns))
         numbers = np.zeros(len(heads.texts), np.uint32)
         for place in heads.requests.tolist():
-            key, path = key_of(asking_lines(heads.texts[place]))
+            key, path = remembered(asking_lines(heads.texts[place]))
             numbers[place] = found.number(key, path)
         self.examples: Examples = found.examples.merged()
         """Of all requests in the capture, or of so many as are kept."""
@@ -91,7 +91,7 @@ class _Numbering:
         self._number_of = {key: number for key, number in self._number_of.items() if key in kept}
 
 
-def _key_of(lines: bytes, patterns: RoutePatterns) -> tuple[RequestKey, str]:
+def key_of(lines: bytes, patterns: RoutePatterns) -> tuple[RequestKey, str]:
     """Return the key of a request and its path, which is empty if it is not known."""
     head = parse_request(lines)
     if not head.path:

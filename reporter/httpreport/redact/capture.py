@@ -59,7 +59,7 @@ class Redaction:
         self._stacks = RedactedStacks(recording, Symbolizer(recording, find_binary))
         self._records = RedactedRecords(recording, self._stacks)
         self._rows = RedactedRows(recording.meta)
-        self._heads = RedactedHeads()
+        self._heads = RedactedHeads(recording.request_keys)
         self._damage: str | None = None  # damage that only the second reading found
         self._beyond = 0  # records that exceed the format's limits
 
@@ -124,7 +124,8 @@ class Redaction:
         yield f"host: {self._records.host}"
         yield f"IP addresses: {len(self._rows.addresses):,}; loopback stays"
         heads = self._heads
-        yield f"paths of requests: {len(heads.paths):,}; their hosts: {len(heads.hosts):,}; ids: {len(heads.ids):,}"
+        paths = f"paths of requests: {len(heads.paths):,}, of so many routes: {len(heads.routes):,}"
+        yield f"{paths}; their hosts: {len(heads.hosts):,}; ids: {len(heads.ids):,}"
         yield f"folders: {len(self._records.paths):,}; system folders such as /usr/lib stay"
         yield f"cgroups: {len(self._rows.cgroups):,}"
         yield f"frames outside any mapping: {self._stacks.masked:,}"

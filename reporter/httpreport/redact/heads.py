@@ -1,16 +1,25 @@
 """Redact the heads of requests and responses.
 
 Method, version and status stay. Paths, hosts and ids of requests and traces are replaced by numbered ones, equal values
-by equal ones, so that calls can still be told apart and joined. All else is left out.
+by equal ones, so that calls can still be told apart and joined. A path begins with the number of its route, so that
+paths have the same route as each other in a report of either capture. All else is left out.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from typing import TypeVar
 
 from httpcapture import HEAD_CUT, HeadText
 
+from ..calls.http_head import asking_lines
+from ..calls.request_keys import RequestKeys, key_of
+from ..report.route_totals import routes_of
+from ..routes.patterns import NO_PATTERNS
+from ..routes.routes import Routes
+
+Value = TypeVar("Value", bytes, str)
 _METHOD = re.compile(rb"[A-Z]{1,15}")  # what begins a call is in capitals
 _VERSION = re.compile(rb"HTTP/[0-9](\.[0-9])?")
 _STATUS = re.compile(rb"[0-9]{3}")
@@ -29,7 +38,9 @@ _NUMBERS = (b"content-length", b"retry-after")
 class RedactedHeads:
     """Redact the heads of one capture, and number what they hold."""
 
-    def __init__(self) -> None:
+    def __init__(self, requests: RequestKeys | None) -> None:
+        self._of_shapes = Routes() if requests is None else routes_of(requests.examples)
+        self.routes: dict[str, int] = {}
         self.paths: dict[bytes, int] = {}
         self.hosts: dict[bytes, int] = {}
         self.ids: dict[bytes, int] = {}
@@ -38,24 +49,30 @@ class RedactedHeads:
     def redacted(self, head: HeadText) -> HeadText:
         """Return the head as it is given away, under its number."""
         first, *lines = head.text.split(b"\n")
-        text = b"\n".join([self._first_line(first), *self._lines(lines)])
+        text = b"\n".join([self._first_line(first, head.text), *self._lines(lines)])
         return HeadText(head.number, text)
 
-    def _first_line(self, line: bytes) -> bytes:
+    def _first_line(self, line: bytes, head: bytes) -> bytes:
         words = line.split(b" ")
         if len(words) == 2:
             return b"%s %s" % (_of(_VERSION, words[0]), _of(_STATUS, words[1]))
-        target = self._target(words[1]) if len(words) == 3 else _UNKNOWN
+        target = self._target(words[1], head) if len(words) == 3 else _UNKNOWN
         return b"%s %s %s" % (_of(_METHOD, words[0]), target, _of(_VERSION, words[-1]))
 
-    def _target(self, target: bytes) -> bytes:
+    def _target(self, target: bytes, head: bytes) -> bytes:
         origin = _ORIGIN.fullmatch(target)
         if origin:
-            return b"%s%s%s" % (origin[1], self._host(origin[2]), self._target(origin[3]) if origin[3] else b"")
+            return b"%s%s%s" % (origin[1], self._host(origin[2]), self._target(origin[3], head) if origin[3] else b"")
         path, mark, _ = target.partition(b"?")
         if path.startswith(b"/"):
-            return b"/redacted/%d%s" % (_number(self.paths, path), b"?..." if mark else b"")
+            numbers = self._route(head), _number(self.paths, path)
+            return b"/redacted/{route-%d}/%d%s" % (*numbers, b"?..." if mark else b"")
         return self._host(target) if path and path != b"*" else target[:1] or _UNKNOWN
+
+    def _route(self, head: bytes) -> int:
+        """Return the number of the route of a request. A segment in braces stays as it is in a route."""
+        key, _ = key_of(asking_lines(head), NO_PATTERNS)
+        return _number(self.routes, self._of_shapes.of(key.shape))
 
     def _lines(self, lines: list[bytes]) -> Iterator[bytes]:
         for line in lines:
@@ -73,7 +90,7 @@ class RedactedHeads:
         return b"host-%d" % _number(self.hosts, host)
 
 
-def _number(known: dict[bytes, int], value: bytes) -> int:
+def _number(known: dict[Value, int], value: Value) -> int:
     return known.setdefault(value, len(known) + 1)
 
 

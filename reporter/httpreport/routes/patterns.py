@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-MAX_PATTERNS = 10_000
+MAX_PATTERNS = 10_000  # of one file
 _VARIABLE = re.compile(r"\{[^{}/]+\}")
 
 
@@ -28,27 +28,38 @@ class RoutePattern:
             raise ValueError(f"{bad!r} in {text!r} is neither a whole segment in braces nor without braces")
         return cls(text, tuple(None if _VARIABLE.fullmatch(one) else one for one in segments))
 
-    def matches(self, segments: Iterable[str]) -> bool:
-        """Return whether the segments of a path are those of this route. An empty segment is no value."""
-        given = tuple(segments)
-        return len(given) == len(self.segments) and all(
-            one != "" if wanted is None else one == wanted for wanted, one in zip(self.segments, given)
-        )
+
+class _Node:
+    """Hold what may follow some segments: the next ones, and the first pattern that ends here."""
+
+    def __init__(self) -> None:
+        self.next: dict[str | None, _Node] = {}  # by the segment, None for a variable one
+        self.place: int | None = None  # of the pattern among all
 
 
 class RoutePatterns:
     """Hold the routes that a user gave; the first one that matches a path is its route."""
 
     def __init__(self, patterns: Iterable[RoutePattern]) -> None:
-        self._by_length: dict[int, list[RoutePattern]] = {}
-        for pattern in patterns:
-            self._by_length.setdefault(len(pattern.segments), []).append(pattern)
+        self._texts: list[str] = []
+        self._root = _Node()
+        for place, pattern in enumerate(patterns):
+            self._texts.append(pattern.text)
+            node = self._root
+            for segment in pattern.segments:
+                node = node.next.setdefault(segment, _Node())
+            node.place = place if node.place is None else node.place
 
     def find(self, path: str) -> str | None:
-        """Return the route of a path, or None if no pattern matches it."""
-        segments = path.split("/")[1:]
-        of_length = self._by_length.get(len(segments), ())
-        return next((pattern.text for pattern in of_length if pattern.matches(segments)), None)
+        """Return the route of a path, or None if no pattern matches it. An empty segment is no value."""
+        nodes = [self._root] if self._texts else []
+        for segment in path.split("/")[1:]:
+            found = [node.next.get(wanted) for node in nodes for wanted in ((segment, None) if segment else (segment,))]
+            nodes = [node for node in found if node is not None]
+            if not nodes:
+                return None
+        places = [node.place for node in nodes if node.place is not None]
+        return self._texts[min(places)] if places else None
 
 
 NO_PATTERNS = RoutePatterns(())
