@@ -14,6 +14,7 @@ import select
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, Callable
 
 from httpbpf.layout import CALL_ROW, COMPLETION_ROW, CONNECTION, ENUMS, PROCESS_ROW, Row
@@ -23,6 +24,7 @@ from . import host, tuning
 from .call_text import CALL_CODEC, CallText, PrintedCall, end_that_counts
 from .fast_calls import FastCalls, count_durations
 from .held_calls import HeldCalls
+from .languages.languages import Languages
 from .languages.python_frames import PythonFrames
 from .ledger import Ledger
 from .modules import Modules
@@ -110,13 +112,11 @@ class RecordingLoop:
         self._held = HeldCalls()
         self._writer = parts.begin()
         self._rotates = parts.bounds.rotates
-        self._python = PythonFrames(self._writer, tracer) if tracer.walks_python else None
-        if self._python:
-            self._python.look_around()
-        between = (self._python.drain,) if self._python else ()
-        self._modules = Modules(self._writer, modules_size, *between, rotate=self._rotates)
-        on_maps = (self._python.look_at,) if self._python else ()
-        self._processes = Processes(self._writer, self._modules, *on_maps)
+        python = [partial(PythonFrames, kernel=tracer)] if tracer.walks_python else []
+        self._languages = Languages(self._writer, python)
+        self._languages.look_around()
+        self._modules = Modules(self._writer, modules_size, self._languages.drain, rotate=self._rotates)
+        self._processes = Processes(self._writer, self._modules, self._languages.look_at)
         self._stacks = RepeatedStacks()
         self._early: list[Stack] = []  # drained before their calls; the next part may need them too
         self._ledger = Ledger()
@@ -156,8 +156,7 @@ class RecordingLoop:
     def _drain(self, now_ns: int) -> None:
         self._drain_processes(now_ns)
         completions = self._tracer.completions.rows(COMPLETION_ROW.size)  # first: their calls are in the rings by then
-        if self._python:
-            self._python.drain()
+        self._languages.drain()
         span = self._tracer.calls.rows(CALL_ROW.size)
         named = _stack_ids(span) if self._rotates else set()
         drained = self._drain_stacks(named, now_ns)
@@ -186,9 +185,7 @@ class RecordingLoop:
         in `named`: their calls may belong to the next part."""
         ids = set()
         for row in self._tracer.stacks.records():
-            stack = stack_record(row)
-            if self._python:
-                stack = self._python.join(stack)
+            stack = self._languages.join(stack_record(row))
             self._record_stack(stack, now_ns)
             ids.add(stack.id)
             if self._rotates and stack.id not in named:
@@ -199,8 +196,7 @@ class RecordingLoop:
         key = (stack.pid, stack.process_start_ns)
         self._processes.record(key, now_ns)
         self._processes.check_stack(key, stack.taken_ns)
-        if self._python:
-            self._python.write_codes(stack)
+        self._languages.write_codes(stack)
         self._writer.stack(stack)
         if self._rotates:
             self._stacks.add(stack)
@@ -234,8 +230,7 @@ class RecordingLoop:
         counts["process_left_out"] = self._processes.left_out
         counts["module_left_out"] = self._modules.left_out
         counts["stack_not_repeated"] = self._stacks.not_repeated
-        if self._python:
-            counts["code_left_out"] = self._python.left_out
+        counts["code_left_out"] = self._languages.left_out
         lost = self._ledger.update(emitted, counts, self._tracer.fast_calls().plus(left_open), now_ns)
         if lost:
             self._writer.lost(lost)
@@ -252,8 +247,7 @@ class RecordingLoop:
         self._slept_before_ns = host.slept_ns()
         self._processes.begin_part(self._writer)
         self._stacks.begin_part()
-        if self._python:
-            self._python.begin_part(self._writer)
+        self._languages.begin_part(self._writer)
         self._call_text = CallText()
         for stack in self._early:
             self._record_stack(stack, now_ns)
@@ -314,9 +308,8 @@ class RecordingLoop:
             if connection[f"{side}_status"] == StackStatus.RECORDED:
                 stack_row = self._tracer.stack_in(slot)
                 stack = replace(stack_record(stack_row), id=unsent_id(stack_row))
-                if self._python:
-                    has_python = side == "stack" and connection["has_python"]
-                    stack = self._python.join_waiting(stack, slot if has_python else 0)
+                has_python = side == "stack" and connection["has_python"]
+                stack = self._languages.join_waiting(stack, slot if has_python else 0)
                 self._record_stack(stack, now_ns)
                 call[side] = stack.id
         row = CALL_CODEC.make(call)

@@ -17,6 +17,7 @@ import pytest
 
 from httpbpf.layout import PYTHON_LAYOUT, PYTHON_ROW
 from httpcapture import Code, Process, PythonStatus, Stack, Writer
+from httprec.languages.languages import Languages
 from httprec.languages.memory import Memory
 from httprec.languages.python_code import living_cookie
 from httprec.languages.python_frames import Key, PythonFrames, mapped_files
@@ -55,7 +56,7 @@ class Recorder:
     def __init__(self) -> None:
         self.kernel, self.file = FakeKernel(), io.BytesIO()
         self.writer = Writer(self.file, META)
-        self.python = PythonFrames(self.writer, self.kernel)
+        self.python = Languages(self.writer, [lambda codes: PythonFrames(codes, self.kernel)])
         maps, executable = Path("/proc/self/maps").read_bytes(), os.readlink(b"/proc/self/exe")
         self.process = Process(PID, START_NS, 1, b"python", executable, PID, maps, ())
         found = find_python(PID, mapped_files(PID, maps), executable)
