@@ -18,9 +18,10 @@ import pytest
 from httpbpf.layout import PYTHON_LAYOUT, PYTHON_ROW
 from httpcapture import Code, Process, PythonStatus, Stack, Writer
 from httprec.languages.languages import Languages
+from httprec.languages.mapped_files import mapped_files
 from httprec.languages.memory import Memory
 from httprec.languages.python_code import living_cookie
-from httprec.languages.python_frames import Key, PythonFrames, mapped_files
+from httprec.languages.python_frames import Key, PythonFrames
 from httprec.languages.python_process import Python, find_python
 from httprec.rows import RowCodec
 from support.capture_samples import META, read_all

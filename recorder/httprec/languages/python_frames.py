@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import re
 import struct
 from collections import OrderedDict
 from collections.abc import Iterator
@@ -22,14 +21,13 @@ from httpcapture import MAX_MAPS, Code, Process, PythonStatus, Stack
 from .. import tuning
 from ..rows import RowCodec
 from .known_codes import CodeKey, KnownCodes
+from .mapped_files import DELETED, mapped_files
 from .memory import Memory
 from .python_code import ReplacedError, read_code
-from .python_process import NO_PYTHON, MappedFile, NoPythonError, Python, find_python
+from .python_process import NO_PYTHON, NoPythonError, Python, find_python
 
 _ROW_CODEC = RowCodec(PYTHON_ROW)
 _FRAME = struct.Struct("<5Q")
-_MAPPED = re.compile(rb"^([0-9a-f]+)-([0-9a-f]+) ..x. ([0-9a-f]+) [0-9a-f]+:[0-9a-f]+ [0-9]+ +(/.*)$", re.MULTILINE)
-_DELETED = b" (deleted)"
 
 Key = tuple[int, int]  # pid, start since boot in ns
 
@@ -100,7 +98,7 @@ class PythonFrames:
     def _find(self, pid: int, maps: bytes, executable: bytes) -> tuple[Python | None, bytes]:
         """Return the Python of a process, and what the kernel is to know of it."""
         try:
-            found = find_python(pid, mapped_files(pid, maps), executable.removesuffix(_DELETED))
+            found = find_python(pid, mapped_files(pid, maps), executable.removesuffix(DELETED))
             layout = found.for_kernel() if found else NO_PYTHON
             if found:
                 self._kernel.set_python_of_executable(pid, found.for_kernel(with_addresses=False))
@@ -203,17 +201,6 @@ def _read(memory: Memory, python: Python, key: CodeKey) -> Code:
         bytecode_size=found.bytecode_size,
         first_traceable=found.first_traceable,
     )
-
-
-def mapped_files(pid: int, maps: bytes) -> Iterator[MappedFile]:
-    """Yield the executable mappings of files, of each file the first."""
-    seen = set()
-    for low, high, offset, shown in _MAPPED.findall(maps):
-        path = shown.removesuffix(_DELETED)
-        if path not in seen:
-            seen.add(path)
-            start, end = int(low, 16), int(high, 16)
-            yield MappedFile(path, start, int(offset, 16), f"/proc/{pid}/map_files/{start:x}-{end:x}")
 
 
 assert _FRAME.size == PYTHON_FRAME.size
