@@ -150,6 +150,8 @@ CODE = Code(
     bytecode=0x7F00_0000_20B8,
     bytecode_size=24,
     first_traceable=1,
+    position=200,
+    line_ends=bytes(range(8)),
 )
 STACK = Stack(
     id=1,
@@ -169,6 +171,8 @@ STACK = Stack(
     python=bytes(range(40)),
     python_version=0x30B,
     python_status=1,
+    v8=bytes(range(64)),
+    v8_version=0xB03,
 )
 LOST = Lost(6_000_000_000, {"call_ring_full": 2}, 46_000_000, (0, 0, 5))
 END = End(6_000_000_000, "signal", True, 3, 3, 0, {"call_ring_full": 2})
