@@ -49,6 +49,7 @@ PURE = {"io.BytesIO", "os.fsdecode", "os.fsencode", "os.path.basename", "os.path
     "io",
     "os",
     "os.path",
+    "urllib.parse.unquote",
 }
 
 ALL = pytest.mark.parametrize("package", PACKAGES)
