@@ -121,6 +121,7 @@ def _record(
     bounds: Bounds,
     *,
     modules_size: int,
+    reads_v8: bool,
     replace: bool,
     duration_s: float | None,
     quiet: bool,
@@ -143,7 +144,8 @@ def _record(
         is_over = _end_conditions(duration_s, parts.is_full)
         started_ns = time.monotonic_ns()
         try:
-            loop = RecordingLoop(tracer, parts, tracing.threshold_ns, modules_size, None if quiet else show)
+            print_call = None if quiet else show
+            loop = RecordingLoop(tracer, parts, tracing.threshold_ns, modules_size, print_call, reads_v8=reads_v8)
             _announce(tracing.threshold_ns / 1e6, tracing.process_filters, show)
             totals = loop.run(is_over)
         except OSError as error:
@@ -210,9 +212,8 @@ def _record(
     "--stack-size",
     metavar="KIB",
     type=click.IntRange(min=4, max=64),
-    default=options.DEFAULTS.stack_pages * options.PAGE_KIB,
-    show_default=True,
-    help="How much of a stack to copy, in whole pages.",
+    help=f"How much of a stack to copy, in whole pages. Default {options.STACK_KIB}, or {options.NODE_STACK_KIB} with "
+    "--languages node or all: Node needs that.",
 )
 @click.option(
     "--stack-slots",
@@ -233,11 +234,11 @@ def _record(
 @options.memory_options
 @click.option(
     "--languages",
-    type=click.Choice(["all", "none"]),
+    type=click.Choice(["all", "python", "node", "none"]),
     default="none",
     show_default=True,
-    help="Whether to record the frames of Python programs too: names of their functions and files, and lines. It has "
-    "been tried with tracepoints only, hence it has to be asked for.",
+    help="Of which languages to record the frames of programs too: names of their functions and files, and lines. "
+    "Python has been tried with tracepoints only, hence this has to be asked for.",
 )
 @click.option(
     "--modules",
@@ -281,7 +282,7 @@ def command(
     verbose: bool,
     probes: str,
     stack: str,
-    stack_size: int,
+    stack_size: int | None,
     stack_slots: int,
     receive_stacks: bool,
     connections: int,
@@ -301,15 +302,16 @@ def command(
     executables of other users' processes. It also keeps cap_bpf before Linux 5.19, and cap_chown, cap_dac_override and
     cap_fowner if it is to create parts.
     """
+    reads_v8 = languages in ("all", "node")
     sizes = options.sizes(
         connections=connections,
         threads=threads,
         call_ring=call_ring,
         stack_ring=stack_ring,
-        stack_size=0 if stack == "fp" else stack_size,
+        stack_size=0 if stack == "fp" else stack_size or options.default_stack_size(reads_v8=reads_v8),
         stack_slots=stack_slots,
         receive_stacks=receive_stacks,
-        languages=languages != "none",
+        walks_python=languages in ("all", "python"),
     )
     bounds = options.bounds(max_size, rotate_size, rotate_s, rotate_keep, to_file=output != STDOUT)
     found = check.problems()
@@ -322,6 +324,7 @@ def command(
         TracingOptions(round(threshold_ms * 1e6), _patterns(names), host.ignored_pids(), probes, sizes),
         bounds,
         modules_size=modules_size << 20 if modules == "all" else 0,
+        reads_v8=reads_v8,
         replace=replace,
         duration_s=duration_s,
         quiet=quiet,

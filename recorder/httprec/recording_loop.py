@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import select
 import time
+from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
@@ -26,6 +27,7 @@ from .fast_calls import FastCalls, count_durations
 from .held_calls import HeldCalls
 from .languages.languages import Languages
 from .languages.python_frames import PythonFrames
+from .languages.v8_frames import V8Frames
 from .ledger import Ledger
 from .modules import Modules
 from .parts import Parts
@@ -96,7 +98,8 @@ def _has_answer(connection: Mapping[str, Any]) -> bool:
 
 class RecordingLoop:
     """Record until a condition ends it. `modules_size` is how many bytes of modules a capture may have. `print_call`,
-    if given, prints the text of a call and returns whether it can print another."""
+    if given, prints the text of a call and returns whether it can print another. `reads_v8` asks for the JavaScript
+    frames of Node's processes."""
 
     def __init__(
         self,
@@ -105,6 +108,8 @@ class RecordingLoop:
         threshold_ns: int,
         modules_size: int,
         print_call: Callable[[str], bool] | None,
+        *,
+        reads_v8: bool = False,
     ) -> None:
         self._tracer, self._parts, self._threshold_ns = tracer, parts, threshold_ns
         self._print = print_call
@@ -113,9 +118,11 @@ class RecordingLoop:
         self._writer = parts.begin()
         self._rotates = parts.bounds.rotates
         python = [partial(PythonFrames, kernel=tracer)] if tracer.walks_python else []
-        self._languages = Languages(self._writer, python)
+        self._languages = Languages(self._writer, [*python, *([V8Frames] if reads_v8 else [])])
         self._languages.look_around()
-        self._modules = Modules(self._writer, modules_size, self._languages.drain, rotate=self._rotates)
+        between = (self._take_stacks,) if python or reads_v8 else ()
+        self._waiting: deque[Stack] = deque()  # taken from the ring, to be written
+        self._modules = Modules(self._writer, modules_size, *between, rotate=self._rotates)
         self._processes = Processes(self._writer, self._modules, self._languages.look_at)
         self._stacks = RepeatedStacks()
         self._early: list[Stack] = []  # drained before their calls; the next part may need them too
@@ -184,13 +191,19 @@ class RecordingLoop:
         """Write the stacks in the ring and return their IDs. If the recording is in parts, keep the stacks that are not
         in `named`: their calls may belong to the next part."""
         ids = set()
-        for row in self._tracer.stacks.records():
-            stack = self._languages.join(stack_record(row))
+        self._take_stacks()
+        while self._waiting:
+            stack = self._waiting.popleft()
             self._record_stack(stack, now_ns)
             ids.add(stack.id)
             if self._rotates and stack.id not in named:
                 self._early.append(stack)
         return ids
+
+    def _take_stacks(self) -> None:
+        """Take the stacks in the ring, and at once read from the memory of processes what names their frames."""
+        self._languages.drain()
+        self._waiting.extend(self._languages.join(stack_record(row)) for row in self._tracer.stacks.records())
 
     def _record_stack(self, stack: Stack, now_ns: int) -> None:
         key = (stack.pid, stack.process_start_ns)
@@ -231,6 +244,7 @@ class RecordingLoop:
         counts["module_left_out"] = self._modules.left_out
         counts["stack_not_repeated"] = self._stacks.not_repeated
         counts["code_left_out"] = self._languages.left_out
+        counts["javascript_not_read"] = self._languages.not_read
         lost = self._ledger.update(emitted, counts, self._tracer.fast_calls().plus(left_open), now_ns)
         if lost:
             self._writer.lost(lost)

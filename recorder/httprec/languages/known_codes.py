@@ -59,4 +59,4 @@ class KnownCodes:
 
 
 def _size(code: Code) -> int:
-    return len(code.name) + len(code.filename) + len(code.table) + tuning.CODE_OVERHEAD
+    return len(code.name) + len(code.filename) + len(code.table) + len(code.line_ends) + tuning.CODE_OVERHEAD

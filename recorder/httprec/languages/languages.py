@@ -13,6 +13,8 @@ from .known_codes import CodeKey, KnownCodes
 class Language(Protocol):
     """Add the frames of programs in one language to stacks."""
 
+    not_read: int  # stacks whose frames there was no time to read
+
     def look_around(self) -> None:
         """Look for the language in all processes."""
 
@@ -43,6 +45,11 @@ class Languages:
     def left_out(self) -> int:
         """Return how many code objects the capture had no room for."""
         return self._codes.left_out
+
+    @property
+    def not_read(self) -> int:
+        """Return how many stacks lack frames that there was no time to read."""
+        return sum(language.not_read for language in self._languages)
 
     def begin_part(self, writer: Writer) -> None:
         """Begin another capture, which needs the code objects of its own stacks."""

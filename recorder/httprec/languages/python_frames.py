@@ -63,6 +63,7 @@ class PythonFrames:
 
     def __init__(self, codes: KnownCodes, kernel: Kernel) -> None:
         self._codes, self._kernel = codes, kernel
+        self.not_read = 0  # the kernel counts them
         self._pythons: OrderedDict[Key, Optional[Python]] = OrderedDict()  # the most recently found last
         self._rows: OrderedDict[int, _Row] = OrderedDict()  # by id of the stack that they wait for
 
