@@ -49,6 +49,7 @@ PURE = {"io.BytesIO", "os.fsdecode", "os.fsencode", "os.path.basename", "os.path
     "io",
     "os",
     "os.path",
+    "urllib.parse.unquote",
 }
 
 ALL = pytest.mark.parametrize("package", PACKAGES)
@@ -94,6 +95,7 @@ def test_one_file_imports_bcc() -> None:
 WITH_FORMATS = {
     *("elf_identity.py", "elf_sections.py", "loader.py", "ring.py", "rows.py", "tracer.py"),
     *("elf_symbols.py", "memory.py", "python_code.py", "python_frames.py", "python_layouts.py", "python_process.py"),
+    *("v8_frames.py", "v8_heap.py", "v8_scripts.py"),
 }
 
 

@@ -99,7 +99,7 @@ static __always_inline bool is_beyond_walked(struct frames *f, u32 end, u32 size
 }
 
 /* Returns whether there is something to walk. */
-static __always_inline bool begin_walk(struct connection *c, struct frames *f, u32 end, u64 size)
+static __always_inline bool begin_frames(struct connection *c, struct frames *f, u32 end, u64 size)
 {
 	bool is_lost = is_beyond_walked(f, end, size) || f->is_walking; /* or the last walk did not come to its end */
 
@@ -134,7 +134,7 @@ static __always_inline int streams_send_returns(void *ctx, struct connection *c,
 		lose_step(c, f);
 		return 0;
 	}
-	if (sent > 0 && begin_walk(c, f, read_u32(sock + TCP_SOCK__WRITE_SEQ), sent))
+	if (sent > 0 && begin_frames(c, f, read_u32(sock + TCP_SOCK__WRITE_SEQ), sent))
 		send_walkers.call(ctx, 0);
 	finish_transfer(f);
 	return 0;

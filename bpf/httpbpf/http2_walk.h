@@ -197,7 +197,7 @@ static __always_inline int begin_received(u64 sock, u64 msg, u64 wanted, int rec
 	f->task = bpf_get_current_task();
 	f->payload = received_into(msg, received);
 	f->payload.next = second_segment(&f->payload);
-	if (!begin_walk(c, f, read_u32(sock + TCP_SOCK__COPIED_SEQ), received))
+	if (!begin_frames(c, f, read_u32(sock + TCP_SOCK__COPIED_SEQ), received))
 		return 0;
 	f->began = f->ended;
 	return 1;

@@ -207,6 +207,8 @@ CODE = Struct(
     bytecode=_u64,
     bytecode_size=_u32,
     first_traceable=_u32,
+    position=_u32,
+    line_ends=Bytes(MAX_CODE_TABLE, unit=4),
 )
 STACK = Struct(
     Stack,
@@ -227,6 +229,8 @@ STACK = Struct(
     python=Bytes(MAX_FRAMES, unit=8),
     python_version=_u32,
     python_status=_u32,
+    v8=Bytes(MAX_FRAMES, unit=8),
+    v8_version=_u32,
 )
 BATCH = Struct(Batch, rows=_u32, columns=ListOf(Bytes(MAX_CONTENT), MAX_NAMES + 1), groups=_u32)
 HEAD_TEXT = Struct(HeadText, number=_u32, text=Bytes(MAX_HEAD_TEXT))

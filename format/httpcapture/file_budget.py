@@ -118,7 +118,7 @@ def _size(record: _Kept) -> int:
         names = len(record.name) + len(record.executable)
         return size + names + len(record.maps) + MAPPED_MODULE_BYTES * len(record.modules)
     if isinstance(record, Code):
-        return size + len(record.name) + len(record.filename) + len(record.table)
+        return size + len(record.name) + len(record.filename) + len(record.table) + len(record.line_ends)
     return size + len(record.data) + (len(record.name) if isinstance(record, Section) else 0)
 
 

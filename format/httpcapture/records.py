@@ -211,6 +211,8 @@ class Stack:
     python: bytes = b""  # Python frames, leaf first, 5 u64 each: address, code, instruction, cookie, flags
     python_version: int = 0  # 0x030b: Python 3.11
     python_status: int = 0  # PythonStatus
+    v8: bytes = b""  # JavaScript frames, leaf first, 4 u64 each: address, code, instruction, cookie
+    v8_version: int = 0  # 0x0b03: V8 11.3
 
 
 UNWOUND_WHOLE = "whole"
@@ -343,6 +345,8 @@ class Code:
     bytecode: int = 0  # address of the first instruction; 0 up to Python 3.10
     bytecode_size: int = 0  # bytes
     first_traceable: int = 0  # _co_firsttraceable, the index of an instruction
+    position: int = 0  # of a JavaScript function: where it starts in its script, in characters
+    line_ends: bytes = b""  # u32 each: where its lines end, in characters from there
 
 
 @dataclass(frozen=True)

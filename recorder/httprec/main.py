@@ -125,6 +125,7 @@ def _record(
     *,
     modules_size: int,
     rules: HeadRules,
+    reads_v8: bool,
     replace: bool,
     duration_s: float | None,
     quiet: bool,
@@ -158,7 +159,13 @@ def _record(
         started_ns = time.monotonic_ns()
         try:
             loop = RecordingLoop(
-                tracer, parts, tracing.threshold_ns, modules_size, None if quiet else show, head_rules=rules
+                tracer,
+                parts,
+                tracing.threshold_ns,
+                modules_size,
+                None if quiet else show,
+                head_rules=rules,
+                reads_v8=reads_v8,
             )
             _announce(tracing.threshold_ns / 1e6, tracing.process_filters, show)
             totals = loop.run(is_over)
@@ -226,9 +233,8 @@ def _record(
     "--stack-size",
     metavar="KIB",
     type=click.IntRange(min=4, max=64),
-    default=options.DEFAULTS.stack_pages * options.PAGE_KIB,
-    show_default=True,
-    help="How much of a stack to copy, in whole pages.",
+    help=f"How much of a stack to copy, in whole pages. Default {options.STACK_KIB}, or {options.NODE_STACK_KIB} with "
+    "--languages node or all: Node needs that.",
 )
 @click.option(
     "--stack-slots",
@@ -250,11 +256,12 @@ def _record(
 @options.memory_options
 @click.option(
     "--languages",
-    type=click.Choice(["all", "none"]),
-    default="all",
+    type=click.Choice(["all", "python", "node", "none"]),
+    default="python",
     show_default=True,
-    help="Whether to record the frames of Python programs too: names of their functions and files, and lines. Where "
-    "the kernel cannot follow them, httprec says why and records without them. The kernel keeps 12 MiB for them.",
+    help="Of which languages to record the frames of programs too: names of their functions and files, and lines. "
+    "Where the kernel cannot follow Python's, httprec says why and records without them. The kernel keeps 12 MiB for "
+    "them.",
 )
 @click.option(
     "--modules",
@@ -298,7 +305,7 @@ def command(
     verbose: bool,
     probes: str,
     stack: str,
-    stack_size: int,
+    stack_size: int | None,
     stack_slots: int,
     receive_stacks: bool,
     connections: int,
@@ -322,15 +329,16 @@ def command(
     executables of other users' processes. It also keeps cap_bpf before Linux 5.19, and cap_chown, cap_dac_override and
     cap_fowner if it is to create parts.
     """
+    reads_v8 = languages in ("all", "node")
     sizes = options.sizes(
         connections=connections,
         threads=threads,
         call_ring=call_ring,
         stack_ring=stack_ring,
-        stack_size=0 if stack == "fp" else stack_size,
+        stack_size=0 if stack == "fp" else stack_size or options.default_stack_size(reads_v8=reads_v8),
         stack_slots=stack_slots,
         receive_stacks=receive_stacks,
-        languages=languages != "none",
+        walks_python=languages in ("all", "python"),
         http_bytes=http_bytes,
     )
     bounds = options.bounds(max_size, rotate_size, rotate_s, rotate_keep, to_file=output != STDOUT)
@@ -345,6 +353,7 @@ def command(
         bounds,
         modules_size=modules_size << 20 if modules == "all" else 0,
         rules=head_rules(http_query, http_path, http_headers),
+        reads_v8=reads_v8,
         replace=replace,
         duration_s=duration_s,
         quiet=quiet,

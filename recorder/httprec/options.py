@@ -19,6 +19,7 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 MAX_TIME = 1e9  # milliseconds or seconds
 DEFAULTS = Sizes()
 PAGE_KIB = 4
+STACK_KIB, NODE_STACK_KIB = DEFAULTS.stack_pages * PAGE_KIB, 48
 _MAX_RING_KIB = 1 << 20
 _FRAME_SLOTS_PER_COPY = 16  # these take about as much memory as one stack copy
 
@@ -148,6 +149,11 @@ def bounds(
     return found
 
 
+def default_stack_size(*, reads_v8: bool) -> int:
+    """Return how much of a stack to copy (KiB): Node's sends have buffers of up to 28 KiB on it, others need less."""
+    return NODE_STACK_KIB if reads_v8 else STACK_KIB
+
+
 def sizes(
     *,
     connections: int,
@@ -157,11 +163,11 @@ def sizes(
     stack_size: int,
     stack_slots: int,
     receive_stacks: bool,
-    languages: bool,
+    walks_python: bool,
     http_bytes: int,
 ) -> Sizes:
     """Return the sizes of the BPF program's maps, from sizes of rings and stacks in KiB. With a `stack_size` of 0, no
-    stack is copied; without `languages`, no Python frames are walked.
+    stack is copied; without `walks_python`, no Python frames are walked.
 
     Raises click.UsageError if the ring has no room for one stack.
     """
@@ -179,6 +185,6 @@ def sizes(
         completion_ring_pages=max(call_ring // PAGE_KIB // 4, 1),
         stack_ring_pages=stack_ring // PAGE_KIB,
         receive_stacks=int(receive_stacks),
-        python_ring_pages=DEFAULTS.python_ring_pages if languages else 0,
+        python_ring_pages=DEFAULTS.python_ring_pages if walks_python else 0,
         http_bytes=http_bytes,
     )

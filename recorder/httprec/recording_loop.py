@@ -12,8 +12,10 @@ from __future__ import annotations
 
 import select
 import time
+from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, Callable
 
 from httpbpf.layout import CALL_ROW, COMPLETION_ROW, CONNECTION, ENUMS, PROCESS_ROW, Row
@@ -26,7 +28,9 @@ from .held_calls import HeldCalls
 from .http2_streams import Streams
 from .http_heads import DEFAULT_RULES, HeadRules
 from .kept_heads import KeptHeads
+from .languages.languages import Languages
 from .languages.python_frames import PythonFrames
+from .languages.v8_frames import V8Frames
 from .ledger import Ledger
 from .modules import Modules
 from .parts import Parts
@@ -98,7 +102,8 @@ def _has_answer(connection: Mapping[str, Any]) -> bool:
 
 class RecordingLoop:
     """Record until a condition ends it. `modules_size` is how many bytes of modules a capture may have. `print_call`,
-    if given, prints the text of a call and returns whether it can print another."""
+    if given, prints the text of a call and returns whether it can print another. `reads_v8` asks for the JavaScript
+    frames of Node's processes."""
 
     def __init__(
         self,
@@ -109,6 +114,7 @@ class RecordingLoop:
         print_call: Callable[[str], bool] | None,
         *,
         head_rules: HeadRules = DEFAULT_RULES,
+        reads_v8: bool = False,
     ) -> None:
         self._tracer, self._parts, self._threshold_ns = tracer, parts, threshold_ns
         self._print = print_call
@@ -117,13 +123,13 @@ class RecordingLoop:
         self._writer = parts.begin()
         self._rotates = parts.bounds.rotates
         self._heads = KeptHeads(self._writer, head_rules)
-        self._python = PythonFrames(self._writer, tracer) if tracer.walks_python else None
-        if self._python:
-            self._python.look_around()
-        between = (self._python.drain,) if self._python else ()
+        python = [partial(PythonFrames, kernel=tracer)] if tracer.walks_python else []
+        self._languages = Languages(self._writer, [*python, *([V8Frames] if reads_v8 else [])])
+        self._languages.look_around()
+        between = (self._take_stacks,) if python or reads_v8 else ()
+        self._waiting: deque[Stack] = deque()  # taken from the ring, to be written
         self._modules = Modules(self._writer, modules_size, *between, rotate=self._rotates)
-        on_maps = (self._python.look_at,) if self._python else ()
-        self._processes = Processes(self._writer, self._modules, *on_maps)
+        self._processes = Processes(self._writer, self._modules, self._languages.look_at)
         self._stacks = RepeatedStacks()
         self._early: list[Stack] = []  # drained before their calls; the next part may need them too
         self._streams = Streams(tracer)
@@ -166,8 +172,7 @@ class RecordingLoop:
     def _drain(self, now_ns: int) -> None:
         self._drain_processes(now_ns)
         completions = self._tracer.completions.rows(COMPLETION_ROW.size)  # first: their calls are in the rings by then
-        if self._python:
-            self._python.drain()
+        self._languages.drain()
         span = self._tracer.calls.rows(CALL_ROW.size)
         self._heads.write(self._tracer.head_rows())
         named = _stack_ids(span) if self._rotates else set()
@@ -211,22 +216,25 @@ class RecordingLoop:
         """Write the stacks in the ring and return their IDs. If the recording is in parts, keep the stacks that are not
         in `named`: their calls may belong to the next part."""
         ids = set()
-        for row in self._tracer.stacks.records():
-            stack = stack_record(row)
-            if self._python:
-                stack = self._python.join(stack)
+        self._take_stacks()
+        while self._waiting:
+            stack = self._waiting.popleft()
             self._record_stack(stack, now_ns)
             ids.add(stack.id)
             if self._rotates and stack.id not in named:
                 self._early.append(stack)
         return ids
 
+    def _take_stacks(self) -> None:
+        """Take the stacks in the ring, and at once read from the memory of processes what names their frames."""
+        self._languages.drain()
+        self._waiting.extend(self._languages.join(stack_record(row)) for row in self._tracer.stacks.records())
+
     def _record_stack(self, stack: Stack, now_ns: int) -> None:
         key = (stack.pid, stack.process_start_ns)
         self._processes.record(key, now_ns)
         self._processes.check_stack(key, stack.taken_ns)
-        if self._python:
-            self._python.write_codes(stack)
+        self._languages.write_codes(stack)
         self._writer.stack(stack)
         if self._rotates:
             self._stacks.add(stack)
@@ -261,8 +269,8 @@ class RecordingLoop:
         counts["module_left_out"] = self._modules.left_out
         counts["stack_not_repeated"] = self._stacks.not_repeated
         counts["head_left_out"] = self._heads.left_out
-        if self._python:
-            counts["code_left_out"] = self._python.left_out
+        counts["code_left_out"] = self._languages.left_out
+        counts["javascript_not_read"] = self._languages.not_read
         fast = self._tracer.fast_calls().plus(self._fast_streams).plus(left_open)
         lost = self._ledger.update(emitted, counts, fast, now_ns)
         if lost:
@@ -281,8 +289,7 @@ class RecordingLoop:
         self._processes.begin_part(self._writer)
         self._stacks.begin_part()
         self._heads.begin_part(self._writer)
-        if self._python:
-            self._python.begin_part(self._writer)
+        self._languages.begin_part(self._writer)
         self._call_text = CallText()
         for stack in self._early:
             self._record_stack(stack, now_ns)
@@ -352,9 +359,8 @@ class RecordingLoop:
             if connection[f"{side}_status"] == StackStatus.RECORDED:
                 stack_row = self._tracer.stack_in(slot)
                 stack = replace(stack_record(stack_row), id=unsent_id(stack_row))
-                if self._python:
-                    has_python = side == "stack" and connection["has_python"]
-                    stack = self._python.join_waiting(stack, slot if has_python else 0)
+                has_python = side == "stack" and connection["has_python"]
+                stack = self._languages.join_waiting(stack, slot if has_python else 0)
                 self._record_stack(stack, now_ns)
                 call[side] = stack.id
         if connection["head_state"] in (_HEAD_GROWS, _HEAD_KEPT):

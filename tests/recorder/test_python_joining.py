@@ -17,9 +17,11 @@ import pytest
 
 from httpbpf.layout import PYTHON_LAYOUT, PYTHON_ROW
 from httpcapture import Code, Process, PythonStatus, Stack, Writer
+from httprec.languages.languages import Languages
+from httprec.languages.mapped_files import mapped_files
 from httprec.languages.memory import Memory
 from httprec.languages.python_code import living_cookie
-from httprec.languages.python_frames import Key, PythonFrames, mapped_files
+from httprec.languages.python_frames import Key, PythonFrames
 from httprec.languages.python_process import Python, find_python
 from httprec.rows import RowCodec
 from support.capture_samples import META, read_all
@@ -55,7 +57,7 @@ class Recorder:
     def __init__(self) -> None:
         self.kernel, self.file = FakeKernel(), io.BytesIO()
         self.writer = Writer(self.file, META)
-        self.python = PythonFrames(self.writer, self.kernel)
+        self.python = Languages(self.writer, [lambda codes: PythonFrames(codes, self.kernel)])
         maps, executable = Path("/proc/self/maps").read_bytes(), os.readlink(b"/proc/self/exe")
         self.process = Process(PID, START_NS, 1, b"python", executable, PID, maps, ())
         found = find_python(PID, mapped_files(PID, maps), executable)

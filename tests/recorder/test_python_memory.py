@@ -17,9 +17,9 @@ from hypothesis import strategies as st
 
 from httpbpf.layout import PYTHON_LAYOUT
 from httprec.languages.elf_symbols import find_symbols
+from httprec.languages.mapped_files import mapped_files
 from httprec.languages.memory import Memory
 from httprec.languages.python_code import CodeObject, ReplacedError, factor, living_cookie, read_code
-from httprec.languages.python_frames import mapped_files
 from httprec.languages.python_layouts import DEBUG_OFFSETS_SIZE, LAYOUTS, UnknownLayoutError, layout_of
 from httprec.languages.python_process import NO_PYTHON, Python, find_python
 from httprec.rows import RowCodec

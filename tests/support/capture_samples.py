@@ -154,6 +154,8 @@ CODE = Code(
     bytecode=0x7F00_0000_20B8,
     bytecode_size=24,
     first_traceable=1,
+    position=200,
+    line_ends=bytes(range(8)),
 )
 STACK = Stack(
     id=1,
@@ -173,6 +175,8 @@ STACK = Stack(
     python=bytes(range(40)),
     python_version=0x30B,
     python_status=1,
+    v8=bytes(range(64)),
+    v8_version=0xB03,
 )
 HEAD_TEXT = HeadText(1, b"GET /v2/servers/{...}?... HTTP/1.1\nhost: nova:8774\n...")
 HEADS = Heads((77).to_bytes(8, "little"), b"\2\0\0\0", b"\1\0\0\0", bytes(4))

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import struct
 from collections.abc import Collection, Iterator, Mapping
-from typing import NamedTuple
+from typing import NamedTuple, Optional
 
 from ..elf_identity import read_at
 
@@ -33,6 +33,31 @@ class Symbols(NamedTuple):
 
     named: Mapping[str, Symbol]
     code_shift: int
+
+
+class KnownSymbols:
+    """Find the `wanted` symbols of files that have the symbol `key`. A file is read once."""
+
+    _MAX = 4096
+
+    def __init__(self, wanted: Collection[str], key: str) -> None:
+        self._wanted, self._key = wanted, key
+        self._known: dict[tuple[int, ...], Optional[Symbols]] = {}  # by identity of the file
+
+    def of(self, link: str) -> Symbols | None:
+        """Return the symbols of the file at a path, None if it does not have `key`. Raises OSError."""
+        fd = os.open(link, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+        try:
+            status = os.fstat(fd)
+            identity = (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns)
+            if identity not in self._known:
+                if len(self._known) >= self._MAX:
+                    self._known.clear()
+                found = find_symbols(fd, self._wanted)
+                self._known[identity] = found if found and self._key in found.named else None
+            return self._known[identity]
+        finally:
+            os.close(fd)
 
 
 def find_symbols(fd: int, wanted: Collection[str]) -> Symbols | None:

@@ -41,3 +41,30 @@ class Memory:
     def u64(self, address: int) -> int:
         """Return the number of 8 bytes at an address."""
         return int(_U64.unpack(self.read(address, _U64.size))[0])
+
+
+class Pages:
+    """Read memory as it was when each page of it was first read: what lies together is read at once."""
+
+    _SIZE = 4096
+
+    def __init__(self, memory: Memory) -> None:
+        self._memory = memory
+        self._pages: dict[int, bytes] = {}
+
+    def read(self, address: int, size: int) -> bytes:
+        """Return `size` bytes, which the caller has bounded. Raises OSError if one is missing."""
+        page, start = divmod(address, self._SIZE)
+        if start + size > self._SIZE:
+            return self._memory.read(address, size)
+        if page not in self._pages:
+            self._pages[page] = self._memory.read(page * self._SIZE, self._SIZE)
+        return self._pages[page][start : start + size]
+
+    def u32(self, address: int) -> int:
+        """Return the number of 4 bytes at an address. Raises OSError."""
+        return int.from_bytes(self.read(address, 4), "little")
+
+    def u64(self, address: int) -> int:
+        """Return the number of 8 bytes at an address. Raises OSError."""
+        return int.from_bytes(self.read(address, 8), "little")

@@ -9,29 +9,27 @@ from __future__ import annotations
 
 import contextlib
 import os
-import re
 import struct
 from collections import OrderedDict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import NamedTuple, Optional, Protocol
 
 from httpbpf.layout import PYTHON_FRAME, PYTHON_ROW
-from httpcapture import MAX_MAPS, BeyondLimitError, Code, Process, PythonStatus, Stack, Writer
+from httpcapture import MAX_MAPS, Code, Process, PythonStatus, Stack
 
 from .. import tuning
 from ..rows import RowCodec
+from .known_codes import CodeKey, KnownCodes
+from .mapped_files import DELETED, mapped_files
 from .memory import Memory
 from .python_code import ReplacedError, read_code
-from .python_process import NO_PYTHON, MappedFile, NoPythonError, Python, find_python
+from .python_process import NO_PYTHON, NoPythonError, Python, find_python
 
 _ROW_CODEC = RowCodec(PYTHON_ROW)
 _FRAME = struct.Struct("<5Q")
-_MAPPED = re.compile(rb"^([0-9a-f]+)-([0-9a-f]+) ..x. ([0-9a-f]+) [0-9a-f]+:[0-9a-f]+ [0-9]+ +(/.*)$", re.MULTILINE)
-_DELETED = b" (deleted)"
 
 Key = tuple[int, int]  # pid, start since boot in ns
-_CodeKey = tuple[int, int, int, int]  # pid, start, address, cookie
 
 
 class Kernel(Protocol):
@@ -63,19 +61,11 @@ class _Row(NamedTuple):
 class PythonFrames:
     """Add Python frames to the stacks of one recording."""
 
-    def __init__(self, writer: Writer, kernel: Kernel) -> None:
-        self._writer, self._kernel = writer, kernel
+    def __init__(self, codes: KnownCodes, kernel: Kernel) -> None:
+        self._codes, self._kernel = codes, kernel
+        self.not_read = 0  # the kernel counts them
         self._pythons: OrderedDict[Key, Optional[Python]] = OrderedDict()  # the most recently found last
         self._rows: OrderedDict[int, _Row] = OrderedDict()  # by id of the stack that they wait for
-        self._codes: OrderedDict[_CodeKey, Code] = OrderedDict()  # the most recently used last
-        self._size = 0  # bytes of these
-        self._written: set[_CodeKey] = set()  # in this part
-        self.left_out = 0  # code objects for which the capture had no room
-
-    def begin_part(self, writer: Writer) -> None:
-        """Begin another capture, which needs the code objects of its own stacks."""
-        self._writer = writer
-        self._written.clear()
 
     def look_around(self) -> None:
         """Look for Python in all processes, so that the first calls of those that start later are known by their
@@ -109,7 +99,7 @@ class PythonFrames:
     def _find(self, pid: int, maps: bytes, executable: bytes) -> tuple[Python | None, bytes]:
         """Return the Python of a process, and what the kernel is to know of it."""
         try:
-            found = find_python(pid, mapped_files(pid, maps), executable.removesuffix(_DELETED))
+            found = find_python(pid, mapped_files(pid, maps), executable.removesuffix(DELETED))
             layout = found.for_kernel() if found else NO_PYTHON
             if found:
                 self._kernel.set_python_of_executable(pid, found.for_kernel(with_addresses=False))
@@ -148,20 +138,9 @@ class PythonFrames:
             return stack
         return replace(stack, python_version=_number(python), python_status=PythonStatus.NOT_WALKED)
 
-    def write_codes(self, stack: Stack) -> None:
-        """Write the code objects of a stack's frames, unless this part of the recording has them."""
-        for key in _code_keys((stack.pid, stack.process_start_ns), stack.python):
-            code = self._codes.get(key)
-            if code and key not in self._written:
-                self._codes.move_to_end(key)
-                self._written.add(key)
-                self._write(code)
-
-    def _write(self, code: Code) -> None:
-        try:
-            self._writer.code(code)
-        except BeyondLimitError:
-            self.left_out += 1
+    def code_keys(self, stack: Stack) -> Iterator[CodeKey]:
+        """Yield the code objects of a stack's frames."""
+        return _code_keys((stack.pid, stack.process_start_ns), stack.python)
 
     def _row(self, fields: dict[str, int], data: bytes) -> _Row:
         frames = data[PYTHON_ROW.size : PYTHON_ROW.size + fields["frames_size"]]
@@ -171,7 +150,7 @@ class PythonFrames:
         return row
 
     def _read_codes(self, row: _Row) -> None:
-        wanted = [key for key in _code_keys(row.key, row.frames) if not self._is_known(key)]
+        wanted = [key for key in _code_keys(row.key, row.frames) if not self._codes.has(key)]
         if not wanted:
             return
         if row.key not in self._pythons:  # the kernel knows it by its executable
@@ -179,29 +158,13 @@ class PythonFrames:
                 self._learn(row.key, *self._find_now(row.key[0]))
         python = self._pythons.get(row.key)
         if python is None or _number(python) != row.version:
-            self._remember(Code(*key, "its process had ended or become another program") for key in wanted)
+            self._codes.remember(Code(*key, "its process had ended or become another program") for key in wanted)
             return
         try:
             with Memory(row.key[0]) as memory:
-                self._remember([_read(memory, python, key) for key in wanted])
+                self._codes.remember([_read(memory, python, key) for key in wanted])
         except OSError:
-            self._remember(Code(*key, "its process had ended") for key in wanted)
-
-    def _is_known(self, key: _CodeKey) -> bool:
-        return key in self._codes and not self._codes[key].problem
-
-    def _remember(self, codes: Iterable[Code]) -> None:
-        for code in codes:
-            key = (code.pid, code.process_start_ns, code.address, code.cookie)
-            before = self._codes.pop(key, None)
-            if before:
-                self._size -= _size(before)
-                if not code.problem:
-                    self._written.discard(key)  # with a problem, which is overcome
-            self._codes[key] = code
-            self._size += _size(code)
-        while self._size > tuning.MAX_KNOWN_CODE_BYTES:
-            self._size -= _size(self._codes.popitem(last=False)[1])
+            self._codes.remember(Code(*key, "its process had ended") for key in wanted)
 
 
 def _number(python: Python) -> int:
@@ -210,7 +173,7 @@ def _number(python: Python) -> int:
     return major << 8 | minor
 
 
-def _code_keys(key: Key, frames: bytes) -> Iterator[_CodeKey]:
+def _code_keys(key: Key, frames: bytes) -> Iterator[CodeKey]:
     """Yield the code objects of frames, each once; not those of frames that have none."""
     seen = dict.fromkeys(
         (code, cookie)
@@ -219,7 +182,7 @@ def _code_keys(key: Key, frames: bytes) -> Iterator[_CodeKey]:
     yield from ((*key, code, cookie) for code, cookie in seen if cookie)
 
 
-def _read(memory: Memory, python: Python, key: _CodeKey) -> Code:
+def _read(memory: Memory, python: Python, key: CodeKey) -> Code:
     try:
         found = read_code(memory, python, *key[2:])
     except ReplacedError:
@@ -239,21 +202,6 @@ def _read(memory: Memory, python: Python, key: _CodeKey) -> Code:
         bytecode_size=found.bytecode_size,
         first_traceable=found.first_traceable,
     )
-
-
-def _size(code: Code) -> int:
-    return len(code.name) + len(code.filename) + len(code.table) + tuning.CODE_OVERHEAD
-
-
-def mapped_files(pid: int, maps: bytes) -> Iterator[MappedFile]:
-    """Yield the executable mappings of files, of each file the first."""
-    seen = set()
-    for low, high, offset, shown in _MAPPED.findall(maps):
-        path = shown.removesuffix(_DELETED)
-        if path not in seen:
-            seen.add(path)
-            start, end = int(low, 16), int(high, 16)
-            yield MappedFile(path, start, int(offset, 16), f"/proc/{pid}/map_files/{start:x}-{end:x}")
 
 
 assert _FRAME.size == PYTHON_FRAME.size

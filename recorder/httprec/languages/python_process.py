@@ -15,7 +15,8 @@ from typing import NamedTuple
 from httpbpf.layout import PYTHON_LAYOUT
 
 from ..rows import RowCodec
-from .elf_symbols import Symbols, find_symbols
+from .elf_symbols import KnownSymbols, Symbols
+from .mapped_files import MappedFile
 from .memory import Memory
 from .python_layouts import DEBUG_OFFSETS_SIZE, Layout, UnknownLayoutError, Version, layout_of
 
@@ -38,15 +39,6 @@ NO_PYTHON = _CODEC.make({})
 
 class NoPythonError(Exception):
     """Report why the Python of a process cannot be followed."""
-
-
-class MappedFile(NamedTuple):
-    """Describe an executable mapping of a file."""
-
-    path: bytes
-    start: int
-    offset: int
-    link: str  # by which it can be opened, although it was deleted or is in another mount namespace
 
 
 class Python(NamedTuple):
@@ -97,25 +89,7 @@ class Python(NamedTuple):
         )
 
 
-_known: dict[tuple[int, ...], Symbols | None] = {}
-"""The symbols of files by identity: a file is read once."""
-_MAX_KNOWN = 4096
-
-
-def _symbols(link: str) -> Symbols | None:
-    """Return the symbols of a file with Python in it, else None. Raises OSError."""
-    fd = os.open(link, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
-    try:
-        status = os.fstat(fd)
-        key = (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns)
-        if key not in _known:
-            if len(_known) >= _MAX_KNOWN:
-                _known.clear()
-            found = find_symbols(fd, _WANTED)
-            _known[key] = found if found and "_PyRuntime" in found.named else None
-        return _known[key]
-    finally:
-        os.close(fd)
+_SYMBOLS = KnownSymbols(_WANTED, "_PyRuntime")
 
 
 def find_python(pid: int, files: Iterable[MappedFile], executable: bytes) -> Python | None:
@@ -123,7 +97,7 @@ def find_python(pid: int, files: Iterable[MappedFile], executable: bytes) -> Pyt
     and OSError if the process ends."""
     for file in files:
         if file.path == executable or _NAMED_LIKE_PYTHON.search(os.path.basename(file.path)):
-            symbols = _symbols(file.link)
+            symbols = _SYMBOLS.of(file.link)
             if symbols is not None:
                 with Memory(pid) as memory:
                     return _python(memory, file, symbols)

@@ -6,10 +6,11 @@ from typing import Callable
 
 from ..capture.recording import Recording
 from .greenlets import Greenlets
+from .javascript import JavaScriptPrograms
 from .jit_map import JitMaps
 from .language import Language
 from .python import PythonPrograms
 
-LANGUAGES: tuple[Callable[[Recording], Language], ...] = (JitMaps, Greenlets, PythonPrograms)
+LANGUAGES: tuple[Callable[[Recording], Language], ...] = (JitMaps, Greenlets, PythonPrograms, JavaScriptPrograms)
 """What makes the languages of a recording. The first that names an address wins; each changes the stack trace in
 turn."""

@@ -44,6 +44,7 @@ class Unnamed(Reason):
     SYMBOLS_LEFT_OUT = "its symbols were left out of the capture"
     CODE_GONE = "its code object was gone before it could be read"
     CODE_NOT_RECORDED = "its code object was not recorded"
+    FUNCTION_MOVED = "its function was moved or freed before it could be read"
     STRIPPED = "no symbol in the stripped binary"
     NO_SYMBOL = "no symbol at this address"
 
@@ -133,13 +134,19 @@ class FrameKind(enum.Enum):
 
     NATIVE = "native"  # machine code
     PYTHON = "python"  # a function of a Python program
+    JAVASCRIPT = "javascript"  # a function of a JavaScript program
     INTERPRETER = "interpreter"  # machine code of an interpreter that runs frames of a program, which are shown
+
+    @property
+    def language(self) -> str:
+        """Return the language of a program's function, empty for machine code."""
+        return {FrameKind.PYTHON: "Python", FrameKind.JAVASCRIPT: "JavaScript"}.get(self, "")
 
 
 class Frame(NamedTuple):
     """Describe one function activation. Its offsets count from the start of the symbol, and of the file.
 
-    The address of a Python frame is 0.
+    The address of a frame of a program is 0. `first_line` is where its function begins, known if its line is not.
     """
 
     address: int
@@ -154,20 +161,27 @@ class Frame(NamedTuple):
     found: Optional[Found] = None  # how the unwinder found it; None in a stack trace by frame pointers only
     inlined: bool = False  # into the frame that follows: no activation of its own on the stack
     kind: FrameKind = FrameKind.NATIVE
+    first_line: Optional[int] = None
 
     @property
     def label(self) -> str:
-        """Return the name, of a Python frame with file and line; without one, `module+0xSTART` by the function's unwind
+        """Return the name, of a program with file and line; without one, `module+0xSTART` by the function's unwind
         information, which is the same in every capture; else `module+0xoffset` in the file; without a module, the
         reason."""
-        if self.kind is FrameKind.PYTHON and self.name is not None:
-            return f"{self.name} ({self.file}{'' if self.line is None else f':{self.line}'})"
+        if self.kind.language and self.name is not None:
+            return f"{self.name} ({self.file}{self._where})"
         if self.name is not None:
             return self.name
         if self.module is not None:
             start = self.file_offset or 0 if self.function_start is None else self.function_start
             return f"{os.path.basename(self.module)}+0x{start:x}"
         return f"[{self.unnamed.value if self.unnamed else 'unknown'}]"
+
+    @property
+    def _where(self) -> str:
+        if self.line is None:
+            return "" if self.first_line is None else f", from line {self.first_line}"
+        return f":{self.line}"
 
 
 @dataclass(frozen=True)

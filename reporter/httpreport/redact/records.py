@@ -91,7 +91,7 @@ class RedactedRecords:
         for key, texts in self._recording.jit_maps.items():
             for taken_ns, text in texts.items():
                 yield from self._jit_map(key, taken_ns, text)
-        yield from self._stacks.python.codes(self.paths)
+        yield from self._stacks.codes.redacted(self.paths)
         yield from self._stacks.redacted
 
     def end(self, end: End) -> End:

@@ -17,7 +17,9 @@ from ..capture.recording import ProcessKey, Recording
 from ..common import tuning
 from ..symbols.readings import Place
 from ..symbols.symbolizer import Symbolizer
-from .python_frames import RedactedPython
+from .codes import RedactedCodes
+from .javascript_frames import redacted_javascript
+from .python_frames import redacted_python
 
 NO_ADDRESS = 1 << 63  # above the user space of every 64-bit processor
 
@@ -40,8 +42,9 @@ class RedactedStacks:
         """How many stacks had such bytes."""
         self.left_out = 0
         """How many stacks are left out beyond tuning.MAX_HELD_BYTES."""
-        self.python = RedactedPython(recording)
-        """The code objects of Python frames."""
+        self.codes = RedactedCodes(recording)
+        """The code objects of frames of programs."""
+        self._recording = recording
         self._masks: dict[int, int] = {}
         self._meta = recording.meta
         self._symbolizer = symbolizer
@@ -71,7 +74,9 @@ class RedactedStacks:
         self.copies += bool(stack.registers or stack.memory)
         self.copied += len(stack.registers) + len(stack.memory)
         return replace(
-            self.python.redacted(stack, walked.depths),
+            stack,
+            python=redacted_python(self._recording, self.codes, stack, walked.depths),
+            v8=redacted_javascript(self._recording, self.codes, stack, walked.depths),
             frames=np.array(frames, "<u8").tobytes(),
             registers=b"",
             memory_address=0,

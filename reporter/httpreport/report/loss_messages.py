@@ -38,10 +38,16 @@ MEANING = {  # by the name of the counter in the ledger
     "python_ring_full": Loss(
         "Python frames", _BUSY, "some stack traces have no frames of Python programs", "raise -t, or give -p"
     ),
+    "javascript_not_read": Loss(
+        "JavaScript frames",
+        "reading them took too much of the recorder's time",
+        "some stack traces have no frames of JavaScript programs",
+        "raise -t, or give -p",
+    ),
     "code_left_out": Loss(
-        "code objects of Python",
+        "functions of Python and JavaScript programs",
         "the capture had no room for more",
-        "some frames of Python programs have no names",
+        "some frames of programs have no names",
         "record in parts with --rotate-size",
     ),
     "head_ring_full": Loss("heads of requests and responses", _BUSY, _NO_HEADS, "raise -t, or give -p"),

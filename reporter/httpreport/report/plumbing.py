@@ -15,11 +15,11 @@ from importlib import resources
 from .samples import ShownFrame
 
 KINDS = ("module", "function", "file")
-INSTALLED = ("/site-packages/", "/dist-packages/")  # folders of installed Python packages
+INSTALLED = ("/site-packages/", "/dist-packages/", "/node_modules/")  # folders of installed packages
 
 
 def own_frames(frames: Sequence[ShownFrame]) -> list[ShownFrame]:
-    """Return the frames of the program itself, in their order. Installed Python packages are the program only where it
+    """Return the frames of the program itself, in their order. Installed packages are the program only where it
     has no frames elsewhere."""
     own = [frame for frame in frames if not is_plumbing(frame)]
     return [frame for frame in own if not any(folder in (frame.file or "") for folder in INSTALLED)] or own
@@ -35,7 +35,7 @@ def is_plumbing(frame: ShownFrame) -> bool:
 
 
 def _below_packages(file: str) -> str:
-    """Return the path from the folder of installed packages on, which lies in that of Python's standard library."""
+    """Return the path from the folder of installed packages on, which may lie in that of a standard library."""
     return file[max(0, *(file.rfind(folder) for folder in INSTALLED)) :]
 
 

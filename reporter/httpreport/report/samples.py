@@ -11,7 +11,7 @@ from ..calls.request_keys import NOT_KNOWN, OTHER_REQUEST, Examples
 from ..calls.route_totals import RoleRequest
 from ..calls.totals import Totals
 from ..common.printable import printable
-from ..languages.stack_trace import Frame, FrameKind, Incomplete, StackTrace
+from ..languages.stack_trace import Frame, Incomplete, StackTrace
 
 
 class ShownFrame(NamedTuple):
@@ -119,6 +119,6 @@ def shown_frames(trace: StackTrace) -> tuple[ShownFrame, ...]:
 def _shown_frame(frame: Frame) -> ShownFrame:
     module = None if frame.module is None else printable(frame.module)
     file = None if frame.file is None else printable(frame.file)
-    function = printable(frame.name) if frame.kind is FrameKind.PYTHON and frame.name is not None else None
+    function = printable(frame.name) if frame.kind.language and frame.name is not None else None
     offset = frame.file_offset or 0
     return ShownFrame(printable(frame.label), module, file, frame.line, offset, frame.inlined, function)

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from functools import lru_cache
 
 from ..common.printable import printable
-from ..languages.stack_trace import HOW_GUESSED, Frame, FrameKind, Incomplete, StackTrace
+from ..languages.stack_trace import HOW_GUESSED, Frame, Incomplete, StackTrace
 
 
 def trace_lines(trace: StackTrace) -> Iterator[str]:
@@ -36,8 +36,9 @@ def trace_lines(trace: StackTrace) -> Iterator[str]:
 @lru_cache(maxsize=1 << 14)
 def _frame(frame: Frame) -> str:
     """Return `function (module) file:line`, or `module+0xoffset (module: reason)`, and how it was guessed."""
-    if frame.kind is FrameKind.PYTHON:
-        return printable(frame.label) if frame.name is not None else f"Python function {frame.label}"
+    language = frame.kind.language
+    if language:
+        return printable(frame.label) if frame.name is not None else f"{language} function {frame.label}"
     guess = f" [{HOW_GUESSED[frame.found]}]" if frame.found in HOW_GUESSED else ""
     if frame.module is None:
         return f"0x{frame.address:x} [{frame.unnamed.value if frame.unnamed else 'unknown'}]{guess}"

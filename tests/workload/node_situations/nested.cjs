@@ -1,0 +1,7 @@
+"use strict";
+const inner = (send) => {
+  send();
+};
+exports.nested = function nested(send) {
+  inner(send);
+};
