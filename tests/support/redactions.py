@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from httpcapture import Reader
 from httpreport.capture.loader import KeepNothing, load
-from httpreport.languages.stack_trace import Frame, FrameKind, StackTrace, Unnamed
+from httpreport.languages.stack_trace import Frame, StackTrace, Unnamed
 from httpreport.redact import Redaction
 from httpreport.report.report import Report
 from httpreport.symbols.binary import FindBinary
@@ -34,5 +34,5 @@ def _bare(trace: StackTrace) -> StackTrace:
 def _bare_frame(frame: Frame) -> Frame:
     """Return a frame without its folders, and without its address if that is in no mapping."""
     module = None if frame.module is None else os.path.basename(frame.module)
-    file = os.path.basename(frame.file) if frame.file is not None and frame.kind is FrameKind.PYTHON else frame.file
+    file = os.path.basename(frame.file) if frame.file is not None and frame.kind.language else frame.file
     return frame._replace(module=module, file=file, address=0 if frame.unnamed in IN_NO_MAPPING else frame.address)
