@@ -58,7 +58,6 @@ def nodes() -> dict[str, str]:
 
 
 NODES = nodes()
-MISSING = sorted(set(V8S) - {version.removeprefix("v").partition(".")[0] for version in NODES})
 
 
 class Recorded(NamedTuple):
@@ -174,11 +173,6 @@ def agrees(frame: Frame, noted: list[Any], *, exactly: bool) -> bool:
 @pytest.fixture(scope="module", autouse=True)
 def recorder() -> None:
     needs_a_recorder()
-
-
-@pytest.mark.skipif(bool(MISSING), reason=f"NODES names no Node {', '.join(MISSING)}")
-def test_every_known_version_is_tested() -> None:
-    """Say in the list of skipped tests which versions are not here."""
 
 
 @pytest.mark.parametrize("node", NODES.values(), ids=NODES)
