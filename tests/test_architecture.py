@@ -91,8 +91,8 @@ def test_one_file_imports_bcc() -> None:
     assert importers == [PACKAGES["httprec"] / "loader.py"]
 
 
-# What they take apart is not described by httpbpf.layout: ring headers and keys of maps, programs, ELF files, a process's
-# memory.
+# What they take apart is not described by httpbpf.layout: ring headers and keys of maps, programs, ELF files, a
+# process's memory.
 WITH_FORMATS = {
     *("bpf_programs.py", "bpf_tails.py"),
     *("elf_identity.py", "elf_sections.py", "loader.py", "ring.py", "rows.py", "tracer.py"),
