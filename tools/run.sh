@@ -171,7 +171,7 @@ test-kernels)
     as_root "to build guests"
     prepare "${guest_packages[@]}"
     echo "== Tests"
-    "$installed/bin/python" -P -m pytest -m "" tests/vm/test_kernels.py tests/vm/test_python.py
+    "$installed/bin/python" -P -m pytest -m "" tests/vm/test_kernels.py tests/vm/test_slots.py tests/vm/test_python.py
     say_total
     ;;
 lint)

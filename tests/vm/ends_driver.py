@@ -196,7 +196,10 @@ def end_by_full_disk() -> dict[str, Any]:
     return {"exit_code": code, "attached_afterwards": attached()}
 
 
-def sleep_meanwhile() -> dict[str, Any]:
+CALL_ONCE = "import sys, urllib.request; urllib.request.urlopen('http://127.0.0.1:' + sys.argv[1])"
+
+
+def sleep_meanwhile(port: int) -> dict[str, Any]:
     """Suspend the guest to memory in the middle of a call, until its clock wakes it."""
     log = OUT / "slept.txt"
     process = start("slept", "-o", str(OUT / "slept.cap"))
@@ -206,9 +209,11 @@ def sleep_meanwhile() -> dict[str, Any]:
     before, before_ns = time.clock_gettime_ns(time.CLOCK_BOOTTIME), time.monotonic_ns()
     Path("/sys/power/state").write_text("mem")
     after, after_ns = time.clock_gettime_ns(time.CLOCK_BOOTTIME), time.monotonic_ns()
-    wait_for_calls(log)
+    later = subprocess.Popen([sys.executable, "-c", CALL_ONCE, str(port)])
+    wait_until("a call that began afterwards", lambda: shown(log, f"{later.pid}, ") > 0)
     process.send_signal(signal.SIGTERM)
     slept_ns = after - before - (after_ns - before_ns)
+    later.wait()
     return {"exit_code": process.wait(), "slept_ns": slept_ns, "before_ns": before_ns, "after_ns": after_ns}
 
 
@@ -244,7 +249,7 @@ def main() -> None:
         "duration": end_by_duration_through_a_socket,
         "kills": lambda: [end_by_kill(number) for number in range(int(sys.argv[1]))],
         "full": end_by_full_disk,
-        "slept": sleep_meanwhile,
+        "slept": lambda: sleep_meanwhile(port),
     }
     seen: dict[str, Any] = {"driver_pid": os.getpid(), "hidden_pid": hidden.pid}
     for name, step in steps.items():

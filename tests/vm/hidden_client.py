@@ -5,6 +5,7 @@ hidden_client.py PORT
 
 from __future__ import annotations
 
+import mmap
 import os
 import socket
 import sys
@@ -13,11 +14,13 @@ from pathlib import Path
 
 def main(port: int) -> None:
     os.unlink(sys.executable)
+    private = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS
+    code = mmap.mmap(-1, mmap.PAGESIZE, flags=private, prot=mmap.PROT_READ | mmap.PROT_EXEC)  # else no map is read
     jit_map = Path(f"/tmp/perf-{os.getpid()}.map")
     jit_map.touch(mode=0o600)
     jit_map.write_text("1000 10 jitted\n")
     with socket.create_connection(("127.0.0.1", port)) as connection:
-        print("begun", flush=True)
+        print(f"begun, with {len(code)} bytes of code", flush=True)
         while True:
             connection.sendall(b"GET / HTTP/1.1\r\nHost: guest\r\n\r\n")
             connection.recv(65536)

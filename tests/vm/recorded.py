@@ -31,12 +31,13 @@ def run(
     timeout_s: float = guest.MOST_S,
     suite: str = "bookworm",
     kernel: str | None = None,
+    cpus: int = 2,
     counting: bool = False,
     verbose: bool = False,
 ) -> str:
-    """Run `command` as root in a guest (`suite`, `kernel` and `counting` as for guest.run), in a folder with `sources`
-    (files, or folders), and fetch its /tmp/out into `out`. The recorder is `python3 -m httprec` there. Return the
-    console, and show it meanwhile if `verbose`. Raises GuestError, also if the command fails."""
+    """Run `command` as root in a guest (`suite`, `kernel`, `cpus` and `counting` as for guest.run), in a folder with
+    `sources` (files, or folders), and fetch its /tmp/out into `out`. The recorder is `python3 -m httprec` there. Return
+    the console, and show it meanwhile if `verbose`. Raises GuestError, also if the command fails."""
     with tempfile.TemporaryDirectory(prefix="httprec-job-") as folder:
         job = Path(folder)
         for wheel in WHEELS.get(suite, ()):
@@ -48,7 +49,7 @@ def run(
                 shutil.copy(source, job)
         (job / "run.sh").write_text(SCRIPT.format(command=shlex.join(command)))
         result = guest.run(
-            job, out, suite=suite, kernel=kernel, counting=counting, timeout_s=timeout_s, verbose=verbose
+            job, out, suite=suite, kernel=kernel, cpus=cpus, counting=counting, timeout_s=timeout_s, verbose=verbose
         )
     if result.exit_code != 0:
         raise guest.GuestError(f"{shlex.join(command)} ended with status {result.exit_code}:\n{result.console}")

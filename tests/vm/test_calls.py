@@ -184,7 +184,8 @@ def by_connection(recording: Recording) -> list[Call]:
 
 def likeness(call: Call) -> Call:
     """Return a call without its times and without the numbers that each recorder assigns itself."""
-    return call._replace(connection=0, sequence=0, stack=0, t0=0, t1=0, t2=0, t3=0, duration_ns=0)
+    call = call._replace(connection=0, sequence=0, stack=0, t0=0, t1=0, t2=0, t3=0, duration_ns=0)
+    return call._replace(connect_time=0, handshake_time=0)
 
 
 def stack(recording: Recording, call: Call) -> Stack:

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from httpbpf.program import Sizes
-from httpcapture import End, open_capture
+from httpcapture import End, Process, open_capture
 from httpreport.calls.filters import Selection
 from httpreport.capture.loader import load
 from httpreport.capture.recording import ProcessKey, Recording
@@ -118,6 +118,13 @@ def calls_of_the_storm(recording: Recording) -> Any:
     return recording.calls[np.char.startswith(recording.calls["comm"], b"storm")]
 
 
+def read_once(recording: Recording, key: ProcessKey) -> Process:
+    """Return what was read of a process, whose maps were the same whenever they were read again."""
+    process, *again = recording.processes[key]
+    assert all(reading.unchanged for reading in again)
+    return process
+
+
 def test_every_call_of_a_storm_of_processes_is_recorded_or_counted(seen: Seen) -> None:
     storm, recording = seen.driver["storm"], seen.recording("storm.cap")
     print(f"the emulated storm: {storm['said']}")
@@ -151,7 +158,7 @@ def test_a_short_process_is_read_in_time_or_said_to_be_gone_and_never_taken_for_
     problems = set()
     for call in calls_of_the_storm(recording):
         key = ProcessKey.of(recording.meta, int(call["pid"]), int(call["process_start"]))
-        (process,) = recording.processes[key]
+        process = read_once(recording, key)
         problems.add(process.problem)
         assert process.name == (b"" if process.problem else call["comm"])
     assert problems <= {"", "ended before its maps were read"}
@@ -166,7 +173,7 @@ def test_of_a_process_that_stays_the_maps_are_read_however_many_came_before(seen
     assert len(stay) == len(short_processes(seen)) // 100
     for call in stay:
         key = ProcessKey.of(recording.meta, int(call["pid"]), int(call["process_start"]))
-        (process,) = recording.processes[key]
+        process = read_once(recording, key)
         assert process.executable.endswith(b"/storm") and b"/storm\n" in process.maps and process.modules
 
 
@@ -179,7 +186,7 @@ def test_a_storm_takes_no_memory_that_stays(seen: Seen) -> None:
 def test_a_process_in_a_container_has_its_cgroup_and_its_pid_there(seen: Seen) -> None:
     recording = seen.recording("storm.cap")
     (call,) = recording.calls[recording.calls["comm"] == b"container"]
-    (process,) = recording.processes[ProcessKey.of(recording.meta, int(call["pid"]), int(call["process_start"]))]
+    process = read_once(recording, ProcessKey.of(recording.meta, int(call["pid"]), int(call["process_start"])))
     assert call["cgroup"] == seen.driver["storm"]["cgroup"]
     assert (process.namespace_pid, process.problem) == (1, "") and process.modules
 
