@@ -10,7 +10,7 @@
 #ifdef PYTHON_SLOTS
 
 #define MAX_SEARCHED_STATES 64
-#define FRAMES_OF_TURN 32 /* 4 turns for all; the kernel lets programs call each other 32 times */
+#define FRAMES_OF_TURN 16 /* 8 turns for all; the kernel lets programs call each other 32 times */
 #define STR_HASH 24	   /* PyASCIIObject.hash; names of code are interned, and so hashed */
 #define STR_CHARACTERS 48  /* of an ASCII string, up to 3.11 */
 #define BYTES_SIZE 16	   /* PyVarObject.ob_size of a bytes object; up to the end of the smallest one follow 32 bytes */

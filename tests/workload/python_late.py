@@ -14,6 +14,7 @@ import time
 SLOW_S = 0.3
 LARGE = 32 << 20  # bytes; more than both ends of a connection take without being read
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n"
+LARGE_RESPONSE = HEAD % LARGE + bytes(LARGE)  # made here, since that may take long
 
 
 def send_rest(connection: socket.socket) -> None:
@@ -21,7 +22,7 @@ def send_rest(connection: socket.socket) -> None:
 
 
 def send_at_once(connection: socket.socket) -> None:
-    connection.sendall(HEAD % LARGE + bytes(LARGE))
+    connection.sendall(LARGE_RESPONSE)
 
 
 def serve(listener: socket.socket) -> None:
