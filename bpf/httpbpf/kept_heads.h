@@ -52,13 +52,13 @@ static __always_inline void add_segments(struct head_slot *slot, struct payload 
 	}
 }
 
-/* Keeps the first bytes of the request that begins. */
+/* Keeps the first bytes of the request that begins. Of a server it is not known yet which thread will answer. */
 static __always_inline void keep_request(struct connection *c, struct payload payload, u64 now)
 {
 	struct head_slot *slot;
 
 	c->head_state = HEAD_NOT_WANTED;
-	if (!c->wanted || c->protocol > HTTP1 || !may_be_request_line(c))
+	if ((c->opens == SENDING && !c->wanted) || c->protocol > HTTP1 || !may_be_request_line(c))
 		return;
 	payload.segment.address = forgotten(payload.segment.address);
 	payload.segment.size = forgotten(payload.segment.size);

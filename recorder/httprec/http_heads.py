@@ -97,15 +97,17 @@ def _text(first: bytes, lines: Sequence[bytes], rules: HeadRules, *, is_cut: boo
 
 def _request_line(line: bytes, rules: HeadRules, *, is_cut: bool) -> bytes:
     method, _, rest = line.partition(b" ")
+    target, blank, version = rest.partition(b" ")
     if not rest or not _TOKEN.fullmatch(method):
         return b""
-    target, blank, version = rest.partition(b" ")
-    if is_cut or not _VERSION.fullmatch(version):
-        version = UNKNOWN
-    if blank and version == UNKNOWN and not is_cut:
-        target = UNKNOWN  # there are blanks in it, or something else is wrong
-    kept = redact_target(method, target, rules.query, rules.path, is_cut=is_cut and not blank)
-    return b"%s %s %s" % (method, kept, version)
+    if is_cut:
+        kept = redact_target(method, target, rules.query, rules.path, is_cut=not blank)
+        return b"%s %s %s" % (method, kept, UNKNOWN)
+    if _VERSION.fullmatch(version):
+        kept = redact_target(method, target, rules.query, rules.path, is_cut=False)
+        return b"%s %s %s" % (method, kept, version)
+    version = version.rpartition(b" ")[2]  # there is a blank in the target
+    return b"%s %s %s" % (method, UNKNOWN, version) if _VERSION.fullmatch(version) else b""
 
 
 def _header_lines(lines: Sequence[bytes], rules: HeadRules) -> Iterator[bytes]:

@@ -91,7 +91,7 @@ class KeptHeads:
                 self._reduced.popitem(last=False)
         else:
             self._reduced.move_to_end(key)
-        return text[:MAX_HEAD_TEXT]
+        return text if len(text) <= MAX_HEAD_TEXT else b""
 
     def _number(self, text: bytes) -> int:
         """Return the number of a text in this part, after it was written; 0 if there is none."""

@@ -138,6 +138,17 @@ def test_what_comes_before_the_final_response_is_left_out() -> None:
     assert redact_response(b"HTTP/1.1 101 Switching Protocols\r\n\r\n", DEFAULT_RULES) == b"HTTP/1.1 101"
 
 
+@pytest.mark.parametrize("line", [b"GET /a secret HTTP/1.1", b"GET  /secret HTTP/1.1"])
+def test_a_target_with_a_blank_is_not_kept(line: bytes) -> None:
+    assert redact_request(line + b"\r\n\r\n", FULL) == b"GET ? HTTP/1.1"
+
+
+@pytest.mark.parametrize("line", [b"AUTH secret", b"CWD /secret", b"GET /secret FTP/9", b"GET /secret HTTP/1.1 "])
+def test_a_whole_line_without_a_version_is_no_request(line: bytes) -> None:
+    assert redact_request(line + b"\r\n\r\n", FULL) == b""
+    assert redact_request(line + b"\r\nHost: a", FULL) == b""
+
+
 @pytest.mark.parametrize(
     "data", [b"", b"GET", b"GET ", b"\0GET / HTTP/1.1\r\n\r\n", b"\x16\x03\x01\x02\0 a", b"G\xff / "]
 )
