@@ -44,14 +44,14 @@ static __always_inline u64 submit_stream_stack(struct connection *s, struct side
 	if (!copy)
 		return 0;
 	copy->row.id = unique_id(s, side);
-	return output_row(side, &copy->row, sizeof(copy->row) + at_most(copy->row.memory_size, sizeof(copy->memory)));
+	return output_row(side, &copy->row, copy->row.memory_size, sizeof(copy->memory));
 #else
 	struct stack_frames *frames = frames_in(*side.slot);
 
 	if (!frames)
 		return 0;
 	frames->row.id = unique_id(s, side);
-	return output_row(side, &frames->row, sizeof(frames->row) + at_most(frames->row.frames_size, sizeof(frames->frames)));
+	return output_row(side, &frames->row, frames->row.frames_size, sizeof(frames->frames));
 #endif
 }
 
@@ -133,23 +133,23 @@ static __always_inline bool take_step(void *ctx, struct connection *c, u64 sock,
 	return true;
 }
 
-/* The direction in which this thread has begun a walk. */
-static __always_inline struct frames *walked_frames(u64 sock)
+/* Whether this thread has begun a walk of a direction. */
+static __always_inline bool is_walking_here(struct frames *f)
 {
-	struct frames *f = known_frames(sock, SENDING);
-
-	if (!f || !f->is_walking || f->tid != (u32)bpf_get_current_pid_tgid())
-		f = known_frames(sock, RECEIVING);
-	return f && f->is_walking && f->tid == (u32)bpf_get_current_pid_tgid() ? f : NULL;
+	return f && f->is_walking && f->tid == (u32)bpf_get_current_pid_tgid();
 }
 
 /* Takes one step. Returns whether the loader's repetition of the program must take another one. */
 static __always_inline int walk_transfer(void *ctx, u64 sock)
 {
 	struct connection *c = connections.lookup(&sock);
-	struct frames *f = walked_frames(sock);
+	struct frames *f = known_frames(sock, SENDING);
 
-	if (!c || !f)
+	if (!is_walking_here(f))
+		f = known_frames(sock, RECEIVING);
+	if (!is_walking_here(f)) /* a function that returns NULL instead would be refused, as LLVM 19 writes it */
+		return 0;
+	if (!c)
 		return 0;
 	if (!has_more(f)) {
 		finish_transfer(f);
@@ -181,7 +181,7 @@ static __always_inline int begin_received(u64 sock, u64 msg, u64 wanted, int rec
 	struct connection *c = connections.lookup(&sock);
 	struct frames *f;
 
-	if (walked_frames(sock))
+	if (is_walking_here(known_frames(sock, SENDING)) || is_walking_here(known_frames(sock, RECEIVING)))
 		return 1;
 	if (!c)
 		return 0;

@@ -26,9 +26,10 @@ static __always_inline u64 unique_id(struct connection *c, struct side side)
 	return (c->connection * 0x9e3779b97f4a7c15ULL ^ ((u64)c->sequence << 1 | side.number << 33)) | 1;
 }
 
-static __always_inline u64 output_row(struct side side, struct stack_row *row, u32 size)
+/* Sends a row with what follows it: its size and the most that this can be, which the verifier has to see just here. */
+static __always_inline u64 output_row(struct side side, struct stack_row *row, u64 size, u64 most)
 {
-	if (stack_ring.ringbuf_output(row, size, BPF_RB_NO_WAKEUP)) {
+	if (stack_ring.ringbuf_output(row, sizeof(*row) + at_most(size, most), BPF_RB_NO_WAKEUP)) {
 		count(STACK_RING_FULL);
 		*side.status = STACK_LOST;
 		return 0;
@@ -36,29 +37,27 @@ static __always_inline u64 output_row(struct side side, struct stack_row *row, u
 	return row->id;
 }
 
-static __always_inline u64 output_stack(struct connection *c, struct side side, struct stack_row *row, u32 size)
+static __always_inline u64 output_stack(struct connection *c, struct side side, struct stack_row *row, u64 size, u64 most)
 {
 	output_python(c, side, row);
-	return output_row(side, row, size);
+	return output_row(side, row, size, most);
 }
 
 /* Sends equal frames of a process once. */
 static __always_inline u64 submit_frames(struct connection *c, struct side side, struct stack_frames *from)
 {
-	u32 size = from->row.frames_size;
+	u64 size = from->row.frames_size;
 	u8 seen = 1;
 	u64 id;
 
-	if (size > sizeof(from->frames))
-		return 0;
 	if (from->row.registers_size) {
 		from->row.id = unique_id(c, side);
-		return output_stack(c, side, &from->row, sizeof(from->row) + size);
+		return output_stack(c, side, &from->row, size, sizeof(from->frames));
 	}
 	from->row.id = hash_frames(from) ^ (chain_of(c, side, &from->row) & ~1ULL);
 	if (seen_stacks.lookup(&from->row.id))
 		return from->row.id;
-	id = output_stack(c, side, &from->row, sizeof(from->row) + size);
+	id = output_stack(c, side, &from->row, size, sizeof(from->frames));
 	if (id)
 		seen_stacks.update(&id, &seen);
 	return id;
@@ -75,12 +74,8 @@ static __always_inline u64 submit_stack(struct connection *c, struct side side)
 	struct stack_copy *copy = copy_in(*side.slot);
 
 	if (copy) {
-		u32 size = copy->row.memory_size;
-
-		if (size > sizeof(copy->memory))
-			return 0;
 		copy->row.id = unique_id(c, side);
-		return output_stack(c, side, &copy->row, sizeof(copy->row) + size);
+		return output_stack(c, side, &copy->row, copy->row.memory_size, sizeof(copy->memory));
 	}
 #endif
 	return frames ? submit_frames(c, side, frames) : 0;
