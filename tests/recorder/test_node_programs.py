@@ -22,12 +22,14 @@ import pytest
 import zstandard
 
 from httpcapture import Calls, CaptureError, Reader, Role, Stack
+from httpreport.calls.call_heads import CallHeads
 from httpreport.calls.filters import Selection
 from httpreport.capture.loader import load
 from httpreport.languages.stack_trace import Frame, FrameKind, StackTrace, Unnamed
 from httpreport.report.report import Report, make_report
 from httpreport.symbols.binary import FindBinary
 from httpreport.symbols.binary_lookup import Binaries
+from support.head_records import heads_of
 from support.recorders import needs_a_recorder
 from support.redactions import redacted, traces
 from support.reports import reported
@@ -36,6 +38,7 @@ from workload.waiting import wait_until
 
 PROGRAMS = Path(__file__).parents[1] / "workload" / "node_situations"
 REPLACED = 100
+REQUEST_SIZE = 8  # of a request, which tell it from others
 STEADY = ("--no-sparkplug", "--min-semi-space-size=64", "--max-semi-space-size=64")  # hardly anything moves
 ANONYMOUS = "<anonymous>"
 OPTIMIZED = ("code that V8 has optimized", "a function that calls an optimized one")
@@ -129,11 +132,12 @@ def record(node: str, folder: Path, *options: str, program: Path = PROGRAMS / "m
             process.stdin.close()
         assert process.returncode == 0
     with capture.open("rb") as file:
-        stacks = dict(pair for calls in Reader(file) if isinstance(calls, Calls) for pair in stacks_of(calls))
-        file.seek(0)
         reader = Reader(file)
         selection = Selection.of(reader.meta, 0, ())
         recording_ = load(reader, selection)
+        file.seek(0)
+        batches = [batch for batch in Reader(file) if isinstance(batch, Calls)]
+        stacks = dict(pair for calls in batches for pair in stacks_of(calls, recording_.heads))
         (folder / "nothing").mkdir()
         find_binary = Binaries(root=str(folder / "nothing")).find
         report = make_report(recording_, selection, find_binary)
@@ -149,12 +153,12 @@ def has_stack(capture: Path) -> bool:
             return False
 
 
-def stacks_of(calls: Calls) -> Iterator[tuple[tuple[bytes, int], int]]:
-    heads, stacks = bytes(calls.columns["request_head"]), calls.columns["stack"].cast("Q")
-    size = len(heads) // calls.rows
-    return (
-        ((heads[size * row : size * row + 8], calls.columns["role"][row]), stacks[row]) for row in range(calls.rows)
-    )
+def stacks_of(calls: Calls, heads: CallHeads) -> Iterator[tuple[tuple[bytes, int], int]]:
+    connections, sequences = calls.columns["connection"].cast("Q"), calls.columns["sequence"].cast("I")
+    roles, stacks = calls.columns["role"], calls.columns["stack"].cast("Q")
+    for row in range(calls.rows):
+        request, _ = heads_of(heads, connections[row], sequences[row])
+        yield (request[:REQUEST_SIZE], roles[row]), stacks[row]
 
 
 def javascript_frames(trace: StackTrace) -> list[Frame]:

@@ -40,8 +40,8 @@ const socket = new net.Socket();
 socket.setNoDelay(true);
 
 function send() {
-  request = String(count).padStart(8, "0");
-  socket.write(request);
+  request = `N${String(count).padStart(7, "0")}`; // a method of HTTP/1: of other bytes a capture has nothing
+  socket.write(`${request} / HTTP/1.1\r\n\r\n`);
 }
 
 const answered = () => new Promise((resolve) => socket.once("data", resolve));

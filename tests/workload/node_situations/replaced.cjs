@@ -38,9 +38,9 @@ function replace() {
 }
 
 function round() {
-  const request = digits(), name = `f${digits()}`;
+  const request = `N${digits().slice(1)}`, name = `f${digits()}`; // a method of HTTP/1: of other bytes a capture has nothing
   const own = named(name);
-  own(() => socket.write(request));
+  own(() => socket.write(`${request} / HTTP/1.1\r\n\r\n`));
   fs.writeSync(log, JSON.stringify({ situation: name, request, role: "client", frames: [] }) + "\n");
   if (number % 2) kept.push(own);
   if (kept.length > 100) kept.splice(0, 50);
