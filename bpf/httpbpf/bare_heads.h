@@ -45,6 +45,8 @@ static __always_inline void copy_response_head(struct connection *c)
 
 	if (c->protocol == HTTP1 && is_status_line(c))
 		set_bare_head(c->response_head, head[0], head[1] & 0xffffffff);
+	else if (c->protocol == HTTP1 && c->head_size < HEAD_SIZE && c->head[0] == 'H')
+		set_bare_head(c->response_head, 'H', 0); /* the rest may follow */
 	else
 		set_bare_head(c->response_head, bare_word(head[0]), 0);
 }

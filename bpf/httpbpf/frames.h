@@ -6,7 +6,6 @@
  * All of that is in map memory. The verifier does not know what is there, so to it every step is like the one before.
  */
 
-#define FRAME_HEADER 9
 #define LARGEST_USUAL_FRAME 16384
 #define LARGEST_STEP 8192 /* by which the number of a new stream is above the last one's */
 #define END_STREAM 1

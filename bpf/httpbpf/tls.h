@@ -86,7 +86,6 @@ static __always_inline bool is_alert(struct connection *c, bool asks, u32 size)
 }
 
 #define FRAME_HEADER 9
-#define PREFACE_SIZE 24
 #define SETTING_SIZE 6
 #define MOST_SETTINGS 8
 #define WINDOW_UPDATE_SIZE 13

@@ -19,6 +19,7 @@ _TRACE_FENTRY, _TRACE_FEXIT = 24, 25  # enum bpf_attach_type
 _LOG_SIZE = 1 << 20
 _INSTRUCTION = struct.Struct("<BBhi")  # struct bpf_insn: code, registers, offset, constant
 _EXIT, _GO, _GO_IF_NOT, _LOAD_U64, _STORE_U64, _LOAD_U64_CONSTANT = 0x95, 0x05, 0x55, 0x79, 0x7B, 0x18
+_MOVE_CONSTANT = 0xB7
 _R1_FROM_R10, _R10_FROM_R1 = 10 << 4 | 1, 1 << 4 | 10  # source and destination
 _MAP_FD = 1  # as a source: the constant is the descriptor of a map
 _CONTEXT = -512  # on the program's stack; where code uses this place too, the verifier refuses it
@@ -53,7 +54,8 @@ def chain(programs: Sequence[bytes]) -> bytes:
     kernel/bpf/verifier.c). Nothing but the context is handed on from one program to the next.
     """
     keep_context = _INSTRUCTION.pack(_STORE_U64, _R10_FROM_R1, _CONTEXT, 0)
-    return keep_context + b"".join(map(_going_on, programs[:-1])) + programs[-1]
+    end = _INSTRUCTION.pack(_MOVE_CONSTANT, 0, 0, 0) + _INSTRUCTION.pack(_EXIT, 0, 0, 0)  # with fexit only 0 is allowed
+    return keep_context + b"".join(map(_going_on, programs)) + end
 
 
 def _going_on(code: bytes) -> bytes:
