@@ -70,8 +70,8 @@ def python_frames(trace: StackTrace) -> list[list[Any]]:
 
 
 def assert_frames_are_those_noted(recorded: Recorded, side: str, but: Collection[str] = ()) -> None:
-    """Raise AssertionError unless every stack trace has all frames that the interpreter named, and no other, except those
-    of code that is replaced in place. Where the outermost function is one of `but`, there may be none, because they
+    """Raise AssertionError unless every stack trace has all frames that the interpreter named, and no other, but for
+    code that is replaced in place. Where the outermost function is one of `but`, there may be none, because they
     contradict the native frames."""
     for situation, frames, trace in recorded.traces(side):
         if situation == REPLACED:
