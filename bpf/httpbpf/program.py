@@ -52,7 +52,7 @@ FEW_SLOTS = 16
 class Sizes(NamedTuple):
     """Say how much the program can remember and send, and what that costs in kernel memory."""
 
-    connections: int = 65536  # 360 bytes each, and the overhead of a hash map
+    connections: int = 65536  # 368 bytes each, and the overhead of a hash map
     http2_connections: int = 4096  # of them; 380 bytes each, and the overhead of a hash map
     streams: int = 16384  # of all of these that are open; as many bytes each as a connection
     threads: int = 16384  # 32 bytes each, and the overhead of a hash map; used with kprobes only

@@ -81,7 +81,7 @@ _MEMORY_OPTIONS = [
         type=click.IntRange(min=1, max=1 << 22),
         default=DEFAULTS.connections,
         show_default=True,
-        help="Maximum number of connections to follow at a time; others are counted as lost. The kernel keeps N * 0.3 "
+        help="Maximum number of connections to follow at a time; others are counted as lost. The kernel keeps N * 0.4 "
         "KiB for them.",
     ),
     click.option(
