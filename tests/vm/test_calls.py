@@ -171,6 +171,7 @@ def test_filtering_a_capture_of_all_calls_equals_recording_with_the_filter(guest
     for one, other in pairs:
         assert likeness(one) == likeness(other)
         assert stack(afterwards, one) == stack(at_once, other)
+        assert heads(afterwards, one) == heads(at_once, other) != (b"", b"")
         # Each recorder has its own probes, and so its own times, of which one is after the other.
         assert one.t0 < other.t2 and other.t0 < one.t2
     options = ("-t", "300", "--first-byte")
@@ -185,7 +186,12 @@ def by_connection(recording: Recording) -> list[Call]:
 def likeness(call: Call) -> Call:
     """Return a call without its times and without the numbers that each recorder assigns itself."""
     call = call._replace(connection=0, sequence=0, stack=0, t0=0, t1=0, t2=0, t3=0, duration_ns=0)
-    return call._replace(connect_time=0, handshake_time=0)
+    return call._replace(connect_time=0, handshake_time=0, request=0, response=0)
+
+
+def heads(recording: Recording, call: Call) -> tuple[bytes, bytes]:
+    """Return the heads of a call's request and response."""
+    return recording.heads.texts[call.request], recording.heads.texts[call.response]
 
 
 def stack(recording: Recording, call: Call) -> Stack:
