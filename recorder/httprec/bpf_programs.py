@@ -48,7 +48,7 @@ class _Attributes(ctypes.Structure):
 
 
 def chain(programs: Sequence[bytes]) -> bytes:
-    """Return a program that runs programs one after the other, until one returns 0.
+    """Return a program that runs programs one after the other, until one returns 0, and returns 0.
 
     In a loop, the verifier compares states less often, and so looks at far more paths (is_state_visited in
     kernel/bpf/verifier.c). Nothing but the context is handed on from one program to the next.

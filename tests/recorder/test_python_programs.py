@@ -114,9 +114,9 @@ def test_a_kernel_that_does_not_take_the_walk_is_recorded_without_it(tmp_path: P
     capture = tmp_path / "run.cap"
     program = "\n".join(
         (
-            "from httprec import loader, main",
-            "def refuse(*_): raise OSError(7, 'processed 1000001 insns')",
-            "loader.load_tail = refuse",
+            "from httprec import bpf_tails, main",
+            "def refuse(*_, **how): raise OSError(7, 'processed 1000001 insns')",
+            "bpf_tails.load_tail = refuse",
             "main.main()",
         )
     )
