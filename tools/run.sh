@@ -172,7 +172,7 @@ test-kernels)
     as_root "to build guests"
     prepare "${guest_packages[@]}"
     echo "== Tests"
-    "$installed/bin/python" -P -m pytest -m "" tests/vm/test_kernels.py tests/vm/test_python.py tests/vm/test_slots.py
+    "$installed/bin/python" -P -m pytest -m "" tests/vm/test_{calls,kernels,python,slots}.py
     say_total
     ;;
 test-clients)

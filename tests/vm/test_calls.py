@@ -66,7 +66,7 @@ def in_order(recording: Recording) -> list[Call]:
     return list(iterate_calls(recording.calls, np.argsort(recording.calls["t0"], kind="stable")))
 
 
-@pytest.fixture(scope="module", params=["fexit", "kprobe"])
+@pytest.fixture(scope="module", params=["fexit", pytest.param("kprobe", marks=pytest.mark.every_kernel)])
 def guest(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Guest:
     out = tmp_path_factory.mktemp(f"calls-{request.param}")
     command = ["python3", "-m", "workload.calls_driver", "/tmp/out", request.param]
