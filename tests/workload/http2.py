@@ -130,7 +130,7 @@ def http2_each_alone(sock: socket.socket) -> list[Call]:
 
 def answers_each(sock: socket.socket) -> None:
     frames = accept(sock)
-    for stream, pause in ((1, 0), (3, SLOW), (5, 0), (7, SLOW)):
+    for stream, pause in ((1, 0), (3, 0), (5, SLOW), (7, SLOW)):
         frames.until(HEADERS, stream)
         time.sleep(pause)
         sock.sendall(answer(stream))
@@ -139,7 +139,8 @@ def answers_each(sock: socket.socket) -> None:
 
 @against(answers_each, JOINED)
 def http2_joined(sock: socket.socket) -> list[Call]:
-    """Make calls on a connection that is older than the recording."""
+    """Make calls on a connection that is older than the recording. The server waits for the first of them already, and
+    probes of functions do not see a receive that began before them."""
     frames, calls = begin(sock), []
     for stream in (1, 3, 5, 7):
         began = time.monotonic_ns()
@@ -148,7 +149,7 @@ def http2_joined(sock: socket.socket) -> list[Call]:
         calls.append(timed(began))
         if stream == 1:
             go_on()
-    return [slow(calls[1]), calls[2], slow(calls[3])]
+    return [calls[1], slow(calls[2]), slow(calls[3])]
 
 
 def answers_in_another_order(sock: socket.socket) -> None:
