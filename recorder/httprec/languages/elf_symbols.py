@@ -6,11 +6,13 @@ Source: ELF-64 object file format, "Sections" and "Symbol Table".
 from __future__ import annotations
 
 import os
+import re
 import struct
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import NamedTuple, Optional
 
 from ..elf_identity import read_at
+from .mapped_files import MappedFile
 
 _PROGRAM_HEADER = struct.Struct("<IIQQQQQQ")
 _SECTION_HEADER = struct.Struct("<IIQQQQIIQQ")
@@ -36,13 +38,24 @@ class Symbols(NamedTuple):
 
 
 class KnownSymbols:
-    """Find the `wanted` symbols of files that have the symbol `key`. A file is read once."""
+    """Find the `wanted` symbols of files that have the symbol `key`. A file is read once. Among the files of a process,
+    its executable and those that are `named` so may have it."""
 
     _MAX = 4096
 
-    def __init__(self, wanted: Collection[str], key: str) -> None:
-        self._wanted, self._key = wanted, key
+    def __init__(self, wanted: Collection[str], key: str, named: re.Pattern[bytes]) -> None:
+        self._wanted, self._key, self._named = wanted, key, named
         self._known: dict[tuple[int, ...], Optional[Symbols]] = {}  # by identity of the file
+
+    def among(self, files: Iterable[MappedFile], executable: bytes) -> tuple[MappedFile, Symbols] | None:
+        """Return the first of the files that a process has mapped which has `key`, and its symbols, None if none has.
+        Raises OSError if the process ends."""
+        for file in files:
+            if file.path == executable or self._named.search(os.path.basename(file.path)):
+                symbols = self.of(file.link)
+                if symbols is not None:
+                    return file, symbols
+        return None
 
     def of(self, link: str) -> Symbols | None:
         """Return the symbols of the file at a path, None if it does not have `key`. Raises OSError."""

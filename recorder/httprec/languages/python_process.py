@@ -6,7 +6,6 @@ data, and counts only if the slots of its threads hold states that name those th
 
 from __future__ import annotations
 
-import os
 import re
 import struct
 from collections.abc import Iterable, Iterator
@@ -89,19 +88,17 @@ class Python(NamedTuple):
         )
 
 
-_SYMBOLS = KnownSymbols(_WANTED, "_PyRuntime")
+_SYMBOLS = KnownSymbols(_WANTED, "_PyRuntime", _NAMED_LIKE_PYTHON)
 
 
 def find_python(pid: int, files: Iterable[MappedFile], executable: bytes) -> Python | None:
     """Return the Python of a process, None if it has none. Raises NoPythonError if it has one that cannot be followed,
     and OSError if the process ends."""
-    for file in files:
-        if file.path == executable or _NAMED_LIKE_PYTHON.search(os.path.basename(file.path)):
-            symbols = _SYMBOLS.of(file.link)
-            if symbols is not None:
-                with Memory(pid) as memory:
-                    return _python(memory, file, symbols)
-    return None
+    found = _SYMBOLS.among(files, executable)
+    if found is None:
+        return None
+    with Memory(pid) as memory:
+        return _python(memory, *found)
 
 
 def _python(memory: Memory, file: MappedFile, symbols: Symbols) -> Python:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Iterable
 from typing import NamedTuple
@@ -12,8 +11,8 @@ from .mapped_files import MappedFile
 from .memory import Memory
 from .v8_layouts import MAJOR, MINOR, SYMBOLS, Layout, UnknownLayoutError, Version, layout_of
 
-_SYMBOLS = KnownSymbols(SYMBOLS, "v8dbg_off_fp_function")
 _NAMED_LIKE_NODE = re.compile(rb"node|v8", re.IGNORECASE)  # files that may hold one, beside the executable
+_SYMBOLS = KnownSymbols(SYMBOLS, "v8dbg_off_fp_function", _NAMED_LIKE_NODE)
 
 
 class NoV8Error(Exception):
@@ -30,13 +29,11 @@ class V8(NamedTuple):
 def find_v8(pid: int, files: Iterable[MappedFile], executable: bytes) -> V8 | None:
     """Return the V8 of a process, None if it has none. Raises NoV8Error if it has one that is not known, and OSError
     if the process ends."""
-    for file in files:
-        if file.path == executable or _NAMED_LIKE_NODE.search(os.path.basename(file.path)):
-            symbols = _SYMBOLS.of(file.link)
-            if symbols is not None:
-                with Memory(pid) as memory:
-                    return _v8(memory, file, symbols)
-    return None
+    found = _SYMBOLS.among(files, executable)
+    if found is None:
+        return None
+    with Memory(pid) as memory:
+        return _v8(memory, *found)
 
 
 def _v8(memory: Memory, file: MappedFile, symbols: Symbols) -> V8:
