@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Callable, TypeVar
 
 import click
 
@@ -14,30 +13,14 @@ from ..calls.filters import Filters, Peer
 from ..calls.head_filters import PathFilter, RouteFilter, StatusFilter
 from ..calls.protocol import Encrypted, Kind
 from ..calls.time_options import TimeOption
-
-Command = TypeVar("Command", bound=Callable[..., Any])
-
-
-def _parsed_by(parse: Callable[[str], Any]) -> Callable[[click.Context, click.Parameter, Any], Any]:
-    """Return a click callback that parses one text or each of several. A ValueError becomes a usage error."""
-
-    def parsed(context: click.Context, parameter: click.Parameter, value: Any) -> Any:
-        try:
-            return tuple(map(parse, value)) if isinstance(value, tuple) else None if value is None else parse(value)
-        except ValueError as error:
-            raise click.BadParameter(f"{error}.") from None
-
-    return parsed
-
+from .options import Command, declared, parsed_by
 
 _WORDS = {kind: click.Choice([value.name.lower() for value in kind]) for kind in (Role, Kind, Outcome)}
 
 
 def filter_options(command: Command) -> Command:
     """Add the options to a command. It passes their values to `filters_of`."""
-    for option in reversed(_OPTIONS):
-        command = option(command)
-    return command
+    return declared(command, _OPTIONS)
 
 
 _OPTIONS = (
@@ -53,7 +36,7 @@ _OPTIONS = (
     click.option(
         "--peer",
         "peers",
-        callback=_parsed_by(Peer.parse),
+        callback=parsed_by(Peer.parse),
         multiple=True,
         metavar="HOST[:PORT]",
         help="Only calls whose peer has this address and, if given, this port: 10.0.0.1, 10.0.0.1:80, ::1, [::1]:80.",
@@ -72,7 +55,7 @@ _OPTIONS = (
     click.option(
         "--path",
         "paths",
-        callback=_parsed_by(PathFilter.parse),
+        callback=parsed_by(PathFilter.parse),
         multiple=True,
         metavar="GLOB",
         help="Only calls whose path, without the query, is like this: * stands for anything up to the next /, ** for "
@@ -81,7 +64,7 @@ _OPTIONS = (
     click.option(
         "--route",
         "routes",
-        callback=_parsed_by(RouteFilter.parse),
+        callback=parsed_by(RouteFilter.parse),
         multiple=True,
         metavar="ROUTE",
         help="Only calls with this route, as the summary shows it: /users/{n}. {*} stands for any one segment.",
@@ -96,7 +79,7 @@ _OPTIONS = (
     click.option(
         "--status",
         "statuses",
-        callback=_parsed_by(StatusFilter.parse),
+        callback=parsed_by(StatusFilter.parse),
         multiple=True,
         metavar="STATUS",
         help="Only calls that were answered with this status: 404, 5xx, >=400, <300.",
@@ -110,13 +93,13 @@ _OPTIONS = (
     ),
     click.option(
         "--since",
-        callback=_parsed_by(time_options.parse),
+        callback=parsed_by(time_options.parse),
         metavar="TIME",
         help="Only calls that began at TIME or later: +30s (or ms, m, h) after the start of the capture, 19:06:48 on "
         "its first day, or 2026-11-22T19:06:48; in UTC, or with a zone such as +01:00.",
     ),
     click.option(
-        "--until", callback=_parsed_by(time_options.parse), metavar="TIME", help="Only calls that began before TIME."
+        "--until", callback=parsed_by(time_options.parse), metavar="TIME", help="Only calls that began before TIME."
     ),
 )
 

@@ -2,21 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any, Callable, TypeVar
+from typing import Any
 
 import click
 
 from ..routes.patterns import RoutePattern, RoutePatterns, parse_lines
+from .options import Command, declared, parsed_by
 
-Command = TypeVar("Command", bound=Callable[..., Any])
 MAX_FILE = 1 << 20  # bytes of a file of routes
-
-
-def _pattern(context: click.Context, parameter: click.Parameter, values: tuple[str, ...]) -> tuple[RoutePattern, ...]:
-    try:
-        return tuple(map(RoutePattern.parse, values))
-    except ValueError as error:
-        raise click.BadParameter(f"{error}.") from None
 
 
 def _patterns_of_file(context: click.Context, parameter: click.Parameter, value: Any) -> tuple[RoutePattern, ...]:
@@ -33,16 +26,14 @@ def _patterns_of_file(context: click.Context, parameter: click.Parameter, value:
 
 def route_options(command: Command) -> Command:
     """Add the options to a command. It passes the values of the first two to `patterns_of`."""
-    for option in reversed(_OPTIONS):
-        command = option(command)
-    return command
+    return declared(command, _OPTIONS)
 
 
 _OPTIONS = (
     click.option(
         "--route-pattern",
         "route_patterns",
-        callback=_pattern,
+        callback=parsed_by(RoutePattern.parse),
         multiple=True,
         metavar="ROUTE",
         help="A route, such as /users/{id}: {id} stands for any one segment. It has the paths that it matches; of "
