@@ -6,6 +6,7 @@ import io
 import struct
 from collections.abc import Iterator
 from dataclasses import MISSING, fields
+from typing import Any
 
 import pytest
 
@@ -50,6 +51,8 @@ from support.capture_bytes import (
 from support.capture_samples import CALL_LAYOUT, META, layout, read_all
 
 APPENDED: list[object] = ["new", {"deep": [[1, 2.5, None], b"x"]}, -7]
+FRAMES = (bytes(8), bytes(168), 5, b"stack", 6, "why", b"\1", 7, 8, 9)
+STACK: tuple[Any, ...] = (1, 2, 3, 4, *FRAMES, bytes(40), 0x30B, 10, bytes(32), 0xB03)
 OBJECTS: list[tuple[int, list[object], Record]] = [
     (MODULE, [1, b"/a", b"id", 5, b"", "why", 62], Module(1, b"/a", b"id", 5, b"", "why", 62)),
     (SECTION, [1, ".text", 2, 3, 4, b"x", "why"], Section(1, ".text", 2, 3, 4, b"x", "why")),
@@ -64,51 +67,7 @@ OBJECTS: list[tuple[int, list[object], Record]] = [
         [1, 2, 3, 4, "why", b"f", 1, b"/f.py", 2, 5, b"table", 6, 7, 8, 9, bytes(8)],
         Code(1, 2, 3, 4, "why", b"f", 1, b"/f.py", 2, 5, b"table", 6, 7, 8, 9, bytes(8)),
     ),
-    (
-        STACKS,
-        [
-            1,
-            2,
-            3,
-            4,
-            bytes(8),
-            bytes(168),
-            5,
-            b"stack",
-            6,
-            "why",
-            b"\1",
-            7,
-            8,
-            9,
-            bytes(40),
-            0x30B,
-            10,
-            bytes(32),
-            0xB03,
-        ],
-        Stack(
-            1,
-            2,
-            3,
-            4,
-            bytes(8),
-            bytes(168),
-            5,
-            b"stack",
-            6,
-            "why",
-            b"\1",
-            7,
-            8,
-            9,
-            bytes(40),
-            0x30B,
-            10,
-            bytes(32),
-            0xB03,
-        ),
-    ),
+    (STACKS, [*STACK], Stack(*STACK)),
     (HEAD_TEXT, [1, b"HTTP/1.1 200"], HeadText(1, b"HTTP/1.1 200")),
     (HEADS, [bytes(16), bytes(8), bytes(8), b"\1" * 8], Heads(bytes(16), bytes(8), bytes(8), b"\1" * 8)),
     (LOST, [1, {"a": 2}, 3, [4, 5]], Lost(1, {"a": 2}, 3, (4, 5))),

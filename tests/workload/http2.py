@@ -14,7 +14,7 @@ import socket
 import struct
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -116,15 +116,20 @@ def says_much_before_it_answers(sock: socket.socket) -> None:
     frames.next()
 
 
-@against(says_much_before_it_answers, HTTP2)
-def http2_each_alone(sock: socket.socket) -> list[Call]:
-    """Make one call at a time, as a gRPC client does (the server acknowledges each request's bytes at once)."""
-    frames, calls = begin(sock), []
+def one_after_the_other(sock: socket.socket) -> Iterator[Call]:
+    """Yield four calls, each when it has been answered."""
+    frames = begin(sock)
     for stream in (1, 3, 5, 7):
         began = time.monotonic_ns()
         sock.sendall(ask(stream))
         frames.until(DATA, stream, END_STREAM)
-        calls.append(timed(began))
+        yield timed(began)
+
+
+@against(says_much_before_it_answers, HTTP2)
+def http2_each_alone(sock: socket.socket) -> list[Call]:
+    """Make one call at a time, as a gRPC client does (the server acknowledges each request's bytes at once)."""
+    calls = list(one_after_the_other(sock))
     return [calls[0], slow(calls[1]), calls[2], slow(calls[3])]
 
 
@@ -141,13 +146,10 @@ def answers_each(sock: socket.socket) -> None:
 def http2_joined(sock: socket.socket) -> list[Call]:
     """Make calls on a connection that is older than the recording. The server waits for the first of them already, and
     probes of functions do not see a receive that began before them."""
-    frames, calls = begin(sock), []
-    for stream in (1, 3, 5, 7):
-        began = time.monotonic_ns()
-        sock.sendall(ask(stream))
-        frames.until(DATA, stream, END_STREAM)
-        calls.append(timed(began))
-        if stream == 1:
+    calls = []
+    for call in one_after_the_other(sock):
+        calls.append(call)
+        if len(calls) == 1:
             go_on()
     return [calls[1], slow(calls[2]), slow(calls[3])]
 
