@@ -16,6 +16,7 @@ import pytest
 from httpbpf.program import Sizes
 from httpcapture import Calls, Reader
 from httpreport.capture.loader import KeepNothing, load
+from support.head_records import heads_of
 from support.recorders import needs_a_recorder
 from workload.recorder import recording
 
@@ -63,7 +64,7 @@ def requests_of(capture: Path) -> tuple[list[bytes], int]:
         if isinstance(batch, Calls):
             connections = np.frombuffer(batch.columns["connection"], "<u8").tolist()
             keys = zip(connections, np.frombuffer(batch.columns["sequence"], "<u4").tolist())
-            found += [loaded.heads.of(*key)[0].split(b"\n")[0] for key in keys]
+            found += [heads_of(loaded.heads, *key)[0].split(b"\n")[0] for key in keys]
     return found, loaded.lost.get("head_slots_used_up", 0)
 
 

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from httpcapture import Heads, HeadText
 from httpreport.calls.call_heads import CallHeads
+from support.head_records import heads_of
 
 small = st.integers(0, 3)
 Rows = list[tuple[int, int, int, int]]  # connection, sequence, and the numbers of the heads
@@ -37,14 +38,14 @@ def test_a_call_has_the_heads_that_the_last_rows_with_them_name(records: list[Ro
             of_call = [row for rows in records for row in rows if row[:2] == (connection, sequence)]
             request, response = (next((row[n] for row in reversed(of_call) if row[n]), 0) for n in (2, 3))
             wanted = tuple({1: b"one", 2: b"two"}.get(number, b"") for number in (request, response))
-            assert known.of(connection, sequence) == wanted
+            assert heads_of(known, connection, sequence) == wanted
 
 
 def test_connections_and_sequences_use_all_their_bits() -> None:
     known = of_records([[(2**64 - 1, 2**32 - 1, 2**32 - 1, 0)]], {2**32 - 1: b"last"})
 
-    assert known.of(2**64 - 1, 2**32 - 1) == (b"last", b"")
-    assert known.of(2**64 - 2, 2**32 - 1) == (b"", b"")
+    assert heads_of(known, 2**64 - 1, 2**32 - 1) == (b"last", b"")
+    assert heads_of(known, 2**64 - 2, 2**32 - 1) == (b"", b"")
 
 
 def test_of_two_texts_with_one_number_it_is_not_known_which_one_is_meant() -> None:
@@ -54,5 +55,5 @@ def test_of_two_texts_with_one_number_it_is_not_known_which_one_is_meant() -> No
         known.add_text(text)
     known.finish()
 
-    assert known.of(1, 1) == (b"", b"c")
+    assert heads_of(known, 1, 1) == (b"", b"c")
     assert known.ambiguous == {7}

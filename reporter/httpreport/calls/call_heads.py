@@ -92,12 +92,6 @@ class CallHeads:
         found[:, indices] = self._places[:, places]
         return found[0], found[1]
 
-    def of(self, connection: int, sequence: int) -> tuple[bytes, bytes]:
-        """Return the texts of the request and of the response of one call, empty if they are not known."""
-        call = {"connection": np.array([connection], np.uint64), "sequence": np.array([sequence], np.uint32)}
-        (request,), (response,) = self.find(call, 1)
-        return self.texts[int(request)], self.texts[int(response)]
-
 
 def _last_known(numbers: Numbers, starts: npt.NDArray[np.intp]) -> Numbers:
     """Return of each run of rows, which begin at `starts`, the last number that is not 0, or 0."""
