@@ -17,7 +17,7 @@ _CONNECTION_CODEC, _END_CODEC = RowCodec(CONNECTION), RowCodec(STREAMS_END_ROW)
 _IN_REQUEST = ENUMS["phase"].index("REQUEST")
 
 
-class Streams:
+class Http2Streams:
     """Read the open streams from the kernel."""
 
     def __init__(self, tracer: Tracer) -> None:
@@ -38,7 +38,7 @@ class Streams:
             ends.setdefault(end["connection"], []).append(end)
         if not ends:
             return
-        for key, row in self._tracer.open_streams():
+        for key, row in self._tracer.open_streams(ends):
             stream = _CONNECTION_CODEC.read(row)
             end_of_it = _first_end(stream, ends.get(stream["connection"], ()))
             if end_of_it is None:

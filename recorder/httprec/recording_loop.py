@@ -25,7 +25,7 @@ from . import host, tuning
 from .call_text import CALL_CODEC, CallText, PrintedCall, end_that_counts
 from .fast_calls import FastCalls, count_durations
 from .held_calls import HeldCalls
-from .http2_streams import Streams
+from .http2_streams import Http2Streams
 from .http_heads import DEFAULT_RULES, HeadRules
 from .kept_heads import KeptHeads
 from .languages.languages import Languages
@@ -132,7 +132,7 @@ class RecordingLoop:
         self._processes = Processes(self._writer, self._modules, self._languages.look_at)
         self._stacks = RepeatedStacks()
         self._early: list[Stack] = []  # drained before their calls; the next part may need them too
-        self._streams = Streams(tracer)
+        self._streams = Http2Streams(tracer)
         self._fast_streams = FastCalls()  # that user space has ended
         self._ledger = Ledger()
         self._ledger_ns = 0

@@ -14,7 +14,7 @@ import os
 import re
 import struct
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator
 
 from httpbpf import layout
 from httpbpf.process_filter import FilterError, compile_filter
@@ -172,12 +172,15 @@ class Tracer:
         """Yield the rows (streams_end_row, rows.h) that have arrived."""
         return self._streams_end.records() if self._streams_end else iter(())
 
-    def open_streams(self) -> Iterator[tuple[bytes, bytes]]:
-        """Yield key and struct connection (rows.h) of every HTTP/2 stream that is open."""
+    def open_streams(self, connections: Container[int] | None = None) -> Iterator[tuple[bytes, bytes]]:
+        """Yield key and struct connection (rows.h) of every HTTP/2 stream that is open, of all connections or of those
+        with these numbers."""
         if not self.walks_streams:
             return
         streams = self._map("streams", layout.CONNECTION.size, _STREAM_KEY_SIZE)
         for key in itertools.islice(streams.keys(), 2 * self._sizes.streams):
+            if connections is not None and int.from_bytes(key[:8], "little") not in connections:
+                continue
             found = streams.get(key)
             if found is not None:
                 yield key, found

@@ -85,7 +85,7 @@ class NothingElse:
     def open_connections(self) -> Iterator[bytes]:
         return iter(())
 
-    def open_streams(self) -> Iterator[tuple[bytes, bytes]]:
+    def open_streams(self, connections: object = None) -> Iterator[tuple[bytes, bytes]]:
         return iter(())
 
     def streams_ends(self) -> Iterator[bytes]:

@@ -9,7 +9,7 @@ import pytest
 
 from httpbpf.layout import CONNECTION, ENUMS, STREAMS_END_ROW
 from httpcapture import Outcome
-from httprec.http2_streams import Streams
+from httprec.http2_streams import Http2Streams
 from support.synthetic import SyntheticTracer, row_of
 
 REQUEST, RESPONSE = (ENUMS["phase"].index(name) for name in ("REQUEST", "RESPONSE"))
@@ -24,7 +24,7 @@ class Kernel(SyntheticTracer):
         self.ends = [row_of(STREAMS_END_ROW, **end) for end in ends]
         self.slots: list[int] = []
 
-    def open_streams(self) -> Iterator[tuple[bytes, bytes]]:
+    def open_streams(self, connections: Any = None) -> Iterator[tuple[bytes, bytes]]:
         return iter(list(self.kept.items()))
 
     def streams_ends(self) -> Iterator[bytes]:
@@ -44,7 +44,7 @@ def end(**changed: Any) -> dict[str, Any]:
 
 
 def ended(kernel: Kernel) -> list[tuple[int, int, int]]:
-    found = [(each["stream"], each["t3"], each["outcome"]) for each in Streams(kernel).end()]
+    found = [(each["stream"], each["t3"], each["outcome"]) for each in Http2Streams(kernel).end()]
     kernel.close()
     return found
 

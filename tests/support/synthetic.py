@@ -133,7 +133,7 @@ class SyntheticTracer(Tracer):
     def open_connections(self) -> Iterator[bytes]:
         return iter(self.open)
 
-    def open_streams(self) -> Iterator[tuple[bytes, bytes]]:
+    def open_streams(self, connections: object = None) -> Iterator[tuple[bytes, bytes]]:
         return iter(())
 
     def streams_ends(self) -> Iterator[bytes]:
