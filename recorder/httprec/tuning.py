@@ -17,7 +17,7 @@ MAX_KNOWN_MAPS_BYTES = 64 << 20  # of all known processes; the data made from th
 MAX_KNOWN_MODULES = 16384  # files; about 1.5 kB each
 MAX_OPEN_MODULES = 512  # files; by default, a process may have 1,024 open
 MAX_OPEN_JIT_MAPS = 128
-MAX_REMEMBERED_STACKS = 32768  # twice as many as the kernel remembers (seen_stacks, maps.h); at most 1.5 kB each
+MAX_REMEMBERED_STACKS = 32768  # four times as many as the kernel remembers (seen_stacks, maps.h); at most 1.5 kB each
 MAX_WAITING_PYTHON_ROWS = 4096  # whose stacks have not arrived; at most 5 kB each
 MAX_KNOWN_CODE_BYTES = 64 << 20  # of code objects of Python, each with CODE_OVERHEAD
 CODE_OVERHEAD = 1024  # bytes
@@ -41,7 +41,7 @@ MAX_NUMBERED_STACKS = 65536  # the newest ones, where calls are printed
 MAX_HELD_CALLS = 8192  # that wait to be printed; about 1 kB each
 MAX_REDUCED_HEADS = 4096  # heads of requests and responses; at most 2 kB each
 MAX_NUMBERED_HEADS = 65536  # the same that were written; about 0.3 kB each
-MAX_LISTENERS = 16384  # ports and network namespaces, as many as the kernel has room for (listeners, roles.h)
+MAX_LISTENERS = 8192  # ports and network namespaces, as many as the kernel has room for (listeners, roles.h)
 MAX_NAMESPACES = 4096  # network namespaces whose listening ports are read
 MAX_SOCKET_TABLE = 4 << 20  # bytes read of each table of sockets: 27,000 that listen
 
