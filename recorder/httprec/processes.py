@@ -182,7 +182,7 @@ class Processes:
         try:
             thread, _ = _thread_and_maps(key[0])
             _name(*key)
-            self._jit_maps.open(key, thread, known.record.namespace_pid)
+            self._jit_maps.open(key, thread, known.record.namespace_pid, known.code)
         except (_GoneError, OSError):
             runs = False
         if known.part == self._part:
@@ -244,7 +244,7 @@ class Processes:
         record = Process(pid, start_ns, now_ns, name, executable, namespace_pid, maps, tuple(modules), problem, read_ns)
         known = _KnownProcess(record, code, now_ns)
         if known.makes_code:
-            self._jit_maps.open((pid, start_ns), thread, namespace_pid)
+            self._jit_maps.open((pid, start_ns), thread, namespace_pid, code)
         return known
 
     def _mapped_module(self, pid: int, low: int, high: int, path: bytes) -> list[MappedModule]:

@@ -31,7 +31,7 @@ MAX_FUNCTIONS = 1 << 22  # of all JIT maps: some 0.2 GiB
 JIT = "[JIT]"  # the module of code that a JIT map names
 _TOP = (1 << 64) - 1
 
-_LINE = re.compile(rb"(?:0x)?([0-9a-fA-F]{1,16}) (?:0x)?([0-9a-fA-F]{1,16}) (.+)")
+_LINE = re.compile(rb"(?:0x)?([0-9a-fA-F]{1,16}) (?:0x)?([0-9a-fA-F]{1,16}) (.*)")
 
 
 class JitMap:
@@ -53,12 +53,14 @@ class JitMap:
         self._names = b"".join(each.name for each in found)
 
     def find(self, address: int) -> tuple[bytes, int] | None:
-        """Return the name of the function at `address`, and the offset of the address in it."""
+        """Return the name of the function at `address`, and the offset of the address in it; None if a line without a
+        name covers it."""
         index = self._index(address)
         if index is None:
             return None
         number = self._functions[index]
-        return self._names[self._name_offsets[number] : self._name_offsets[number + 1]], address - self._begins[number]
+        name = self._names[self._name_offsets[number] : self._name_offsets[number + 1]]
+        return (name, address - self._begins[number]) if name else None
 
     def was_replaced(self, address: int, known: int) -> bool:
         """Return whether the function at `address` replaced another one after the first `known` bytes of the text."""

@@ -30,9 +30,9 @@ class Unnamed(Reason):
     UNMAPPED = "outside any mapping"
     NOT_CODE = "memory that is not executable"
     JIT_CODE_REPLACED = "code made at run time, which was replaced around that moment"
-    ANONYMOUS = "code made at run time, without a perf-PID.map"
-    NOT_IN_JIT_MAP = "code made at run time, not in its perf-PID.map"
-    JIT_MAP_CUT_OFF = "code made at run time, not in what was recorded of its perf-PID.map"
+    ANONYMOUS = "code made at run time, without a JIT map"
+    NOT_IN_JIT_MAP = "code made at run time, not in its JIT map"
+    JIT_MAP_CUT_OFF = "code made at run time, not in what was recorded of its JIT map"
     KERNEL_PROVIDED = "the kernel's own mapping"  # [vdso], [vsyscall]
     LEFT_OUT = "left out, since what would name it takes too much memory"
     NO_MODULE = "its file was not recorded"
