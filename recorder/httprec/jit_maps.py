@@ -22,7 +22,6 @@ from .jit_dump import JitDump, open_jit_dump
 from .perf_map import PerfMap, open_perf_map
 
 NO_ROOM = "left out: the capture's room for JIT maps is used up"
-ENDED = "its process had ended"
 
 Key = tuple[int, int]  # pid, start since boot in ns
 Code = Iterable[tuple[bytes, bytes, bytes, bytes]]  # executable mappings: start, end, inode, path

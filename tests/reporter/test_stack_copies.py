@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from httpcapture import JitMap, MappedModule, Module, Record, Section
+from httpcapture import NO_JIT_MAP_SEEN, JitMap, MappedModule, Module, Record, Section
 from httpreport.elf.elf import read_elf
 from httpreport.elf.symbol_table import read_symbols
 from httpreport.languages.stack_trace import Frame, Incomplete, NoStack, StackTrace, Unnamed
@@ -397,6 +397,8 @@ def test_code_made_at_run_time_has_the_name_of_its_map_or_the_reason(
     cut_off = f"    0x{at + 6:x} [code made at run time, not in what was recorded of its JIT map]"
     for recorded in (covering[:-2], b""):
         assert lines(jit_map(recorded, problem="what follows is missing")) == [cut_off, caller]
+    not_seen = f"    0x{at + 6:x} [code made at run time, without a JIT map when its process was last looked at]"
+    assert lines(jit_map(b"", problem=NO_JIT_MAP_SEEN)) == [not_seen, caller]
 
 
 @pytest.mark.parametrize(

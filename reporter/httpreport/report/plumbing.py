@@ -19,6 +19,7 @@ KINDS = ("module", "function", "file")
 INSTALLED = ("/site-packages/", "/dist-packages/", "/node_modules/")  # folders of installed packages
 OWN_WITHOUT_NAME = {
     Unnamed.ANONYMOUS,
+    Unnamed.NO_JIT_MAP_SEEN,
     Unnamed.NOT_IN_JIT_MAP,
     Unnamed.JIT_MAP_CUT_OFF,
     Unnamed.JIT_CODE_REPLACED,
