@@ -15,8 +15,9 @@ import pytest
 from httpbpf.program import Sizes
 from httpcapture import End, Process, open_capture
 from httpreport.calls.filters import Selection
+from httpreport.calls.process_keys import ProcessKey
 from httpreport.capture.loader import load
-from httpreport.capture.recording import ProcessKey, Recording
+from httpreport.capture.recording import Recording
 from support.compiled import compiled
 from vm import recorded
 
