@@ -10,9 +10,11 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import errno
 import json
 import os
 import re
+import resource
 import select
 import signal
 import socket
@@ -27,6 +29,7 @@ from httpbpf.program import FEW_SLOTS, Program, Sizes, build_program
 from httpbpf.sources import kernel_tree
 
 from .bpf_maps import BpfMap, cpus, create
+from .bpf_programs import try_fexit
 from .bpf_tails import Tails
 from .errors import RecorderError
 
@@ -68,6 +71,7 @@ _MAX_MESSAGE = 1 << 16
 _PR_SET_PDEATHSIG = 1
 _PATIENCE_S = 1.0  # after which the user is told why nothing happens yet
 _BPF_MAP_TYPE_STACK = 23  # include/uapi/linux/bpf.h
+_NOT_PERMITTED = "not permitted; the kernel is locked down, or CAP_BPF and CAP_PERFMON are missing in this container"
 _U32 = struct.Struct("<I")
 
 
@@ -168,6 +172,8 @@ def _load_and_hand_over(to: socket.socket, options: TracingOptions) -> NoReturn:
 
 def _load(options: TracingOptions) -> tuple[dict[str, Any], list[int]]:
     """Return the answer, which refers to descriptors by their index, and the list of descriptors."""
+    with contextlib.suppress(OSError, ValueError):  # before 5.11, programs and maps count as locked memory
+        resource.setrlimit(resource.RLIMIT_MEMLOCK, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
     try:
         btf = load_btf()
     except BtfError as error:
@@ -232,6 +238,10 @@ def _attach_best(bcc: Any, btf: Btf, options: TracingOptions) -> tuple[str, Any,
     problems: list[str] = []
     for probes in wanted:
         try:
+            refusal = _refused_at_once(probes, btf)
+            if refusal:
+                problems.append(f"{probes}: {refusal}")
+                continue
             program = build_program(
                 btf,
                 options.sizes,
@@ -250,6 +260,19 @@ def _attach_best(bcc: Any, btf: Btf, options: TracingOptions) -> tuple[str, Any,
     raise RecorderError("this kernel takes no probes: " + "; ".join(problems))
 
 
+def _refused_at_once(probes: str, btf: Btf) -> str:
+    """Return why the kernel takes no probes of this kind, as far as that is known before the program is compiled, or
+    ""."""
+    if probes == "kprobe" and not any(os.path.exists(path) for path in KPROBE_EVENTS):
+        return "the kernel was built without CONFIG_KPROBES, or tracefs is not mounted"
+    try:
+        if probes == "fexit":
+            try_fexit(btf.function_id("tcp_sendmsg"))
+    except OSError as error:
+        return _NOT_PERMITTED if error.errno == errno.EPERM else str(error)
+    return ""
+
+
 def _attach(bpf_class: Any, program: Program, probes: str, problems: list[str]) -> Any:
     try:
         with _quiet_stderr() as printed:
@@ -260,7 +283,7 @@ def _attach(bpf_class: Any, program: Program, probes: str, problems: list[str]) 
                     bpf.attach_kretprobe(event=function, fn_name=f"return_{function}", maxactive=_KRETPROBE_INSTANCES)
                 bpf.attach_kprobe(event="tcp_close", fn_name="enter_tcp_close")
     except Exception as error:  # BCC raises bare Exceptions
-        problems.append(f"{probes}: {_refusal(probes, str(error), ''.join(printed))}")
+        problems.append(f"{probes}: {_refusal(str(error), ''.join(printed))}")
         return None
     return bpf
 
@@ -281,14 +304,12 @@ def _quiet_stderr() -> Iterator[list[str]]:
         os.close(spool)
 
 
-def _refusal(probes: str, error: str, printed: str) -> str:
+def _refusal(error: str, printed: str) -> str:
     """Return why BCC could not attach, as far as its output tells."""
-    if probes == "kprobe" and not any(os.path.exists(path) for path in KPROBE_EVENTS):
-        return "the kernel was built without CONFIG_KPROBES, or tracefs is not mounted"
     lacking = re.search(r"bpf_attach_raw_tracepoint \((\w+)\): No such file", printed)
     if lacking:
         return f"the kernel has no tracepoint {lacking[1]}; Linux 6.16 and later have all that are needed"
     if "Operation not permitted" in printed:
-        return "not permitted; the kernel is locked down, or CAP_BPF and CAP_PERFMON are missing in this container"
+        return _NOT_PERMITTED
     lines = [line.strip() for line in printed.splitlines() if line.strip()]
     return f"{error} ({lines[-1]})" if lines else error
