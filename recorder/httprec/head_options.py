@@ -1,4 +1,4 @@
-"""Define the options that say what is recorded of the heads of HTTP/1 requests and responses."""
+"""Define the options that say what is recorded of the heads of requests and responses."""
 
 from __future__ import annotations
 
@@ -28,7 +28,15 @@ head_options: Callable[[Any], Any] = declarations(
             default=DEFAULTS.http_bytes,
             show_default=True,
             help="How much of the head of each HTTP/1 request the kernel keeps until its call is slow; 0 keeps neither "
-            "requests nor responses. The recorder reduces heads before it writes them.",
+            "requests nor responses, also of HTTP/2. The recorder reduces heads before it writes them.",
+        ),
+        click.option(
+            "--http2-headers",
+            type=click.Choice(["on", "off"]),
+            default="on",
+            show_default=True,
+            help="Whether to decode the header blocks of HTTP/2 in clear text, from which the heads of its calls are "
+            "made: for this the recorder gets those of all calls. The kernel keeps 2 MiB for them on their way.",
         ),
         click.option(
             "--http-query",
@@ -70,11 +78,12 @@ def head_rules(query: str, path: str, headers: Sequence[bytes]) -> HeadRules:
     return HeadRules(query, path, KEPT_HEADERS | set(headers))
 
 
-def rules_text(http_bytes: int, rules: HeadRules) -> str:
-    """Say what is kept of heads, for people."""
+def rules_text(http_bytes: int, rules: HeadRules, *, has_http2: bool) -> str:
+    """Say what is kept of heads, for people; `has_http2` says whether any of HTTP/2 are."""
     if not http_bytes:
         return "none"
     more = sorted(name.decode() for name in rules.headers - KEPT_HEADERS)
     sizes = f"of HTTP/1 the first {http_bytes} bytes of requests and {RESPONSE_HEAD_BYTES} of responses"
+    sizes += ", of HTTP/2 in clear text whole heads" if has_http2 else ""
     lines = "header lines that carry no secrets" + (f", {', '.join(more)} among them" if more else "")
     return f"{sizes}; {_QUERY_WORDS[rules.query]}; {_PATH_WORDS[rules.path]}; {lines}"

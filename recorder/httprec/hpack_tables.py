@@ -40,5 +40,5 @@ CODE_LENGTHS: tuple[int, ...] = (
     *(19, 21, 26, 27, 27, 26, 27, 24, 21, 21, 26, 26, 28, 27, 27, 27, 20, 24, 20, 21, 22, 21, 21, 23, 22, 22, 25),
     *(25, 24, 24, 26, 23, 26, 27, 26, 26, 27, 27, 27, 27, 27, 28, 27, 27, 27, 27, 27, 26, 30),
 )
-"""How many bits the Huffman code of each byte has, and last that of the end of a string. The code is canonical: codes of
-one length are numbered in the order of what they stand for, and those of the next length go on behind them."""
+"""How many bits the Huffman code of each byte has, and last that of the end of a string. The code is canonical: codes
+of one length are numbered in the order of what they stand for, and those of the next length go on behind them."""
