@@ -8,11 +8,11 @@ known.
 from __future__ import annotations
 
 import re
-import struct
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Optional
 
+from httpbpf.layout import BLOCK_ROW
 from httpcapture import HEAD_CUT
 
 from . import tuning
@@ -21,6 +21,7 @@ from .http2_blocks import Block, HeaderBlocks, Piece
 from .http_heads import TOKEN, HeadRules, kept_value
 from .http_targets import UNKNOWN, redact_target
 from .kept_heads import Head, KeptHeads
+from .rows import RowCodec
 
 GRPC_STATUS = b"grpc-status"
 _PSEUDO = (b":method", b":path", b":authority", b":status")
@@ -28,7 +29,7 @@ _VERSION = b"HTTP/2"
 _STATUS = re.compile(rb"[1-9][0-9]{2}")
 _NUMBER = re.compile(rb"[0-9]{1,3}")
 _MOST_BLOCKS = 16  # of a response: those of interim ones and trailers too
-_ROW = struct.Struct("<QIIIHHHBBBBBB")  # struct block_row, rows.h
+_CODEC = RowCodec(BLOCK_ROW)
 
 
 def wanted_names(rules: HeadRules) -> frozenset[bytes]:
@@ -123,12 +124,12 @@ class Http2Heads:
         self._streams.pop((connection, number), None)
 
     def _read(self, row: bytes) -> Iterator[Head]:
-        connection, number, sequence, *piece, is_request, is_lost, is_slow, has_ended = _ROW.unpack_from(row)
+        connection, number, sequence, *piece, is_request, is_lost, is_slow, has_ended = _CODEC.unpack(row)
         order, offset, left, size, frame, flags = piece
         if not frame:
             yield from self._go_on(connection, number, sequence if is_slow else 0, has_ended=has_ended)
             return
-        data = row[_ROW.size : _ROW.size + size]
+        data = row[BLOCK_ROW.size : BLOCK_ROW.size + size]
         block = self._blocks.read(
             connection, is_request, Piece(number, order, offset, left, frame, flags, is_lost, data)
         )
