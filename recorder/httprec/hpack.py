@@ -77,6 +77,7 @@ class _Entry(NamedTuple):
 
 
 _UNKNOWN = _Entry(None, None, 0)
+_STATIC_ENTRIES = [_Entry(name, value, 0) for name, value in STATIC_TABLE]
 
 
 class Decoder:
@@ -121,8 +122,9 @@ class Decoder:
                 self._resize(reader.integer(5))
                 changes = True
                 continue
-            if first & 0x80:  # 6.1: an entry
-                name, value, _ = self._entry(reader.integer(7))
+            if first & 0x80:  # 6.1: an entry, whose number is in this byte mostly
+                name, value, _ = self._entry(first & 0x7F if first < 0xFF else reader.integer(7))
+                reader.at += first < 0xFF
             else:  # 6.2: a literal, which becomes an entry or not
                 is_inserted = first & 0x40
                 number = reader.integer(6 if is_inserted else 4)
@@ -154,7 +156,7 @@ class Decoder:
         if not number:
             raise _HpackError
         if number <= _STATIC:
-            return _Entry(*STATIC_TABLE[number - 1], 0)
+            return _STATIC_ENTRIES[number - 1]
         if number <= _STATIC + len(self._entries):
             return self._entries[number - _STATIC - 1]
         if self._is_whole:

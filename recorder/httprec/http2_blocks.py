@@ -61,6 +61,8 @@ class Direction:
         if piece.order != self._next_order:
             self._lose()
         self._next_order = (piece.order + 1) % _ORDERS
+        if self._is_whole_block(piece):
+            return Block(piece.stream, False, self.decoder.decode(piece.data))
         if not piece.offset:
             self._begin_frame(piece)
         elif piece.offset != len(self._frame):
@@ -72,6 +74,12 @@ class Direction:
             return None
         self._end_frame(piece)
         return self._end_block() if piece.flags & _END_HEADERS else None
+
+    def _is_whole_block(self, piece: Piece) -> bool:
+        """Return whether a piece is a block and nothing else, as most are."""
+        begins = not piece.offset and piece.frame == _HEADERS and self._block is None
+        flags = piece.flags & (_END_HEADERS | _PADDED | _PRIORITY)
+        return begins and flags == _END_HEADERS and not piece.left and not piece.is_lost
 
     def _begin_frame(self, piece: Piece) -> None:
         self._frame.clear()

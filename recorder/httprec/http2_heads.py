@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections import OrderedDict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Optional
 
 from httpbpf.layout import BLOCK_ROW
@@ -110,31 +110,34 @@ class Http2Heads:
 
     def read(self, rows: Iterable[bytes]) -> None:
         """Take rows of the kernel (struct block_row with the bytes behind it), and write the heads of slow streams."""
-        self._heads.add([head for row in rows for head in self._read(row)])
+        heads: list[Head] = []
+        for row in rows:
+            heads += self._read(row)
+        self._heads.add(heads)
 
     def write_of_call(self, call: Mapping[str, Any]) -> None:
         """Write the heads of a call that the recorder ends, if it is a stream. It has the fields of a call row."""
         stream = self._streams.get((call["connection"], call["stream"]))
         if stream:
             stream.sequence = call["sequence"]
-            self._heads.add(list(self._both(call["connection"], stream)))
+            self._heads.add(self._both(call["connection"], stream))
 
     def forget(self, connection: int, number: int) -> None:
         """Forget a stream that has ended."""
         self._streams.pop((connection, number), None)
 
-    def _read(self, row: bytes) -> Iterator[Head]:
+    def _read(self, row: bytes) -> Sequence[Head]:
         connection, number, sequence, *piece, is_request, is_lost, is_slow, has_ended = _CODEC.unpack(row)
         order, offset, left, size, frame, flags = piece
         if not frame:
-            yield from self._go_on(connection, number, sequence if is_slow else 0, has_ended=has_ended)
-            return
+            return self._go_on(connection, number, sequence if is_slow else 0, has_ended=has_ended)
         data = row[BLOCK_ROW.size : BLOCK_ROW.size + size]
         block = self._blocks.read(
             connection, is_request, Piece(number, order, offset, left, frame, flags, is_lost, data)
         )
         if block and block.stream % 2 and not block.is_promise:
-            yield from self._add(connection, block, is_request=is_request)
+            return self._add(connection, block, is_request=is_request)
+        return ()
 
     def _stream(self, connection: int, number: int) -> _Stream:
         stream = self._streams.get((connection, number))
@@ -145,7 +148,7 @@ class Http2Heads:
                 self.given_up += 1
         return stream
 
-    def _add(self, connection: int, block: Block, *, is_request: bool) -> Iterator[Head]:
+    def _add(self, connection: int, block: Block, *, is_request: bool) -> Sequence[Head]:
         stream = self._stream(connection, block.stream)
         if not is_request:
             if len(stream.response) < _MOST_BLOCKS:
@@ -153,27 +156,25 @@ class Http2Heads:
         elif stream.request is None:  # else these are trailers
             stream.request = block.fields
         else:
-            return
-        if stream.sequence:
-            yield self._head(connection, stream, is_response=not is_request)
+            return ()
+        return [self._head(connection, stream, is_response=not is_request)] if stream.sequence else ()
 
-    def _go_on(self, connection: int, number: int, sequence: int, *, has_ended: bool) -> Iterator[Head]:
+    def _go_on(self, connection: int, number: int, sequence: int, *, has_ended: bool) -> Sequence[Head]:
+        heads: Sequence[Head] = ()
         if sequence:
             stream = self._stream(connection, number)
             stream.sequence = sequence
-            yield from self._both(connection, stream)
+            heads = self._both(connection, stream)
         if has_ended:
             self.forget(connection, number)
+        return heads
 
-    def _both(self, connection: int, stream: _Stream) -> Iterator[Head]:
-        if stream.request:
-            yield self._head(connection, stream, is_response=False)
-        if stream.response:
-            yield self._head(connection, stream, is_response=True)
+    def _both(self, connection: int, stream: _Stream) -> Sequence[Head]:
+        return [self._head(connection, stream, is_response=is_response) for is_response in (False, True)]
 
     def _head(self, connection: int, stream: _Stream, *, is_response: bool) -> Head:
-        if is_response or not stream.request:
+        if is_response:
             text = response_text(stream.response, self._rules)
         else:
-            text = request_text(stream.request, self._rules)
+            text = request_text(stream.request, self._rules) if stream.request else b""
         return Head(connection, stream.sequence, is_response, text)
