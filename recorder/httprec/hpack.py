@@ -25,8 +25,9 @@ MAX_FIELDS = 512  # of a block
 _DEFAULT_TABLE = 4096  # bytes: SETTINGS_HEADER_TABLE_SIZE, RFC 9113, 6.5.2
 _ENTRY_OVERHEAD = 32  # bytes: RFC 7541, 4.1
 _MOST_SHIFT = 28  # of an integer's last byte
-_MAX_REMEMBERED = 64  # blocks that leave the table as it is
-_MAX_REMEMBERED_BLOCK = 256  # bytes
+_MAX_REMEMBERED = 32  # blocks that leave the table as it is
+_MAX_REMEMBERED_BLOCK = 128  # bytes
+_REMEMBERED_SIZE = 512  # bytes of one and what it says, roughly
 _SHORT_NAME = 64  # bytes
 
 _STATIC = len(STATIC_TABLE)
@@ -94,8 +95,8 @@ class Decoder:
 
     @property
     def size(self) -> int:
-        """Return how many bytes the known entries have, as RFC 7541 counts them."""
-        return self._size
+        """Return how many bytes the known entries have, as RFC 7541 counts them, and the blocks that are remembered."""
+        return self._size + _REMEMBERED_SIZE * len(self._remembered)
 
     def lose(self) -> None:
         """Go on behind a block that was not seen. What the table had before may have other numbers now."""
