@@ -112,6 +112,14 @@ def test_what_refers_to_blocks_before_the_recording_is_not_known(tmp_path: Path)
     assert not lost
 
 
+@pytest.mark.parametrize("option", [("--http2-headers", "off"), ("--http-bytes", "0")])
+def test_heads_are_left_out_on_request(option: tuple[str, str], tmp_path: Path) -> None:
+    capture = tmp_path / "run.cap"
+    with recording(capture, *OPTIONS, *option), connection() as opened:
+        (stream,) = opened.call("/new", pause=SLOW_S)
+    assert heads(capture) == ({stream: {(b"", b"")}}, 0)
+
+
 def test_after_lost_blocks_nothing_wrong_is_known(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     capture = tmp_path / "run.cap"
     monkeypatch.setattr(workload.recorder, "COMMAND", [sys.executable, "-c", SMALL_RING])
@@ -120,6 +128,8 @@ def test_after_lost_blocks_nothing_wrong_is_known(tmp_path: Path, monkeypatch: p
         for number in range(5):
             paths = [f"/a/{number}/{'b' * (place % 7 + 1)}/{place}" for place in range(60)]
             asked.update(zip(opened.call(*paths, pause=SLOW_S), paths))
+        for number in range(10):  # alone, with room in the ring
+            asked.update(zip(opened.call(f"/alone/{number}", pause=3 * SLOW_S), [f"/alone/{number}"]))
     found, lost = heads(capture)
     assert lost
     known = [(stream, request) for stream, both in found.items() for request, _ in both if request]
