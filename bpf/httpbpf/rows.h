@@ -196,6 +196,26 @@ struct streams_end_row {
 	u8 reserved[2];        /* - 0 */
 };
 
+/*
+ * A piece of the payload of a HTTP/2 frame with a header block, with what follows: size bytes of it. Or, without any, what
+ * has become of a stream.
+ */
+struct block_row {
+	u64 connection;        /* - as in the call row */
+	u32 stream;            /* - of the frame: of PUSH_PROMISE the one on which it is sent */
+	u32 sequence;          /* - of what tells of a stream: of its call */
+	u32 order;             /* - rises by 1 with every piece of a direction, and by more where one may be missing */
+	u16 offset;            /* bytes of the payload that precede the piece */
+	u16 left;              /* bytes that follow it */
+	u16 size;              /* bytes of the piece */
+	u8 frame;              /* - type of the frame; 0 of what tells of a stream */
+	u8 flags;              /* - of the frame */
+	u8 is_request;         /* - 1: goes in the direction of requests */
+	u8 is_lost;            /* - 1: the piece could not be read */
+	u8 is_slow;            /* - 1: the stream is a slow call */
+	u8 has_ended;          /* - 1: nothing of the stream follows */
+};
+
 enum phase { IDLE, REQUEST, RESPONSE };
 enum direction { NEITHER, SENDING, RECEIVING };
 enum role { ROLE_UNKNOWN, ROLE_CLIENT, ROLE_SERVER };
@@ -235,5 +255,6 @@ enum counter {
 	STREAM_MAP_FULL,     /* a HTTP/2 stream was not followed */
 	STREAMS_OUT_OF_STEP, /* a transfer of HTTP/2 was not understood: open streams of the connection were given up */
 	STREAMS_END_RING_FULL, /* streams that were open at the end of their connection were not recorded */
+	HEADER_BLOCK_LOST,   /* a piece of a header block of HTTP/2, or what became of a stream, was not sent */
 	COUNTERS
 };

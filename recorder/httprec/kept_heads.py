@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from array import array
 from collections import OrderedDict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from httpbpf.layout import HEAD_ROW
@@ -18,13 +18,13 @@ from .rows import RowCodec
 _CODEC = RowCodec(HEAD_ROW)
 
 
-class _Head(NamedTuple):
-    """Hold one row of the kernel."""
+class Head(NamedTuple):
+    """Hold the reduced head of a request or response; an empty text is none."""
 
     connection: int
     sequence: int
     is_response: bool
-    data: bytes
+    text: bytes
 
 
 class KeptHeads:
@@ -34,7 +34,7 @@ class KeptHeads:
         self.left_out = 0
         self._rules = rules
         self._reduced: OrderedDict[tuple[bool, bytes], bytes] = OrderedDict()  # the most recently used last
-        self._of_round: list[_Head] = []  # their calls may be in the next part
+        self._of_round: list[Head] = []  # their calls may be in the next part
         self._begin(writer)
 
     def _begin(self, writer: Writer) -> None:
@@ -53,20 +53,28 @@ class KeptHeads:
 
     def write(self, rows: Iterable[bytes]) -> None:
         """Write the heads in rows of the kernel (struct head_row with the bytes behind it)."""
-        heads = [_head(row) for row in rows]
+        self.add([self._head(row) for row in rows])
+
+    def add(self, heads: Sequence[Head]) -> None:
+        """Write heads."""
         self._of_round += heads
         self._write(heads)
 
     def write_of_call(self, rows: Iterable[bytes], call: Mapping[str, Any]) -> None:
         """Write those of the heads that are of a call, which has the fields of a call row."""
-        heads = map(_head, rows)
+        heads = map(self._head, rows)
         key = call["connection"], call["sequence"]
         self._write(head for head in heads if (head.connection, head.sequence) == key)
 
-    def _write(self, heads: Iterable[_Head]) -> None:
+    def _head(self, row: bytes) -> Head:
+        fields = _CODEC.read(row)
+        is_response, data = bool(fields["is_response"]), row[HEAD_ROW.size : HEAD_ROW.size + fields["size"]]
+        return Head(fields["connection"], fields["sequence"], is_response, self._text(is_response, data))
+
+    def _write(self, heads: Iterable[Head]) -> None:
         connections, sequences, requests, responses = array("Q"), array("I"), array("I"), array("I")
         for head in heads:
-            number = self._number(self._text(head.is_response, head.data))
+            number = self._number(head.text)
             if not number:
                 continue
             connections.append(head.connection)
@@ -91,12 +99,12 @@ class KeptHeads:
                 self._reduced.popitem(last=False)
         else:
             self._reduced.move_to_end(key)
-        return text if len(text) <= MAX_HEAD_TEXT else b""
+        return text
 
     def _number(self, text: bytes) -> int:
         """Return the number of a text in this part, after it was written; 0 if there is none."""
         number = self._numbers.get(text, 0)
-        if number or not text:
+        if number or not text or len(text) > MAX_HEAD_TEXT:
             return number
         try:
             self._writer.head_text(HeadText(self._last_number + 1, text))
@@ -108,9 +116,3 @@ class KeptHeads:
         if len(self._numbers) > tuning.MAX_NUMBERED_HEADS:
             self._numbers.popitem(last=False)
         return self._last_number
-
-
-def _head(row: bytes) -> _Head:
-    fields = _CODEC.read(row)
-    data = row[HEAD_ROW.size : HEAD_ROW.size + fields["size"]]
-    return _Head(fields["connection"], fields["sequence"], bool(fields["is_response"]), data)

@@ -36,6 +36,7 @@ from .errors import RecorderError
 KPROBE_EVENTS = ("/sys/kernel/tracing/kprobe_events", "/sys/kernel/debug/tracing/kprobe_events")
 PROBES = ("fexit", "kprobe", "tracepoint")  # best first
 MAPS = (
+    "block_ring",
     "call_ring",
     "completion_ring",
     "connections",
@@ -198,7 +199,7 @@ def _load(options: TracingOptions) -> tuple[dict[str, Any], list[int]]:
         programs += tails.load_stream_walkers(maps["send_walkers"], maps["receive_walkers"], options.sizes.steps_a_run)
     except (OSError, BtfError) as error:
         http2_problem = f"the kernel does not take the program that follows them: {error}"
-        maps = {name: fd for name, fd in maps.items() if "stream" not in name}
+        maps = {name: fd for name, fd in maps.items() if "stream" not in name and name != "block_ring"}
     fds = [*maps.values(), *programs, *attachments]
     ends = len(maps), len(maps) + len(programs), len(fds)
     return {

@@ -132,13 +132,14 @@ def _record(
     verbose: bool,
 ) -> None:
     show = _printer(console)
+    has_http2 = bool(tracing.sizes.block_ring_pages)
 
     def meta() -> Meta:
         return dataclasses.replace(
             host.meta(
                 tracing.threshold_ns, tracing.process_filters, tracer.probes, tracing.sizes, tracer.python_problem
             ),
-            heads=rules_text(tracing.sizes.http_bytes, rules),
+            heads=rules_text(tracing.sizes.http_bytes, rules, has_http2=has_http2),
         )
 
     with Tracer(tracing) as tracer, Parts(output, bounds, meta, overwrite=replace, print_line=_print) as parts:
@@ -150,7 +151,7 @@ def _record(
             _print(f"httprec: no Python frames are recorded, all else is: {tracer.python_problem}")
         if tracer.http2_problem:
             _print(f"httprec: the streams of HTTP/2 are not told apart: {tracer.http2_problem}")
-        _print(rules_sentence(tracing.sizes.http_bytes, rules))
+        _print(rules_sentence(tracing.sizes.http_bytes, rules, has_http2=has_http2))
         if tracing.sizes.copies:
             _print("Stacks are copied, and the copies may hold secrets of the programs; --stack fp copies none")
         _tell_listeners(tracer)
@@ -311,6 +312,7 @@ def command(
     connections: int,
     threads: int,
     http_bytes: int,
+    http2_headers: str,
     http_query: str,
     http_path: str,
     http_headers: list[bytes],
@@ -340,6 +342,7 @@ def command(
         receive_stacks=receive_stacks,
         walks_python=languages in ("all", "python"),
         http_bytes=http_bytes,
+        http2_headers=http2_headers == "on",
     )
     bounds = options.bounds(max_size, rotate_size, rotate_s, rotate_keep, to_file=output != STDOUT)
     found = check.problems()

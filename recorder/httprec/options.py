@@ -165,9 +165,11 @@ def sizes(
     receive_stacks: bool,
     walks_python: bool,
     http_bytes: int,
+    http2_headers: bool,
 ) -> Sizes:
     """Return the sizes of the BPF program's maps, from sizes of rings and stacks in KiB. With a `stack_size` of 0, no
-    stack is copied; without `walks_python`, no Python frames are walked.
+    stack is copied; without `walks_python`, no Python frames are walked; without `http_bytes` or `http2_headers`, no
+    header blocks of HTTP/2 are sent.
 
     Raises click.UsageError if the ring has no room for one stack.
     """
@@ -187,4 +189,5 @@ def sizes(
         receive_stacks=int(receive_stacks),
         python_ring_pages=DEFAULTS.python_ring_pages if walks_python else 0,
         http_bytes=http_bytes,
+        block_ring_pages=DEFAULTS.block_ring_pages if http2_headers and http_bytes else 0,
     )

@@ -24,6 +24,7 @@ from . import host, tuning
 from .call_text import CALL_CODEC, CallText, PrintedCall, end_that_counts
 from .fast_calls import FastCalls, count_durations
 from .held_calls import HeldCalls
+from .http2_heads import Http2Heads
 from .http2_streams import Http2Streams
 from .http_heads import DEFAULT_RULES, HeadRules
 from .kept_heads import KeptHeads
@@ -131,7 +132,8 @@ class RecordingLoop:
         self._processes = Processes(self._writer, self._modules, self._languages.look_at)
         self._stacks = RepeatedStacks()
         self._early: list[Stack] = []  # drained before their calls; the next part may need them too
-        self._streams = Http2Streams(tracer)
+        self._http2_heads = Http2Heads(self._heads, head_rules)
+        self._streams = Http2Streams(tracer, self._http2_heads.forget)
         self._fast_streams = FastCalls()  # that user space has ended
         self._ledger = Ledger()
         self._ledger_ns = 0
@@ -171,6 +173,7 @@ class RecordingLoop:
         self._languages.drain()
         span = self._tracer.calls.rows(CALL_ROW.size)
         self._heads.write(self._tracer.head_rows())
+        self._http2_heads.read(self._tracer.block_rows())
         named = _stack_ids(span) if self._rotates else set()
         drained = self._drain_stacks(named, now_ns)
         for stack in self._stacks.missing(named - drained):
@@ -264,6 +267,7 @@ class RecordingLoop:
         counts["process_left_out"] = self._processes.left_out
         counts["module_left_out"] = self._modules.left_out
         counts["stack_not_repeated"] = self._stacks.not_repeated
+        counts["header_block_lost"] += self._http2_heads.given_up
         counts["head_left_out"] = self._heads.left_out
         counts["code_left_out"] = self._languages.left_out
         counts["javascript_not_read"] = self._languages.not_read
@@ -361,6 +365,7 @@ class RecordingLoop:
                 call[side] = stack.id
         if connection["head_state"] in (_HEAD_GROWS, _HEAD_KEPT):
             self._heads.write_of_call(self._tracer.heads_in(connection["head_slot"]), call)
+        self._http2_heads.write_of_call(call)
         row = CALL_CODEC.make(call)
         self._writer.calls(row)
         self._ledger.recorded += 1

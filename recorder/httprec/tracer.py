@@ -41,6 +41,7 @@ class Tracer:
     it."""
 
     _heads: Ring | None = None  # none are kept
+    _blocks: Ring | None = None  # none are sent
 
     def __init__(self, options: TracingOptions) -> None:
         try:
@@ -83,6 +84,8 @@ class Tracer:
         self.walks_streams = "streams" in self._loaded.maps
         """Whether the kernel tells the streams of HTTP/2 apart."""
         self._streams_end = self._ring("streams_end_ring", sizes.streams_end_ring_pages) if self.walks_streams else None
+        if "block_ring" in self._loaded.maps:
+            self._blocks = self._ring("block_ring", sizes.block_ring_pages)
         self._python = self._ring("python_ring", sizes.python_ring_pages) if self.walks_python else None
 
     def __enter__(self) -> Tracer:
@@ -223,6 +226,11 @@ class Tracer:
         if found:
             yield found[request:response]
             yield found[response:]
+
+    def block_rows(self) -> Iterator[bytes]:
+        """Yield the rows with pieces of header blocks of HTTP/2, and with what became of streams, that have arrived:
+        struct block_row (rows.h) and the bytes behind it."""
+        return self._blocks.records() if self._blocks else iter(())
 
     def python_rows(self) -> Iterator[bytes]:
         """Yield the rows with Python frames that have arrived."""

@@ -60,6 +60,7 @@ def test_json_has_what_is_known() -> None:
         "authority": "nova:8774",
         "request_id": "req-1",
         "trace_id": "0af7651916cd43dd8448eb211c80319c",
+        "grpc_status": None,
         "request_headers": [
             ["host", "nova:8774"],
             ["x-request-id", "req-1"],
@@ -78,6 +79,27 @@ def test_csv_has_columns_for_it() -> None:
     assert [row["path"] for row in table] == ["/login", "/v2/servers/{...}", ""]
     assert [row["authority"] for row in table] == ["", "nova:8774", ""]
     assert table[1]["request_id"] == "req-1"
+
+
+def test_the_status_of_grpc_stands_beside_that_of_http() -> None:
+    asked, answered = b"POST /pkg.Service/Method HTTP/2\nhost: h", b"HTTP/2 200\ngrpc-status: "
+    statuses = (b"0", b"14", b"99", b"x")
+    calls = [
+        Asked(replace(HTTP2, sequence=number, duration_ns=(900 - number) * MS), asked, answered + status)
+        for number, status in enumerate(statuses)
+    ]
+    data = with_heads(calls)
+    table = csv.DictReader(io.StringIO(written(named("csv"), reported(data)).decode()))
+    lines = [line for line in text_lines(reported(data), "run.cap") if line.startswith("Role: ")]
+
+    assert [call["http"]["grpc_status"] for call in json_calls(data)] == [0, 14, 99, None]
+    assert [row["grpc_status"] for row in table] == ["0", "14", "99", ""]
+    assert [line.partition("Status: 200")[2] for line in lines] == [
+        ", gRPC status: 0 OK",
+        ", gRPC status: 14 UNAVAILABLE",
+        ", gRPC status: 99",
+        "",
+    ]
 
 
 def test_method_and_status_come_from_the_heads_if_the_rows_do_not_have_them() -> None:

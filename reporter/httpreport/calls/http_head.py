@@ -22,6 +22,7 @@ REQUEST_IDS = ("x-request-id", "x-openstack-request-id", "x-correlation-id", "x-
 _ASKING = (b"host:", b"content-type:")
 _ABSOLUTE = re.compile(r"[a-zA-Z][a-zA-Z0-9+.-]*://([^/?#]*)(.*)")  # RFC 9112, 3.2.2
 _STATUS = re.compile(r"[1-9][0-9]{2}", re.ASCII)
+_GRPC_STATUS = re.compile(r"[0-9]{1,3}", re.ASCII)
 _TRACEPARENT = re.compile(r"[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}.*")  # W3C Trace Context, 3.2
 _B3 = re.compile(r"([0-9a-f]{16}|[0-9a-f]{32})(?:-.*)?")  # B3, single header, or x-b3-traceid
 
@@ -55,9 +56,10 @@ class ResponseHead(NamedTuple):
     cut: bool = False
 
     @property
-    def grpc_status(self) -> str:
-        """Return the status of a gRPC call: `0` if it succeeded, empty if it is not known."""
-        return header(self.headers, "grpc-status")
+    def grpc_status(self) -> int | None:
+        """Return the status of a gRPC call: 0 if it succeeded, None if it is not known."""
+        text = header(self.headers, "grpc-status")
+        return int(text) if _GRPC_STATUS.fullmatch(text) else None
 
 
 NO_REQUEST, NO_RESPONSE = RequestHead(), ResponseHead()

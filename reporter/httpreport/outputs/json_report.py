@@ -222,6 +222,7 @@ def _http(http: HttpCall) -> dict[str, Any]:
         "authority": request.authority or None,
         "request_id": http.request_id or None,
         "trace_id": http.trace_id or None,
+        "grpc_status": response.grpc_status,
         "request_headers": [list(line) for line in request.headers],
         "response_headers": [list(line) for line in response.headers],
         "cut": request.cut or response.cut,

@@ -1,8 +1,8 @@
 """Redact the heads of requests and responses.
 
-Method, version and status stay. Paths, hosts and ids of requests and traces are replaced by numbered ones, equal values
-by equal ones, so that calls can still be told apart and joined. A path begins with the number of its route, so that
-paths have the same route as each other in a report of either capture. All else is left out.
+Method, version and statuses stay. Paths, hosts and ids of requests and traces are replaced by numbered ones, equal
+values by equal ones, so that calls can still be told apart and joined. A path begins with the number of its route, so
+that paths have the same route as each other in a report of either capture. All else is left out.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _IDS = (
     *(b"x-request-id", b"x-correlation-id", b"x-openstack-request-id", b"x-amzn-trace-id", b"x-b3-traceid", b"b3"),
     b"traceparent",
 )
-_NUMBERS = (b"content-length", b"retry-after")
+_NUMBERS = (b"content-length", b"retry-after", b"grpc-status")
 
 
 class RedactedHeads:
