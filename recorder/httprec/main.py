@@ -260,7 +260,7 @@ def _record(
     default="python",
     show_default=True,
     help="Of which languages to record the frames of programs too: names of their functions and files, and lines. "
-    "Where the kernel cannot follow Python's, httprec says why and records without them. The kernel keeps 12 MiB for "
+    "Where the kernel cannot follow Python's, httprec says why and records without them. The kernel keeps 8 MiB for "
     "them.",
 )
 @click.option(

@@ -27,6 +27,7 @@ from httpcapture import (
     MAX_MODULES,
     MAX_PATH,
     MEMORY_FILES,
+    NO_JIT_MAP_SEEN,
     VDSO,
     BeyondLimitError,
     JitMap,
@@ -37,7 +38,7 @@ from httpcapture import (
 
 from . import tuning
 from .containers import ContainerNames
-from .jit_maps import ENDED, JitMaps
+from .jit_maps import JitMaps
 from .modules import Modules
 
 _EXECUTABLE = re.compile(rb"^([0-9a-f]+)-([0-9a-f]+) ..x. [0-9a-f]+ [0-9a-f]+:[0-9a-f]+ ([0-9]+) *(.*)$", re.MULTILINE)
@@ -174,7 +175,7 @@ class Processes:
         for key, known in self._known.items():
             if known.part == self._part and not self._copy_jit_map(key, now_ns):
                 with contextlib.suppress(BeyondLimitError):
-                    self._writer.jit_map(JitMap(*key, now_ns, 0, b"", ENDED))
+                    self._writer.jit_map(JitMap(*key, now_ns, 0, b"", NO_JIT_MAP_SEEN))
 
     def _copy_jit_map(self, key: Key, now_ns: int) -> bool:
         """Copy what the JIT map of a process has more than before. Return whether it could be looked for."""
@@ -185,7 +186,7 @@ class Processes:
         try:
             thread, _ = _thread_and_maps(key[0])
             _name(*key)
-            self._jit_maps.open(key, thread, known.record.namespace_pid)
+            self._jit_maps.open(key, thread, known.record.namespace_pid, known.code)
         except (_GoneError, OSError):
             runs = False
         if known.part == self._part:
@@ -268,7 +269,7 @@ class Processes:
         )
         known = _KnownProcess(self._with_container(record), code, now_ns)
         if known.makes_code:
-            self._jit_maps.open((pid, start_ns), thread, namespace_pid)
+            self._jit_maps.open((pid, start_ns), thread, namespace_pid, code)
         return known
 
     def _mapped_module(self, pid: int, low: int, high: int, path: bytes) -> list[MappedModule]:

@@ -417,6 +417,26 @@ def test_paths_within_a_name(text: bytes, masked: bytes) -> None:
     assert PathMasks().within(text) == masked
 
 
+@pytest.mark.parametrize(
+    ("name", "masked"),
+    [
+        ("/srv/me/app.py", "/redacted/1/app.py"),
+        ("/usr/lib/python3.11/http/client.py", "/usr/lib/python3.11/http/client.py"),
+        ("file:///srv/me/x.mjs", "file:/redacted/1/x.mjs"),
+        ("me/app.py", "/redacted/1/app.py"),
+        ("./me/app.py", "/redacted/1/app.py"),
+        ("../../me/mine/app.py", "/redacted/1/app.py"),
+        ("lib/me/app.py", "/redacted/1/app.py"),
+        ("app.py", "app.py"),
+        ("node:internal/streams/writable", "node:internal/streams/writable"),
+        ("<frozen importlib/bootstrap>", "<frozen importlib/bootstrap>"),
+        ("", ""),
+    ],
+)
+def test_the_folders_of_a_script_are_masked_also_if_its_name_is_relative(name: str, masked: str) -> None:
+    assert PathMasks().script(name) == masked
+
+
 def test_the_command_writes_a_capture_for_its_owner_and_says_what_it_did(tmp_path: Path) -> None:
     source, out = tmp_path / "run.cap", tmp_path / "out.cap"
     source.write_bytes(secret_capture())

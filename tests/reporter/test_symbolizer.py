@@ -205,7 +205,7 @@ def test_every_reason_without_a_binary() -> None:
     assert reasons(outside) == [Unnamed.UNMAPPED]
     assert [frame.label for frame in trace.frames[:2]] == [
         "lib nova.so+0x1005",
-        "[code made at run time, without a perf-PID.map]",
+        "[code made at run time, without a JIT map]",
     ]
     assert reasons(unrecorded) == [Unnamed.NO_MODULE]
 
