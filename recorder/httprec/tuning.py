@@ -43,6 +43,7 @@ MAX_NUMBERED_STACKS = 65536  # the newest ones, where calls are printed
 MAX_HELD_CALLS = 8192  # that wait to be printed; about 1 kB each
 MAX_REDUCED_HEADS = 4096  # heads of requests and responses; at most 2 kB each
 MAX_NUMBERED_HEADS = 65536  # the same that were written; about 0.3 kB each
+MAX_HELLOS_BYTES = 8 << 20  # of what both ends of TLS connections say first; some 1 kB each
 MAX_KNOWN_CONTAINERS = 4096
 MAX_LISTED_LOGS = 1 << 16  # of containers on the host, from whose names those of containers are taken
 MAX_CONTAINERS_FILE = 8 << 20  # bytes of a file that describes containers
