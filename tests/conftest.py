@@ -43,6 +43,7 @@ LONG = (
     "recorder/test_protocols.py",
     "recorder/test_python_late_stacks.py",
     "recorder/test_python_programs.py",
+    "recorder/test_server_logs.py",
     "recorder/test_server_names.py",
     "recorder/test_slots.py",
     "reporter/test_call_frames.py::test_every_row_is_the_one_that_readelf_prints",
