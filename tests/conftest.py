@@ -43,6 +43,8 @@ LONG = (
     "recorder/test_protocols.py",
     "recorder/test_python_late_stacks.py",
     "recorder/test_python_programs.py",
+    "recorder/test_server_logs.py",
+    "recorder/test_server_names.py",
     "recorder/test_slots.py",
     "reporter/test_call_frames.py::test_every_row_is_the_one_that_readelf_prints",
     "reporter/test_elf.py::test_mutated_files_raise_nothing_but_bad_elf_in_bounded_memory",

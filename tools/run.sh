@@ -179,7 +179,8 @@ test-clients)
     as_root "to record the whole machine"
     prepare python3-bpfcc "${client_packages[@]}"
     echo "== Tests"
-    "$installed/bin/python" -P -m pytest -m "" tests/recorder/test_client_matrix.py
+    "$installed/bin/python" -P -m pytest -m "" \
+        tests/recorder/test_client_matrix.py tests/recorder/test_server_logs.py
     say_total
     ;;
 lint)

@@ -13,6 +13,7 @@ static __always_inline void begin_head_row(struct head_row *row, struct connecti
 	row->sequence = c->sequence;
 	row->size = 0;
 	row->is_response = is_response;
+	row->is_hello = 0;
 }
 
 /*

@@ -34,6 +34,7 @@ _FILES = (
     "tls.h",
     "bare_heads.h",
     "kept_heads.h",
+    "hellos.h",
     "roles.h",
     "pairing.h",
     "frames.h",

@@ -151,6 +151,8 @@ struct connection {
 	u16 local_port;        /* - the same */
 	u16 peer_port;         /* - the same */
 	u32 head_slot;         /* - where its heads wait, from 1; 0 for none */
+	u16 hello_bytes;       /* bytes that the asking end had sent when its handshake was last looked at (hellos.h) */
+	u16 answer_bytes;      /* bytes the same of the other end */
 };
 
 /*
@@ -170,13 +172,16 @@ struct stack_row {
 	u8 registers[168];     /* - struct pt_regs of the user at the send or receive */
 };
 
-/* The head of a request or response, as far as it was kept. What follows is size bytes of it. */
+/*
+ * The head of a request or response, as far as it was kept, or a piece of what an end of a TLS connection says first
+ * (hellos.h). What follows is size bytes of it.
+ */
 struct head_row {
 	u64 connection;        /* - of the call */
-	u32 sequence;          /* - of the call */
+	u32 sequence;          /* - of the call; of a hello, how many bytes came before in this direction */
 	u16 size;              /* bytes of the head */
 	u8 is_response;        /* - 0: of the request */
-	u8 reserved;           /* - 0 */
+	u8 is_hello;           /* - 1: of TLS */
 };
 
 /* A process that has begun its first call: time to read its maps. */

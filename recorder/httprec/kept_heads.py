@@ -1,5 +1,6 @@
 """Write which heads the calls of a recording have. Each head is reduced (http_heads.py) before it is written, and a
-head that many calls have is written once in each part."""
+head that many calls have is written once in each part. What TLS says before it encrypts (server_names.py) takes the
+place of the heads that it hides."""
 
 from __future__ import annotations
 
@@ -14,6 +15,7 @@ from httpcapture import MAX_HEAD_TEXT, MAX_HEADS, BeyondLimitError, Heads, HeadT
 from . import tuning
 from .http_heads import HeadRules, redact_request, redact_response
 from .rows import RowCodec
+from .server_names import ServerNames
 
 _CODEC = RowCodec(HEAD_ROW)
 
@@ -34,6 +36,7 @@ class KeptHeads:
         self.left_out = 0
         self._rules = rules
         self._reduced: OrderedDict[tuple[bool, bytes], bytes] = OrderedDict()  # the most recently used last
+        self._names = ServerNames()
         self._of_round: list[Head] = []  # their calls may be in the next part
         self._begin(writer)
 
@@ -52,13 +55,31 @@ class KeptHeads:
         self._of_round = []
 
     def write(self, rows: Iterable[bytes]) -> None:
-        """Write the heads in rows of the kernel (struct head_row with the bytes behind it)."""
-        self.add([self._head(row) for row in rows])
+        """Write the heads in rows of the kernel (struct head_row with the bytes behind it), and remember what TLS
+        connections said."""
+        heads = []
+        for row in rows:
+            fields = _CODEC.read(row)
+            if fields["is_hello"]:
+                data, from_server = _data(row, fields), bool(fields["is_response"])
+                self._names.add(fields["connection"], fields["sequence"], data, from_server=from_server)
+            else:
+                heads.append(self._head(row))
+        self.add(heads)
 
     def add(self, heads: Sequence[Head]) -> None:
         """Write heads."""
         self._of_round += heads
         self._write(heads)
+
+    def write_names(self, calls: Iterable[tuple[int, int]]) -> None:
+        """Write what is known of calls in TLS, which are given by connection and sequence."""
+        columns = array("Q"), array("I"), array("I"), array("I")
+        for connection, sequence in calls if self._names else ():
+            number = self._number(self._names.text(connection))
+            for column, value in zip(columns, (connection, sequence, number, 0) if number else ()):
+                column.append(value)
+        self._write_columns(columns)
 
     def write_of_call(self, rows: Iterable[bytes], call: Mapping[str, Any]) -> None:
         """Write those of the heads that are of a call, which has the fields of a call row."""
@@ -68,8 +89,8 @@ class KeptHeads:
 
     def _head(self, row: bytes) -> Head:
         fields = _CODEC.read(row)
-        is_response, data = bool(fields["is_response"]), row[HEAD_ROW.size : HEAD_ROW.size + fields["size"]]
-        return Head(fields["connection"], fields["sequence"], is_response, self._text(is_response, data))
+        is_response = bool(fields["is_response"])
+        return Head(fields["connection"], fields["sequence"], is_response, self._text(is_response, _data(row, fields)))
 
     def _write(self, heads: Iterable[Head]) -> None:
         connections, sequences, requests, responses = array("Q"), array("I"), array("I"), array("I")
@@ -81,13 +102,16 @@ class KeptHeads:
             sequences.append(head.sequence)
             requests.append(0 if head.is_response else number)
             responses.append(number if head.is_response else 0)
-        for start in range(0, len(sequences), MAX_HEADS):
+        self._write_columns((connections, sequences, requests, responses))
+
+    def _write_columns(self, columns: Sequence[array[int]]) -> None:
+        count = len(columns[0])
+        for start in range(0, count, MAX_HEADS):
             rows = slice(start, start + MAX_HEADS)
-            columns = (column[rows].tobytes() for column in (connections, sequences, requests, responses))
             try:
-                self._writer.heads(Heads(*columns))
+                self._writer.heads(Heads(*(column[rows].tobytes() for column in columns)))
             except BeyondLimitError:
-                self.left_out += len(sequences[rows])
+                self.left_out += min(MAX_HEADS, count - start)
 
     def _text(self, is_response: bool, data: bytes) -> bytes:
         """Return the reduced head; empty if the bytes are no head."""
@@ -116,3 +140,8 @@ class KeptHeads:
         if len(self._numbers) > tuning.MAX_NUMBERED_HEADS:
             self._numbers.popitem(last=False)
         return self._last_number
+
+
+def _data(row: bytes, fields: Mapping[str, Any]) -> bytes:
+    """Return the bytes behind a head_row."""
+    return row[HEAD_ROW.size : HEAD_ROW.size + fields["size"]]

@@ -79,6 +79,18 @@ def _process_keys(span: memoryview) -> set[Key]:
     return set(zip(pids, starts))
 
 
+def _encrypted_calls(span: memoryview) -> Iterator[tuple[int, int]]:
+    """Yield connection and sequence of each encrypted call in a span of call rows with their ring headers."""
+    stride = RING_HEADER + CALL_ROW.size
+    connections = span.cast("Q")[(RING_HEADER + _offset(CALL_ROW, "connection")) // 8 :: stride // 8]
+    sequences = span.cast("I")[(RING_HEADER + _offset(CALL_ROW, "sequence")) // 4 :: stride // 4]
+    encrypted = span[RING_HEADER + _offset(CALL_ROW, "is_encrypted") :: stride].tobytes()
+    row = encrypted.find(1)
+    while row >= 0:
+        yield connections[row], sequences[row]
+        row = encrypted.find(1, row + 1)
+
+
 def _stack_ids(span: memoryview) -> set[int]:
     """Return the IDs of the stacks that a span of call rows, with their ring headers, names."""
     stride = RING_HEADER + CALL_ROW.size
@@ -182,6 +194,7 @@ class RecordingLoop:
         if span:
             for key in _process_keys(span):
                 self._processes.record(key, now_ns)
+            self._heads.write_names(_encrypted_calls(span))
             self._writer.calls(span, header=RING_HEADER)
             self._ledger.recorded += len(span) // (RING_HEADER + CALL_ROW.size)
             self._hold(span)
@@ -366,6 +379,8 @@ class RecordingLoop:
         if connection["head_state"] in (_HEAD_GROWS, _HEAD_KEPT):
             self._heads.write_of_call(self._tracer.heads_in(connection["head_slot"]), call)
         self._http2_heads.write_of_call(call)
+        if call["is_encrypted"]:
+            self._heads.write_names([(call["connection"], call["sequence"])])
         row = CALL_CODEC.make(call)
         self._writer.calls(row)
         self._ledger.recorded += 1

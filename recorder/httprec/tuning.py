@@ -46,6 +46,7 @@ MAX_STREAM_HEADS = 32768  # of open HTTP/2 streams: twice as many as the kernel 
 MAX_HTTP2_DIRECTIONS = 8192  # of HTTP/2 connections, whose header blocks are decoded: as many as the kernel follows
 MAX_HPACK_TABLES = 16 << 20  # bytes of all their tables as HPACK counts them; they take up to four times as much
 MAX_NUMBERED_HEADS = 65536  # the same that were written; about 0.3 kB each
+MAX_HELLOS_BYTES = 8 << 20  # of what both ends of TLS connections say first; some 1 kB each
 MAX_KNOWN_CONTAINERS = 4096
 MAX_LISTED_LOGS = 1 << 16  # of containers on the host, from whose names those of containers are taken
 MAX_CONTAINERS_FILE = 8 << 20  # bytes of a file that describes containers

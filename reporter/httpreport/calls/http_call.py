@@ -52,6 +52,7 @@ class HttpCall(NamedTuple):
         known = (
             ("Request", self.request.line if self.request.method or self.request.path else ""),
             ("Authority", self.request.authority),
+            ("TLS", self.request.tls.text),
             ("Request ID", self.request_id),
             ("Trace ID", self.trace_id),
         )
