@@ -151,6 +151,8 @@ ONE = (1, 0x9000, BYTECODE + 2, 5, 1)
         (0x30B, (1, 0, 0), [(1, True), (2, False)]),
         (0x30C, (0, 0, 3), [(2, True)]),
         (0x30E, (0, 4, 0), [(1, True), (1, False)]),
+        (0x30F, (0, 0, 3, 3), [(2, True)]),  # the last one is in the thread's state
+        (0x30F, (0, 3, 3, 0, 3), [(1, True), (1, True)]),
     ],
 )
 def test_runs_end_as_each_version_marks_them(
@@ -159,7 +161,8 @@ def test_runs_end_as_each_version_marks_them(
     frames = [(0x7000 + number, 0x9000, BYTECODE + 2, 5, each) for number, each in enumerate(flags)]
     found = list(runs(stack(*frames, version=version), {(0x9000, 5): code()}))
     assert [(len(each.frames), each.is_whole) for each in found] == expected
-    entries = [0x7000 + number for number, each in enumerate(flags) if version >= 0x30C and each >= 3]
+    is_entry = [version >= 0x30C and each >= 3 for each in flags]
+    entries = [0x7000 + number for number in range(len(flags)) if is_entry[number] and not is_entry[number - 1]]
     assert [each.entry for each in found if each.entry is not None] == entries
 
 
