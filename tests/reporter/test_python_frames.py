@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from httpcapture import Code, PythonStatus, Record, Stack
 from httpreport.languages.jit_map import JIT
+from httpreport.languages.python import PythonFrames
 from httpreport.languages.python_merge import LOOP, merged, places
 from httpreport.languages.python_stack import Run, runs
 from httpreport.languages.stack_trace import Frame, FrameKind, Incomplete, PythonProblem, StackTrace, Unnamed
@@ -218,6 +219,15 @@ def test_a_frame_reads_the_same_in_every_output() -> None:
     wanted = {"name": "checkout", "file": "/srv/app/views.py", "line": 56, "kind": "python", "module": None}
     assert {name: python[name] for name in wanted} == wanted
     assert (trace["hidden"], trace["python_problem"]) == (0, None)
+
+
+def test_frames_are_missing_if_only_the_native_ones_show_that_the_thread_ran_python() -> None:
+    """As in an interpreter that is not the thread's first one, of a process that is known by its executable only."""
+    without, native = PythonFrames((), None, None), [Frame(1, name="send"), Frame(2, name="main")]
+    trace = StackTrace((*native[:1], Frame(3, name=LOOP), *native[1:]))
+    assert without.finish(trace).python_problem is PythonProblem.OTHER_STATE
+    assert without.finish(trace).frames == trace.frames
+    assert without.finish(StackTrace(tuple(native))).python_problem is None
 
 
 def test_what_is_wrong_with_python_frames_is_said() -> None:
