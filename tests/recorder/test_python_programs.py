@@ -35,13 +35,13 @@ REPLACED = 1000
 def interpreters() -> dict[str, str]:
     """Return the executables of the interpreters on this machine by their versions."""
     named = os.environ.get("PYTHONS", "").split(":")
-    on_path = (shutil.which(f"python3.{minor}") for minor in range(8, 15))
+    on_path = (shutil.which(f"python3.{minor}") for minor in range(8, 16))
     of_pyenv = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv")).glob("versions/3.*/bin/python3")
     found: dict[str, str] = {}
     for candidate in filter(None, [*named, "/usr/bin/python3", *on_path, *map(str, of_pyenv)]):
         code = "import sys; print(*sys.version_info[:3], sys.implementation.name, sys.executable)"
         told = subprocess.run([candidate, "-c", code], capture_output=True, text=True, check=False).stdout.split()
-        if len(told) == 5 and told[3] == "cpython" and (3, 8) <= (int(told[0]), int(told[1])) <= (3, 14):
+        if len(told) == 5 and told[3] == "cpython" and (3, 8) <= (int(told[0]), int(told[1])) <= (3, 15):
             found.setdefault(f"{'.'.join(told[:3])} {os.path.realpath(told[4])}", told[4])
     return found
 
