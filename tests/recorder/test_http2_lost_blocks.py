@@ -14,7 +14,6 @@ from typing import Any
 import numpy as np
 import pytest
 
-import workload.recorder
 from httpcapture import Calls, Reader
 from httpreport.capture.loader import KeepNothing, load
 from support.head_records import heads_of
@@ -120,11 +119,11 @@ def test_heads_are_left_out_on_request(option: tuple[str, str], tmp_path: Path) 
     assert heads(capture) == ({stream: {(b"", b"")}}, 0)
 
 
-def test_after_lost_blocks_nothing_wrong_is_known(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_after_lost_blocks_nothing_wrong_is_known(tmp_path: Path) -> None:
     capture = tmp_path / "run.cap"
-    monkeypatch.setattr(workload.recorder, "COMMAND", [sys.executable, "-c", SMALL_RING])
     asked: dict[int, str] = {}
-    with connection() as opened, recording(capture, *OPTIONS):
+    small_ring = [sys.executable, "-c", SMALL_RING]
+    with connection() as opened, recording(capture, *OPTIONS, command=small_ring):
         for number in range(5):
             paths = [f"/a/{number}/{'b' * (place % 7 + 1)}/{place}" for place in range(60)]
             asked.update(zip(opened.call(*paths, pause=SLOW_S), paths))
