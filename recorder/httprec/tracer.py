@@ -75,7 +75,7 @@ class Tracer:
         """Why the kernel walks none although this was asked for, or nothing."""
         self.http2_problem = self._loaded.http2_problem
         """Why the kernel does not tell the streams of HTTP/2 apart, or nothing."""
-        rings = ["process_ring", "stack_ring"] + ["python_ring"] * self.walks_python
+        rings = ["process_ring", "call_ring"] + ["python_ring"] * self.walks_python
         self._waking = select.epoll()
         for name in rings:  # when the kernel says so, not for as long as there are rows
             self._waking.register(self._loaded.maps[name], select.EPOLLIN | select.EPOLLET)
