@@ -4,9 +4,10 @@
 
 As root, on a kernel on which httprec records by tracepoints. Programs send 8 bytes and wait for them to come back, with
 so many Python functions on the stack, or from Perl, which has none. The kernel side tells a code object from others by
-what is in it, once for frames of one function that follow each other: so recursion is `same`. Time in the kernel is
-that of all BPF programs of the recorder (kernel.bpf_stats_enabled) a pair of send and receive, the best of some runs;
-`without` is with `--languages none`. Other programs that send meanwhile are in it: measure on a quiet machine.
+what is in it, once for frames of one function that follow each other: so recursion is `same`; `different` functions are
+of one file. Time in the kernel is that of all BPF programs of the recorder (kernel.bpf_stats_enabled) a pair of send
+and receive, the best of some runs; `without` is with `--languages none`. Other programs that send meanwhile are in it:
+measure on a quiet machine.
 """
 
 from __future__ import annotations
@@ -44,9 +45,9 @@ def recursive(more):
         peer.sendall(b"12345678")
         peer.recv(8)
 last = recursive
-for number in range(depth - 2 if sys.argv[1] == "different" else 0):
-    exec(f"def f{number}(more, next=last):\\n return next(2)")
-    last = locals()[f"f{number}"]
+if sys.argv[1] == "different":
+    exec("".join(f"def f{number}(more): return f{number + 1}(2)\\n" for number in range(depth - 2)))
+    globals()[f"f{depth - 2}"], last = recursive, f0
 last(depth)
 """
 IN_PERL = """
