@@ -244,6 +244,8 @@ class Process:
     problem: str = ""  # why a field above is empty or incomplete
     read_ns: int = 0  # when the reading had ended, which began at or after `taken_ns`; 0: not known
     unchanged: bool = False
+    cgroups: bytes = b""  # /proc/PID/cgroup as read
+    container_name: bytes = b""  # of its container, as the host's files have it; empty: not known
 
 
 @dataclass(frozen=True)

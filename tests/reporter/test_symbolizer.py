@@ -18,8 +18,8 @@ import pytest
 
 from httpcapture import Module, Process, Reader, Stack
 from httpreport.calls.filters import Selection
+from httpreport.calls.process_keys import ProcessKey
 from httpreport.capture.loader import load
-from httpreport.capture.recording import ProcessKey
 from httpreport.languages.stack_trace import Frame, NoStack, StackTrace, Unnamed
 from httpreport.symbols import maps
 from httpreport.symbols.binary_lookup import Binaries

@@ -17,8 +17,9 @@ from typing import NamedTuple
 
 from httpcapture import NO_JIT_MAP_SEEN, Stack
 
+from ..calls.process_keys import ProcessKey
 from ..capture.module_sections import JoinedParts
-from ..capture.recording import ProcessKey, Recording
+from ..capture.recording import Recording
 from ..common.budget import Budget
 from ..common.printable import printable
 from ..unwind import ARCHITECTURES, Rows

@@ -7,7 +7,8 @@ from dataclasses import replace
 
 from httpcapture import Code
 
-from ..capture.recording import ProcessKey, Recording
+from ..calls.process_keys import ProcessKey
+from ..capture.recording import Recording
 from ..languages.python_stack import decoded_text
 from .masks import PathMasks
 

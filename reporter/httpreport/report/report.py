@@ -20,6 +20,7 @@ from ..calls.filters import Selection
 from ..calls.http_call import HttpCall
 from ..calls.schema import longest_first
 from ..calls.totals import StackKey
+from ..calls.workloads import Workload
 from ..capture.recording import Recording
 from ..common.interning import Interner, words_of
 from ..languages.stack_trace import HOW_GUESSED, Incomplete, NoStack, StackTrace, Unnamed
@@ -97,6 +98,14 @@ class Report:
     def http(self, call: Call) -> HttpCall:
         """Return what the heads of a call say."""
         return HttpCall.of(self.recording.heads, call.request, call.response)
+
+    def workload(self, call: Call) -> Workload:
+        """Return where the process of a call ran."""
+        return self._workloads[call.workload]
+
+    @cached_property
+    def _workloads(self) -> Sequence[Workload]:
+        return self.recording.workloads.values
 
     def trace(self, index: int) -> StackTrace:
         """Return the stack trace of the listed call at this index."""
