@@ -3,9 +3,11 @@
     PYTHONPATH=bpf:format:recorder:reporter python tests/bench/bench_python.py [PYTHON]
 
 As root, on a kernel on which httprec records by tracepoints. Programs send 8 bytes and wait for them to come back, with
-so many Python functions on the stack, or from Perl, which has none. Time in the kernel is that of all BPF programs of
-the recorder (kernel.bpf_stats_enabled) a pair of send and receive, the best of some runs; `without` is with
-`--languages none`. Other programs that send meanwhile are in it: measure on a quiet machine.
+so many Python functions on the stack, or from Perl, which has none. The kernel side tells a code object from others by
+what is in it, once for frames of one function that follow each other: so recursion is `same`; `different` functions are
+of one file. Time in the kernel is that of all BPF programs of the recorder (kernel.bpf_stats_enabled) a pair of send
+and receive, the best of some runs; `without` is with `--languages none`. Other programs that send meanwhile are in it:
+measure on a quiet machine.
 """
 
 from __future__ import annotations
@@ -29,20 +31,24 @@ from httpreport.languages.python_stack import FRAME, runs
 from workload.recorder import recordings
 
 PYTHON = sys.argv[1] if len(sys.argv) > 1 else "/usr/bin/python3"
-PAIRS, RUNS, DEPTHS = 10_000, 5, (1, 20, 40, 100)
+PAIRS, RUNS, DEPTHS = 10_000, 5, (1, 20, 100)
 STATISTICS = Path("/proc/sys/kernel/bpf_stats_enabled")
 NEVER, ALWAYS = ("-t", "60000"), ("-t", "0")
 PROGRAM = """
 import socket, sys
-port, pairs, depth = map(int, sys.argv[1:])
+port, pairs, depth = map(int, sys.argv[2:])
 peer = socket.create_connection(("127.0.0.1", port))
-def call(more):
+def recursive(more):
     if more > 2:
-        return call(more - 1)
+        return recursive(more - 1)
     for _ in range(pairs):
         peer.sendall(b"12345678")
         peer.recv(8)
-call(depth)
+last = recursive
+if sys.argv[1] == "different":
+    exec("".join(f"def f{number}(more): return f{number + 1}(2)\\n" for number in range(depth - 2)))
+    globals()[f"f{depth - 2}"], last = recursive, f0
+last(depth)
 """
 IN_PERL = """
 use Socket; my ($port, $pairs) = @ARGV;
@@ -66,9 +72,9 @@ def echo() -> Iterator[int]:
         server.kill()
 
 
-def client(port: int, depth: int, pairs: int = PAIRS) -> None:
+def client(port: int, functions: str, depth: int, pairs: int = PAIRS) -> None:
     """Make pairs with so many Python functions on the stack; 0: in Perl."""
-    python = [PYTHON, "-c", PROGRAM, str(port), str(pairs), str(depth)]
+    python = [PYTHON, "-c", PROGRAM, functions, str(port), str(pairs), str(depth)]
     subprocess.run(python if depth else ["perl", "-e", IN_PERL, str(port), str(pairs)], check=True)
 
 
@@ -79,27 +85,31 @@ def program_ns(pid: int) -> int:
 
 
 def in_kernel(folder: Path, port: int) -> None:
-    """Print ns a pair by depth, with and without Python frames."""
-    best: dict[tuple[str, int], float] = {}
-    for languages in ("none", "python"):
+    """Print ns a pair by functions and depth, with and without Python frames."""
+    cells = [("none", 0), *(("same", depth) for depth in DEPTHS), *(("different", depth) for depth in DEPTHS[1:])]
+    best: dict[str, dict[tuple[str, int], float]] = {"none": {}, "python": {}}
+    for languages, found in best.items():
         with recordings({folder / f"{languages}.cap": ["-q", *NEVER, "--languages", languages]}) as recorders:
             (recorder,) = recorders.values()
-            client(port, 1, 9)  # so that the interpreter is known
-            for depth in (0, *DEPTHS) * RUNS:
+            client(port, "same", 1, 9)  # so that the interpreter is known
+            for cell in cells * RUNS:
                 STATISTICS.write_text("1")  # others may have switched it off
                 before = program_ns(recorder.pid)
-                client(port, depth)
+                client(port, *cell)
                 each = (program_ns(recorder.pid) - before) / PAIRS
-                best[languages, depth] = min(each, best.get((languages, depth), each))
-    print("Python frames   ns a pair without   with   difference")
-    for depth in (0, *DEPTHS):
-        without, with_ = best["none", depth], best["python", depth]
-        print(f"{depth:13} {without:19.0f} {with_:6.0f} {with_ - without:12.0f}")
-    low, high = DEPTHS[1], DEPTHS[-1]
-    walked = {depth: best["python", depth] - best["none", depth] for depth in (0, low, high)}
-    slope = (walked[high] - walked[low]) / (high - low)
-    print(f">> a Python frame: {slope:.0f} ns; besides: {walked[low] - low * slope:.0f} ns a pair")
-    print(f">> a process without Python: {walked[0]:.0f} ns a pair more")
+                found[cell] = min(each, found.get(cell, each))
+    print("Python functions      ns a pair without   with   difference   ratio")
+    without, with_ = best.values()
+    more = {cell: with_[cell] - without[cell] for cell in cells}
+    for cell in cells:
+        times = f"{without[cell]:24.0f} {with_[cell]:6.0f} {more[cell]:12.0f} {with_[cell] / without[cell]:7.2f}"
+        print(f"{cell[1]:4} {cell[0]:9} {times}")
+    print(f">> a process without Python: {more['none', 0]:.0f} ns a pair more")
+    for functions in ("same", "different"):
+        low, high = DEPTHS[1], DEPTHS[-1]
+        slope = (more[functions, high] - more[functions, low]) / (high - low)
+        rest = more[functions, low] - low * slope
+        print(f">> a frame of {functions} functions: {slope:.0f} ns; besides: {rest:.0f} ns a pair")
 
 
 def in_capture(folder: Path, port: int) -> None:
@@ -107,7 +117,7 @@ def in_capture(folder: Path, port: int) -> None:
     capture = folder / "all.cap"
     with recordings({capture: ["-q", *ALWAYS, "--stack-ring", "65536"]}):
         for _ in range(3):
-            client(port, 40, 200)
+            client(port, "different", 40, 200)
     with capture.open("rb") as file:
         records = list(Reader(file))
         file.seek(0)
