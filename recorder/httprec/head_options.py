@@ -16,8 +16,8 @@ from .options import DEFAULTS, declarations
 
 MAX_HTTP_BYTES = 1024
 _NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,64}")  # RFC 9110, 5.6.2
-_QUERY_WORDS = {"hidden": "queries hidden", "names": "of queries the names", "full": "queries"}
-_PATH_WORDS = {"redacted": "what looks like a token hidden in paths", "full": "whole paths"}
+_LEFT_OUT_OF_QUERIES = {"hidden": ["queries"], "names": ["values in queries"], "full": []}
+_LEFT_OUT_OF_PATHS = {"redacted": ["what looks like a token in paths"], "full": []}
 
 head_options: Callable[[Any], Any] = declarations(
     [
@@ -36,7 +36,7 @@ head_options: Callable[[Any], Any] = declarations(
             default="on",
             show_default=True,
             help="Whether to decode the header blocks of HTTP/2 in clear text, from which the heads of its calls are "
-            "made: for this the recorder gets those of all calls. The kernel keeps 2 MiB for them on their way.",
+            "made: for this the recorder gets those of all calls. The kernel keeps 3.5 MiB for this.",
         ),
         click.option(
             "--http-query",
@@ -79,11 +79,24 @@ def head_rules(query: str, path: str, headers: Sequence[bytes]) -> HeadRules:
 
 
 def rules_text(http_bytes: int, rules: HeadRules, *, has_http2: bool) -> str:
-    """Say what is kept of heads, for people; `has_http2` says whether any of HTTP/2 are."""
+    """Return what is kept of heads as a phrase for people, without a subject. `has_http2` says whether any of HTTP/2
+    are."""
     if not http_bytes:
         return "none"
     more = sorted(name.decode() for name in rules.headers - KEPT_HEADERS)
-    sizes = f"of HTTP/1 the first {http_bytes} bytes of requests and {RESPONSE_HEAD_BYTES} of responses"
+    sizes = f"of HTTP/1, up to {http_bytes} bytes of requests and {RESPONSE_HEAD_BYTES} of responses"
     sizes += ", of HTTP/2 in clear text whole heads" if has_http2 else ""
-    lines = "header lines that carry no secrets" + (f", {', '.join(more)} among them" if more else "")
-    return f"{sizes}; {_QUERY_WORDS[rules.query]}; {_PATH_WORDS[rules.path]}; {lines}"
+    left_out = [
+        *_LEFT_OUT_OF_QUERIES[rules.query],
+        *_LEFT_OUT_OF_PATHS[rules.path],
+        "header lines that may carry secrets",
+    ]
+    kept = f", but with {', '.join(more)}" if more else ""
+    return "".join([sizes, *(f", without {what}" for what in left_out), kept])
+
+
+def rules_sentence(http_bytes: int, rules: HeadRules, *, has_http2: bool) -> str:
+    """Say the same as a sentence of the recorder."""
+    if not http_bytes:
+        return "The heads of requests and responses are not recorded"
+    return f"The heads of slow calls are recorded: {rules_text(http_bytes, rules, has_http2=has_http2)}"

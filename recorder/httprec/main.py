@@ -20,7 +20,7 @@ from httpcapture.standard_streams import FAILED
 from . import __version__, check, host, options, privileges
 from .errors import RecorderError
 from .fast_calls import threshold_summary
-from .head_options import head_options, head_rules, rules_text
+from .head_options import head_options, head_rules, rules_sentence, rules_text
 from .http_heads import HeadRules
 from .listeners import find_listeners
 from .loader import PROBES, TracingOptions
@@ -132,14 +132,14 @@ def _record(
     verbose: bool,
 ) -> None:
     show = _printer(console)
-    heads = rules_text(tracing.sizes.http_bytes, rules, has_http2=bool(tracing.sizes.block_ring_pages))
+    has_http2 = bool(tracing.sizes.block_ring_pages)
 
     def meta() -> Meta:
         return dataclasses.replace(
             host.meta(
                 tracing.threshold_ns, tracing.process_filters, tracer.probes, tracing.sizes, tracer.python_problem
             ),
-            heads=heads,
+            heads=rules_text(tracing.sizes.http_bytes, rules, has_http2=has_http2),
         )
 
     with Tracer(tracing) as tracer, Parts(output, bounds, meta, overwrite=replace, print_line=_print) as parts:
@@ -151,9 +151,9 @@ def _record(
             _print(f"httprec: no Python frames are recorded, all else is: {tracer.python_problem}")
         if tracer.http2_problem:
             _print(f"httprec: the streams of HTTP/2 are not told apart: {tracer.http2_problem}")
-        _print(f"Heads that are kept: {heads}")
+        _print(rules_sentence(tracing.sizes.http_bytes, rules, has_http2=has_http2))
         if tracing.sizes.copies:
-            _print("Stacks are copied, and may hold secrets of the programs; --stack fp copies none")
+            _print("Stacks are copied, and the copies may hold secrets of the programs; --stack fp copies none")
         _tell_listeners(tracer)
         privileges.drop(tracer.reads_maps, privileges.TO_ROTATE if bounds.rotates else ())
         is_over = _end_conditions(duration_s, parts.is_full)
@@ -261,7 +261,7 @@ def _record(
     default="python",
     show_default=True,
     help="Of which languages to record the frames of programs too: names of their functions and files, and lines. "
-    "Where the kernel cannot follow Python's, httprec says why and records without them. The kernel keeps 12 MiB for "
+    "Where the kernel cannot follow Python's, httprec says why and records without them. The kernel keeps 8 MiB for "
     "them.",
 )
 @click.option(

@@ -9,6 +9,7 @@ ROUND_MS = 100  # between two readings of the rings
 LEDGER_INTERVAL_NS = 1_000_000_000  # between two readings of the counters
 UNCHANGED_NS = 60_000_000_000  # between two records that the maps of a process are unchanged
 MAPS_CHECK_NS_PER_BYTE = 10_000  # of maps, between two readings: 5,000 mappings every 2.5 s
+CONTAINER_NAME_RETRY_NS = 1_000_000_000  # until a container without a name is looked for again
 SILENCE_NS = 1_000_000_000  # after the last known transfer of an answered call, until it is printed
 
 # How much is remembered.
@@ -17,7 +18,8 @@ MAX_KNOWN_MAPS_BYTES = 64 << 20  # of all known processes; the data made from th
 MAX_KNOWN_MODULES = 16384  # files; about 1.5 kB each
 MAX_OPEN_MODULES = 512  # files; by default, a process may have 1,024 open
 MAX_OPEN_JIT_MAPS = 128
-MAX_REMEMBERED_STACKS = 32768  # twice as many as the kernel remembers (seen_stacks, maps.h); at most 1.5 kB each
+MAX_JIT_DUMP_RECORDS = 1 << 18  # of one jit-PID.dump: some 0.3 s
+MAX_REMEMBERED_STACKS = 32768  # four times as many as the kernel remembers (seen_stacks, maps.h); at most 1.5 kB each
 MAX_WAITING_PYTHON_ROWS = 4096  # whose stacks have not arrived; at most 5 kB each
 MAX_KNOWN_CODE_BYTES = 64 << 20  # of code objects of Python, each with CODE_OVERHEAD
 CODE_OVERHEAD = 1024  # bytes
@@ -40,11 +42,14 @@ SCRIPT_CHARACTERS_A_SECOND = 2 * MAX_SCRIPT
 MAX_NUMBERED_STACKS = 65536  # the newest ones, where calls are printed
 MAX_HELD_CALLS = 8192  # that wait to be printed; about 1 kB each
 MAX_REDUCED_HEADS = 4096  # heads of requests and responses; at most 2 kB each
-MAX_STREAM_HEADS = 32768  # of open HTTP/2 streams: twice as many as the kernel follows; about 1 kB each
+MAX_STREAM_HEADS = 16384  # of open HTTP/2 streams: twice as many as the kernel follows; about 1 kB each
 MAX_HTTP2_DIRECTIONS = 8192  # of HTTP/2 connections, whose header blocks are decoded: as many as the kernel follows
 MAX_HPACK_TABLES = 16 << 20  # bytes of all their tables as HPACK counts them; they take up to four times as much
 MAX_NUMBERED_HEADS = 65536  # the same that were written; about 0.3 kB each
-MAX_LISTENERS = 16384  # ports and network namespaces, as many as the kernel has room for (listeners, roles.h)
+MAX_KNOWN_CONTAINERS = 4096
+MAX_LISTED_LOGS = 1 << 16  # of containers on the host, from whose names those of containers are taken
+MAX_CONTAINERS_FILE = 8 << 20  # bytes of a file that describes containers
+MAX_LISTENERS = 8192  # ports and network namespaces, as many as the kernel has room for (listeners, roles.h)
 MAX_NAMESPACES = 4096  # network namespaces whose listening ports are read
 MAX_SOCKET_TABLE = 4 << 20  # bytes read of each table of sockets: 27,000 that listen
 
