@@ -36,7 +36,7 @@ head_options: Callable[[Any], Any] = declarations(
             default="on",
             show_default=True,
             help="Whether to decode the header blocks of HTTP/2 in clear text, from which the heads of its calls are "
-            "made: for this the recorder gets those of all calls. The kernel keeps 2 MiB for them on their way.",
+            "made: for this the recorder gets those of all calls. The kernel keeps 3.5 MiB for this.",
         ),
         click.option(
             "--http-query",
@@ -79,7 +79,7 @@ def head_rules(query: str, path: str, headers: Sequence[bytes]) -> HeadRules:
 
 
 def rules_text(http_bytes: int, rules: HeadRules, *, has_http2: bool) -> str:
-    """Return what is kept of heads as a phrase for people, without a subject; `has_http2` says whether any of HTTP/2
+    """Return what is kept of heads as a phrase for people, without a subject. `has_http2` says whether any of HTTP/2
     are."""
     if not http_bytes:
         return "none"
