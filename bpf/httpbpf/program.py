@@ -34,6 +34,7 @@ _FILES = (
     "tls.h",
     "bare_heads.h",
     "kept_heads.h",
+    "tls_sessions.h",
     "roles.h",
     "pairing.h",
     "frames.h",
@@ -69,6 +70,7 @@ class Sizes(NamedTuple):
     http_bytes: int = 512  # of the head of a HTTP/1 request; 0: heads are not kept
     head_slots: int = 2048  # heads that wait for their calls: http_bytes and 312 bytes each
     head_ring_pages: int = 256
+    tls_sessions: int = 0  # whose heads are read: 2 * http_bytes and 260 bytes each; 0: none are
 
     @property
     def copies(self) -> int:
@@ -203,6 +205,7 @@ def build_program(
         "HTTP_BYTES": sizes.http_bytes,
         "HEAD_SLOTS": sizes.head_slots,
         "HEAD_RING_PAGES": sizes.head_ring_pages,
+        "TLS_SESSIONS": sizes.tls_sessions,
         "STREAMS_END_RING_PAGES": sizes.streams_end_ring_pages,
         "MAX_STREAMS": sizes.streams,
         "MAX_HTTP2_DIRECTIONS": 2 * sizes.http2_connections,

@@ -52,6 +52,15 @@ head_options: Callable[[Any], Any] = declarations(
             callback=lambda context, parameter, names: [_checked(name) for name in names],
             help="Write header lines of this name too. Those that carry secrets are refused. May be repeated.",
         ),
+        click.option(
+            "--tls",
+            "reads_tls",
+            is_flag=True,
+            help="Keep the heads of HTTP/1 in TLS too, of programs that use OpenSSL 1.1.1 or 3: as a shared library, "
+            "or in an executable with its symbols, such as node. The kernel then runs a program in each of its reads "
+            "and writes, and a process of httprec keeps cap_sys_admin. At the end it prints which processes it could "
+            "not read. The kernel keeps 6 MiB for it.",
+        ),
     ]
 )
 
@@ -70,11 +79,12 @@ def head_rules(query: str, path: str, headers: Sequence[bytes]) -> HeadRules:
     return HeadRules(query, path, KEPT_HEADERS | set(headers))
 
 
-def rules_text(http_bytes: int, rules: HeadRules) -> str:
+def rules_text(http_bytes: int, rules: HeadRules, *, reads_tls: bool = False) -> str:
     """Say what is kept of heads, for people."""
     if not http_bytes:
         return "none"
     more = sorted(name.decode() for name in rules.headers - KEPT_HEADERS)
-    sizes = f"of HTTP/1 the first {http_bytes} bytes of requests and {RESPONSE_HEAD_BYTES} of responses"
+    where = "of HTTP/1, in TLS too," if reads_tls else "of HTTP/1"
+    sizes = f"{where} the first {http_bytes} bytes of requests and {RESPONSE_HEAD_BYTES} of responses"
     lines = "header lines that carry no secrets" + (f", {', '.join(more)} among them" if more else "")
     return f"{sizes}; {_QUERY_WORDS[rules.query]}; {_PATH_WORDS[rules.path]}; {lines}"

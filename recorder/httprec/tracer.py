@@ -73,6 +73,8 @@ class Tracer:
         """Why the kernel walks none although this was asked for, or nothing."""
         self.http2_problem = self._loaded.http2_problem
         """Why the kernel does not tell the streams of HTTP/2 apart, or nothing."""
+        self.tls_programs = self._loaded.tls
+        """By name, the programs to attach to TLS libraries; none if their plaintext is not read."""
         rings = ["process_ring"] + ["python_ring"] * self.walks_python
         self.wake_fds = [self._loaded.maps[name] for name in rings]
         if sizes.http_bytes:

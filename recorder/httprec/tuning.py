@@ -42,6 +42,8 @@ MAX_HELD_CALLS = 8192  # that wait to be printed; about 1 kB each
 MAX_REDUCED_HEADS = 4096  # heads of requests and responses; at most 2 kB each
 MAX_NUMBERED_HEADS = 65536  # the same that were written; about 0.3 kB each
 MAX_LISTENERS = 16384  # ports and network namespaces, as many as the kernel has room for (listeners, roles.h)
+MAX_TLS_FILES = 64  # libraries that are probed, by three descriptors each
+MAX_TLS_PROCESSES = 4096  # of which it is known that their TLS cannot be read
 MAX_NAMESPACES = 4096  # network namespaces whose listening ports are read
 MAX_SOCKET_TABLE = 4 << 20  # bytes read of each table of sockets: 27,000 that listen
 

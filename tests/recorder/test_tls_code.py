@@ -15,71 +15,9 @@ from hypothesis import strategies as st
 
 from httprec.tls.openssl import Places, UnknownCodeError, find_places
 from httprec.tls.x86_code import MAX_CODE, instructions
-from support.compiled import run
+from support.tls_library import library
 
 OPENSSL = Path("/usr/lib/x86_64-linux-gnu/libssl.so.3")
-
-EXPORTS = """
-.globl TLS_method, SSL_read_ex
-.type TLS_method, @function
-.type SSL_read_ex, @function
-SSL_read_ex: ret
-TLS_method: {endbr}
-  lea table(%rip), %rax
-  ret
-"""
-TABLE = """
-.section .data.rel.ro, "aw"
-table: .fill {slots}, 8, 0
-  .quad read, read, write
-.section .text
-"""
-WRITE = """
-{prefix}
-written: push %rbp
-  mov %rdi, %rbp
-  mov $23, %esi
-  mov 0x70(%rax), %rax
-  pop %rbp
-  jmp *%rax
-"""
-READ = """
-{prefix}
-entered: push %r13
-  mov %rcx, %r13
-  sub $0x18, %rsp
-  call errno
-  movl $0, (%rax)
-  mov 0x1ac(%rdi), %edi
-  test %edi, %edi
-  jne other
-  mov $23, %esi
-  {seventh}
-  call *{method}(%rax)
-  pop %rcx
-  mov 0xa8(%rbp), %rdx
-  cmp $-1, %eax
-{end}: je other
-  movl $0, 0x110(%rdx)
-other: ret
-errno: ret
-"""
-
-
-def library(folder: Path, **changes: str) -> tuple[Path, dict[str, int]]:
-    """Assemble a library with code as OpenSSL has it, and return it with its labels. Its code is at its offset in the
-    file."""
-    values = {"endbr": "", "slots": "7", "prefix": "", "seventh": "push %r13", "method": "0x68"}
-    values |= {"end": "ended", "write_prefix": "write:", "read_prefix": "read:", "more": "", **changes}
-    read = READ.format(**{**values, "prefix": values["read_prefix"]})
-    write = WRITE.format(**{**values, "prefix": values["write_prefix"]})
-    code = EXPORTS.format(**values) + TABLE.format(**values) + write + read + values["more"]
-    source, binary = folder / "library.s", folder / "library.so"
-    source.write_text(code)
-    run("gcc", "-shared", "-nostdlib", "-o", binary, source)
-    labels = {line.split()[2]: int(line.split()[0], 16) for line in run("nm", binary).splitlines() if len(line) > 19}
-    run("strip", binary)
-    return binary, labels
 
 
 def places_of(path: Path) -> Places:
