@@ -180,7 +180,7 @@ static __always_inline int receive_returns(void *ctx, u64 sock, u64 msg, u64 wan
 	if (!c)
 		return 0;
 	if (c->protocol == TLS && received > 0)
-		see_tls_receive(c, sock);
+		see_tls_receive(sock);
 	if (c->protocol != STREAMS && end_receive(ctx, c, sock, msg, wanted, received)) {
 		if (c->wanted && c->stack_is_late)
 			take_send_stack(ctx, c, c->t3);

@@ -1,11 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * Takes the heads of HTTP/1 messages from where a TLS library has them in clear: its functions are probed that a program
- * gives data to and gets data from. Which of its sessions a socket has is learnt in one of two ways.
- *
- * A library that receives itself does so within its function for reading. Otherwise the record on its way is as large as
- * the data that this thread gave to the library last, or gets from it next, and what TLS adds. A session and a socket
- * that have met stay together until the connection ends; before, neither meets another one.
+ * Takes the heads of HTTP/1 messages from where a TLS library has them in clear: its functions are probed where a program
+ * gives it data, and where it has data for the program. Which socket a session has is learnt from the record that is on
+ * its way: it is as large as the data that this thread gave to the library last, or gets from it next, and what TLS adds.
+ * A session and a socket that have met stay together until the connection ends; before, neither meets another one.
  *
  * What was written becomes the head of a call only if a record with which the call began, or was answered, has its size.
  */
@@ -18,7 +16,6 @@
 #define LEAST_HEAD 16
 #define FIRST_RECORDS 4
 
-enum tls_doing { NOTHING, WRITES, READS };
 enum plaintext { OTHER_DATA, HTTP1_HEAD, HTTP2_PREFACE };
 
 struct tls_key {
@@ -39,15 +36,11 @@ struct tls_session {
 	u8 read_bytes[TLS_ROOM];
 };
 
-/* What a thread does, or did last, with a session. */
 struct tls_thread {
-	u64 ssl;
-	u64 buffer;
-	u64 received;	/* address at which the library says how much it has read */
-	u64 stack;	/* address of the return address */
+	u64 ssl;	/* session for which the thread has written last, 0 for none */
+	u64 stack;	/* where the return address of that function stood */
 	u64 returns_to; /* this address */
-	u64 sock;	/* on which it received last outside of the library, 0 once it has read data since */
-	u8 doing;	/* enum tls_doing */
+	u64 sock;	/* on which it has received last, 0 once it has read data since */
 };
 
 struct tls_tie {
@@ -59,6 +52,14 @@ BPF_TABLE("lru_hash", struct tls_key, struct tls_session, tls_sessions, TLS_SESS
 BPF_TABLE("lru_hash", u64, struct tls_thread, tls_threads, TLS_SESSIONS);
 BPF_TABLE("lru_hash", u64, struct tls_tie, tls_ties, TLS_SESSIONS); /* by socket */
 BPF_ARRAY(blank_session, struct tls_session, 1);
+
+#define PAGE_OFFSETS 4096
+
+/*
+ * In which registers a library has what it has read, by the offset of the probe in its page: session, buffer, and the
+ * address of the number of bytes, a byte each. User space fills it.
+ */
+BPF_ARRAY(tls_registers, u32, PAGE_OFFSETS);
 
 static __always_inline enum plaintext kind_of(u64 first, u64 second)
 {
@@ -129,15 +130,15 @@ static __always_inline void meet(struct tls_session *session, struct tls_key key
 }
 
 /*
- * Whether the thread may still be within the function of the library that it has entered last: its return address stands
- * where it stood. It may have been left there, too.
+ * Whether the thread may still be within the function by which it has written last: its return address stands where it
+ * stood. It may have been left there, too.
  */
 static __always_inline bool is_within(struct tls_thread *thread)
 {
 	struct second_half user;
 	u64 top = top_of_stack(), returns_to = 0;
 
-	if (!thread->doing || (!read_half_at(top, &user) && !read_half_at(top - 16, &user)))
+	if (!thread->ssl || (!read_half_at(top, &user) && !read_half_at(top - 16, &user)))
 		return false;
 	if (user.sp >= thread->stack || thread->stack - user.sp > DEEPEST)
 		return false;
@@ -265,49 +266,24 @@ static __always_inline void see_tls_send(struct connection *c, u64 sock, u64 msg
 	keep_written(c, session);
 }
 
-/* A receive has got bytes of TLS. This comes before they are looked at, where the verifier has fewer paths to follow. */
-static __always_inline void see_tls_receive(struct connection *c, u64 sock)
-{
-	u64 id = bpf_get_current_pid_tgid();
-	struct tls_thread *thread = tls_threads.lookup(&id);
-	struct tls_session *session;
-	struct tls_key key;
-	struct tls_tie *tie;
-
-	if (!thread)
-		return;
-	if (thread->doing != READS) {
-		thread->sock = sock;
-		return;
-	}
-	tie = tls_ties.lookup(&sock);
-	if ((tie && tie->connection == c->connection) || !is_within(thread))
-		return;
-	key = key_of(thread->ssl);
-	session = session_of(key);
-	if (session && !met_by(session))
-		meet(session, key, c, sock);
-}
-
-static __always_inline struct tls_thread *enter_library(struct pt_regs *ctx, u8 doing, u64 received)
+static __always_inline struct tls_thread *this_thread(void)
 {
 	u64 id = bpf_get_current_pid_tgid();
 	struct tls_thread *thread = tls_threads.lookup(&id), none = {};
 
-	if (!thread) {
-		tls_threads.update(&id, &none);
-		thread = tls_threads.lookup(&id);
-	}
-	if (!thread)
-		return NULL;
-	thread->ssl = ctx->di;
-	thread->buffer = ctx->si;
-	thread->received = received;
-	thread->stack = ctx->sp;
-	thread->returns_to = 0;
-	bpf_probe_read_user(&thread->returns_to, sizeof(thread->returns_to), (void *)ctx->sp);
-	thread->doing = doing;
-	return thread;
+	if (thread)
+		return thread;
+	tls_threads.update(&id, &none);
+	return tls_threads.lookup(&id);
+}
+
+/* A receive has got bytes of TLS. */
+static __always_inline void see_tls_receive(u64 sock)
+{
+	struct tls_thread *thread = this_thread();
+
+	if (thread)
+		thread->sock = sock;
 }
 
 /* Copies the head at once: the program may change the memory before it sends the record. */
@@ -320,10 +296,13 @@ int tls_write_enters(struct pt_regs *ctx)
 
 	if (!is_running())
 		return 0;
-	thread = enter_library(ctx, WRITES, 0);
-	session = thread ? session_of(key_of(thread->ssl)) : NULL;
-	if (!session)
+	thread = this_thread();
+	session = session_of(key_of(ctx->di));
+	if (!thread || !session)
 		return 0;
+	thread->ssl = ctx->di;
+	thread->stack = ctx->sp;
+	bpf_probe_read_user(&thread->returns_to, sizeof(thread->returns_to), (void *)ctx->sp);
 	kind = kind_at(buffer, size);
 	if (kind == OTHER_DATA || is_known_as_http2(session))
 		return 0;
@@ -338,32 +317,16 @@ int tls_write_enters(struct pt_regs *ctx)
 	return 0;
 }
 
-int tls_read_enters(struct pt_regs *ctx)
+/* The record that the thread received last has been decrypted, if it held so many bytes. */
+static __always_inline struct connection *meet_received(u64 sock, struct tls_session *session, struct tls_key key, u64 size)
 {
-	if (is_running())
-		enter_library(ctx, READS, ctx->cx);
-	return 0;
-}
-
-/* The same, where the library has moved its fourth argument to the place of the fifth. */
-int tls_read_enters_moved(struct pt_regs *ctx)
-{
-	if (is_running())
-		enter_library(ctx, READS, ctx->r8);
-	return 0;
-}
-
-/* The record that the thread received outside of the library last has been decrypted, if it has this size. */
-static __always_inline struct connection *meet_received(struct tls_thread *thread, struct tls_session *session, u64 size)
-{
-	u64 sock = thread->sock;
 	struct connection *c = sock ? connections.lookup(&sock) : NULL;
 	struct tls_tie *tie = c ? tls_ties.lookup(&sock) : NULL;
 
-	if (!c || (tie && tie->connection == c->connection) || c->direction != RECEIVING || !c->is_fresh ||
+	if (!c || (tie && tie->connection == c->connection) || c->direction != RECEIVING || !(c->is_fresh || c->head_grew) ||
 	    !holds(c, first_record(c), size, false))
 		return NULL;
-	meet(session, key_of(thread->ssl), c, sock);
+	meet(session, key, c, sock);
 	return c;
 }
 
@@ -416,31 +379,68 @@ static __always_inline void keep_for_answer(struct tls_session *session, u64 buf
 		session->read_size = size;
 }
 
+/* Those that a function must leave as they were. */
+struct saved_registers {
+	u64 bx, bp, r12, r13, r14, r15;
+};
+
+/* All are read, because the verifier does not let the compiler choose one of them by its place. */
+static __always_inline struct saved_registers saved_registers(struct pt_regs *ctx)
+{
+	volatile struct pt_regs *registers = ctx;
+
+	return (struct saved_registers){ registers->bx,	 registers->bp,	 registers->r12,
+					 registers->r13, registers->r14, registers->r15 };
+}
+
+static __always_inline u64 register_of(struct saved_registers *saved, u8 number)
+{
+	switch (number) {
+	case 3:
+		return saved->bx;
+	case 5:
+		return saved->bp;
+	case 12:
+		return saved->r12;
+	case 13:
+		return saved->r13;
+	case 14:
+		return saved->r14;
+	}
+	return saved->r15;
+}
+
 int tls_read_returns(struct pt_regs *ctx)
 {
-	u64 id = bpf_get_current_pid_tgid(), size = 0, buffer;
-	struct tls_thread *thread = tls_threads.lookup(&id);
+	u32 place = ctx->ip & (PAGE_OFFSETS - 1), *registers;
+	struct saved_registers saved = saved_registers(ctx);
+	u64 size = 0, buffer, sock;
+	struct tls_thread *thread;
 	struct tls_session *session;
-	enum plaintext kind;
 	struct connection *c;
+	struct tls_key key;
+	enum plaintext kind;
 
-	if (!is_running() || !thread || thread->doing != READS)
+	registers = tls_registers.lookup(&place);
+	if ((int)ctx->ax <= 0 || !registers || !is_running())
 		return 0;
-	thread->doing = NOTHING;
-	if ((int)ctx->ax <= 0 || bpf_probe_read_user(&size, sizeof(size), (void *)thread->received))
+	key = key_of(register_of(&saved, *registers));
+	buffer = register_of(&saved, *registers >> 8);
+	if (bpf_probe_read_user(&size, sizeof(size), (void *)register_of(&saved, *registers >> 16)))
 		return 0;
-	buffer = thread->buffer;
+	thread = this_thread();
+	if (!thread)
+		return 0;
+	sock = thread->sock;
+	thread->sock = 0; /* only the first data after a receive are those of its first record */
 	kind = kind_at(buffer, size);
-	session = kind == OTHER_DATA ? NULL : session_of(key_of(thread->ssl));
-	if (!session)
-		return 0;
-	if (is_known_as_http2(session))
+	session = kind == OTHER_DATA ? NULL : session_of(key);
+	if (!session || is_known_as_http2(session))
 		return 0;
 	session->is_http2 = kind == HTTP2_PREFACE;
 	c = met_by(session);
 	if (!c)
-		c = meet_received(thread, session, size);
-	thread->sock = 0; /* only the first data after a receive are those of its first record */
+		c = meet_received(sock, session, key, size);
 	if (session->is_http2)
 		return 0;
 	if (c)
@@ -456,7 +456,7 @@ static __always_inline void see_tls_send(struct connection *c, u64 sock, u64 msg
 {
 }
 
-static __always_inline void see_tls_receive(struct connection *c, u64 sock)
+static __always_inline void see_tls_receive(u64 sock)
 {
 }
 

@@ -61,6 +61,7 @@ MAPS = (
     "stack_ring",
     "streams",
     "streams_end_ring",
+    "tls_registers",
 )
 _KRETPROBE_INSTANCES = 4096  # blocked calls at a time: KRETPROBE_MAXACTIVE_MAX. The default is a few per CPU
 _ATTACHMENTS = ("anon_inode:bpf_link", "anon_inode:bpf-link", "anon_inode:[perf_event]")

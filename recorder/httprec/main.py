@@ -124,7 +124,7 @@ def _tls_libraries(tracer: Tracer, tracing: TracingOptions, ending: contextlib.E
     """Attach to the TLS libraries of the processes that run, until `ending` is left."""
     attacher = Attacher(tracer.tls_programs)
     ending.callback(attacher.close)
-    libraries = TlsLibraries(attacher.attach, tracing.process_filters, tracing.ignored_pids)
+    libraries = TlsLibraries(attacher.attach, tracer.set_tls_registers, tracing.process_filters, tracing.ignored_pids)
     ending.callback(libraries.close)
     libraries.look_around()
     return libraries

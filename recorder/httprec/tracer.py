@@ -231,6 +231,11 @@ class Tracer:
             return b""
         return self._map("python_stacks", layout.PYTHON_STACK_SIZE).get(_U32.pack(index)) or b""
 
+    def set_tls_registers(self, place: int, registers: Iterable[int]) -> None:
+        """Tell the kernel in which registers a TLS library has session, buffer and size, at a probe with this offset in
+        its page."""
+        self._map("tls_registers", _U32.size).put(_U32.pack(place), bytes([*registers, 0]))
+
     def set_python(self, key: tuple[int, int], python: bytes) -> None:
         """Tell the kernel the python_layout of a process, by pid and start."""
         pid, start_ns = key

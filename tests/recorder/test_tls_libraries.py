@@ -14,6 +14,7 @@ from httpcapture import Process
 from httprec.tls import attacher
 from httprec.tls.attacher import Attacher
 from httprec.tls.libraries import TlsLibraries
+from httprec.tls.openssl import Registers
 from support.tls_library import library
 
 NEEDED = 1 << 2 | 1 << 19 | 1 << 40  # what every process of a recorder keeps: test_privileges.py
@@ -41,7 +42,11 @@ class Probes:
     def __init__(self) -> None:
         self.attached: list[tuple[str, int]] = []
         self.descriptors: list[int] = []
+        self.registers: dict[int, Registers] = {}
         self.problem = 0
+
+    def set_registers(self, place: int, registers: Registers) -> None:
+        self.registers[place] = registers
 
     def attach(self, program: str, file: int, offset: int) -> int:
         if self.problem:
@@ -59,21 +64,33 @@ def libraries_of(folder: Path, name: str = "libssl.so.3", **changes: str) -> tup
 def test_a_library_is_attached_to_once_until_the_end(tmp_path: Path) -> None:
     path, labels = libraries_of(tmp_path)
     probes = Probes()
-    libraries = TlsLibraries(probes.attach, [], [])
+    libraries = TlsLibraries(probes.attach, probes.set_registers, [], [])
     with mapped(path) as process:
         libraries.look_at(process)
         libraries.look_at(process)
-    assert probes.attached == [
-        ("tls_read_returns", labels["ended"]),
-        ("tls_read_enters", labels["entered"]),
-        ("tls_write_enters", labels["written"]),
-    ]
+    assert probes.attached == [("tls_read_returns", labels["ended"]), ("tls_write_enters", labels["written"])]
+    assert probes.registers == {labels["ended"] % 4096: (3, 12, 13)}
     libraries.see_encrypted([os.getpid()])
     assert not list(libraries.unreadable())
     libraries.close()
     for descriptor in probes.descriptors:
         with pytest.raises(OSError, match="Bad file descriptor"):
             os.fstat(descriptor)
+
+
+def test_libraries_with_other_registers_at_the_same_place_are_not_confused(tmp_path: Path) -> None:
+    probes = Probes()
+    libraries = TlsLibraries(probes.attach, probes.set_registers, [], [])
+    for number, changes in enumerate(({}, {"received": "%r14"})):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        path, labels = libraries_of(folder, **changes)
+        with mapped(path) as process:
+            libraries.look_at(process)
+    libraries.see_encrypted([os.getpid()])
+    (told,) = libraries.unreadable()
+    assert told.endswith(": libssl.so.3 cannot be told from another library")
+    assert probes.registers == {labels["ended"] % 4096: (3, 12, 13)}
 
 
 @pytest.mark.parametrize(
@@ -91,7 +108,8 @@ def test_a_library_is_attached_to_once_until_the_end(tmp_path: Path) -> None:
 )
 def test_what_cannot_be_read_is_told(tmp_path: Path, name: str, changes: dict[str, str], problem: str) -> None:
     path, _ = libraries_of(tmp_path, name, **changes)
-    libraries = TlsLibraries(Probes().attach, [], [])
+    probes = Probes()
+    libraries = TlsLibraries(probes.attach, probes.set_registers, [], [])
     with mapped(path) as process:
         libraries.look_at(process)
     assert not list(libraries.unreadable())  # nothing was encrypted
@@ -103,7 +121,7 @@ def test_a_refusal_of_the_kernel_is_told(tmp_path: Path) -> None:
     path, _ = libraries_of(tmp_path)
     probes = Probes()
     probes.problem = 13
-    libraries = TlsLibraries(probes.attach, [], [])
+    libraries = TlsLibraries(probes.attach, probes.set_registers, [], [])
     with mapped(path) as process:
         libraries.look_at(process)
     libraries.see_encrypted([os.getpid()])
@@ -115,9 +133,9 @@ def test_only_processes_with_the_names_are_looked_at_first(tmp_path: Path) -> No
     path, _ = libraries_of(tmp_path)
     own = Path("/proc/self/comm").read_bytes().strip()
     with mapped(path):
-        for names, ignored, count in (([b"no such"], [], 0), ([own], [os.getpid()], 0), ([own[:3] + b"*"], [], 3)):
+        for names, ignored, count in (([b"no such"], [], 0), ([own], [os.getpid()], 0), ([own[:3] + b"*"], [], 2)):
             probes = Probes()
-            libraries = TlsLibraries(probes.attach, names, ignored)
+            libraries = TlsLibraries(probes.attach, probes.set_registers, names, ignored)
             libraries.look_around()
             own_places = [offset for _, offset in probes.attached if offset < path.stat().st_size]
             assert len(own_places) >= count

@@ -32,19 +32,25 @@ written: push %rbp
 """
 READ = """
 {prefix}
-entered: push %r13
-  mov %rcx, %r13
+  push %r13
+  mov %rcx, {received}
+  mov %rsi, %r12
+  mov %rdi, %rbx
   sub $0x18, %rsp
   call errno
   movl $0, (%rax)
   mov 0x1ac(%rdi), %edi
   test %edi, %edi
   jne other
+  mov %r12, %rcx
   mov $23, %esi
   {seventh}
+  mov %rbx, %rdi
+  {before}
   call *{method}(%rax)
   pop %rcx
   mov 0xa8(%rbp), %rdx
+  {behind}
   cmp $-1, %eax
 {end}: je other
   movl $0, 0x110(%rdx)
@@ -56,8 +62,9 @@ errno: ret
 def library(folder: Path, **changes: str) -> tuple[Path, dict[str, int]]:
     """Assemble a library with code as OpenSSL has it, and return it with its labels. Its code is at its offset in the
     file."""
-    values = {"endbr": "", "slots": "7", "prefix": "", "seventh": "push %r13", "method": "0x68"}
+    values = {"endbr": "", "slots": "7", "prefix": "", "received": "%r13", "before": "", "behind": "", "method": "0x68"}
     values |= {"end": "ended", "write_prefix": "write:", "read_prefix": "read:", "more": "", **changes}
+    values.setdefault("seventh", f"push {values['received']}")
     read = READ.format(**{**values, "prefix": values["read_prefix"]})
     write = WRITE.format(**{**values, "prefix": values["write_prefix"]})
     code = EXPORTS.format(**values) + TABLE.format(**values) + write + read + values["more"]

@@ -13,10 +13,12 @@ from httpcapture import MAX_MAPS, Process
 
 from .. import tuning
 from ..languages.mapped_files import MappedFile, mapped_files
-from .openssl import Places, UnknownCodeError, find_places, is_openssl
+from .openssl import Registers, UnknownCodeError, find_places, is_openssl
 
-PROGRAMS = ("tls_write_enters", "tls_read_enters", "tls_read_enters_moved", "tls_read_returns")
+WRITE, READ = PROGRAMS = ("tls_write_enters", "tls_read_returns")
 """Names of the programs to attach (tls_sessions.h)."""
+
+_PAGE = 4096  # bytes
 
 _OTHERS = (
     (b"libgnutls.", "GnuTLS is not read"),
@@ -35,14 +37,21 @@ class _Known(NamedTuple):
 
 
 class TlsLibraries:
-    """Attach programs until `close`, by a function that takes name, file and offset (Attacher). Processes are those of
-    which a call is seen, and those that run when the recording begins and have one of the `names`, which may be shell
+    """Attach programs until `close`, by a function that takes name, file and offset (Attacher). `set_registers` tells
+    the kernel where a library has what was read, by the offset of the probe in its page. Processes are those of which
+    a call is seen, and those that run when the recording begins and have one of the `names`, which may be shell
     patterns."""
 
     def __init__(
-        self, attach: Callable[[str, int, int], int], names: Sequence[bytes], ignored_pids: Collection[int]
+        self,
+        attach: Callable[[str, int, int], int],
+        set_registers: Callable[[int, Registers], None],
+        names: Sequence[bytes],
+        ignored_pids: Collection[int],
     ) -> None:
-        self._attach_program, self._names, self._ignored = attach, names, frozenset(ignored_pids)
+        self._attach_program, self._set_registers = attach, set_registers
+        self._registers: dict[int, Registers] = {}
+        self._names, self._ignored = names, frozenset(ignored_pids)
         self._files: dict[tuple[int, ...], _Known] = {}
         self._events: list[int] = []
         self._attached = 0
@@ -125,9 +134,13 @@ class TlsLibraries:
             return _Known(f"{name} {error}", is_openssl=False)
         if self._attached == tuning.MAX_TLS_FILES:
             return _Known(f"{name} is one of more than {tuning.MAX_TLS_FILES} such files", is_openssl=True)
+        place = places.read_end % _PAGE
+        if self._registers.setdefault(place, places.registers) != places.registers:
+            return _Known(f"{name} cannot be told from another library", is_openssl=True)
         events: list[int] = []
         try:
-            for program, offset in _probes(places):
+            self._set_registers(place, places.registers)
+            for program, offset in ((READ, places.read_end), (WRITE, places.write)):
                 events.append(self._attach_program(program, fd, offset))
         except OSError as error:
             for event in events:
@@ -136,12 +149,6 @@ class TlsLibraries:
         self._events += events
         self._attached += 1
         return _Known("", is_openssl=True)
-
-
-def _probes(places: Places) -> Iterator[tuple[str, int]]:
-    yield "tls_read_returns", places.read_end
-    yield "tls_read_enters_moved" if places.by_jump else "tls_read_enters", places.read
-    yield "tls_write_enters", places.write
 
 
 def _read(path: str) -> bytes:

@@ -5,9 +5,12 @@ Where a file has no symbols of theirs, TLS_method leads to them: it returns the 
 (ssl/ssl_local.h) with the addresses of both. A probe is only ever put on an instruction that Linux emulates.
 
     ssl3_write(ssl, buffer, size, &written)    probed before it changes the registers of its arguments
-    ssl3_read(ssl, buffer, room, &received)    the same
+    ssl3_read(ssl, buffer, room, &received)
         result = ssl->method->ssl_read_bytes(ssl, 23, NULL, buffer, room, peek, &received);
         if (result == -1 && ...)               probed at the branch, with the result in eax
+
+At the branch, the three arguments that matter are still in the registers from which they were given to ssl_read_bytes:
+those that every function leaves as they were (System V ABI, AMD64, 3.2.1).
 """
 
 from __future__ import annotations
@@ -33,18 +36,26 @@ _MAX_STEPS = 64  # instructions of a function that are looked at
 _MAX_JUMPS = 2  # from a function to another that does its work
 _DATA_TYPE = b"\xbe\x17\x00\x00\x00"  # mov $23,%esi: the type of records with data
 _COMPARES_MINUS_1 = b"\x83\xf8\xff"  # cmp $-1,%eax
-_FOURTH_TO_FIFTH = b"\x49\x89\xc8"  # mov %rcx,%r8
-_HARMLESS = (_FOURTH_TO_FIFTH, b"\xf3\x0f\x1e\xfa", b"\x48\x85\xff", b"\x31\xc9")  # endbr64, test rdi, xor ecx
+_HARMLESS = (b"\xf3\x0f\x1e\xfa", b"\x48\x85\xff")  # endbr64, test %rdi,%rdi
+_FIRST, _FOURTH, _SEVENTH = 7, 1, -1  # arguments: in rdi, in rcx, on the stack
+_SAVED = {3, 5, 12, 13, 14, 15}  # rbx, rbp, r12 to r15
+_SCRATCH = {0, 1, 2, 6, 7}  # rax, rcx, rdx, rsi, rdi
+
+
+class Registers(NamedTuple):
+    """Hold the numbers of the registers with the session, the buffer, and the address of the number of bytes."""
+
+    session: int
+    buffer: int
+    received: int
 
 
 class Places(NamedTuple):
-    """Hold the offsets in the file at which to probe. `by_jump` says that `read` is behind the move of the fourth
-    argument to the place of the fifth."""
+    """Hold the offsets in the file at which to probe, and in which registers what has been read is."""
 
     write: int
-    read: int
     read_end: int
-    by_jump: bool
+    registers: Registers
 
 
 class UnknownCodeError(Exception):
@@ -63,11 +74,8 @@ def find_places(fd: int) -> Places:
     read, write = _functions(fd, addresses, symbols)
     written = _first_emulated(_code(fd, addresses, write))
     _check_write(_code(fd, addresses, write))
-    entry = _first_emulated(_code(fd, addresses, read))
-    by_jump = any(step.code == _FOURTH_TO_FIFTH for step in _until(_code(fd, addresses, read), entry))
-    end = _read_end(_code(fd, addresses, read))
-    offsets = [_offset(addresses, place.address) for place in (written, entry, end)]
-    return Places(offsets[0], offsets[1], offsets[2], by_jump)
+    end, registers = _read_end(_code(fd, addresses, read))
+    return Places(_offset(addresses, written.address), _offset(addresses, end.address), registers)
 
 
 def _offset(addresses: Addresses, address: int) -> int:
@@ -114,13 +122,6 @@ def _code(fd: int, addresses: Addresses, address: int) -> Iterator[Instruction]:
         address = target
 
 
-def _until(steps: Iterator[Instruction], end: Instruction) -> Iterator[Instruction]:
-    for step in steps:
-        if step == end:
-            return
-        yield step
-
-
 def _first_emulated(steps: Iterator[Instruction]) -> Instruction:
     """Return the first instruction that is emulated, before which arguments stay where they are, and the stack too."""
     for step in steps:
@@ -136,24 +137,30 @@ def _check_write(steps: Iterator[Instruction]) -> None:
         raise UnknownCodeError("has code in ssl3_write that is not known")
 
 
-def _read_end(steps: Iterator[Instruction]) -> Instruction:
-    """Return the branch behind the call of ssl_read_bytes. Its seventh argument, which older versions and LibreSSL do
-    not have, is pushed after errno was set to 0."""
-    has_called = pushes = has_type = False
+def _read_end(steps: Iterator[Instruction]) -> tuple[Instruction, Registers]:
+    """Return the branch behind the call of ssl_read_bytes, and where its arguments were. Its seventh argument, which
+    older versions and LibreSSL do not have, is pushed after errno was set to 0."""
+    has_called = has_type = False
+    given: dict[int, int] = {}  # by the place of an argument: the register from which it was given
     for step in steps:
-        if step.is_call:
-            has_called = True
-        pushes |= has_called and step.is_push
+        has_called |= step.is_call
         has_type |= step.code == _DATA_TYPE
+        given = {place: register for place, register in given.items() if register != step.changes}
+        if has_called and step.is_push:
+            given[_SEVENTH] = step.pushes
+        moved = step.moves
+        if moved:
+            given[moved[1]] = moved[0]
         if step.is_indirect_call:
             break
-    else:
+    registers = Registers(*(given.get(place, 0) for place in (_FIRST, _FOURTH, _SEVENTH)))
+    if not has_type or not set(registers) <= _SAVED:
         raise UnknownCodeError("has code in ssl3_read that is not known")
     compared = False
     for step in steps:
-        if compared and step.is_branch and pushes and has_type:
-            return step
-        if compared or step.is_call or step.is_branch or step.is_indirect_call:
+        if compared and step.is_branch:
+            return step, registers
+        if compared or not (step.code == _COMPARES_MINUS_1 or step.changes in _SCRATCH):
             break
         compared = step.code == _COMPARES_MINUS_1
     raise UnknownCodeError("has code in ssl3_read that is not known")

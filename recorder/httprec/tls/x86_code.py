@@ -15,6 +15,7 @@ MAX_CODE = 512  # bytes of a function that are looked at
 
 _ENDBR64 = b"\xf3\x0f\x1e\xfa"
 _ARITHMETIC = {0x01, 0x03, 0x09, 0x0B, 0x21, 0x23, 0x29, 0x2B, 0x31, 0x33, 0x39, 0x3B, 0x85, 0x89, 0x8B, 0x8D, 0x63}
+_TO_REGISTER = {0x03, 0x0B, 0x23, 0x2B, 0x33, 0x8A, 0x8B, 0x8D, 0x63}  # of these, the first operand is the register
 _WITH_BYTE, _WITH_WORD = {0x83, 0x80, 0xC6, 0x6B, 0xC1}, {0x81, 0xC7, 0x69}  # an immediate behind the operand
 _TESTS = {0xF6: 1, 0xF7: 4}  # bytes of the immediate of /0; of /2 to /7 there is none
 _CONDITIONAL_MOVES = set(range(0x40, 0x50))
@@ -40,6 +41,29 @@ class Instruction(NamedTuple):
     def is_push(self) -> bool:
         """Return whether it pushes a register."""
         return 0x50 <= self.opcode <= 0x57
+
+    @property
+    def pushes(self) -> int:
+        """Return the number of the register that it pushes."""
+        return (self.opcode & 7) + 8 * (self.rex & 1)
+
+    @property
+    def moves(self) -> tuple[int, int] | None:
+        """Return from which register to which it moves 8 bytes; None if it does not."""
+        if self.opcode != 0x89 or self.operand is None or self.operand >> 6 != 3 or not self.rex & 8:
+            return None
+        return (self.operand >> 3 & 7) + 8 * (self.rex >> 2 & 1), (self.operand & 7) + 8 * (self.rex & 1)
+
+    @property
+    def changes(self) -> int | None:
+        """Return the number of the register that it writes to; None if it writes to none, or if that is not known."""
+        if 0x58 <= self.opcode <= 0x5F or 0xB8 <= self.opcode <= 0xBF:
+            return (self.opcode & 7) + 8 * (self.rex & 1)
+        if self.operand is None:
+            return None
+        if self.opcode in _TO_REGISTER or self.opcode >> 8 == 0x0F:
+            return (self.operand >> 3 & 7) + 8 * (self.rex >> 2 & 1)
+        return (self.operand & 7) + 8 * (self.rex & 1) if self.operand >> 6 == 3 else None
 
     @property
     def is_branch(self) -> bool:
