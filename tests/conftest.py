@@ -38,6 +38,7 @@ LONG = (
     "recorder/test_kept_heads.py",
     "recorder/test_kill.py",
     "recorder/test_node_programs.py",
+    "recorder/test_planted_secrets.py",
     "recorder/test_printed_calls.py::test_the_whole_of_each_call_on_an_older_connection_is_printed_with_who_asked",
     "recorder/test_protocols.py",
     "recorder/test_python_late_stacks.py",

@@ -7,6 +7,15 @@
 #undef __always_inline /* BCC makes no calls between BPF functions: everything is inlined */
 #define __always_inline inline __attribute__((always_inline))
 
+/*
+ * The helpers by other names. BCC reads all of /proc/kallsyms when it sees a call of bpf_probe_read_user, to know whether
+ * the kernel has it, which takes longer than to parse the program.
+ */
+static long (*read_user_bytes)(void *to, u32 size, const void *from) = (void *)BPF_FUNC_probe_read_user;
+static long (*read_user_string)(void *to, u32 size, const void *from) = (void *)BPF_FUNC_probe_read_user_str;
+#define bpf_probe_read_user read_user_bytes
+#define bpf_probe_read_user_str read_user_string
+
 #define AF_INET 2
 #define AF_INET6 10
 #define MSG_PEEK 2

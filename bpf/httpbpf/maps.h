@@ -14,8 +14,8 @@ struct process_key {
 
 BPF_HASH(connections, u64, struct connection, MAX_CONNECTIONS);
 BPF_ARRAY(blank_connection, struct connection, 1); /* zeros, which on the program's stack would take half of it */
-BPF_TABLE("lru_hash", struct process_key, u8, seen_processes, 16384);
-BPF_TABLE("lru_hash", u64, u8, seen_stacks, 16384);
+BPF_TABLE("lru_hash", struct process_key, u8, seen_processes, 8192);
+BPF_TABLE("lru_hash", u64, u8, seen_stacks, 8192);
 BPF_HASH(ignored_pids, u32, u8, 64);
 BPF_ARRAY(process_filters, struct process_filter, 1);
 BPF_ARRAY(running, u32, 1);

@@ -26,10 +26,19 @@ static __always_inline u64 unique_id(struct connection *c, struct side side)
 	return (c->connection * 0x9e3779b97f4a7c15ULL ^ ((u64)c->sequence << 1 | side.number << 33)) | 1;
 }
 
+/*
+ * So that many stacks at a time do not have to wait for the recorder's next round, of which the ring has no room for all:
+ * one of some 64 wakes it.
+ */
+static __always_inline u64 wake_up(u64 id)
+{
+	return id >> 40 & 63 ? BPF_RB_NO_WAKEUP : BPF_RB_FORCE_WAKEUP;
+}
+
 /* Sends a row with what follows it: its size and the most that this can be, which the verifier has to see just here. */
 static __always_inline u64 output_row(struct side side, struct stack_row *row, u64 size, u64 most)
 {
-	if (stack_ring.ringbuf_output(row, sizeof(*row) + at_most(size, most), BPF_RB_NO_WAKEUP)) {
+	if (stack_ring.ringbuf_output(row, sizeof(*row) + at_most(size, most), wake_up(row->id))) {
 		count(STACK_RING_FULL);
 		*side.status = STACK_LOST;
 		return 0;

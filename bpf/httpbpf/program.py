@@ -55,7 +55,7 @@ class Sizes(NamedTuple):
 
     connections: int = 65536  # 368 bytes each, and the overhead of a hash map
     http2_connections: int = 4096  # of them; 380 bytes each, and the overhead of a hash map
-    streams: int = 16384  # of all of these that are open; as many bytes each as a connection
+    streams: int = 8192  # of all of these that are open; as many bytes each as a connection
     threads: int = 16384  # 32 bytes each, and the overhead of a hash map; used with kprobes only
     stack_pages: int = 4  # pages of 4,096 bytes in a stack copy; 0: no copies
     stack_slots: int = 1024  # copies that wait for their calls: stack_pages and 224 bytes each
@@ -63,13 +63,13 @@ class Sizes(NamedTuple):
     receive_stacks: int = 0  # 1: record the receiving side's stacks too
     call_ring_pages: int = 1024
     completion_ring_pages: int = 256
-    stack_ring_pages: int = 4096
+    stack_ring_pages: int = 2048
     process_ring_pages: int = 16
     streams_end_ring_pages: int = 16
-    python_ring_pages: int = 1024  # 0: no Python frames
+    python_ring_pages: int = 512  # 0: no Python frames
     http_bytes: int = 512  # of the head of a HTTP/1 request; 0: heads are not kept
     head_slots: int = 2048  # heads that wait for their calls: http_bytes and 312 bytes each
-    head_ring_pages: int = 256
+    head_ring_pages: int = 128
     tls_sessions: int = 0  # whose heads are read: 2 * http_bytes and 260 bytes each; 0: none are
 
     @property
@@ -226,6 +226,7 @@ def build_program(
         constants.update((f"SOCK__{name.upper()}", first_offset(sock, [name])) for name in _TRACEPOINT_MEMBERS)
     cflags = [f"-D{name}={value}" for name, value in constants.items()]
     cflags += ["-DFILTER_PROCESSES"] * filter_processes + [f"-D{_USE[probes]}"]
+    cflags.append("-g0")  # BCC asks for debugging information, which takes a fifth of the time and nobody reads
     functions = ["tcp_sendmsg", "tcp_recvmsg"] + ["tcp_sendpage"] * ("TCP_SENDPAGE_ARGUMENTS" in prototypes)
     text = "#include <uapi/linux/ptrace.h>\n" + "\n".join(map(read_source, _FILES))
     return Program(text, cflags, functions, python_problem)

@@ -39,10 +39,10 @@ struct executable {
 	u64 device;
 };
 
-BPF_TABLE("lru_hash", struct process_key, struct python_layout, pythons, 16384);
+BPF_TABLE("lru_hash", struct process_key, struct python_layout, pythons, 4096);
 BPF_HASH(python_executables, struct executable, struct python_layout, 1024);
 BPF_ARRAY(python_stacks, struct python_stack, PYTHON_SLOTS);
-BPF_TABLE("lru_hash", u64, u8, seen_chains, 16384);
+BPF_TABLE("lru_hash", u64, u8, seen_chains, 8192);
 BPF_RINGBUF_OUTPUT(python_ring, PYTHON_RING_PAGES);
 BPF_PROG_ARRAY(python_walkers, 1);
 

@@ -9,7 +9,7 @@ struct listener {
 	u32 port;
 };
 
-BPF_HASH(listeners, struct listener, u8, 16384); /* filled by user space */
+BPF_HASH(listeners, struct listener, u8, 8192); /* filled by user space */
 
 static __always_inline void set_role(struct connection *c, u8 opens, u8 source)
 {

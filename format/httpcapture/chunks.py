@@ -180,6 +180,8 @@ PROCESS = Struct(
     problem=_text,
     read_ns=_u64,
     unchanged=Bool(),
+    cgroups=_path,
+    container_name=_path,
 )
 JIT_MAP = Struct(
     JitMap,

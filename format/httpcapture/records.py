@@ -244,6 +244,8 @@ class Process:
     problem: str = ""  # why a field above is empty or incomplete
     read_ns: int = 0  # when the reading had ended, which began at or after `taken_ns`; 0: not known
     unchanged: bool = False
+    cgroups: bytes = b""  # /proc/PID/cgroup as read
+    container_name: bytes = b""  # of its container, as the host's files have it; empty: not known
 
 
 @dataclass(frozen=True)
@@ -311,9 +313,13 @@ class Section:
     problem: str = ""
 
 
+NO_JIT_MAP_SEEN = "its process had ended"
+"""The problem of a JIT map without text if none was there when its process was last looked at."""
+
+
 @dataclass(frozen=True)
 class JitMap:
-    """Hold a part of a process's perf-PID.map, the names of code made at run time. A map that is large or grows has
+    """Hold a part of a process's JIT map, the names of code made at run time. A map that is large or grows has
     several parts, one after the other; another `taken_ns` means another map. A `problem` says why the bytes after
     `data` are missing."""
 

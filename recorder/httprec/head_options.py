@@ -16,8 +16,8 @@ from .options import DEFAULTS, declarations
 
 MAX_HTTP_BYTES = 1024
 _NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,64}")  # RFC 9110, 5.6.2
-_QUERY_WORDS = {"hidden": "queries hidden", "names": "of queries the names", "full": "queries"}
-_PATH_WORDS = {"redacted": "what looks like a token hidden in paths", "full": "whole paths"}
+_LEFT_OUT_OF_QUERIES = {"hidden": ["queries"], "names": ["values in queries"], "full": []}
+_LEFT_OUT_OF_PATHS = {"redacted": ["what looks like a token in paths"], "full": []}
 
 head_options: Callable[[Any], Any] = declarations(
     [
@@ -80,11 +80,23 @@ def head_rules(query: str, path: str, headers: Sequence[bytes]) -> HeadRules:
 
 
 def rules_text(http_bytes: int, rules: HeadRules, *, reads_tls: bool = False) -> str:
-    """Say what is kept of heads, for people."""
+    """Return what is kept of heads as a phrase for people, without a subject."""
     if not http_bytes:
         return "none"
     more = sorted(name.decode() for name in rules.headers - KEPT_HEADERS)
-    where = "of HTTP/1, in TLS too," if reads_tls else "of HTTP/1"
-    sizes = f"{where} the first {http_bytes} bytes of requests and {RESPONSE_HEAD_BYTES} of responses"
-    lines = "header lines that carry no secrets" + (f", {', '.join(more)} among them" if more else "")
-    return f"{sizes}; {_QUERY_WORDS[rules.query]}; {_PATH_WORDS[rules.path]}; {lines}"
+    where = "of HTTP/1, in TLS too" if reads_tls else "of HTTP/1"
+    sizes = f"{where}, up to {http_bytes} bytes of requests and {RESPONSE_HEAD_BYTES} of responses"
+    left_out = [
+        *_LEFT_OUT_OF_QUERIES[rules.query],
+        *_LEFT_OUT_OF_PATHS[rules.path],
+        "header lines that may carry secrets",
+    ]
+    kept = f", but with {', '.join(more)}" if more else ""
+    return "".join([sizes, *(f", without {what}" for what in left_out), kept])
+
+
+def rules_sentence(http_bytes: int, rules: HeadRules, *, reads_tls: bool = False) -> str:
+    """Say the same as a sentence of the recorder."""
+    if not http_bytes:
+        return "The heads of requests and responses are not recorded"
+    return f"The heads of slow calls are recorded: {rules_text(http_bytes, rules, reads_tls=reads_tls)}"

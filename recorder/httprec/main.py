@@ -21,7 +21,7 @@ from httpcapture.standard_streams import FAILED
 from . import __version__, check, host, options, privileges
 from .errors import RecorderError
 from .fast_calls import threshold_summary
-from .head_options import head_options, head_rules, rules_text
+from .head_options import head_options, head_rules, rules_sentence, rules_text
 from .http_heads import HeadRules
 from .listeners import find_listeners
 from .loader import PROBES, TracingOptions
@@ -166,9 +166,9 @@ def _record(
             _print(f"httprec: no Python frames are recorded, all else is: {tracer.python_problem}")
         if tracer.http2_problem:
             _print(f"httprec: the streams of HTTP/2 are not told apart: {tracer.http2_problem}")
-        _print(f"Heads that are kept: {heads}")
+        _print(rules_sentence(tracing.sizes.http_bytes, rules, reads_tls=reads_tls))
         if tracing.sizes.copies:
-            _print("Stacks are copied, and may hold secrets of the programs; --stack fp copies none")
+            _print("Stacks are copied, and the copies may hold secrets of the programs; --stack fp copies none")
         _tell_listeners(tracer)
         libraries = _tls_libraries(tracer, tracing, ending) if reads_tls else None
         privileges.drop(tracer.reads_maps, privileges.TO_ROTATE if bounds.rotates else ())
@@ -280,7 +280,7 @@ def _record(
     default="python",
     show_default=True,
     help="Of which languages to record the frames of programs too: names of their functions and files, and lines. "
-    "Where the kernel cannot follow Python's, httprec says why and records without them. The kernel keeps 12 MiB for "
+    "Where the kernel cannot follow Python's, httprec says why and records without them. The kernel keeps 8 MiB for "
     "them.",
 )
 @click.option(

@@ -18,6 +18,7 @@ import re
 import time
 from collections import OrderedDict
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Callable, NamedTuple
 
 from httpcapture import (
@@ -26,6 +27,7 @@ from httpcapture import (
     MAX_MODULES,
     MAX_PATH,
     MEMORY_FILES,
+    NO_JIT_MAP_SEEN,
     VDSO,
     BeyondLimitError,
     JitMap,
@@ -35,7 +37,8 @@ from httpcapture import (
 )
 
 from . import tuning
-from .jit_maps import ENDED, JitMaps
+from .containers import ContainerNames
+from .jit_maps import JitMaps
 from .modules import Modules
 
 _EXECUTABLE = re.compile(rb"^([0-9a-f]+)-([0-9a-f]+) ..x. [0-9a-f]+ [0-9a-f]+:[0-9a-f]+ ([0-9]+) *(.*)$", re.MULTILINE)
@@ -97,6 +100,7 @@ class Processes:
         self.gone = 0  # recorded processes whose maps could not be read in time
         self.left_out = 0  # maps for which a capture had no room
         self._jit_maps = JitMaps(writer)
+        self._container_names = ContainerNames()
 
     def begin_part(self, writer: Writer) -> None:
         """Begin another capture, which needs the processes of its own calls."""
@@ -171,7 +175,7 @@ class Processes:
         for key, known in self._known.items():
             if known.part == self._part and not self._copy_jit_map(key, now_ns):
                 with contextlib.suppress(BeyondLimitError):
-                    self._writer.jit_map(JitMap(*key, now_ns, 0, b"", ENDED))
+                    self._writer.jit_map(JitMap(*key, now_ns, 0, b"", NO_JIT_MAP_SEEN))
 
     def _copy_jit_map(self, key: Key, now_ns: int) -> bool:
         """Copy what the JIT map of a process has more than before. Return whether it could be looked for."""
@@ -182,7 +186,7 @@ class Processes:
         try:
             thread, _ = _thread_and_maps(key[0])
             _name(*key)
-            self._jit_maps.open(key, thread, known.record.namespace_pid)
+            self._jit_maps.open(key, thread, known.record.namespace_pid, known.code)
         except (_GoneError, OSError):
             runs = False
         if known.part == self._part:
@@ -190,12 +194,19 @@ class Processes:
         return runs or self._jit_maps.has(key)
 
     def _write(self, key: Key, known: _KnownProcess) -> None:
+        known = known._replace(record=self._with_container(known.record))
         self._modules.record(mapped.module for mapped in known.record.modules)
         try:
             self._writer.process(known.record)
         except BeyondLimitError:
             self.left_out += 1
         self._remember(key, known._replace(part=self._part, written_ns=known.record.read_ns))
+
+    def _with_container(self, process: Process) -> Process:
+        """Return the process with the name of its container, if that is known by now."""
+        if process.container_name or not process.cgroups:
+            return process
+        return replace(process, container_name=self._container_names.name(process.cgroups, time.monotonic_ns()))
 
     def _remember(self, key: Key, known: _KnownProcess) -> None:
         """Mark the process as used now, and forget the least recently used ones if there are too many."""
@@ -239,12 +250,26 @@ class Processes:
             namespace_pid = _namespace_pid(_read(f"/proc/{thread}/status", 65536))
         else:
             problem = "has no user space"
+        cgroups = _read(f"/proc/{thread}/cgroup", MAX_PATH)
+        cgroups = cgroups[: cgroups.rfind(b"\n") + 1]  # whole lines
         name = _name(pid, start_ns)  # last: if it is still the same process, all of this was read from it
         read_ns = time.monotonic_ns()
-        record = Process(pid, start_ns, now_ns, name, executable, namespace_pid, maps, tuple(modules), problem, read_ns)
-        known = _KnownProcess(record, code, now_ns)
+        record = Process(
+            pid,
+            start_ns,
+            now_ns,
+            name,
+            executable,
+            namespace_pid,
+            maps,
+            tuple(modules),
+            problem,
+            read_ns,
+            cgroups=cgroups,
+        )
+        known = _KnownProcess(self._with_container(record), code, now_ns)
         if known.makes_code:
-            self._jit_maps.open((pid, start_ns), thread, namespace_pid)
+            self._jit_maps.open((pid, start_ns), thread, namespace_pid, code)
         return known
 
     def _mapped_module(self, pid: int, low: int, high: int, path: bytes) -> list[MappedModule]:

@@ -10,7 +10,6 @@ the stacks that were drained before their calls.
 
 from __future__ import annotations
 
-import select
 import time
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
@@ -148,9 +147,6 @@ class RecordingLoop:
         self._ledger = Ledger()
         self._ledger_ns = 0
         self._slept_before_ns = host.slept_ns()  # when this part began
-        self._poll = select.epoll()
-        for fd in tracer.wake_fds:
-            self._poll.register(fd, select.EPOLLIN)
 
     def run(self, is_over: Callable[[], str | None]) -> Totals:
         """Record until `is_over` returns the reason to end, and return the totals.
@@ -162,7 +158,7 @@ class RecordingLoop:
             reason = is_over()
             if reason is not None:
                 return self._end(reason)
-            self._poll.poll(tuning.ROUND_MS / 1000)
+            self._tracer.wait(tuning.ROUND_MS / 1000)
             self._round()
             self._parts.check()
             if self._parts.is_due(self._ledger.recorded, time.monotonic_ns()):

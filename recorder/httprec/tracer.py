@@ -12,6 +12,7 @@ import itertools
 import mmap
 import os
 import re
+import select
 import struct
 import time
 from collections.abc import Container, Iterable, Iterator
@@ -75,8 +76,10 @@ class Tracer:
         """Why the kernel does not tell the streams of HTTP/2 apart, or nothing."""
         self.tls_programs = self._loaded.tls
         """By name, the programs to attach to TLS libraries; none if their plaintext is not read."""
-        rings = ["process_ring"] + ["python_ring"] * self.walks_python
-        self.wake_fds = [self._loaded.maps[name] for name in rings]
+        rings = ["process_ring", "stack_ring"] + ["python_ring"] * self.walks_python
+        self._waking = select.epoll()
+        for name in rings:  # when the kernel says so, not for as long as there are rows
+            self._waking.register(self._loaded.maps[name], select.EPOLLIN | select.EPOLLET)
         if sizes.http_bytes:
             self._heads = self._ring("head_ring", sizes.head_ring_pages)
         self.walks_streams = "streams" in self._loaded.maps
@@ -88,6 +91,7 @@ class Tracer:
         return self
 
     def __exit__(self, *exception: object) -> None:
+        self._waking.close()
         for fd in (*self._loaded.attachments, *self._loaded.programs, *self._loaded.maps.values()):
             os.close(fd)
         _remove_kretprobe_names(self._loaded.events)
@@ -115,6 +119,10 @@ class Tracer:
     def start(self) -> None:
         """Let the probes follow connections."""
         self._set_running(_RUNS | (_WALKS_STREAMS if self.walks_streams else 0))
+
+    def wait(self, timeout_s: float) -> None:
+        """Wait until the kernel says that some rows should be read soon, or for this many seconds."""
+        self._waking.poll(timeout_s)
 
     def stop(self) -> None:
         """Stop the probes. After this returns, none of them changes a map or ring."""

@@ -1,7 +1,7 @@
 """Measure what a call costs in the capture: bytes per call and MB/s by zstd level and chunk size, without and with
 stacks.
 
-    PYTHONPATH=format:reporter python tests/bench/bench_capture.py [ROWS [STACKS]]
+    PYTHONPATH=recorder:bpf:format:reporter python tests/bench/bench_capture.py [ROWS [STACKS]]
 
 The calls are made up: 8 processes with 8 threads each keep 512 connections busy, with durations and sizes
 spread log-normally, in the order in which the calls end. The stacks are real: copies of those of 32 threads of this
@@ -32,6 +32,8 @@ from typing import TypeVar
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from httpbpf.layout import CALL_ROW
+from httpbpf.program import Sizes
 from httpcapture import (
     RING_HEADER,
     Calls,
@@ -44,10 +46,12 @@ from httpcapture import (
     StackStatus,
     Writer,
 )
-from support.capture_samples import CALL_LAYOUT, END, META
+from httprec import host
+from support.capture_samples import END, META
 from support.made_calls import decode_some
+from support.synthetic import row_of
 
-ROW = struct.Struct("<3Q16s16s16sI2H8Q16s16s16s3I9B3x")
+LAYOUT = host.meta(0, [], "fexit", Sizes()).call_layout
 LEVELS = (1, 3, 6, 9)
 CHUNKS = (64 << 10, 256 << 10, 1 << 20, 2 << 20)
 SPAN = 1000  # rows that a drain of the ring finds
@@ -99,7 +103,7 @@ def keep_alive_load(rows: int) -> bytes:
     stacks = [[draw.getrandbits(64) | 1 for _ in range(40)] for _ in range(8)]  # ids are hashes
     ends = [(5_000_000_000 + draw.randrange(10**9), number) for number in range(len(connections))]
     heapq.heapify(ends)
-    header = struct.pack("<II", ROW.size, 0)
+    header = struct.pack("<II", CALL_ROW.size, 0)
     spans = []
     for _ in range(rows):
         start, number = heapq.heappop(ends)
@@ -111,38 +115,36 @@ def keep_alive_load(rows: int) -> bytes:
 
 
 def row(draw: random.Random, connection: Connection, t0: int, t2: int, stack: int) -> bytes:
-    return ROW.pack(
-        3_000_000_000 + connection.pid,
-        connection.id,
-        4000 + connection.pid,
-        connection.process,
-        connection.local,
-        connection.peer,
-        connection.pid,
-        *connection.ports,
-        t0,
-        min(t0 + draw.randrange(2_000, 90_000), t2),
-        t2,
-        t2,
-        int(draw.lognormvariate(6, 0.4)),
-        int(draw.lognormvariate(8, 1.5)),
-        stack,
-        0,
-        connection.comm,
-        draw.choice((b"GET /api", b"GET /v2/", b"POST /ap")),
-        draw.choice((b"HTTP/1.1 200 OK\r", b"HTTP/1.1 200 OK\r", b"HTTP/1.1 404 Not")),
-        connection.sequence,
-        connection.tid,
-        connection.tid,
-        Role.CLIENT if connection.is_client else Role.SERVER,
-        RoleSource.CONNECTION,
-        Outcome.ANSWERED,
-        StackStatus.RECORDED,
-        StackStatus.NOT_TAKEN,
-        0,
-        JudgedBy.WHOLE,
-        0,
-        0,
+    return row_of(
+        CALL_ROW,
+        process_start=3_000_000_000 + connection.pid,
+        connection=connection.id,
+        cgroup=4000 + connection.pid,
+        process=connection.process,
+        local_address=connection.local,
+        peer_address=connection.peer,
+        pid=connection.pid,
+        local_port=connection.ports[0],
+        peer_port=connection.ports[1],
+        t0=t0,
+        t1=min(t0 + draw.randrange(2_000, 90_000), t2),
+        t2=t2,
+        t3=t2,
+        sent=int(draw.lognormvariate(6, 0.4)),
+        received=int(draw.lognormvariate(8, 1.5)),
+        stack=stack,
+        comm=connection.comm,
+        request_head=draw.choice((b"GET /api", b"GET /v2/", b"POST /ap")),
+        response_head=draw.choice((b"HTTP/1.1 200 OK\r", b"HTTP/1.1 200 OK\r", b"HTTP/1.1 404 Not")),
+        sequence=connection.sequence,
+        tid=connection.tid,
+        receive_tid=connection.tid,
+        role=Role.CLIENT if connection.is_client else Role.SERVER,
+        role_source=RoleSource.CONNECTION,
+        outcome=Outcome.ANSWERED,
+        stack_status=StackStatus.RECORDED,
+        receive_stack_status=StackStatus.NOT_TAKEN,
+        judged_by=JudgedBy.WHOLE,
     )
 
 
@@ -208,10 +210,10 @@ def stacks_of_callers(count: int) -> list[Stack]:
 
 def write(load: bytes, level: int, chunk_bytes: int, stacks: Sequence[Stack] = ()) -> bytes:
     stream = io.BytesIO()
-    writer = Writer(stream, META, level=level, chunk_bytes=chunk_bytes)
+    writer = Writer(stream, replace(META, call_layout=LAYOUT), level=level, chunk_bytes=chunk_bytes)
     for stack in stacks:
         writer.stack(stack)
-    span = SPAN * (RING_HEADER + CALL_LAYOUT.size)
+    span = SPAN * (RING_HEADER + CALL_ROW.size)
     view = memoryview(load)
     for start in range(0, len(load), span):
         writer.calls(view[start : start + span], header=RING_HEADER)
@@ -242,8 +244,8 @@ def timed(work: Callable[..., T], *arguments: object) -> tuple[float, T]:
 
 def compare_calls(rows: int) -> None:
     load = keep_alive_load(rows)
-    megabytes = rows * CALL_LAYOUT.size / 1e6
-    print(f"{rows} calls, {CALL_LAYOUT.size} bytes a row")
+    megabytes = rows * CALL_ROW.size / 1e6
+    print(f"{rows} calls, {CALL_ROW.size} bytes a row")
     print("chunk KiB  level  bytes/call  write MB/s  calls/s  read MB/s")
     for chunk_bytes in CHUNKS:
         for level in LEVELS:

@@ -37,7 +37,6 @@ from httprec.fast_calls import FastCalls
 from httprec.parts import Bounds, Parts
 from httprec.recording_loop import RecordingLoop
 from httprec.ring import Ring
-from support.capture_samples import CALL_LAYOUT
 
 READY, ROWS_A_CALL, CALLS = 1 << 15, 512, 80
 EVENTS = ROWS_A_CALL * CALLS
@@ -61,9 +60,10 @@ class NothingElse:
     """Stand in for a tracer whose only events are calls."""
 
     is_cut = False  # as a ring, which this is too
+    walks_python = False
 
-    def __init__(self, calls: Ring, wake_fd: int) -> None:
-        self.calls, self.wake_fd = calls, wake_fd
+    def __init__(self, calls: Ring) -> None:
+        self.calls = calls
         self.stacks = self.processes = self.completions = self
 
     def records(self) -> Iterator[bytes]:
@@ -75,6 +75,11 @@ class NothingElse:
     def start(self) -> None: ...
 
     stop = start
+
+    def wait(self, timeout_s: float) -> None: ...
+
+    def head_rows(self) -> Iterator[bytes]:
+        return iter(())
 
     def counters(self) -> dict[str, int]:
         return dict.fromkeys(COUNTERS, 0)
@@ -124,15 +129,13 @@ def load_program() -> Any:
     ready = program.get_table("ready", leaftype=row_type)
     load = keep_alive_load(READY)
     for number in range(READY):
-        start = number * (RING_HEADER + CALL_LAYOUT.size) + RING_HEADER
+        start = number * (RING_HEADER + CALL_ROW.size) + RING_HEADER
         ready[ctypes.c_int(number)] = row_type.from_buffer_copy(load, start)
     return program
 
 
 def by_spans(program: Any) -> Way:
-    tracer: Any = NothingElse(
-        Ring(program["ring"].map_fd, RING_PAGES * os.sysconf("SC_PAGE_SIZE")), program["ring"].map_fd
-    )
+    tracer: Any = NothingElse(Ring(program["ring"].map_fd, RING_PAGES * os.sysconf("SC_PAGE_SIZE")))
     meta = host.meta(0, [], "fexit", Sizes())
 
     def drain(file: BinaryIO) -> int:

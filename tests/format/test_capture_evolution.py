@@ -58,8 +58,8 @@ OBJECTS: list[tuple[int, list[object], Record]] = [
     (SECTION, [1, ".text", 2, 3, 4, b"x", "why"], Section(1, ".text", 2, 3, 4, b"x", "why")),
     (
         PROCESS,
-        [1, 2, 3, b"n", b"/e", 4, b"maps", [], "why", 5, True],
-        Process(1, 2, 3, b"n", b"/e", 4, b"maps", (), "why", 5, True),
+        [1, 2, 3, b"n", b"/e", 4, b"maps", [], "why", 5, True, b"0::/\n", b"/web"],
+        Process(1, 2, 3, b"n", b"/e", 4, b"maps", (), "why", 5, True, b"0::/\n", b"/web"),
     ),
     (JIT_MAP, [1, 2, 3, 4, b"x", "why", 5], JitMap(1, 2, 3, 4, b"x", "why", 5)),
     (

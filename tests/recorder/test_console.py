@@ -65,8 +65,11 @@ def test_a_recording_goes_on_without_its_console(quiet: str, standard_output: st
 
     heads, stacks, first, summary, following = done.stderr.splitlines()
     assert done.returncode == 1
-    assert heads.startswith("Heads that are kept: of HTTP/1 the first 512 bytes of requests and 256 of responses; ")
-    assert stacks == "Stacks are copied, and may hold secrets of the programs; --stack fp copies none"
+    assert heads == (
+        "The heads of slow calls are recorded: of HTTP/1, up to 512 bytes of requests and 256 of responses, without "
+        "queries, without what looks like a token in paths, without header lines that may carry secrets"
+    )
+    assert stacks == "Stacks are copied, and the copies may hold secrets of the programs; --stack fp copies none"
     assert first == (
         f"httprec: cannot write to standard output: {reason}; the recording goes on, but its calls are not printed"
     )

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from httprec.head_options import rules_sentence
 from httprec.http_heads import DEFAULT_RULES, KEPT_HEADERS, HeadRules, is_secret_name, redact_request, redact_response
 from httprec.http_targets import looks_like_token
 
@@ -260,3 +261,26 @@ def test_names_of_header_lines_with_secrets_are_known(name: str) -> None:
 @pytest.mark.parametrize("name", [*(name.decode() for name in KEPT_HEADERS), "x-tenant", "user-agent", "accept", "via"])
 def test_other_names_are_not_refused(name: str) -> None:
     assert not is_secret_name(name)
+
+
+@pytest.mark.parametrize(
+    ("http_bytes", "rules", "said"),
+    [
+        (0, DEFAULT_RULES, "The heads of requests and responses are not recorded"),
+        (
+            100,
+            replace(NAMES, headers=KEPT_HEADERS | {b"x-tenant", b"dnt"}),
+            "The heads of slow calls are recorded: of HTTP/1, up to 100 bytes of requests and 256 of responses, "
+            "without values in queries, without what looks like a token in paths, without header lines that may carry "
+            "secrets, but with dnt, x-tenant",
+        ),
+        (
+            512,
+            FULL,
+            "The heads of slow calls are recorded: of HTTP/1, up to 512 bytes of requests and 256 of responses, "
+            "without header lines that may carry secrets",
+        ),
+    ],
+)
+def test_what_is_kept_is_said_in_a_sentence(http_bytes: int, rules: HeadRules, said: str) -> None:
+    assert rules_sentence(http_bytes, rules) == said

@@ -95,6 +95,7 @@ def test_a_process_is_recorded_as_proc_shows_it(
     assert process.name == Path(f"/proc/{child.pid}/comm").read_bytes().rstrip(b"\n")
     assert process.executable == os.readlink(f"/proc/{child.pid}/exe").encode()
     assert process.namespace_pid == child.pid
+    assert process.cgroups == Path(f"/proc/{child.pid}/cgroup").read_bytes()
     assert processes.recorded == 1 and processes.gone == 0
 
 

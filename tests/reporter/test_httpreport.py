@@ -39,7 +39,7 @@ def test_both_files_are_written_for_their_owner_and_the_next_command_is_printed(
     assert (out / "stacks.folded").read_text() == "nova-api;lib nova.so+0x1000 650000\n"
     assert "2 of 2 calls kept (calls >= 100 ms)" in result.stdout
     assert "lost: nothing" in result.stdout
-    assert "frames: 0% of 2 named; without a name: 2 its file was not recorded" in result.stdout
+    assert "frames named: 0% of 2 own, 0 of 0 others; without a name: 2 its file was not recorded" in result.stdout
     assert f"next: flamegraph.pl --countname us {out}/stacks.folded > {out}/stacks.svg" in result.stdout
     assert result.stderr == ""
 

@@ -35,20 +35,20 @@ def test_the_last_line_that_covers_an_address_names_it(functions: list[tuple[int
 
 
 def test_a_line_that_was_cut_off_names_nothing() -> None:
-    names = JitMap(b"1000 10 whole\n2000 10 half of a na", is_cut_off=True)
+    names = JitMap(b"1000 10 whole\n2000 10 half of a na", "its end is missing")
 
-    assert names.is_cut_off
+    assert names.unnamed is Unnamed.JIT_MAP_CUT_OFF
     assert names.find(0x1000) == (b"whole", 0)
     assert names.find(0x2000) is None
     without_end = JitMap(b"1000 10 whole\n2000 10 it may go on")
-    assert without_end.is_cut_off and without_end.find(0x2000) is None
+    assert without_end.unnamed is Unnamed.JIT_MAP_CUT_OFF and without_end.find(0x2000) is None
 
 
 def test_lines_beyond_the_limit_are_cut_off() -> None:
     lines = b"1000 10 same\n" * MAX_LINES
 
-    assert not JitMap(lines).is_cut_off
-    assert JitMap(lines + b"2000 10 beyond").is_cut_off
+    assert JitMap(lines).unnamed is Unnamed.NOT_IN_JIT_MAP
+    assert JitMap(lines + b"2000 10 beyond").unnamed is Unnamed.JIT_MAP_CUT_OFF
 
 
 @given(st.binary(max_size=300))

@@ -135,8 +135,8 @@ def test_the_rows_of_a_capture_belong_to_its_first_calls() -> None:
 
 
 def test_reasons_that_are_as_frequent_have_one_order() -> None:
-    first = NamingCounts(1, 0, Counter([Unnamed.NOT_FOUND]), 0, 1, Counter([Incomplete.NO_COPY]))
-    second = NamingCounts(1, 0, Counter([Unnamed.ANONYMOUS]), 0, 1, Counter([Incomplete.BAD_CFI]))
+    first = NamingCounts(1, 0, 0, 0, Counter([Unnamed.NOT_FOUND]), 0, 1, Counter([Incomplete.NO_COPY]))
+    second = NamingCounts(1, 0, 0, 0, Counter([Unnamed.ANONYMOUS]), 0, 1, Counter([Incomplete.BAD_CFI]))
 
     one, other = (Aggregate(naming=naming) for naming in (first, second))
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from httpreport.languages.stack_trace import Frame, FrameKind, Incomplete, StackTrace, Unnamed
 from httpreport.outputs.terminal import leaves_that_fit
-from httpreport.report.plumbing import KINDS, is_plumbing, own_frames, patterns
+from httpreport.report.plumbing import KINDS, is_plumbing, own_frames, own_frames_of, patterns
 from httpreport.report.samples import ShownFrame
 
 SEND = ShownFrame("send", "/usr/lib/x86_64-linux-gnu/libc.so.6")
@@ -35,6 +36,11 @@ START = ShownFrame("__libc_start_main", "/lib/x86_64-linux-gnu/libc.so.6")
         ShownFrame("Builtins_JSEntry", "/usr/bin/node"),
         ShownFrame("void java.lang.Thread.run()", "[JIT]"),
         ShownFrame("Interpreter", "[JIT]"),
+        ShownFrame("execute_ex", "/usr/bin/php8.2"),
+        ShownFrame("zif_fwrite", "/usr/sbin/php-fpm8.2"),
+        ShownFrame("ruby3.1+0x10b0", "/usr/bin/ruby3.1"),
+        ShownFrame("rsock_write_nonblock", "/usr/lib/x86_64-linux-gnu/ruby/3.1.0/socket.so"),
+        ShownFrame("ap_process_request", "/usr/sbin/apache2"),
         ShownFrame("[outside any mapping]"),
     ],
     ids=lambda frame: frame.label,
@@ -49,6 +55,8 @@ def test_libraries_interpreters_and_runtimes_are_plumbing(frame: ShownFrame) -> 
         CHECKOUT,
         MAIN,
         ShownFrame("shop+0x1000", "/srv/bin/shop"),
+        ShownFrame("run", "/srv/bin/phpunit-like"),
+        ShownFrame("run", "/srv/bin/rubyist"),
         ShownFrame("main.(*basket).total", "/srv/bin/shop"),
         ShownFrame("netflow.send", "/srv/bin/shop"),
         ShownFrame("JS:~checkout /srv/app/shop.js:12:3", "[JIT]"),
@@ -98,3 +106,22 @@ def test_without_own_frames_the_last_three_are_shown() -> None:
     assert leaves_that_fit([START, LOOP, LOOP, SEND], 9) == (
         "send < _PyEval_EvalFrameDefault < _PyEval_EvalFrameDefault < ..."
     )
+
+
+def test_the_programs_own_frames_of_a_stack_trace_include_code_made_at_run_time_that_has_no_name() -> None:
+    own = [
+        Frame(0, name="checkout", file="/srv/app/views.py", line=57, kind=FrameKind.PYTHON),
+        Frame(0, unnamed=Unnamed.CODE_GONE, kind=FrameKind.PYTHON),
+        Frame(1, unnamed=Unnamed.ANONYMOUS),
+        Frame(2, "/srv/bin/shop", 0x1000, unnamed=Unnamed.STRIPPED),
+    ]
+    others = [
+        Frame(0, name="urlopen", file="/usr/lib/python3.11/urllib/request.py", line=216, kind=FrameKind.PYTHON),
+        Frame(3, "/usr/bin/python3.11", 0x2000, unnamed=Unnamed.STRIPPED),
+        Frame(4, unnamed=Unnamed.UNMAPPED),
+    ]
+    for incomplete in (None, Incomplete.STACK_ENDED):
+        assert own_frames_of(StackTrace((*own, *others), incomplete=incomplete)) == own
+        assert own_frames_of(StackTrace((*others, *own), incomplete=incomplete)) == own
+        assert own_frames_of(StackTrace(tuple(others), incomplete=incomplete)) == []
+    assert own_frames_of(StackTrace(())) == []

@@ -85,11 +85,12 @@ SAID = """
   masked    paths of requests: 2, of so many routes: 2; their hosts: 2; ids: 1
   masked    folders: 4; system folders such as /usr/lib stay
   masked    cgroups: 1
+  masked    names and IDs of containers, pods and units: 4
   masked    frames outside any mapping: 1
   kept      names of processes, threads, functions and files, -p filters, build IDs
   kept      ports, pids, times, sizes, addresses of code, kernel, limits
 """
-MADE_UP = ("cgroup", "source", "destination", "http")
+MADE_UP = ("cgroup", "source", "destination", "http", "container", "container_id", "pod_namespace", "pod", "pod_uid")
 JITTED = 0x7F4000000000
 MAPS = (
     b"%x-%x r-xp 00001000 fe:01 7777171    /srv/secret/app/run\n" % (TEXT, TEXT + 0x2000)
@@ -125,7 +126,11 @@ def records() -> list[Record]:
         Section(1, "", 0, 6, 0, SECRET),
         Section(2, ".strtab", 0, 6, 0, SECRET),
         replace(
-            process(MAPS, [(TEXT, 1), (0x7F2000000000, 2)]), executable=b"/srv/secret/app/run", problem="/secret/x"
+            process(MAPS, [(TEXT, 1), (0x7F2000000000, 2)]),
+            executable=b"/srv/secret/app/run",
+            problem="/secret/x",
+            cgroups=b"0::/secret.slice/docker-%b.scope\n" % (b"7777" * 16),
+            container_name=b"k8s_secret_secret_secret_secret_0",
         ),
         JitMap(12345, PROCESS_START_NS, STARTED_NS, 0, JIT_NAMES),
         stack(TEXT, *CALLED_FROM, STACK_WORD, id=2),
@@ -410,6 +415,26 @@ def test_one_folder_has_one_number() -> None:
 )
 def test_paths_within_a_name(text: bytes, masked: bytes) -> None:
     assert PathMasks().within(text) == masked
+
+
+@pytest.mark.parametrize(
+    ("name", "masked"),
+    [
+        ("/srv/me/app.py", "/redacted/1/app.py"),
+        ("/usr/lib/python3.11/http/client.py", "/usr/lib/python3.11/http/client.py"),
+        ("file:///srv/me/x.mjs", "file:/redacted/1/x.mjs"),
+        ("me/app.py", "/redacted/1/app.py"),
+        ("./me/app.py", "/redacted/1/app.py"),
+        ("../../me/mine/app.py", "/redacted/1/app.py"),
+        ("lib/me/app.py", "/redacted/1/app.py"),
+        ("app.py", "app.py"),
+        ("node:internal/streams/writable", "node:internal/streams/writable"),
+        ("<frozen importlib/bootstrap>", "<frozen importlib/bootstrap>"),
+        ("", ""),
+    ],
+)
+def test_the_folders_of_a_script_are_masked_also_if_its_name_is_relative(name: str, masked: str) -> None:
+    assert PathMasks().script(name) == masked
 
 
 def test_the_command_writes_a_capture_for_its_owner_and_says_what_it_did(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from httpcapture import JitMap, MappedModule, Module, Record, Section
+from httpcapture import NO_JIT_MAP_SEEN, JitMap, MappedModule, Module, Record, Section
 from httpreport.elf.elf import read_elf
 from httpreport.elf.symbol_table import read_symbols
 from httpreport.languages.stack_trace import Frame, Incomplete, NoStack, StackTrace, Unnamed
@@ -388,15 +388,17 @@ def test_code_made_at_run_time_has_the_name_of_its_map_or_the_reason(
         return found[found.index("Stack trace:") + 3 :][:2]
 
     caller = f"    main ({program}) [by frame pointer]"
-    assert lines() == [f"    0x{at + 6:x} [code made at run time, without a perf-PID.map]", caller]
+    assert lines() == [f"    0x{at + 6:x} [code made at run time, without a JIT map]", caller]
     assert lines(jit_map(covering)) == ["    nova::render ([JIT])", caller]
     assert lines(jit_map(covering[:7]), jit_map(covering[7:], start=7)) == ["    nova::render ([JIT])", caller]
     early, late = jit_map(b"1000 10 early\n", 1), jit_map(covering, 9 * STARTED_NS)
     assert lines(early, late) == ["    nova::render ([JIT])", caller]
-    assert lines(early) == [f"    0x{at + 6:x} [code made at run time, not in its perf-PID.map]", caller]
-    cut_off = f"    0x{at + 6:x} [code made at run time, not in what was recorded of its perf-PID.map]"
+    assert lines(early) == [f"    0x{at + 6:x} [code made at run time, not in its JIT map]", caller]
+    cut_off = f"    0x{at + 6:x} [code made at run time, not in what was recorded of its JIT map]"
     for recorded in (covering[:-2], b""):
         assert lines(jit_map(recorded, problem="what follows is missing")) == [cut_off, caller]
+    not_seen = f"    0x{at + 6:x} [code made at run time, without a JIT map when its process was last looked at]"
+    assert lines(jit_map(b"", problem=NO_JIT_MAP_SEEN)) == [not_seen, caller]
 
 
 @pytest.mark.parametrize(
@@ -422,7 +424,7 @@ def test_code_in_a_file_that_is_only_memory_has_the_name_of_its_map(
         return text_lines(report_of(replace(one, process=changed).capture(memory, *more)), "run.cap")
 
     assert "    nova::render ([JIT])" in names_of(jit_map(b"%x 8 nova::render\n" % at))
-    assert f"    0x{at + 6:x} [code made at run time, without a perf-PID.map]" in names_of()
+    assert f"    0x{at + 6:x} [code made at run time, without a JIT map]" in names_of()
 
 
 def test_the_vdso_is_named_by_its_bytes_in_the_capture(deep_stack: Taken, traced: Traced) -> None:

@@ -18,8 +18,8 @@ import pytest
 
 from httpcapture import Module, Process, Reader, Stack
 from httpreport.calls.filters import Selection
+from httpreport.calls.process_keys import ProcessKey
 from httpreport.capture.loader import load
-from httpreport.capture.recording import ProcessKey
 from httpreport.languages.stack_trace import Frame, NoStack, StackTrace, Unnamed
 from httpreport.symbols import maps
 from httpreport.symbols.binary_lookup import Binaries
@@ -205,7 +205,7 @@ def test_every_reason_without_a_binary() -> None:
     assert reasons(outside) == [Unnamed.UNMAPPED]
     assert [frame.label for frame in trace.frames[:2]] == [
         "lib nova.so+0x1005",
-        "[code made at run time, without a perf-PID.map]",
+        "[code made at run time, without a JIT map]",
     ]
     assert reasons(unrecorded) == [Unnamed.NO_MODULE]
 

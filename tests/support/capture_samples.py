@@ -137,6 +137,8 @@ PROCESS = Process(
     problem="",
     read_ns=5_000_200_000,
     unchanged=True,
+    cgroups=b"0::/system.slice/nova-api.service\n",
+    container_name=b"/nova-api",
 )
 JIT_MAP = JitMap(4242, 3_000_000_000, 6_000_000_000, 0, b"7f0000001000 40 LazyCompile:~get /srv/app.js:12\n", "cut", 7)
 CODE = Code(

@@ -99,11 +99,8 @@ class SyntheticTracer(Tracer):
         self.calls, self.completions, self.stacks, self.processes = (
             Ring(ring.fd, ring.size) for ring in self.rings.values()
         )
-        wake_fd, self._waker = os.pipe()
-        self.wake_fds = [wake_fd]
         self.walks_python, self.walks_streams = False, False
         self.python_problem = self.http2_problem = ""
-        os.write(self._waker, b"!")  # never read
         self.counts: Counter[str] = Counter()
         self.seen: set[int] = set()
         self.open: list[bytes] = []
@@ -112,13 +109,14 @@ class SyntheticTracer(Tracer):
     def close(self) -> None:
         for ring in self.rings.values():
             ring.close()
-        os.close(self.wake_fds[0])
-        os.close(self._waker)
 
     def set_listeners(self, ports: Iterable[Port]) -> None:
         pass
 
     def start(self) -> None:
+        pass
+
+    def wait(self, timeout_s: float) -> None:
         pass
 
     def stop(self) -> None:

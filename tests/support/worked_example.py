@@ -68,6 +68,7 @@ PROCESS = Process(
     maps=b"400000-411000 r-xp 00000000 00:19 7 /bin/nova\n7ffc00000000-7ffc00021000 rw-p 00000000 00:00 0 [stack]\n",
     modules=(MappedModule(0x400000, 7),),
     read_ns=5_000_400_000,
+    cgroups=b"0::/system.slice/nova-api.service\n",
 )
 JIT_MAP = JitMap(
     pid=4242, process_start_ns=3_000_000_000, taken_ns=5_900_000_000, start=0, data=b"7f0000001000 40 LazyCompile:get\n"

@@ -16,17 +16,22 @@ COMMAND = [sys.executable, "-m", "httprec"]
 
 
 @contextmanager
-def recording(capture: Path, *options: str) -> Iterator[None]:
-    """Record into `capture`; write httprec's output to CAPTURE.out and CAPTURE.err. Raises RuntimeError if it fails."""
-    with recordings({capture: options}):
+def recording(capture: Path, *options: str, command: Sequence[str] = COMMAND) -> Iterator[None]:
+    """Record into `capture`; write httprec's output to CAPTURE.out and CAPTURE.err. Raises RuntimeError if it fails.
+    `command` starts another httprec than the one that is tested."""
+    with recordings({capture: options}, command):
         yield
 
 
 @contextmanager
-def recordings(wanted: Mapping[Path, Sequence[str]]) -> Iterator[Mapping[Path, subprocess.Popen[bytes]]]:
+def recordings(
+    wanted: Mapping[Path, Sequence[str]], command: Sequence[str] = COMMAND
+) -> Iterator[Mapping[Path, subprocess.Popen[bytes]]]:
     """Run several recorders at the same time and yield their processes. `wanted` maps each capture to its options."""
     started = {
-        capture: start(capture.with_suffix(".out"), capture.with_suffix(".err"), "-o", str(capture), *options)
+        capture: start(
+            capture.with_suffix(".out"), capture.with_suffix(".err"), "-o", str(capture), *options, command=command
+        )
         for capture, options in wanted.items()
     }
     try:
@@ -44,11 +49,11 @@ def recordings(wanted: Mapping[Path, Sequence[str]]) -> Iterator[Mapping[Path, s
             httprec.wait()
 
 
-def start(out: Path, err: Path, *options: str, **how: Any) -> subprocess.Popen[bytes]:
+def start(out: Path, err: Path, *options: str, command: Sequence[str] = COMMAND, **how: Any) -> subprocess.Popen[bytes]:
     """Start and return a recorder. `out` and `err` may be the same file; `how` overrides the other arguments of
     Popen."""
     with out.open("ab") as stdout, err.open("ab") as stderr:
-        return subprocess.Popen([*COMMAND, *options], **{"stdout": stdout, "stderr": stderr, **how})
+        return subprocess.Popen([*command, *options], **{"stdout": stdout, "stderr": stderr, **how})
 
 
 def wait_until_it_traces(httprec: subprocess.Popen[bytes], out: Path, err: Path) -> None:

@@ -22,6 +22,7 @@ from .lazy_table import Column, Indices, LazyTable
 from .protocol import Encrypted, Kind
 from .schema import duration_ns
 from .totals import Durations, Totals, TotalsByValue
+from .workloads import Workload, Workloads
 
 FIELD_COLUMNS = {
     "processes": ("process",),
@@ -36,10 +37,12 @@ FIELD_COLUMNS = {
     "routes": ("request",),
     "authorities": ("request",),
     "statuses": ("status",),
+    "containers": ("workload",),
+    "pods": ("workload",),
 }
 """The columns that hold each field that a filter may test."""
 
-_NOT_KNOWN = "not known"
+_NOT_KNOWN, _NONE = "not known", "none"
 _WORDS = {"processes": 2, "peers": 3, "methods": 2}  # how many words of 64 bits a value takes, if more than one
 
 
@@ -47,13 +50,17 @@ class AvailableValues:
     """Gather the values of the `asked` fields (keys of FIELD_COLUMNS) as calls are read."""
 
     def __init__(
-        self, asked: Sequence[str], heads: CallHeads | None = None, patterns: RoutePatterns = NO_PATTERNS
+        self,
+        asked: Sequence[str],
+        heads: CallHeads | None = None,
+        workloads: Workloads | None = None,
+        patterns: RoutePatterns = NO_PATTERNS,
     ) -> None:
         self.first_ns = self.last_ns = 0  # t0 of the earliest and the latest call
         self.unreached_ns: int | None = None  # duration of the slowest call that only the threshold excludes, if any
         self._totals = {field: TotalsByValue(_WORDS.get(field, 1)) for field in asked}
         self._has_calls = False
-        self._heads, self._patterns = heads, patterns
+        self._heads, self._workloads, self._patterns = heads, workloads, patterns
 
     def __len__(self) -> int:
         """Return how many distinct values were gathered."""
@@ -86,6 +93,9 @@ class AvailableValues:
 
     def _texts(self, field: str, values: Words) -> list[str]:
         """Return distinct values, given as words of shape (width, count), as printable text."""
+        if field in _OF_WORKLOAD and self._workloads is not None:
+            known = self._workloads.values
+            return [_of_workload(field, known[number]) for number in values[0].tolist()]
         if field not in _OF_REQUEST or self._heads is None:
             return _texts(field, values)
         heads = (parse_request(self._heads.texts[place]) for place in values[0].tolist())
@@ -97,6 +107,16 @@ _OF_REQUEST: Mapping[str, Callable[[RequestHead, RoutePatterns], str]] = {
     "routes": lambda head, patterns: head.path and shape_of(head.path, patterns, is_grpc=head.is_grpc).text,
     "authorities": lambda head, _: head.authority,
 }
+
+
+_OF_WORKLOAD: Mapping[str, Callable[[Workload], str]] = {
+    "containers": lambda workload: workload.container_text or workload.unit,
+    "pods": lambda workload: workload.pod_text,
+}
+
+
+def _of_workload(field: str, workload: Workload) -> str:
+    return (_OF_WORKLOAD[field](workload) or _NONE) if workload.is_known else _NOT_KNOWN
 
 
 def _values(field: str, calls: LazyTable) -> tuple[list[Words], Indices]:

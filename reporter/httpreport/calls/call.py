@@ -76,6 +76,7 @@ class Call(NamedTuple):
     encrypted: int
     request: int  # the place of the text of its head (CallHeads.texts), as of the next; 0 if it is not known
     response: int
+    workload: int  # the number of where its process ran (Workloads.values); 0 if it is not known
 
     @property
     def whole_ns(self) -> int:

@@ -8,6 +8,7 @@ filtered here equals a capture recorded with the filter.
 from __future__ import annotations
 
 import enum
+import fnmatch
 import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
@@ -30,6 +31,8 @@ from .head_filters import PathFilter, RouteFilter, StatusFilter, Verdicts
 from .protocol import Encrypted, Kind
 from .schema import LATEST_NS, ColumnsByName, duration_ns
 from .time_options import TimeOption
+from .workload_filters import ContainerFilter, PodFilter, by_workload
+from .workloads import Workloads
 
 TO_FIRST_BYTE = "to the first byte"
 """What texts add to durations if the report judges calls by their first byte."""
@@ -52,12 +55,16 @@ class Peer:
         return peer_text(self.address, self.port or 0)
 
 
-class CallsWithHeads(ColumnsByName, Protocol):
-    """Give the columns of calls, and the heads to which they refer."""
+class CallTable(ColumnsByName, Protocol):
+    """Give the columns of calls, and what they refer to."""
 
     @property
     def heads(self) -> CallHeads:
         """Return the heads of the capture."""
+
+    @property
+    def workloads(self) -> Workloads | None:
+        """Return where the processes of the capture ran."""
 
 
 @dataclass(frozen=True)
@@ -77,6 +84,9 @@ class Filters:
     authorities: tuple[str, ...] = ()
     statuses: tuple[StatusFilter, ...] = ()
     request_ids: tuple[str, ...] = ()
+    containers: tuple[ContainerFilter, ...] = ()  # this and the next one ask where a process ran
+    pods: tuple[PodFilter, ...] = ()
+    hosts: tuple[str, ...] = ()  # shell patterns of the names of recorded machines
     since: TimeOption | None = None  # calls that began then or later
     until: TimeOption | None = None  # calls that began before then
 
@@ -86,8 +96,8 @@ class Filters:
         return replace(self, since=since, until=until)
 
     @property
-    def of_heads(self) -> dict[str, tuple[Any, ...]]:
-        """Return the values that ask for what is in the heads of calls, by the names of their options."""
+    def uncertain(self) -> dict[str, tuple[Any, ...]]:
+        """Return the values that ask for what may not be known of a call, by the names of their options."""
         values = {
             "method": self.methods,
             "path": self.paths,
@@ -95,6 +105,8 @@ class Filters:
             "authority": self.authorities,
             "status": self.statuses,
             "request ID": self.request_ids,
+            "container": self.containers,
+            "pod": self.pods,
         }
         return {name: asked for name, asked in values.items() if asked}
 
@@ -106,7 +118,8 @@ class Filters:
         )
         texts = [f"{name} {' or '.join(map(str, values))}" for name, values in numbers if values]
         texts += [f"{name} {' or '.join(value.name.lower() for value in values)}" for name, values in words if values]
-        texts += [f"{name} {printable(' or '.join(map(str, asked)))}" for name, asked in self.of_heads.items()]
+        others = {**self.uncertain, **({"host": self.hosts} if self.hosts else {})}
+        texts += [f"{name} {printable(' or '.join(map(str, asked)))}" for name, asked in others.items()]
         times = (("since", self.since), ("until", self.until))
         return ", ".join([*texts, *(f"{name} {printable(moment.text)}" for name, moment in times if moment)])
 
@@ -118,7 +131,7 @@ class Selection:
 
     `since_ns` and `until_ns` are the times of the filters on CLOCK_MONOTONIC. With `first_byte`, durations are those to
     the first byte. `patterns` are the routes that the user gave. With `by_route`, stacks are told apart by what their
-    calls ask for.
+    calls ask for. Unless `of_host`, the capture is of another host than those asked for, and no call is kept.
     """
 
     threshold_ns: int
@@ -129,6 +142,7 @@ class Selection:
     first_byte: bool = False
     patterns: RoutePatterns = NO_PATTERNS
     by_route: bool = False
+    of_host: bool = True
 
     @classmethod
     def of(
@@ -147,9 +161,9 @@ class Selection:
         filters = filters or Filters()
         since = max(filters.since.on(meta), 0) if filters.since else 0
         until = max(filters.until.on(meta), 0) if filters.until else None
-        return cls(
-            threshold, tuple(os.fsencode(name) for name in names), filters, since, until, first_byte, patterns, by_route
-        )
+        of_host = not filters.hosts or any(fnmatch.fnmatchcase(meta.host, pattern) for pattern in filters.hosts)
+        of_names = tuple(os.fsencode(name) for name in names)
+        return cls(threshold, of_names, filters, since, until, first_byte, patterns, by_route, of_host)
 
     @property
     def asked(self) -> list[str]:
@@ -168,6 +182,8 @@ class Selection:
             "routes": filters.routes,
             "authorities": filters.authorities,
             "statuses": filters.statuses,
+            "containers": filters.containers,
+            "pods": filters.pods,
         }
         return ["processes", *(what for what, values in others.items() if values)]
 
@@ -179,35 +195,35 @@ class Selection:
         filters = f" that passes the filters ({self.filters})" if str(self.filters) else ""
         return f"call{of}{filters}"
 
-    def mask(self, calls: CallsWithHeads) -> npt.NDArray[np.bool_]:
+    def mask(self, calls: CallTable) -> npt.NDArray[np.bool_]:
         """Return whether each call is kept (shape: calls)."""
         return self._all_of(calls, duration_ns(calls) >= np.uint64(self.threshold_ns))
 
-    def passing(self, calls: CallsWithHeads) -> npt.NDArray[np.bool_]:
+    def passing(self, calls: CallTable) -> npt.NDArray[np.bool_]:
         """Return whether each call is kept, or would be kept with a threshold of 0 (shape: calls)."""
         return self._all_of(calls, np.ones(len(calls["t0"]), np.bool_))
 
-    def not_known(self, calls: CallsWithHeads) -> int:
+    def not_known(self, calls: CallTable) -> int:
         """Return how many calls are only not kept because what a filter asks for is not known of them."""
-        if not self.filters.of_heads:
+        if not self.filters.uncertain:
             return 0
         possible = duration_ns(calls) >= np.uint64(self.threshold_ns)
         for condition in self._conditions(calls):
             possible &= condition
         passing = possible.copy()
-        for verdicts in self._of_heads(calls):
+        for verdicts in self._uncertain(calls):
             possible &= verdicts.passing | ~verdicts.known
             passing &= verdicts.passing
         return int(np.count_nonzero(possible & ~passing))
 
-    def _all_of(self, calls: CallsWithHeads, mask: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
+    def _all_of(self, calls: CallTable, mask: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
         for condition in self._conditions(calls):
             mask &= condition
-        for verdicts in self._of_heads(calls):
+        for verdicts in self._uncertain(calls):
             mask &= verdicts.passing
         return np.asarray(mask)
 
-    def _of_heads(self, calls: CallsWithHeads) -> Iterator[Verdicts]:
+    def _uncertain(self, calls: CallTable) -> Iterator[Verdicts]:
         filters, heads = self.filters, calls.heads
         if filters.methods:
             yield head_filters.by_method(calls, filters.methods)
@@ -221,9 +237,14 @@ class Selection:
             yield head_filters.by_authority(calls, heads, filters.authorities)
         if filters.request_ids:
             yield head_filters.by_request_id(calls, heads, filters.request_ids)
+        for asked in (filters.containers, filters.pods):
+            if asked and calls.workloads is not None:
+                yield by_workload(calls, calls.workloads, asked)
 
     def _conditions(self, calls: ColumnsByName) -> Iterator[npt.NDArray[np.bool_]]:
         filters = self.filters
+        if not self.of_host:
+            yield np.zeros(len(calls["t0"]), np.bool_)
         if self.names:
             yield self._named(calls["comm"]) | self._named(calls["process"])
         if self.since_ns:

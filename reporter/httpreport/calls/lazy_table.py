@@ -24,7 +24,8 @@ from . import durations, http_call, protocol
 from .call_heads import CallHeads
 from .column_decoding import decode
 from .durations import DurationRule
-from .schema import ADDED, CALL, HEADS, LATEST_NS, OPTIONAL, PAIR, RECORDED, RELIED_ON, Array, Integers
+from .schema import ADDED, CALL, HEADS, LATEST_NS, OPTIONAL, PAIR, RECORDED, RELIED_ON, WORKLOAD, Array, Integers
+from .workloads import Workloads
 
 NO_HEADS = CallHeads()
 Batch = Union[Calls, Completions]
@@ -83,11 +84,20 @@ class ImpossibleTimes:
 
 class LazyTable:
     """Hold the rows of some batches as columns, by name. A table of calls also has the columns of its protocol, and,
-    once it is complete, those of its durations (see CALL). The heads of its calls are looked up in `heads`."""
+    once it is complete, those of its durations (see CALL). The heads of its calls are looked up in `heads`, and where
+    their processes ran in `workloads`."""
 
-    def __init__(self, types: ColumnTypes, batches: Sequence[Batch], rows: int, heads: CallHeads | None = None) -> None:
+    def __init__(
+        self,
+        types: ColumnTypes,
+        batches: Sequence[Batch],
+        rows: int,
+        heads: CallHeads | None = None,
+        workloads: Workloads | None = None,
+    ) -> None:
         self.rows = rows
         self.heads = NO_HEADS if heads is None else heads
+        self.workloads = workloads
         self._types = types
         self._batches = batches
         self._columns: dict[str, Column] = {}
@@ -105,6 +115,9 @@ class LazyTable:
                 self._columns.update(read._asdict())
             elif name in HEADS:
                 self._columns.update(zip(HEADS, self.heads.find(self, self.rows)))
+            elif name == WORKLOAD:
+                none = np.zeros(self.rows, CALL[name])
+                self._columns[name] = none if self.workloads is None else self.workloads.numbers(self)
             elif name in OPTIONAL and name not in self._types:
                 self._columns[name] = np.full(self.rows, OPTIONAL[name], CALL[name])
             else:
@@ -127,7 +140,7 @@ class LazyTable:
         """Return one table with the rows of all parts, which are of one capture."""
         if len(parts) == 1:
             return parts[0]
-        whole = cls(parts[0]._types, (), sum(part.rows for part in parts), parts[0].heads)
+        whole = cls(parts[0]._types, (), sum(part.rows for part in parts), parts[0].heads, parts[0].workloads)
         names = [*whole._types, *parts[0]._durations]
         whole._columns = {name: np.concatenate([part[name] for part in parts]) for name in names}
         return whole
@@ -145,7 +158,7 @@ class LazyTable:
         if not self._batches:
             return self
         packed = [replace(batch, columns=batch.columns.packed()) for batch in self._batches]
-        return LazyTable(self._types, packed, self.rows, self.heads)
+        return LazyTable(self._types, packed, self.rows, self.heads, self.workloads)
 
     def unpack(self) -> None:
         """Unpack every column, so that no later use finds damage. Raises CorruptRecord if a column is damaged."""
@@ -157,7 +170,7 @@ class LazyTable:
 
     def take(self, indices: Indices) -> LazyTable:
         """Return a table of the rows at these ascending indices."""
-        taken = LazyTable(self._types, (), len(indices), self.heads)
+        taken = LazyTable(self._types, (), len(indices), self.heads, self.workloads)
         for name, (_, wanted) in self._types.items():
             taken._columns[name] = self.values_at(name, indices) if taken.rows else np.zeros(0, wanted)
         taken._columns.update({name: self[name][indices] for name in self._durations})
@@ -189,7 +202,7 @@ class LazyTable:
 
     def fill(self, array: Array) -> None:
         """Fill in the fields of an array of as many rows that a column has."""
-        known = {*self._types, *protocol.ProtocolColumns._fields, *OPTIONAL, *HEADS, *self._durations}
+        known = {*self._types, *protocol.ProtocolColumns._fields, *OPTIONAL, *HEADS, WORKLOAD, *self._durations}
         columns = [(name, self[name]) for name in array.dtype.names or () if name in known]
         for first in range(0, len(array), tuning.ROWS_FILLED_AT_ONCE):
             part = slice(first, first + tuning.ROWS_FILLED_AT_ONCE)

@@ -97,13 +97,17 @@ CALL = np.dtype(
         ("encrypted", "u1"),  # protocol.Encrypted
         ("request", "<u4"),  # this and the next: the place of its head's text in CallHeads.texts
         ("response", "<u4"),
+        ("workload", "<u4"),  # the number of where its process ran (Workloads)
     ]
 )
 """The fields of a call joined with its completion, so `t3`, `sent` and `received` are of the whole call, its duration,
-its protocol and its heads."""
+its protocol, its heads and its workload."""
 
 HEADS = ("request", "response")
 """Those of them that `call_heads.py` looks up."""
+
+WORKLOAD = "workload"
+"""That which `workloads.py` looks up."""
 
 COMPLETION = np.dtype([("connection", "<u8"), ("t3", "<u8"), ("sent", "<u8"), ("received", "<u8"), ("sequence", "<u4")])
 

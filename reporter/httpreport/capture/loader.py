@@ -39,12 +39,15 @@ from httpcapture import (
 
 from ..calls.available_values import AvailableValues
 from ..calls.durations import DurationRule
-from ..calls.filters import CallsWithHeads
+from ..calls.filters import CallTable
 from ..calls.lazy_table import ColumnTypes, ImpossibleTimes, LazyTable, column_types, unknown_fields
 from ..calls.listed_calls import ListedCalls
+from ..calls.process_keys import ProcessKey
 from ..calls.route_totals import TotalsByRequest
 from ..calls.schema import RECORDED
 from ..calls.totals import CallTotals
+from ..calls.workload_totals import TotalsByWorkload
+from ..calls.workloads import Workloads
 from ..common import tuning
 from ..routes.patterns import NO_PATTERNS, RoutePatterns
 from .ends import Ends, read_ends
@@ -52,7 +55,7 @@ from .faults import gaps_in
 from .module_sections import JoinedParts, JoinedSections, add_part, add_text, share_sections
 from .packed_stacks import RecordedStacks
 from .record_handlers import Handlers, ignore
-from .recording import ProcessKey, Recording
+from .recording import Recording
 
 FULL = (
     "the capture was not read to its end, because what is kept of it takes too much memory (keep fewer calls by a "
@@ -80,13 +83,13 @@ class Filter(Protocol):
     def by_route(self) -> bool:
         """Return whether stacks are told apart by what their calls ask for."""
 
-    def mask(self, calls: CallsWithHeads) -> npt.NDArray[np.bool_]:
+    def mask(self, calls: CallTable) -> npt.NDArray[np.bool_]:
         """Return whether each call is kept."""
 
-    def passing(self, calls: CallsWithHeads) -> npt.NDArray[np.bool_]:
+    def passing(self, calls: CallTable) -> npt.NDArray[np.bool_]:
         """Return whether each call is kept, or would be kept with a threshold of 0."""
 
-    def not_known(self, calls: CallsWithHeads) -> int:
+    def not_known(self, calls: CallTable) -> int:
         """Return how many calls are only not kept because what is asked for is not known of them."""
 
 
@@ -99,15 +102,15 @@ class KeepNothing:
     patterns: RoutePatterns = NO_PATTERNS
     by_route: bool = False
 
-    def mask(self, calls: CallsWithHeads) -> npt.NDArray[np.bool_]:
+    def mask(self, calls: CallTable) -> npt.NDArray[np.bool_]:
         """Return False for each call."""
         return np.zeros(len(calls["t0"]), np.bool_)
 
-    def passing(self, calls: CallsWithHeads) -> npt.NDArray[np.bool_]:
+    def passing(self, calls: CallTable) -> npt.NDArray[np.bool_]:
         """Return False for each call."""
         return self.mask(calls)
 
-    def not_known(self, calls: CallsWithHeads) -> int:
+    def not_known(self, calls: CallTable) -> int:
         """Return 0."""
         return 0
 
@@ -157,8 +160,10 @@ class _Loader:
         self.listed = ListedCalls(self.rule)
         self.by_request = TotalsByRequest(ends.heads, keep.patterns)
         self.totals = CallTotals(self.by_request.keys if keep.by_route else None)
+        self.by_workload = TotalsByWorkload()
         self.not_known = 0
-        self.available = AvailableValues(keep.asked, ends.heads, keep.patterns)  # filled while no call is kept
+        self.workloads = Workloads(meta)
+        self.available = AvailableValues(keep.asked, ends.heads, self.workloads, keep.patterns)  # while none is kept
         self.stacks = RecordedStacks()
         self.processes: dict[ProcessKey, list[Process]] = {}
         self.modules: dict[int, Module] = {}
@@ -193,7 +198,9 @@ class _Loader:
         self.stacks.add(chunk)
 
     def add_process(self, process: Process) -> None:
-        self._hold(len(process.maps) + (1 + len(process.modules)) * tuning.RECORD_OVERHEAD)
+        texts = len(process.maps) + 2 * (len(process.cgroups) + len(process.container_name))
+        self._hold(texts + (1 + len(process.modules)) * tuning.RECORD_OVERHEAD)
+        self.workloads.add(process)
         self.processes.setdefault(ProcessKey.of(self.meta, process.pid, process.start_ns), []).append(process)
 
     def add_module(self, module: Module) -> None:
@@ -241,6 +248,7 @@ class _Loader:
             by_peer=self.totals.by_peer(),
             by_request=self.by_request.totals(),
             request_keys=self.by_request.keys,
+            by_workload=self.by_workload.totals(self.workloads),
             recorded=self.recorded,
             kept=self.kept,
             not_known=self.not_known,
@@ -249,6 +257,7 @@ class _Loader:
             available=AvailableValues(()) if self.kept else self.available,
             stacks=self.stacks,
             processes=self.processes,
+            workloads=self.workloads,
             modules=modules,
             ambiguous=frozenset(self.ambiguous),
             carried=share_sections(modules, self.carried),
@@ -284,7 +293,8 @@ class _Loader:
         """Filter calls and keep the rest. Nothing is counted before every column that is needed has been unpacked."""
         if not batches:
             return
-        calls = LazyTable(self.call_types, batches, sum(batch.rows for batch in batches), self.ends.heads)
+        rows = sum(batch.rows for batch in batches)
+        calls = LazyTable(self.call_types, batches, rows, self.ends.heads, self.workloads)
         impossible = calls.complete(self.rule, count=True)
         indices = np.flatnonzero(self.keep.mask(calls))
         if len(indices) == calls.rows:
@@ -311,12 +321,14 @@ class _Loader:
             self.kept_parts = []
             self.totals.add(kept)
             self.by_request.add(kept)
+            self.by_workload.add(kept)
             self.listed.add(kept)
 
     def _hold(self, size: int) -> None:
         """Count so many more bytes as held. Raises _FullError if that is too much."""
         self.held += size
-        totals_size = self.totals.nbytes + self.by_request.nbytes + len(self.available) * tuning.RECORD_OVERHEAD
+        totals = (self.totals.nbytes, self.by_request.nbytes, self.by_workload.nbytes)
+        totals_size = sum(totals) + len(self.available) * tuning.RECORD_OVERHEAD
         held = self.held + self.listed.nbytes + totals_size
         if totals_size > tuning.MAX_TOTALS_BYTES or held > tuning.MAX_HELD_BYTES:
             raise _FullError

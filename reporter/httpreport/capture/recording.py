@@ -15,29 +15,15 @@ from ..calls.available_values import AvailableValues
 from ..calls.call_heads import CallHeads
 from ..calls.lazy_table import ImpossibleTimes, Indices
 from ..calls.listed_calls import ListedCalls
+from ..calls.process_keys import ProcessKey
 from ..calls.request_keys import RequestKeys
 from ..calls.route_totals import RoleRequest, RouteTotals
 from ..calls.schema import Array
 from ..calls.totals import Latencies, PeerKey, StackKey, Totals
+from ..calls.workloads import Workload, Workloads
 from .faults import Faults
 from .module_sections import JoinedParts, JoinedSections
 from .packed_stacks import RecordedStacks
-
-
-@dataclass(frozen=True)
-class ProcessKey:
-    """Identify a process by its pid and start.
-
-    The start is in clock ticks, as in /proc, since events have it in nanoseconds and /proc has not.
-    """
-
-    pid: int
-    start_ticks: int
-
-    @classmethod
-    def of(cls, meta: Meta, pid: int, start_ns: int) -> ProcessKey:
-        """Return the key of a process of this capture that started `start_ns` ns after the boot."""
-        return cls(pid, start_ns * meta.clock_ticks // 1_000_000_000)
 
 
 @dataclass(frozen=True)
@@ -50,6 +36,7 @@ class Recording:
     by_peer: Mapping[PeerKey, Latencies]  # durations of all kept calls
     by_request: Mapping[RoleRequest, RouteTotals]  # the same by what was asked for; empty if there are no heads
     request_keys: RequestKeys | None  # what all calls of the capture ask for, kept or not; None if there are no heads
+    by_workload: Mapping[Workload, Latencies]  # the same by where processes ran; empty if none is known
     recorded: int  # calls in the capture
     kept: int  # calls that the filter keeps
     not_known: int  # calls that it only does not keep because what it asks for is not known of them
@@ -58,6 +45,7 @@ class Recording:
     available: AvailableValues  # the values that calls have; filled only if no call is kept
     stacks: RecordedStacks
     processes: Mapping[ProcessKey, Sequence[Process]]
+    workloads: Workloads  # where the processes ran
     modules: Mapping[int, Module]  # by id
     ambiguous: frozenset[int]  # ids of two different modules; `modules` does not have them
     carried: Mapping[int, JoinedSections]  # the recorded parts of each module, by its id

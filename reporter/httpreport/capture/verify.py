@@ -38,6 +38,7 @@ from httpcapture.seek_table import check_seek_table
 
 from ..calls.call_heads import CallHeads
 from ..calls.lazy_table import ColumnTypes, ImpossibleTimes, LazyTable, column_types, unknown_fields
+from ..calls.process_keys import ProcessKey
 from ..calls.repeated_calls import RepeatedCalls
 from ..calls.schema import COMPLETION, RECORDED
 from ..common.errors import ReportError
@@ -47,7 +48,6 @@ from .faults import Faults, gaps_in
 from .module_sections import Extent, add_part, add_text
 from .packed_stacks import MAX_STACKS, content_of
 from .record_handlers import Handlers, ignore
-from .recording import ProcessKey
 
 
 @dataclass(frozen=True)

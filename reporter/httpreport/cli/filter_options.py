@@ -13,6 +13,7 @@ from ..calls.filters import Filters, Peer
 from ..calls.head_filters import PathFilter, RouteFilter, StatusFilter
 from ..calls.protocol import Encrypted, Kind
 from ..calls.time_options import TimeOption
+from ..calls.workload_filters import ContainerFilter, PodFilter
 from .options import Command, declared, parsed_by
 
 _WORDS = {kind: click.Choice([value.name.lower() for value in kind]) for kind in (Role, Kind, Outcome)}
@@ -92,6 +93,31 @@ _OPTIONS = (
         help="Only calls of the request or trace with this ID.",
     ),
     click.option(
+        "--container",
+        "containers",
+        callback=parsed_by(ContainerFilter.parse),
+        multiple=True,
+        metavar="NAME",
+        help="Only calls of processes in this container: its name, in which * and ? match, or at least 12 digits of "
+        "its ID. Of a process outside of containers it is the name of its systemd unit: nginx.service.",
+    ),
+    click.option(
+        "--pod",
+        "pods",
+        callback=parsed_by(PodFilter.parse),
+        multiple=True,
+        metavar="[NAMESPACE/]NAME",
+        help="Only calls of processes in this pod, in whose name * and ? match; or with this UID.",
+    ),
+    click.option(
+        "--host",
+        "hosts",
+        multiple=True,
+        metavar="NAME",
+        help="Only calls that were recorded on this machine, in whose name *, ? and [ match. What a request names is "
+        "its --authority.",
+    ),
+    click.option(
         "--since",
         callback=parsed_by(time_options.parse),
         metavar="TIME",
@@ -118,6 +144,9 @@ def filters_of(
     authorities: Sequence[str],
     statuses: Sequence[StatusFilter],
     request_ids: Sequence[str],
+    containers: Sequence[ContainerFilter],
+    pods: Sequence[PodFilter],
+    hosts: Sequence[str],
     since: TimeOption | None,
     until: TimeOption | None,
 ) -> Filters:
@@ -135,6 +164,9 @@ def filters_of(
         tuple(authorities),
         tuple(statuses),
         tuple(request_ids),
+        tuple(containers),
+        tuple(pods),
+        tuple(hosts),
         since,
         until,
     )

@@ -15,7 +15,8 @@ from urllib.parse import unquote
 
 from httpcapture import Code, Stack
 
-from ..capture.recording import ProcessKey, Recording
+from ..calls.process_keys import ProcessKey
+from ..capture.recording import Recording
 from ..common.printable import printable
 from .javascript_lines import line_of
 from .jit_map import JIT

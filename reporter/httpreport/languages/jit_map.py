@@ -15,10 +15,11 @@ from heapq import heappop, heappush
 from itertools import accumulate
 from typing import NamedTuple
 
-from httpcapture import Stack
+from httpcapture import NO_JIT_MAP_SEEN, Stack
 
+from ..calls.process_keys import ProcessKey
 from ..capture.module_sections import JoinedParts
-from ..capture.recording import ProcessKey, Recording
+from ..capture.recording import Recording
 from ..common.budget import Budget
 from ..common.printable import printable
 from ..unwind import ARCHITECTURES, Rows
@@ -31,17 +32,21 @@ MAX_FUNCTIONS = 1 << 22  # of all JIT maps: some 0.2 GiB
 JIT = "[JIT]"  # the module of code that a JIT map names
 _TOP = (1 << 64) - 1
 
-_LINE = re.compile(rb"(?:0x)?([0-9a-fA-F]{1,16}) (?:0x)?([0-9a-fA-F]{1,16}) (.+)")
+_LINE = re.compile(rb"(?:0x)?([0-9a-fA-F]{1,16}) (?:0x)?([0-9a-fA-F]{1,16}) (.*)")
 
 
 class JitMap:
-    """Find the functions of one JIT map by address. A last line without an end is left out.
+    """Find the functions of one JIT map by address. A last line without an end is left out. `missing` says why the end
+    of the text is.
 
     A map may have a million functions, and a capture many maps, so they are held in arrays.
     """
 
-    def __init__(self, text: bytes, is_cut_off: bool = False) -> None:
-        found, self.is_cut_off = functions(text, is_cut_off)
+    def __init__(self, text: bytes, missing: str = "") -> None:
+        found, is_cut_off = functions(text, bool(missing))
+        self.unnamed = Unnamed.JIT_MAP_CUT_OFF if is_cut_off else Unnamed.NOT_IN_JIT_MAP  # why other code has no name
+        if missing == NO_JIT_MAP_SEEN and not text:
+            self.unnamed = Unnamed.NO_JIT_MAP_SEEN
         pieces = _disjoint([(each.start, min(each.start + each.size, _TOP)) for each in found])
         self._starts = array("Q", (piece.start for piece in pieces))
         self._ends = array("Q", (piece.end for piece in pieces))
@@ -53,12 +58,14 @@ class JitMap:
         self._names = b"".join(each.name for each in found)
 
     def find(self, address: int) -> tuple[bytes, int] | None:
-        """Return the name of the function at `address`, and the offset of the address in it."""
+        """Return the name of the function at `address`, and the offset of the address in it; None if a line without a
+        name covers it."""
         index = self._index(address)
         if index is None:
             return None
         number = self._functions[index]
-        return self._names[self._name_offsets[number] : self._name_offsets[number + 1]], address - self._begins[number]
+        name = self._names[self._name_offsets[number] : self._name_offsets[number + 1]]
+        return (name, address - self._begins[number]) if name else None
 
     def was_replaced(self, address: int, known: int) -> bool:
         """Return whether the function at `address` replaced another one after the first `known` bytes of the text."""
@@ -83,7 +90,7 @@ class NamedCode(NamedTuple):
         """Return the frame of the function at an address, or the reason why it has no name."""
         found = self.jit_map.find(inside)
         if found is None:
-            return Unnamed.JIT_MAP_CUT_OFF if self.jit_map.is_cut_off else Unnamed.NOT_IN_JIT_MAP
+            return self.jit_map.unnamed
         if self.jit_map.was_replaced(inside, self.known):
             return Unnamed.JIT_CODE_REPLACED
         name, offset = found
@@ -166,7 +173,7 @@ class JitMaps:
     def _read(self, text: JoinedParts) -> JitMap | None:
         if self._budget.is_spent():
             return None
-        jit_map = JitMap(text.data, is_cut_off=bool(text.missing))
+        jit_map = JitMap(text.data, text.missing)
         self._budget.spend(len(jit_map))
         return jit_map
 

@@ -11,7 +11,7 @@ from typing import Protocol, runtime_checkable
 
 from httpcapture import Stack
 
-from ..capture.recording import ProcessKey
+from ..calls.process_keys import ProcessKey
 from ..unwind import Rows
 from .stack_trace import Frame, StackTrace, Unnamed
 

@@ -7,7 +7,8 @@ from dataclasses import dataclass, replace
 
 from httpcapture import PythonStatus, Stack
 
-from ..capture.recording import ProcessKey, Recording
+from ..calls.process_keys import ProcessKey
+from ..capture.recording import Recording
 from .language import Runtime
 from .python_merge import merged, places
 from .python_stack import Run, runs

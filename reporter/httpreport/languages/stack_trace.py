@@ -30,9 +30,10 @@ class Unnamed(Reason):
     UNMAPPED = "outside any mapping"
     NOT_CODE = "memory that is not executable"
     JIT_CODE_REPLACED = "code made at run time, which was replaced around that moment"
-    ANONYMOUS = "code made at run time, without a perf-PID.map"
-    NOT_IN_JIT_MAP = "code made at run time, not in its perf-PID.map"
-    JIT_MAP_CUT_OFF = "code made at run time, not in what was recorded of its perf-PID.map"
+    ANONYMOUS = "code made at run time, without a JIT map"
+    NO_JIT_MAP_SEEN = "code made at run time, without a JIT map when its process was last looked at"
+    NOT_IN_JIT_MAP = "code made at run time, not in its JIT map"
+    JIT_MAP_CUT_OFF = "code made at run time, not in what was recorded of its JIT map"
     KERNEL_PROVIDED = "the kernel's own mapping"  # [vdso], [vsyscall]
     LEFT_OUT = "left out, since what would name it takes too much memory"
     NO_MODULE = "its file was not recorded"
@@ -109,8 +110,10 @@ class Incomplete(Reason):
         return cls.__members__.get(end.name)
 
 
+_NAME_CODE = "node --perf-basic-prof, python3.12 -X perf, jcmd PID Compiler.perfmap"
 _REMEDIES: dict[Reason, str] = {
-    Unnamed.ANONYMOUS: "node --perf-basic-prof, python3.12 -X perf, jcmd PID Compiler.perfmap",
+    Unnamed.ANONYMOUS: _NAME_CODE,
+    Unnamed.NO_JIT_MAP_SEEN: _NAME_CODE,
     Unnamed.SYMBOLS_LEFT_OUT: "record with a larger --modules-size",
     Incomplete.STACK_ENDED: "record with --stack-size 64",
     Incomplete.CALLERS_SKIPPED: "Java needs -XX:+PreserveFramePointer and a perf-PID.map",

@@ -23,6 +23,7 @@ COLUMNS = (
     *("first_byte_ns", "judged_by", "duration_at_least", "first_byte_is_guess", "stack_is_late", "encrypted"),
     *Network._fields,
     *("stream", "http2_error"),
+    *("container", "container_id", "pod", "pod_namespace", "unit"),
 )
 OF_HEADS = ("path", "query", "authority", "request_id", "trace_id")
 """Columns that follow if a capture has heads of requests."""
@@ -67,6 +68,8 @@ def _row(report: Report, call: Call, trace: int) -> Iterator[Cell]:
     yield from (_YES_NO[mark] for mark in marks)
     yield from map(_or_empty, call.network)
     yield from (call.stream or "", call.http2_error_name)
+    workload = report.workload(call)
+    yield from (workload.container, workload.container_id, workload.pod, workload.namespace, workload.unit)
     if len(report.recording.heads):
         http = report.http(call)
         yield from (http.request.path, http.request.query, http.request.authority, http.request_id, http.trace_id)

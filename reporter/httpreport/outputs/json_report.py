@@ -16,6 +16,7 @@ from ..calls.call import Call, enum_text, iso_time
 from ..calls.http_call import HttpCall
 from ..calls.route_totals import RouteTotals
 from ..calls.totals import Latencies, Totals
+from ..calls.workloads import Workload
 from ..common.printable import comm, printable
 from ..languages.stack_trace import Frame, StackTrace
 from ..report.aggregate import Aggregate
@@ -153,7 +154,7 @@ def _head(report: Report, capture: str) -> dict[str, Any]:
         "ledger": {
             "recorded": recording.recorded,
             "kept": recording.kept,
-            **({"not_known": recording.not_known} if report.selection.filters.of_heads else {}),
+            **({"not_known": recording.not_known} if report.selection.filters.uncertain else {}),
             "unreached_ns": recording.available.unreached_ns,
             "lost": {printable(cause): count for cause, count in recording.lost.items() if count},
             "lost_between": {
@@ -227,6 +228,18 @@ def _http(http: HttpCall) -> dict[str, Any]:
     }
 
 
+def _workload(workload: Workload) -> dict[str, Any]:
+    """Return the fields that tell where the process ran."""
+    return {
+        "container": workload.container or None,
+        "container_id": workload.container_id or None,
+        "pod": workload.pod or None,
+        "pod_uid": workload.pod_uid or None,
+        "pod_namespace": workload.namespace or None,
+        "unit": workload.unit or None,
+    }
+
+
 def _facts(report: Report, call: Call) -> dict[str, Any]:
     return {
         "pid": call.pid,
@@ -235,6 +248,7 @@ def _facts(report: Report, call: Call) -> dict[str, Any]:
         "comm": comm(call.comm),
         "process": comm(call.process),
         "cgroup": call.cgroup or None,
+        **_workload(report.workload(call)),
         "role": call.role_name,
         "outcome": call.outcome_name,
         "kind": call.kind_name,

@@ -15,7 +15,6 @@ from typing import Union
 from httpcapture import Role
 
 from ..calls.call import Call, iso_time
-from ..calls.http_call import HttpCall
 from ..common.printable import comm, host, printable
 from ..report.aggregate import Aggregate
 from ..report.headline import kept, not_known, origins, warning_lines
@@ -213,17 +212,17 @@ def _last_lines(report: Report, call: Call) -> str:
         f"Role: {call.role_name}, Outcome: {call.outcome_name}, Kind: {call.kind_name}{_http(call)}\n"
         f"Process: {comm(call.process)}, TID: {call.tid}, Start: {iso_time(report.recording.meta, call.t0)}, "
         f"Record: {report.record_number(call)}\n"
-        f"{_split(call)}{_network(call)}{_asked(report.http(call))}"
+        f"{_split(call)}{_network(call)}{_line(report.workload(call).text)}{_line(report.http(call).text)}"
     )
 
 
-def _asked(http: HttpCall) -> str:
-    return f"\n{http.text}" if http.text else ""
+def _line(text: str) -> str:
+    return f"\n{text}" if text else ""
 
 
 def _network(call: Call) -> str:
     text = call.network_text
-    return f"\nConnection: {text}" if text else ""
+    return _line(text and f"Connection: {text}")
 
 
 def _http(call: Call) -> str:

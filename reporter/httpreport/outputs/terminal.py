@@ -21,7 +21,7 @@ from httpcapture.durations import duration_text
 from httpcapture.shell import quoted
 
 from ..calls.available_values import peer_text
-from ..calls.totals import PeerKey, Totals
+from ..calls.totals import Latencies, PeerKey, Totals
 from ..common.printable import comm, printable
 from ..common.printable import frame as printable_frame
 from ..report.aggregate import Aggregate
@@ -99,6 +99,9 @@ def _print_tables(out: Console, whole: Aggregate) -> None:
         out.print()
         out.print(_peers(whole))
         out.print()
+        if whole.workloads:
+            out.print(_workloads(whole))
+            out.print()
         if whole.has_heads:
             out.print(_routes(whole))
             out.print()
@@ -119,16 +122,28 @@ def print_next(out: Console, folded: str, weight: Weight) -> None:
 
 
 def _peers(whole: Aggregate) -> Table:
-    """Return the table of processes and peers, those with the most time first."""
-    table = new_table("calls", "p50", "p90", "p99", "max", "time", "share", last="process and peer")
-    peers = sorted(whole.peers.items(), key=lambda item: (-item[1].totals.time_ns, item[0]))
-    time_ns = sum(latencies.totals.time_ns for _, latencies in peers)
-    for (_, peer), latencies in peers[:TOP]:
+    """Return the table of processes and peers."""
+    peers = sorted(whole.peers.items())
+    return _latencies("process and peer", [(peer_name(key.peer), latencies) for key, latencies in peers])
+
+
+def _workloads(whole: Aggregate) -> Table:
+    """Return the table of containers, pods and units."""
+    workloads = sorted(whole.workloads.items())
+    return _latencies("container or unit", [(key.workload.name, latencies) for key, latencies in workloads])
+
+
+def _latencies(title: str, named: list[tuple[str, Latencies]]) -> Table:
+    """Return a table of these totals, those with the most time first."""
+    table = new_table("calls", "p50", "p90", "p99", "max", "time", "share", last=title)
+    named.sort(key=lambda item: -item[1].totals.time_ns)
+    time_ns = sum(latencies.totals.time_ns for _, latencies in named)
+    for name, latencies in named[:TOP]:
         totals = latencies.totals
         quantiles = (latencies.quantile_ns(share) for share in QUANTILES)
         times = map(duration_text, (*quantiles, totals.slowest_ns, totals.time_ns))
-        table.add_row(f"{totals.calls:,}", *times, _share(totals, time_ns), Text(peer_name(peer)))
-    _add_rest(table, [latencies.totals for _, latencies in peers[TOP:]], 5, time_ns, "others")
+        table.add_row(f"{totals.calls:,}", *times, _share(totals, time_ns), Text(name))
+    _add_rest(table, [latencies.totals for _, latencies in named[TOP:]], 5, time_ns, "others")
     return table
 
 

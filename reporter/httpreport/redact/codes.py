@@ -7,7 +7,8 @@ from dataclasses import replace
 
 from httpcapture import Code
 
-from ..capture.recording import ProcessKey, Recording
+from ..calls.process_keys import ProcessKey
+from ..capture.recording import Recording
 from ..languages.python_stack import decoded_text
 from .masks import PathMasks
 
@@ -36,13 +37,11 @@ class RedactedCodes:
                 continue
             known = Code(key.pid, self._starts[key], number, COOKIE, paths.text(code.problem))
             if not code.problem:
-                name, filename = (
-                    paths.within(decoded_text(text, width).encode("utf-8", "replace")).decode("utf-8", "replace")
-                    for text, width in ((code.name, code.name_width), (code.filename, code.filename_width))
-                )
+                name = decoded_text(code.name, code.name_width).encode("utf-8", "replace")
+                filename = paths.script(decoded_text(code.filename, code.filename_width))
                 known = replace(
                     known,
-                    name=name.encode("utf-32-le", "replace"),
+                    name=paths.within(name).decode("utf-8", "replace").encode("utf-32-le", "replace"),
                     name_width=4,
                     filename=filename.encode("utf-32-le", "replace"),
                     filename_width=4,

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 from httpcapture import Stack
 
-from ..capture.recording import ProcessKey, Recording
+from ..calls.process_keys import ProcessKey
+from ..capture.recording import Recording
 from ..languages.javascript import FRAME, places, raw_frames
 from .codes import COOKIE, RedactedCodes
 

@@ -22,6 +22,7 @@ MASKED_FOLDER = b"/redacted/%d/"
 
 # Folders of devices and of a distribution's packages (Filesystem Hierarchy Standard 3.0); not /usr/local, /opt, /srv.
 _PUBLIC = re.compile(rb"(/usr)?/(bin|sbin|lib(32|64|x32|exec)?)(/(?!\.\.?(/|$))[\w.+-]+)*|/dev(/shm)?", re.ASCII)
+_NOT_FILES = (b"node:", b"<")  # beginnings of names of scripts that an interpreter has built in or has no file for
 _PATH_IN_TEXT = re.compile(rb"(?<![\w.)\]>$-])/.*", re.ASCII | re.DOTALL)
 
 # An address is two little-endian words; in ::ffff:a.b.c.d, `a` is the fifth byte of the second word.
@@ -55,11 +56,23 @@ class PathMasks:
         folder, _, name = path.rpartition(b"/")
         if not folder or _PUBLIC.fullmatch(folder):
             return path
-        return MASKED_FOLDER % self._folders.setdefault(folder, len(self._folders) + 1) + name
+        return self._mask(folder) + name
+
+    def _mask(self, folder: bytes) -> bytes:
+        return MASKED_FOLDER % self._folders.setdefault(folder, len(self._folders) + 1)
 
     def within(self, text: bytes) -> bytes:
         """Mask a line of text: everything from the first `/` that may begin a path to the last `/` may be folders."""
         return _PATH_IN_TEXT.sub(lambda path: self._masked(path[0]), text)
+
+    def script(self, name: str) -> str:
+        """Mask the folders in the name of a script, also of one that does not begin with `/`."""
+        text = name.encode("utf-8", "replace")
+        masked = self.within(text)
+        if masked == text and not text.startswith((b"/", *_NOT_FILES)):
+            folder, slash, file = text.rpartition(b"/")
+            masked = self._mask(folder) + file if slash else text
+        return masked.decode("utf-8", "replace")
 
     def text(self, text: str) -> str:
         """Mask the paths in a message of the recorder."""

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 from httpcapture import Code, Stack
 
-from ..capture.recording import ProcessKey, Recording
+from ..calls.process_keys import ProcessKey
+from ..capture.recording import Recording
 from ..languages.python_merge import places
 from ..languages.python_stack import FRAME, Release, raw_frames, release_of, runs
 from .codes import BYTECODE, COOKIE, RedactedCodes

@@ -27,8 +27,9 @@ from httpcapture import (
 )
 
 from .. import __version__
+from ..calls.process_keys import ProcessKey
 from ..capture.module_sections import JoinedParts, JoinedSections
-from ..capture.recording import ProcessKey, Recording
+from ..capture.recording import Recording
 from ..languages import jit_map
 from ..symbols import maps
 from ..symbols.maps import Mapping
@@ -37,6 +38,7 @@ from .calls import COMPLETION_ROW, call_row, layout
 from .go_sections import redacted_go_sections
 from .masks import PathMasks, without_paths
 from .stacks import RedactedStacks
+from .workloads import WorkloadMasks
 
 _HEADS = "methods, versions and statuses; paths, hosts and ids are replaced"
 _STRINGS = (".strtab", ".dynstr")
@@ -48,7 +50,7 @@ class RedactedRecords:
 
     def __init__(self, recording: Recording, stacks: RedactedStacks) -> None:
         self.host = f"host-{secrets.token_hex(3)}"
-        self.paths = PathMasks()
+        self.paths, self.workloads = PathMasks(), WorkloadMasks()
         self.modules = self.mappings = self.functions = 0
         """Count modules, mappings and functions of JIT maps that no frame is in."""
         self._recording = recording
@@ -139,6 +141,7 @@ class RedactedRecords:
 
     def _process(self, key: tuple[ProcessKey, int], process: Process) -> Process:
         starts = self._stacks.mappings.get(key, set())
+        cgroups, container_name = self.workloads.masked(process)
         return Process(
             pid=process.pid,
             start_ns=process.start_ns,
@@ -151,6 +154,8 @@ class RedactedRecords:
             problem=self.paths.text(process.problem),
             read_ns=process.read_ns,
             unchanged=process.unchanged,
+            cgroups=cgroups,
+            container_name=container_name,
         )
 
     def _maps(self, text: bytes, starts: set[int]) -> bytes:

@@ -13,7 +13,8 @@ import numpy as np
 
 from httpcapture import UNWOUND_WHOLE, Stack
 
-from ..capture.recording import ProcessKey, Recording
+from ..calls.process_keys import ProcessKey
+from ..capture.recording import Recording
 from ..common import tuning
 from ..symbols.readings import Place
 from ..symbols.symbolizer import Symbolizer

@@ -21,6 +21,7 @@ from ..calls.filters import Filters, Selection
 from ..calls.request_keys import Examples, RequestKey
 from ..calls.route_totals import RoleRequest, RouteTotals
 from ..calls.totals import Latencies, PeerKey, Totals
+from ..calls.workloads import Workload
 from ..capture.loader import load
 from ..capture.recording import Recording
 from ..capture.sources import name_of, rereadable
@@ -66,6 +67,13 @@ class Request:
         return bool(self.names) or self.filters != Filters()
 
 
+class HostWorkload(NamedTuple):
+    """Say where processes ran on one host."""
+
+    host: str
+    workload: Workload
+
+
 class HostPeer(NamedTuple):
     """Identify a process and its peer on one host."""
 
@@ -94,6 +102,7 @@ class Aggregate:
     examples: Examples = field(default_factory=dict)  # of the paths of all recorded requests, kept or not
     slowest: Slowest = field(default_factory=Slowest)  # only if Request.slowest
     longest: Mapping[bytes, LongestCall] = field(default_factory=dict)  # the longest call of each stack trace, by key
+    workloads: Mapping[HostWorkload, Latencies] = field(default_factory=dict)
     decided: Routes | None = None  # the routes, if they are those of more captures than these
 
     @property
@@ -166,6 +175,7 @@ class Aggregate:
             stacks={key: totals for key, totals in self.stacks.items() if key.host == host},
             peers={key: latencies for key, latencies in self.peers.items() if key.host == host},
             requests={key: totals for key, totals in self.requests.items() if key.host == host},
+            workloads={key: latencies for key, latencies in self.workloads.items() if key.host == host},
             decided=self.routes,
         )
 
@@ -178,7 +188,7 @@ def merge_aggregates(aggregates: Iterable[Aggregate]) -> Aggregate:
     captures: list[Facts] = []
     unreadable: list[UnreadableCapture] = []
     stacks: dict[HostStack, Totals] = {}
-    peers, requests = _Latencies[HostPeer](), _Latencies[HostRequest]()
+    peers, requests, workloads = _Latencies[HostPeer](), _Latencies[HostRequest](), _Latencies[HostWorkload]()
     errors: Counter[HostRequest] = Counter()
     examples = Merger[RequestKey]()
     names, ranking = NamingCounts(), Ranking()
@@ -188,6 +198,7 @@ def merge_aggregates(aggregates: Iterable[Aggregate]) -> Aggregate:
         unreadable += one.unreadable
         _add(stacks, one.stacks.items())
         peers.add(one.peers.items())
+        workloads.add(one.workloads.items())
         requests.add((request, totals.latencies) for request, totals in one.requests.items())
         errors.update({request: totals.errors for request, totals in one.requests.items()})
         for request, path in one.examples.items():
@@ -209,6 +220,7 @@ def merge_aggregates(aggregates: Iterable[Aggregate]) -> Aggregate:
         known,
         ranking.slowest(),
         longest,
+        workloads.merged(),
     )
 
 
@@ -305,6 +317,7 @@ def aggregate_of(report: Report, path: str, *, slowest: bool = False) -> Aggrega
         judged_whole=bool(meta.duration_rule),
         asked_ns=report.selection.threshold_ns,
         subject=report.selection.subject,
+        of_host=report.selection.of_host,
         recorded=recording.recorded,
         kept=recording.kept,
         not_known=recording.not_known,
@@ -334,7 +347,8 @@ def aggregate_of(report: Report, path: str, *, slowest: bool = False) -> Aggrega
     slow = slowest_of(report, path) if slowest else Slowest()
     examples = keys.examples if keys else {}
     requests = {HostRequest(host, *key): totals for key, totals in recording.by_request.items()}
-    return Aggregate((facts,), (), stacks, peers, naming(report), requests, examples, slow, report.longest)
+    workloads = {HostWorkload(host, ran): latencies for ran, latencies in recording.by_workload.items()}
+    return Aggregate((facts,), (), stacks, peers, naming(report), requests, examples, slow, report.longest, workloads)
 
 
 def _length_ns(recording: Recording, selection: Selection) -> int | None:

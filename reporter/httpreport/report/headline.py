@@ -115,13 +115,20 @@ def stack_traces(counts: NamingCounts) -> str:
 
 
 def frames(counts: NamingCounts) -> str:
-    """Return how many frames have a name, and why others have none, as text."""
+    """Return how many frames have a name, the program's own first, and why others have none, as text."""
     if not counts.frames:
         return "frames: none"
     unnamed = _reasons(counts.unnamed)
-    share = f"frames: {counts.named / counts.frames:.0%} of {counts.frames:,} named"
+    own = _share(counts.own_named, counts.own)
+    others = _share(counts.named - counts.own_named, counts.frames - counts.own)
+    share = f"frames named: {own} own, {others} others"
     guessed = f"; found without unwind information: {counts.guessed:,}" if counts.guessed else ""
     return (f"{share}; without a name: {unnamed}" if unnamed else share) + guessed
+
+
+def _share(part: int, whole: int) -> str:
+    """Return a part of some frames as text. Only the whole is 100%."""
+    return f"{part * 100 // whole}% of {whole:,}" if whole else "0 of 0"
 
 
 def _reasons(counts: Mapping[Unnamed, int] | Mapping[Incomplete, int]) -> str:

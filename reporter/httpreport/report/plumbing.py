@@ -12,10 +12,21 @@ from fnmatch import translate
 from functools import cache, lru_cache
 from importlib import resources
 
-from .samples import ShownFrame
+from ..languages.stack_trace import Frame, StackTrace, Unnamed
+from .samples import ShownFrame, shown_frames
 
 KINDS = ("module", "function", "file")
 INSTALLED = ("/site-packages/", "/dist-packages/", "/node_modules/")  # folders of installed packages
+OWN_WITHOUT_NAME = {
+    Unnamed.ANONYMOUS,
+    Unnamed.NO_JIT_MAP_SEEN,
+    Unnamed.NOT_IN_JIT_MAP,
+    Unnamed.JIT_MAP_CUT_OFF,
+    Unnamed.JIT_CODE_REPLACED,
+    Unnamed.CODE_GONE,
+    Unnamed.CODE_NOT_RECORDED,
+    Unnamed.FUNCTION_MOVED,
+}  # what runs there is a program's function, as far as anybody can tell
 
 
 def own_frames(frames: Sequence[ShownFrame]) -> list[ShownFrame]:
@@ -23,6 +34,14 @@ def own_frames(frames: Sequence[ShownFrame]) -> list[ShownFrame]:
     has no frames elsewhere."""
     own = [frame for frame in frames if not is_plumbing(frame)]
     return [frame for frame in own if not any(folder in (frame.file or "") for folder in INSTALLED)] or own
+
+
+def own_frames_of(trace: StackTrace) -> list[Frame]:
+    """Return the frames of a stack trace that are the program's own by `own_frames`, or may be, since they run code
+    that was made at run time and has no name."""
+    shown = shown_frames(trace)[::-1][: len(trace.frames)]
+    own = set(own_frames(shown[::-1]))
+    return [frame for frame, one in zip(trace.frames, shown) if one in own or frame.unnamed in OWN_WITHOUT_NAME]
 
 
 @lru_cache(maxsize=1 << 16)

@@ -38,6 +38,7 @@ class Facts:
     judged_whole: bool  # the recorder judged calls by their whole duration
     asked_ns: int  # the threshold of the selection
     subject: str  # Selection.subject
+    of_host: bool  # Selection.of_host
     recorded: int
     kept: int
     not_known: int  # calls that were left out because what a filter asks for is not known of them
@@ -94,8 +95,15 @@ class RecordedRun:
                 yield from ((self.file, line) for line in self._losses())
             elif cause is Cause.PART:
                 yield from ((self.file, line) for line in self._missing())
-            elif cause is not Cause.NOTHING_KEPT or not any(facts.some_pass for facts in self.parts):
+            elif cause is not Cause.NOTHING_KEPT or not any(
+                facts.some_pass or not facts.of_host for facts in self.parts
+            ):
                 yield from self._warnings_of(cause)
+
+    @property
+    def _has_reason(self) -> bool:
+        """Return whether no call is kept because of the threshold or the host, or one is kept."""
+        return any(facts.some_pass or not facts.of_host for facts in self.parts)
 
     def _losses(self) -> list[str]:
         counts: Counter[str] = sum((Counter(facts.lost) for facts in self.parts), Counter())

@@ -20,12 +20,14 @@ from ..calls.filters import Selection
 from ..calls.http_call import HttpCall
 from ..calls.schema import longest_first
 from ..calls.totals import StackKey
+from ..calls.workloads import Workload
 from ..capture.recording import Recording
 from ..common.interning import Interner, words_of
 from ..languages.stack_trace import HOW_GUESSED, Incomplete, NoStack, StackTrace, Unnamed
 from ..symbols.binary import FindBinary
 from ..symbols.symbolizer import Symbolizer
 from ..symbols.trace_lines import trace_lines
+from .plumbing import own_frames_of
 from .stack_ids import LongestCall, assign_stack_ids, key_of, longest_by_key
 from .warnings import ReportWarning, warnings_of
 
@@ -97,6 +99,14 @@ class Report:
         """Return what the heads of a call say."""
         return HttpCall.of(self.recording.heads, call.request, call.response)
 
+    def workload(self, call: Call) -> Workload:
+        """Return where the process of a call ran."""
+        return self._workloads[call.workload]
+
+    @cached_property
+    def _workloads(self) -> Sequence[Workload]:
+        return self.recording.workloads.values
+
     def trace(self, index: int) -> StackTrace:
         """Return the stack trace of the listed call at this index."""
         return self.traces[int(self.trace_of[index])]
@@ -121,11 +131,13 @@ class Report:
 
 @dataclass(frozen=True)
 class NamingCounts:
-    """Count the frames of all kept calls, those with a name and the reasons of the others; and the stack traces, and
-    the reasons why some may lack outer frames."""
+    """Count the frames of all kept calls, those with a name and the reasons of the others; of both how many are the
+    program's own; and the stack traces, and the reasons why some may lack outer frames."""
 
     frames: int = 0
     named: int = 0
+    own: int = 0
+    own_named: int = 0
     unnamed: Counter[Unnamed] = field(default_factory=Counter)
     guessed: int = 0  # frames found without unwind information
     traces: int = 0
@@ -135,6 +147,8 @@ class NamingCounts:
         return NamingCounts(
             self.frames + other.frames,
             self.named + other.named,
+            self.own + other.own,
+            self.own_named + other.own_named,
             self.unnamed + other.unnamed,
             self.guessed + other.guessed,
             self.traces + other.traces,
@@ -198,17 +212,20 @@ def naming(report: Report) -> NamingCounts:
     uses = np.bincount(received, minlength=len(report.traces)).tolist()
     for key, totals in report.recording.by_stack.items():
         uses[report.trace_of_key[key]] += totals.calls
-    frames = named = guessed = traces = 0
+    frames = named = own = own_named = guessed = traces = 0
     unnamed: Counter[Unnamed] = Counter()
     incomplete: Counter[Incomplete] = Counter()
     for trace, times in zip(report.traces, uses):
         traces += times if trace.frames else 0
         if trace.incomplete is not None:
             incomplete[trace.incomplete] += times
+        for frame in own_frames_of(trace):
+            own += times
+            own_named += times if frame.name is not None else 0
         for frame in trace.frames:
             frames += times
             named += times if frame.name is not None else 0
             guessed += times if frame.found in HOW_GUESSED else 0
             if frame.unnamed is not None:
                 unnamed[frame.unnamed] += times
-    return NamingCounts(frames, named, unnamed, guessed, traces, incomplete)
+    return NamingCounts(frames, named, own, own_named, unnamed, guessed, traces, incomplete)

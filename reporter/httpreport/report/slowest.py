@@ -25,8 +25,10 @@ from httpcapture.addresses import endpoint
 
 from ..calls.available_values import peer_text
 from ..calls.call import Call, iso_time, since_1970_ns
-from ..calls.request_keys import NOT_KNOWN, RequestKey
+from ..calls.request_keys import NOT_KNOWN as NO_REQUEST
+from ..calls.request_keys import RequestKey
 from ..calls.schema import Array, equal_neighbours, longest_first
+from ..calls.workloads import NOT_KNOWN, Workload
 from ..common.interning import Interner, Numbers, bytes_of, words_of
 from ..common.printable import frame, printable
 from ..languages.stack_trace import StackTrace
@@ -61,7 +63,7 @@ class Asked(NamedTuple):
 
     method: str = ""
     status: int = 0
-    request: RequestKey = NOT_KNOWN
+    request: RequestKey = NO_REQUEST
 
 
 NO_STATUS = 1
@@ -77,6 +79,7 @@ class Group(NamedTuple):
     peer: str
     trace: Trace
     asked: Asked = Asked()
+    workload: Workload = NOT_KNOWN
 
 
 class SlowCall(NamedTuple):
@@ -231,18 +234,18 @@ def _fitting(calls: Array, floor_ns: int) -> tuple[Array, int]:
 
 def _groups(report: Report, order: Indices, traces: Sequence[Trace]) -> tuple[Mapping[Group, int], Numbers]:
     """Return the distinct groups of the listed calls at these indices, and for each call the number of its group."""
-    names = ("process", "comm", "peer_address", "role", "peer_port")
-    process, thread, address, role, port = (report.recording.listed.values(name)[order] for name in names)
+    names = ("process", "comm", "peer_address", "role", "peer_port", "workload")
+    process, thread, address, role, port, ran = (report.recording.listed.values(name)[order] for name in names)
     port = np.where(role == Role.CLIENT, port, 0)  # the port of any other peer is another one each time
     asked, asked_of = _asked(report, order)
-    distinct = Interner(10)
-    columns = (process, thread, address, role, port, report.trace_of[order], asked_of)
+    distinct = Interner(11)
+    columns = (process, thread, address, role, port, report.trace_of[order], asked_of, ran)
     numbers = distinct.intern(*(word for column in columns for word in words_of(column)))
-    values, host = distinct.values, printable(report.recording.meta.host)
+    values, host, workloads = distinct.values, printable(report.recording.meta.host), report.recording.workloads.values
     texts = zip(*(bytes_of(values[first : first + 2]) for first in (0, 2, 4)))
     groups = [
-        Group(host, process, thread, role, peer_text(address, port), traces[trace], asked[what])
-        for (process, thread, address), (role, port, trace, what) in zip(texts, values[6:].T.tolist())
+        Group(host, process, thread, role, peer_text(address, port), traces[trace], asked[what], workloads[where])
+        for (process, thread, address), (role, port, trace, what, where) in zip(texts, values[6:].T.tolist())
     ]
     number_of: dict[Group, int] = {}  # groups may have equal texts though their stack traces differ in an address
     numbers_of_groups = np.array([number_of.setdefault(group, len(number_of)) for group in groups], np.intp)

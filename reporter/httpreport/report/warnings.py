@@ -13,7 +13,7 @@ from ..calls.filters import Selection, covered, exact_ms
 from ..calls.totals import Totals
 from ..capture.loader import FULL
 from ..capture.recording import Recording
-from ..common.printable import printable
+from ..common.printable import host, printable
 from .loss_messages import losses
 
 NAMES_LISTED = 20
@@ -201,6 +201,8 @@ def _nothing_kept(recording: Recording, selection: Selection) -> list[ReportWarn
             iso_time(recording.meta, ns) for ns in (recording.available.first_ns, recording.available.last_ns)
         )
         lists.append(f"calls in the capture began from {first} to {last}")
+    if selection.filters.hosts:
+        lists.append(f"it was recorded on {host(recording.meta.host)}")
     floor = recording.meta.threshold_ns
     only = f", which has only calls of at least {exact_ms(floor)} ms" if floor else ""
     text = f"no {selection.subject} is in the capture{only}; {'; '.join(lists)}"

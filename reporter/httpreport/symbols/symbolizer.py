@@ -12,7 +12,8 @@ from functools import partial
 
 from httpcapture import GO_FUNCTION_TABLES, KERNEL_PATHS, MEMORY_FILES, Process, Stack
 
-from ..capture.recording import ProcessKey, Recording
+from ..calls.process_keys import ProcessKey
+from ..capture.recording import Recording
 from ..common.budget import Budget
 from ..common.printable import printable
 from ..elf.demangle import demangle

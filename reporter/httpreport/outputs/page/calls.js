@@ -35,14 +35,15 @@ function traceAt(page, index) {
 // Returns a call in full, as texts. `index` counts from the slowest call.
 function describeCall(page, calls, index) {
   const row = Object.fromEntries(page.row_fields.map((name, i) => [name, page.rows[index][i]]));
-  const [process, thread, role, peer, trace, host] = page.groups[calls.group[index]];
+  const [process, thread, role, peer, trace, host, , , , workload] = page.groups[calls.group[index]];
+  const [where] = page.workloads[workload];
   const own = traceAt(page, trace), receiving = traceAt(page, row.receive_trace);
   const request = [row.method, row.path, row.status || ""].filter(Boolean).join(" ") || row.kind;
   const names = { process: page.names[process][0], thread: page.names[thread][0] };
   const words = { ...names, role: page.roles[role], peer: page.peers[peer], request, host: page.hosts[host] };
-  const searched = [...Object.values(words), row.asked, row.outcome, row.kind, row.pid, row.source, row.destination, ...own.lines,
+  const searched = [...Object.values(words), where, row.asked, row.outcome, row.kind, row.pid, row.source, row.destination, ...own.lines,
     ...receiving.lines];
-  return { index, row, own, receiving, ...words, duration: calls.duration[index], first_byte: page.first_byte,
+  return { index, row, own, receiving, where, ...words, duration: calls.duration[index], first_byte: page.first_byte,
     has: (term) => searched.join("\n").toLowerCase().includes(term) };
 }
 
@@ -126,6 +127,7 @@ function callsTable(parts, page, calls) {
         + (answered ? `, first byte: ${duration(row.first_byte_ns)}${row.first_byte_is_guess ? " (a guess)" : ""}` : "")
         + (row.has_end ? `, total: ${atLeast}${duration(total)}` : "")
         + (phases ? "" : " (which side sent the request is not known)"),
+      ...(call.where ? [call.where] : []),
       ...(row.asked ? [row.asked] : []),
       ...(row.network ? [`Connection: ${row.network}`] : []),
     ];

@@ -24,6 +24,7 @@ from httpcapture import Role
 from ... import __version__
 from ...calls.call import enum_text
 from ...calls.schema import Array
+from ...calls.workloads import Workload
 from ...common.printable import comm
 from ...report.aggregate import Aggregate
 from ...report.headline import incomplete, name, origins, summary, warning_lines, where
@@ -51,7 +52,7 @@ class Name(NamedTuple):
 
 class Groups(NamedTuple):
     """Hold the fields that calls share as indices in `Page.names`, `roles`, `peers`, `traces`, `hosts`, `methods`,
-    `statuses` and `routes`.
+    `statuses`, `routes` and `workloads`.
 
     Each field has one number for each group (`columns.packed`).
     """
@@ -65,6 +66,22 @@ class Groups(NamedTuple):
     method: str
     status: str
     route: str
+    workload: str
+
+
+class WorkloadName(NamedTuple):
+    """Hold where processes ran: the text of it all, the shortest text that tells it from others, and for the filters
+    the name of the container or unit, the container's ID, and the names of the pod and its namespace and its UID. What
+    is not known, or does not apply, is empty; of what is not known at all the text is too."""
+
+    text: str
+    name: str
+    container: str
+    container_id: str
+    pod: str
+    namespace: str
+    pod_uid: str
+    is_known: bool
 
 
 class RouteName(NamedTuple):
@@ -120,6 +137,8 @@ class Page:
     methods: Sequence[str]  # empty: not known
     statuses: Sequence[int]  # 0: not known; slowest.NO_STATUS: there was no response
     routes: Sequence[RouteName]
+    has_workloads: bool  # a capture says where some process ran
+    workloads: Sequence[WorkloadName]
     modules: Sequence[str]
     labels: Sequence[tuple[str, int]]  # a frame, and the index of its module in `modules`
     lines: Sequence[str]
@@ -165,6 +184,8 @@ def page_data(whole: Aggregate) -> Page:
         methods=list(tables.methods),
         statuses=list(tables.statuses),
         routes=list(tables.routes),
+        has_workloads=any(workload.is_known for workload in tables.workloads),
+        workloads=list(tables.workloads),
         modules=list(tables.modules),
         labels=[(label.text, tables.modules[label.module]) for label in tables.labels],
         lines=list(tables.lines),
@@ -203,7 +224,7 @@ class _PageTables:
     def __init__(self, hosts: Sequence[str], routes: Routes) -> None:
         self._routes = routes
         self.methods, self.statuses = _UniqueValues[str](), _UniqueValues[int]()
-        self.routes = _UniqueValues[RouteName]()
+        self.routes, self.workloads = _UniqueValues[RouteName](), _UniqueValues[WorkloadName]()
         self.hosts = {host: index for index, host in enumerate(hosts)}
         self.names, self.roles, self.peers = _UniqueValues[bytes](), _UniqueValues[int](), _UniqueValues[str]()
         self.traces, self.labels, self.lines = _UniqueValues[Trace](), _UniqueValues[Label](), _UniqueValues[str]()
@@ -221,6 +242,7 @@ class _PageTables:
             self.methods.index(group.asked.method),
             self.statuses.index(group.asked.status),
             self.routes.index(self._route(group)),
+            self.workloads.index(_workload_name(group.workload)),
         )
 
     def _route(self, group: Group) -> RouteName:
@@ -238,6 +260,13 @@ class _PageTables:
             self.modules.index(label.module)
         labels, lines = [*map(self.labels.index, trace.labels)], [*map(self.lines.index, trace.lines)]
         return TraceIndices(labels, lines, stack_ids.get(key_of(trace.lines), 0))
+
+
+def _workload_name(ran: Workload) -> WorkloadName:
+    container = ran.container or ran.unit
+    return WorkloadName(
+        ran.text, ran.name, container, ran.container_id, ran.pod, ran.namespace, ran.pod_uid, ran.is_known
+    )
 
 
 def _by_first_call(groups: npt.NDArray[np.uint32]) -> tuple[Indices, Indices]:

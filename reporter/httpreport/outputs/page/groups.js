@@ -1,4 +1,4 @@
-// Shows a table of processes or of peers: how the durations of their calls are distributed, and how much time they took.
+// Shows a table of processes, peers, routes or containers: how the durations of their calls are distributed, and how much time they took.
 
 const BINS = 24, BIN_WIDTH = 5, BIN_HEIGHT = 22, FIRST_ROWS = 10;
 
@@ -13,7 +13,7 @@ const NUMBERS = [
 ];
 
 // Returns the function that shows parts (selection.js). `nameOf` returns the name of a value; `choose` is called with the name
-// in a row that was clicked.
+// and the value in a row that was clicked.
 function groupTable(box, title, range, nameOf, choose) {
   let all = false;
 
@@ -35,7 +35,7 @@ function groupTable(box, title, range, nameOf, choose) {
 
   function row({ value, durations, time }, allTime, mostTime) {
     const name = nameOf(value);
-    const what = { type: "button", class: "link name", title: `Only ${name}`, onclick: () => choose(name) };
+    const what = { type: "button", class: "link name", title: `Only ${name}`, onclick: () => choose(name, value) };
     const numbers = NUMBERS.map(([text, say]) =>
       make("td", { class: `number ${text.toLowerCase()}` }, say(durations, time)));
     const bar = make("meter", { min: 0, max: mostTime || 1, value: time, "aria-hidden": "true" });

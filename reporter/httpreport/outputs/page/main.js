@@ -1,6 +1,6 @@
 // Unpacks the data of the page, connects the filters, and shows everything again when a filter changes.
 
-const NAMES_LISTED = 20, PEERS_OFFERED = 1000, ROUTES_OFFERED = 1000;
+const NAMES_LISTED = 20, PEERS_OFFERED = 1000, ROUTES_OFFERED = 1000, WORKLOADS_OFFERED = 1000;
 
 const data = JSON.parse(byId("data").textContent);
 const page = { ...data, groups: unpackGroups(data) };
@@ -9,8 +9,9 @@ const slowest = calls.duration[0] ?? page.floor_ns;
 const shortest = Math.max(1000, calls.duration.at(-1) ?? page.floor_ns); // a logarithm needs a positive one
 const range = [shortest, Math.max(slowest, shortest * 1.1)];
 
-const [slider, threshold, host, process, role, peer, method, status, route] =
-  ["slider", "threshold", "host", "process", "role", "peer", "method", "status", "route"].map(byId);
+const [slider, threshold, ...filters] = ["slider", "threshold", "host", "process", "role", "peer", "method", "status", "route",
+  "container", "pod"].map(byId);
+const [host, process, role, peer, method, status, route, container, pod] = filters;
 const LAST = Number(slider.max);
 const positions = d3.scaleLog(range, [0, LAST]).clamp(true);
 
@@ -45,6 +46,11 @@ const showProcesses = groupTable(
   byId("by-process"), "Process", range, ([text]) => text, (name) => choose(process, asked(name)));
 const showPeers = groupTable(byId("by-peer"), "Peer", range, (name) => name, (name) => choose(peer, name));
 const showRoutes = groupTable(byId("by-route"), "Route", range, ([text]) => text, (name) => choose(route, name));
+const showWorkloads = groupTable(byId("by-workload"), "Container, pod or unit", range, ([, name]) => name,
+  (_, [, , name, id, podName, namespace]) => {
+    choose(container, name || id);
+    if (podName) choose(pod, `${namespace}/${podName}`);
+  });
 const showFlame = flameGraph({
   box: byId("flame"),
   at: byId("flame-at"),
@@ -67,6 +73,7 @@ function showAll() {
   const filter = {
     threshold: atLeastNs, process: process.value, role: role.value, peer: peer.value.trim(), host: host.value,
     method: method.value, status: status.value.trim(), route: route.value.trim(),
+    container: container.value.trim(), pod: pod.value.trim(),
   };
   const selected = select(page, calls, filter);
   showTotals(selected);
@@ -75,6 +82,7 @@ function showAll() {
   showProcesses(apart(page, calls, selected, 0, page.names), selected.time);
   showPeers(apart(page, calls, selected, 3, page.peers), selected.time);
   if (page.has_heads) showRoutes(apart(page, calls, selected, 8, page.routes), selected.time);
+  if (page.has_workloads) showWorkloads(apart(page, calls, selected, 9, page.workloads), selected.time);
   showFlame(selected);
   showCalls(selected);
 }
@@ -103,7 +111,7 @@ function soon() {
 
 slider.addEventListener("input", () => setThreshold(atPosition(Number(slider.value))));
 threshold.addEventListener("input", () => moveSlider(typedNs()));
-for (const control of [slider, threshold, host, process, role, peer, method, status, route]) control.addEventListener("input", soon);
+for (const control of [slider, threshold, ...filters]) control.addEventListener("input", soon);
 byId("filters").addEventListener("submit", (event) => event.preventDefault());
 byId("filters").addEventListener("reset", () => requestAnimationFrame(() => {
   setThreshold(page.floor_ns);
@@ -116,6 +124,7 @@ byId("captures").open = byId("captures-said").hidden = page.origins.length === 1
 byId("captures-said").textContent = page.name;
 for (const part of document.querySelectorAll(".of-host")) part.hidden = !several;
 for (const part of document.querySelectorAll(".of-heads")) part.hidden = !page.has_heads;
+for (const part of document.querySelectorAll(".of-workloads")) part.hidden = !page.has_workloads;
 byId("warnings").append(...page.warnings.map((text) => make("li", {}, make("strong", {}, "Warning: "), text)));
 byId("warnings").hidden = !page.warnings.length;
 byId("facts").append(...page.facts.map((text) => make("li", {}, text)));
@@ -128,6 +137,10 @@ role.append(...page.roles.map((name) => make("option", { value: name }, name)));
 method.append(...page.methods.filter(Boolean).map((name) => make("option", { value: name }, name)));
 byId("routes").append(...page.routes.slice(0, ROUTES_OFFERED).filter(([, path]) => path)
   .map(([text]) => make("option", { value: text })));
+const offered = (values) => [...new Set(values)].filter(Boolean).slice(0, WORKLOADS_OFFERED)
+  .map((value) => make("option", { value }));
+byId("containers").append(...offered(page.workloads.map(([, , name, id]) => name || id)));
+byId("pods").append(...offered(page.workloads.map(([, , , , name, namespace, uid]) => (name ? `${namespace}/${name}` : uid))));
 byId("processes").append(...page.names.map(([text]) => make("option", { value: asked(text) })));
 byId("peers").append(...page.peers.slice(0, PEERS_OFFERED).map((name) => make("option", { value: name })));
 setThreshold(page.floor_ns);

@@ -19,7 +19,7 @@ function unpack(text, numbers) {
   return numbers;
 }
 
-// Returns for each group the indices of its process, thread, role, peer, trace, host, method, status and route.
+// Returns for each group the indices of its process, thread, role, peer, trace, host, method, status, route and workload.
 function unpackGroups({ groups, group_count }) {
   const columns = groups.map((text) => unpack(text, new Uint32Array(group_count)));
   return Array.from({ length: group_count }, (_, group) => columns.map((column) => column[group]));
@@ -106,6 +106,32 @@ function statusMatcher(wanted) {
 // Returns a function that tests a method. It returns null if the method is not known.
 const methodMatcher = (wanted) => (method) => !wanted || (method === "" ? null : method === wanted);
 
+// Returns a pattern as --container and --pod take it, as a regular expression: * and ? match all but a /, ** matches anything.
+const globbed = (glob) => new RegExp(`^(?:${glob.replace(/\*\*|[\\^$.*?+(){}|\[\]\/]/g,
+  (part) => ({ "**": ".*", "*": "[^/]*", "?": "[^/]" }[part] ?? `\\${part}`))})$`, "s");
+
+// Returns a function that tests a container or unit, as --container does. It returns null if its name is not known.
+function containerMatcher(wanted) {
+  if (!wanted) return () => true;
+  const expression = globbed(wanted), byId = /^[0-9a-f]{12,64}$/.test(wanted);
+  return ([, , container, id, , , , known]) => {
+    if (!known) return null;
+    if (id && byId) return id.startsWith(wanted) || container === wanted;
+    return id && !container ? null : expression.test(container);
+  };
+}
+
+// Returns a function that tests a pod, as --pod does. It returns null if its name is not known.
+function podMatcher(wanted) {
+  if (!wanted) return () => true;
+  const expression = globbed(wanted);
+  return ([, , , , pod, namespace, uid, known]) => {
+    if (!known) return null;
+    if (uid && uid === wanted) return true;
+    return uid && !pod ? null : pod !== "" && (expression.test(pod) || expression.test(`${namespace}/${pod}`));
+  };
+}
+
 // Returns how many of the durations, the longest first, reach the threshold.
 function atLeast(durations, threshold) {
   let from = 0, to = durations.length;
@@ -117,18 +143,19 @@ function atLeast(durations, threshold) {
   return from;
 }
 
-// Returns the indices of the calls that pass `filter` {threshold, process, role, peer, host, method, status, route}, count and
-// time of each group, and how many calls do not pass only because it is not known whether they do.
+// Returns the indices of the calls that pass `filter` {threshold, process, role, peer, host, method, status, route, container,
+// pod}, count and time of each group, and how many calls do not pass only because it is not known whether they do.
 function select(page, calls, filter) {
   const named = page.names.map(nameMatcher(filter.process)), peered = page.peers.map(peerMatcher(filter.peer));
   const methods = page.methods.map(methodMatcher(filter.method)), routes = page.routes.map(routeMatcher(filter.route));
   const statuses = page.statuses.map(statusMatcher(filter.status));
-  const possible = page.groups.map(([process, thread, role, peer, , host, method, status, route]) =>
+  const containers = page.workloads.map(containerMatcher(filter.container)), pods = page.workloads.map(podMatcher(filter.pod));
+  const verdicts = page.groups.map(([, , , , , , method, status, route, workload]) =>
+    [methods[method], statuses[status], routes[route], containers[workload], pods[workload]]);
+  const possible = page.groups.map(([process, thread, role, peer, , host], group) =>
     (named[process] || named[thread]) && peered[peer] && (!filter.role || page.roles[role] === filter.role)
-    && (!filter.host || page.hosts[host] === filter.host)
-    && [methods[method], statuses[status], routes[route]].every((passes) => passes !== false));
-  const passes = page.groups.map(([, , , , , , method, status, route], group) =>
-    possible[group] && methods[method] && statuses[status] && routes[route]);
+    && (!filter.host || page.hosts[host] === filter.host) && verdicts[group].every((passes) => passes !== false));
+  const passes = page.groups.map((_, group) => possible[group] && verdicts[group].every((passes) => passes));
   const slow = atLeast(calls.duration, filter.threshold);
   const indices = new Uint32Array(slow);
   const counts = new Float64Array(page.groups.length), times = new Float64Array(page.groups.length);
