@@ -98,6 +98,7 @@ WITH_FORMATS = {
     *("elf_identity.py", "elf_sections.py", "loader.py", "ring.py", "rows.py", "tracer.py"),
     *("elf_symbols.py", "memory.py", "python_code.py", "python_frames.py", "python_layouts.py", "python_process.py"),
     *("jit_dump.py", "thread_variable.py", "v8_frames.py", "v8_heap.py", "v8_scripts.py"),
+    *("attacher.py", "elf_addresses.py"),
 }
 
 

@@ -108,7 +108,7 @@ static __always_inline void keep_response(struct connection *c, struct user_buff
 {
 	struct head_slot *slot;
 
-	if (c->head_state == HEAD_NOT_WANTED)
+	if (c->head_state == HEAD_NOT_WANTED || c->protocol == TLS)
 		return;
 	segment.address = unknown(c, segment.address);
 	segment.size = unknown(c, segment.size);

@@ -35,6 +35,7 @@ _FILES = (
     "bare_heads.h",
     "kept_heads.h",
     "hellos.h",
+    "tls_sessions.h",
     "roles.h",
     "pairing.h",
     "frames.h",
@@ -72,6 +73,7 @@ class Sizes(NamedTuple):
     head_slots: int = 2048  # heads that wait for their calls: http_bytes and 312 bytes each
     head_ring_pages: int = 128
     block_ring_pages: int = 256  # header blocks of HTTP/2, 32 bytes and those of the block each; 0: none are sent
+    tls_sessions: int = 0  # whose heads are read: 2 * http_bytes and 260 bytes each; 0: none are
 
     @property
     def copies(self) -> int:
@@ -207,6 +209,7 @@ def build_program(
         "HEAD_SLOTS": sizes.head_slots,
         "HEAD_RING_PAGES": sizes.head_ring_pages,
         "BLOCK_RING_PAGES": sizes.block_ring_pages,
+        "TLS_SESSIONS": sizes.tls_sessions,
         "STREAMS_END_RING_PAGES": sizes.streams_end_ring_pages,
         "MAX_STREAMS": sizes.streams,
         "MAX_HTTP2_DIRECTIONS": 2 * sizes.http2_connections,

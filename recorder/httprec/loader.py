@@ -32,6 +32,7 @@ from .bpf_maps import BpfMap, cpus, create
 from .bpf_programs import try_fexit
 from .bpf_tails import Tails
 from .errors import RecorderError
+from .tls.libraries import PROGRAMS as TLS_PROGRAMS
 
 KPROBE_EVENTS = ("/sys/kernel/tracing/kprobe_events", "/sys/kernel/debug/tracing/kprobe_events")
 PROBES = ("fexit", "kprobe", "tracepoint")  # best first
@@ -64,6 +65,7 @@ MAPS = (
     "stack_ring",
     "streams",
     "streams_end_ring",
+    "tls_registers",
 )
 _KRETPROBE_INSTANCES = 4096  # blocked calls at a time: KRETPROBE_MAXACTIVE_MAX. The default is a few per CPU
 _ATTACHMENTS = ("anon_inode:bpf_link", "anon_inode:bpf-link", "anon_inode:[perf_event]")
@@ -100,6 +102,7 @@ class LoadedProgram:
     faults_are_misses: bool  # whether the kernel counts a page fault in a kprobe as a miss
     python_problem: str  # why Python frames are not walked although they were asked for, or ""
     http2_problem: str  # why the streams of HTTP/2 are not told apart, or ""
+    tls: Mapping[str, int]  # by name, the programs to attach to TLS libraries (tls/libraries.py)
 
 
 def import_bcc() -> Any:
@@ -148,6 +151,7 @@ def load_program(options: TracingOptions) -> LoadedProgram:
         faults_are_misses=answer["faults_are_misses"],
         python_problem=answer["python_problem"],
         http2_problem=answer["http2_problem"],
+        tls={name: fds[index] for name, index in answer["tls"].items()},
         **found,
     )
 
@@ -187,6 +191,7 @@ def _load(options: TracingOptions) -> tuple[dict[str, Any], list[int]]:
     _give_slots(BpfMap(table_fd(bpf.module, b"slots_of_processor"), _U32.size, _U32.size))
     found = {name: table_fd(bpf.module, name.encode()) for name in MAPS}
     maps = {name: fd for name, fd in found.items() if fd >= 0}
+    tls = _load_tls(import_bcc().BPF, bpf) if options.sizes.tls_sessions else {}
     programs, attachments = [function.fd for function in bpf.funcs.values()], _attached()
     tails, http2_problem = Tails(library, bpf.module, btf, probes), ""
     if "python_walkers" in maps:
@@ -209,11 +214,21 @@ def _load(options: TracingOptions) -> tuple[dict[str, Any], list[int]]:
         "maps": dict(zip(maps, range(ends[0]))),
         "programs": list(range(ends[0], ends[1])),
         "attachments": list(range(ends[1], ends[2])),
+        "tls": {name: fds.index(fd) for name, fd in tls.items()},
         # Until 5.14, a page fault in a kprobe, such as at the end of a stack, counted as a miss. This member went away
         # with that: "kprobes: Remove kprobe::fault_handler", "kprobes: Do not increment probe miss count in the fault
         # handler".
         "faults_are_misses": "fault_handler" in btf.members("kprobe"),
     }, fds
+
+
+def _load_tls(bpf_class: Any, bpf: Any) -> dict[str, int]:
+    """Load the programs for TLS libraries, and return their descriptors by name. Raises RecorderError."""
+    try:
+        with _quiet_stderr():
+            return {name: bpf.load_func(name.encode(), bpf_class.KPROBE).fd for name in TLS_PROGRAMS}
+    except Exception as error:  # BCC raises bare Exceptions
+        raise RecorderError(f"the kernel does not take the programs for TLS libraries: {error}") from None
 
 
 def _give_slots(of_processor: BpfMap) -> None:

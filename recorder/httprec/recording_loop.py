@@ -18,7 +18,7 @@ from functools import partial
 from typing import Any, Callable
 
 from httpbpf.layout import CALL_ROW, COMPLETION_ROW, CONNECTION, ENUMS, PROCESS_ROW, Row
-from httpcapture import COUNT_NOT_KNOWN, RING_HEADER, End, Outcome, Stack, StackStatus
+from httpcapture import COUNT_NOT_KNOWN, RING_HEADER, End, Outcome, Process, Stack, StackStatus
 
 from . import host, tuning
 from .call_text import CALL_CODEC, CallText, PrintedCall, end_that_counts
@@ -37,6 +37,7 @@ from .parts import Parts
 from .processes import Key, Processes, thread_name
 from .rows import RowCodec
 from .stacks import RepeatedStacks, stack_record, unsent_id
+from .tls.libraries import TlsLibraries
 from .tracer import Tracer
 
 _MIN_SLEEP_NS = 1_000_000  # smaller values come from reading two clocks one after the other
@@ -68,6 +69,7 @@ def _offset(row: Row, name: str) -> int:
 
 
 _PID_OFFSET = _offset(CALL_ROW, "pid")
+_ENCRYPTED_OFFSET = _offset(CALL_ROW, "is_encrypted")
 _STACK_OFFSETS = [_offset(CALL_ROW, name) for name in ("stack", "receive_stack")]
 
 
@@ -96,6 +98,13 @@ def _stack_ids(span: memoryview) -> set[int]:
     stride = RING_HEADER + CALL_ROW.size
     words = span.cast("Q")
     return {number for offset in _STACK_OFFSETS for number in words[(RING_HEADER + offset) // 8 :: stride // 8]} - {0}
+
+
+def _encrypting_pids(span: memoryview) -> set[int]:
+    """Return the processes of the encrypted calls in a span of call rows, with their ring headers."""
+    stride = RING_HEADER + CALL_ROW.size
+    pids = span.cast("I")[(RING_HEADER + _PID_OFFSET) // 4 :: stride // 4]
+    return {pid for pid, yes in zip(pids, span[RING_HEADER + _ENCRYPTED_OFFSET :: stride]) if yes}
 
 
 def _rows(span: memoryview, row: Row) -> Iterator[memoryview]:
@@ -127,6 +136,7 @@ class RecordingLoop:
         *,
         head_rules: HeadRules = DEFAULT_RULES,
         reads_v8: bool = False,
+        libraries: TlsLibraries | None = None,
     ) -> None:
         self._tracer, self._parts, self._threshold_ns = tracer, parts, threshold_ns
         self._print = print_call
@@ -141,7 +151,8 @@ class RecordingLoop:
         between = (self._take_stacks,) if python or reads_v8 else ()
         self._waiting: deque[Stack] = deque()  # taken from the ring, to be written
         self._modules = Modules(self._writer, modules_size, *between, rotate=self._rotates)
-        self._processes = Processes(self._writer, self._modules, self._languages.look_at)
+        self._libraries = libraries
+        self._processes = Processes(self._writer, self._modules, self._look_at)
         self._stacks = RepeatedStacks()
         self._early: list[Stack] = []  # drained before their calls; the next part may need them too
         self._http2_heads = Http2Heads(self._heads, head_rules)
@@ -166,6 +177,12 @@ class RecordingLoop:
             self._parts.check()
             if self._parts.is_due(self._ledger.recorded, time.monotonic_ns()):
                 self._begin_part()
+
+    def _look_at(self, process: Process) -> None:
+        """Look for languages and TLS libraries in a process whose maps were read just now."""
+        if self._libraries:
+            self._libraries.look_at(process)
+        self._languages.look_at(process)
 
     def _round(self) -> None:
         now_ns = time.monotonic_ns()
@@ -196,6 +213,8 @@ class RecordingLoop:
                 self._processes.record(key, now_ns)
             self._heads.write_names(_encrypted_calls(span))
             self._writer.calls(span, header=RING_HEADER)
+            if self._libraries:
+                self._libraries.see_encrypted(_encrypting_pids(span))
             self._ledger.recorded += len(span) // (RING_HEADER + CALL_ROW.size)
             self._hold(span)
             self._tracer.calls.consume(len(span))

@@ -75,6 +75,8 @@ class Tracer:
         """Why the kernel walks none although this was asked for, or nothing."""
         self.http2_problem = self._loaded.http2_problem
         """Why the kernel does not tell the streams of HTTP/2 apart, or nothing."""
+        self.tls_programs = self._loaded.tls
+        """By name, the programs to attach to TLS libraries; none if their plaintext is not read."""
         rings = ["process_ring", "call_ring"] + ["python_ring"] * self.walks_python
         self._waking = select.epoll()
         for name in rings:  # when the kernel says so, not for as long as there are rows
@@ -244,6 +246,11 @@ class Tracer:
         if not self.walks_python or index >= sizes.python_slots:
             return b""
         return self._map("python_stacks", layout.PYTHON_STACK_SIZE).get(_U32.pack(index)) or b""
+
+    def set_tls_registers(self, place: int, registers: Iterable[int]) -> None:
+        """Tell the kernel in which registers a TLS library has session, buffer and size, at a probe with this offset in
+        its page."""
+        self._map("tls_registers", _U32.size).put(_U32.pack(place), bytes([*registers, 0]))
 
     def set_python(self, key: tuple[int, int], python: bytes) -> None:
         """Tell the kernel the python_layout of a process, by pid and start."""

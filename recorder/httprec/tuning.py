@@ -51,6 +51,8 @@ MAX_KNOWN_CONTAINERS = 4096
 MAX_LISTED_LOGS = 1 << 16  # of containers on the host, from whose names those of containers are taken
 MAX_CONTAINERS_FILE = 8 << 20  # bytes of a file that describes containers
 MAX_LISTENERS = 8192  # ports and network namespaces, as many as the kernel has room for (listeners, roles.h)
+MAX_TLS_FILES = 64  # libraries that are probed, by two descriptors each
+MAX_TLS_PROCESSES = 4096  # of which it is known that their TLS cannot be read
 MAX_NAMESPACES = 4096  # network namespaces whose listening ports are read
 MAX_SOCKET_TABLE = 4 << 20  # bytes read of each table of sockets: 27,000 that listen
 

@@ -12,10 +12,10 @@ import sys
 from pathlib import Path
 
 import pytest
-import zstandard
 
 from httpcapture import Code, Reader
 from httpreport.languages.stack_trace import FrameKind, PythonProblem
+from support.capture_bytes import decompressed
 from support.python_frames import (
     SIDES,
     Recorded,
@@ -85,12 +85,6 @@ def test_a_redacted_capture_gives_the_same_stack_traces_without_folders(python: 
     assert str(python_driver.HERE).encode() not in decompressed(redacted_data)
     report = reported(redacted_data, find_binary=recorded.find_binary)
     assert traces(report) == traces(recorded.report)
-
-
-def decompressed(capture: bytes) -> bytes:
-    """Return the chunks of a capture; texts of several bytes a character without the zeros."""
-    with zstandard.ZstdDecompressor().stream_reader(capture, read_across_frames=True) as chunks:
-        return chunks.read().replace(b"\0", b"")
 
 
 @pytest.mark.usefixtures("recorder")

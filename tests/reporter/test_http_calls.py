@@ -6,6 +6,7 @@ import csv
 import io
 import json
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -73,6 +74,24 @@ def test_json_has_what_is_known() -> None:
     assert (unknown["http"]["path"], unknown["http"]["authority"]) == ("/login", None)
     no_tls = nothing["http"].pop("tls")
     assert set(map(str, [*nothing["http"].values(), *no_tls.values()])) == {"None", "[]", "False"}
+
+
+def test_heads_that_were_read_in_tls_tell_what_is_in_it() -> None:
+    row = partial(Row, request_head=b"\x17\x03\x03", response_head=b"\x17\x03\x03", is_encrypted=1)
+    switching = b"HTTP/1.1 101"
+    slowest_first = json_calls(
+        with_heads(
+            [
+                Asked(row(sequence=1), REQUEST, RESPONSE),
+                Asked(row(sequence=2, duration_ns=300 * MS), REQUEST, switching),
+                Asked(row(sequence=3, duration_ns=400 * MS)),
+            ]
+        )
+    )
+
+    seen = [(call["kind"], call["method"], call["status"]) for call in reversed(slowest_first)]
+    assert seen == [("http", "GET", 503), ("websocket", "GET", 101), ("tls", None, None)]
+    assert {call["encrypted"] for call in slowest_first} == {True}
 
 
 def test_csv_has_columns_for_it() -> None:
