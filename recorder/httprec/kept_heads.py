@@ -37,6 +37,7 @@ class KeptHeads:
         self._rules = rules
         self._reduced: OrderedDict[tuple[bool, bytes], bytes] = OrderedDict()  # the most recently used last
         self._names = ServerNames()
+        self._before: list[Head] = []  # of the last round, whose calls may be in this one
         self._of_round: list[Head] = []  # their calls may be in the next part
         self._begin(writer)
 
@@ -51,8 +52,8 @@ class KeptHeads:
         self._write(self._of_round)
 
     def begin_round(self) -> None:
-        """Begin another round of the recording: the calls of all heads so far have been written."""
-        self._of_round = []
+        """Begin another round of the recording: the calls of all heads before the last round have been written."""
+        self._before, self._of_round = self._of_round, []
 
     def write(self, rows: Iterable[bytes]) -> None:
         """Write the heads in rows of the kernel (struct head_row with the bytes behind it), and remember what TLS
@@ -73,9 +74,12 @@ class KeptHeads:
         self._write(heads)
 
     def write_names(self, calls: Iterable[tuple[int, int]]) -> None:
-        """Write what is known of calls in TLS, which are given by connection and sequence."""
+        """Write what both ends said of calls in TLS, which are given by connection and sequence, unless their requests
+        were read."""
         columns = array("Q"), array("I"), array("I"), array("I")
-        for connection, sequence in calls if self._names else ():
+        heads = (head for head in (*self._before, *self._of_round) if head.text and not head.is_response)
+        read = {(head.connection, head.sequence) for head in heads} if self._names else set()
+        for connection, sequence in (call for call in calls if self._names and call not in read):
             number = self._number(self._names.text(connection))
             for column, value in zip(columns, (connection, sequence, number, 0) if number else ()):
                 column.append(value)

@@ -395,11 +395,11 @@ class RecordingLoop:
                 stack = self._languages.join_waiting(stack, slot if has_python else 0)
                 self._record_stack(stack, now_ns)
                 call[side] = stack.id
+        if call["is_encrypted"]:  # before its heads, which replace this
+            self._heads.write_names([(call["connection"], call["sequence"])])
         if connection["head_state"] in (_HEAD_GROWS, _HEAD_KEPT):
             self._heads.write_of_call(self._tracer.heads_in(connection["head_slot"]), call)
         self._http2_heads.write_of_call(call)
-        if call["is_encrypted"]:
-            self._heads.write_names([(call["connection"], call["sequence"])])
         row = CALL_CODEC.make(call)
         self._writer.calls(row)
         self._ledger.recorded += 1

@@ -62,12 +62,12 @@ class HttpCall(NamedTuple):
 def complete(read: ProtocolColumns, heads: CallHeads, requests: Numbers, responses: Numbers) -> None:
     """Fill in methods and statuses that the rows of calls do not have, but their heads. What is in TLS is known then:
     heads that were read there are those of HTTP/1."""
-    is_inside = ((requests != 0) | (responses != 0)) & (read.kind == Kind.TLS)
-    read.kind[is_inside] = Kind.HTTP
     lacking = np.flatnonzero((requests != 0) & (read.method == b""))
     methods = {place: _request(heads.texts[place]).method for place in np.unique(requests[lacking]).tolist()}
     read.method[lacking] = [methods[place].encode()[:15] for place in requests[lacking].tolist()]
     lacking = np.flatnonzero((responses != 0) & (read.status == 0))
     statuses = {place: _response(heads.texts[place]).status for place in np.unique(responses[lacking]).tolist()}
     read.status[lacking] = [statuses[place] for place in responses[lacking].tolist()]
+    is_inside = ((read.method != b"") | (read.status != 0)) & (read.kind == Kind.TLS)
+    read.kind[is_inside] = Kind.HTTP
     read.kind[is_inside & (read.status == SWITCHING_PROTOCOLS)] = Kind.WEBSOCKET
