@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import socket
 import sys
 import time
@@ -80,16 +81,17 @@ def connection() -> Iterator[Connection]:
 
 
 def heads(capture: Path) -> tuple[dict[int, set[tuple[bytes, bytes]]], int]:
-    """Return the heads of the calls by stream, at both ends, and how many pieces of blocks were lost."""
+    """Return the heads of this process's calls by stream, at both ends, and how many pieces of blocks were lost."""
     data = capture.read_bytes()
     loaded = load(Reader(io.BytesIO(data)), KeepNothing())
     found: dict[int, set[tuple[bytes, bytes]]] = {}
     for batch in Reader(io.BytesIO(data)):
         if isinstance(batch, Calls):
-            names = ("connection", "sequence", "stream")
-            columns = (np.frombuffer(batch.columns[n], f).tolist() for n, f in zip(names, ("<u8", "<u4", "<u4")))
-            for number, sequence, stream in zip(*columns):
-                if stream:
+            names = ("connection", "sequence", "stream", "pid")
+            forms = ("<u8", "<u4", "<u4", "<u4")
+            columns = (np.frombuffer(batch.columns[name], form).tolist() for name, form in zip(names, forms))
+            for number, sequence, stream, pid in zip(*columns):
+                if stream and pid == os.getpid():
                     found.setdefault(stream, set()).add(heads_of(loaded.heads, number, sequence))
     assert b"planted" not in data
     return found, loaded.lost.get("header_block_lost", 0)
@@ -121,8 +123,8 @@ def test_heads_are_left_out_on_request(option: tuple[str, str], tmp_path: Path) 
 
 def test_after_lost_blocks_nothing_wrong_is_known(tmp_path: Path) -> None:
     capture = tmp_path / "run.cap"
-    asked: dict[int, str] = {}
     small_ring = [sys.executable, "-c", SMALL_RING]
+    asked: dict[int, str] = {}
     with connection() as opened, recording(capture, *OPTIONS, command=small_ring):
         for number in range(5):
             paths = [f"/a/{number}/{'b' * (place % 7 + 1)}/{place}" for place in range(60)]
