@@ -25,8 +25,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from httpcapture import Code, Reader
 from httpreport.calls.filters import Selection
+from httpreport.calls.process_keys import ProcessKey
 from httpreport.capture.loader import load
-from httpreport.capture.recording import ProcessKey
 from httpreport.languages.python_stack import FRAME, runs
 from workload.recorder import recordings
 
