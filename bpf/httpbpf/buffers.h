@@ -17,6 +17,7 @@ struct payload {
 	u64 left; /* bytes in the next ones */
 	u64 next;
 	bool is_skipped; /* it was nothing but what may precede a request */
+	u32 offset; /* bytes of the transfer before what is part of a call */
 };
 
 /* The beginning of a struct iov_iter, as far as the program reads it. */

@@ -129,15 +129,16 @@ static __always_inline bool lacks_status(struct connection *c)
 #define INTERIM_SIZE 25 /* bytes of "HTTP/1.1 100 Continue" and an empty line */
 
 /* Whether this response is one before the final one. That may be in the same transfer; then its head is looked at. */
-static __always_inline bool is_interim(struct connection *c, struct payload payload)
+static __always_inline bool is_interim(struct connection *c, struct payload *payload)
 {
 	u32 status = status_of(c);
 
 	if ((status & 0xff) != '1' || status == STATUS_101)
 		return false;
-	if (payload.segment.size < INTERIM_SIZE + HEAD_SIZE ||
-	    bpf_probe_read_user(c->head, HEAD_SIZE, (void *)(payload.segment.address + INTERIM_SIZE)))
+	if (payload->segment.size < INTERIM_SIZE + HEAD_SIZE ||
+	    bpf_probe_read_user(c->head, HEAD_SIZE, (void *)(payload->segment.address + INTERIM_SIZE)))
 		return true;
+	payload->offset = INTERIM_SIZE;
 	return !is_status_line(c);
 }
 
@@ -181,6 +182,7 @@ static __always_inline void skip_proxy_header(struct connection *c, struct paylo
 	payload->segment.address += size;
 	c->request_skip += size;
 	payload->segment.size -= size;
+	payload->offset += size;
 	begin_head(c);
 	gather_segment(c, payload->segment);
 }
@@ -195,6 +197,7 @@ static __always_inline void skip_empty_line(struct connection *c, struct payload
 	head[0] = head[0] >> 16 | head[1] << 48;
 	head[1] >>= 16;
 	c->head_size -= 2;
+	payload->offset += 2;
 	payload->is_skipped = !c->head_size;
 }
 

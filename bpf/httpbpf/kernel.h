@@ -27,6 +27,7 @@ static long (*read_user_string)(void *to, u32 size, const void *from) = (void *)
 #define TCP_SYN_SENT 2
 #define TCP_SYN_RECV 3
 #define TCP_CLOSE 7
+#define RCV_SHUTDOWN 1
 
 static __always_inline u64 read_u64(u64 address)
 {

@@ -109,6 +109,8 @@ static __always_inline void fill_call(struct call_row *call, struct connection *
 	call->receive_tid = c->receive_tid;
 	call->stream = c->stream;
 	call->http2_error = c->http2_error;
+	call->request_seq = c->request_seq;
+	call->response_seq = c->response_seq;
 	call->role = c->role;
 	call->role_source = c->role_source;
 	call->outcome = c->outcome;

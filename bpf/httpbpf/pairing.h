@@ -79,7 +79,7 @@ static __always_inline bool is_control_frame_alone(struct connection *c, struct 
 	return is_control_frame(c) && payload.segment.size + payload.left <= frame_size(c);
 }
 
-static __always_inline u8 judge_request(struct connection *c, struct payload payload)
+static __always_inline u8 judge_request(struct connection *c, struct payload *payload)
 {
 	switch (c->protocol) {
 	case TLS:
@@ -87,15 +87,15 @@ static __always_inline u8 judge_request(struct connection *c, struct payload pay
 	case HTTP1:
 		return may_be_request_line(c) ? IS_PART : NO_PART;
 	case HTTP2:
-		return is_control_frame_alone(c, payload) ? NO_PART : IS_PART;
+		return is_control_frame_alone(c, *payload) ? NO_PART : IS_PART;
 	case TUNNEL:
 		return NO_PART;
 	}
-	return payload.is_skipped ? NO_PART : IS_PART;
+	return payload->is_skipped ? NO_PART : IS_PART;
 }
 
 /* In a RESPONSE only the first bytes after a pause are judged: they may come when the connection rests. */
-static __always_inline u8 judge_response(struct connection *c, struct payload payload, bool is_fresh)
+static __always_inline u8 judge_response(struct connection *c, struct payload *payload, bool is_fresh)
 {
 	if (c->protocol == TUNNEL)
 		return NO_PART;
@@ -133,6 +133,8 @@ static __always_inline void reset_call(struct connection *c, u64 now, struct tcp
 	c->segments_at_t0 = counts.segments;
 	c->retransmitted_at_t0 = counts.retransmitted;
 	c->out_of_order_at_t0 = counts.out_of_order;
+	c->request_seq = 0;
+	c->response_seq = 0;
 	c->t0 = now;
 	c->t1 = now;
 	c->t2 = 0;
@@ -228,7 +230,7 @@ static __always_inline u32 continue_request(struct connection *c, u64 now, struc
 	return IGNORED;
 }
 
-static __always_inline u32 advance_request(struct connection *c, u64 sock, u64 now, struct payload payload, bool is_fresh,
+static __always_inline u32 advance_request(struct connection *c, u64 sock, u64 now, struct payload *payload, bool is_fresh,
 					   bool head_grew)
 {
 	bool was_doubtful = c->is_doubtful;
@@ -242,14 +244,14 @@ static __always_inline u32 advance_request(struct connection *c, u64 sock, u64 n
 	}
 	if (c->phase == REQUEST) {
 		if (!c->is_tentative || part == NO_PART || c->protocol == HTTP1 || c->sent + c->received >= LONG_REQUEST)
-			return continue_request(c, now, payload, is_fresh, head_grew);
+			return continue_request(c, now, *payload, is_fresh, head_grew);
 		accept_answer(c);
 	}
 	if (part == NO_PART)
 		return IGNORED;
 	if (c->phase == RESPONSE)
 		end_response(c);
-	return begin_call(c, sock, now, payload);
+	return begin_call(c, sock, now, *payload);
 }
 
 /* After an upgrade, or through a proxy to the far end, either end may send anything at any time. */
@@ -276,7 +278,7 @@ static __always_inline u32 answer_call(struct connection *c, u64 now, struct pay
 	return ANSWERED;
 }
 
-static __always_inline u32 advance_response(struct connection *c, u64 now, struct payload payload, bool is_fresh, bool head_grew)
+static __always_inline u32 advance_response(struct connection *c, u64 now, struct payload *payload, bool is_fresh, bool head_grew)
 {
 	u8 part = judge_response(c, payload, is_fresh);
 
@@ -289,7 +291,7 @@ static __always_inline u32 advance_response(struct connection *c, u64 now, struc
 		return CONTINUED;
 	}
 	if (part == IS_PART || (is_slow(c, now) && c->protocol != HTTP1))
-		return answer_call(c, now, payload, part == IS_PART);
+		return answer_call(c, now, *payload, part == IS_PART);
 	c->is_tentative = 1;
 	c->t2 = now;
 	c->t3 = now;
@@ -312,10 +314,19 @@ static __always_inline bool is_burst(struct connection *c, u8 direction, u64 now
 	return c->phase == RESPONSE && is_slow(c, now) && now - c->t3 >= PAUSE_NS && !lacks_status(c);
 }
 
+static __always_inline void note_first_byte(struct connection *c, u32 step, u32 number)
+{
+	if (step == OPENED)
+		c->request_seq = number;
+	else
+		c->response_seq = number;
+}
+
 static __always_inline u32 advance(struct connection *c, u64 sock, u8 direction, u64 now, u64 msg, u64 received)
 {
 	bool is_first, is_fresh, head_grew = false;
 	struct payload payload = {};
+	u32 step;
 
 	if (c->opens == NEITHER)
 		find_role(c, sock);
@@ -344,9 +355,11 @@ static __always_inline u32 advance(struct connection *c, u64 sock, u8 direction,
 		c->was_in_call = 1; /* counted when it is known whose call it was */
 	if (c->opens == NEITHER)
 		return IGNORED;
-	if (direction == c->opens)
-		return advance_request(c, sock, now, payload, is_fresh, head_grew);
-	return advance_response(c, now, payload, is_fresh, head_grew);
+	step = direction == c->opens ? advance_request(c, sock, now, &payload, is_fresh, head_grew)
+				     : advance_response(c, now, &payload, is_fresh, head_grew);
+	if (step == OPENED || step == ANSWERED)
+		note_first_byte(c, step, first_byte(sock, direction, received) + payload.offset);
+	return step;
 }
 
 /*
@@ -386,7 +399,9 @@ static __always_inline void undo(struct connection *c, u32 step)
 		c->phase = IDLE;
 		release_slots(c);
 	}
-	if (step == ANSWERED && c->phase == RESPONSE)
+	if (step == ANSWERED && c->phase == RESPONSE) {
 		c->phase = REQUEST;
+		c->response_seq = 0;
+	}
 	c->direction = NEITHER;
 }

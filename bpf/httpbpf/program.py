@@ -48,14 +48,14 @@ _FILES = (
 )
 _USE = {"fexit": "USE_FEXIT", "kprobe": "USE_KPROBES", "tracepoint": "USE_TRACEPOINTS"}
 _TCP_COUNTS = ("segs_out", "total_retrans", "rcv_ooopack", "srtt_us")  # of struct tcp_sock
-_TRACEPOINT_MEMBERS = ("sk_protocol", "sk_type", "sk_shutdown")  # of struct sock; only tracepoints need them
+_TRACEPOINT_MEMBERS = ("sk_protocol", "sk_type")  # of struct sock; only tracepoints need them
 FEW_SLOTS = 16
 
 
 class Sizes(NamedTuple):
     """Say how much the program can remember and send, and what that costs in kernel memory."""
 
-    connections: int = 65536  # 368 bytes each, and the overhead of a hash map
+    connections: int = 65536  # 376 bytes each, and the overhead of a hash map
     http2_connections: int = 2048  # of them; 900 bytes each, and the overhead of a hash map
     streams: int = 8192  # of all of these that are open; as many bytes each as a connection
     threads: int = 16384  # 32 bytes each, and the overhead of a hash map; used with kprobes only
@@ -139,6 +139,8 @@ def _offsets(btf: Btf) -> dict[str, int]:
         # renamed in 5.5, commit cf25e24db61c
         "TASK_STRUCT__START_BOOTTIME": first_offset(task, ["start_boottime", "real_start_time"]),
         "SOCK__SK_ERR": first_offset(btf.members("sock"), ["sk_err"]),
+        "SOCK__SK_SHUTDOWN": first_offset(btf.members("sock"), ["sk_shutdown"]),
+        "TCP_SOCK__RCV_NXT": first_offset(tcp, ["rcv_nxt"]),
         "TCP_SOCK__COPIED_SEQ": first_offset(tcp, ["copied_seq"]),
         "TCP_SOCK__WRITE_SEQ": first_offset(tcp, ["write_seq"]),
         "NET__NS__INUM": _inode_of_namespace(btf),

@@ -37,12 +37,14 @@ struct call_row {
 	u32 sequence;          /* - rises with every call on the connection */
 	u32 tid;               /* - the thread that sends */
 	u32 receive_tid;       /* - thread id on the receiving side */
+	u32 request_seq;       /* - TCP's sequence number of the first byte of the request, 0 where it is not known */
 	u32 round_trip;        /* us smoothed, at this row; 0 where it is not known */
 	u32 segments;          /* - that were sent from t0 up to this row, or NOT_KNOWN */
 	u32 retransmitted;     /* - segments that were sent again, the same */
 	u32 out_of_order;      /* - segments that were received out of order, the same */
 	u32 stream;            /* - HTTP/2 stream that the call is, 0 where it is none */
 	u32 http2_error;       /* - error code with which the stream was reset, 0 where it was not, or with none */
+	u32 response_seq;      /* - as request_seq, of the response */
 	u8 role;               /* - enum role */
 	u8 role_source;        /* - enum role_source */
 	u8 outcome;            /* - enum outcome */
@@ -153,6 +155,8 @@ struct connection {
 	u32 head_slot;         /* - where its heads wait, from 1; 0 for none */
 	u16 hello_bytes;       /* bytes that the asking end had sent when its handshake was last looked at (hellos.h) */
 	u16 answer_bytes;      /* bytes the same of the other end */
+	u32 request_seq;       /* - as in the call row */
+	u32 response_seq;      /* - the same */
 };
 
 /*

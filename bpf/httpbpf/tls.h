@@ -240,15 +240,16 @@ static __always_inline u8 judge_record(struct connection *c, bool asks, u64 head
  * Goes from record to record. Where they do not begin where they should, or are too many, or cannot be read, the handshake
  * is taken to be over: it is better to record a call too many than one too few.
  */
-static __always_inline u8 walk_records(struct connection *c, bool asks, struct payload payload)
+static __always_inline u8 walk_records(struct connection *c, bool asks, struct payload payload, u32 *offset)
 {
-	u64 skip = asks ? c->request_skip : c->response_skip, header;
+	u64 skip = asks ? c->request_skip : c->response_skip, before = 0, begin, header;
 	u8 part = NO_PART, one;
 
 #pragma nounroll
 	for (int i = 0; i < MOST_RECORDS && payload.segment.size; i++) {
 		if (skip >= payload.segment.size) {
 			skip -= payload.segment.size;
+			before += payload.segment.size;
 			next_segment(&payload);
 			if (payload.segment.size)
 				continue;
@@ -264,10 +265,13 @@ static __always_inline u8 walk_records(struct connection *c, bool asks, struct p
 		bpf_probe_read_user(&header, TLS_HEADER, (void *)(payload.segment.address + skip));
 		if (!is_record(header))
 			break;
+		begin = before + skip;
 		skip += TLS_HEADER + record_size(header);
 		one = judge_record(c, asks, header);
-		if (one > part)
+		if (one > part) {
 			part = one;
+			*offset = begin;
+		}
 	}
 	if (c->tls & TLS_HANDSHAKE)
 		forget_handshake(c);
@@ -300,9 +304,9 @@ static __always_inline bool needs_walk(struct connection *c, bool asks)
 	return true;
 }
 
-static __always_inline u8 judge_tls(struct connection *c, bool asks, struct payload payload)
+static __always_inline u8 judge_tls(struct connection *c, bool asks, struct payload *payload)
 {
 	if (needs_walk(c, asks))
-		return through(&c->part, walk_records(c, asks, payload));
+		return through(&c->part, walk_records(c, asks, *payload, &payload->offset));
 	return through(&c->part, judge_first_record(c, asks));
 }

@@ -23,7 +23,7 @@ CODINGS = frozenset(["", PLANES, DELTA, GROUP])  # "": the values as they are
 FIELD_CODINGS = {
     **dict.fromkeys(("process_start", "connection", "cgroup", "process", "local_address", "peer_address"), GROUP),
     **dict.fromkeys(("pid", "local_port", "peer_port"), GROUP),
-    **dict.fromkeys(("t0", "t1", "t2", "t3", "sequence"), DELTA),
+    **dict.fromkeys(("t0", "t1", "t2", "t3", "sequence", "request_seq", "response_seq"), DELTA),
     **dict.fromkeys(("sent", "received"), PLANES),
 }
 """Codings of the fields of calls and completions, unless "". The fields of the coding `group` are in a row's order."""

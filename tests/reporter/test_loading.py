@@ -219,6 +219,8 @@ COLUMNS: dict[str, Any] = {
 WITHOUT: dict[str, dict[str, Any]] = {
     "cgroup": {"cgroup": None},
     "role_source": {},
+    "request_seq": {},
+    "response_seq": {},
     "receive_tid": {"receive_tid": 0},
     "request_head": {"method": None},
     "response_head": {"status": None},

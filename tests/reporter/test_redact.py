@@ -85,6 +85,7 @@ SAID = """
   masked    paths of requests: 2, of so many routes: 2; their hosts: 2; ids: 1
   masked    folders: 4; system folders such as /usr/lib stay
   masked    cgroups: 1
+  masked    sequence numbers of TCP: 5
   masked    names and IDs of containers, pods and units: 4
   masked    frames outside any mapping: 1
   kept      names of processes, threads, functions and files, -p filters, build IDs
@@ -104,6 +105,7 @@ JIT_NAMES = (
 )
 CALLED_FROM = (TEXT + 0x100, JITTED + 0x10)
 DATA = 0x7F3000000010
+SEQUENCE_NUMBER = int.from_bytes(b"7777", "little")
 STACK_WORD = int.from_bytes(b"secret!!", "little")
 PEERS = ("10.77.77.77", "2a02:7777::7777", "203.0.113.77", "10.77.77.77", "127.0.0.7")
 
@@ -154,6 +156,8 @@ def secret_capture(end: End | bool = True) -> bytes:
             peer=peer,
             connection=1 + number,
             sequence=number,
+            request_seq=SEQUENCE_NUMBER,
+            response_seq=SEQUENCE_NUMBER + number,
             comm=b"nova\0secret",
             request_head=b"GET /sec",
             response_head=b"HTTP/1.1 404 sec",
@@ -228,6 +232,21 @@ def test_nothing_that_was_secret_is_left_and_the_numbers_are_the_same() -> None:
     assert all(secret in contents(data) for secret in secrets)
     assert [secret for secret in (*secrets, b"\x77\x77") if secret in contents(again)] == []
     assert made(again) == made(data)
+
+
+def test_equal_sequence_numbers_stay_equal_and_unknown_ones_unknown() -> None:
+    numbers = [(5, 9), (5, 9), (9, 0), (0, 5)]
+    rows = [
+        Row(connection=1 + place, request_seq=request, response_seq=response)
+        for place, (request, response) in enumerate(numbers)
+    ]
+
+    calls = reported(redacted(capture(rows), no_binary), milliseconds=None).recording.calls
+
+    masked = dict(zip((call["connection"] for call in calls), zip(calls["request_seq"], calls["response_seq"])))
+    (five, nine), *_ = (masked[1 + place] for place in range(4))
+    assert five != nine and 0 not in (five, nine)
+    assert [masked[1 + place] for place in range(4)] == [(five, nine), (five, nine), (nine, 0), (0, five)]
 
 
 def packed_ipv4(text: str) -> bytes:

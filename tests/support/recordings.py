@@ -33,6 +33,7 @@ TEXT, PATH = 0x7F0000001000, b"/opt/nova/lib nova.so"
 MAPS = b"%x-%x r-xp 00001000 fe:01 77    %s\n" % (TEXT, TEXT + 0x2000, PATH)
 
 STREAM = ("stream", "http2_error")
+SEQUENCE_NUMBERS = ("request_seq", "response_seq")
 MARKS = ("stack_is_late", "judged_by", "first_byte_is_guess", "is_encrypted")
 NETWORK = ("connect_time", "handshake_time", "round_trip", "segments", "retransmitted", "out_of_order")
 
@@ -44,7 +45,7 @@ CALL_LAYOUT = layout(
     "bytes16 request_head",
     "bytes16 response_head",
     *(f"u64 {name}" for name in NETWORK[:2]),
-    *(f"u32 {name}" for name in [*NETWORK[2:], "sequence", "pid", "tid", "receive_tid", *STREAM]),
+    *(f"u32 {name}" for name in [*NETWORK[2:], "sequence", "pid", "tid", "receive_tid", *STREAM, *SEQUENCE_NUMBERS]),
     *(f"u16 {name}" for name in ["local_port", "peer_port"]),
     *(f"u8 {name}" for name in ["role", "role_source", "outcome", "stack_status"]),
     "u64 receive_stack",
@@ -60,7 +61,7 @@ OLDER_CALL_LAYOUT = layout(
     *(
         " ".join(["bytes8" if field.name == "request_head" else field.type, field.name, "-", field.coding]).rstrip(" -")
         for field in CALL_LAYOUT.fields
-        if field.name not in ("t3", *STREAM, *MARKS, *NETWORK)
+        if field.name not in ("t3", *STREAM, *SEQUENCE_NUMBERS, *MARKS, *NETWORK)
     )
 )
 OLDER: dict[str, Any] = {"call_layout": OLDER_CALL_LAYOUT, "duration_rule": ""}
@@ -109,6 +110,8 @@ class Row:
     out_of_order: int = COUNT_NOT_KNOWN
     stream: int = 0
     http2_error: int = 0
+    request_seq: int = 0
+    response_seq: int = 0
 
     def packed(self, row_layout: Layout = CALL_LAYOUT) -> bytes:
         """Return the row, with the fields that the layout has."""

@@ -43,6 +43,7 @@ from httpcapture import (
 from support import capture_samples
 from support.capture_samples import CALL_LAYOUT, pack
 
+SEQUENCE_NUMBER = 0x7D40_0000
 LEVEL = -(1 << 17)  # zstd's fastest leaves small contents as they are: the dump can then show them
 
 META = dataclasses.replace(
@@ -156,6 +157,8 @@ def _row(
         receive_tid=tid,
         stream=0,
         http2_error=0,
+        request_seq=SEQUENCE_NUMBER + 112 * sequence,
+        response_seq=0 if outcome else SEQUENCE_NUMBER - sequence,
         role=role,
         role_source=RoleSource.CONNECTION,
         outcome=outcome,

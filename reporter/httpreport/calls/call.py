@@ -66,6 +66,8 @@ class Call(NamedTuple):
     out_of_order: int
     stream: int
     http2_error: int
+    request_seq: int  # TCP's sequence number of the first byte; 0 if it is not known, as of the next
+    response_seq: int
     t3_known: bool
     has_end: bool
     duration_ns: int  # what the report judges the call by: of the whole call, or to the first byte

@@ -1,6 +1,6 @@
 """Hold the calls that can be listed one by one: all that the filter keeps, or the longest if they are too many.
 
-Totals are made of all kept calls (`totals.py`). A listed call takes 295 bytes, so their number is bounded. Most calls
+Totals are made of all kept calls (`totals.py`). A listed call takes 303 bytes, so their number is bounded. Most calls
 that are listed for a while are not among the longest in the end. So calls stay packed as in the file, which takes a
 tenth of the memory, as long as so many of their batch are listed that this is shorter.
 """

@@ -58,6 +58,8 @@ RECORDED = np.dtype(
         ("out_of_order", "<u4"),
         ("stream", "<u4"),  # of HTTP/2; 0 for none
         ("http2_error", "<u4"),  # with which the stream was reset; 0 for none
+        ("request_seq", "<u4"),  # TCP's sequence number of its first byte; 0 if not known, as the next one
+        ("response_seq", "<u4"),
     ]
 )
 """The fields of the capture's call layout that the reporter uses."""
@@ -70,7 +72,7 @@ NETWORK = {
 ADDED = {
     **PAIR,
     **dict.fromkeys(("t3", "stack_is_late", "judged_by", "first_byte_is_guess", "is_encrypted"), 0),
-    **dict.fromkeys(("stream", "http2_error"), 0),
+    **dict.fromkeys(("stream", "http2_error", "request_seq", "response_seq"), 0),
     **NETWORK,
 }
 """Fields of RECORDED that older captures lack, and the values that stand for them then. Those of PAIR mean nothing

@@ -46,7 +46,7 @@ class RedactedRows:
     """Redact the batches of one capture. Raises ReportError if a column is missing."""
 
     def __init__(self, meta: Meta) -> None:
-        self.addresses, self.cgroups = AddressMasks(), NumberMasks()
+        self.addresses, self.cgroups, self.sequence_numbers = AddressMasks(), NumberMasks(), NumberMasks()
         self.heads = 0
         """How many requests and responses had recorded first bytes."""
         self._meta, self._call_row = meta, call_row(meta)
@@ -62,6 +62,8 @@ class RedactedRows:
             rows[name] = self.addresses.masked(rows[name])
         if "cgroup" in self._names:
             rows["cgroup"] = self.cgroups.masked(rows["cgroup"])
+        for name in self._names & {"request_seq", "response_seq"}:
+            rows[name] = self.sequence_numbers.masked(rows[name].astype(np.uint64))
         heads = table["request_head"], table["response_head"]
         self.heads += sum(int(np.count_nonzero(head)) for head in heads)
         for name, bare in zip(("request_head", "response_head"), protocol.without_content(*heads)):

@@ -128,6 +128,7 @@ class Redaction:
         yield f"{paths}; their hosts: {len(heads.hosts):,}; ids: {len(heads.ids):,}"
         yield f"folders: {len(self._records.paths):,}; system folders such as /usr/lib stay"
         yield f"cgroups: {len(self._rows.cgroups):,}"
+        yield f"sequence numbers of TCP: {len(self._rows.sequence_numbers):,}"
         yield f"names and IDs of containers, pods and units: {len(self._records.workloads):,}"
         yield f"frames outside any mapping: {self._stacks.masked:,}"
 
