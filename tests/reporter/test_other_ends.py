@@ -28,19 +28,21 @@ class World:
         self.rows: Ends = []
         self.calls = 0
 
-    def connection(self, calls: int, *, nat: bool = False, numbered: bool = True, answers: bool = True) -> None:
+    def connection(
+        self, calls: int, *, nat: bool = False, numbered: bool = True, answers: bool = True, streams: bool = False
+    ) -> None:
         draw = self.draw
         client, server = draw.randrange(self.hosts), draw.randrange(self.hosts)
         addresses = [packed_address(f"10.0.{host}.{draw.randrange(1, 3)}") for host in (client, server)]
         ports, at = [draw.randrange(40000, 40020), 80], draw.randrange(10**9)
         asked, told = draw.getrandbits(32), draw.getrandbits(32)
-        for _ in range(calls):
+        for number in range(calls):
             inner = sorted(draw.randrange(1, 10**6) for _ in range(3))
             times = (at, at + inner[0], at + inner[1], at + inner[2])
             sizes = draw.randrange(1, 10**4), draw.randrange(1, 10**4)
             numbers = {"request_seq": asked if numbered else 0, "response_seq": told if numbered and answers else 0}
             outcome = Outcome.ANSWERED if answers else Outcome.CLOSED
-            common = {"id": self.calls, "outcome": outcome, **numbers}
+            common = {"id": self.calls, "outcome": outcome, **numbers, "stream": (2 * number + 1) * streams}
             self.rows.append(
                 {
                     **common,
@@ -59,7 +61,7 @@ class World:
                 }
             )
             self.calls += 1
-            at = times[3] + draw.randrange(1, 10**6)
+            at = times[1] if streams else times[3] + draw.randrange(1, 10**6)
             asked, told = ((asked + sizes[0]) % 2**32 or 1), ((told + sizes[1]) % 2**32 or 1)
 
     def shuffled(self) -> Ends:
@@ -69,12 +71,12 @@ class World:
         return self.draw.sample(self.rows, len(self.rows))
 
 
-def joined(rows: Ends, **options: Any) -> OtherEnds:
+def joined(rows: Ends) -> OtherEnds:
     calls = np.zeros(len(rows), RECORDED)
     for place, row in enumerate(rows):
         for name in row.keys() - {"id", "clock"}:
             calls[name][place] = row[name]
-    return other_ends(calls, np.array([row["clock"] for row in rows], np.intp), **options)
+    return other_ends(calls, np.array([row["clock"] for row in rows], np.intp))
 
 
 def ids(rows: Ends, found: OtherEnds) -> set[tuple[int, int]]:
@@ -84,17 +86,17 @@ def ids(rows: Ends, found: OtherEnds) -> set[tuple[int, int]]:
     return {(rows[place]["id"], rows[other]["id"]) for place, other in enumerate(indices) if other != NOT_JOINED}
 
 
-CONNECTIONS = st.lists(st.tuples(st.integers(1, 6), st.booleans(), st.booleans(), st.booleans()), max_size=12)
+CONNECTIONS = st.lists(st.tuples(st.integers(1, 6), *[st.booleans()] * 4), max_size=12)
 
 
 @settings(deadline=None)
 @given(st.integers(0, 2**32), st.integers(1, 3), CONNECTIONS, st.floats(0, 1))
 def test_two_ends_that_are_joined_are_of_one_call(
-    seed: int, hosts: int, connections: list[tuple[int, bool, bool, bool]], missing: float
+    seed: int, hosts: int, connections: list[tuple[int, bool, bool, bool, bool]], missing: float
 ) -> None:
     world = World(seed, hosts)
-    for calls, nat, numbered, answers in connections:
-        world.connection(calls, nat=nat, numbered=numbered, answers=answers)
+    for calls, nat, numbered, answers, streams in connections:
+        world.connection(calls, nat=nat, numbered=numbered and not streams, answers=answers, streams=streams)
     rows = [row for row in world.shuffled() if world.draw.random() >= missing]
 
     assert all(one == other for one, other in ids(rows, joined(rows)))
@@ -116,6 +118,16 @@ def test_every_answered_call_with_sequence_numbers_is_joined(
     for (client, server), offset in found.offsets.items():
         true = world.ahead[server] - world.ahead[client]
         assert offset.least <= true <= offset.most
+
+
+@settings(deadline=None)
+@given(st.integers(0, 2**32), st.integers(1, 6))
+def test_streams_that_are_open_at_the_same_time_are_joined_on_one_host(seed: int, calls: int) -> None:
+    world = World(seed, 1)
+    world.connection(calls, numbered=False, streams=True)
+    rows = world.shuffled()
+
+    assert ids(rows, joined(rows)) == {(number, number) for number in range(calls)}
 
 
 @settings(deadline=None)
@@ -153,14 +165,6 @@ def test_a_call_that_contradicts_the_clocks_of_most_others_is_not_joined() -> No
     rows = world.shuffled()
 
     assert ids(rows, joined(rows)) == {(number, number) for number in range(1, 5)}
-
-
-def test_sequence_numbers_that_are_not_tcps_own_join_nothing_elsewhere() -> None:
-    world = World(1, 1)
-    world.connection(3, nat=True)
-    rows = world.shuffled()
-
-    assert ids(rows, joined(rows, joinable=np.zeros(len(rows), np.bool_))) == set()
 
 
 def test_an_unanswered_call_is_joined_by_its_request_on_one_clock() -> None:

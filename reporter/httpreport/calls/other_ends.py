@@ -3,8 +3,9 @@
 Two rules, in this order, each of which joins one client call with one server call or says nothing:
 
 1. **On one clock** (one boot of one host): the addresses and ports are the same ones, exchanged, and so is the sequence
-   number of the request's first byte, of HTTP/2 the stream. Where sequence numbers are not known, both ends must have
-   counted the same bytes instead, and the client no two calls at that time.
+   number of the request's first byte. Where sequence numbers are not known, both ends must have counted the same bytes
+   instead, and the client no two calls at that time. Of HTTP/2 the stream must be the same; of its requests the bytes
+   may differ, since a frame of flow control may reach the server after its answer.
 2. **Anywhere**, also behind a NAT: the sequence numbers of the first bytes of request and response are the same, 64
    bits in all.
 
@@ -81,17 +82,15 @@ class _Calls:
         return [*first, *second, self.clock.astype(np.uint64)]
 
 
-def other_ends(calls: ColumnsByName, clocks: Indices, joinable: Mask | None = None) -> OtherEnds:
+def other_ends(calls: ColumnsByName, clocks: Indices) -> OtherEnds:
     """Return the other end of each call. `clocks` numbers the clock of each call's times.
 
-    `joinable` says of which calls the sequence numbers are TCP's own, so that they are found anywhere: those of a
-    redacted capture mean nothing in others.
+    The calls of a redacted capture must be alone: what stands for their sequence numbers means nothing in others.
     """
     columns = _Calls(calls, clocks)
     indices = np.full(len(clocks), NOT_JOINED, np.intp)
     _join(indices, *_on_one_clock(columns))
-    is_left = indices == NOT_JOINED if joinable is None else (indices == NOT_JOINED) & joinable
-    clients, servers, offsets = _anywhere(columns, is_left)
+    clients, servers, offsets = _anywhere(columns, indices == NOT_JOINED)
     _join(indices, clients, servers)
     return OtherEnds(indices, offsets)
 
@@ -134,9 +133,10 @@ def _agree(calls: _Calls, clients: Indices, servers: Indices) -> Mask:
     """Return which of the server calls, all of which began after the client calls, can be their other ends."""
     both = calls.answered[clients] & calls.answered[servers]
     inside = calls.t2[servers] <= calls.t2[clients]
-    is_numbered = (calls.request_seq[clients] != 0) | (calls.stream[clients] != 0)
-    same_bytes = (calls.sent[clients] == calls.received[servers]) & (calls.received[clients] == calls.sent[servers])
-    return np.asarray(np.where(is_numbered, inside | ~both, both & inside & same_bytes))
+    same_response = calls.received[clients] == calls.sent[servers]
+    same_request = (calls.sent[clients] == calls.received[servers]) | (calls.stream[clients] != 0)
+    is_numbered = calls.request_seq[clients] != 0
+    return np.asarray(np.where(is_numbered, inside | ~both, both & inside & same_response & same_request))
 
 
 def _overlapped(group: Indices, calls: _Calls, clients: Indices) -> Mask:
