@@ -44,17 +44,6 @@ static __always_inline bool has_received_end(u64 sock, u32 copied_seq)
 	return read_u8(sock + SOCK__SK_SHUTDOWN) & RCV_SHUTDOWN && read_u32(sock + TCP_SOCK__RCV_NXT) == copied_seq;
 }
 
-/* Returns TCP's sequence number of the first byte of a transfer: of a send that begins, or of a receive that returns. */
-static __always_inline u32 first_byte(u64 sock, u8 direction, u32 received)
-{
-	u32 copied_seq;
-
-	if (direction == SENDING)
-		return read_u32(sock + TCP_SOCK__WRITE_SEQ);
-	copied_seq = read_u32(sock + TCP_SOCK__COPIED_SEQ);
-	return copied_seq - received - has_received_end(sock, copied_seq);
-}
-
 static __always_inline void fill_network(struct call_row *call, struct connection *c, u64 sock)
 {
 	struct tcp_counts counts = tcp_counts(sock);

@@ -128,6 +128,25 @@ static __always_inline bool has_received_unseen(struct connection *c, u64 sock)
 	return is_beyond_seen(c, read_u32(sock + TCP_SOCK__COPIED_SEQ));
 }
 
+/*
+ * Returns the sequence number of the next byte that the process had not received before a receive of so many bytes. What
+ * probes have seen tells it, unless they have not seen all: then TCP does, and whether the end of file came along.
+ */
+static __always_inline u32 received_before(struct connection *c, u64 sock, u32 copied_seq, u32 received)
+{
+	u32 seen = c->copied_seq + c->seen_since;
+
+	if (c->sequence && copied_seq - received - seen <= 1)
+		return seen;
+	return copied_seq - received - has_received_end(sock, copied_seq);
+}
+
+/* Returns TCP's sequence number of the first byte of a transfer that opens or answers a call. */
+static __always_inline u32 first_byte(struct connection *c, u64 sock, u8 direction)
+{
+	return direction == SENDING ? read_u32(sock + TCP_SOCK__WRITE_SEQ) : c->copied_seq + c->seen_since;
+}
+
 static __always_inline void reset_call(struct connection *c, u64 now, struct tcp_counts counts)
 {
 	c->segments_at_t0 = counts.segments;
@@ -157,7 +176,7 @@ static __always_inline void reset_call(struct connection *c, u64 now, struct tcp
 	c->overlapping = 0;
 }
 
-static __always_inline u32 begin_call(struct connection *c, u64 sock, u64 now, struct payload payload)
+static __always_inline u32 begin_call(struct connection *c, u64 sock, u64 now, struct payload payload, u32 received)
 {
 	struct tcp_counts counts;
 
@@ -172,7 +191,7 @@ static __always_inline u32 begin_call(struct connection *c, u64 sock, u64 now, s
 	counts = tcp_counts(sock);
 	if (is_beyond_seen(c, counts.copied_seq))
 		count(TRANSFER_NOT_SEEN);
-	c->copied_seq = counts.copied_seq;
+	c->copied_seq = received ? received_before(c, sock, counts.copied_seq, received) : counts.copied_seq;
 	c->seen_since = 0;
 	c->sequence++;
 	reset_call(c, now, counts);
@@ -230,8 +249,8 @@ static __always_inline u32 continue_request(struct connection *c, u64 now, struc
 	return IGNORED;
 }
 
-static __always_inline u32 advance_request(struct connection *c, u64 sock, u64 now, struct payload *payload, bool is_fresh,
-					   bool head_grew)
+static __always_inline u32 advance_request(struct connection *c, u64 sock, u64 now, struct payload *payload, u32 received,
+					   bool is_fresh, bool head_grew)
 {
 	bool was_doubtful = c->is_doubtful;
 	u8 part = judge_request(c, payload);
@@ -251,7 +270,7 @@ static __always_inline u32 advance_request(struct connection *c, u64 sock, u64 n
 		return IGNORED;
 	if (c->phase == RESPONSE)
 		end_response(c);
-	return begin_call(c, sock, now, *payload);
+	return begin_call(c, sock, now, *payload, received);
 }
 
 /* After an upgrade, or through a proxy to the far end, either end may send anything at any time. */
@@ -355,10 +374,10 @@ static __always_inline u32 advance(struct connection *c, u64 sock, u8 direction,
 		c->was_in_call = 1; /* counted when it is known whose call it was */
 	if (c->opens == NEITHER)
 		return IGNORED;
-	step = direction == c->opens ? advance_request(c, sock, now, &payload, is_fresh, head_grew)
+	step = direction == c->opens ? advance_request(c, sock, now, &payload, received, is_fresh, head_grew)
 				     : advance_response(c, now, &payload, is_fresh, head_grew);
 	if (step == OPENED || step == ANSWERED)
-		note_first_byte(c, step, first_byte(sock, direction, received) + payload.offset);
+		note_first_byte(c, step, first_byte(c, sock, direction) + payload.offset);
 	return step;
 }
 

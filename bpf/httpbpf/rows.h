@@ -113,7 +113,7 @@ struct connection {
 	u8 request_head[16];   /* - as in the call row */
 	u8 response_head[16];  /* - the same */
 	u8 head[16];           /* - first bytes of the last burst, as far as they have been read */
-	u32 copied_seq;        /* - sequence number up to which the process had received when the call began */
+	u32 copied_seq;        /* - sequence number up to which the process had received before the call */
 	u32 seen_since;        /* bytes that probes have seen it receive since then */
 	u32 response_skip;     /* bytes to the next TLS record of responses */
 	u32 request_skip;      /* bytes the same of requests, or to the end of the preface of HTTP/2 */

@@ -24,6 +24,7 @@ COLUMNS = (
     *Network._fields,
     *("stream", "http2_error"),
     *("container", "container_id", "pod", "pod_namespace", "unit"),
+    *("other_end_process", "other_end_pid", "other_end_duration_ns"),
 )
 OF_HEADS = ("path", "query", "authority", "request_id", "trace_id", "grpc_status")
 """Columns that follow if a capture has heads of requests."""
@@ -51,11 +52,11 @@ def lines(columns: Sequence[str], rows: Iterable[Sequence[Cell]], stack_ids: Map
 def listed(report: Report, capture: str, _: Style) -> Iterator[CallEntry]:
     """Yield the cells of each listed call. `capture` is the path of the file that the report is about."""
     of = (host(report.recording.meta.host), printable(capture))
-    for call, trace, _receive_trace in report.calls():
-        yield CallEntry.of(report, call, *of, *_row(report, call, trace))
+    for call, trace, _receive_trace, other in report.both_ends():
+        yield CallEntry.of(report, call, *of, *_row(report, call, trace, other))
 
 
-def _row(report: Report, call: Call, trace: int) -> Iterator[Cell]:
+def _row(report: Report, call: Call, trace: int, other: Call | None) -> Iterator[Cell]:
     frames = report.traces[trace].frames
     yield from (iso_time(report.recording.meta, call.t0), call.pid, call.tid, comm(call.comm), comm(call.process))
     yield from (call.role_name, call.outcome_name, call.kind_name, call.method.decode(), call.status or "")
@@ -70,6 +71,7 @@ def _row(report: Report, call: Call, trace: int) -> Iterator[Cell]:
     yield from (call.stream or "", call.http2_error_name)
     workload = report.workload(call)
     yield from (workload.container, workload.container_id, workload.pod, workload.namespace, workload.unit)
+    yield from (comm(other.process), other.pid, other.whole_ns) if other else ("", "", "")
     if len(report.recording.heads):
         http = report.http(call)
         yield from (http.request.path, http.request.query, http.request.authority, http.request_id, http.trace_id)

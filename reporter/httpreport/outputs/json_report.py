@@ -111,7 +111,7 @@ def pieces(report: Report, capture: str) -> Iterator[Sequence[TextOrKey]]:
     yield from ((text,) for text in json_list("stacks", map(_trace, report.traces)))
     yield (',\n"calls": [',)
     separator = "\n"
-    for call_and_traces in report.calls():
+    for call_and_traces in report.both_ends():
         yield (separator, *_call(report, *call_and_traces))
         separator = ",\n"
     yield ("\n]",)
@@ -207,11 +207,28 @@ def _frame(frame: Frame) -> dict[str, Any]:
     }
 
 
-def _call(report: Report, call: Call, trace: int, receive_trace: int | None) -> Sequence[TextOrKey]:
+def _call(report: Report, call: Call, trace: int, receive_trace: int | None, other: Call | None) -> Sequence[TextOrKey]:
     of_heads = {"http": _http(report.http(call))} if len(report.recording.heads) else {}
-    facts, stack_id = json.dumps({**_facts(report, call), **of_heads}), report.stack_keys[trace] or "null"
+    facts, stack_id = (
+        json.dumps({**_facts(report, call), "other_end": _other_end(other), **of_heads}),
+        report.stack_keys[trace] or "null",
+    )
     traces = json.dumps({"trace": trace, "receive_trace": receive_trace})
     return f'{facts[:-1]}, "stack_id": ', stack_id, f", {traces[1:]}"
+
+
+def _other_end(other: Call | None) -> dict[str, Any] | None:
+    if other is None:
+        return None
+    return {
+        "process": comm(other.process),
+        "pid": other.pid,
+        "connection": other.connection,
+        "sequence": other.sequence,
+        "duration_ns": other.whole_ns,
+        "duration_at_least": other.whole_at_least,
+        "judged_by": "whole" if other.has_end else "first_byte",
+    }
 
 
 def _http(http: HttpCall) -> dict[str, Any]:

@@ -177,7 +177,7 @@ def blocks(report: Report, *, all_stacks: bool) -> Iterator[tuple[Call, Block]]:
         full_traces.take(key, lines(trace_index))
         return key, lines(trace_index)
 
-    for call, trace_index, receive_index in report.calls():
+    for call, trace_index, receive_index, other in report.both_ends():
         full_traces.next_call()
         stack_id = report.stack_keys[trace_index] or "0"
         block: list[TextOrKey | Trace] = [
@@ -191,7 +191,7 @@ def blocks(report: Report, *, all_stacks: bool) -> Iterator[tuple[Call, Block]]:
             receive_id = report.stack_keys[receive_index]
             of = (", Stack ID ", receive_id) if receive_id else ()
             block += [f"\nReceive stack trace (tid {call.receive_tid}", *of, "):\n", trace(receive_index)]
-        yield call, [*block, "\n", _last_lines(report, call)]
+        yield call, [*block, "\n", _last_lines(report, call, other)]
 
 
 def _first_line(call: Call) -> str:
@@ -208,14 +208,14 @@ def _two_lines(call: Call) -> str:
     )
 
 
-def _last_lines(report: Report, call: Call) -> str:
+def _last_lines(report: Report, call: Call, other: Call | None) -> str:
     """Return the lines after the stack trace."""
     http = report.http(call)
     return (
         f"Role: {call.role_name}, Outcome: {call.outcome_name}, Kind: {call.kind_name}{_http(call, http)}\n"
         f"Process: {comm(call.process)}, TID: {call.tid}, Start: {iso_time(report.recording.meta, call.t0)}, "
         f"Record: {report.record_number(call)}\n"
-        f"{_split(call)}{_network(call)}{_line(report.workload(call).text)}{_line(http.text)}"
+        f"{_split(call)}{_line(_other_end(other))}{_network(call)}{_line(report.workload(call).text)}{_line(http.text)}"
     )
 
 
@@ -252,9 +252,20 @@ def _split(call: Call) -> str:
         phases.append(f"{response}: {at_least}{_ms(call.response_ns)}")
     if call.first_byte_ns is not None:
         phases.append(f"First byte: {_ms(call.first_byte_ns)}{' (a guess)' if call.first_byte_is_guess else ''}")
-    phases.append(f"Total: {at_least}{_ms(call.whole_ns)}" if call.has_end else "Total: to the first byte")
+    phases.append(_total(call))
     unknown = "" if call.role in _PHASES else " (which side sent the request is not known)"
     return ", ".join(phases) + unknown
+
+
+def _total(call: Call) -> str:
+    at_least = "at least " if call.whole_at_least else ""
+    return f"Total: {at_least}{_ms(call.whole_ns)}" if call.has_end else "Total: to the first byte"
+
+
+def _other_end(other: Call | None) -> str:
+    if other is None:
+        return ""
+    return f"Other end: {other.role_name}, Process: {comm(other.process)}, PID: {other.pid}, {_total(other)}"
 
 
 def _ms(nanoseconds: int) -> str:

@@ -18,6 +18,7 @@ from httpcapture import StackStatus
 from ..calls.call import Call, iterate_calls, since_1970_ns
 from ..calls.filters import Selection
 from ..calls.http_call import HttpCall
+from ..calls.other_ends import NOT_JOINED, other_ends
 from ..calls.schema import longest_first
 from ..calls.totals import StackKey
 from ..calls.workloads import Workload
@@ -122,6 +123,20 @@ class Report:
         calls = self.recording.calls if some is None else self.recording.some_calls(indices)
         receiving = (None if index == NO_TRACE else index for index in self.receive_trace_of[order].tolist())
         return zip(iterate_calls(calls, np.searchsorted(indices, order)), self.trace_of[order].tolist(), receiving)
+
+    def both_ends(self) -> Iterator[tuple[Call, int, int | None, Call | None]]:
+        """Yield what `calls` yields of all listed calls, and of each its other end, or None if it is not known that one
+        of the listed calls is that."""
+        other_of = self.other_ends[self.longest_first]
+        others = iterate_calls(self.recording.calls, other_of[other_of != NOT_JOINED])
+        for of_call, other in zip(self.calls(), other_of.tolist()):
+            yield (*of_call, None if other == NOT_JOINED else next(others))
+
+    @cached_property
+    def other_ends(self) -> npt.NDArray[np.intp]:
+        """Return for each listed call the index of its other end, or NOT_JOINED."""
+        calls = self.recording.calls
+        return other_ends(calls, np.zeros(len(calls), np.intp)).indices
 
     @cached_property
     def longest_first(self) -> npt.NDArray[np.intp]:
