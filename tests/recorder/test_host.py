@@ -91,7 +91,7 @@ def test_times_and_sizes_are_coded_and_calls_grouped_by_connection() -> None:
     common = ["process_start", "connection", "cgroup", "process", "local_address", "peer_address", "pid"]
     assert calls == {
         **dict.fromkeys([*common, "local_port", "peer_port"], "group"),
-        **dict.fromkeys(["t0", "t1", "t2", "t3", "sequence"], "delta"),
+        **dict.fromkeys(["t0", "t1", "t2", "t3", "sequence", "request_seq", "response_seq"], "delta"),
         **dict.fromkeys(["sent", "received"], "planes"),
     }
     assert [*calls][:2] == ["process_start", "connection"]  # by which groups are sorted
