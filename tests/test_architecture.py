@@ -97,7 +97,8 @@ WITH_FORMATS = {
     *("bpf_programs.py", "bpf_tails.py"),
     *("elf_identity.py", "elf_sections.py", "loader.py", "ring.py", "rows.py", "tracer.py"),
     *("elf_symbols.py", "memory.py", "python_code.py", "python_frames.py", "python_layouts.py", "python_process.py"),
-    *("jit_dump.py", "v8_frames.py", "v8_heap.py", "v8_scripts.py"),
+    *("jit_dump.py", "thread_variable.py", "v8_frames.py", "v8_heap.py", "v8_scripts.py"),
+    *("attacher.py", "elf_addresses.py"),
 }
 
 

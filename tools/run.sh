@@ -15,7 +15,8 @@ python=/usr/bin/python3
 guest_packages=(qemu-system-x86 seabios e2fsprogs cpio)
 quick_packages=(python3-bpfcc bpftool binutils curl gcc g++ libc6-dev gdb golang-go groff-base nodejs rustc zstd)
 test_packages=("${quick_packages[@]}" chromium chromium-driver python3-grpcio)
-client_packages=(curl default-jdk-headless golang-go nodejs python3-aiohttp python3-h2 python3-httpx python3-requests)
+client_packages=(curl default-jdk-headless golang-go nodejs python3-aiohttp python3-grpcio python3-h2 python3-httpx)
+client_packages+=(python3-requests wget)
 dependencies= # the environment with the packages that pyproject.toml names
 installed=    # the environment with the wheel
 work=         # a temporary folder of this run
@@ -179,7 +180,8 @@ test-clients)
     as_root "to record the whole machine"
     prepare python3-bpfcc "${client_packages[@]}"
     echo "== Tests"
-    "$installed/bin/python" -P -m pytest -m "" tests/recorder/test_client_matrix.py
+    "$installed/bin/python" -P -m pytest -m "" \
+        tests/recorder/test_client_matrix.py tests/recorder/test_server_logs.py
     say_total
     ;;
 lint)

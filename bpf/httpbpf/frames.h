@@ -9,6 +9,7 @@
 #define LARGEST_USUAL_FRAME 16384
 #define LARGEST_STEP 8192 /* by which the number of a new stream is above the last one's */
 #define END_STREAM 1
+#define PIECE_BYTES 256 /* of a header block, that are sent to user space at a time */
 #define FORGET_VALUES() asm volatile("" ::: "memory") /* the compiler must not keep in registers what is in memory */
 
 enum frame_type { DATA, HEADERS, PRIORITY, RST_STREAM, SETTINGS, PUSH_PROMISE, PING, GOAWAY, WINDOW_UPDATE, CONTINUATION, PREFACE = 255 };
@@ -41,6 +42,12 @@ struct frames {
 	u8 is_out_of_step;
 	u8 have;       /* bytes in header */
 	u8 header[32]; /* and the number behind it */
+#if BLOCK_RING_PAGES
+	u32 order;	/* of the next piece of a header block */
+	struct block_row row;
+	u8 piece[PIECE_BYTES];
+	u8 has_piece; /* that is to be sent */
+#endif
 };
 
 struct direction_key {
@@ -189,9 +196,9 @@ static __always_inline bool read_header(struct frames *f)
 	return f->have < header_size(f) || begin_frame(f);
 }
 
-static __always_inline void skip_in_segment(struct frames *f)
+static __always_inline void skip_in_segment(struct frames *f, u64 most)
 {
-	u64 size = f->skip < f->payload.segment.size ? f->skip : f->payload.segment.size;
+	u64 size = most < f->payload.segment.size ? most : f->payload.segment.size;
 
 	f->payload.segment.address += size;
 	f->payload.segment.size -= size;
@@ -199,7 +206,58 @@ static __always_inline void skip_in_segment(struct frames *f)
 	f->size += size;
 }
 
-/* Walks to the end of a frame, if it ends in this segment or in the next one. Returns false where the walk cannot go on. */
+#if BLOCK_RING_PAGES
+
+#define HAVE_BLOCKS (1 << HEADERS | 1 << PUSH_PROMISE | 1 << CONTINUATION)
+
+static __always_inline bool has_header_block(struct frames *f)
+{
+	return HAVE_BLOCKS >> (f->type & 31) & 1;
+}
+
+/* Reads a piece of the payload. */
+static __always_inline void walk_over_piece(struct frames *f)
+{
+	u64 address = f->payload.segment.address, size = f->payload.segment.size;
+
+	if (size > f->skip)
+		size = f->skip;
+	if (size > PIECE_BYTES)
+		size = PIECE_BYTES;
+	f->row.offset = (big_endian(f->header) >> 8) - f->skip;
+	f->row.size = size;
+	f->row.is_lost = !!bpf_probe_read_user(f->piece, at_most(size, PIECE_BYTES), (void *)address);
+	skip_in_segment(f, size);
+	f->has_piece = size || !f->skip;
+}
+
+/* Notes that header blocks may have been missed. */
+static __always_inline void miss_blocks(struct frames *f)
+{
+	f->order++;
+}
+
+#else
+
+static __always_inline bool has_header_block(struct frames *f)
+{
+	return false;
+}
+
+static __always_inline void walk_over_piece(struct frames *f)
+{
+}
+
+static __always_inline void miss_blocks(struct frames *f)
+{
+}
+
+#endif
+
+/*
+ * Walks to the end of a frame, if it ends in the segment that follows its header or is in the same; in a frame with a header
+ * block over one piece of it. Returns false where the walk cannot go on.
+ */
 static __always_inline bool walk_on(struct frames *f)
 {
 	f->begins = 0;
@@ -213,12 +271,13 @@ static __always_inline bool walk_on(struct frames *f)
 	FORGET_VALUES();
 	if (!f->is_in_frame)
 		return true;
-	skip_in_segment(f);
-	FORGET_VALUES();
-	if (f->skip && f->payload.left) {
+	if (f->skip && !f->payload.segment.size && f->payload.left)
 		go_to_next_segment(f);
-		skip_in_segment(f);
-	}
+	FORGET_VALUES();
+	if (has_header_block(f))
+		walk_over_piece(f);
+	else
+		skip_in_segment(f, f->skip);
 	FORGET_VALUES();
 	if (!f->skip) {
 		f->ends = 1;

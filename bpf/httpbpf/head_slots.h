@@ -124,7 +124,8 @@ static __always_inline void output_heads(struct connection *c)
 		return;
 	}
 	output_head(&slot->request, HTTP_BYTES);
-	output_head(&slot->response, RESPONSE_BYTES);
+	if (slot->response.connection == c->connection && slot->response.sequence == c->sequence)
+		output_head(&slot->response, RESPONSE_BYTES);
 }
 
 #else

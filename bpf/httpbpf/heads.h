@@ -76,14 +76,20 @@ static __always_inline u64 zero_bytes(u64 word)
 	return (word - 0x0101010101010101ULL) & ~word & 0x8080808080808080ULL;
 }
 
-/* Whether a space and then this character stand somewhere in the head. */
+/* Whether a space and then this character stand somewhere in 16 bytes. */
+static __always_inline bool have_space_and(u64 first, u64 second, u64 character)
+{
+	u64 spaces = 0x2020202020202020ULL, other = character * 0x0101010101010101ULL;
+
+	return zero_bytes((first ^ spaces) | (((first >> 8) | (second << 56)) ^ other)) ||
+	       zero_bytes((second ^ spaces) | ((second >> 8) ^ other));
+}
+
 static __always_inline bool has_space_and(struct connection *c, u64 character)
 {
-	u64 *head = (u64 *)c->head, spaces = 0x2020202020202020ULL, other = character * 0x0101010101010101ULL;
-	u64 first = (head[0] ^ spaces) | (((head[0] >> 8) | (head[1] << 56)) ^ other);
-	u64 second = (head[1] ^ spaces) | ((head[1] >> 8) ^ other);
+	u64 *head = (u64 *)c->head;
 
-	return zero_bytes(first) || zero_bytes(second);
+	return have_space_and(head[0], head[1], character);
 }
 
 /* A request line begins with a token, which is in capitals wherever it was seen, and goes on with what it asks for. */

@@ -42,6 +42,7 @@ static __always_inline void lose_step(struct connection *c, struct frames *f)
 	f->is_walking = 0;
 	f->tid = 0;
 	f->lost = bpf_ktime_get_ns();
+	miss_blocks(f);
 	count(STREAMS_OUT_OF_STEP);
 	end_streams(c, 0, OUTCOME_CLOSED, 1);
 }
@@ -63,10 +64,13 @@ static __always_inline struct frames *frames_of(struct connection *c, u64 sock, 
 	if (!f)
 		return NULL;
 	f->is_out_of_step = c->role_source == ROLE_FROM_LISTENER;
+	if (direction == c->opens)
+		f->is_out_of_step |= !c->request_skip;
+	if (f->is_out_of_step)
+		miss_blocks(f);
 	if (direction != c->opens)
 		return f;
 	set_addresses(c, sock);
-	f->is_out_of_step |= !c->request_skip;
 	f->type = PREFACE;
 	f->is_in_frame = 1;
 	f->skip = c->request_skip;

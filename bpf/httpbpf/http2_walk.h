@@ -85,7 +85,13 @@ static __always_inline void do_for_stream(void *ctx, struct connection *s, struc
 	if (f->todo & COMPLETE && s->recorded)
 		submit_completion(s);
 	FORGET_VALUES();
-	if (f->todo & SUBMIT && s->wanted && is_slow(s, s->t3))
+	if (!is_slow(s, s->t3))
+		f->todo &= ~SUBMIT;
+	FORGET_VALUES();
+	if (s->wanted && f->todo & (SUBMIT | FORGET)) /* before the call, so that who sees the call sees this too */
+		output_stream(s, f);
+	FORGET_VALUES();
+	if (f->todo & SUBMIT && s->wanted)
 		submit_stream(s, sock);
 	FORGET_VALUES();
 	if (f->todo & FORGET && s->wanted && s->phase != IDLE && !s->recorded)
@@ -128,6 +134,8 @@ static __always_inline bool take_step(void *ctx, struct connection *c, u64 sock,
 	FORGET_VALUES();
 	if (begins_headers(f) && f->direction == c->opens && f->last_stream && f->stream > f->last_stream + LARGEST_STEP)
 		return false;
+	FORGET_VALUES();
+	output_piece(c, f);
 	FORGET_VALUES();
 	see_frame(ctx, c, sock, f);
 	return true;

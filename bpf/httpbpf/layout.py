@@ -67,6 +67,7 @@ PYTHON_FRAME = ROWS["python_frame"]
 PYTHON_LAYOUT = ROWS["python_layout"]
 FAST_CALLS = ROWS["fast_calls"]
 HEAD_ROW = ROWS["head_row"]
+BLOCK_ROW = ROWS["block_row"]
 MAX_FRAMES = 127  # how many frames a kernel follows by default: /proc/sys/kernel/perf_event_max_stack
 STACK_FRAMES_SIZE = STACK_ROW.size + 8 * MAX_FRAMES  # bytes of a stack row with room for all frames
 MAX_PYTHON_FRAMES = 128  # as in python.h

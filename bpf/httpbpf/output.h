@@ -26,19 +26,10 @@ static __always_inline u64 unique_id(struct connection *c, struct side side)
 	return (c->connection * 0x9e3779b97f4a7c15ULL ^ ((u64)c->sequence << 1 | side.number << 33)) | 1;
 }
 
-/*
- * So that many stacks at a time do not have to wait for the recorder's next round, of which the ring has no room for all:
- * one of some 64 wakes it.
- */
-static __always_inline u64 wake_up(u64 id)
-{
-	return id >> 40 & 63 ? BPF_RB_NO_WAKEUP : BPF_RB_FORCE_WAKEUP;
-}
-
 /* Sends a row with what follows it: its size and the most that this can be, which the verifier has to see just here. */
 static __always_inline u64 output_row(struct side side, struct stack_row *row, u64 size, u64 most)
 {
-	if (stack_ring.ringbuf_output(row, sizeof(*row) + at_most(size, most), wake_up(row->id))) {
+	if (stack_ring.ringbuf_output(row, sizeof(*row) + at_most(size, most), BPF_RB_NO_WAKEUP)) {
 		count(STACK_RING_FULL);
 		*side.status = STACK_LOST;
 		return 0;
@@ -131,6 +122,15 @@ static __always_inline void fill_call(struct call_row *call, struct connection *
 	call->is_encrypted = c->is_encrypted;
 }
 
+/*
+ * One of some 64 calls with a stack wakes the recorder: the ring has no room for all stacks that may come before its next
+ * round.
+ */
+static __always_inline u64 wake_up(struct connection *c, u64 stack)
+{
+	return stack && !(unique_id(c, sending_side(c)) >> 40 & 63) ? BPF_RB_FORCE_WAKEUP : BPF_RB_NO_WAKEUP;
+}
+
 static __always_inline void submit_row(struct connection *c, u64 sock, u64 stack, u64 receive_stack)
 {
 	struct call_row *call;
@@ -144,7 +144,7 @@ static __always_inline void submit_row(struct connection *c, u64 sock, u64 stack
 	}
 	fill_call(call, c, stack, receive_stack);
 	fill_network(call, c, sock);
-	call_ring.ringbuf_submit(call, BPF_RB_NO_WAKEUP);
+	call_ring.ringbuf_submit(call, wake_up(c, stack));
 	c->recorded = IN_RING;
 	c->told_t3 = c->t3;
 }

@@ -359,6 +359,8 @@ static __always_inline u32 advance(struct connection *c, u64 sock, u8 direction,
 		head_grew = !is_fresh && c->head_size < HEAD_SIZE;
 		if (c->head_size < HEAD_SIZE)
 			read_head(c, direction, &payload);
+		if (c->tls & TLS_HANDSHAKE)
+			tell_hello(c, direction, payload);
 	}
 	is_fresh = through(&c->is_fresh, is_fresh);
 	head_grew = through(&c->head_grew, head_grew);

@@ -29,6 +29,8 @@ static __always_inline int send_enters(void *ctx, u64 sock, u64 msg)
 		note_send(c, sock, msg, now);
 	if (c->step == ANSWERED) /* the answering thread may differ from the one that received */
 		meet_thread(c);
+	if (c->protocol == TLS && (c->step == OPENED || c->step == ANSWERED))
+		see_tls_send(c, sock, msg);
 	takes_stack = is_stack_wanted(c, now);
 	if (takes_stack)
 		take_send_stack(ctx, c, now);
@@ -177,6 +179,8 @@ static __always_inline int receive_returns(void *ctx, u64 sock, u64 msg, u64 wan
 		c = follow(sock);
 	if (!c)
 		return 0;
+	if (c->protocol == TLS && received > 0)
+		see_tls_receive(sock);
 	if (c->protocol != STREAMS && end_receive(ctx, c, sock, msg, wanted, received)) {
 		if (c->wanted && c->stack_is_late)
 			take_send_stack(ctx, c, c->t3);

@@ -34,6 +34,8 @@ _FILES = (
     "tls.h",
     "bare_heads.h",
     "kept_heads.h",
+    "hellos.h",
+    "tls_sessions.h",
     "roles.h",
     "pairing.h",
     "frames.h",
@@ -41,6 +43,7 @@ _FILES = (
     "probes.c",
     "python_walk.h",
     "http2_calls.h",
+    "header_blocks.h",
     "http2_walk.h",
 )
 _USE = {"fexit": "USE_FEXIT", "kprobe": "USE_KPROBES", "tracepoint": "USE_TRACEPOINTS"}
@@ -53,7 +56,7 @@ class Sizes(NamedTuple):
     """Say how much the program can remember and send, and what that costs in kernel memory."""
 
     connections: int = 65536  # 376 bytes each, and the overhead of a hash map
-    http2_connections: int = 4096  # of them; 380 bytes each, and the overhead of a hash map
+    http2_connections: int = 2048  # of them; 900 bytes each, and the overhead of a hash map
     streams: int = 8192  # of all of these that are open; as many bytes each as a connection
     threads: int = 16384  # 32 bytes each, and the overhead of a hash map; used with kprobes only
     stack_pages: int = 4  # pages of 4,096 bytes in a stack copy; 0: no copies
@@ -69,6 +72,8 @@ class Sizes(NamedTuple):
     http_bytes: int = 512  # of the head of a HTTP/1 request; 0: heads are not kept
     head_slots: int = 2048  # heads that wait for their calls: http_bytes and 312 bytes each
     head_ring_pages: int = 128
+    block_ring_pages: int = 256  # header blocks of HTTP/2, 32 bytes and those of the block each; 0: none are sent
+    tls_sessions: int = 0  # whose heads are read: 2 * http_bytes and 260 bytes each; 0: none are
 
     @property
     def copies(self) -> int:
@@ -205,6 +210,8 @@ def build_program(
         "HTTP_BYTES": sizes.http_bytes,
         "HEAD_SLOTS": sizes.head_slots,
         "HEAD_RING_PAGES": sizes.head_ring_pages,
+        "BLOCK_RING_PAGES": sizes.block_ring_pages,
+        "TLS_SESSIONS": sizes.tls_sessions,
         "STREAMS_END_RING_PAGES": sizes.streams_end_ring_pages,
         "MAX_STREAMS": sizes.streams,
         "MAX_HTTP2_DIRECTIONS": 2 * sizes.http2_connections,

@@ -153,6 +153,8 @@ struct connection {
 	u16 local_port;        /* - the same */
 	u16 peer_port;         /* - the same */
 	u32 head_slot;         /* - where its heads wait, from 1; 0 for none */
+	u16 hello_bytes;       /* bytes that the asking end had sent when its handshake was last looked at (hellos.h) */
+	u16 answer_bytes;      /* bytes the same of the other end */
 	u32 request_seq;       /* - as in the call row */
 	u32 response_seq;      /* - the same */
 };
@@ -174,13 +176,16 @@ struct stack_row {
 	u8 registers[168];     /* - struct pt_regs of the user at the send or receive */
 };
 
-/* The head of a request or response, as far as it was kept. What follows is size bytes of it. */
+/*
+ * The head of a request or response, as far as it was kept, or a piece of what an end of a TLS connection says first
+ * (hellos.h). What follows is size bytes of it.
+ */
 struct head_row {
 	u64 connection;        /* - of the call */
-	u32 sequence;          /* - of the call */
+	u32 sequence;          /* - of the call; of a hello, how many bytes came before in this direction */
 	u16 size;              /* bytes of the head */
 	u8 is_response;        /* - 0: of the request */
-	u8 reserved;           /* - 0 */
+	u8 is_hello;           /* - 1: of TLS */
 };
 
 /* A process that has begun its first call: time to read its maps. */
@@ -198,6 +203,26 @@ struct streams_end_row {
 	u8 outcome;            /* - enum outcome */
 	u8 is_lost;            /* - 1: whether they have ended is not known */
 	u8 reserved[2];        /* - 0 */
+};
+
+/*
+ * A piece of the payload of a HTTP/2 frame with a header block, with what follows: size bytes of it. Or, without any, what
+ * has become of a stream.
+ */
+struct block_row {
+	u64 connection;        /* - as in the call row */
+	u32 stream;            /* - of the frame: of PUSH_PROMISE the one on which it is sent */
+	u32 sequence;          /* - of what tells of a stream: of its call */
+	u32 order;             /* - rises by 1 with every piece of a direction, and by more where one may be missing */
+	u16 offset;            /* bytes of the payload that precede the piece */
+	u16 left;              /* bytes that follow it */
+	u16 size;              /* bytes of the piece */
+	u8 frame;              /* - type of the frame; 0 of what tells of a stream */
+	u8 flags;              /* - of the frame */
+	u8 is_request;         /* - 1: goes in the direction of requests */
+	u8 is_lost;            /* - 1: the piece could not be read */
+	u8 is_slow;            /* - 1: the stream is a slow call */
+	u8 has_ended;          /* - 1: nothing of the stream follows */
 };
 
 enum phase { IDLE, REQUEST, RESPONSE };
@@ -239,5 +264,6 @@ enum counter {
 	STREAM_MAP_FULL,     /* a HTTP/2 stream was not followed */
 	STREAMS_OUT_OF_STEP, /* a transfer of HTTP/2 was not understood: open streams of the connection were given up */
 	STREAMS_END_RING_FULL, /* streams that were open at the end of their connection were not recorded */
+	HEADER_BLOCK_LOST,   /* a piece of a header block of HTTP/2, or what became of a stream, was not sent */
 	COUNTERS
 };

@@ -1,4 +1,4 @@
-"""Load a program that others reach by a tail call, through bpf(2).
+"""Load programs through bpf(2): those that others reach by a tail call, and one that shows what the kernel takes.
 
 BCC names a program after the function that it probes, and cannot have two of one function.
 """
@@ -12,7 +12,7 @@ from collections.abc import Sequence
 
 from .bpf_maps import bpf
 
-_PROG_LOAD = 5  # enum bpf_cmd, include/uapi/linux/bpf.h; this and the next numbers
+_PROG_LOAD, _RAW_TRACEPOINT_OPEN = 5, 17  # enum bpf_cmd, include/uapi/linux/bpf.h; this and the next numbers
 _KPROBE, _RAW_TRACEPOINT, _TRACING = 2, 17, 26
 _KINDS = {"fexit": _TRACING, "kprobe": _KPROBE, "tracepoint": _RAW_TRACEPOINT}
 _TRACE_FENTRY, _TRACE_FEXIT = 24, 25  # enum bpf_attach_type
@@ -22,6 +22,7 @@ _EXIT, _GO, _GO_IF_NOT, _LOAD_U64, _STORE_U64, _LOAD_U64_CONSTANT = 0x95, 0x05, 
 _MOVE_CONSTANT = 0xB7
 _R1_FROM_R10, _R10_FROM_R1 = 10 << 4 | 1, 1 << 4 | 10  # source and destination
 _MAP_FD = 1  # as a source: the constant is the descriptor of a map
+_RETURN_0 = _INSTRUCTION.pack(_MOVE_CONSTANT, 0, 0, 0) + _INSTRUCTION.pack(_EXIT, 0, 0, 0)  # all that fexit may return
 _CONTEXT = -512  # on the program's stack; where code uses this place too, the verifier refuses it
 
 
@@ -54,8 +55,7 @@ def chain(programs: Sequence[bytes]) -> bytes:
     kernel/bpf/verifier.c). Nothing but the context is handed on from one program to the next.
     """
     keep_context = _INSTRUCTION.pack(_STORE_U64, _R10_FROM_R1, _CONTEXT, 0)
-    end = _INSTRUCTION.pack(_MOVE_CONSTANT, 0, 0, 0) + _INSTRUCTION.pack(_EXIT, 0, 0, 0)  # with fexit only 0 is allowed
-    return keep_context + b"".join(map(_going_on, programs)) + end
+    return keep_context + b"".join(map(_going_on, programs)) + _RETURN_0
 
 
 def _going_on(code: bytes) -> bytes:
@@ -76,6 +76,16 @@ def with_map(code: bytes, instead_of: int, map_fd: int) -> bytes:
         else _INSTRUCTION.pack(operation, registers, offset, constant)
         for operation, registers, offset, constant in _INSTRUCTION.iter_unpack(code)
     )
+
+
+def try_fexit(function_id: int) -> None:
+    """Attach a program that does nothing to a kernel function, by its number in the kernel's type information, and
+    detach it. Raises OSError where the kernel takes no fexit probe there."""
+    fd = load_tail("try_fexit", _RETURN_0, "fexit", function_id, at_entry=False)
+    try:
+        os.close(bpf(_RAW_TRACEPOINT_OPEN, (ctypes.c_uint32 * 32)(0, 0, fd)))  # no name, and the program
+    finally:
+        os.close(fd)
 
 
 def load_tail(name: str, code: bytes, probes: str, function_id: int, *, at_entry: bool) -> int:

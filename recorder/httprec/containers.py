@@ -2,8 +2,8 @@
 Podman and CRI-O keep.
 
 The files are those of the host, whatever mount namespace the recorder or the container has: they are read through the
-root folder of process 1. Containers decide what is in parts of them, so they are not trusted, and what is read of them
-is bounded.
+root folder of process 1, and, if a name is not there or may not be read, through the recorder's own. Containers decide
+what is in parts of them, so they are not trusted, and what is read of them is bounded.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import json
 import os
 import stat
 from collections import OrderedDict
+from collections.abc import Sequence
 from itertools import islice
 from typing import Any
 
@@ -20,17 +21,17 @@ from httpcapture.cgroups import container_id
 
 from . import tuning
 
-_HOST = "/proc/1/root"
+_ROOTS = ("/proc/1/root", "")
 _LOGS = "var/log/containers"  # legacyLogSymlink, kubernetes/pkg/kubelet/kuberuntime/legacy.go
 _DOCKER = "var/lib/docker/containers/{}/config.v2.json"
 _STORED = "var/lib/containers/storage/overlay-containers/containers.json"
 
 
 class ContainerNames:
-    """Remember the names of containers by their IDs. `host` is the root folder of the host."""
+    """Remember the names of containers by their IDs. `roots` are the root folders in which files are looked for."""
 
-    def __init__(self, host: str = _HOST) -> None:
-        self._host = host
+    def __init__(self, roots: Sequence[str] = _ROOTS) -> None:
+        self._roots = roots
         self._known: OrderedDict[bytes, tuple[bytes, int]] = OrderedDict()  # by ID: a name, and when it was looked up
 
     def name(self, cgroups: bytes, now_ns: int) -> bytes:
@@ -48,39 +49,43 @@ class ContainerNames:
         return name
 
     def _look_up(self, id: str) -> bytes:
-        look_ups = (self._of_log, self._of_docker, self._of_storage)
-        return next((name for name in (look_up(id) for look_up in look_ups) if 0 < len(name) <= MAX_PATH), b"")
+        names = (look_up(root, id) for root in self._roots for look_up in (_of_log, _of_docker, _of_storage))
+        return next((name for name in names if 0 < len(name) <= MAX_PATH), b"")
 
-    def _of_log(self, id: str) -> bytes:
-        """Return the name of the link to the container's log."""
-        try:
-            with os.scandir(os.fsencode(f"{self._host}/{_LOGS}")) as entries:
-                some = islice(entries, tuning.MAX_LISTED_LOGS)
-                return next((entry.name for entry in some if entry.name.endswith(f"-{id}.log".encode())), b"")
-        except OSError:
-            return b""
 
-    def _of_docker(self, id: str) -> bytes:
-        found = self._json(_DOCKER.format(id))
-        return _text(found.get("Name")) if isinstance(found, dict) else b""
+def _of_log(root: str, id: str) -> bytes:
+    """Return the name of the link to the container's log."""
+    try:
+        with os.scandir(os.fsencode(f"{root}/{_LOGS}")) as entries:
+            some = islice(entries, tuning.MAX_LISTED_LOGS)
+            return next((entry.name for entry in some if entry.name.endswith(f"-{id}.log".encode())), b"")
+    except OSError:
+        return b""
 
-    def _of_storage(self, id: str) -> bytes:
-        found = self._json(_STORED)
-        containers = found if isinstance(found, list) else []
-        names = (one.get("names") for one in containers if isinstance(one, dict) and one.get("id") == id)
-        return next((_text(some[0]) for some in names if isinstance(some, list) and some), b"")
 
-    def _json(self, path: str) -> Any:
-        """Return what a file of the host holds, or None if it cannot be read."""
-        try:
-            fd = os.open(f"{self._host}/{path}", os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-            with os.fdopen(fd, "rb") as file:
-                if not stat.S_ISREG(os.fstat(fd).st_mode):
-                    return None
-                content = file.read(tuning.MAX_CONTAINERS_FILE + 1)
-            return json.loads(content) if len(content) <= tuning.MAX_CONTAINERS_FILE else None
-        except (OSError, ValueError, RecursionError):
-            return None
+def _of_docker(root: str, id: str) -> bytes:
+    found = _json(f"{root}/{_DOCKER.format(id)}")
+    return _text(found.get("Name")) if isinstance(found, dict) else b""
+
+
+def _of_storage(root: str, id: str) -> bytes:
+    found = _json(f"{root}/{_STORED}")
+    containers = found if isinstance(found, list) else []
+    names = (one.get("names") for one in containers if isinstance(one, dict) and one.get("id") == id)
+    return next((_text(some[0]) for some in names if isinstance(some, list) and some), b"")
+
+
+def _json(path: str) -> Any:
+    """Return what a file of the host holds, or None if it cannot be read."""
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        with os.fdopen(fd, "rb") as file:
+            if not stat.S_ISREG(os.fstat(fd).st_mode):
+                return None
+            content = file.read(tuning.MAX_CONTAINERS_FILE + 1)
+        return json.loads(content) if len(content) <= tuning.MAX_CONTAINERS_FILE else None
+    except (OSError, ValueError, RecursionError):
+        return None
 
 
 def _text(value: object) -> bytes:

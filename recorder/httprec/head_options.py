@@ -1,4 +1,4 @@
-"""Define the options that say what is recorded of the heads of HTTP/1 requests and responses."""
+"""Define the options that say what is recorded of the heads of requests and responses."""
 
 from __future__ import annotations
 
@@ -28,7 +28,15 @@ head_options: Callable[[Any], Any] = declarations(
             default=DEFAULTS.http_bytes,
             show_default=True,
             help="How much of the head of each HTTP/1 request the kernel keeps until its call is slow; 0 keeps neither "
-            "requests nor responses. The recorder reduces heads before it writes them.",
+            "requests nor responses, also of HTTP/2. The recorder reduces heads before it writes them.",
+        ),
+        click.option(
+            "--http2-headers",
+            type=click.Choice(["on", "off"]),
+            default="on",
+            show_default=True,
+            help="Whether to decode the header blocks of HTTP/2 in clear text, from which the heads of its calls are "
+            "made: for this the recorder gets those of all calls. The kernel keeps 3.5 MiB for this.",
         ),
         click.option(
             "--http-query",
@@ -52,6 +60,15 @@ head_options: Callable[[Any], Any] = declarations(
             callback=lambda context, parameter, names: [_checked(name) for name in names],
             help="Write header lines of this name too. Those that carry secrets are refused. May be repeated.",
         ),
+        click.option(
+            "--tls",
+            "reads_tls",
+            is_flag=True,
+            help="Keep the heads of HTTP/1 in TLS too, of programs that use OpenSSL 1.1.1 or 3: as a shared library, "
+            "or in an executable with its symbols, such as node. The kernel then runs a program in each of its reads "
+            "and writes, and a process of httprec keeps cap_sys_admin. At the end it prints which processes it could "
+            "not read. The kernel keeps 6 MiB for it.",
+        ),
     ]
 )
 
@@ -70,12 +87,15 @@ def head_rules(query: str, path: str, headers: Sequence[bytes]) -> HeadRules:
     return HeadRules(query, path, KEPT_HEADERS | set(headers))
 
 
-def rules_text(http_bytes: int, rules: HeadRules) -> str:
-    """Return what is kept of heads as a phrase for people, without a subject."""
+def rules_text(http_bytes: int, rules: HeadRules, *, has_http2: bool = False, reads_tls: bool = False) -> str:
+    """Return what is kept of heads as a phrase for people, without a subject. `has_http2` says whether any of HTTP/2
+    are, `reads_tls` whether those in TLS are read."""
     if not http_bytes:
         return "none"
     more = sorted(name.decode() for name in rules.headers - KEPT_HEADERS)
-    sizes = f"of HTTP/1, up to {http_bytes} bytes of requests and {RESPONSE_HEAD_BYTES} of responses"
+    where = "of HTTP/1, in TLS too" if reads_tls else "of HTTP/1"
+    sizes = f"{where}, up to {http_bytes} bytes of requests and {RESPONSE_HEAD_BYTES} of responses"
+    sizes += ", of HTTP/2 in clear text whole heads" if has_http2 else ""
     left_out = [
         *_LEFT_OUT_OF_QUERIES[rules.query],
         *_LEFT_OUT_OF_PATHS[rules.path],
@@ -85,8 +105,9 @@ def rules_text(http_bytes: int, rules: HeadRules) -> str:
     return "".join([sizes, *(f", without {what}" for what in left_out), kept])
 
 
-def rules_sentence(http_bytes: int, rules: HeadRules) -> str:
+def rules_sentence(http_bytes: int, rules: HeadRules, *, has_http2: bool = False, reads_tls: bool = False) -> str:
     """Say the same as a sentence of the recorder."""
     if not http_bytes:
         return "The heads of requests and responses are not recorded"
-    return f"The heads of slow calls are recorded: {rules_text(http_bytes, rules)}"
+    text = rules_text(http_bytes, rules, has_http2=has_http2, reads_tls=reads_tls)
+    return f"The heads of slow calls are recorded: {text}"

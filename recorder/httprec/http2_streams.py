@@ -6,7 +6,7 @@ A probe that sees a connection end cannot search for its streams, so it sends a 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any
+from typing import Any, Callable
 
 from httpbpf.layout import CONNECTION, ENUMS, STREAMS_END_ROW
 
@@ -18,10 +18,11 @@ _IN_REQUEST = ENUMS["phase"].index("REQUEST")
 
 
 class Http2Streams:
-    """Read the open streams from the kernel."""
+    """Read the open streams from the kernel. `forget` is called with the connection and the number of each that has
+    ended, after it was yielded."""
 
-    def __init__(self, tracer: Tracer) -> None:
-        self._tracer = tracer
+    def __init__(self, tracer: Tracer, forget: Callable[[int, int], None]) -> None:
+        self._tracer, self._forget = tracer, forget
 
     def open(self) -> Iterator[dict[str, Any]]:
         """Yield what is known of each open stream, with the fields of struct connection (rows.h)."""
@@ -46,6 +47,7 @@ class Http2Streams:
             if not end_of_it["is_lost"]:
                 yield _ended(stream, end_of_it)
             self._tracer.forget_stream(key, (stream["slot"], stream["receive_slot"]))
+            self._forget(stream["connection"], stream["stream"])
 
 
 def _first_end(stream: Mapping[str, Any], ends: Iterable[Mapping[str, Any]]) -> Mapping[str, Any] | None:

@@ -23,7 +23,7 @@ KEPT_HEADERS = frozenset(
 )
 """Names of the header lines that are kept, in lower case."""
 
-_TOKEN = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,64}")  # RFC 9110, 5.6.2
+TOKEN = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,64}")  # RFC 9110, 5.6.2
 _VERSION = re.compile(rb"HTTP/1\.[0-9]")
 _STATUS_LINE = re.compile(rb"(HTTP/1\.[0-9]) ([0-9]{3})(?=[ \r\n])")
 _HEAD_END = re.compile(rb"\n\r?\n")
@@ -98,7 +98,7 @@ def _text(first: bytes, lines: Sequence[bytes], rules: HeadRules, *, is_cut: boo
 def _request_line(line: bytes, rules: HeadRules, *, is_cut: bool) -> bytes:
     method, _, rest = line.partition(b" ")
     target, blank, version = rest.partition(b" ")
-    if not rest or not _TOKEN.fullmatch(method):
+    if not rest or not TOKEN.fullmatch(method):
         return b""
     if is_cut:
         kept = redact_target(method, target, rules.query, rules.path, is_cut=not blank)
@@ -117,12 +117,12 @@ def _header_lines(lines: Sequence[bytes], rules: HeadRules) -> Iterator[bytes]:
         name = name.lower()
         if not colon or name not in rules.headers or following[:1] in (b" ", b"\t"):
             continue
-        kept = _value(name, value.strip(b" \t"))
+        kept = kept_value(name, value.strip(b" \t"))
         if kept:
             yield b"%s: %s" % (name, kept)
 
 
-def _value(name: bytes, value: bytes) -> bytes:
+def kept_value(name: bytes, value: bytes) -> bytes:
     """Return what is kept of the value of a header line; empty if nothing is."""
     if name == b"location":
         origin = _ORIGIN.match(value)

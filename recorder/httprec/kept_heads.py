@@ -1,11 +1,12 @@
 """Write which heads the calls of a recording have. Each head is reduced (http_heads.py) before it is written, and a
-head that many calls have is written once in each part."""
+head that many calls have is written once in each part. What TLS says before it encrypts (server_names.py) takes the
+place of the heads that it hides."""
 
 from __future__ import annotations
 
 from array import array
 from collections import OrderedDict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from httpbpf.layout import HEAD_ROW
@@ -14,17 +15,18 @@ from httpcapture import MAX_HEAD_TEXT, MAX_HEADS, BeyondLimitError, Heads, HeadT
 from . import tuning
 from .http_heads import HeadRules, redact_request, redact_response
 from .rows import RowCodec
+from .server_names import ServerNames
 
 _CODEC = RowCodec(HEAD_ROW)
 
 
-class _Head(NamedTuple):
-    """Hold one row of the kernel."""
+class Head(NamedTuple):
+    """Hold the reduced head of a request or response; an empty text is none."""
 
     connection: int
     sequence: int
     is_response: bool
-    data: bytes
+    text: bytes
 
 
 class KeptHeads:
@@ -34,7 +36,9 @@ class KeptHeads:
         self.left_out = 0
         self._rules = rules
         self._reduced: OrderedDict[tuple[bool, bytes], bytes] = OrderedDict()  # the most recently used last
-        self._of_round: list[_Head] = []  # their calls may be in the next part
+        self._names = ServerNames()
+        self._before: list[Head] = []  # of the last round, whose calls may be in this one
+        self._of_round: list[Head] = []  # their calls may be in the next part
         self._begin(writer)
 
     def _begin(self, writer: Writer) -> None:
@@ -48,38 +52,70 @@ class KeptHeads:
         self._write(self._of_round)
 
     def begin_round(self) -> None:
-        """Begin another round of the recording: the calls of all heads so far have been written."""
-        self._of_round = []
+        """Begin another round of the recording: the calls of all heads before the last round have been written."""
+        self._before, self._of_round = self._of_round, []
 
     def write(self, rows: Iterable[bytes]) -> None:
-        """Write the heads in rows of the kernel (struct head_row with the bytes behind it)."""
-        heads = [_head(row) for row in rows]
+        """Write the heads in rows of the kernel (struct head_row with the bytes behind it), and remember what TLS
+        connections said."""
+        heads = []
+        for row in rows:
+            fields = _CODEC.read(row)
+            if fields["is_hello"]:
+                data, from_server = _data(row, fields), bool(fields["is_response"])
+                self._names.add(fields["connection"], fields["sequence"], data, from_server=from_server)
+            else:
+                heads.append(self._head(row))
+        self.add(heads)
+
+    def add(self, heads: Sequence[Head]) -> None:
+        """Write heads."""
         self._of_round += heads
         self._write(heads)
 
+    def write_names(self, calls: Iterable[tuple[int, int]]) -> None:
+        """Write what both ends said of calls in TLS, which are given by connection and sequence, unless their requests
+        were read."""
+        columns = array("Q"), array("I"), array("I"), array("I")
+        heads = (head for head in (*self._before, *self._of_round) if head.text and not head.is_response)
+        read = {(head.connection, head.sequence) for head in heads} if self._names else set()
+        for connection, sequence in (call for call in calls if self._names and call not in read):
+            number = self._number(self._names.text(connection))
+            for column, value in zip(columns, (connection, sequence, number, 0) if number else ()):
+                column.append(value)
+        self._write_columns(columns)
+
     def write_of_call(self, rows: Iterable[bytes], call: Mapping[str, Any]) -> None:
         """Write those of the heads that are of a call, which has the fields of a call row."""
-        heads = map(_head, rows)
+        heads = map(self._head, rows)
         key = call["connection"], call["sequence"]
         self._write(head for head in heads if (head.connection, head.sequence) == key)
 
-    def _write(self, heads: Iterable[_Head]) -> None:
+    def _head(self, row: bytes) -> Head:
+        fields = _CODEC.read(row)
+        is_response = bool(fields["is_response"])
+        return Head(fields["connection"], fields["sequence"], is_response, self._text(is_response, _data(row, fields)))
+
+    def _write(self, heads: Iterable[Head]) -> None:
         connections, sequences, requests, responses = array("Q"), array("I"), array("I"), array("I")
         for head in heads:
-            number = self._number(self._text(head.is_response, head.data))
+            number = self._number(head.text)
             if not number:
                 continue
             connections.append(head.connection)
             sequences.append(head.sequence)
             requests.append(0 if head.is_response else number)
             responses.append(number if head.is_response else 0)
-        for start in range(0, len(sequences), MAX_HEADS):
+        self._write_columns((connections, sequences, requests, responses))
+
+    def _write_columns(self, columns: Sequence[array[int]]) -> None:
+        count = len(columns[0])
+        for start in range(0, count, MAX_HEADS):
             rows = slice(start, start + MAX_HEADS)
-            columns = (column[rows].tobytes() for column in (connections, sequences, requests, responses))
             try:
-                self._writer.heads(Heads(*columns))
+                self._writer.heads(Heads(*(column[rows].tobytes() for column in columns)))
             except BeyondLimitError:
-                self.left_out += len(sequences[rows])
+                self.left_out += min(MAX_HEADS, count - start)
 
     def _text(self, is_response: bool, data: bytes) -> bytes:
         """Return the reduced head; empty if the bytes are no head."""
@@ -91,12 +127,12 @@ class KeptHeads:
                 self._reduced.popitem(last=False)
         else:
             self._reduced.move_to_end(key)
-        return text if len(text) <= MAX_HEAD_TEXT else b""
+        return text
 
     def _number(self, text: bytes) -> int:
         """Return the number of a text in this part, after it was written; 0 if there is none."""
         number = self._numbers.get(text, 0)
-        if number or not text:
+        if number or not text or len(text) > MAX_HEAD_TEXT:
             return number
         try:
             self._writer.head_text(HeadText(self._last_number + 1, text))
@@ -110,7 +146,6 @@ class KeptHeads:
         return self._last_number
 
 
-def _head(row: bytes) -> _Head:
-    fields = _CODEC.read(row)
-    data = row[HEAD_ROW.size : HEAD_ROW.size + fields["size"]]
-    return _Head(fields["connection"], fields["sequence"], bool(fields["is_response"]), data)
+def _data(row: bytes, fields: Mapping[str, Any]) -> bytes:
+    """Return the bytes behind a head_row."""
+    return row[HEAD_ROW.size : HEAD_ROW.size + fields["size"]]

@@ -10,9 +10,11 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import errno
 import json
 import os
 import re
+import resource
 import select
 import signal
 import socket
@@ -27,12 +29,15 @@ from httpbpf.program import FEW_SLOTS, Program, Sizes, build_program
 from httpbpf.sources import kernel_tree
 
 from .bpf_maps import BpfMap, cpus, create
+from .bpf_programs import try_fexit
 from .bpf_tails import Tails
 from .errors import RecorderError
+from .tls.libraries import PROGRAMS as TLS_PROGRAMS
 
 KPROBE_EVENTS = ("/sys/kernel/tracing/kprobe_events", "/sys/kernel/debug/tracing/kprobe_events")
 PROBES = ("fexit", "kprobe", "tracepoint")  # best first
 MAPS = (
+    "block_ring",
     "call_ring",
     "completion_ring",
     "connections",
@@ -60,6 +65,7 @@ MAPS = (
     "stack_ring",
     "streams",
     "streams_end_ring",
+    "tls_registers",
 )
 _KRETPROBE_INSTANCES = 4096  # blocked calls at a time: KRETPROBE_MAXACTIVE_MAX. The default is a few per CPU
 _ATTACHMENTS = ("anon_inode:bpf_link", "anon_inode:bpf-link", "anon_inode:[perf_event]")
@@ -68,6 +74,7 @@ _MAX_MESSAGE = 1 << 16
 _PR_SET_PDEATHSIG = 1
 _PATIENCE_S = 1.0  # after which the user is told why nothing happens yet
 _BPF_MAP_TYPE_STACK = 23  # include/uapi/linux/bpf.h
+_NOT_PERMITTED = "not permitted; the kernel is locked down, or CAP_BPF and CAP_PERFMON are missing in this container"
 _U32 = struct.Struct("<I")
 
 
@@ -95,6 +102,7 @@ class LoadedProgram:
     faults_are_misses: bool  # whether the kernel counts a page fault in a kprobe as a miss
     python_problem: str  # why Python frames are not walked although they were asked for, or ""
     http2_problem: str  # why the streams of HTTP/2 are not told apart, or ""
+    tls: Mapping[str, int]  # by name, the programs to attach to TLS libraries (tls/libraries.py)
 
 
 def import_bcc() -> Any:
@@ -143,6 +151,7 @@ def load_program(options: TracingOptions) -> LoadedProgram:
         faults_are_misses=answer["faults_are_misses"],
         python_problem=answer["python_problem"],
         http2_problem=answer["http2_problem"],
+        tls={name: fds[index] for name, index in answer["tls"].items()},
         **found,
     )
 
@@ -168,6 +177,8 @@ def _load_and_hand_over(to: socket.socket, options: TracingOptions) -> NoReturn:
 
 def _load(options: TracingOptions) -> tuple[dict[str, Any], list[int]]:
     """Return the answer, which refers to descriptors by their index, and the list of descriptors."""
+    with contextlib.suppress(OSError, ValueError):  # before 5.11, programs and maps count as locked memory
+        resource.setrlimit(resource.RLIMIT_MEMLOCK, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
     try:
         btf = load_btf()
     except BtfError as error:
@@ -180,6 +191,7 @@ def _load(options: TracingOptions) -> tuple[dict[str, Any], list[int]]:
     _give_slots(BpfMap(table_fd(bpf.module, b"slots_of_processor"), _U32.size, _U32.size))
     found = {name: table_fd(bpf.module, name.encode()) for name in MAPS}
     maps = {name: fd for name, fd in found.items() if fd >= 0}
+    tls = _load_tls(import_bcc().BPF, bpf) if options.sizes.tls_sessions else {}
     programs, attachments = [function.fd for function in bpf.funcs.values()], _attached()
     tails, http2_problem = Tails(library, bpf.module, btf, probes), ""
     if "python_walkers" in maps:
@@ -192,7 +204,7 @@ def _load(options: TracingOptions) -> tuple[dict[str, Any], list[int]]:
         programs += tails.load_stream_walkers(maps["send_walkers"], maps["receive_walkers"], options.sizes.steps_a_run)
     except (OSError, BtfError) as error:
         http2_problem = f"the kernel does not take the program that follows them: {error}"
-        maps = {name: fd for name, fd in maps.items() if "stream" not in name}
+        maps = {name: fd for name, fd in maps.items() if "stream" not in name and name != "block_ring"}
     fds = [*maps.values(), *programs, *attachments]
     ends = len(maps), len(maps) + len(programs), len(fds)
     return {
@@ -202,11 +214,21 @@ def _load(options: TracingOptions) -> tuple[dict[str, Any], list[int]]:
         "maps": dict(zip(maps, range(ends[0]))),
         "programs": list(range(ends[0], ends[1])),
         "attachments": list(range(ends[1], ends[2])),
+        "tls": {name: fds.index(fd) for name, fd in tls.items()},
         # Until 5.14, a page fault in a kprobe, such as at the end of a stack, counted as a miss. This member went away
         # with that: "kprobes: Remove kprobe::fault_handler", "kprobes: Do not increment probe miss count in the fault
         # handler".
         "faults_are_misses": "fault_handler" in btf.members("kprobe"),
     }, fds
+
+
+def _load_tls(bpf_class: Any, bpf: Any) -> dict[str, int]:
+    """Load the programs for TLS libraries, and return their descriptors by name. Raises RecorderError."""
+    try:
+        with _quiet_stderr():
+            return {name: bpf.load_func(name.encode(), bpf_class.KPROBE).fd for name in TLS_PROGRAMS}
+    except Exception as error:  # BCC raises bare Exceptions
+        raise RecorderError(f"the kernel does not take the programs for TLS libraries: {error}") from None
 
 
 def _give_slots(of_processor: BpfMap) -> None:
@@ -232,6 +254,10 @@ def _attach_best(bcc: Any, btf: Btf, options: TracingOptions) -> tuple[str, Any,
     problems: list[str] = []
     for probes in wanted:
         try:
+            refusal = _refused_at_once(probes, btf)
+            if refusal:
+                problems.append(f"{probes}: {refusal}")
+                continue
             program = build_program(
                 btf,
                 options.sizes,
@@ -250,6 +276,19 @@ def _attach_best(bcc: Any, btf: Btf, options: TracingOptions) -> tuple[str, Any,
     raise RecorderError("this kernel takes no probes: " + "; ".join(problems))
 
 
+def _refused_at_once(probes: str, btf: Btf) -> str:
+    """Return why the kernel takes no probes of this kind, as far as that is known before the program is compiled, or
+    ""."""
+    if probes == "kprobe" and not any(os.path.exists(path) for path in KPROBE_EVENTS):
+        return "the kernel was built without CONFIG_KPROBES, or tracefs is not mounted"
+    try:
+        if probes == "fexit":
+            try_fexit(btf.function_id("tcp_sendmsg"))
+    except OSError as error:
+        return _NOT_PERMITTED if error.errno == errno.EPERM else str(error)
+    return ""
+
+
 def _attach(bpf_class: Any, program: Program, probes: str, problems: list[str]) -> Any:
     try:
         with _quiet_stderr() as printed:
@@ -260,7 +299,7 @@ def _attach(bpf_class: Any, program: Program, probes: str, problems: list[str]) 
                     bpf.attach_kretprobe(event=function, fn_name=f"return_{function}", maxactive=_KRETPROBE_INSTANCES)
                 bpf.attach_kprobe(event="tcp_close", fn_name="enter_tcp_close")
     except Exception as error:  # BCC raises bare Exceptions
-        problems.append(f"{probes}: {_refusal(probes, str(error), ''.join(printed))}")
+        problems.append(f"{probes}: {_refusal(str(error), ''.join(printed))}")
         return None
     return bpf
 
@@ -281,14 +320,12 @@ def _quiet_stderr() -> Iterator[list[str]]:
         os.close(spool)
 
 
-def _refusal(probes: str, error: str, printed: str) -> str:
+def _refusal(error: str, printed: str) -> str:
     """Return why BCC could not attach, as far as its output tells."""
-    if probes == "kprobe" and not any(os.path.exists(path) for path in KPROBE_EVENTS):
-        return "the kernel was built without CONFIG_KPROBES, or tracefs is not mounted"
     lacking = re.search(r"bpf_attach_raw_tracepoint \((\w+)\): No such file", printed)
     if lacking:
         return f"the kernel has no tracepoint {lacking[1]}; Linux 6.16 and later have all that are needed"
     if "Operation not permitted" in printed:
-        return "not permitted; the kernel is locked down, or CAP_BPF and CAP_PERFMON are missing in this container"
+        return _NOT_PERMITTED
     lines = [line.strip() for line in printed.splitlines() if line.strip()]
     return f"{error} ({lines[-1]})" if lines else error

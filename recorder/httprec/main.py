@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import os
 import signal
@@ -28,6 +29,8 @@ from .output import STDOUT
 from .parts import Bounds, Parts, check_parts
 from .recording_loop import RecordingLoop, Totals
 from .streams import StandardStream, Streams, open_standard_streams
+from .tls.attacher import Attacher
+from .tls.libraries import TlsLibraries
 from .tracer import Tracer
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -117,6 +120,16 @@ def _tell_listeners(tracer: Tracer) -> None:
         )
 
 
+def _tls_libraries(tracer: Tracer, tracing: TracingOptions, ending: contextlib.ExitStack) -> TlsLibraries:
+    """Attach to the TLS libraries of the processes that run, until `ending` is left."""
+    attacher = Attacher(tracer.tls_programs)
+    ending.callback(attacher.close)
+    libraries = TlsLibraries(attacher.attach, tracer.set_tls_registers, tracing.process_filters, tracing.ignored_pids)
+    ending.callback(libraries.close)
+    libraries.look_around()
+    return libraries
+
+
 def _record(
     console: StandardStream,
     output: str,
@@ -132,16 +145,18 @@ def _record(
     verbose: bool,
 ) -> None:
     show = _printer(console)
+    has_http2, reads_tls = bool(tracing.sizes.block_ring_pages), bool(tracing.sizes.tls_sessions)
 
     def meta() -> Meta:
         return dataclasses.replace(
             host.meta(
                 tracing.threshold_ns, tracing.process_filters, tracer.probes, tracing.sizes, tracer.python_problem
             ),
-            heads=rules_text(tracing.sizes.http_bytes, rules),
+            heads=rules_text(tracing.sizes.http_bytes, rules, has_http2=has_http2, reads_tls=reads_tls),
         )
 
-    with Tracer(tracing) as tracer, Parts(output, bounds, meta, overwrite=replace, print_line=_print) as parts:
+    with Tracer(tracing) as tracer, contextlib.ExitStack() as ending:
+        parts = ending.enter_context(Parts(output, bounds, meta, overwrite=replace, print_line=_print))
         if verbose:
             _print(f"Probes: {tracer.probes}; not recorded: {', '.join(f'pid {pid}' for pid in tracing.ignored_pids)}")
         if tracing.probes == "auto" and tracer.probes == "tracepoint":
@@ -150,10 +165,11 @@ def _record(
             _print(f"httprec: no Python frames are recorded, all else is: {tracer.python_problem}")
         if tracer.http2_problem:
             _print(f"httprec: the streams of HTTP/2 are not told apart: {tracer.http2_problem}")
-        _print(rules_sentence(tracing.sizes.http_bytes, rules))
+        _print(rules_sentence(tracing.sizes.http_bytes, rules, has_http2=has_http2, reads_tls=reads_tls))
         if tracing.sizes.copies:
             _print("Stacks are copied, and the copies may hold secrets of the programs; --stack fp copies none")
         _tell_listeners(tracer)
+        libraries = _tls_libraries(tracer, tracing, ending) if reads_tls else None
         privileges.drop(tracer.reads_maps, privileges.TO_ROTATE if bounds.rotates else ())
         is_over = _end_conditions(duration_s, parts.is_full)
         started_ns = time.monotonic_ns()
@@ -166,6 +182,7 @@ def _record(
                 None if quiet else show,
                 head_rules=rules,
                 reads_v8=reads_v8,
+                libraries=libraries,
             )
             _announce(tracing.threshold_ns / 1e6, tracing.process_filters, show)
             totals = loop.run(is_over)
@@ -177,6 +194,8 @@ def _record(
         _print(_summary(totals, parts.bytes_written, time.monotonic_ns() - started_ns))
         if tracing.threshold_ns:
             _print(threshold_summary(totals.slow, totals.fast, tracing.threshold_ns))
+        for problem in libraries.unreadable() if libraries else ():
+            _print(f"Heads in TLS that were not read: {problem}")
         _print(f"Next: {parts.next_command}")
 
 
@@ -311,9 +330,11 @@ def command(
     connections: int,
     threads: int,
     http_bytes: int,
+    http2_headers: str,
     http_query: str,
     http_path: str,
     http_headers: list[bytes],
+    reads_tls: bool,
     call_ring: int,
     stack_ring: int,
     languages: str,
@@ -326,7 +347,8 @@ def command(
 
     Once the probes are attached and FILE is created, httprec sets no_new_privs and drops all capabilities except
     cap_checkpoint_restore, cap_dac_read_search and cap_sys_ptrace. It needs these to read the memory maps and
-    executables of other users' processes. It also keeps cap_bpf before Linux 5.19, and cap_chown, cap_dac_override and
+    executables of other users' processes. With --tls, a process of its own also keeps cap_sys_admin, and does nothing
+    but attach to libraries. httprec also keeps cap_bpf before Linux 5.19, and cap_chown, cap_dac_override and
     cap_fowner if it is to create parts.
     """
     reads_v8 = languages in ("all", "node")
@@ -340,6 +362,8 @@ def command(
         receive_stacks=receive_stacks,
         walks_python=languages in ("all", "python"),
         http_bytes=http_bytes,
+        http2_headers=http2_headers == "on",
+        reads_tls=reads_tls,
     )
     bounds = options.bounds(max_size, rotate_size, rotate_s, rotate_keep, to_file=output != STDOUT)
     found = check.problems()

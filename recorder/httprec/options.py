@@ -21,6 +21,7 @@ DEFAULTS = Sizes()
 PAGE_KIB = 4
 STACK_KIB, NODE_STACK_KIB = DEFAULTS.stack_pages * PAGE_KIB, 48
 _MAX_RING_KIB = 1 << 20
+_TLS_SESSIONS = 4096  # that have a head on its way; the others keep it until it is their turn
 _FRAME_SLOTS_PER_COPY = 16  # these take about as much memory as one stack copy
 
 
@@ -165,12 +166,17 @@ def sizes(
     receive_stacks: bool,
     walks_python: bool,
     http_bytes: int,
+    http2_headers: bool,
+    reads_tls: bool,
 ) -> Sizes:
     """Return the sizes of the BPF program's maps, from sizes of rings and stacks in KiB. With a `stack_size` of 0, no
-    stack is copied; without `walks_python`, no Python frames are walked.
+    stack is copied; without `walks_python`, no Python frames are walked; without `http_bytes` or `http2_headers`, no
+    header blocks of HTTP/2 are sent.
 
-    Raises click.UsageError if the ring has no room for one stack.
+    Raises click.UsageError if the ring has no room for one stack, or if heads are to be read in TLS but not kept.
     """
+    if reads_tls and not http_bytes:
+        raise click.UsageError("--tls needs heads to keep: --http-bytes of at least 1.")
     pages = -(-stack_size // PAGE_KIB)
     largest = max(pages * mmap.PAGESIZE + STACK_ROW.size, STACK_FRAMES_SIZE)
     if stack_ring << 10 < largest + RING_HEADER:
@@ -187,4 +193,6 @@ def sizes(
         receive_stacks=int(receive_stacks),
         python_ring_pages=DEFAULTS.python_ring_pages if walks_python else 0,
         http_bytes=http_bytes,
+        block_ring_pages=DEFAULTS.block_ring_pages if http2_headers and http_bytes else 0,
+        tls_sessions=_TLS_SESSIONS if reads_tls else 0,
     )

@@ -30,6 +30,7 @@ KEPT = (
     "cap_dac_read_search",  # executables, and the folders above them, that only their users may read
     "cap_sys_ptrace",  # /proc/PID/maps, exe, mem and root of other users
 )
+TO_PROBE_LIBRARIES = ("cap_sys_admin",)  # perf_event_open(2) for uprobes
 TO_ROTATE = ("cap_chown", "cap_dac_override", "cap_fowner")  # to create and delete files in a user's folder
 _TO_READ_MAPS = "cap_bpf"  # not needed from 5.19 on, commit c8644cd0efe7
 _IN_SYS_ADMIN = {"cap_perfmon", "cap_bpf", "cap_checkpoint_restore"}  # split off from cap_sys_admin in 5.8 and 5.9

@@ -18,12 +18,13 @@ from functools import partial
 from typing import Any, Callable
 
 from httpbpf.layout import CALL_ROW, COMPLETION_ROW, CONNECTION, ENUMS, PROCESS_ROW, Row
-from httpcapture import COUNT_NOT_KNOWN, RING_HEADER, End, Outcome, Stack, StackStatus
+from httpcapture import COUNT_NOT_KNOWN, RING_HEADER, End, Outcome, Process, Stack, StackStatus
 
 from . import host, tuning
 from .call_text import CALL_CODEC, CallText, PrintedCall, end_that_counts
 from .fast_calls import FastCalls, count_durations
 from .held_calls import HeldCalls
+from .http2_heads import Http2Heads
 from .http2_streams import Http2Streams
 from .http_heads import DEFAULT_RULES, HeadRules
 from .kept_heads import KeptHeads
@@ -36,6 +37,7 @@ from .parts import Parts
 from .processes import Key, Processes, thread_name
 from .rows import RowCodec
 from .stacks import RepeatedStacks, stack_record, unsent_id
+from .tls.libraries import TlsLibraries
 from .tracer import Tracer
 
 _MIN_SLEEP_NS = 1_000_000  # smaller values come from reading two clocks one after the other
@@ -67,6 +69,7 @@ def _offset(row: Row, name: str) -> int:
 
 
 _PID_OFFSET = _offset(CALL_ROW, "pid")
+_ENCRYPTED_OFFSET = _offset(CALL_ROW, "is_encrypted")
 _STACK_OFFSETS = [_offset(CALL_ROW, name) for name in ("stack", "receive_stack")]
 
 
@@ -78,11 +81,30 @@ def _process_keys(span: memoryview) -> set[Key]:
     return set(zip(pids, starts))
 
 
+def _encrypted_calls(span: memoryview) -> Iterator[tuple[int, int]]:
+    """Yield connection and sequence of each encrypted call in a span of call rows with their ring headers."""
+    stride = RING_HEADER + CALL_ROW.size
+    connections = span.cast("Q")[(RING_HEADER + _offset(CALL_ROW, "connection")) // 8 :: stride // 8]
+    sequences = span.cast("I")[(RING_HEADER + _offset(CALL_ROW, "sequence")) // 4 :: stride // 4]
+    encrypted = span[RING_HEADER + _offset(CALL_ROW, "is_encrypted") :: stride].tobytes()
+    row = encrypted.find(1)
+    while row >= 0:
+        yield connections[row], sequences[row]
+        row = encrypted.find(1, row + 1)
+
+
 def _stack_ids(span: memoryview) -> set[int]:
     """Return the IDs of the stacks that a span of call rows, with their ring headers, names."""
     stride = RING_HEADER + CALL_ROW.size
     words = span.cast("Q")
     return {number for offset in _STACK_OFFSETS for number in words[(RING_HEADER + offset) // 8 :: stride // 8]} - {0}
+
+
+def _encrypting_pids(span: memoryview) -> set[int]:
+    """Return the processes of the encrypted calls in a span of call rows, with their ring headers."""
+    stride = RING_HEADER + CALL_ROW.size
+    pids = span.cast("I")[(RING_HEADER + _PID_OFFSET) // 4 :: stride // 4]
+    return {pid for pid, yes in zip(pids, span[RING_HEADER + _ENCRYPTED_OFFSET :: stride]) if yes}
 
 
 def _rows(span: memoryview, row: Row) -> Iterator[memoryview]:
@@ -114,6 +136,7 @@ class RecordingLoop:
         *,
         head_rules: HeadRules = DEFAULT_RULES,
         reads_v8: bool = False,
+        libraries: TlsLibraries | None = None,
     ) -> None:
         self._tracer, self._parts, self._threshold_ns = tracer, parts, threshold_ns
         self._print = print_call
@@ -128,10 +151,12 @@ class RecordingLoop:
         between = (self._take_stacks,) if python or reads_v8 else ()
         self._waiting: deque[Stack] = deque()  # taken from the ring, to be written
         self._modules = Modules(self._writer, modules_size, *between, rotate=self._rotates)
-        self._processes = Processes(self._writer, self._modules, self._languages.look_at)
+        self._libraries = libraries
+        self._processes = Processes(self._writer, self._modules, self._look_at)
         self._stacks = RepeatedStacks()
         self._early: list[Stack] = []  # drained before their calls; the next part may need them too
-        self._streams = Http2Streams(tracer)
+        self._http2_heads = Http2Heads(self._heads, head_rules)
+        self._streams = Http2Streams(tracer, self._http2_heads.forget)
         self._fast_streams = FastCalls()  # that user space has ended
         self._ledger = Ledger()
         self._ledger_ns = 0
@@ -153,6 +178,12 @@ class RecordingLoop:
             if self._parts.is_due(self._ledger.recorded, time.monotonic_ns()):
                 self._begin_part()
 
+    def _look_at(self, process: Process) -> None:
+        """Look for languages and TLS libraries in a process whose maps were read just now."""
+        if self._libraries:
+            self._libraries.look_at(process)
+        self._languages.look_at(process)
+
     def _round(self) -> None:
         now_ns = time.monotonic_ns()
         self._early = []
@@ -171,6 +202,7 @@ class RecordingLoop:
         self._languages.drain()
         span = self._tracer.calls.rows(CALL_ROW.size)
         self._heads.write(self._tracer.head_rows())
+        self._http2_heads.read(self._tracer.block_rows())
         named = _stack_ids(span) if self._rotates else set()
         drained = self._drain_stacks(named, now_ns)
         for stack in self._stacks.missing(named - drained):
@@ -179,7 +211,10 @@ class RecordingLoop:
         if span:
             for key in _process_keys(span):
                 self._processes.record(key, now_ns)
+            self._heads.write_names(_encrypted_calls(span))
             self._writer.calls(span, header=RING_HEADER)
+            if self._libraries:
+                self._libraries.see_encrypted(_encrypting_pids(span))
             self._ledger.recorded += len(span) // (RING_HEADER + CALL_ROW.size)
             self._hold(span)
             self._tracer.calls.consume(len(span))
@@ -264,6 +299,7 @@ class RecordingLoop:
         counts["process_left_out"] = self._processes.left_out
         counts["module_left_out"] = self._modules.left_out
         counts["stack_not_repeated"] = self._stacks.not_repeated
+        counts["header_block_lost"] += self._http2_heads.given_up
         counts["head_left_out"] = self._heads.left_out
         counts["code_left_out"] = self._languages.left_out
         counts["javascript_not_read"] = self._languages.not_read
@@ -359,8 +395,11 @@ class RecordingLoop:
                 stack = self._languages.join_waiting(stack, slot if has_python else 0)
                 self._record_stack(stack, now_ns)
                 call[side] = stack.id
+        if call["is_encrypted"]:  # before its heads, which replace this
+            self._heads.write_names([(call["connection"], call["sequence"])])
         if connection["head_state"] in (_HEAD_GROWS, _HEAD_KEPT):
             self._heads.write_of_call(self._tracer.heads_in(connection["head_slot"]), call)
+        self._http2_heads.write_of_call(call)
         row = CALL_CODEC.make(call)
         self._writer.calls(row)
         self._ledger.recorded += 1

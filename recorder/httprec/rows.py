@@ -28,6 +28,10 @@ class RowCodec:
         """Return the fields of one row by name."""
         return dict(zip(self._names, self._struct.unpack_from(row)))
 
+    def unpack(self, row: bytes) -> tuple[Any, ...]:
+        """Return the fields of one row in the order of the layout, which is faster."""
+        return self._struct.unpack_from(row)
+
     def make(self, values: Mapping[str, Any]) -> bytes:
         """Return a row with these values. Fields without a value are 0, and values without a field are ignored."""
         return self._struct.pack(*(values.get(name, empty) for name, empty in zip(self._names, self._empty)))

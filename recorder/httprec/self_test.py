@@ -19,6 +19,7 @@ from .tracer import Tracer
 
 _SIZES = Sizes(
     python_ring_pages=0,
+    block_ring_pages=0,
     connections=1024,
     threads=1024,
     stack_slots=1,  # used up by the client's stack, so that the server's is walked by frame pointers

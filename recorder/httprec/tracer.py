@@ -41,6 +41,7 @@ class Tracer:
     it."""
 
     _heads: Ring | None = None  # none are kept
+    _blocks: Ring | None = None  # none are sent
 
     def __init__(self, options: TracingOptions) -> None:
         try:
@@ -74,7 +75,9 @@ class Tracer:
         """Why the kernel walks none although this was asked for, or nothing."""
         self.http2_problem = self._loaded.http2_problem
         """Why the kernel does not tell the streams of HTTP/2 apart, or nothing."""
-        rings = ["process_ring", "stack_ring"] + ["python_ring"] * self.walks_python
+        self.tls_programs = self._loaded.tls
+        """By name, the programs to attach to TLS libraries; none if their plaintext is not read."""
+        rings = ["process_ring", "call_ring"] + ["python_ring"] * self.walks_python
         self._waking = select.epoll()
         for name in rings:  # when the kernel says so, not for as long as there are rows
             self._waking.register(self._loaded.maps[name], select.EPOLLIN | select.EPOLLET)
@@ -83,6 +86,8 @@ class Tracer:
         self.walks_streams = "streams" in self._loaded.maps
         """Whether the kernel tells the streams of HTTP/2 apart."""
         self._streams_end = self._ring("streams_end_ring", sizes.streams_end_ring_pages) if self.walks_streams else None
+        if "block_ring" in self._loaded.maps:
+            self._blocks = self._ring("block_ring", sizes.block_ring_pages)
         self._python = self._ring("python_ring", sizes.python_ring_pages) if self.walks_python else None
 
     def __enter__(self) -> Tracer:
@@ -224,6 +229,11 @@ class Tracer:
             yield found[request:response]
             yield found[response:]
 
+    def block_rows(self) -> Iterator[bytes]:
+        """Yield the rows with pieces of header blocks of HTTP/2, and with what became of streams, that have arrived:
+        struct block_row (rows.h) and the bytes behind it."""
+        return self._blocks.records() if self._blocks else iter(())
+
     def python_rows(self) -> Iterator[bytes]:
         """Yield the rows with Python frames that have arrived."""
         return self._python.records() if self._python else iter(())
@@ -236,6 +246,11 @@ class Tracer:
         if not self.walks_python or index >= sizes.python_slots:
             return b""
         return self._map("python_stacks", layout.PYTHON_STACK_SIZE).get(_U32.pack(index)) or b""
+
+    def set_tls_registers(self, place: int, registers: Iterable[int]) -> None:
+        """Tell the kernel in which registers a TLS library has session, buffer and size, at a probe with this offset in
+        its page."""
+        self._map("tls_registers", _U32.size).put(_U32.pack(place), bytes([*registers, 0]))
 
     def set_python(self, key: tuple[int, int], python: bytes) -> None:
         """Tell the kernel the python_layout of a process, by pid and start."""

@@ -42,11 +42,17 @@ SCRIPT_CHARACTERS_A_SECOND = 2 * MAX_SCRIPT
 MAX_NUMBERED_STACKS = 65536  # the newest ones, where calls are printed
 MAX_HELD_CALLS = 8192  # that wait to be printed; about 1 kB each
 MAX_REDUCED_HEADS = 4096  # heads of requests and responses; at most 2 kB each
+MAX_STREAM_HEADS = 16384  # of open HTTP/2 streams: twice as many as the kernel follows; about 1 kB each
+MAX_HTTP2_DIRECTIONS = 8192  # of HTTP/2 connections, whose header blocks are decoded: as many as the kernel follows
+MAX_HPACK_TABLES = 16 << 20  # bytes of all their tables as HPACK counts them; they take up to four times as much
 MAX_NUMBERED_HEADS = 65536  # the same that were written; about 0.3 kB each
+MAX_HELLOS_BYTES = 8 << 20  # of what both ends of TLS connections say first; some 1 kB each
 MAX_KNOWN_CONTAINERS = 4096
 MAX_LISTED_LOGS = 1 << 16  # of containers on the host, from whose names those of containers are taken
 MAX_CONTAINERS_FILE = 8 << 20  # bytes of a file that describes containers
 MAX_LISTENERS = 8192  # ports and network namespaces, as many as the kernel has room for (listeners, roles.h)
+MAX_TLS_FILES = 64  # libraries that are probed, by two descriptors each
+MAX_TLS_PROCESSES = 4096  # of which it is known that their TLS cannot be read
 MAX_NAMESPACES = 4096  # network namespaces whose listening ports are read
 MAX_SOCKET_TABLE = 4 << 20  # bytes read of each table of sockets: 27,000 that listen
 

@@ -66,8 +66,9 @@ def test_a_recording_goes_on_without_its_console(quiet: str, standard_output: st
     heads, stacks, first, summary, following = done.stderr.splitlines()
     assert done.returncode == 1
     assert heads == (
-        "The heads of slow calls are recorded: of HTTP/1, up to 512 bytes of requests and 256 of responses, without "
-        "queries, without what looks like a token in paths, without header lines that may carry secrets"
+        "The heads of slow calls are recorded: of HTTP/1, up to 512 bytes of requests and 256 of responses, of "
+        "HTTP/2 in clear text whole heads, without queries, without what looks like a token in paths, without header "
+        "lines that may carry secrets"
     )
     assert stacks == "Stacks are copied, and the copies may hold secrets of the programs; --stack fp copies none"
     assert first == (

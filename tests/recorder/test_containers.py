@@ -38,7 +38,7 @@ def link(host: Path, name: str) -> None:
 
 
 def name(host: Path, cgroups: bytes = CGROUPS) -> bytes:
-    return ContainerNames(str(host)).name(cgroups, 0)
+    return ContainerNames([str(host)]).name(cgroups, 0)
 
 
 def test_docker_names_its_container(tmp_path: Path) -> None:
@@ -57,6 +57,14 @@ def test_podman_and_cri_o_name_their_container_in_one_file(tmp_path: Path) -> No
     assert name(tmp_path) == b"web"
 
 
+def test_a_name_that_the_first_root_does_not_have_is_that_of_the_next(tmp_path: Path) -> None:
+    write(docker(tmp_path / "own"), {"Name": "/web"})
+    roots = [str(tmp_path / name) for name in ("host", "own")]
+    assert ContainerNames(roots).name(CGROUPS, 0) == b"/web"
+    write(docker(tmp_path / "host"), {"Name": "/of-host"})
+    assert ContainerNames(roots).name(CGROUPS, 0) == b"/of-host"
+
+
 def test_a_process_outside_of_containers_has_no_name(tmp_path: Path) -> None:
     write(docker(tmp_path), {"Name": "/web"})
     assert name(tmp_path, b"0::/system.slice/nginx.service\n") == b""
@@ -64,14 +72,14 @@ def test_a_process_outside_of_containers_has_no_name(tmp_path: Path) -> None:
 
 def test_a_name_that_was_found_stays_after_the_container_was_removed(tmp_path: Path) -> None:
     write(docker(tmp_path), {"Name": "/web"})
-    names = ContainerNames(str(tmp_path))
+    names = ContainerNames([str(tmp_path)])
     assert names.name(CGROUPS, 0) == b"/web"
     docker(tmp_path).unlink()
     assert names.name(CGROUPS, 100 * SECOND) == b"/web"
 
 
 def test_a_name_that_is_written_later_is_found_later(tmp_path: Path) -> None:
-    names = ContainerNames(str(tmp_path))
+    names = ContainerNames([str(tmp_path)])
     assert names.name(CGROUPS, 5 * SECOND) == b""
     link(tmp_path, f"web-7d9f_shop_web-{ID}.log")
     assert names.name(CGROUPS, 5 * SECOND + 1) == b""  # it is not looked for all the time
@@ -105,7 +113,7 @@ def test_a_file_or_name_that_is_too_long_is_not_taken(tmp_path: Path, monkeypatc
 
 def test_few_containers_are_remembered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tuning, "MAX_KNOWN_CONTAINERS", 2)
-    names = ContainerNames(str(tmp_path))
+    names = ContainerNames([str(tmp_path)])
     for id in ("01" * 32, "02" * 32, "03" * 32):
         write(docker(tmp_path, id), {"Name": f"/{id[:2]}"})
         assert names.name(f"0::/docker/{id}\n".encode(), 0) == f"/{id[:2]}".encode()

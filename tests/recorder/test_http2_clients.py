@@ -3,30 +3,50 @@
 from __future__ import annotations
 
 import importlib.util
+import io
 import json
 import shutil
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 
-from httpcapture import Outcome, Role
+from httpcapture import Outcome, Reader, Role
 from httpreport.calls.call import Call
+from httpreport.calls.http_call import HttpCall
 from httpreport.calls.protocol import Kind
+from httpreport.capture.recording import Recording
 from support import protocol_checks
 from support.commands import TESTS, environment
+from support.head_records import bytes_of
 from workload.recorder import recording
 
 THRESHOLD_NS = 200_000_000
 OPTIONS = ("--probes", "tracepoint", "-t", "200", "-f")
 SLOW_NS = 400_000_000
 WORKLOAD = TESTS / "workload"
+PLANTED = (b"Bearer planted-authorization", b"session=planted-cookie", b"planted-key", b"planted-set-cookie")
+constants: Any = pytest.importorskip("hpack.huffman_constants")
+HUFFMAN: Any = pytest.importorskip("hpack.huffman").HuffmanEncoder(
+    constants.REQUEST_CODES, constants.REQUEST_CODES_LENGTH
+)
 
 
-def record(command: Sequence[str], capture: Path) -> tuple[Mapping[str, Any], dict[Role, list[Call]]]:
+class Seen(NamedTuple):
+    """Hold a call, path and method that were asked for, and both statuses."""
+
+    call: Call
+    method: str
+    path: str
+    status: int
+    grpc_status: int | None
+
+
+def record(command: Sequence[str], capture: Path) -> tuple[Mapping[str, Any], dict[Role, list[Seen]]]:
     """Return what the command printed, and its HTTP/2 calls by role."""
     with recording(capture, *OPTIONS):
         run = subprocess.Popen(command, env=environment(TESTS), stdout=subprocess.PIPE, text=True)
@@ -40,34 +60,67 @@ def record(command: Sequence[str], capture: Path) -> tuple[Mapping[str, Any], di
     assert all(call.stack for call in calls)
     keys = {(call.connection, call.sequence) for call in calls}
     assert len(keys) == len({(call.connection, call.stream) for call in calls}) == len(calls)
-    return json.loads(printed), {role: [call for call in calls if call.role == role] for role in Role}
+    seen = [_seen(recorded, call) for call in calls]
+    return json.loads(printed), {role: [each for each in seen if each.call.role == role] for role in Role}
 
 
-@pytest.mark.skipif(not shutil.which("node"), reason="node is not installed")
+def _seen(recorded: Recording, call: Call) -> Seen:
+    request, response = HttpCall.of(recorded.heads, call.request, call.response)
+    assert (call.method.decode(), call.status) == (request.method, response.status)
+    return Seen(call, request.method, request.path, response.status, response.grpc_status)
+
+
+def command_of(client: str) -> list[str]:
+    if client == "grpc":
+        if not importlib.util.find_spec("grpc"):
+            pytest.skip("grpcio is not installed")
+        return [sys.executable, str(WORKLOAD / "grpc_calls.py")]
+    node = shutil.which("node")
+    if not node:
+        pytest.skip("node is not installed")
+    return [node, str(WORKLOAD / "node_streams.js")]
+
+
 def test_200_streams_of_node_at_once(tmp_path: Path) -> None:
-    command = [shutil.which("node") or "", str(WORKLOAD / "node_streams.js")]
-    own, calls = record(command, tmp_path / "node.cap")
+    own, calls = record(command_of("node"), tmp_path / "node.cap")
     asked, slept = ({int(stream): ns for stream, ns in own[name].items()} for name in ("asked", "slept"))
     slow = {stream for stream, ns in slept.items() if ns >= 0.99 * SLOW_NS}
     assert len(asked) == len(slept) == 200
     assert len(slow) >= 20
     for role in (Role.CLIENT, Role.SERVER):
-        recorded = {call.stream: call.duration_ns for call in calls[role]}
+        recorded = {seen.call.stream: seen.call.duration_ns for seen in calls[role]}
         assert len(recorded) == len(calls[role])
         assert set(recorded) >= slow
         for stream, duration_ns in recorded.items():
             assert max(slept[stream] - 1_000_000, THRESHOLD_NS) <= duration_ns  # a timer's clock is that of its loop
             assert role == Role.SERVER or duration_ns <= asked[stream]
+        for seen in calls[role]:
+            assert (seen.method, [seen.path, seen.status]) == ("GET", own["heads"][str(seen.call.stream)])
 
 
-@pytest.mark.skipif(not importlib.util.find_spec("grpc"), reason="grpcio is not installed")
 def test_1000_calls_of_grpc_100_at_a_time(tmp_path: Path) -> None:
-    own, calls = record([sys.executable, str(WORKLOAD / "grpc_calls.py")], tmp_path / "grpc.cap")
+    own, calls = record(command_of("grpc"), tmp_path / "grpc.cap")
     assert len(own["slow"]) == 100
     for role in (Role.CLIENT, Role.SERVER):
-        durations = sorted((call.duration_ns for call in calls[role]), reverse=True)
+        durations = sorted((seen.call.duration_ns for seen in calls[role]), reverse=True)
         took = sorted(own["slow"] + own["fast"], reverse=True)
         assert sum(ns >= SLOW_NS for ns in durations) >= 100
         if role == Role.CLIENT:
             assert len(durations) <= sum(ns >= THRESHOLD_NS for ns in took)
             assert all(ours <= theirs for ours, theirs in zip(durations, took))
+        assert {(seen.method, seen.status) for seen in calls[role]} == {("POST", 200)}
+        slow = Counter((seen.path, seen.grpc_status) for seen in calls[role] if seen.call.duration_ns >= SLOW_NS)
+        for path, status in own["asked"]:
+            assert slow[path, status] == 1
+
+
+@pytest.mark.parametrize("client", ["node", "grpc"])
+def test_nothing_of_what_was_planted_is_in_the_file(client: str, tmp_path: Path) -> None:
+    capture = tmp_path / "run.cap"
+    with recording(capture, *OPTIONS, "--stack", "fp"):
+        subprocess.run(command_of(client), env=environment(TESTS), stdout=subprocess.DEVNULL, check=True)
+    data = bytes_of(list(Reader(io.BytesIO(capture.read_bytes()))))
+    assert b"/slow/" in data or b"/test.Test/Ask" in data
+    assert b"planted" not in data
+    for secret in PLANTED:
+        assert HUFFMAN.encode(secret)[:-1] not in data

@@ -10,6 +10,7 @@ import pytest
 from httpbpf.layout import CONNECTION, ENUMS, STREAMS_END_ROW
 from httpcapture import Outcome
 from httprec.http2_streams import Http2Streams
+from httprec.rows import RowCodec
 from support.synthetic import SyntheticTracer, row_of
 
 REQUEST, RESPONSE = (ENUMS["phase"].index(name) for name in ("REQUEST", "RESPONSE"))
@@ -23,6 +24,11 @@ class Kernel(SyntheticTracer):
         self.kept = {bytes([number]): row_of(CONNECTION, **stream) for number, stream in enumerate(streams)}
         self.ends = [row_of(STREAMS_END_ROW, **end) for end in ends]
         self.slots: list[int] = []
+        self.gone: list[tuple[int, int]] = []
+        self.noted: list[tuple[int, int]] = []
+
+    def note(self, connection: int, number: int) -> None:
+        self.noted.append((connection, number))
 
     def open_streams(self, connections: Any = None) -> Iterator[tuple[bytes, bytes]]:
         return iter(list(self.kept.items()))
@@ -31,7 +37,8 @@ class Kernel(SyntheticTracer):
         return iter(self.ends)
 
     def forget_stream(self, key: bytes, slots: Any) -> None:
-        del self.kept[key]
+        known = RowCodec(CONNECTION).read(self.kept.pop(key))
+        self.gone.append((known["connection"], known["stream"]))
         self.slots += filter(None, slots)
 
 
@@ -44,8 +51,9 @@ def end(**changed: Any) -> dict[str, Any]:
 
 
 def ended(kernel: Kernel) -> list[tuple[int, int, int]]:
-    found = [(each["stream"], each["t3"], each["outcome"]) for each in Http2Streams(kernel).end()]
+    found = [(each["stream"], each["t3"], each["outcome"]) for each in Http2Streams(kernel, kernel.note).end()]
     kernel.close()
+    assert kernel.noted == kernel.gone
     return found
 
 

@@ -283,4 +283,4 @@ def test_other_names_are_not_refused(name: str) -> None:
     ],
 )
 def test_what_is_kept_is_said_in_a_sentence(http_bytes: int, rules: HeadRules, said: str) -> None:
-    assert rules_sentence(http_bytes, rules) == said
+    assert rules_sentence(http_bytes, rules, has_http2=False) == said

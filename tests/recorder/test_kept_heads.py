@@ -24,7 +24,7 @@ from httprec.http_heads import DEFAULT_RULES
 from httprec.kept_heads import KeptHeads
 from httpreport.capture.loader import KeepNothing, load
 from support.capture_samples import META
-from support.head_records import heads_of
+from support.head_records import bytes_of, heads_of
 from support.synthetic import row_of
 from workload.recorder import recording
 
@@ -173,12 +173,6 @@ def calls(port: int) -> None:
     with socket.create_connection(("127.0.0.1", port)) as by_vector:
         by_vector.sendmsg([b"GET ", b"/vec", b"tor", b" HTTP/1.1\r\nHost: b\r\n\r\n"])
         by_vector.recv(1000)
-
-
-def bytes_of(records: list[Any]) -> bytes:
-    """Return everything that records hold, columns unpacked."""
-    columns = (bytes(value) for calls in records if isinstance(calls, Calls) for value in calls.columns.values())
-    return b"".join(columns) + repr([record for record in records if not isinstance(record, Calls)]).encode()
 
 
 def recorded(capture: Path, *options: str) -> tuple[dict[int, set[tuple[bytes, bytes]]], list[Any]]:

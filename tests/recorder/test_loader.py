@@ -34,11 +34,13 @@ def test_descriptors_arrive_by_name_and_stay_when_the_process_has_ended() -> Non
             "faults_are_misses": True,
             "python_problem": "why",
             "http2_problem": "because",
+            "tls": {"reads": 1},
             **places,
         }, fds
 
     with mock.patch.object(loader, "_load", load):
         found = load_program(OPTIONS)
+    assert found.tls == {"reads": found.programs[0]}
     fds = (found.maps["connections"], *found.programs, *found.attachments)
     assert [os.pread(fd, 100, 0) for fd in fds] == list(texts)
     assert not any(os.get_inheritable(fd) for fd in fds)

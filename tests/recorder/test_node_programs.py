@@ -19,7 +19,6 @@ from typing import Any, NamedTuple
 from urllib.parse import unquote, urlsplit
 
 import pytest
-import zstandard
 
 from httpcapture import Calls, CaptureError, Reader, Role, Stack
 from httpreport.calls.call_heads import CallHeads
@@ -29,6 +28,7 @@ from httpreport.languages.stack_trace import Frame, FrameKind, StackTrace, Unnam
 from httpreport.report.report import Report, make_report
 from httpreport.symbols.binary import FindBinary
 from httpreport.symbols.binary_lookup import Binaries
+from support.capture_bytes import decompressed
 from support.head_records import heads_of
 from support.recorders import needs_a_recorder
 from support.redactions import redacted, traces
@@ -216,12 +216,6 @@ def test_a_redacted_capture_gives_the_same_stack_traces_without_folders(node: st
     assert str(PROGRAMS).encode() not in decompressed(redacted_data)
     report = reported(redacted_data, find_binary=recorded.find_binary)
     assert traces(report) == traces(recorded.report)
-
-
-def decompressed(capture: bytes) -> bytes:
-    """Return the chunks of a capture; texts of several bytes a character without the zeros."""
-    with zstandard.ZstdDecompressor().stream_reader(capture, read_across_frames=True) as chunks:
-        return chunks.read().replace(b"\0", b"")
 
 
 @pytest.mark.parametrize("as_files", ["", "1"], ids=["eval", "files"])

@@ -12,10 +12,10 @@ import sys
 from pathlib import Path
 
 import pytest
-import zstandard
 
 from httpcapture import Code, Reader
 from httpreport.languages.stack_trace import FrameKind, PythonProblem
+from support.capture_bytes import decompressed
 from support.python_frames import (
     SIDES,
     Recorded,
@@ -35,13 +35,13 @@ REPLACED = 1000
 def interpreters() -> dict[str, str]:
     """Return the executables of the interpreters on this machine by their versions."""
     named = os.environ.get("PYTHONS", "").split(":")
-    on_path = (shutil.which(f"python3.{minor}") for minor in range(8, 15))
+    on_path = (shutil.which(f"python3.{minor}") for minor in range(8, 16))
     of_pyenv = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv")).glob("versions/3.*/bin/python3")
     found: dict[str, str] = {}
     for candidate in filter(None, [*named, "/usr/bin/python3", *on_path, *map(str, of_pyenv)]):
         code = "import sys; print(*sys.version_info[:3], sys.implementation.name, sys.executable)"
         told = subprocess.run([candidate, "-c", code], capture_output=True, text=True, check=False).stdout.split()
-        if len(told) == 5 and told[3] == "cpython" and (3, 8) <= (int(told[0]), int(told[1])) <= (3, 14):
+        if len(told) == 5 and told[3] == "cpython" and (3, 8) <= (int(told[0]), int(told[1])) <= (3, 15):
             found.setdefault(f"{'.'.join(told[:3])} {os.path.realpath(told[4])}", told[4])
     return found
 
@@ -85,12 +85,6 @@ def test_a_redacted_capture_gives_the_same_stack_traces_without_folders(python: 
     assert str(python_driver.HERE).encode() not in decompressed(redacted_data)
     report = reported(redacted_data, find_binary=recorded.find_binary)
     assert traces(report) == traces(recorded.report)
-
-
-def decompressed(capture: bytes) -> bytes:
-    """Return the chunks of a capture; texts of several bytes a character without the zeros."""
-    with zstandard.ZstdDecompressor().stream_reader(capture, read_across_frames=True) as chunks:
-        return chunks.read().replace(b"\0", b"")
 
 
 @pytest.mark.usefixtures("recorder")

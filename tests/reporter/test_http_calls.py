@@ -6,6 +6,7 @@ import csv
 import io
 import json
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -58,8 +59,10 @@ def test_json_has_what_is_known() -> None:
         "query": "?...",
         "version": "HTTP/1.1",
         "authority": "nova:8774",
+        "tls": {"server_name": None, "offered": [], "version": None, "protocol": None, "may_be_http2": False},
         "request_id": "req-1",
         "trace_id": "0af7651916cd43dd8448eb211c80319c",
+        "grpc_status": None,
         "request_headers": [
             ["host", "nova:8774"],
             ["x-request-id", "req-1"],
@@ -69,7 +72,26 @@ def test_json_has_what_is_known() -> None:
         "cut": True,
     }
     assert (unknown["http"]["path"], unknown["http"]["authority"]) == ("/login", None)
-    assert set(map(str, nothing["http"].values())) == {"None", "[]", "False"}
+    no_tls = nothing["http"].pop("tls")
+    assert set(map(str, [*nothing["http"].values(), *no_tls.values()])) == {"None", "[]", "False"}
+
+
+def test_heads_that_were_read_in_tls_tell_what_is_in_it() -> None:
+    row = partial(Row, request_head=b"\x17\x03\x03", response_head=b"\x17\x03\x03", is_encrypted=1)
+    switching = b"HTTP/1.1 101"
+    slowest_first = json_calls(
+        with_heads(
+            [
+                Asked(row(sequence=1), REQUEST, RESPONSE),
+                Asked(row(sequence=2, duration_ns=300 * MS), REQUEST, switching),
+                Asked(row(sequence=3, duration_ns=400 * MS)),
+            ]
+        )
+    )
+
+    seen = [(call["kind"], call["method"], call["status"]) for call in reversed(slowest_first)]
+    assert seen == [("http", "GET", 503), ("websocket", "GET", 101), ("tls", None, None)]
+    assert {call["encrypted"] for call in slowest_first} == {True}
 
 
 def test_csv_has_columns_for_it() -> None:
@@ -78,6 +100,27 @@ def test_csv_has_columns_for_it() -> None:
     assert [row["path"] for row in table] == ["/login", "/v2/servers/{...}", ""]
     assert [row["authority"] for row in table] == ["", "nova:8774", ""]
     assert table[1]["request_id"] == "req-1"
+
+
+def test_the_status_of_grpc_stands_beside_that_of_http() -> None:
+    asked, answered = b"POST /pkg.Service/Method HTTP/2\nhost: h", b"HTTP/2 200\ngrpc-status: "
+    statuses = (b"0", b"14", b"99", b"x")
+    calls = [
+        Asked(replace(HTTP2, sequence=number, duration_ns=(900 - number) * MS), asked, answered + status)
+        for number, status in enumerate(statuses)
+    ]
+    data = with_heads(calls)
+    table = csv.DictReader(io.StringIO(written(named("csv"), reported(data)).decode()))
+    lines = [line for line in text_lines(reported(data), "run.cap") if line.startswith("Role: ")]
+
+    assert [call["http"]["grpc_status"] for call in json_calls(data)] == [0, 14, 99, None]
+    assert [row["grpc_status"] for row in table] == ["0", "14", "99", ""]
+    assert [line.partition("Status: 200")[2] for line in lines] == [
+        ", gRPC status: 0 OK",
+        ", gRPC status: 14 UNAVAILABLE",
+        ", gRPC status: 99",
+        "",
+    ]
 
 
 def test_method_and_status_come_from_the_heads_if_the_rows_do_not_have_them() -> None:

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from httpcapture import Code, PythonStatus, Record, Stack
 from httpreport.languages.jit_map import JIT
+from httpreport.languages.python import PythonFrames
 from httpreport.languages.python_merge import LOOP, merged, places
 from httpreport.languages.python_stack import Run, runs
 from httpreport.languages.stack_trace import Frame, FrameKind, Incomplete, PythonProblem, StackTrace, Unnamed
@@ -151,6 +152,8 @@ ONE = (1, 0x9000, BYTECODE + 2, 5, 1)
         (0x30B, (1, 0, 0), [(1, True), (2, False)]),
         (0x30C, (0, 0, 3), [(2, True)]),
         (0x30E, (0, 4, 0), [(1, True), (1, False)]),
+        (0x30F, (0, 0, 3, 3), [(2, True)]),  # the last one is in the thread's state
+        (0x30F, (0, 3, 3, 0, 3), [(1, True), (1, True)]),
     ],
 )
 def test_runs_end_as_each_version_marks_them(
@@ -159,7 +162,8 @@ def test_runs_end_as_each_version_marks_them(
     frames = [(0x7000 + number, 0x9000, BYTECODE + 2, 5, each) for number, each in enumerate(flags)]
     found = list(runs(stack(*frames, version=version), {(0x9000, 5): code()}))
     assert [(len(each.frames), each.is_whole) for each in found] == expected
-    entries = [0x7000 + number for number, each in enumerate(flags) if version >= 0x30C and each >= 3]
+    is_entry = [version >= 0x30C and each >= 3 for each in flags]
+    entries = [0x7000 + number for number in range(len(flags)) if is_entry[number] and not is_entry[number - 1]]
     assert [each.entry for each in found if each.entry is not None] == entries
 
 
@@ -215,6 +219,15 @@ def test_a_frame_reads_the_same_in_every_output() -> None:
     wanted = {"name": "checkout", "file": "/srv/app/views.py", "line": 56, "kind": "python", "module": None}
     assert {name: python[name] for name in wanted} == wanted
     assert (trace["hidden"], trace["python_problem"]) == (0, None)
+
+
+def test_frames_are_missing_if_only_the_native_ones_show_that_the_thread_ran_python() -> None:
+    """As in an interpreter that is not the thread's first one, of a process that is known by its executable only."""
+    without, native = PythonFrames((), None, None), [Frame(1, name="send"), Frame(2, name="main")]
+    trace = StackTrace((*native[:1], Frame(3, name=LOOP), *native[1:]))
+    assert without.finish(trace).python_problem is PythonProblem.OTHER_STATE
+    assert without.finish(trace).frames == trace.frames
+    assert without.finish(StackTrace(tuple(native))).python_problem is None
 
 
 def test_what_is_wrong_with_python_frames_is_said() -> None:

@@ -260,3 +260,21 @@ def test_of_too_many_requests_the_same_are_told_apart_however_they_are_forgotten
     assert len(at_once.examples) == 10
     assert at_once.by_route[Route(1, "", "", "{other}")].latencies.totals.calls == 80
     assert forgetting.by_route[Route(1, "", "", "{other}")].latencies.totals.calls == 160
+
+
+def test_calls_in_tls_are_told_apart_by_the_name_of_the_server() -> None:
+    heads = [
+        b"? ? ?\ntls-server-name: a.example\ntls-version: 1.3\n...",
+        b"? ? ?\ntls-server-name: b.example\n...",
+        b"",
+    ]
+    calls = [asked(place, head, 10) for place, head in enumerate([*heads, heads[0], get("/users/17")])]
+
+    whole = aggregate_of(reported(with_heads(calls)), "run.cap")
+
+    assert {route.what: totals.latencies.totals.calls for route, totals in whole.by_route.items()} == {
+        "not known at a.example": 2,
+        "not known at b.example": 1,
+        "not known": 1,
+        "GET /users/{n} at api:80": 1,
+    }

@@ -63,3 +63,9 @@ def meta_object(call_layout: object = None, completion_layout: object = None) ->
 def capture(*chunks: bytes, meta: Sequence[object] | None = None) -> bytes:
     """Return a capture of the header, META and the given chunks."""
     return header() + chunk(META_KIND, meta or meta_object()) + b"".join(chunks)
+
+
+def decompressed(capture: bytes) -> bytes:
+    """Return the chunks of a capture; texts of several bytes a character without the zeros."""
+    with zstandard.ZstdDecompressor().stream_reader(capture, read_across_frames=True) as chunks:
+        return chunks.read().replace(b"\0", b"")

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from httpcapture import Heads, HeadText, Record
+from httpcapture import Calls, Heads, HeadText, Record
 from httpreport.calls.call_heads import CallHeads
 from support.recordings import Row
 
@@ -31,6 +31,12 @@ def head_records(calls: Sequence[Asked]) -> list[Record]:
     packed = [struct.pack(f"<{len(calls)}{kind}", *column) for kind, column in zip("QIII", columns)]
     heads: list[Record] = [HeadText(numbers[text], text) for text in texts]
     return [*heads, Heads(*packed)] if calls else heads
+
+
+def bytes_of(records: Sequence[Any]) -> bytes:
+    """Return everything that records hold, columns unpacked."""
+    columns = (bytes(value) for calls in records if isinstance(calls, Calls) for value in calls.columns.values())
+    return b"".join(columns) + repr([record for record in records if not isinstance(record, Calls)]).encode()
 
 
 def heads_of(heads: CallHeads, connection: int, sequence: int) -> tuple[bytes, bytes]:

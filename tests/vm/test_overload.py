@@ -197,11 +197,11 @@ def test_the_kernel_keeps_as_much_as_the_options_say(seen: Seen) -> None:
     expected = (
         sizes.connections * 0.4
         + sizes.streams * 0.4
-        + sizes.http2_connections * 0.4
+        + sizes.http2_connections * 1.1
         + sizes.head_slots * (sizes.http_bytes + 312) / 1024
         + sizes.stack_slots * (4 * sizes.stack_pages + 0.3)
         + sizes.frame_slots * 1.3
-        + 4 * (sizes.call_ring_pages * 1.25 + sizes.stack_ring_pages + sizes.head_ring_pages)
+        + 4 * (sizes.call_ring_pages * 1.25 + sizes.stack_ring_pages + sizes.head_ring_pages + sizes.block_ring_pages)
         + 8 * 1024  # Python frames
     )
     assert 0.9 < seen.driver["storm"]["after"]["kernel"] / (expected * 1024) < 1.1

@@ -20,7 +20,7 @@ _SYMBOL = struct.Struct("<IBBHQQ")
 _MAX_HEADERS = 4096
 _MAX_TABLE = 16 << 20  # bytes of a symbol table, and of its names
 _PT_LOAD, _PF_X = 1, 1
-_SHT_DYNSYM = 11
+_SHT_SYMTAB, _SHT_DYNSYM = 2, 11
 
 
 class Symbol(NamedTuple):
@@ -73,9 +73,9 @@ class KnownSymbols:
             os.close(fd)
 
 
-def find_symbols(fd: int, wanted: Collection[str]) -> Symbols | None:
-    """Return the `wanted` dynamic symbols of an open 64-bit little-endian ELF file, None for any other file. Raises
-    OSError."""
+def find_symbols(fd: int, wanted: Collection[str], *, static: bool = False) -> Symbols | None:
+    """Return the `wanted` dynamic symbols, and, if asked for, the `static` ones, of an open 64-bit little-endian ELF
+    file, None for any other file. Raises OSError."""
     head = os.pread(fd, 64, 0)
     if head[:6] != b"\x7fELF\x02\x01" or len(head) < 64:
         return None
@@ -89,7 +89,7 @@ def find_symbols(fd: int, wanted: Collection[str]) -> Symbols | None:
     found = dict[str, Symbol]()
     for section in parsed:
         kind, link = section[1], section[6]
-        if kind == _SHT_DYNSYM and link < len(parsed):
+        if (kind == _SHT_DYNSYM or (static and kind == _SHT_SYMTAB)) and link < len(parsed):
             found.update(_named(_content(fd, section), _content(fd, parsed[link]), wanted))
     return Symbols(found, shift)
 

@@ -1,4 +1,4 @@
-"""Say where CPython 3.8 to 3.14 (x86-64, with a GIL) keeps what names its frames: in bytes from the start of a struct.
+"""Say where CPython 3.8 to 3.15 (x86-64, with a GIL) keeps what names its frames: in bytes from the start of a struct.
 
 The tables come from the debug information of builds of each version; of those compared, two builds of one version
 agreed in every value. From 3.13 on a process says most of it itself (`_Py_DebugOffsets`, at the start of `_PyRuntime`),
@@ -22,7 +22,7 @@ class Layout(NamedTuple):
     """Hold the offsets of one version. `current` are steps: each is added, and an address is read there."""
 
     first_interpreter: int  # _PyRuntimeState.interpreters.head
-    tss_key: int  # _PyRuntimeState: autoTSSkey, int is_initialized, then the pthread_key_t
+    tss_key: Optional[int]  # _PyRuntimeState: autoTSSkey, int is_initialized, then the pthread_key_t; 3.15 has none
     next_interpreter: int
     first_thread: int
     next_thread: int
@@ -156,6 +156,18 @@ LAYOUTS: Mapping[Version, Layout] = {
         bytecode=208,
         first_traceable=192,
     ),
+    (3, 15): _of_3_12()._replace(
+        first_interpreter=936,
+        tss_key=None,
+        next_interpreter=7264,
+        first_thread=7336,
+        thread_id=176,
+        current=(72,),
+        frame_size=80,
+        flags=74,
+        bytecode=208,
+        first_traceable=192,
+    ),
 }
 
 # The members of _Py_DebugOffsets that are used here, by their number: Include/internal/pycore_debug_offsets.h.
@@ -195,6 +207,24 @@ _DEBUG_MEMBERS: Mapping[Version, Mapping[str, int]] = {
         "table": 40,
         "first_line": 41,
         "bytecode": 45,
+    },
+    (3, 15): {
+        "first_interpreter": 2,
+        "next_interpreter": 5,
+        "first_thread": 6,
+        "next_thread": 21,
+        "current": 23,
+        "thread_id": 27,
+        "back": 37,
+        "code": 38,
+        "instruction": 39,
+        "flags": 41,
+        "filename": 45,
+        "name": 46,
+        "title": 47,
+        "table": 48,
+        "first_line": 49,
+        "bytecode": 53,
     },
 }
 

@@ -1,7 +1,8 @@
 """Find the CPython in a process, and describe it to the kernel. Nothing is stopped or changed.
 
 The place of a thread's state is not believed from a table: it follows from the process's own key of thread-specific
-data, and counts only if the slots of its threads hold states that name those threads.
+data, and counts only if the slots of its threads hold states that name those threads. Python 3.15 has no key, but a
+thread-local variable: the function that reads it says where it is.
 """
 
 from __future__ import annotations
@@ -18,9 +19,11 @@ from .elf_symbols import KnownSymbols, Symbols
 from .mapped_files import MappedFile
 from .memory import Memory
 from .python_layouts import DEBUG_OFFSETS_SIZE, Layout, UnknownLayoutError, Version, layout_of
+from .thread_variable import NoVariableError, variable_of
 
 _CODEC = RowCodec(PYTHON_LAYOUT)
-_WANTED = ("_PyRuntime", "Py_Version", "PyCode_Type")
+_CODE_TYPE, _READS_STATE = "PyCode_Type", "PyGILState_GetThisThreadState"
+_WANTED = ("_PyRuntime", "Py_Version", _CODE_TYPE, _READS_STATE)
 _NAMED_LIKE_PYTHON = re.compile(rb"python|wsgi", re.IGNORECASE)  # files that may hold one, beside the executable
 _VERSION_IN_PATH = re.compile(rb"python(\d)\.(\d{1,2})[^/]*$")
 _RUNTIME_SIZES = {1464: (3, 8), 656: (3, 9), 672: (3, 10)}  # before there was a Py_Version
@@ -31,6 +34,8 @@ _MAX_STATES, _MAX_INTERPRETERS = 4096, 64
 _GLIBC_FIRST_BLOCK, _GLIBC_BLOCKS, _KEYS_IN_BLOCK, _KEY_SIZE = 0x310, 0x510, 32, 16
 _MUSL_DATA = 0x80
 _MAX_KEYS = 1024
+
+Slot = tuple[int, ...]  # steps from the thread pointer to the thread's state, also downwards
 
 NO_PYTHON = _CODEC.make({})
 """What the kernel gets for a process without Python."""
@@ -47,7 +52,7 @@ class Python(NamedTuple):
     layout: Layout
     code_type: int  # address of PyCode_Type
     interpreters: int  # address of the pointer to the first interpreter
-    slot: tuple[int, ...]  # steps from the thread pointer to the thread's state
+    slot: Slot
 
     def for_kernel(self, *, with_addresses: bool = True) -> bytes:
         """Return a struct python_layout (python_rows.h); without addresses it holds for all processes of the same
@@ -77,7 +82,7 @@ class Python(NamedTuple):
         return _CODEC.make(
             {
                 "interpreters": self.interpreters if with_addresses else 0,
-                "slot": struct.pack("<3Q", *self.slot, *[0] * (3 - len(self.slot))),
+                "slot": struct.pack("<3q", *self.slot, *[0] * (3 - len(self.slot))),
                 "current": struct.pack("<2Q", *layout.current, *[0] * (2 - len(layout.current))),
                 "slot_steps": len(self.slot),
                 "current_steps": len(layout.current),
@@ -103,8 +108,8 @@ def find_python(pid: int, files: Iterable[MappedFile], executable: bytes) -> Pyt
 
 def _python(memory: Memory, file: MappedFile, symbols: Symbols) -> Python:
     bias = file.start - file.offset - symbols.code_shift
-    if "PyCode_Type" not in symbols.named:
-        raise NoPythonError("it has no symbol PyCode_Type")
+    if _CODE_TYPE not in symbols.named:
+        raise NoPythonError(f"it has no symbol {_CODE_TYPE}")
     runtime, size = symbols.named["_PyRuntime"]
     head = memory.read(runtime + bias, DEBUG_OFFSETS_SIZE)
     version = _version(memory, file, symbols, bias, size)
@@ -115,8 +120,12 @@ def _python(memory: Memory, file: MappedFile, symbols: Symbols) -> Python:
     states = _thread_states(memory, layout, runtime + bias)
     if not states:
         raise NoPythonError("it is still starting")
-    code_type = symbols.named["PyCode_Type"].address + bias
-    slot = _slot(memory, layout, runtime + bias, states)
+    code_type = symbols.named[_CODE_TYPE].address + bias
+    if layout.tss_key is None:
+        slots = _variable(memory, symbols, bias)
+    else:
+        slots = _slots(_key(memory, runtime + bias + layout.tss_key))
+    slot = _slot(memory, slots, states)
     return Python(version, layout, code_type, runtime + bias + layout.first_interpreter, slot)
 
 
@@ -152,27 +161,39 @@ def _thread_states(memory: Memory, layout: Layout, runtime: int) -> dict[int, se
     return found
 
 
-def _slot(memory: Memory, layout: Layout, runtime: int, states: dict[int, set[int]]) -> tuple[int, ...]:
+def _slot(memory: Memory, slots: Iterable[Slot], states: dict[int, set[int]]) -> Slot:
     """Return the steps to a thread's state that lead to the right one in most threads. Raises NoPythonError if they do
     in none."""
-    is_initialized, key = struct.unpack("<iI", memory.read(runtime + layout.tss_key, 8))
-    if is_initialized != 1 or key >= _MAX_KEYS:
-        raise NoPythonError("it has no key for the states of its threads")
-    right = {slot: sum(_leads_right(memory, slot, *each) for each in states.items()) for slot in _slots(key)}
+    right = {slot: sum(_leads_right(memory, slot, *each) for each in states.items()) for slot in slots}
     best = max(right, key=lambda slot: right[slot])
     if not right[best]:
         raise NoPythonError("the states of its threads are not where they should be")
     return best
 
 
-def _slots(key: int) -> Iterator[tuple[int, ...]]:
+def _key(memory: Memory, address: int) -> int:
+    is_initialized, key = struct.unpack("<iI", memory.read(address, 8))
+    if is_initialized != 1 or key >= _MAX_KEYS:
+        raise NoPythonError("it has no key for the states of its threads")
+    return int(key)
+
+
+def _variable(memory: Memory, symbols: Symbols, bias: int) -> Iterator[Slot]:
+    """Yield the steps to the thread-local variable in which a thread has its state."""
+    try:
+        yield variable_of(memory, symbols.named[_READS_STATE].address + bias)
+    except (KeyError, NoVariableError) as error:
+        raise NoPythonError("it does not tell where its threads have their states") from error
+
+
+def _slots(key: int) -> Iterator[Slot]:
     if key < _KEYS_IN_BLOCK:
         yield (_GLIBC_FIRST_BLOCK + _KEY_SIZE * key + 8,)
     yield _GLIBC_BLOCKS + key // _KEYS_IN_BLOCK * 8, key % _KEYS_IN_BLOCK * _KEY_SIZE + 8
     yield _MUSL_DATA, key * 8
 
 
-def _leads_right(memory: Memory, slot: tuple[int, ...], pointer: int, states: set[int]) -> bool:
+def _leads_right(memory: Memory, slot: Slot, pointer: int, states: set[int]) -> bool:
     try:
         for step in slot:
             pointer = memory.u64(pointer + step)

@@ -18,7 +18,7 @@ from .http_head import (
     request_id,
     trace_id,
 )
-from .protocol import ProtocolColumns
+from .protocol import SWITCHING_PROTOCOLS, Kind, ProtocolColumns
 
 _PARSED = 1 << 10  # heads of each kind that are remembered
 _request = lru_cache(maxsize=_PARSED)(parse_request)
@@ -52,6 +52,7 @@ class HttpCall(NamedTuple):
         known = (
             ("Request", self.request.line if self.request.method or self.request.path else ""),
             ("Authority", self.request.authority),
+            ("TLS", self.request.tls.text),
             ("Request ID", self.request_id),
             ("Trace ID", self.trace_id),
         )
@@ -59,10 +60,14 @@ class HttpCall(NamedTuple):
 
 
 def complete(read: ProtocolColumns, heads: CallHeads, requests: Numbers, responses: Numbers) -> None:
-    """Fill in methods and statuses that the rows of calls do not have, but their heads."""
+    """Fill in methods and statuses that the rows of calls do not have, but their heads. What is in TLS is known then:
+    heads that were read there are those of HTTP/1."""
     lacking = np.flatnonzero((requests != 0) & (read.method == b""))
     methods = {place: _request(heads.texts[place]).method for place in np.unique(requests[lacking]).tolist()}
     read.method[lacking] = [methods[place].encode()[:15] for place in requests[lacking].tolist()]
     lacking = np.flatnonzero((responses != 0) & (read.status == 0))
     statuses = {place: _response(heads.texts[place]).status for place in np.unique(responses[lacking]).tolist()}
     read.status[lacking] = [statuses[place] for place in responses[lacking].tolist()]
+    is_inside = ((read.method != b"") | (read.status != 0)) & (read.kind == Kind.TLS)
+    read.kind[is_inside] = Kind.HTTP
+    read.kind[is_inside & (read.status == SWITCHING_PROTOCOLS)] = Kind.WEBSOCKET

@@ -19,13 +19,45 @@ MAX_LINES = 128  # lines of a head that are read
 REQUEST_IDS = ("x-request-id", "x-openstack-request-id", "x-correlation-id", "x-amzn-trace-id")
 """Headers with the ID that a service's logs have of a request, the most usual first."""
 
-_ASKING = (b"host:", b"content-type:")
+_ASKING = (b"host:", b"content-type:", b"tls-server-name:")
+_TLS = "tls-"  # what the names of lines begin with that are of TLS and of no header
+_HTTP2 = "h2"  # in the ALPN of TLS (RFC 9113, 3.1)
 _ABSOLUTE = re.compile(r"[a-zA-Z][a-zA-Z0-9+.-]*://([^/?#]*)(.*)")  # RFC 9112, 3.2.2
 _STATUS = re.compile(r"[1-9][0-9]{2}", re.ASCII)
+_GRPC_STATUS = re.compile(r"[0-9]{1,3}", re.ASCII)
 _TRACEPARENT = re.compile(r"[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}.*")  # W3C Trace Context, 3.2
 _B3 = re.compile(r"([0-9a-f]{16}|[0-9a-f]{32})(?:-.*)?")  # B3, single header, or x-b3-traceid
 
 HeaderLines = tuple[tuple[str, str], ...]
+
+
+class Tls(NamedTuple):
+    """Hold what both ends of a TLS connection said before they encrypted. What is not known is empty."""
+
+    server_name: str = ""
+    offered: tuple[str, ...] = ()  # protocols, by ALPN
+    version: str = ""
+    protocol: str = ""  # which the server chose; TLS 1.3 encrypts it
+
+    @classmethod
+    def of(cls, lines: HeaderLines) -> Tls:
+        """Return what the lines of a head say of it."""
+        said = {name: value for name, value in reversed(lines) if name.startswith(_TLS)}
+        name, offered, version, protocol = (
+            said.get(f"{_TLS}{what}", "") for what in ("server-name", "offered", "version", "protocol")
+        )
+        return cls(name, tuple(filter(None, offered.split(", "))), version, protocol)
+
+    @property
+    def may_be_http2(self) -> bool:
+        """Return whether the client offered HTTP/2 and the server's choice is not known."""
+        return _HTTP2 in self.offered and not self.protocol and self.version in ("", "1.3")
+
+    @property
+    def text(self) -> str:
+        """Return version and protocol as text, `1.3, may be HTTP/2`; empty if neither is known."""
+        protocol = "may be HTTP/2" if self.may_be_http2 else self.protocol
+        return ", ".join(filter(None, (self.version, protocol)))
 
 
 class RequestHead(NamedTuple):
@@ -36,9 +68,10 @@ class RequestHead(NamedTuple):
     path: str = ""  # of the target, without the query; empty too for `*` and for a CONNECT
     query: str = ""  # with its `?`, as far as it was recorded
     version: str = ""
-    authority: str = ""  # of the target, else of Host
+    authority: str = ""  # of the target, else of Host, else the server name of TLS
     headers: HeaderLines = ()
     cut: bool = False  # the head went on
+    tls: Tls = Tls()
 
     @property
     def is_grpc(self) -> bool:
@@ -55,9 +88,10 @@ class ResponseHead(NamedTuple):
     cut: bool = False
 
     @property
-    def grpc_status(self) -> str:
-        """Return the status of a gRPC call: `0` if it succeeded, empty if it is not known."""
-        return header(self.headers, "grpc-status")
+    def grpc_status(self) -> int | None:
+        """Return the status of a gRPC call: 0 if it succeeded, None if it is not known."""
+        text = header(self.headers, "grpc-status")
+        return int(text) if _GRPC_STATUS.fullmatch(text) else None
 
 
 NO_REQUEST, NO_RESPONSE = RequestHead(), ResponseHead()
@@ -65,13 +99,15 @@ NO_REQUEST, NO_RESPONSE = RequestHead(), ResponseHead()
 
 def parse_request(text: bytes) -> RequestHead:
     """Parse the head of a request."""
-    line, headers, cut = _lines(text)
+    line, lines, cut = _lines(text)
+    tls, headers = Tls.of(lines), tuple(each for each in lines if not each[0].startswith(_TLS))
     words = line.split(" ")
     if len(words) != 3:
-        return RequestHead(line=line, headers=headers, cut=cut)
+        return RequestHead(line=line, headers=headers, cut=cut, tls=tls)
     method, target, version = map(_known, words)
     authority, path, query = _parts(method, target)
-    return RequestHead(line, method, path, query, version, authority or header(headers, "host"), headers, cut)
+    authority = authority or header(headers, "host") or tls.server_name
+    return RequestHead(line, method, path, query, version, authority, headers, cut, tls)
 
 
 def asking_lines(text: bytes) -> bytes:

@@ -30,12 +30,13 @@ class RequestKey(NamedTuple):
 
 
 NOT_KNOWN = RequestKey("", "", Shape(""))
-"""Stands for requests whose path is not known."""
+"""Stands for requests of which nothing is known."""
 OTHER_REQUEST = RequestKey("", "", OTHER)
 """Stands for requests that are too many to be told apart."""
 
 Examples = Mapping[RequestKey, str]
-"""Keys, and for each the path that comes first in the order of texts. `shapes.Merger` merges them."""
+"""Keys, and for each the path that comes first in the order of texts; empty if the path is not known. `shapes.Merger`
+merges them."""
 
 
 class RequestKeys:
@@ -60,8 +61,8 @@ class RequestKeys:
 
 
 def paths_by_shape(examples: Examples) -> Mapping[Shape, str]:
-    """Return the shapes of keys, each with the first of its paths."""
-    return merged({key.shape: path} for key, path in examples.items())
+    """Return the shapes of keys that have a path, each with the first of its paths."""
+    return merged({key.shape: path} for key, path in examples.items() if path)
 
 
 class _Numbering:
@@ -73,8 +74,8 @@ class _Numbering:
         self._number_of = {NOT_KNOWN: 0}
 
     def number(self, key: RequestKey, path: str) -> int:
-        """Return the number of a key, of which this path is an example."""
-        if path:
+        """Return the number of a key, of which this path is an example, if it has a path."""
+        if key != NOT_KNOWN:
             self.examples.add(key, path)
         number = self._number_of.setdefault(key, len(self.keys))
         if number == len(self.keys):
@@ -94,6 +95,6 @@ class _Numbering:
 def key_of(lines: bytes, patterns: RoutePatterns) -> tuple[RequestKey, str]:
     """Return the key of a request and its path, which is empty if it is not known."""
     head = parse_request(lines)
-    if not head.path:
-        return NOT_KNOWN, ""
+    if not head.path:  # as of TLS, which tells the server's name only
+        return RequestKey("", head.authority, NOT_KNOWN.shape), ""
     return RequestKey(head.method, head.authority, shape_of(head.path, patterns, is_grpc=head.is_grpc)), head.path

@@ -85,4 +85,4 @@ class TotalsByRequest:
 
 def _has_failed(text: bytes) -> bool:
     """Return whether the head of a response says that a gRPC call failed."""
-    return _GRPC_STATUS in text and parse_response(text).grpc_status != "0"
+    return _GRPC_STATUS in text and parse_response(text).grpc_status not in (None, 0)

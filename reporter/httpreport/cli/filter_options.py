@@ -75,7 +75,7 @@ _OPTIONS = (
         "authorities",
         multiple=True,
         metavar="HOST[:PORT]",
-        help="Only calls whose request names exactly this in Host or :authority.",
+        help="Only calls whose request names exactly this in Host or :authority, or in TLS as the server's name.",
     ),
     click.option(
         "--status",

@@ -10,7 +10,7 @@ from httpcapture import PythonStatus, Stack
 from ..calls.process_keys import ProcessKey
 from ..capture.recording import Recording
 from .language import Runtime
-from .python_merge import merged, places
+from .python_merge import merged, places, runs_python
 from .python_stack import Run, runs
 from .stack_trace import PythonProblem, StackTrace
 
@@ -36,7 +36,10 @@ class PythonFrames:
 
     def finish(self, trace: StackTrace) -> StackTrace:
         """Return the native stack trace with the Python frames in their place."""
-        trace = replace(trace, python_problem=self.problem)
+        problem = self.problem
+        if problem is None and not self.runs and runs_python(trace):
+            problem = PythonProblem.OTHER_STATE
+        trace = replace(trace, python_problem=problem)
         return merged(trace, self.runs, self.by_place) if self.runs else trace
 
 

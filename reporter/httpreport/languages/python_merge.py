@@ -40,6 +40,11 @@ def _place(depth: int, depths: Sequence[int]) -> int | None:
     return number if 0 <= number < len(depths) - 1 else None
 
 
+def runs_python(trace: StackTrace) -> bool:
+    """Return whether a native stack trace has the interpreter's loop, by its name."""
+    return any(frame.name in (LOOP, _COLD) for frame in trace.frames)
+
+
 def merged(trace: StackTrace, runs: Sequence[Run], by_place: Sequence[int | None] | None) -> StackTrace:
     """Return a native stack trace with the Python frames of the same stack. Native frames between two Python frames,
     and those of the loop, become frames of the interpreter.

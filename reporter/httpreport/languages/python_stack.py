@@ -3,7 +3,7 @@ having none.
 
 The frames of one activation of the interpreter's loop, a C function, are a run. Up to 3.10 each frame is one; in 3.11
 the outermost frame of a run is marked; from 3.12 on another frame follows it, a local variable of the loop, which has
-no code of a program.
+no code of a program. In 3.15 such a frame also ends the chain; that one is in the state of the thread.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ Codes = Mapping[tuple[int, int], Code]
 """The code objects of a process, by address and cookie."""
 
 FRAME = struct.Struct("<QQQQQ")  # address, code, instruction, cookie, flags
-_ENTRY_OWNER = 3  # FRAME_OWNED_BY_CSTACK (3.12, 3.13), FRAME_OWNED_BY_INTERPRETER (3.14)
+_ENTRY_OWNER = 3  # FRAME_OWNED_BY_CSTACK (3.12, 3.13), FRAME_OWNED_BY_INTERPRETER (3.14, 3.15)
 _OWNED_BY_GENERATOR = 1
 _ENCODINGS = {1: "latin-1", 2: "utf-16-le", 4: "utf-32-le"}
 _UNIT = 2  # bytes of an instruction
@@ -76,9 +76,11 @@ def runs(stack: Stack, codes: Codes) -> Iterator[Run]:
     """Yield the runs of a stack, leaf first. The last one may be cut off."""
     release = release_of(stack)
     frames: list[Frame] = []
-    is_open = False
+    is_open = False  # whether the last frame was one of a run that goes on
     for address, code, instruction, cookie, flags in raw_frames(stack):
-        is_entry, is_open = release.is_entry(flags), not release.ends_run(flags)
+        is_entry, was_open, is_open = release.is_entry(flags), is_open, not release.ends_run(flags)
+        if is_entry and not was_open:
+            continue
         if not is_entry:
             frames += _frame(release, codes.get((code, cookie)), instruction, flags)
         if not is_open:

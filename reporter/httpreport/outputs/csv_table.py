@@ -26,7 +26,7 @@ COLUMNS = (
     *("container", "container_id", "pod", "pod_namespace", "unit"),
     *("other_end_process", "other_end_pid", "other_end_duration_ns"),
 )
-OF_HEADS = ("path", "query", "authority", "request_id", "trace_id")
+OF_HEADS = ("path", "query", "authority", "request_id", "trace_id", "grpc_status")
 """Columns that follow if a capture has heads of requests."""
 FORMULA = ("=", "+", "-", "@")
 _YES_NO = {True: "yes", False: "no", None: ""}
@@ -75,6 +75,7 @@ def _row(report: Report, call: Call, trace: int, other: Call | None) -> Iterator
     if len(report.recording.heads):
         http = report.http(call)
         yield from (http.request.path, http.request.query, http.request.authority, http.request_id, http.trace_id)
+        yield _or_empty(http.response.grpc_status)
 
 
 def _or_empty(number: int | None) -> Cell:

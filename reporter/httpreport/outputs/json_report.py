@@ -14,6 +14,7 @@ from httpcapture import Role
 
 from ..calls.call import Call, enum_text, iso_time
 from ..calls.http_call import HttpCall
+from ..calls.http_head import Tls
 from ..calls.route_totals import RouteTotals
 from ..calls.totals import Latencies, Totals
 from ..calls.workloads import Workload
@@ -237,11 +238,23 @@ def _http(http: HttpCall) -> dict[str, Any]:
         "query": request.query or None,
         "version": request.version or None,
         "authority": request.authority or None,
+        "tls": _tls(request.tls),
         "request_id": http.request_id or None,
         "trace_id": http.trace_id or None,
+        "grpc_status": response.grpc_status,
         "request_headers": [list(line) for line in request.headers],
         "response_headers": [list(line) for line in response.headers],
         "cut": request.cut or response.cut,
+    }
+
+
+def _tls(tls: Tls) -> dict[str, Any]:
+    return {
+        "server_name": tls.server_name or None,
+        "offered": list(tls.offered),
+        "version": tls.version or None,
+        "protocol": tls.protocol or None,
+        "may_be_http2": tls.may_be_http2,
     }
 
 

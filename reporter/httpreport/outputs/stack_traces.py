@@ -15,6 +15,8 @@ from typing import Union
 from httpcapture import Role
 
 from ..calls.call import Call, iso_time
+from ..calls.grpc_status import grpc_text
+from ..calls.http_call import HttpCall
 from ..common.printable import comm, host, printable
 from ..report.aggregate import Aggregate
 from ..report.headline import kept, not_known, origins, warning_lines
@@ -208,11 +210,13 @@ def _two_lines(call: Call) -> str:
 
 def _last_lines(report: Report, call: Call, other: Call | None) -> str:
     """Return the lines after the stack trace."""
+    http = report.http(call)
     return (
-        f"Role: {call.role_name}, Outcome: {call.outcome_name}, Kind: {call.kind_name}{_http(call)}\n"
+        f"Role: {call.role_name}, Outcome: {call.outcome_name}, Kind: {call.kind_name}{_http(call, http)}\n"
         f"Process: {comm(call.process)}, TID: {call.tid}, Start: {iso_time(report.recording.meta, call.t0)}, "
         f"Record: {report.record_number(call)}\n"
-        f"{_split(call)}{_line(_other_end(other))}{_network(call)}{_line(report.workload(call).text)}{_line(report.http(call).text)}"
+        f"{_split(call)}{_line(_other_end(other))}{_network(call)}"
+        f"{_line(report.workload(call).text)}{_line(http.text)}"
     )
 
 
@@ -225,10 +229,11 @@ def _network(call: Call) -> str:
     return _line(text and f"Connection: {text}")
 
 
-def _http(call: Call) -> str:
+def _http(call: Call, http: HttpCall) -> str:
     facts = {
         "Method": call.method.decode(),
         "Status": call.status,
+        "gRPC status": grpc_text(http.response.grpc_status),
         "Stream": call.stream,
         "HTTP/2 error": call.http2_error_name,
     }

@@ -1,8 +1,8 @@
 """Redact the heads of requests and responses.
 
-Method, version and status stay. Paths, hosts and ids of requests and traces are replaced by numbered ones, equal values
-by equal ones, so that calls can still be told apart and joined. A path begins with the number of its route, so that
-paths have the same route as each other in a report of either capture. All else is left out.
+Method, version and statuses stay. Paths, hosts and ids of requests and traces are replaced by numbered ones, equal
+values by equal ones, so that calls can still be told apart and joined. A path begins with the number of its route, so
+that paths have the same route as each other in a report of either capture. All else is left out.
 """
 
 from __future__ import annotations
@@ -27,12 +27,13 @@ _ORIGIN = re.compile(rb"(https?://)([^/?]*)(.*)", re.DOTALL)
 _NUMBER = re.compile(rb"[0-9]{1,19}")
 _TRACE = re.compile(rb"[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}")  # W3C Trace Context, 3.2
 _UNKNOWN = b"?"
-_HOSTS = (b"host", b"location")
+_HOSTS = (b"host", b"location", b"tls-server-name")
+_OF_TLS = re.compile(rb"tls-(?:offered|protocol): (?:h2|http/1\.[01])(?:, (?:h2|http/1\.[01]))*|tls-version: 1\.[0-3]")
 _IDS = (
     *(b"x-request-id", b"x-correlation-id", b"x-openstack-request-id", b"x-amzn-trace-id", b"x-b3-traceid", b"b3"),
     b"traceparent",
 )
-_NUMBERS = (b"content-length", b"retry-after")
+_NUMBERS = (b"content-length", b"retry-after", b"grpc-status")
 
 
 class RedactedHeads:
@@ -83,7 +84,7 @@ class RedactedHeads:
             elif name in _IDS:
                 trace = _TRACE.fullmatch(value)
                 yield b"%s: id-%d" % (name, _number(self.ids, trace[1] if trace else value))
-            elif (name in _NUMBERS and _NUMBER.fullmatch(value)) or line == HEAD_CUT:
+            elif (name in _NUMBERS and _NUMBER.fullmatch(value)) or line == HEAD_CUT or _OF_TLS.fullmatch(line):
                 yield line
 
     def _host(self, host: bytes) -> bytes:

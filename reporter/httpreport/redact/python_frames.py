@@ -21,9 +21,12 @@ def redacted_python(recording: Recording, numbers: RedactedCodes, stack: Stack, 
     codes = recording.codes.get(key, {})
     release, natives = release_of(stack), iter(places(stack, list(runs(stack, codes)), depths))
     frames = []
+    is_open = False
     for _, address, instruction, cookie, flags in raw_frames(stack):
-        native = next(natives, None) if release.ends_run(flags) else None
-        if release.is_entry(flags):
+        is_entry, ends_run = release.is_entry(flags), release.ends_run(flags)
+        native = next(natives, None) if ends_run and (is_open or not is_entry) else None
+        is_open = not ends_run
+        if is_entry:
             frames.append((0 if native is None else native + 1, 0, 0, 0, flags & 0xFF))
             continue
         number = numbers.number(key, stack.process_start_ns, address, cookie)

@@ -60,6 +60,9 @@ MEANING = {  # by the name of the counter in the ledger
         _NO_HEADS,
         "record in parts with --rotate-size",
     ),
+    "header_block_lost": Loss(
+        "header blocks of HTTP/2", _BUSY, _NO_HEADS, "give -p, or leave them out with --http2-headers off"
+    ),
     "process_gone": Loss("processes", "they ended before their maps were read", "some stack traces have no names"),
     "stack_slots_used_up": Loss(
         "stack copies",

@@ -41,9 +41,8 @@ class Route(NamedTuple):
     @property
     def what(self) -> str:
         """Return the same without the role."""
-        if not self.path:
-            return "not known"
-        return " ".join([*filter(None, (self.method, self.path)), *(("at", self.authority) if self.authority else ())])
+        asked = " ".join(filter(None, (self.method, self.path))) if self.path else "not known"
+        return f"{asked} at {self.authority}" if self.authority else asked
 
 
 def routes_of(examples: Examples) -> Routes:
@@ -53,7 +52,7 @@ def routes_of(examples: Examples) -> Routes:
 
 def route_of(role: int, request: RequestKey, routes: Routes) -> Route:
     """Return the route of calls that ask for one thing."""
-    path = "" if request == NOT_KNOWN else routes.of(request.shape)
+    path = "" if request.shape == NOT_KNOWN.shape else routes.of(request.shape)
     return Route(role, request.method, request.authority, path)
 
 

@@ -25,6 +25,7 @@ from httpcapture.addresses import endpoint
 
 from ..calls.available_values import peer_text
 from ..calls.call import Call, iso_time, since_1970_ns
+from ..calls.grpc_status import grpc_text
 from ..calls.request_keys import NOT_KNOWN as NO_REQUEST
 from ..calls.request_keys import RequestKey
 from ..calls.schema import Array, equal_neighbours, longest_first
@@ -110,6 +111,7 @@ class SlowCall(NamedTuple):
     network: str  # what is known of the connection
     path: str  # this and the next ones are empty if they are not known
     authority: str
+    grpc_status: str  # number and name
     asked: str  # HttpCall.text
     sent: int
     received: int
@@ -308,6 +310,7 @@ def _row(report: Report, call: Call, capture: str, receive_trace: Trace | None) 
         network=call.network_text,
         path=http.request.path + http.request.query,
         authority=http.request.authority,
+        grpc_status=grpc_text(http.response.grpc_status),
         asked=http.text,
         sent=call.sent,
         received=call.received,

@@ -8,11 +8,15 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
-CLIENTS = ("curl", "requests", "aiohttp", "httpx", "node", "go", "java")
-PROTOCOLS = ("http1", "http2")
+CLIENTS = ("curl", "requests", "aiohttp", "httpx", "node", "go", "java", "grpcio")
+GRPC = ("unary", "streaming")  # gRPC, in HTTP/2; the answer is one message, or several
+PROTOCOLS = ("http1", "http2", *GRPC)
 SECURITY = ("plain", "tls12", "tls13", "tls12-resumed", "tls13-resumed")
 CONNECTIONS = ("new", "kept", "ahead", "older")  # new: one for each call; older: than the recording
-CONNECTS_AHEAD = (("node", "http1"), ("node", "http2"), ("go", "http1"))
+CONNECTS_AHEAD = (
+    *(("node", "http1"), ("node", "http2"), ("go", "http1")),
+    *(("grpcio", protocol) for protocol in GRPC),
+)
 PATHS = ("/1/fast", "/2/first", "/3/fast", "/4/body", "/5/fast")
 
 
@@ -49,6 +53,14 @@ def every_cell() -> Iterator[Cell]:
 PYTHONS = ("requests", "aiohttp", "httpx")
 # Which cells there are not, and why: the first that applies.
 REASONS: tuple[tuple[Callable[[Cell], bool], str], ...] = (
+    (
+        lambda cell: (cell.protocol in GRPC) != (cell.client == "grpcio"),
+        "gRPC's own library speaks gRPC, and nothing else does here",
+    ),
+    (
+        lambda cell: bool(cell.client == "grpcio" and cell.tls),
+        "such calls are made, but not recorded rightly: in TLS, what gRPC sends beside them cannot be told from them",
+    ),
     (
         lambda cell: cell.is_resumed and cell.client in PYTHONS,
         "Python's ssl resumes no session unless the program hands it over, which the library does not",

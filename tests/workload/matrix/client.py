@@ -3,12 +3,13 @@ answer was there, by CLOCK_MONOTONIC.
 
     python3 client.py LIBRARY URL PROTOCOL CONNECTIONS
 
-The library is requests, aiohttp or httpx, the distribution's.
+The library is requests, aiohttp, httpx or grpcio, the distribution's.
 """
 
 from __future__ import annotations
 
 import asyncio
+import importlib
 import json
 import os
 import ssl
@@ -50,6 +51,28 @@ def with_httpx(base: str, protocol: str, is_kept: bool) -> Get:
     return get
 
 
+def with_grpc(base: str, protocol: str, connections: str) -> Get:
+    grpc: Any = importlib.import_module("grpc")  # which has no types
+
+    def channel() -> Any:
+        return grpc.insecure_channel(base.partition("://")[2], [("grpc.use_local_subchannel_pool", 1)])
+
+    kept = None if connections == "new" else channel()
+    if connections == "ahead":
+        grpc.channel_ready_future(kept).result()
+
+    def get(path: str) -> None:
+        used = kept or channel()
+        if protocol == "unary":
+            used.unary_unary(path)(b"")
+        else:
+            list(used.unary_stream(path)(b""))
+        if not kept:
+            used.close()
+
+    return get
+
+
 def told(path: str, t0: int) -> None:
     print(json.dumps({"path": path, "pid": os.getpid(), "t0": t0, "t3": time.monotonic_ns()}), flush=True)
 
@@ -78,7 +101,9 @@ async def ask_by_aiohttp(base: str, is_kept: bool) -> None:
 
 def main(library: str, base: str, protocol: str, connections: str) -> None:
     is_kept = connections != "new"
-    if library == "aiohttp":
+    if library == "grpcio":
+        ask(with_grpc(base, protocol, connections))
+    elif library == "aiohttp":
         asyncio.run(ask_by_aiohttp(base, is_kept))
     else:
         ask({"requests": with_requests, "httpx": with_httpx}[library](base, protocol, is_kept))

@@ -47,7 +47,7 @@ def build(out: Path, clients: Collection[str]) -> dict[str, list[str]]:
         subprocess.run(["go", "build", "-o", str(out / "client"), str(HERE / "client.go")], check=True)
     if "java" in clients:
         subprocess.run(["javac", "-d", str(out), str(HERE / "Client.java")], check=True)
-    python = {name: [PYTHON, str(HERE / "client.py"), name] for name in ("requests", "aiohttp", "httpx")}
+    python = {name: [PYTHON, str(HERE / "client.py"), name] for name in ("requests", "aiohttp", "httpx", "grpcio")}
     java = ["java", "-Xshare:auto", "-XX:TieredStopAtLevel=1", "-cp", str(out), "Client"]
     return {**python, "node": ["node", str(HERE / "client.js")], "go": [str(out / "client")], "java": java}
 
@@ -55,7 +55,7 @@ def build(out: Path, clients: Collection[str]) -> dict[str, list[str]]:
 def url(cell: Cell, ports: dict[str, int]) -> str:
     if cell.tls:
         return f"https://127.0.0.1:{ports[cell.tls]}"
-    return f"http://127.0.0.1:{ports[cell.protocol]}"
+    return f"http://127.0.0.1:{ports['http1' if cell.protocol == 'http1' else 'http2']}"
 
 
 class Client:

@@ -1,6 +1,6 @@
 "use strict";
 // Answer requests by the last part of their path: `fast`; `first`, whose first byte comes late; `body`, whose first byte
-// comes at once and the rest late. HTTP/1.1 and HTTP/2 in the clear, and both in TLS 1.2 and in TLS 1.3.
+// comes at once and the rest late. HTTP/1.1, HTTP/2 and gRPC in the clear, and all in TLS 1.2 and in TLS 1.3.
 //   node server.js MILLISECONDS KEY
 // prints the ports as JSON, and ends when its standard input does.
 
@@ -17,7 +17,29 @@ function atLeast(begun, action) { // a timer of Node's may be a millisecond earl
   else setTimeout(() => atLeast(begun, action), Number(left / 1_000_000n) + 1);
 }
 
+function message(text) { // of gRPC: whether it is compressed, and its size, precede it
+  return Buffer.concat([Buffer.from([0, 0, 0, 0, text.length]), Buffer.from(text)]);
+}
+
+function answerGrpc(request, response) {
+  const begun = process.hrtime.bigint();
+  response.setHeader("content-type", "application/grpc");
+  response.addTrailers({ "grpc-status": "0" });
+  const kind = request.url.split("/").pop();
+  if (kind === "fast") response.end(message("all of it"));
+  if (kind === "first") atLeast(begun, () => response.end(message("all of it")));
+  if (kind === "body") {
+    const whole = message("all of it");
+    response.write(whole.subarray(0, 7));
+    atLeast(begun, () => response.end(whole.subarray(7)));
+  }
+}
+
 function answer(request, response) {
+  if (request.headers["content-type"] === "application/grpc") {
+    answerGrpc(request, response);
+    return;
+  }
   const kind = request.url.split("/").pop();
   const begun = process.hrtime.bigint();
   if (kind === "fast") response.end("all of it");

@@ -38,7 +38,8 @@ function describeCall(page, calls, index) {
   const [process, thread, role, peer, trace, host, , , , workload] = page.groups[calls.group[index]];
   const [where] = page.workloads[workload];
   const own = traceAt(page, trace), receiving = traceAt(page, row.receive_trace);
-  const request = [row.method, row.path, row.status || ""].filter(Boolean).join(" ") || row.kind;
+  const answer = [row.status || "", row.grpc_status && `grpc ${row.grpc_status}`];
+  const request = [row.method, row.path, ...answer].filter(Boolean).join(" ") || row.kind;
   const names = { process: page.names[process][0], thread: page.names[thread][0] };
   const words = { ...names, role: page.roles[role], peer: page.peers[peer], request, host: page.hosts[host] };
   const searched = [...Object.values(words), where, row.asked, row.outcome, row.kind, row.pid, row.source, row.destination, ...own.lines,
