@@ -55,7 +55,7 @@ FEW_SLOTS = 16
 class Sizes(NamedTuple):
     """Say how much the program can remember and send, and what that costs in kernel memory."""
 
-    connections: int = 65536  # 376 bytes each, and the overhead of a hash map
+    connections: int = 65536  # 384 bytes each, and the overhead of a hash map
     http2_connections: int = 2048  # of them; 900 bytes each, and the overhead of a hash map
     streams: int = 8192  # of all of these that are open; as many bytes each as a connection
     threads: int = 16384  # 32 bytes each, and the overhead of a hash map; used with kprobes only

@@ -215,7 +215,8 @@ def _last_lines(report: Report, call: Call, other: Call | None) -> str:
         f"Role: {call.role_name}, Outcome: {call.outcome_name}, Kind: {call.kind_name}{_http(call, http)}\n"
         f"Process: {comm(call.process)}, TID: {call.tid}, Start: {iso_time(report.recording.meta, call.t0)}, "
         f"Record: {report.record_number(call)}\n"
-        f"{_split(call)}{_line(_other_end(other))}{_network(call)}{_line(report.workload(call).text)}{_line(http.text)}"
+        f"{_split(call)}{_line(_other_end(other))}{_network(call)}"
+        f"{_line(report.workload(call).text)}{_line(http.text)}"
     )
 
 
