@@ -207,6 +207,12 @@ def test_the_summary_adds_up_the_calls_by_where_they_ran(tmp_path: Path) -> None
     assert any(line.endswith("  none") for line in lines[first : first + 6])
 
 
+def test_the_summary_leaves_this_out_where_nothing_ran_in_any(tmp_path: Path) -> None:
+    plain = capture(ROWS, [ran(row.pid, "/") for row in ROWS], threshold_ns=0)
+
+    assert "container or unit" not in run(tmp_path, others={"run.cap": plain}).stdout
+
+
 @pytest.mark.parametrize(
     ("arguments", "kept"),
     [

@@ -99,7 +99,7 @@ def _print_tables(out: Console, whole: Aggregate) -> None:
         out.print()
         out.print(_peers(whole))
         out.print()
-        if whole.workloads:
+        if any(key.workload.text for key in whole.workloads):
             out.print(_workloads(whole))
             out.print()
         if whole.has_heads:

@@ -137,7 +137,7 @@ class Page:
     methods: Sequence[str]  # empty: not known
     statuses: Sequence[int]  # 0: not known; slowest.NO_STATUS: there was no response
     routes: Sequence[RouteName]
-    has_workloads: bool  # a capture says where some process ran
+    has_workloads: bool  # some process ran in a container, pod or unit
     workloads: Sequence[WorkloadName]
     modules: Sequence[str]
     labels: Sequence[tuple[str, int]]  # a frame, and the index of its module in `modules`
@@ -184,7 +184,7 @@ def page_data(whole: Aggregate) -> Page:
         methods=list(tables.methods),
         statuses=list(tables.statuses),
         routes=list(tables.routes),
-        has_workloads=any(workload.is_known for workload in tables.workloads),
+        has_workloads=any(workload.text for workload in tables.workloads),
         workloads=list(tables.workloads),
         modules=list(tables.modules),
         labels=[(label.text, tables.modules[label.module]) for label in tables.labels],
