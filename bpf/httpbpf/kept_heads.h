@@ -40,13 +40,12 @@ static __always_inline void read_first(struct head_row *row, u8 *to, u64 room, s
 
 static __always_inline void add_piece(struct head_slot *slot, struct user_buffer segment)
 {
-	u64 have = at_most(slot->request.size, HTTP_BYTES), room = HTTP_BYTES - have;
-	u64 size = segment.size < room ? segment.size : room;
-	u8 *to = slot->request_bytes + have;
+	u64 have = slot->request.size, size = segment.size < PIECE_BYTES ? segment.size : PIECE_BYTES;
+	u8 *to = slot->request_bytes + at_most(have, HTTP_BYTES);
+	u64 end = have + size < HTTP_BYTES ? have + size : HTTP_BYTES;
 
-	size = at_most(size, PIECE_BYTES);
-	if (size && !bpf_probe_read_user(to, at_most(size, PIECE_BYTES), (void *)segment.address))
-		slot->request.size = have + size;
+	if (end > have && !bpf_probe_read_user(to, at_most(end - have, PIECE_BYTES), (void *)segment.address))
+		slot->request.size = end;
 }
 
 /* Adds the next segments of a send, each only if all of the one before was kept. */
