@@ -76,10 +76,12 @@ class KeptHeads:
     def write_names(self, calls: Iterable[tuple[int, int]]) -> None:
         """Write what both ends said of calls in TLS, which are given by connection and sequence, unless their requests
         were read."""
+        if not self._names:
+            return
         columns = array("Q"), array("I"), array("I"), array("I")
         heads = (head for head in (*self._before, *self._of_round) if head.text and not head.is_response)
-        read = {(head.connection, head.sequence) for head in heads} if self._names else set()
-        for connection, sequence in (call for call in calls if self._names and call not in read):
+        read = {(head.connection, head.sequence) for head in heads}
+        for connection, sequence in (call for call in calls if call not in read):
             number = self._number(self._names.text(connection))
             for column, value in zip(columns, (connection, sequence, number, 0) if number else ()):
                 column.append(value)

@@ -69,6 +69,7 @@ def _offset(row: Row, name: str) -> int:
 
 
 _PID_OFFSET = _offset(CALL_ROW, "pid")
+_CONNECTION_OFFSET, _SEQUENCE_OFFSET = _offset(CALL_ROW, "connection"), _offset(CALL_ROW, "sequence")
 _ENCRYPTED_OFFSET = _offset(CALL_ROW, "is_encrypted")
 _STACK_OFFSETS = [_offset(CALL_ROW, name) for name in ("stack", "receive_stack")]
 
@@ -81,16 +82,22 @@ def _process_keys(span: memoryview) -> set[Key]:
     return set(zip(pids, starts))
 
 
-def _encrypted_calls(span: memoryview) -> Iterator[tuple[int, int]]:
-    """Yield connection and sequence of each encrypted call in a span of call rows with their ring headers."""
-    stride = RING_HEADER + CALL_ROW.size
-    connections = span.cast("Q")[(RING_HEADER + _offset(CALL_ROW, "connection")) // 8 :: stride // 8]
-    sequences = span.cast("I")[(RING_HEADER + _offset(CALL_ROW, "sequence")) // 4 :: stride // 4]
-    encrypted = span[RING_HEADER + _offset(CALL_ROW, "is_encrypted") :: stride].tobytes()
+def _encrypted_rows(span: memoryview) -> Iterator[int]:
+    """Yield the number, from 0, of each encrypted call in a span of call rows with their ring headers."""
+    encrypted = span[RING_HEADER + _ENCRYPTED_OFFSET :: RING_HEADER + CALL_ROW.size].tobytes()
     row = encrypted.find(1)
     while row >= 0:
-        yield connections[row], sequences[row]
+        yield row
         row = encrypted.find(1, row + 1)
+
+
+def _encrypted_calls(span: memoryview) -> Iterator[tuple[int, int]]:
+    """Yield connection and sequence of each encrypted call in such a span."""
+    stride = RING_HEADER + CALL_ROW.size
+    connections = span.cast("Q")[(RING_HEADER + _CONNECTION_OFFSET) // 8 :: stride // 8]
+    sequences = span.cast("I")[(RING_HEADER + _SEQUENCE_OFFSET) // 4 :: stride // 4]
+    for row in _encrypted_rows(span):
+        yield connections[row], sequences[row]
 
 
 def _stack_ids(span: memoryview) -> set[int]:
@@ -101,10 +108,9 @@ def _stack_ids(span: memoryview) -> set[int]:
 
 
 def _encrypting_pids(span: memoryview) -> set[int]:
-    """Return the processes of the encrypted calls in a span of call rows, with their ring headers."""
-    stride = RING_HEADER + CALL_ROW.size
-    pids = span.cast("I")[(RING_HEADER + _PID_OFFSET) // 4 :: stride // 4]
-    return {pid for pid, yes in zip(pids, span[RING_HEADER + _ENCRYPTED_OFFSET :: stride]) if yes}
+    """Return the processes of the encrypted calls in such a span."""
+    pids = span.cast("I")[(RING_HEADER + _PID_OFFSET) // 4 :: (RING_HEADER + CALL_ROW.size) // 4]
+    return {pids[row] for row in _encrypted_rows(span)}
 
 
 def _rows(span: memoryview, row: Row) -> Iterator[memoryview]:
