@@ -81,6 +81,8 @@ class NothingElse:
     def head_rows(self) -> Iterator[bytes]:
         return iter(())
 
+    block_rows = head_rows
+
     def counters(self) -> dict[str, int]:
         return dict.fromkeys(COUNTERS, 0)
 
