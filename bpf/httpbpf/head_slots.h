@@ -22,6 +22,7 @@ struct head_slot {
 	u8 request_bytes[REQUEST_ROOM];
 	struct head_row response;
 	u8 response_bytes[RESPONSE_BYTES];
+	u64 any; /* passes values through (kept_heads.h) */
 };
 
 BPF_ARRAY(head_slots, struct head_slot, HEAD_SLOTS);

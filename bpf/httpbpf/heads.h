@@ -181,7 +181,7 @@ static __always_inline void skip_proxy_header(struct connection *c, struct paylo
 	payload->is_skipped = size == payload->segment.size;
 	payload->segment.address += size;
 	c->request_skip += size;
-	payload->segment.size -= size;
+	payload->segment.size = forgotten(payload->segment.size - size); /* Linux 5.10 takes it for negative else */
 	payload->offset += size;
 	begin_head(c);
 	gather_segment(c, payload->segment);

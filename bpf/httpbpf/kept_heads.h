@@ -8,13 +8,13 @@
 #define PIECE_BYTES 256 /* of a request that are added at a time: no more than follow it in its slot */
 
 /*
- * So that the verifier knows nothing of a value any more: through a field that says nothing before the call is recorded.
- * Through the stack, where a part has to be written to that end, it would take the processor longer.
+ * So that the verifier knows nothing of a value any more. Through the program's stack, where a part has to be written to
+ * that end, it would take the processor longer.
  */
-static __always_inline u64 unknown(struct connection *c, u64 value)
+static __always_inline u64 unknown(struct head_slot *slot, u64 value)
 {
-	*(volatile u64 *)&c->told_t3 = value;
-	return *(volatile u64 *)&c->told_t3;
+	*(volatile u64 *)&slot->any = value;
+	return *(volatile u64 *)&slot->any;
 }
 
 static __always_inline void begin_head_row(struct head_row *row, struct connection *c, u8 is_response)
@@ -30,21 +30,37 @@ static __always_inline void begin_head_row(struct head_row *row, struct connecti
  * What is bounded for the verifier goes into the call at once: the compiler would put it on the stack to use it again, and
  * older kernels forget the bounds of what is there.
  */
-static __always_inline void read_first(struct head_row *row, u8 *to, u64 room, struct user_buffer segment)
+static __always_inline void read_first(struct head_slot *slot, struct head_row *row, u8 *to, u64 room, struct user_buffer segment)
 {
-	u64 size = segment.size < room ? segment.size : room;
+	u64 address = unknown(slot, segment.address), size = unknown(slot, segment.size);
 
-	if (size && !bpf_probe_read_user(to, at_most(size, room), (void *)segment.address))
+	if (size > room)
+		size = room;
+	if (size && !bpf_probe_read_user(to, at_most(size, room), (void *)address))
 		row->size = size;
+}
+
+static __always_inline void read_request(struct head_slot *slot, struct connection *c, struct user_buffer segment)
+{
+	begin_head_row(&slot->request, c, 0);
+	read_first(slot, &slot->request, slot->request_bytes, HTTP_BYTES, segment);
+}
+
+static __always_inline void read_response(struct head_slot *slot, struct connection *c, struct user_buffer segment)
+{
+	begin_head_row(&slot->response, c, 1);
+	read_first(slot, &slot->response, slot->response_bytes, RESPONSE_BYTES, segment);
 }
 
 static __always_inline void add_piece(struct head_slot *slot, struct user_buffer segment)
 {
-	u64 have = slot->request.size, size = segment.size < PIECE_BYTES ? segment.size : PIECE_BYTES;
+	u64 have = slot->request.size, address = unknown(slot, segment.address), size = unknown(slot, segment.size), end;
 	u8 *to = slot->request_bytes + at_most(have, HTTP_BYTES);
-	u64 end = have + size < HTTP_BYTES ? have + size : HTTP_BYTES;
 
-	if (end > have && !bpf_probe_read_user(to, at_most(end - have, PIECE_BYTES), (void *)segment.address))
+	if (size > PIECE_BYTES)
+		size = PIECE_BYTES;
+	end = have + size < HTTP_BYTES ? have + size : HTTP_BYTES;
+	if (end > have && !bpf_probe_read_user(to, at_most(unknown(slot, end - have), PIECE_BYTES), (void *)address))
 		slot->request.size = end;
 }
 
@@ -63,6 +79,38 @@ static __always_inline void add_segments(struct head_slot *slot, struct payload 
 	}
 }
 
+/*
+ * Reads the first segment of what may be a request or the answer to it into the connection's slot, if it has one, and
+ * takes the burst's first bytes from there: to read them for themselves would be a second read of user memory, which is
+ * what takes longest here. What was there may be lost if this is no request after all; then it is not sent with its call.
+ */
+static __always_inline bool read_into_slot(struct connection *c, struct user_buffer segment, u8 direction, u64 now)
+{
+	bool is_request = direction == c->opens;
+	struct head_slot *slot;
+	u64 *bytes;
+
+	if (c->head_size || HTTP_BYTES < HEAD_SIZE || c->protocol != HTTP1 || is_request == (c->phase == REQUEST))
+		return false;
+	slot = is_request || c->head_state != HEAD_NOT_WANTED ? hold_heads(c, now) : NULL;
+	if (!slot)
+		return false;
+	if (is_request) {
+		read_request(slot, c, segment);
+		slot->request.sequence++; /* of the call that it may open */
+		bytes = (u64 *)slot->request_bytes;
+	} else {
+		read_response(slot, c, segment);
+		bytes = (u64 *)slot->response_bytes;
+	}
+	if ((is_request ? slot->request.size : slot->response.size) < HEAD_SIZE)
+		return false;
+	((u64 *)c->head)[0] = bytes[0];
+	((u64 *)c->head)[1] = bytes[1];
+	c->head_size = HEAD_SIZE;
+	return true;
+}
+
 /* Keeps the first bytes of the request that begins. Of a server it is not known yet which thread will answer. */
 static __always_inline void keep_request(struct connection *c, struct payload payload, u64 now)
 {
@@ -71,19 +119,14 @@ static __always_inline void keep_request(struct connection *c, struct payload pa
 	c->head_state = HEAD_NOT_WANTED;
 	if ((c->opens == SENDING && !c->wanted) || c->protocol > HTTP1 || !may_be_request_line(c))
 		return;
-	payload.segment.address = unknown(c, payload.segment.address);
-	payload.segment.size = unknown(c, payload.segment.size);
-	payload.left = unknown(c, payload.left);
-	payload.next = unknown(c, payload.next);
-	now = unknown(c, now);
 	slot = hold_heads(c, now);
 	if (!slot)
 		slot = acquire_heads(c, now);
 	c->head_state = slot ? HEAD_GROWS : HEAD_LACKS_SLOT;
 	if (!slot)
 		return;
-	begin_head_row(&slot->request, c, 0);
-	read_first(&slot->request, slot->request_bytes, HTTP_BYTES, payload.segment);
+	if (!c->head_is_kept)
+		read_request(slot, c, payload.segment);
 	if (c->opens == SENDING)
 		add_segments(slot, payload);
 }
@@ -95,8 +138,6 @@ static __always_inline void keep_more(struct connection *c, struct user_buffer s
 
 	if (c->head_state != HEAD_GROWS)
 		return;
-	segment.address = unknown(c, segment.address);
-	segment.size = unknown(c, segment.size);
 	slot = hold_heads(c, now);
 	if (slot && slot->request.sequence == c->sequence && slot->request.size == c->sent + c->received)
 		add_piece(slot, segment);
@@ -108,15 +149,11 @@ static __always_inline void keep_response(struct connection *c, struct user_buff
 {
 	struct head_slot *slot;
 
-	if (c->head_state == HEAD_NOT_WANTED || c->protocol == TLS)
+	if (c->head_is_kept || c->head_state == HEAD_NOT_WANTED || c->protocol == TLS)
 		return;
-	segment.address = unknown(c, segment.address);
-	segment.size = unknown(c, segment.size);
 	slot = hold_heads(c, now);
-	if (!slot || slot->request.sequence != c->sequence)
-		return;
-	begin_head_row(&slot->response, c, 1);
-	read_first(&slot->response, slot->response_bytes, RESPONSE_BYTES, segment);
+	if (slot && slot->request.sequence == c->sequence)
+		read_response(slot, c, segment);
 }
 
 /* Whether more of the request's head is to be kept. */
@@ -126,6 +163,11 @@ static __always_inline bool is_head_wanted(struct connection *c, u8 direction)
 }
 
 #else
+
+static __always_inline bool read_into_slot(struct connection *c, struct user_buffer segment, u8 direction, u64 now)
+{
+	return false;
+}
 
 static __always_inline void keep_request(struct connection *c, struct payload payload, u64 now)
 {

@@ -75,6 +75,7 @@ PYTHON_SCRATCH_SIZE = 376  # bytes behind the frames of a struct python_stack, p
 PYTHON_STACK_SIZE = PYTHON_ROW.size + MAX_PYTHON_FRAMES * PYTHON_FRAME.size + PYTHON_LAYOUT.size + PYTHON_SCRATCH_SIZE
 RESPONSE_HEAD_BYTES = 256  # as in head_slots.h
 HEAD_SLOT_BEGIN = 24  # bytes of a struct head_slot, head_slots.h, before its two heads
+HEAD_SLOT_END = 8  # the same behind them
 
 
 def head_room(http_bytes: int) -> int:
@@ -84,7 +85,7 @@ def head_room(http_bytes: int) -> int:
 
 def head_slot_size(http_bytes: int) -> int:
     """Return how many bytes a struct head_slot has."""
-    return HEAD_SLOT_BEGIN + 2 * HEAD_ROW.size + head_room(http_bytes) + RESPONSE_HEAD_BYTES
+    return HEAD_SLOT_BEGIN + 2 * HEAD_ROW.size + head_room(http_bytes) + RESPONSE_HEAD_BYTES + HEAD_SLOT_END
 
 
 COUNTERS = tuple(name.lower() for name in ENUMS["counter"][:-1])

@@ -60,11 +60,12 @@ static __always_inline void learn_protocol(struct connection *c, u8 direction)
 }
 
 /* Reads on in the bytes of a burst, if they are not known. */
-static __always_inline void read_head(struct connection *c, u8 direction, struct payload *payload)
+static __always_inline void read_head(struct connection *c, u8 direction, struct payload *payload, u64 now)
 {
 	if (c->protocol != TLS)
 		c->request_skip = PREFACE_SIZE - c->head_size;
-	gather(c, *payload, direction);
+	if (!through(&c->head_is_kept, read_into_slot(c, payload->segment, direction, now)))
+		gather(c, *payload, direction);
 	if (!c->sequence && c->protocol == UNKNOWN)
 		skip_proxy_header(c, payload);
 	skip_empty_line(c, payload);
@@ -354,11 +355,12 @@ static __always_inline u32 advance(struct connection *c, u64 sock, u8 direction,
 	if (is_fresh)
 		begin_head(c);
 	c->direction = direction;
+	c->head_is_kept = 0;
 	if (c->head_size < HEAD_SIZE || c->tls & (TLS_HANDSHAKE | TLS_TICKETS) || is_head_wanted(c, direction)) {
 		payload = direction == SENDING ? sent_from(msg) : received_into(msg, received);
 		head_grew = !is_fresh && c->head_size < HEAD_SIZE;
 		if (c->head_size < HEAD_SIZE)
-			read_head(c, direction, &payload);
+			read_head(c, direction, &payload, now);
 		if (c->tls & TLS_HANDSHAKE)
 			tell_hello(c, direction, payload);
 	}
