@@ -119,7 +119,7 @@ static __always_inline u8 judge_response(struct connection *c, struct payload *p
  */
 static __always_inline bool is_beyond_seen(struct connection *c, u32 copied_seq)
 {
-	if (!c->sequence || c->opens != SENDING || c->protocol == HTTP2 || c->protocol == STREAMS || c->tls & TLS_MAYBE_HTTP2)
+	if (!c->sequence || c->opens != SENDING || c->protocol == HTTP2 || c->protocol == STREAMS || c->tls & MAYBE_HTTP2)
 		return false;
 	return (s32)(copied_seq - c->copied_seq - c->seen_since) > 1; /* the end of file counts 1 */
 }
@@ -288,7 +288,7 @@ static __always_inline u32 answer_call(struct connection *c, u64 now, struct pay
 	c->t2 = now;
 	c->t3 = now;
 	c->is_doubtful = 0;
-	c->first_byte_is_guess = !is_sure || (c->is_tentative && c->protocol != HTTP1);
+	c->first_byte_is_guess |= !is_sure || (c->is_tentative && c->protocol != HTTP1);
 	c->is_tentative = 0;
 	c->tls &= ~TLS_TICKETS;
 	copy_response_head(c);
@@ -302,7 +302,9 @@ static __always_inline u32 advance_response(struct connection *c, u64 now, struc
 {
 	u8 part = judge_response(c, payload, is_fresh);
 
-	c->rests = part == NO_PART;
+	if (c->phase == RESPONSE && part == MAY_ANSWER && c->sends_pings)
+		part = NO_PART; /* after a pause, when the call has its answer */
+	c->rests = part != IS_PART;
 	if (c->phase == IDLE || part == NO_PART)
 		return IGNORED;
 	if (c->phase == RESPONSE) {
@@ -323,11 +325,15 @@ static __always_inline bool is_answer(struct connection *c, u8 direction)
 	return direction != c->opens && c->phase == REQUEST;
 }
 
-/* Whether the first bytes of this transfer tell something: where the direction turns, where a request may begin, and where
- * a slow response goes on after a pause. */
+/*
+ * Whether the first bytes of this transfer tell something: where the direction turns, where a request may begin, after a
+ * tentative answer, and where a slow response goes on after a pause.
+ */
 static __always_inline bool is_burst(struct connection *c, u8 direction, u64 now)
 {
 	if (c->direction != direction)
+		return true;
+	if (c->phase == REQUEST && c->is_tentative)
 		return true;
 	if (c->opens == direction)
 		return c->phase != REQUEST || c->is_doubtful;

@@ -138,6 +138,7 @@ struct connection {
 	u8 record_overhead;    /* bytes that a TLS record has beside the data */
 	u8 is_doubtful;        /* - what opened the call may be no request */
 	u8 head_state;         /* - enum head_state: of the request */
+	u8 sends_pings;        /* - the asking end has sent what may be PINGs of HTTP/2 in TLS */
 	u8 head_is_kept;       /* - the slot of its heads holds the last transfer's first segment */
 	u32 segments_at_t0;    /* - sent on the connection before the call */
 	u32 retransmitted_at_t0; /* - the same, sent again */

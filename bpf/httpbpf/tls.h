@@ -30,6 +30,8 @@
 #define TLS_SETTINGS 64		 /* responses have begun with what may be SETTINGS of HTTP/2 */
 #define TLS_PINGED 128		 /* what may be a PING was sent to the answering end */
 
+#define MAYBE_HTTP2 (TLS_MAYBE_HTTP2 | TLS_SETTINGS) /* one of them is enough */
+
 /* What a transfer is to the calls of its connection; of several records the largest counts. */
 enum part { NO_PART, MAY_ANSWER, IS_PART };
 
@@ -104,15 +106,15 @@ static __always_inline bool may_be_settings(u32 data)
 	       is_settings_frame(data - FRAME_HEADER);
 }
 
-/* Frames of the whole connection: an acknowledgement of SETTINGS, a WINDOW_UPDATE, a PING. */
-static __always_inline bool may_be_control(u32 data)
+/*
+ * Frames of the whole connection, one or `most` of them: acknowledgements of SETTINGS, WINDOW_UPDATEs and PINGs. Their sizes
+ * are multiples of 4 and 1, so the rest tells how many they are. gRPC sends up to three at a time.
+ */
+static __always_inline bool may_be_controls(u32 data, u32 most)
 {
-	return data == FRAME_HEADER || data == WINDOW_UPDATE_SIZE || data == PING_SIZE;
-}
+	u32 frames = data % 4;
 
-static __always_inline bool may_be_two_controls(u32 data)
-{
-	return data == FRAME_HEADER + WINDOW_UPDATE_SIZE || data == 2 * WINDOW_UPDATE_SIZE;
+	return frames && frames <= most && data >= frames * FRAME_HEADER && data <= frames * PING_SIZE;
 }
 
 /* Of a connection that is older than the recorder, the first record that is seen may not be the handshake's first. */
@@ -150,15 +152,18 @@ static __always_inline u8 judge_request_data(struct connection *c, u32 data)
 	}
 	if (is_preface)
 		c->tls |= TLS_MAYBE_HTTP2;
-	if (!(c->tls & TLS_MAYBE_HTTP2))
+	if (!(c->tls & MAYBE_HTTP2))
 		return IS_PART;
 	c->tls &= ~TLS_PINGED;
-	if (data == PING_SIZE)
+	if (data == PING_SIZE) {
 		c->tls |= TLS_PINGED;
-	if (may_be_control(data))
+		c->sends_pings = 1;
+	}
+	if (may_be_controls(data, 1))
 		return NO_PART;
-	if (c->phase != REQUEST || c->is_doubtful)
-		c->is_doubtful = is_preface || may_be_two_controls(data);
+	if (c->phase == REQUEST && !c->is_doubtful)
+		return may_be_controls(data, 3) ? NO_PART : IS_PART;
+	c->is_doubtful = is_preface || may_be_controls(data, 3);
 	return IS_PART;
 }
 
@@ -172,9 +177,11 @@ static __always_inline u8 judge_response_data(struct connection *c, u32 data)
 	}
 	if (c->tls & TLS_PINGED && data == PING_SIZE) {
 		c->tls &= ~TLS_PINGED;
+		if (c->phase == REQUEST)
+			c->first_byte_is_guess = 1; /* it may have been that of a small answer */
 		return NO_PART;
 	}
-	return c->tls & (TLS_MAYBE_HTTP2 | TLS_SETTINGS) && may_be_control(data) ? MAY_ANSWER : IS_PART;
+	return c->tls & MAYBE_HTTP2 && may_be_controls(data, c->phase == RESPONSE ? 2 : 3) ? MAY_ANSWER : IS_PART;
 }
 
 static __always_inline u8 judge_request_record(struct connection *c, u32 size)
@@ -293,14 +300,17 @@ static __always_inline u8 judge_first_record(struct connection *c, bool asks)
 	return asks ? judge_request_data(c, size) : judge_response_data(c, size);
 }
 
-/* The first record of a request may be a frame of the connection that another follows. */
+/* The first record may be a frame of the connection that another record follows. */
 static __always_inline bool needs_walk(struct connection *c, bool asks)
 {
 	if (c->tls & TLS_HANDSHAKE || (!asks && c->tls & TLS_TICKETS))
 		return true;
-	if (!asks || !(c->tls & TLS_MAYBE_HTTP2) || c->head_size < TLS_HEADER || !is_record(*(u64 *)c->head))
+	if (!(c->tls & MAYBE_HTTP2) || c->head_size < TLS_HEADER || !is_record(*(u64 *)c->head))
 		return false;
-	c->request_skip = 0;
+	if (asks)
+		c->request_skip = 0;
+	else
+		c->response_skip = 0;
 	return true;
 }
 
