@@ -184,7 +184,7 @@ test-clients)
     prepare python3-bpfcc "${client_packages[@]}"
     echo "== Tests"
     "$installed/bin/python" -P -m pytest -m "" \
-        tests/recorder/test_client_matrix.py tests/recorder/test_server_logs.py
+        tests/recorder/test_{client_matrix,java_programs,server_logs}.py
     say_total
     ;;
 lint)
