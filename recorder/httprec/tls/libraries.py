@@ -16,7 +16,7 @@ from ..languages.mapped_files import MappedFile, mapped_files
 from .openssl import Registers, UnknownCodeError, find_places, is_openssl
 
 WRITE, READ = PROGRAMS = ("tls_write_enters", "tls_read_returns")
-"""Names of the programs to attach (tls_sessions.h)."""
+"""Names of the programs to attach (tls_plaintext.h)."""
 
 _PAGE = 4096  # bytes
 
