@@ -14,7 +14,8 @@ enum plaintext { OTHER_DATA, HTTP1_HEAD, HTTP2_PREFACE };
 
 /*
  * In which registers a library has what it has read, by the offset of the probe in its page: session, buffer, and the
- * address of the number of bytes, a byte each. User space fills it.
+ * address of the number of bytes, a byte each; and by how many words the first exceeds the address of the session. User
+ * space fills it.
  */
 BPF_ARRAY(tls_registers, u32, PAGE_OFFSETS);
 
@@ -225,43 +226,64 @@ static __always_inline u64 register_of(struct saved_registers *saved, u8 number)
 	return saved->r15;
 }
 
-int tls_read_returns(struct pt_regs *ctx)
+/* Returns the address of the session at a probe with these registers. */
+static __always_inline u64 session_in(struct saved_registers *saved, u32 registers)
 {
-	u32 place = ctx->ip & (PAGE_OFFSETS - 1), *registers;
-	struct saved_registers saved = saved_registers(ctx);
-	u64 size = 0, buffer, sock;
-	struct tls_thread *thread;
+	return register_of(saved, registers) - (registers >> 24) * sizeof(u64);
+}
+
+/* The head is copied at once: the program may change the memory. */
+static __always_inline void see_read(u64 ssl, u64 buffer, u64 size)
+{
+	struct tls_thread *thread = this_thread();
+	struct tls_key key = key_of(ssl);
 	struct tls_session *session;
 	struct connection *c;
-	struct tls_key key;
 	enum plaintext kind;
+	u64 sock;
 
-	registers = tls_registers.lookup(&place);
-	if ((int)ctx->ax <= 0 || !registers || !is_running())
-		return 0;
-	key = key_of(register_of(&saved, *registers));
-	buffer = register_of(&saved, *registers >> 8);
-	if (bpf_probe_read_user(&size, sizeof(size), (void *)register_of(&saved, *registers >> 16)))
-		return 0;
-	thread = this_thread();
 	if (!thread)
-		return 0;
+		return;
 	sock = thread->sock;
 	thread->sock = 0; /* only the first data after a receive are those of its first record */
 	kind = kind_at(buffer, size);
 	session = kind == OTHER_DATA ? NULL : session_of(key);
 	if (!session || is_known_as_http2(session))
-		return 0;
+		return;
 	session->is_http2 = kind == HTTP2_PREFACE;
 	c = met_by(session);
 	if (!c)
 		c = meet_received(sock, session, key, size);
 	if (session->is_http2)
-		return 0;
+		return;
 	if (c)
 		keep_read_head(c, buffer, size);
 	else
 		keep_for_answer(session, buffer, size);
+}
+
+/* OpenSSL has copied data to where the program wants it. */
+int tls_read_returns(struct pt_regs *ctx)
+{
+	u32 place = ctx->ip & (PAGE_OFFSETS - 1), *registers = tls_registers.lookup(&place);
+	struct saved_registers saved = saved_registers(ctx);
+	u64 size = 0;
+
+	if ((int)ctx->ax <= 0 || !registers || !is_running() ||
+	    bpf_probe_read_user(&size, sizeof(size), (void *)register_of(&saved, *registers >> 16)))
+		return 0;
+	see_read(session_in(&saved, *registers), register_of(&saved, *registers >> 8), size);
+	return 0;
+}
+
+/* GnuTLS calls memcpy(data, decrypted, size). */
+int tls_copy_enters(struct pt_regs *ctx)
+{
+	u32 place = ctx->ip & (PAGE_OFFSETS - 1), *registers = tls_registers.lookup(&place);
+	struct saved_registers saved = saved_registers(ctx);
+
+	if (registers && is_running())
+		see_read(session_in(&saved, *registers), ctx->si, ctx->dx);
 	return 0;
 }
 
