@@ -84,13 +84,13 @@ def _with_fifth_argument(code: LibraryCode, function: int) -> Iterator[int]:
         seen.add(way)
         has_fifth = False
         for step in code.straight(way):
-            moved, target = step.moves, step.leads_to
-            has_fifth = moved[1] == _FIFTH or has_fifth if moved else has_fifth and step.changes != _FIFTH
+            target = step.leads_to
             if target is not None and has_fifth and not step.is_branch:
                 yield target
             elif target is not None and not step.is_call:
                 ways.append(target)
-            has_fifth &= not step.is_call
+            if step.is_call or step.changes == _FIFTH:
+                has_fifth = step.moves is not None
 
 
 def _copying_call(steps: Iterator[Instruction]) -> tuple[Instruction, Registers] | None:
