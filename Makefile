@@ -17,7 +17,7 @@ quick: ## the tests that need no guest, browser or long search, in under a minut
 test-kernels: ## the same calls on every kernel, with the BCC and the Python of every Debian
 	@tools/run.sh test-kernels
 
-test-clients: ## calls of every client by every protocol, against the clients' own clocks
+test-clients: ## calls of every client by every protocol, against the clients' own clocks, and Java's stacks
 	@tools/run.sh test-clients
 
 lint: ## ruff and mypy

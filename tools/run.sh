@@ -13,8 +13,8 @@ umask 022 # the ordinary user of the demo must be able to read what is installed
 
 python=/usr/bin/python3
 guest_packages=(qemu-system-x86 seabios e2fsprogs cpio)
-quick_packages=(python3-bpfcc bpftool binutils curl gcc g++ libc6-dev gdb golang-go groff-base nodejs rustc zstd)
-test_packages=("${quick_packages[@]}" chromium chromium-driver python3-grpcio)
+quick_packages=(python3-bpfcc bpftool binutils curl gcc g++ libc6-dev gdb golang-go groff-base libgnutls30 nodejs rustc zstd)
+test_packages=("${quick_packages[@]}" chromium chromium-driver python3-dbg python3-grpcio)
 client_packages=(curl default-jdk-headless golang-go nodejs python3-aiohttp python3-grpcio python3-h2 python3-httpx)
 client_packages+=(python3-requests wget)
 dependencies= # the environment with the packages that pyproject.toml names
@@ -184,7 +184,7 @@ test-clients)
     prepare python3-bpfcc "${client_packages[@]}"
     echo "== Tests"
     "$installed/bin/python" -P -m pytest -m "" \
-        tests/recorder/test_{client_matrix,grpc_in_tls,server_logs}.py
+        tests/recorder/test_{client_matrix,grpc_in_tls,java_programs,server_logs}.py
     say_total
     ;;
 lint)

@@ -36,6 +36,7 @@ _FILES = (
     "kept_heads.h",
     "hellos.h",
     "tls_sessions.h",
+    "tls_plaintext.h",
     "roles.h",
     "pairing.h",
     "frames.h",

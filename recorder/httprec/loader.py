@@ -32,7 +32,7 @@ from .bpf_maps import BpfMap, cpus, create
 from .bpf_programs import try_fexit
 from .bpf_tails import Tails
 from .errors import RecorderError
-from .tls.libraries import PROGRAMS as TLS_PROGRAMS
+from .tls.places import PROGRAMS as TLS_PROGRAMS
 
 KPROBE_EVENTS = ("/sys/kernel/tracing/kprobe_events", "/sys/kernel/debug/tracing/kprobe_events")
 PROBES = ("fexit", "kprobe", "tracepoint")  # best first

@@ -26,6 +26,7 @@ from .fast_calls import FastCalls, sum_rows
 from .listeners import Port
 from .loader import KPROBE_EVENTS, TracingOptions, load_program
 from .ring import Ring
+from .tls.places import Registers
 
 _KPROBE_PROFILES = ("/sys/kernel/tracing/kprobe_profile", "/sys/kernel/debug/tracing/kprobe_profile")
 _MEMBARRIER_GLOBAL = 1
@@ -247,10 +248,10 @@ class Tracer:
             return b""
         return self._map("python_stacks", layout.PYTHON_STACK_SIZE).get(_U32.pack(index)) or b""
 
-    def set_tls_registers(self, place: int, registers: Iterable[int]) -> None:
-        """Tell the kernel in which registers a TLS library has session, buffer and size, at a probe with this offset in
-        its page."""
-        self._map("tls_registers", _U32.size).put(_U32.pack(place), bytes([*registers, 0]))
+    def set_tls_registers(self, place: int, registers: Registers) -> None:
+        """Tell the kernel in which registers a TLS library has what it has read, at a probe with this offset in its
+        page."""
+        self._map("tls_registers", _U32.size).put(_U32.pack(place), bytes(registers))
 
     def set_python(self, key: tuple[int, int], python: bytes) -> None:
         """Tell the kernel the python_layout of a process, by pid and start."""

@@ -12,6 +12,7 @@ import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
@@ -19,13 +20,16 @@ from click.testing import CliRunner
 
 from httpreport.cli.main import main
 from support.commands import TESTS
+from workload import gnutls
 from workload.matrix.cells import Cell
 from workload.matrix.driver import Client, build
 from workload.recorder import recording
+from workload.tls_heads import SECURITY, context
 
 IN_EVERY_TEST = ("curl", "node", "fetch", "go")
 CLIENTS = (*IN_EVERY_TEST, "wget", "requests", "aiohttp", "httpx", "java")
 SLOW_S, THRESHOLD_MS = 0.15, 75
+OPTIONS = ("-t", str(THRESHOLD_MS), "-q", "--probes", "tracepoint", "--modules", "none", "--http-bytes", "1024")
 PATHS = (
     *("/users/17/slow", "/fast", "/users/18/posts/slow?page=2&token=secret", "/a-b_c.d~e/slow", "/users/17/slow"),
     *("/fast?slow=no", "/a-long/path" * 20 + "/slow", "/created/slow", "/"),
@@ -46,8 +50,11 @@ class Logged(NamedTuple):
 class Server(http.server.ThreadingHTTPServer):
     """Answer, and log the slow requests."""
 
-    def __init__(self) -> None:
+    def __init__(self, tls: str) -> None:
         super().__init__(("127.0.0.1", 0), Handler)
+        made = context(tls, server=True)
+        if made:
+            self.socket = made.wrap_socket(self.socket, server_side=True, do_handshake_on_connect=False)
         self.log: list[Logged] = []
         self.answered = 0
 
@@ -80,8 +87,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
 
 @contextmanager
-def server() -> Iterator[Server]:
-    with Server() as listening:
+def server(tls: str = "plain") -> Iterator[Server]:
+    with Server(tls) as listening:
         thread = threading.Thread(target=listening.serve_forever)
         thread.start()
         yield listening
@@ -95,9 +102,10 @@ def by_command(client: str, base: str) -> None:
     for number, path in enumerate(PATHS):
         method = methods[number % len(methods)]
         command = {
-            "curl": ["curl", "-sS", "-X", method, *(["-d", "token=secret"] if method == "POST" else [])],
-            "wget": ["wget", "-q", "-O", "-", f"--method={method}", *(["--body-data=a"] if method == "POST" else [])],
+            "curl": ["curl", "-sSk", "-X", method, *(["-d", "token=secret"] if method == "POST" else [])],
+            "wget": ["wget", "-qO-", f"--method={method}", *(["--body-data=a"] if method == "POST" else [])],
         }[client]
+        command += ["--no-check-certificate"] if client == "wget" else []
         subprocess.run([*command, base + path], check=True, stdout=subprocess.DEVNULL)
 
 
@@ -119,6 +127,27 @@ class Seen(NamedTuple):
     calls: list[dict[str, Any]]
 
 
+def seen(capture: Path, servers: Mapping[str, Server]) -> dict[str, Seen]:
+    """Return what the servers logged, and the calls that were recorded with each."""
+    result = CliRunner().invoke(main, [str(capture), "--json"])
+    assert result.exit_code == 0, result.output
+    calls = sorted(json.loads(result.stdout)["calls"], key=lambda call: int(call["t0_ns"]))
+    return {
+        name: Seen(one.log, [call for call in calls if call["destination"]["port"] == one.server_port])
+        for name, one in servers.items()
+    }
+
+
+def told(calls: Sequence[dict[str, Any]], role: str) -> list[Logged]:
+    """Return what the slow calls of one end are said to have asked for."""
+    slow = [call for call in calls if call["role"] == role and call["duration_ns"] >= SLOW_S * 1e9]
+    assert {call["http"]["query"] for call in slow} == {None, "?..."}
+    return [
+        Logged(call["method"], http["path"], http["authority"], call["status"], http["request_id"])
+        for call, http in ((call, call["http"]) for call in slow)
+    ]
+
+
 class Recordings:
     """Record a client when it is asked for."""
 
@@ -135,19 +164,12 @@ class Recordings:
     def _record(self, clients: tuple[str, ...]) -> dict[str, Seen]:
         out = self._folders.mktemp("logs")
         commands = {**build(out, clients), "fetch": ["node", str(TESTS / "workload" / "fetch_client.js")]}
-        options = ("-t", str(THRESHOLD_MS), "-q", "--probes", "tracepoint", "--modules", "none", "--http-bytes", "1024")
         servers: dict[str, Server] = {}
-        with recording(out / "run.cap", *options):
+        with recording(out / "run.cap", *OPTIONS):
             for client in clients:
                 with server() as servers[client]:
                     ask(client, commands, f"http://127.0.0.1:{servers[client].server_port}")
-        result = CliRunner().invoke(main, [str(out / "run.cap"), "--json"])
-        assert result.exit_code == 0, result.output
-        calls = sorted(json.loads(result.stdout)["calls"], key=lambda call: int(call["t0_ns"]))
-        return {
-            client: Seen(one.log, [call for call in calls if call["destination"]["port"] == one.server_port])
-            for client, one in servers.items()
-        }
+        return seen(out / "run.cap", servers)
 
 
 @pytest.fixture(scope="module")
@@ -164,13 +186,20 @@ CLIENTS_WITH_MARKS = [
 @pytest.mark.parametrize("client", CLIENTS_WITH_MARKS)
 def test_every_slow_call_is_as_its_server_logged_it(recordings: Recordings, client: str, role: str) -> None:
     log, calls = recordings.of(client)
-    slow = [call for call in calls if call["role"] == role and call["duration_ns"] >= SLOW_S * 1e9]
-
-    told = [
-        Logged(call["method"], http["path"], http["authority"], call["status"], http["request_id"])
-        for call, http in ((call, call["http"]) for call in slow)
-    ]
 
     assert len(log) >= sum(path.partition("?")[0].endswith("/slow") for path in PATHS)
-    assert told == log
-    assert {call["http"]["query"] for call in slow} == {None, "?..."}
+    assert told(calls, role) == log
+
+
+@pytest.mark.parametrize("tls", SECURITY[1:])
+@pytest.mark.parametrize("client", ["curl", pytest.param("wget", marks=pytest.mark.every_client)])
+def test_so_is_every_slow_call_in_tls(client: str, tls: str, tmp_path: Path) -> None:
+    """Debian's curl uses OpenSSL, and its wget GnuTLS."""
+    gnutls.library()  # by this process it is found at the beginning
+    with recording(tmp_path / "run.cap", *OPTIONS, "--tls"), server(tls) as listening:
+        by_command(client, f"https://127.0.0.1:{listening.server_port}")
+
+    log, calls = seen(tmp_path / "run.cap", {client: listening})[client]
+
+    assert told(calls, "client") == log
+    assert len(log) == len(told(calls, "server")) == sum(path.partition("?")[0].endswith("/slow") for path in PATHS)

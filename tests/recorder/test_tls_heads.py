@@ -21,6 +21,7 @@ from support import protocol_checks
 from support.capture_bytes import decompressed
 from support.commands import TESTS, environment
 from support.recorders import needs_a_recorder
+from workload import gnutls
 from workload.recorder import recording
 from workload.tls_heads import KEY, is_slow
 
@@ -69,9 +70,11 @@ def check(recorded: Recording, own: list[dict[str, Any]], pid: int) -> None:
     assert known >= 0.95 * len(calls)
 
 
-def test_every_slow_call_of_threads_and_of_asyncio_has_its_heads(tmp_path: Path) -> None:
+@pytest.mark.parametrize("workload", ["tls_heads", "gnutls_heads"])
+def test_every_slow_call_of_python_has_its_heads(workload: str, tmp_path: Path) -> None:
     capture = tmp_path / "tls.cap"
-    check(*record(capture, [sys.executable, "-m", "workload.tls_heads", SECRET], "--tls"))
+    gnutls.library()  # by this process it is found at the beginning
+    check(*record(capture, [sys.executable, "-m", f"workload.{workload}", SECRET], "--tls"))
     assert SECRET.encode() not in decompressed(capture.read_bytes())
 
 

@@ -14,7 +14,7 @@ from httpcapture import Process
 from httprec.tls import attacher
 from httprec.tls.attacher import Attacher
 from httprec.tls.libraries import TlsLibraries
-from httprec.tls.openssl import Registers
+from httprec.tls.places import Registers
 from support.tls_library import library
 
 NEEDED = 1 << 2 | 1 << 19 | 1 << 40  # what every process of a recorder keeps: test_privileges.py
@@ -69,7 +69,7 @@ def test_a_library_is_attached_to_once_until_the_end(tmp_path: Path) -> None:
         libraries.look_at(process)
         libraries.look_at(process)
     assert probes.attached == [("tls_read_returns", labels["ended"]), ("tls_write_enters", labels["written"])]
-    assert probes.registers == {labels["ended"] % 4096: (3, 12, 13)}
+    assert probes.registers == {labels["ended"] % 4096: Registers(3, 12, 13)}
     libraries.see_encrypted([os.getpid()])
     assert not list(libraries.unreadable())
     libraries.close()
@@ -90,14 +90,14 @@ def test_libraries_with_other_registers_at_the_same_place_are_not_confused(tmp_p
     libraries.see_encrypted([os.getpid()])
     (told,) = libraries.unreadable()
     assert told.endswith(": libssl.so.3 cannot be told from another library")
-    assert probes.registers == {labels["ended"] % 4096: (3, 12, 13)}
+    assert probes.registers == {labels["ended"] % 4096: Registers(3, 12, 13)}
 
 
 @pytest.mark.parametrize(
     ("name", "changes", "problem"),
     [
         ("libssl.so.3", {"seventh": ""}, "libssl.so.3 has code in ssl3_read that is not known"),
-        ("libgnutls.so.30", {}, "GnuTLS is not read"),
+        ("libgnutls.so.30", {}, "libgnutls.so.30 has no symbols of GnuTLS 3.6.3 or later"),
         ("libjvm.so", {}, "Java's own TLS is not read"),
         (
             "other.so",

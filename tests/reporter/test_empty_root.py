@@ -4,33 +4,15 @@ from __future__ import annotations
 
 import os
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 from httpcapture import Module, open_capture
 from httpreport.outputs.registry import FOLDED, STACK_TRACES
+from support.empty_roots import report_below
 from support.live import own_cache  # noqa: F401 (a fixture)
 from support.stacks import DATA, kept_module
 
 CAPTURE = DATA / "python_http.cap"
-
-# The first report is there to import all that a report imports: below the roots there is nothing to import.
-REPORTS = """
-import os, sys
-from httpreport.cli.main import main
-capture, folder, *roots = sys.argv[1:]
-main([capture, "-o", folder], standalone_mode=False)
-for root in roots:
-    if os.fork() == 0:
-        os.chroot(root)
-        os.chdir("/")
-        main(["run.cap"], standalone_mode=False)
-        sys.exit()
-    _, status = os.wait()
-    if status:
-        sys.exit(f"no report below {root}")
-"""
 
 
 def test_the_names_need_neither_binaries_nor_a_network(tmp_path: Path) -> None:
@@ -40,10 +22,7 @@ def test_the_names_need_neither_binaries_nor_a_network(tmp_path: Path) -> None:
         shutil.copy(CAPTURE, root / "run.cap")
     assert {path.name for path in put_binaries(with_binaries)} >= {"python3.11", "libc.so.6"}
 
-    arguments = [CAPTURE, tmp_path / "first", with_binaries, empty]
-    subprocess.run(
-        ["unshare", "--net", sys.executable, "-c", REPORTS, *arguments], check=True, stdout=subprocess.DEVNULL
-    )
+    report_below(with_binaries, empty)
 
     assert sorted(os.listdir(empty)) == ["run.cap", STACK_TRACES.name, FOLDED.name]
     found = (empty / STACK_TRACES.name).read_text()

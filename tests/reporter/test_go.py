@@ -37,6 +37,7 @@ import (
 	"fmt"
 	"os"
 	"runtime"
+	"runtime/debug"
 	"sort"
 	"syscall"
 )
@@ -60,7 +61,7 @@ func each[T any](all []T, do func(T) int) int {
 
 //go:noinline
 func wait(k int) int {
-	write(callers()); syscall.Read(0, make([]byte, 1)) // on one line, as the traceback has to have it
+	write(callers(), debug.Stack()); syscall.Read(0, make([]byte, 1)) // on one line, as the traceback has to have it
 	return k
 }
 
@@ -69,7 +70,7 @@ func callers() []uintptr {
 	return pcs[:runtime.Callers(2, pcs)]
 }
 
-func write(pcs []uintptr) {
+func write(pcs []uintptr, stack []byte) {
 	frames, more, text := runtime.CallersFrames(pcs), true, ""
 	for more {
 		var f runtime.Frame
@@ -77,6 +78,7 @@ func write(pcs []uintptr) {
 		text += fmt.Sprintf("%s %s:%d\\n", f.Function, f.File, f.Line)
 	}
 	os.WriteFile(os.Args[1], []byte(text), 0600)
+	os.WriteFile(os.Args[1]+".stack", stack, 0600)
 }
 
 func init() { runtime.LockOSThread() } // main runs on the first thread
@@ -159,6 +161,19 @@ def test_a_stripped_program_has_the_frames_that_go_prints(stack: tuple[Taken, li
     inlined = {frame.name for frame in trace.frames if frame.inlined}
     assert {"main.(*basket).price", "main.discount"} <= inlined
     assert trace.frames[-len(said) - 1].name == "syscall.Read"
+
+
+def test_a_stripped_program_has_the_frames_of_debug_stack(stripped: Path, stack: tuple[Taken, list[str]]) -> None:
+    """debug.Stack lists them as Go's own tracebacks do: it leaves out those of the runtime."""
+    one, _ = stack
+    text = stripped.with_suffix(".said.stack").read_text()
+    printed = re.findall(r"^(\S.*)\(.*\)\n\t(\S+:\d+)", text, re.MULTILINE)
+    said = [f"{function} {place}" for function, place in printed if function != "runtime/debug.Stack"]
+    assert said[0].startswith("main.wait ") and said[-1].startswith("main.main ")
+
+    frames = shown(traced(data_of(one), stripped.parent))
+
+    assert frames[frames.index(said[0]) :][: len(said)] == said
 
 
 def test_every_function_and_line_is_the_one_that_go_tool_gives(unstripped: Path, folder: Path) -> None:

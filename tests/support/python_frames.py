@@ -34,16 +34,22 @@ class Recorded(NamedTuple):
         counted."""
         lost = 0
         for note in self.notes[side]:
-            stack = self.stacks.get((SIDES[side], note["request"].encode()))
-            if stack is None:
+            trace = self.trace(side, note["request"])
+            if trace is None:
                 lost += 1
             else:
-                yield note["situation"], note["frames"], self.report.traces[self.report.trace_of_stack[0, stack]]
+                yield note["situation"], note["frames"], trace
         assert lost <= sum(self.report.recording.lost.values())
 
+    def trace(self, side: str, request: str) -> StackTrace | None:
+        """Return the stack trace of a call by the first bytes of its request, None if it was lost."""
+        stack = self.stacks.get((SIDES[side], request.encode()))
+        return None if stack is None else self.report.traces[self.report.trace_of_stack[0, stack]]
 
-def read(capture: Path) -> Recorded:
-    """Report a capture, with the notes beside it, as on a machine that has no binaries."""
+
+def read(capture: Path, *, all_frames: bool = False) -> Recorded:
+    """Report a capture, with the notes beside it, as on a machine that has no binaries. With `all_frames`, frames of
+    the interpreter are not hidden."""
     nothing = capture.parent / "nothing"
     nothing.mkdir(exist_ok=True)
     find_binary = Binaries(root=str(nothing)).find
@@ -52,7 +58,7 @@ def read(capture: Path) -> Recorded:
         file.seek(0)
         reader = Reader(file)
         selection = Selection.of(reader.meta, 0, ())
-        report = make_report(load(reader, selection), selection, find_binary)
+        report = make_report(load(reader, selection), selection, find_binary, all_frames=all_frames)
     notes = {side: [json.loads(line) for line in (capture.parent / side).read_text().splitlines()] for side in SIDES}
     return Recorded(notes, report, stacks, capture, find_binary)
 

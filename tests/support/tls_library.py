@@ -1,4 +1,4 @@
-"""Assemble libraries with code as OpenSSL has it where its plaintext is."""
+"""Assemble libraries with code as OpenSSL and GnuTLS have it where their plaintext is."""
 
 from __future__ import annotations
 
@@ -58,6 +58,68 @@ other: ret
 errno: ret
 """
 
+GNUTLS = """
+.globl gnutls_record_send2, gnutls_record_recv_seq
+.type gnutls_record_send2, @function
+.type gnutls_record_recv_seq, @function
+gnutls_record_send2:
+written: push %r15
+  ret
+gnutls_record_recv_seq:
+  mov 0x770(%rdi), %r9d
+  mov %rcx, %r8
+  mov %rdx, %rcx
+  mov %rsi, %rdx
+  mov $23, %esi
+  jmp receive
+receive:
+  push %r14
+  mov %r8, %r14
+  push %r13
+  mov %rdx, %r13
+  push %rbx
+  mov %rdi, %rbx
+  call other
+  cmp $23, %esi
+  je data
+  mov $1, %r8d
+  call other
+  cltq
+  ret
+data:
+  mov %r14, %r8
+  mov %r13, %rdx
+  mov %rbx, %rdi
+  call buffered
+  cltq
+  ret
+buffered:
+  push %rbp
+  mov %rdi, %rbp
+  mov %esi, %edi
+  mov %rbp, %rsi
+  call copy
+  ret
+copy:
+  push %r14
+  push %r13
+  mov %rdx, %r14
+  lea 0x120(%rsi), %r13
+  lea 0x10(%rsp), %rsi
+  mov %r13, %rdi
+  call other
+  mov 0x18(%rsp), %ebx
+  mov 0x38(%rax), %rax
+  bswap %rax
+  mov 0x10(%rsp), %rsi
+  mov %rbx, %rdx
+  mov %r14, %rdi
+copied: call memcpy
+  ret
+memcpy: ret
+other: ret
+"""
+
 
 def library(folder: Path, **changes: str) -> tuple[Path, dict[str, int]]:
     """Assemble a library with code as OpenSSL has it, and return it with its labels. Its code is at its offset in the
@@ -67,7 +129,19 @@ def library(folder: Path, **changes: str) -> tuple[Path, dict[str, int]]:
     values.setdefault("seventh", f"push {values['received']}")
     read = READ.format(**{**values, "prefix": values["read_prefix"]})
     write = WRITE.format(**{**values, "prefix": values["write_prefix"]})
-    code = EXPORTS.format(**values) + TABLE.format(**values) + write + read + values["more"]
+    return _assembled(folder, EXPORTS.format(**values) + TABLE.format(**values) + write + read + values["more"])
+
+
+def gnutls_library(folder: Path, *changes: tuple[str, str]) -> tuple[Path, dict[str, int]]:
+    """Do the same with code as GnuTLS has it, in which texts are replaced by others."""
+    code = GNUTLS
+    for old, new in changes:
+        assert old in code
+        code = code.replace(old, new)
+    return _assembled(folder, code)
+
+
+def _assembled(folder: Path, code: str) -> tuple[Path, dict[str, int]]:
     source, binary = folder / "library.s", folder / "library.so"
     source.write_text(code)
     run("gcc", "-shared", "-nostdlib", "-o", binary, source)

@@ -4,6 +4,7 @@ clocks."""
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import median
@@ -19,7 +20,8 @@ from httpreport.calls.protocol import Kind
 from httpreport.capture.loader import load
 from httpreport.capture.recording import Recording
 from httpreport.cli.main import main
-from httpreport.outputs.registry import FOLDED
+from httpreport.outputs.registry import FOLDED, STACK_TRACES
+from support.empty_roots import report_below
 from vm import recorded
 from vm.own_calls import MS, OwnCall, Pairs, pair, read_own_calls
 from workload.calls_driver import FILTERED, PLAN
@@ -177,6 +179,25 @@ def test_filtering_a_capture_of_all_calls_equals_recording_with_the_filter(guest
     options = ("-t", "300", "--first-byte")
     folded = report(everything, tmp_path / "afterwards", *options, "-p", "nova-api")
     assert folded == report(filtered, tmp_path / "at once", *options) != []
+
+
+def test_every_slow_call_of_nova_api_names_the_functions_that_made_it(guest: Guest, tmp_path: Path) -> None:
+    """From the capture alone, in an empty root."""
+    shutil.copy(guest.out / "calls.cap", tmp_path / "run.cap")
+    report_below(tmp_path, options=("-t", "300", "-p", "nova-api"))
+
+    blocks = (tmp_path / STACK_TRACES.name).read_text().split("\n\n")
+    made = [block for block in blocks if "\nRole: client, " in block]
+    assert len(made) >= PLAN.slow
+    lines = (recorded.TESTS / "workload" / "nova_api.py").read_text().splitlines()
+    view = [
+        f"    {function} (/tmp/job/workload/nova_api.py:{1 + lines.index(line)})\n"
+        for function, line in (
+            ("get_servers", '        connection.request("GET", path)'),
+            ("application", '    body = get_servers(environ["PATH_INFO"])'),
+        )
+    ]
+    assert [block for block in made if "".join(view) not in block] == []
 
 
 def by_connection(recording: Recording) -> list[Call]:

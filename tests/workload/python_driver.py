@@ -11,8 +11,8 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 
 from workload.recorder import recordings
@@ -21,8 +21,15 @@ HERE = Path(__file__).parent
 ROOM = ("--stack-ring", "65536")  # KiB: the programs send faster than a busy machine takes stacks
 
 
-def record(python: str, folder: Path, captures: Mapping[Path, Sequence[str]], replaced: int = 0) -> None:
-    """Run both programs in an interpreter under recorders, whose options are given by the captures that they write."""
+def record(
+    python: str,
+    folder: Path,
+    captures: Mapping[Path, Sequence[str]],
+    replaced: int = 0,
+    beside: Callable[[int], AbstractContextManager[object]] = nullcontext,
+) -> None:
+    """Run both programs in an interpreter under recorders, whose options are given by the captures that they write.
+    While the situations run, `beside` watches their process, of which it gets the pid."""
     answers = [python, str(HERE / "python_answers.py"), str(folder / "server")]
     with started(answers) as server:
         assert server.stdout
@@ -31,7 +38,8 @@ def record(python: str, folder: Path, captures: Mapping[Path, Sequence[str]], re
         always = ("-t", "0", "-q", "-p", os.path.basename(python)[:15], *ROOM)
         with started(situations) as client:
             assert client.stdin and client.stdout
-            with recordings({capture: [*always, *options] for capture, options in captures.items()}):
+            with_options = {capture: [*always, *options] for capture, options in captures.items()}
+            with recordings(with_options), beside(client.pid):
                 client.stdin.write(b"begin\n")
                 client.stdin.flush()
                 if client.stdout.readline() != b"noted\n":

@@ -81,6 +81,11 @@ def threaded_server(version: str, stack: ExitStack) -> int:
     made = context(version, server=True)
     if made:
         server.socket = made.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
+    return served(server, stack)
+
+
+def served(server: ThreadedServer, stack: ExitStack) -> int:
+    """Let a server answer, and return its port."""
     threading.Thread(target=server.serve_forever, daemon=True).start()
     stack.callback(server.shutdown)
     return int(server.server_port)
@@ -114,9 +119,13 @@ def asked(port: int, path: str, id: str, status: int, t0: int) -> Asked:
 
 def ask_by_thread(port: int, version: str, name: str) -> list[Asked]:
     made = context(version, server=False)
-    connection = (
-        http.client.HTTPSConnection(HOST, port, context=made) if made else http.client.HTTPConnection(HOST, port)
+    return ask(
+        http.client.HTTPSConnection(HOST, port, context=made) if made else http.client.HTTPConnection(HOST, port), name
     )
+
+
+def ask(connection: http.client.HTTPConnection, name: str) -> list[Asked]:
+    """Make the calls of a connection, and return them."""
     calls = []
     for path, id in requests_of(name):
         t0 = time.monotonic_ns()

@@ -13,15 +13,13 @@ from httpcapture import MAX_MAPS, Process
 
 from .. import tuning
 from ..languages.mapped_files import MappedFile, mapped_files
-from .openssl import Registers, UnknownCodeError, find_places, is_openssl
-
-WRITE, READ = PROGRAMS = ("tls_write_enters", "tls_read_returns")
-"""Names of the programs to attach (tls_sessions.h)."""
+from . import gnutls, openssl
+from .library_code import UnknownCodeError
+from .places import WRITE, Registers
 
 _PAGE = 4096  # bytes
 
 _OTHERS = (
-    (b"libgnutls.", "GnuTLS is not read"),
     (b"libjvm.", "Java's own TLS is not read"),
     (b"libssl3.", "NSS is not read"),
 )
@@ -30,10 +28,10 @@ _GONE = "it ended too early"
 
 
 class _Known(NamedTuple):
-    """Hold what is known of a file: why it cannot be read, or nothing."""
+    """Hold what is known of a file: why it cannot be read, or nothing; and whether it has a known library."""
 
     problem: str
-    is_openssl: bool
+    is_library: bool
 
 
 class TlsLibraries:
@@ -98,14 +96,14 @@ class TlsLibraries:
     def _look(self, pid: int, name: bytes, executable: bytes, maps: bytes) -> None:
         problems, is_read = [], False
         for file in mapped_files(pid, maps):
-            library = is_openssl(file.path)
+            library = openssl.is_openssl(file.path) or gnutls.is_gnutls(file.path)
             problems += [problem for start, problem in _OTHERS if os.path.basename(file.path).startswith(start)]
             if not library and file.path != executable:
                 continue
             with contextlib.suppress(OSError):  # it was unmapped since
                 known = self._known(file)
                 is_read |= not known.problem
-                if library or known.is_openssl:
+                if library or known.is_library:
                     problems.append(known.problem)
         self._unreadable.pop(pid, None)
         if not is_read and len(self._unreadable) < tuning.MAX_TLS_PROCESSES:
@@ -119,7 +117,7 @@ class TlsLibraries:
             key = (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns)
             if key not in self._files:
                 if len(self._files) >= tuning.MAX_KNOWN_MODULES:
-                    return _Known("too many files were seen", is_openssl=False)
+                    return _Known("too many files were seen", is_library=False)
                 self._files[key] = self._attach(fd, file.path)
             return self._files[key]
         finally:
@@ -128,27 +126,28 @@ class TlsLibraries:
     def _attach(self, fd: int, path: bytes) -> _Known:
         """Attach to a file, if that is possible. Raises OSError if it cannot be read."""
         name = os.path.basename(path).decode(errors="replace")
+        find_places = gnutls.find_places if gnutls.is_gnutls(path) else openssl.find_places
         try:
             places = find_places(fd)
         except UnknownCodeError as error:
-            return _Known(f"{name} {error}", is_openssl=False)
+            return _Known(f"{name} {error}", is_library=False)
         if self._attached == tuning.MAX_TLS_FILES:
-            return _Known(f"{name} is one of more than {tuning.MAX_TLS_FILES} such files", is_openssl=True)
-        place = places.read_end % _PAGE
+            return _Known(f"{name} is one of more than {tuning.MAX_TLS_FILES} such files", is_library=True)
+        place = places.read % _PAGE
         if self._registers.setdefault(place, places.registers) != places.registers:
-            return _Known(f"{name} cannot be told from another library", is_openssl=True)
+            return _Known(f"{name} cannot be told from another library", is_library=True)
         events: list[int] = []
         try:
             self._set_registers(place, places.registers)
-            for program, offset in ((READ, places.read_end), (WRITE, places.write)):
+            for program, offset in ((places.reader, places.read), (WRITE, places.write)):
                 events.append(self._attach_program(program, fd, offset))
         except OSError as error:
             for event in events:
                 os.close(event)
-            return _Known(f"{name} cannot be probed: {error.strerror}", is_openssl=True)
+            return _Known(f"{name} cannot be probed: {error.strerror}", is_library=True)
         self._events += events
         self._attached += 1
-        return _Known("", is_openssl=True)
+        return _Known("", is_library=True)
 
 
 def _read(path: str) -> bytes:

@@ -20,6 +20,7 @@ _WITH_BYTE, _WITH_WORD = {0x83, 0x80, 0xC6, 0x6B, 0xC1}, {0x81, 0xC7, 0x69}  # a
 _TESTS = {0xF6: 1, 0xF7: 4}  # bytes of the immediate of /0; of /2 to /7 there is none
 _CONDITIONAL_MOVES = set(range(0x40, 0x50))
 _EXTENDING_MOVES = {0xB6, 0xB7, 0xBE, 0xBF}
+_CONVERSIONS, _SWAPS = {0x98}, set(range(0x0FC8, 0x0FD0))  # cltq; bswap
 
 
 class Instruction(NamedTuple):
@@ -55,9 +56,22 @@ class Instruction(NamedTuple):
         return (self.operand >> 3 & 7) + 8 * (self.rex >> 2 & 1), (self.operand & 7) + 8 * (self.rex & 1)
 
     @property
+    def adds(self) -> tuple[int, int, int] | None:
+        """Return from which register to which it moves 8 bytes, and what it adds (lea); None if it does not."""
+        if self.opcode != 0x8D or self.operand is None or not self.rex & 8:
+            return None
+        mode, base = self.operand >> 6, self.operand & 7
+        if mode not in (1, 2) or base == 4:
+            return None
+        added = int.from_bytes(self.code[-1 if mode == 1 else -4 :], "little", signed=True)
+        return base + 8 * (self.rex & 1), (self.operand >> 3 & 7) + 8 * (self.rex >> 2 & 1), added
+
+    @property
     def changes(self) -> int | None:
         """Return the number of the register that it writes to; None if it writes to none, or if that is not known."""
-        if 0x58 <= self.opcode <= 0x5F or 0xB8 <= self.opcode <= 0xBF:
+        if self.opcode in _CONVERSIONS:
+            return 0
+        if 0x58 <= self.opcode <= 0x5F or 0xB8 <= self.opcode <= 0xBF or self.opcode in _SWAPS:
             return (self.opcode & 7) + 8 * (self.rex & 1)
         if self.operand is None:
             return None
@@ -81,11 +95,17 @@ class Instruction(NamedTuple):
         return self.opcode == 0xFF and self.operand is not None and self.operand >> 3 & 7 == 2
 
     @property
+    def leads_to(self) -> int | None:
+        """Return where it calls, jumps or branches to; None if it does not, or if the code does not tell where."""
+        if not (self.is_call or self.is_branch or self.opcode in (0xE9, 0xEB)):
+            return None
+        size = 1 if self.opcode == 0xEB or 0x70 <= self.opcode <= 0x7F else 4
+        return self.end + int.from_bytes(self.code[-size:], "little", signed=True)
+
+    @property
     def jumps_to(self) -> int | None:
         """Return where it jumps without a condition; None if it does not, or if the code does not tell where."""
-        if self.opcode not in (0xE9, 0xEB):
-            return None
-        return self.end + int.from_bytes(self.code[1:], "little", signed=True)
+        return self.leads_to if self.opcode in (0xE9, 0xEB) else None
 
     @property
     def is_emulated(self) -> bool:
@@ -135,7 +155,7 @@ def _decode(code: bytes, start: int) -> tuple[int, int, int, int | None]:
 def _size_without_operand(opcode: int, rex: int) -> int | None:
     """Return how many bytes follow the opcode of an instruction without a ModRM byte; None if it has one, or is not
     known."""
-    if 0x50 <= opcode <= 0x5F or opcode in (0x90, 0xC3):
+    if 0x50 <= opcode <= 0x5F or opcode in (0x90, 0xC3) or opcode in _CONVERSIONS | _SWAPS:
         return 0
     if 0x70 <= opcode <= 0x7F or opcode == 0xEB or opcode in (0xA8, 0x6A, 0x3C):
         return 1
