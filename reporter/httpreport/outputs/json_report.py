@@ -20,6 +20,7 @@ from ..calls.totals import Latencies, Totals
 from ..calls.workloads import Workload
 from ..common.printable import comm, printable
 from ..languages.stack_trace import Frame, StackTrace
+from ..report import counted_once
 from ..report.aggregate import Aggregate
 from ..report.report import Report, naming
 from ..report.route_totals import Route
@@ -155,6 +156,7 @@ def _head(report: Report, capture: str) -> dict[str, Any]:
         "ledger": {
             "recorded": recording.recorded,
             "kept": recording.kept,
+            "counted_once": counted_once.of_report(report)._asdict(),
             **({"not_known": recording.not_known} if report.selection.filters.uncertain else {}),
             "unreached_ns": recording.available.unreached_ns,
             "lost": {printable(cause): count for cause, count in recording.lost.items() if count},

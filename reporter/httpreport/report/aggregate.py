@@ -323,6 +323,8 @@ def aggregate_of(report: Report, path: str, *, slowest: bool = False) -> Aggrega
         not_known=recording.not_known,
         unreached_ns=recording.available.unreached_ns,
         listed=len(recording.listed),
+        both_ends=len(report.both_ends_ns),
+        both_ends_ns=report.both_ends_time_ns,
         lost={printable(cause): count for cause, count in recording.lost.items() if count},
         lost_between={
             printable(cause): (iso_time(meta, first), iso_time(meta, last))

@@ -13,13 +13,13 @@ from functools import cached_property
 import numpy as np
 import numpy.typing as npt
 
-from httpcapture import StackStatus
+from httpcapture import Role, StackStatus
 
 from ..calls.call import Call, iterate_calls, since_1970_ns
 from ..calls.filters import Selection
 from ..calls.http_call import HttpCall
 from ..calls.other_ends import NOT_JOINED, other_ends
-from ..calls.schema import longest_first
+from ..calls.schema import exact_sum, longest_first
 from ..calls.totals import StackKey
 from ..calls.workloads import Workload
 from ..capture.recording import Recording
@@ -135,8 +135,22 @@ class Report:
     @cached_property
     def other_ends(self) -> npt.NDArray[np.intp]:
         """Return for each listed call the index of its other end, or NOT_JOINED."""
-        calls = self.recording.calls
-        return other_ends(calls, np.zeros(len(calls), np.intp)).indices
+        roles = self.recording.listed.values("role")
+        if not ((roles == Role.CLIENT).any() and (roles == Role.SERVER).any()):
+            return np.full(len(roles), NOT_JOINED)  # without unpacking the calls
+        return other_ends(self.recording.calls, np.zeros(len(roles), np.intp)).indices
+
+    @cached_property
+    def both_ends_ns(self) -> npt.NDArray[np.uint64]:
+        """Return the duration of the server's end of each call of which both ends are listed, in ns. The client's end
+        is the call, so totals of calls are without these."""
+        is_second = (self.other_ends != NOT_JOINED) & (self.recording.listed.values("role") == Role.SERVER)
+        return np.asarray(self.recording.listed.durations[is_second])
+
+    @property
+    def both_ends_time_ns(self) -> int:
+        """Return the sum of `both_ends_ns`."""
+        return exact_sum(self.both_ends_ns)
 
     @cached_property
     def longest_first(self) -> npt.NDArray[np.intp]:
