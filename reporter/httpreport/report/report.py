@@ -24,6 +24,7 @@ from ..calls.other_ends import NOT_JOINED, other_ends
 from ..calls.schema import exact_sum, longest_first
 from ..calls.self_times import SelfTimes, self_times
 from ..calls.totals import StackKey
+from ..calls.trees import Trees, trees_of
 from ..calls.workloads import Workload
 from ..capture.recording import Recording
 from ..common.interning import Interner, words_of
@@ -170,6 +171,14 @@ class Report:
     def self_times(self) -> SelfTimes:
         """Return the self times of the listed calls."""
         return self_times(self.recording.calls, self.causes)
+
+    @cached_property
+    def trees(self) -> Trees:
+        """Return the trees of the listed calls."""
+        if not self._has_both_roles:
+            roots = np.arange(len(self.recording.listed))
+            return Trees(np.full(len(roots), NOT_JOINED), roots, np.ones(len(roots), np.bool_))
+        return trees_of(self.recording.calls, self.other_ends, self.causes)
 
     @cached_property
     def longest_first(self) -> npt.NDArray[np.intp]:
