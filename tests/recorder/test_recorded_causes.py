@@ -16,7 +16,8 @@ import numpy as np
 import pytest
 
 from httpcapture import Role
-from httpreport.calls.causes import Certainty
+from httpreport.calls.causes import Rule
+from httpreport.calls.certainty import Certainty
 from httpreport.report.report import Report
 from support.commands import TESTS
 from support.programs import running
@@ -41,12 +42,12 @@ def started(folder: Path, name: str, *arguments: object) -> Iterator[None]:
             assert process.stdout.readline() == "done\n"
 
 
-def recorded(folder: Path, way: str, at_once: int, threshold: int) -> Report:
+def recorded(folder: Path, way: str, at_once: int, threshold: int, *others: str) -> Report:
     if os.geteuid() != 0:
         pytest.skip("not root: cannot record")
     capture = folder / "run.cap"
     with started(folder, "upstream", "upstream", UPSTREAM), started(folder, "service", way, SERVICE, UPSTREAM):
-        options = ("-t", str(threshold), "-p", "service", "-p", "upstream", "-p", "load")
+        options = ("-t", str(threshold), "-p", "service", "-p", "upstream", "-p", "load", *others)
         with recording(capture, *options), started(folder, "load", "load", SERVICE, REQUESTS, at_once):
             pass
     return reported(capture.read_bytes(), milliseconds=None)
@@ -75,9 +76,25 @@ def test_calls_that_a_service_makes_by_itself_have_no_cause(tmp_path: Path) -> N
     assert said(recorded(tmp_path, "ticks", 10, 0)).keys() == {(Certainty.SURE, True), (Certainty.NOT_KNOWN, True)}
 
 
-@pytest.mark.parametrize("way", ["loop", "gather", "pool"])
-def test_what_the_thread_does_not_tell_is_not_known(way: str, tmp_path: Path) -> None:
-    counts = said(recorded(tmp_path, way, 10, 0))
+def test_the_stacks_of_an_event_loop_tell_all_causes(tmp_path: Path) -> None:
+    report = recorded(tmp_path, "loop", 10, 0)
+
+    assert said(report).keys() == {(Certainty.SURE, True)}
+    assert Rule.STACK in report.causes.rules.tolist()
+
+
+def test_with_frames_instead_of_stack_copies_an_event_loop_tells_none(tmp_path: Path) -> None:
+    counts = said(recorded(tmp_path, "loop", 10, 0, "--stack", "fp"))
 
     assert counts[Certainty.NOT_KNOWN, False] > 0.9 * sum(counts.values())
+    assert counts[Certainty.SURE, False] == 0
+
+
+@pytest.mark.parametrize("way", ["gather", "pool"])
+def test_what_nothing_tells_is_not_sure(way: str, tmp_path: Path) -> None:
+    """Tasks of their own, and threads of a pool, have nothing of the request on their stacks that would always be
+    there."""
+    counts = said(recorded(tmp_path, way, 20, 0))
+
+    assert counts[Certainty.SURE, True] + counts[Certainty.SURE, False] < 0.1 * sum(counts.values())
     assert counts[Certainty.SURE, False] == 0

@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from httpcapture import Role
-from httpreport.calls.causes import NO_CAUSE, Causes
+from httpreport.calls.cause_columns import NO_CAUSE
+from httpreport.calls.causes import Causes
 from httpreport.calls.covered_time import CoveredTime
 from httpreport.calls.schema import CALL
 from httpreport.calls.self_times import self_times

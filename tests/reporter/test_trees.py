@@ -10,7 +10,7 @@ from click.testing import CliRunner
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from httpreport.calls.causes import Certainty
+from httpreport.calls.certainty import Certainty
 from httpreport.cli.main import main
 from httpreport.report.aggregate import aggregate_of
 from httpreport.report.report import Report

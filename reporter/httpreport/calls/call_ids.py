@@ -8,7 +8,7 @@ import numpy as np
 from httpcapture import Role
 
 from .call_heads import CallHeads
-from .causes import Ids
+from .causes_by_id import Ids
 from .http_head import REQUEST_IDS, TRACE_IDS, ids, parse_headers
 from .schema import ColumnsByName
 

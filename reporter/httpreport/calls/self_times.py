@@ -12,7 +12,8 @@ import numpy as np
 from httpcapture import Role
 
 from ..common.interning import Interner, words_of
-from .causes import NO_CAUSE, Causes
+from .cause_columns import NO_CAUSE
+from .causes import Causes
 from .covered_time import CoveredTime
 from .open_intervals import Times
 from .schema import ColumnsByName, ends_of

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from ..calls.call import Call, iso_time
-from ..calls.causes import Certainty
+from ..calls.certainty import Certainty
 from ..common.printable import comm
 from ..report.links import Cause, Links, SelfTime
 from ..report.report import Report

@@ -12,7 +12,7 @@ from rich.text import Text
 from httpcapture import Role
 from httpcapture.durations import duration_text
 
-from ..calls.causes import Certainty
+from ..calls.certainty import Certainty
 from ..common.printable import comm
 from ..report.aggregate import Aggregate
 from ..report.links import SelfTime

@@ -11,7 +11,9 @@ import numpy.typing as npt
 from httpcapture import Role
 
 from ..calls.call import Call, iterate_calls
-from ..calls.causes import NO_CAUSE, Causes, Certainty, Rule
+from ..calls.cause_columns import NO_CAUSE
+from ..calls.causes import Causes, Rule
+from ..calls.certainty import Certainty
 from ..calls.other_ends import NOT_JOINED
 from ..calls.schema import Array
 from ..calls.self_times import SelfTimes

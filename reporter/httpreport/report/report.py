@@ -35,6 +35,7 @@ from ..symbols.trace_lines import trace_lines
 from .links import Links, links_of
 from .plumbing import own_frames_of
 from .stack_ids import LongestCall, assign_stack_ids, key_of, longest_by_key
+from .stack_words import RecordedWords
 from .warnings import ReportWarning, warnings_of
 
 NO_TRACE = -1  # stands for the index of a stack trace if there is none
@@ -165,7 +166,8 @@ class Report:
         if not self._has_both_roles or self.selection.filters.part_of_a_process:
             return no_causes(len(self.recording.listed))
         calls = self.recording.calls
-        return causes(calls, self.trace_of, ids_in(self.recording.heads, calls))
+        words = RecordedWords(calls, self.recording.stacks)
+        return causes(calls, self.trace_of, ids_in(self.recording.heads, calls), words)
 
     @cached_property
     def self_times(self) -> SelfTimes:

@@ -21,7 +21,7 @@ from httpcapture import Role
 from httpcapture.addresses import endpoint
 
 from ..calls.call import Call, iso_time, iterate_calls, since_1970_ns
-from ..calls.causes import Certainty
+from ..calls.certainty import Certainty
 from ..calls.open_intervals import NONE
 from ..calls.schema import longest_first
 from ..common.printable import comm, printable

@@ -12,7 +12,7 @@ import numpy as np
 
 from httpcapture import Role
 
-from ..calls.causes import Certainty
+from ..calls.certainty import Certainty
 from ..calls.open_intervals import NONE
 from ..calls.request_keys import NOT_KNOWN, OTHER_REQUEST, Examples, RequestKey
 from ..calls.schema import exact_sum
