@@ -16,6 +16,7 @@ from . import (
     flame_svg,
     flame_svg_diff,
     folded,
+    joined,
     json_report,
     page,
     pprof,
@@ -60,6 +61,14 @@ OUTPUTS = (
         binary=True,
     ),
     Output("firefox", Destination.FILE, "Write the stacks for the Firefox Profiler.", firefox.report),
+    Output(
+        "joined",
+        Destination.FILE,
+        "Write the stacks of requests for flamegraph.pl, joined over processes: that of the client, then that of the "
+        "call that its peer made meanwhile, and so on. The unit is nanoseconds.",
+        joined.report,
+        lists=joined.listed,
+    ),
     Output(
         "csv", Destination.FILE, "Write a table with a row for each call.", csv_table.report, lists=csv_table.listed
     ),
