@@ -149,7 +149,7 @@ def test_processes_of_a_program_learn_together_but_have_their_own_requests() -> 
 
 @pytest.mark.parametrize(
     ("word", "is_address"),
-    [(0, False), (1, False), (FIRST_ADDRESS, True), (0x7FFF_0000_0000, True), (1 << 47, False), ((1 << 64) - 1, False)],
+    [(0, False), (1, False), (FIRST_ADDRESS, True), (0x7FFF_0000_0000, True), (1 << 48, False), ((1 << 64) - 1, False)],
 )
 def test_what_cannot_be_an_address_is_left_out(word: int, is_address: bool) -> None:
     assert addresses(np.array([word], np.uint64)).tolist() == [word if is_address else 0]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from click.testing import CliRunner
@@ -99,17 +100,15 @@ def test_json_refers_to_the_cause() -> None:
         }
 
 
-def test_a_filter_that_may_leave_out_causes_leaves_them_unknown() -> None:
+def test_a_filter_that_may_leave_out_causes_leaves_them_unknown(tmp_path: Path) -> None:
     """Otherwise, requests that pass would be taken for the causes of calls that others made."""
-    other = [replace(row, peer="10.0.0.9") for row in AT_ONCE]
-    with CliRunner().isolated_filesystem():
-        with open("run.cap", "wb") as file:
-            file.write(capture(other))
-        shown = [
-            CliRunner().invoke(main, ["run.cap", "--json", *options], catch_exceptions=False)
-            for options in ([], ["--peer", "10.0.0.9"])
-        ]
+    path = tmp_path / "run.cap"
+    path.write_bytes(capture([replace(row, peer="10.0.0.9") for row in AT_ONCE]))
 
-    causes = [{str(call["cause"]) for call in json.loads(result.stdout)["calls"]} for result in shown]
+    causes = [
+        {str(call["cause"]) for call in json.loads(result.stdout)["calls"]}
+        for options in ([], ["--peer", "10.0.0.9"])
+        for result in [CliRunner().invoke(main, [str(path), "--json", *options], catch_exceptions=False)]
+    ]
 
     assert [len(each) for each in causes] == [2, 1]

@@ -27,7 +27,7 @@ COVERED = 0.99  # of the calls with one stack trace: where a word is missing, an
 MOST_OF_ONE = 0.5  # of these, that have the same cause
 MOST_SAMPLES, MOST_CANDIDATES = 80, 40  # client calls from which is learned, and requests of each that may be its cause
 MOST_CALLS = 20_000  # of one program, the longest, of which the stacks are looked at
-MOST_PROGRAMS = 32
+MOST_PROGRAMS = 8  # those with the most calls: the stacks are read again for each
 
 
 class StackWords(Protocol):
@@ -116,7 +116,10 @@ class _Tried:
         self._columns, self._clients, self._servers = columns, clients, servers
         ours, self._mine = np.unique(pairs.ours, return_inverse=True)
         theirs, self._others = np.unique(pairs.theirs, return_inverse=True)
-        self._ours, self._theirs = words.some(clients, ours), words.some(servers, theirs)
+        slots = np.union1d(ours, theirs)
+        found = words.some(np.concatenate([clients, servers]), slots)
+        self._ours = found[: len(clients), np.searchsorted(slots, ours)]
+        self._theirs = found[len(clients) :, np.searchsorted(slots, theirs)]
 
     def answers(self, pair: int) -> tuple[Indices, Indices]:
         """Return for how many candidates of each client call the words of a pair are equal, and for which if there is

@@ -20,9 +20,9 @@ from ..common.interning import Words
 from .certainty import Mask, Shares
 from .open_intervals import NONE, Indices
 
-REGISTERS, WORDS = 21, 2048  # of struct pt_regs of x86_64; of 16 KiB of the stack
+REGISTERS, WORDS = 40, 2048  # as many registers as any processor has here, and 16 KiB of the stack
 SLOTS = REGISTERS + WORDS
-FIRST_ADDRESS, LAST_ADDRESS = 0x10_0000, 0x7FFF_FFFF_FFFF  # of user space (Linux, Documentation/arch/x86/x86_64/mm.rst)
+FIRST_ADDRESS, LAST_ADDRESS = 0x10_0000, (1 << 48) - 1  # of user space, at most 48 bits unless a program asks for more
 
 MOST_PAIRS = 200  # that are tried on all calls
 MOST_CHOSEN = 48
