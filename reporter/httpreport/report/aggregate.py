@@ -294,6 +294,7 @@ def read_report(path: str, request: Request, bar: ProgressBar | None = None) -> 
     with closing(binaries_of(request)) as binaries:
         report = make_report(recording, selection, binaries.find, all_frames=request.all_frames)
         problems = [ReportWarning(Cause.BINARIES, printable(problem)) for problem in binaries.problems]
+    recording.stacks.on_read = lambda size: None  # they may be read again when the bar has ended
     return replace(report, warnings=[*report.warnings, *problems])
 
 
