@@ -18,6 +18,7 @@ from . import (
     folded,
     joined,
     json_report,
+    otlp,
     page,
     pprof,
     speedscope,
@@ -68,6 +69,13 @@ OUTPUTS = (
         "call that its peer made meanwhile, and so on. The unit is nanoseconds.",
         joined.report,
         lists=joined.listed,
+    ),
+    Output(
+        "otlp",
+        Destination.FILE,
+        "Write calls as spans of traces, in OTLP's JSON lines, for Jaeger and the OpenTelemetry collector.",
+        otlp.report,
+        lists=otlp.listed,
     ),
     Output(
         "csv", Destination.FILE, "Write a table with a row for each call.", csv_table.report, lists=csv_table.listed
