@@ -42,6 +42,7 @@ LONG = (
     "recorder/test_node_programs.py",
     "recorder/test_printed_calls.py::test_the_whole_of_each_call_on_an_older_connection_is_printed_with_who_asked",
     "recorder/test_protocols.py",
+    "recorder/test_recorded_causes.py",
     "recorder/test_python_late_stacks.py",
     "recorder/test_python_order.py",
     "recorder/test_python_programs.py",

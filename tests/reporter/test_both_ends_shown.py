@@ -8,8 +8,9 @@ import json
 from dataclasses import replace
 
 from httpcapture import Role, StackStatus
+from httpreport.report.headline import summary
 from support.recordings import MS, Row, capture
-from support.reports import json_text, named, reported, text_lines, written
+from support.reports import aggregated, json_text, named, reported, text_lines, written
 
 CLIENT = Row(
     duration_ns=250 * MS,
@@ -83,3 +84,26 @@ def test_the_table_has_the_other_end() -> None:
         ("nova-api", "curl", "12345", str(250 * MS)),
         ("nova-api", "", "", ""),
     }
+
+
+def test_a_call_that_was_recorded_at_both_ends_counts_once() -> None:
+    report = reported(capture([SERVER, OTHER, CLIENT]))
+
+    assert summary(aggregated(report))[:2] == [
+        "3 of 3 calls kept (all calls)",
+        "2 calls, of which 1 was recorded at both ends: 450 ms in all",
+    ]
+    document = json.loads(json_text(report, "run.cap"))
+    assert document["ledger"]["counted_once"] == {"calls": 2, "time_ns": 450 * MS, "both_ends": 1}
+
+
+def test_the_ends_of_several_captures_are_counted_together() -> None:
+    one, other = (
+        aggregated(reported(capture(rows)), name) for rows, name in (([SERVER, CLIENT], "a.cap"), ([OTHER], "b.cap"))
+    )
+
+    assert "2 calls, of which 1 was recorded at both ends: 450 ms in all" in summary(one.merge(other))
+
+
+def test_where_no_call_has_both_ends_nothing_is_said_of_them() -> None:
+    assert not [line for line in summary(aggregated(reported(capture([OTHER, CLIENT])))) if "both ends" in line]

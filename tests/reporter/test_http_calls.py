@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from click.testing import CliRunner
 
 from httpreport.cli.main import main
@@ -153,3 +154,11 @@ def test_a_report_of_captures_with_and_without_heads_has_the_columns(tmp_path: P
 
     assert sorted(row["path"] for row in table) == ["", "", "/login", "/v2/servers/{...}"]
     assert all(None not in row.values() for row in table)
+
+
+def test_some_calls_have_their_heads_also_after_all_were_asked_for() -> None:
+    recording = reported(with_heads(CALLS)).recording
+    first = recording.some_calls(np.arange(2))
+
+    assert recording.calls["request"][:2].tolist() == first["request"].tolist() != [0, 0]
+    assert recording.some_calls(np.arange(2)).tolist() == first.tolist()

@@ -259,6 +259,7 @@ def test_json_is_one_document_and_all_of_standard_output(tmp_path: Path, monkeyp
     assert document["ledger"] == {
         "recorded": 2,
         "kept": 2,
+        "counted_once": {"calls": 2, "time_ns": 557 * MS, "both_ends": 0},
         "unreached_ns": None,
         "lost": {"call_ring_full": 4},
         "lost_between": {"call_ring_full": ["2023-11-14T22:13:20.000000+00:00"] * 2},

@@ -9,7 +9,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+from httpreport.common.progress import ProgressBar
+from httpreport.report.aggregate import Request, read_report
 from support.pseudo_terminal import on_terminal
+from support.recordings import Row, capture, stack
 
 CAPTURE = Path(__file__).parent / "data" / "python_http.cap"
 BAR = "\N{BOX DRAWINGS HEAVY HORIZONTAL}".encode()
@@ -72,3 +75,21 @@ def test_where_no_colour_is_wanted_the_bar_has_none(tmp_path: Path) -> None:
 
 def test_no_bar_is_shown_without_a_terminal(tmp_path: Path) -> None:
     assert subprocess.run(program(-1, tmp_path), check=True, capture_output=True).stderr == b""
+
+
+def test_stacks_that_are_read_again_do_not_advance_a_bar_that_has_ended(tmp_path: Path) -> None:
+    class Counting(ProgressBar):
+        advanced = 0
+
+        def advance(self, size: int) -> None:
+            self.advanced += size
+
+    path = tmp_path / "run.cap"
+    path.write_bytes(capture([Row()], records=[stack(0x1000)]))
+    bar = Counting("reading", 1)
+    report = read_report(str(path), Request(0), bar)
+    advanced = bar.advanced
+
+    assert list(report.recording.stacks)
+
+    assert bar.advanced == advanced > 0

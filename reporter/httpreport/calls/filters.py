@@ -110,6 +110,12 @@ class Filters:
         }
         return {name: asked for name, asked in values.items() if asked}
 
+    @property
+    def part_of_a_process(self) -> bool:
+        """Return whether they may keep some of the calls that a process has at a time, and not others."""
+        values = (self.roles, self.peers, self.kinds, self.outcomes, self.encrypted, self.methods, self.paths)
+        return any((*values, self.routes, self.authorities, self.statuses, self.request_ids))
+
     def __str__(self) -> str:
         numbers: Iterable[tuple[str, tuple[Any, ...]]] = (("pid", self.pids), ("peer", self.peers))
         words: Iterable[tuple[str, tuple[enum.IntEnum, ...]]] = (

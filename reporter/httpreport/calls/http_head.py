@@ -19,6 +19,9 @@ MAX_LINES = 128  # lines of a head that are read
 REQUEST_IDS = ("x-request-id", "x-openstack-request-id", "x-correlation-id", "x-amzn-trace-id")
 """Headers with the ID that a service's logs have of a request, the most usual first."""
 
+TRACE_IDS = ("traceparent", "b3", "x-b3-traceid")
+"""Headers with the ID of a trace, the most usual first."""
+
 _ASKING = (b"host:", b"content-type:", b"tls-server-name:")
 _TLS = "tls-"  # what the names of lines begin with that are of TLS and of no header
 _HTTP2 = "h2"  # in the ALPN of TLS (RFC 9113, 3.1)
@@ -140,8 +143,7 @@ def request_id(request: RequestHead, response: ResponseHead) -> str:
 
 def trace_id(headers: HeaderLines) -> str:
     """Return the ID of the trace to which a request with these headers belongs, empty if none is known."""
-    forms = (("traceparent", _TRACEPARENT), ("b3", _B3), ("x-b3-traceid", _B3))
-    found = (form.fullmatch(header(headers, name)) for name, form in forms)
+    found = (form.fullmatch(header(headers, name)) for name, form in zip(TRACE_IDS, (_TRACEPARENT, _B3, _B3)))
     return next((match[1] for match in found if match), "")
 
 

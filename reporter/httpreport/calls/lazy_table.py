@@ -129,9 +129,11 @@ class LazyTable:
         return self._columns[name]
 
     @classmethod
-    def of_rows(cls, calls: Array) -> LazyTable:
-        """Return a table over an array of rows (dtype CALL), which is not copied."""
-        columns = cls({name: (RECORDED[name], RECORDED[name]) for name in RECORDED.names or ()}, (), len(calls))
+    def of_rows(cls, calls: Array, heads: CallHeads | None, workloads: Workloads | None) -> LazyTable:
+        """Return a table over an array of rows (dtype CALL), which is not copied. What is looked up for rows that are
+        taken of it is in `heads` and `workloads`."""
+        types = {name: (RECORDED[name], RECORDED[name]) for name in RECORDED.names or ()}
+        columns = cls(types, (), len(calls), heads, workloads)
         columns._columns = {name: calls[name] for name in calls.dtype.names or ()}
         return columns
 

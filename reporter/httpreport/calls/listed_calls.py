@@ -78,6 +78,7 @@ class ListedCalls:
         From then on, the returned array is held instead of the packed calls.
         """
         rows, first = np.empty(self._count, CALL), 0
+        heads, workloads = next(((part.calls.heads, part.calls.workloads) for part in self._parts), (None, None))
         self._parts.reverse()
         while self._parts:  # each part is freed once it is copied, so that little is in memory twice
             part = self._parts.pop()
@@ -85,7 +86,7 @@ class ListedCalls:
             part.rows(np.arange(len(part.indices))).fill(rows[first:last])
             first = last
         _clamp_t1(rows)
-        self._parts = [_Part.of(LazyTable.of_rows(rows), 0, self._rule)]
+        self._parts = [_Part.of(LazyTable.of_rows(rows, heads, workloads), 0, self._rule)]
         return rows
 
     def rows_at(self, indices: Indices) -> Array:

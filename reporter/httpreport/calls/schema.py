@@ -128,6 +128,13 @@ def duration_ns(calls: ColumnsByName) -> Integers:
     return np.asarray(calls["duration"], np.uint64)
 
 
+def ends_of(calls: ColumnsByName) -> npt.NDArray[np.int64]:
+    """Return when each call ended, in ns, as far as it is known: with its first byte if no end of its response can be
+    told."""
+    t0, t2, t3 = (np.asarray(calls[name]).astype(np.int64) for name in ("t0", "t2", "t3"))
+    return np.maximum(t0, np.where(np.asarray(calls["has_end"]), t3, t2))
+
+
 def longest_first(durations: Integers, starts: npt.NDArray[Any]) -> npt.NDArray[np.intp]:
     """Return the indices of calls, the longest first, and of equally long ones the earliest first.
 

@@ -94,7 +94,7 @@ def report_one(capture: str, request: Request, plan: Plan) -> bool:
     """Report one capture. Return whether nothing was lost or cut off. Raises ReportError and CaptureError."""
     with ProgressBar(printable(name_of(capture)), 2 * size_of(capture)) as bar:
         report = read_report(capture, request, bar)
-    whole = aggregate_of(report, capture, slowest=request.slowest)
+    whole = aggregate_of(report, capture, slowest=request.slowest, trees=request.trees)
     check_some_pass(request, whole.captures, headline.warning_lines(whole))
     return write_report(plan, whole, lambda lists, _: OneCapture(lists, report, capture, plan.style))
 

@@ -20,6 +20,7 @@ from ..common.errors import ReportError
 from ..outputs.output import Destination, Output, Style
 from ..outputs.registry import STACK_TRACES, options_of, outputs_to
 from ..outputs.stack_traces import REPEATED_CALLS
+from ..outputs.tree_terminal import SLOWEST
 from ..report.aggregate import Request
 from ..report.samples import Weight
 from ..symbols.debuginfod import servers_of
@@ -32,6 +33,7 @@ from .streams import Program, print_error
 
 INCOMPLETE = 3
 MAX_MILLISECONDS = 1e12
+MAX_TREES = 1000  # the slowest of which the calls can be shown
 
 
 def folder_files(*, of_comparison: bool) -> str:
@@ -128,6 +130,14 @@ def milliseconds(context: click.Context, parameter: click.Parameter, value: floa
     metavar="URL",
     help="Ask this debuginfod server. May be repeated.",
 )
+@click.option(
+    "--tree",
+    "trees",
+    multiple=True,
+    type=click.IntRange(1, MAX_TREES),
+    metavar="N",
+    help="Print all calls that were made for request N; the slowest request is 1. May be repeated.",
+)
 @options_of(Destination.STDOUT)
 @click.option(
     "--jobs",
@@ -174,6 +184,7 @@ def main(  # noqa: PLR0917 (one parameter for each option)
     symfs: str | None,
     debuginfod: bool,
     debuginfod_urls: tuple[str, ...],
+    trees: tuple[int, ...],
     jobs: int | None,
     tell_info: bool,
     verbose: bool,
@@ -200,12 +211,17 @@ def main(  # noqa: PLR0917 (one parameter for each option)
     patterns = patterns_of(named.pop("route_patterns"), named.pop("route_file"))
     filters = filters_of(**named)
     filtered = threshold is not None or first_byte or names or filters != Filters()
-    if redacted is not None and (filtered or to_write or count or tell_info or check):
-        raise click.UsageError("--redact writes a whole capture and makes no report: leave out filters and outputs.")
-    if baselines and (tell_info or check or redacted is not None):
-        raise click.UsageError("--baseline needs a report: leave out --info, --verify and --redact.")
-    if to_write and (tell_info or check):
-        raise click.UsageError("--info and --verify make no report: leave out the options for outputs.")
+    no_report = tell_info or check or redacted is not None
+    refuse(
+        redacted is not None and (filtered or to_write or count or tell_info or check),
+        "--redact writes a whole capture and makes no report: leave out filters and outputs.",
+    )
+    refuse(baselines and no_report, "--baseline needs a report: leave out --info, --verify and --redact.")
+    refuse(to_write and (tell_info or check), "--info and --verify make no report: leave out the options for outputs.")
+    refuse(
+        trees and (printed or baselines or no_report),
+        "--tree adds to the summary of a report: leave out --json, --baseline, --info, --verify and --redact.",
+    )
     if not (to_write or tell_info or check or redacted is not None):
         directory = "."
     in_folder = {} if directory is None else files_in(directory, of_comparison=bool(baselines))
@@ -216,7 +232,8 @@ def main(  # noqa: PLR0917 (one parameter for each option)
         if path is not None
     }
     summary = () if printed else outputs_to(Destination.TERMINAL)
-    plan = Plan(directory, targets, summary, Style(Weight.COUNT if count else Weight.TIME, all_stacks), explain_routes)
+    style = Style(Weight.COUNT if count else Weight.TIME, all_stacks, trees)
+    plan = Plan(directory, targets, summary, style, explain_routes)
     if len(plan.on_stdout) > 1:
         raise click.UsageError(f"Only one of {', '.join(plan.on_stdout)} can go to standard output.")
     try:
@@ -234,6 +251,7 @@ def main(  # noqa: PLR0917 (one parameter for each option)
             first_byte,
             all_frames=frames == "all",
             patterns=patterns,
+            trees=max((SLOWEST, *trees)) if summary else 0,
             by_route=by == "route",
         )
         if tell_info or check:
@@ -253,6 +271,12 @@ def main(  # noqa: PLR0917 (one parameter for each option)
         raise SystemExit(FAILED) from None
     if strict and not complete:
         raise SystemExit(INCOMPLETE)
+
+
+def refuse(wrong: object, message: str) -> None:
+    """Raise click.UsageError with this message if the options are wrong."""
+    if wrong:
+        raise click.UsageError(message)
 
 
 def files_in(directory: str, *, of_comparison: bool) -> dict[Output, str]:

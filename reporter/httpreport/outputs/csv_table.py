@@ -52,8 +52,8 @@ def lines(columns: Sequence[str], rows: Iterable[Sequence[Cell]], stack_ids: Map
 def listed(report: Report, capture: str, _: Style) -> Iterator[CallEntry]:
     """Yield the cells of each listed call. `capture` is the path of the file that the report is about."""
     of = (host(report.recording.meta.host), printable(capture))
-    for call, trace, _receive_trace, other in report.both_ends():
-        yield CallEntry.of(report, call, *of, *_row(report, call, trace, other))
+    for call, trace, _receive_trace, links in report.linked_calls():
+        yield CallEntry.of(report, call, *of, *_row(report, call, trace, links.other))
 
 
 def _row(report: Report, call: Call, trace: int, other: Call | None) -> Iterator[Cell]:

@@ -20,7 +20,9 @@ from ..calls.totals import Latencies, Totals
 from ..calls.workloads import Workload
 from ..common.printable import comm, printable
 from ..languages.stack_trace import Frame, StackTrace
+from ..report import counted_once
 from ..report.aggregate import Aggregate
+from ..report.links import Cause, Links
 from ..report.report import Report, naming
 from ..report.route_totals import Route
 from ..report.stack_ids import TextOrKey, with_stack_ids
@@ -111,7 +113,7 @@ def pieces(report: Report, capture: str) -> Iterator[Sequence[TextOrKey]]:
     yield from ((text,) for text in json_list("stacks", map(_trace, report.traces)))
     yield (',\n"calls": [',)
     separator = "\n"
-    for call_and_traces in report.both_ends():
+    for call_and_traces in report.linked_calls():
         yield (separator, *_call(report, *call_and_traces))
         separator = ",\n"
     yield ("\n]",)
@@ -155,6 +157,7 @@ def _head(report: Report, capture: str) -> dict[str, Any]:
         "ledger": {
             "recorded": recording.recorded,
             "kept": recording.kept,
+            "counted_once": counted_once.of_report(report)._asdict(),
             **({"not_known": recording.not_known} if report.selection.filters.uncertain else {}),
             "unreached_ns": recording.available.unreached_ns,
             "lost": {printable(cause): count for cause, count in recording.lost.items() if count},
@@ -207,14 +210,29 @@ def _frame(frame: Frame) -> dict[str, Any]:
     }
 
 
-def _call(report: Report, call: Call, trace: int, receive_trace: int | None, other: Call | None) -> Sequence[TextOrKey]:
+def _call(report: Report, call: Call, trace: int, receive_trace: int | None, links: Links) -> Sequence[TextOrKey]:
     of_heads = {"http": _http(report.http(call))} if len(report.recording.heads) else {}
     facts, stack_id = (
-        json.dumps({**_facts(report, call), "other_end": _other_end(other), **of_heads}),
+        json.dumps({**_facts(report, call), **_links(links), **of_heads}),
         report.stack_keys[trace] or "null",
     )
     traces = json.dumps({"trace": trace, "receive_trace": receive_trace})
     return f'{facts[:-1]}, "stack_id": ', stack_id, f", {traces[1:]}"
+
+
+def _links(links: Links) -> dict[str, Any]:
+    self_time = links.self_time and links.self_time._asdict()
+    return {"other_end": _other_end(links.other), "cause": _cause(links.cause), "self_time": self_time}
+
+
+def _cause(cause: Cause | None) -> dict[str, Any] | None:
+    return cause and {
+        "certainty": cause.certainty.name.lower(),
+        "rule": cause.rule.name.lower() if cause.rule else None,
+        "candidates": cause.candidates,
+        "connection": cause.call and cause.call.connection,
+        "sequence": cause.call and cause.call.sequence,
+    }
 
 
 def _other_end(other: Call | None) -> dict[str, Any] | None:

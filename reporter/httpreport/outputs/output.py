@@ -38,6 +38,7 @@ class Style:
 
     weight: Weight = Weight.TIME
     all_stacks: bool = False  # stack_traces.txt prints the stack trace of every call
+    trees: tuple[int, ...] = ()  # numbers of the requests whose calls the terminal shows, the slowest is 1
 
 
 class Listing(Protocol):

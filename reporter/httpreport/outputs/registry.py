@@ -16,7 +16,9 @@ from . import (
     flame_svg,
     flame_svg_diff,
     folded,
+    joined,
     json_report,
+    otlp,
     page,
     pprof,
     speedscope,
@@ -60,6 +62,21 @@ OUTPUTS = (
         binary=True,
     ),
     Output("firefox", Destination.FILE, "Write the stacks for the Firefox Profiler.", firefox.report),
+    Output(
+        "joined",
+        Destination.FILE,
+        "Write the stacks of requests for flamegraph.pl, joined over processes: that of the client, then that of the "
+        "call that its peer made meanwhile, and so on. The unit is nanoseconds.",
+        joined.report,
+        lists=joined.listed,
+    ),
+    Output(
+        "otlp",
+        Destination.FILE,
+        "Write calls as spans of traces, in OTLP's JSON lines, for Jaeger and the OpenTelemetry collector.",
+        otlp.report,
+        lists=otlp.listed,
+    ),
     Output(
         "csv", Destination.FILE, "Write a table with a row for each call.", csv_table.report, lists=csv_table.listed
     ),

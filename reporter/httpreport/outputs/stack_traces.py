@@ -20,10 +20,12 @@ from ..calls.http_call import HttpCall
 from ..common.printable import comm, host, printable
 from ..report.aggregate import Aggregate
 from ..report.headline import kept, not_known, origins, warning_lines
+from ..report.links import Links
 from ..report.report import Report
 from ..report.stack_ids import TextOrKey
 from ..report.unreached import unreached
 from ..symbols.trace_lines import trace_lines
+from .link_lines import link_lines, ms, total
 from .output import CallEntry, Reported, Style, encoded
 
 INDENT = "    "
@@ -177,7 +179,7 @@ def blocks(report: Report, *, all_stacks: bool) -> Iterator[tuple[Call, Block]]:
         full_traces.take(key, lines(trace_index))
         return key, lines(trace_index)
 
-    for call, trace_index, receive_index, other in report.both_ends():
+    for call, trace_index, receive_index, links in report.linked_calls():
         full_traces.next_call()
         stack_id = report.stack_keys[trace_index] or "0"
         block: list[TextOrKey | Trace] = [
@@ -191,7 +193,7 @@ def blocks(report: Report, *, all_stacks: bool) -> Iterator[tuple[Call, Block]]:
             receive_id = report.stack_keys[receive_index]
             of = (", Stack ID ", receive_id) if receive_id else ()
             block += [f"\nReceive stack trace (tid {call.receive_tid}", *of, "):\n", trace(receive_index)]
-        yield call, [*block, "\n", _last_lines(report, call, other)]
+        yield call, [*block, "\n", _last_lines(report, call, links)]
 
 
 def _first_line(call: Call) -> str:
@@ -203,19 +205,19 @@ def _two_lines(call: Call) -> str:
     """Return the two lines after the Stack ID."""
     destination, port = call.destination
     return (
-        f"\nDuration: {_ms(call.duration_ns)}, Size: {call.size} bytes\n"
+        f"\nDuration: {ms(call.duration_ns)}, Size: {call.size} bytes\n"
         f"Src IP: {call.source[0]}, Dst IP: {destination}, Dst Port: {port}\n"
     )
 
 
-def _last_lines(report: Report, call: Call, other: Call | None) -> str:
+def _last_lines(report: Report, call: Call, links: Links) -> str:
     """Return the lines after the stack trace."""
     http = report.http(call)
     return (
         f"Role: {call.role_name}, Outcome: {call.outcome_name}, Kind: {call.kind_name}{_http(call, http)}\n"
         f"Process: {comm(call.process)}, TID: {call.tid}, Start: {iso_time(report.recording.meta, call.t0)}, "
         f"Record: {report.record_number(call)}\n"
-        f"{_split(call)}{_line(_other_end(other))}{_network(call)}"
+        f"{_split(call)}{''.join(map(_line, link_lines(report, call, links)))}{_network(call)}"
         f"{_line(report.workload(call).text)}{_line(http.text)}"
     )
 
@@ -244,30 +246,15 @@ def _split(call: Call) -> str:
     """Return how long each phase of the call took, in order. A call of unknown role has phases without a direction."""
     request, response = _PHASES.get(call.role, ("Request", "Response"))
     at_least = "at least " if call.whole_at_least else ""
-    phases = [f"{request}: {_ms(call.t1 - call.t0)}", f"Waited: {_ms(call.t2 - call.t1)}"]
+    phases = [f"{request}: {ms(call.t1 - call.t0)}", f"Waited: {ms(call.t2 - call.t1)}"]
     if not call.answered:
         phases.append(f"{response}: nothing")
     elif call.response_ns is None:
         phases.append(f"{response}: no end can be told")
     else:
-        phases.append(f"{response}: {at_least}{_ms(call.response_ns)}")
+        phases.append(f"{response}: {at_least}{ms(call.response_ns)}")
     if call.first_byte_ns is not None:
-        phases.append(f"First byte: {_ms(call.first_byte_ns)}{' (a guess)' if call.first_byte_is_guess else ''}")
-    phases.append(_total(call))
+        phases.append(f"First byte: {ms(call.first_byte_ns)}{' (a guess)' if call.first_byte_is_guess else ''}")
+    phases.append(total(call))
     unknown = "" if call.role in _PHASES else " (which side sent the request is not known)"
     return ", ".join(phases) + unknown
-
-
-def _total(call: Call) -> str:
-    at_least = "at least " if call.whole_at_least else ""
-    return f"Total: {at_least}{_ms(call.whole_ns)}" if call.has_end else "Total: to the first byte"
-
-
-def _other_end(other: Call | None) -> str:
-    if other is None:
-        return ""
-    return f"Other end: {other.role_name}, Process: {comm(other.process)}, PID: {other.pid}, {_total(other)}"
-
-
-def _ms(nanoseconds: int) -> str:
-    return f"{nanoseconds / 1e6:.2f} ms"

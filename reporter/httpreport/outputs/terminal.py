@@ -31,6 +31,7 @@ from ..report.plumbing import own_frames
 from ..report.recordings import runs_of
 from ..report.samples import ShownFrame, Weight
 from .output import Reported
+from .tree_terminal import print_trees
 
 PLAIN_WIDTH = 160  # columns of a table if there is no terminal that has a width
 TOP = 10
@@ -49,7 +50,12 @@ def console(file: IO[str]) -> Console:
 
 def report(reported: Reported) -> Iterable[bytes]:
     """Return everything but the warnings, as the terminal shows it."""
-    return printed(reported.console, lambda out: print_summary(out, reported.whole))
+    return printed(reported.console, lambda out: _print_report(out, reported))
+
+
+def _print_report(out: Console, reported: Reported) -> None:
+    print_summary(out, reported.whole)
+    print_trees(out, reported.whole, reported.style.trees)
 
 
 def printed(out: Console, prints: Callable[[Console], None]) -> Iterable[bytes]:

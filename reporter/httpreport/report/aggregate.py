@@ -41,6 +41,7 @@ from .samples import HostStack, Sample, samples, shown_frames
 from .sinks import Sink
 from .slowest import Ranking, Slowest, slowest_of
 from .stack_ids import LongestCall, assign_stack_ids
+from .tree_totals import TreeMerger, TreeTotals, tree_totals
 from .warnings import Cause, ReportWarning, another_part_follows, incomplete
 
 Key = TypeVar("Key")
@@ -59,6 +60,7 @@ class Request:
     first_byte: bool = False  # whether calls are judged by their first byte
     all_frames: bool = False  # whether frames of interpreters are shown
     patterns: RoutePatterns = NO_PATTERNS
+    trees: int = 0  # how many of the slowest trees of calls the aggregate is to have
     by_route: bool = False  # whether stacks are told apart by the routes of their calls
 
     @property
@@ -103,6 +105,7 @@ class Aggregate:
     slowest: Slowest = field(default_factory=Slowest)  # only if Request.slowest
     longest: Mapping[bytes, LongestCall] = field(default_factory=dict)  # the longest call of each stack trace, by key
     workloads: Mapping[HostWorkload, Latencies] = field(default_factory=dict)
+    trees: TreeTotals = field(default_factory=TreeTotals)
     decided: Routes | None = None  # the routes, if they are those of more captures than these
 
     @property
@@ -193,6 +196,7 @@ def merge_aggregates(aggregates: Iterable[Aggregate]) -> Aggregate:
     examples = Merger[RequestKey]()
     names, ranking = NamingCounts(), Ranking()
     longest: dict[bytes, LongestCall] = {}
+    trees = TreeMerger()
     for one in aggregates:
         captures += one.captures
         unreadable += one.unreadable
@@ -205,6 +209,7 @@ def merge_aggregates(aggregates: Iterable[Aggregate]) -> Aggregate:
             examples.add(request, path)
         names += one.naming
         ranking.add(one.slowest)
+        trees.add(one.trees)
         for key, call in one.longest.items():
             longest[key] = min(call, longest.get(key, call))
     known = examples.merged()
@@ -221,6 +226,7 @@ def merge_aggregates(aggregates: Iterable[Aggregate]) -> Aggregate:
         ranking.slowest(),
         longest,
         workloads.merged(),
+        trees.merged(known),
     )
 
 
@@ -255,7 +261,7 @@ def aggregate(path: str, request: Request, sinks: Sequence[Sink]) -> Aggregate:
         report = read_report(path, request)
         for sink in sinks:
             sink.write(report, path)
-        return aggregate_of(report, path, slowest=request.slowest)
+        return aggregate_of(report, path, slowest=request.slowest, trees=request.trees)
     except (ReportError, CaptureError) as error:
         reason = str(error)
     except MemoryError:
@@ -288,6 +294,7 @@ def read_report(path: str, request: Request, bar: ProgressBar | None = None) -> 
     with closing(binaries_of(request)) as binaries:
         report = make_report(recording, selection, binaries.find, all_frames=request.all_frames)
         problems = [ReportWarning(Cause.BINARIES, printable(problem)) for problem in binaries.problems]
+    recording.stacks.on_read = lambda size: None  # they may be read again when the bar has ended
     return replace(report, warnings=[*report.warnings, *problems])
 
 
@@ -297,7 +304,7 @@ def binaries_of(request: Request) -> Binaries:
     return Binaries(request.symfs, servers)
 
 
-def aggregate_of(report: Report, path: str, *, slowest: bool = False) -> Aggregate:
+def aggregate_of(report: Report, path: str, *, slowest: bool = False, trees: int = 0) -> Aggregate:
     """Return the aggregate of one report. `path` is the path of its capture."""
     recording, meta, end = report.recording, report.recording.meta, report.recording.end
     host = printable(meta.host)
@@ -323,6 +330,8 @@ def aggregate_of(report: Report, path: str, *, slowest: bool = False) -> Aggrega
         not_known=recording.not_known,
         unreached_ns=recording.available.unreached_ns,
         listed=len(recording.listed),
+        both_ends=len(report.both_ends_ns),
+        both_ends_ns=report.both_ends_time_ns,
         lost={printable(cause): count for cause, count in recording.lost.items() if count},
         lost_between={
             printable(cause): (iso_time(meta, first), iso_time(meta, last))
@@ -348,7 +357,10 @@ def aggregate_of(report: Report, path: str, *, slowest: bool = False) -> Aggrega
     examples = keys.examples if keys else {}
     requests = {HostRequest(host, *key): totals for key, totals in recording.by_request.items()}
     workloads = {HostWorkload(host, ran): latencies for ran, latencies in recording.by_workload.items()}
-    return Aggregate((facts,), (), stacks, peers, naming(report), requests, examples, slow, report.longest, workloads)
+    linked = tree_totals(report, trees) if trees else TreeTotals()
+    return Aggregate(
+        (facts,), (), stacks, peers, naming(report), requests, examples, slow, report.longest, workloads, linked
+    )
 
 
 def _length_ns(recording: Recording, selection: Selection) -> int | None:

@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from ..languages.stack_trace import Incomplete, Unnamed
+from . import counted_once
 from .aggregate import Aggregate
 from .recordings import Facts, RecordedRun
 from .report import NamingCounts
@@ -21,10 +22,16 @@ HOSTS_NAMED = 3
 
 
 def summary(whole: Aggregate) -> list[str]:
-    """Return the lines of the summary: kept calls, those of which too little is known, whether none reaches the
-    threshold, losses, stack traces, frames."""
+    """Return the lines of the summary: kept calls, each of them once, those of which too little is known, whether none
+    reaches the threshold, losses, stack traces, frames."""
     others = [lost(whole.captures), stack_traces(whole.naming), frames(whole.naming)]
-    return [kept(whole.captures), *not_known(whole.captures), *unreached(whole.captures), *others]
+    return [
+        kept(whole.captures),
+        *counted_once.lines(whole),
+        *not_known(whole.captures),
+        *unreached(whole.captures),
+        *others,
+    ]
 
 
 def name(whole: Aggregate) -> str:

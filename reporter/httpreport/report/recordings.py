@@ -44,6 +44,8 @@ class Facts:
     not_known: int  # calls that were left out because what a filter asks for is not known of them
     unreached_ns: int | None  # of the slowest call that only -t excludes; None if there is none, or a call is kept
     listed: int
+    both_ends: int  # calls that were recorded at both ends: kept has each twice
+    both_ends_ns: int  # how long the server's ends of these took together
     lost: Mapping[str, int]
     lost_between: Mapping[str, tuple[str, str]]  # by cause: when its count first and last rose; ISO 8601, UTC
     complete: bool  # nothing was lost or cut off

@@ -13,14 +13,18 @@ from functools import cached_property
 import numpy as np
 import numpy.typing as npt
 
-from httpcapture import StackStatus
+from httpcapture import Role, StackStatus
 
 from ..calls.call import Call, iterate_calls, since_1970_ns
+from ..calls.call_ids import ids_in
+from ..calls.causes import Causes, causes, no_causes
 from ..calls.filters import Selection
 from ..calls.http_call import HttpCall
 from ..calls.other_ends import NOT_JOINED, other_ends
-from ..calls.schema import longest_first
+from ..calls.schema import exact_sum, longest_first
+from ..calls.self_times import SelfTimes, self_times
 from ..calls.totals import StackKey
+from ..calls.trees import Trees, trees_of
 from ..calls.workloads import Workload
 from ..capture.recording import Recording
 from ..common.interning import Interner, words_of
@@ -28,8 +32,10 @@ from ..languages.stack_trace import HOW_GUESSED, Incomplete, NoStack, StackTrace
 from ..symbols.binary import FindBinary
 from ..symbols.symbolizer import Symbolizer
 from ..symbols.trace_lines import trace_lines
+from .links import Links, links_of
 from .plumbing import own_frames_of
 from .stack_ids import LongestCall, assign_stack_ids, key_of, longest_by_key
+from .stack_words import RecordedWords
 from .warnings import ReportWarning, warnings_of
 
 NO_TRACE = -1  # stands for the index of a stack trace if there is none
@@ -124,19 +130,57 @@ class Report:
         receiving = (None if index == NO_TRACE else index for index in self.receive_trace_of[order].tolist())
         return zip(iterate_calls(calls, np.searchsorted(indices, order)), self.trace_of[order].tolist(), receiving)
 
-    def both_ends(self) -> Iterator[tuple[Call, int, int | None, Call | None]]:
-        """Yield what `calls` yields of all listed calls, and of each its other end, or None if it is not known that one
-        of the listed calls is that."""
-        other_of = self.other_ends[self.longest_first]
-        others = iterate_calls(self.recording.calls, other_of[other_of != NOT_JOINED])
-        for of_call, other in zip(self.calls(), other_of.tolist()):
-            yield (*of_call, None if other == NOT_JOINED else next(others))
+    def linked_calls(self) -> Iterator[tuple[Call, int, int | None, Links]]:
+        """Yield what `calls` yields of all listed calls, and how each is linked to others of them."""
+        links = links_of(self.recording.calls, self.longest_first, self.other_ends, self.causes, self.self_times)
+        return ((*of_call, of_links) for of_call, of_links in zip(self.calls(), links))
 
     @cached_property
     def other_ends(self) -> npt.NDArray[np.intp]:
         """Return for each listed call the index of its other end, or NOT_JOINED."""
+        if not self._has_both_roles:
+            return np.full(len(self.recording.listed), NOT_JOINED)
+        return other_ends(self.recording.calls, np.zeros(len(self.recording.listed), np.intp)).indices
+
+    @property
+    def _has_both_roles(self) -> bool:
+        """Return whether client calls and server calls are listed. If not, the calls need not be unpacked."""
+        roles = self.recording.listed.values("role")
+        return bool((roles == Role.CLIENT).any() and (roles == Role.SERVER).any())
+
+    @cached_property
+    def both_ends_ns(self) -> npt.NDArray[np.uint64]:
+        """Return the duration of the server's end of each call of which both ends are listed, in ns. The client's end
+        is the call, so totals of calls are without these."""
+        is_second = (self.other_ends != NOT_JOINED) & (self.recording.listed.values("role") == Role.SERVER)
+        return np.asarray(self.recording.listed.durations[is_second])
+
+    @property
+    def both_ends_time_ns(self) -> int:
+        """Return the sum of `both_ends_ns`."""
+        return exact_sum(self.both_ends_ns)
+
+    @cached_property
+    def causes(self) -> Causes:
+        """Return the causes of the listed calls. None is known if a filter left out calls that may be causes."""
+        if not self._has_both_roles or self.selection.filters.part_of_a_process:
+            return no_causes(len(self.recording.listed))
         calls = self.recording.calls
-        return other_ends(calls, np.zeros(len(calls), np.intp)).indices
+        words = RecordedWords(calls, self.recording.stacks)
+        return causes(calls, self.trace_of, ids_in(self.recording.heads, calls), words)
+
+    @cached_property
+    def self_times(self) -> SelfTimes:
+        """Return the self times of the listed calls."""
+        return self_times(self.recording.calls, self.causes)
+
+    @cached_property
+    def trees(self) -> Trees:
+        """Return the trees of the listed calls."""
+        if not self._has_both_roles:
+            roots = np.arange(len(self.recording.listed))
+            return Trees(np.full(len(roots), NOT_JOINED), roots, np.ones(len(roots), np.bool_))
+        return trees_of(self.recording.calls, self.other_ends, self.causes)
 
     @cached_property
     def longest_first(self) -> npt.NDArray[np.intp]:

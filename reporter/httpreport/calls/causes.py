@@ -1,0 +1,79 @@
+"""Find the cause of client calls: the server call of the same process on whose behalf each was made.
+
+The candidates are the server calls of the process that were open when the call was made. Of these, rules choose one or
+say nothing. The first rule that is sure decides; if none is, the first one that is probably right:
+
+1. **ID**: exactly one candidate has an ID of a request or a trace in its heads that the client call has, too.
+2. **Thread**: the thread that makes the call has received exactly one of the candidates, and sends its answer.
+3. **Stack**: a word in the stack copy of the call is in the stack copies of the answer of exactly one candidate.
+
+Each rule but the first is checked on all calls of a capture, because programs differ in it. What is not known to be the
+cause is none. The calls that a capture lacks are shorter than its threshold, so they cannot have waited for a call that
+it has. All steps are sorts and look-ups of whole columns.
+"""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass
+
+import numpy as np
+
+from .cause_columns import NO_CAUSE, Columns
+from .causes_by_id import NO_IDS, Ids, by_id
+from .causes_by_stack import StackWords, by_stack
+from .causes_by_thread import by_thread
+from .certainty import Certainty, Small
+from .open_intervals import Indices
+from .schema import ColumnsByName
+
+
+class Rule(enum.IntEnum):
+    """Say by what a cause was found."""
+
+    NONE = 0
+    ID = 1
+    THREAD = 2
+    STACK = 3
+
+    @property
+    def text(self) -> str:
+        """Return what tells the cause, as text."""
+        return ("", "an ID in the heads", "its thread", "its stack")[self]
+
+
+@dataclass(frozen=True)
+class Causes:
+    """Hold for each call the index of its cause or NO_CAUSE, a Certainty, a Rule, and how many server calls of its
+    process were open when it was made. Of calls that are not client calls, all of these are 0 or NO_CAUSE."""
+
+    indices: Indices
+    certainty: Small
+    rules: Small
+    candidates: Indices
+
+
+def no_causes(count: int) -> Causes:
+    """Return that no cause is known of so many calls, as if no server call had been open."""
+    certainty, rules = np.zeros((2, count), np.uint8)
+    return Causes(np.full(count, NO_CAUSE), certainty, rules, np.zeros(count, np.intp))
+
+
+def causes(calls: ColumnsByName, shapes: Indices, ids: Ids = NO_IDS, words: StackWords | None = None) -> Causes:
+    """Return the causes of calls, which have the columns of CALL. `shapes` numbers the stack trace of each call."""
+    columns = Columns(calls, shapes)
+    found, clients = no_causes(len(columns)), columns.clients
+    made, candidates = columns.t0[clients], columns.opened(columns.process[columns.servers], columns.servers)
+    found.candidates[clients], _ = candidates.during(columns.process[clients], made, made)
+    _take(found, Rule.ID, by_id(columns, ids), np.full(len(columns), Certainty.SURE, np.uint8))
+    _take(found, Rule.THREAD, *by_thread(columns))
+    if words is not None:
+        undecided = (found.candidates > 0) & (found.certainty != Certainty.SURE)
+        _take(found, Rule.STACK, *by_stack(columns, np.flatnonzero(undecided), words))
+    return found
+
+
+def _take(found: Causes, rule: Rule, indices: Indices, certainty: Small) -> None:
+    """Take over the causes that are more certain than those of the rules before."""
+    better = (indices != NO_CAUSE) & (certainty > found.certainty)
+    found.indices[better], found.certainty[better], found.rules[better] = indices[better], certainty[better], rule
