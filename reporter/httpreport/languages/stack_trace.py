@@ -20,6 +20,11 @@ class Reason(enum.Enum):
         """Return what would help, empty if nothing is known to help."""
         return _REMEDIES.get(self, "")
 
+    @property
+    def text(self) -> str:
+        """Return the reason, and what would help."""
+        return f"{self.value}; {self.remedy}" if self.remedy else str(self.value)
+
 
 class Unnamed(Reason):
     """Say why a frame has no name."""

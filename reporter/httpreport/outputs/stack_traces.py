@@ -135,7 +135,7 @@ def _head(whole: Aggregate) -> Iterator[str]:
     (facts,) = whole.captures
     yield from (f"Warning: {warning.text}" for warning in facts.warnings)
     yield f"{facts.file}: recorded on {facts.host} ({facts.system}) by {facts.tool} from {facts.started}"
-    yield f"{facts.kept:,} of {facts.recorded:,} calls ({facts.selection}), the longest first"
+    yield f"{kept([facts])}, the longest first"
     yield from (*not_known(whole.captures), *unreached(whole.captures))
 
 

@@ -5,10 +5,12 @@ It is computed once, and all outputs only write it down, so they cannot disagree
 
 from __future__ import annotations
 
+import os
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -24,6 +26,7 @@ from ..calls.totals import StackKey
 from ..calls.workloads import Workload
 from ..capture.recording import Recording
 from ..common.interning import Interner, words_of
+from ..common.printable import printable
 from ..languages.stack_trace import HOW_GUESSED, Incomplete, NoStack, StackTrace, Unnamed
 from ..symbols.binary import FindBinary
 from ..symbols.symbolizer import Symbolizer
@@ -144,6 +147,13 @@ class Report:
         return longest_first(self.recording.listed.durations, self.recording.listed.starts)
 
 
+class UnnamedIn(NamedTuple):
+    """Say why frames have no name, and in which module they are: empty if in none."""
+
+    reason: Unnamed
+    module: str  # the name of its file, without the folder; printable
+
+
 @dataclass(frozen=True)
 class NamingCounts:
     """Count the frames of all kept calls, those with a name and the reasons of the others; of both how many are the
@@ -153,7 +163,7 @@ class NamingCounts:
     named: int = 0
     own: int = 0
     own_named: int = 0
-    unnamed: Counter[Unnamed] = field(default_factory=Counter)
+    unnamed: Counter[UnnamedIn] = field(default_factory=Counter)
     guessed: int = 0  # frames found without unwind information
     traces: int = 0
     incomplete: Counter[Incomplete] = field(default_factory=Counter)
@@ -169,6 +179,14 @@ class NamingCounts:
             self.traces + other.traces,
             self.incomplete + other.incomplete,
         )
+
+    @property
+    def by_reason(self) -> Counter[Unnamed]:
+        """Return how many frames have no name, by the reason alone."""
+        counts: Counter[Unnamed] = Counter()
+        for one, count in self.unnamed.items():
+            counts[one.reason] += count
+        return counts
 
 
 def make_report(
@@ -228,7 +246,7 @@ def naming(report: Report) -> NamingCounts:
     for key, totals in report.recording.by_stack.items():
         uses[report.trace_of_key[key]] += totals.calls
     frames = named = own = own_named = guessed = traces = 0
-    unnamed: Counter[Unnamed] = Counter()
+    unnamed: Counter[UnnamedIn] = Counter()
     incomplete: Counter[Incomplete] = Counter()
     for trace, times in zip(report.traces, uses):
         traces += times if trace.frames else 0
@@ -242,5 +260,5 @@ def naming(report: Report) -> NamingCounts:
             named += times if frame.name is not None else 0
             guessed += times if frame.found in HOW_GUESSED else 0
             if frame.unnamed is not None:
-                unnamed[frame.unnamed] += times
+                unnamed[UnnamedIn(frame.unnamed, printable(os.path.basename(frame.module or "")))] += times
     return NamingCounts(frames, named, own, own_named, unnamed, guessed, traces, incomplete)
