@@ -34,10 +34,11 @@ from .output import Reported
 
 PLAIN_WIDTH = 160  # columns of a table if there is no terminal that has a width
 TOP = 10
-LEAVES = 3  # how many frames of a stack are shown if none is the program's own, and in a comparison
+LEAVES = 3  # how many frames of a stack are shown if none is the program's own
 GAP = 2  # columns between those of a table
 MORE = " < ..."
 BAR = 12  # columns; the width of the longest bar
+LEAST_SHARE = 0.005  # that has a bar
 QUANTILES = (0.5, 0.9, 0.99)
 
 
@@ -174,10 +175,15 @@ def _stacks(whole: Aggregate, block: str, width: int) -> Table:
     rows = [(duration_text(totals.time_ns), _share(totals, time_ns), f"{totals.calls:,}") for _, totals in stacks[:TOP]]
     numbers = sum(max(map(len, column)) + GAP for column in zip(heads, *rows))
     for row, (stack, totals) in zip(rows, stacks):
-        bar = block * max(1, round(BAR * totals.time_ns / max(time_ns, 1)))
-        of = f"{bar:{BAR}} {first[stack].of}: "
+        of = f"{bar(totals.time_ns, time_ns, block):{BAR}} {first[stack].of}: "
         table.add_row(*row, Text(of + leaves_that_fit(first[stack].stack.frames, width - numbers - len(of))))
     return table
+
+
+def bar(part: int, whole: int, block: str) -> str:
+    """Return a bar of at most BAR blocks; it has none for a part that rounds to 0 %."""
+    share = part / max(whole, 1)
+    return block * max(1, round(BAR * share)) if share >= LEAST_SHARE else ""
 
 
 def leaves_that_fit(frames: Sequence[ShownFrame], width: int) -> str:
@@ -185,7 +191,8 @@ def leaves_that_fit(frames: Sequence[ShownFrame], width: int) -> str:
     last LEAVES of all. `frames` are outermost first."""
     texts = [*map(_with_line, reversed(own_frames(frames)))]
     if not texts:
-        return leaves_of([printable_frame(frame.label) for frame in frames])
+        leaves = [printable_frame(frame.label) for frame in reversed(frames)]
+        return " < ".join(leaves[:LEAVES]) + (MORE if len(leaves) > LEAVES else "")
     fitting = texts[:1]
     for text in texts[1:]:
         rest = len(MORE) if len(fitting) + 1 < len(texts) else 0
@@ -228,12 +235,6 @@ def peer_name(key: PeerKey) -> str:
 def _share(totals: Totals, time_ns: int) -> str:
     """Return the part of all time that these calls took, in percent."""
     return f"{totals.time_ns / max(time_ns, 1):.1%}"
-
-
-def leaves_of(frames: Sequence[str]) -> str:
-    """Return the last frames of a stack, leaf first, as one text. `frames` are outermost first."""
-    leaves = [*reversed(frames)][:LEAVES]
-    return " < ".join(leaves) + (MORE if len(frames) > LEAVES else "")
 
 
 def _line(out: Console, text: Text) -> None:

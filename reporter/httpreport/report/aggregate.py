@@ -33,11 +33,11 @@ from ..routes.routes import Routes
 from ..routes.shapes import Merger
 from ..symbols.binary_lookup import Binaries
 from ..symbols.debuginfod import Debuginfod
-from .folding import folded_totals
+from .folding import fold, folded_totals
 from .recordings import Facts, RecordedRun, recording_of, runs_of
 from .report import NamingCounts, Report, make_report, naming
 from .route_totals import HostRequest, Route, route_of, routes_of, totals_by_route, within
-from .samples import HostStack, Sample, samples, shown_frames
+from .samples import HostStack, Sample, ShownFrame, samples, shown_frames
 from .sinks import Sink
 from .slowest import Ranking, Slowest, slowest_of
 from .stack_ids import LongestCall, assign_stack_ids
@@ -148,7 +148,16 @@ class Aggregate:
     @property
     def folded(self) -> Mapping[str, Totals]:
         """Return the totals by folded stack, without hosts."""
-        return folded_totals(samples(self.stacks, self._name))
+        return folded_totals(self._without_hosts)
+
+    @property
+    def frames_of(self) -> Mapping[str, tuple[ShownFrame, ...]]:
+        """Return the frames by folded stack, without hosts; of equal names those with the most time."""
+        return {fold(sample): sample.stack.frames for sample in reversed(self._without_hosts)}
+
+    @cached_property
+    def _without_hosts(self) -> list[Sample]:
+        return samples(self.stacks, self._name)
 
     def _name(self, request: RoleRequest) -> str:
         return route_of(*request, self.routes).name
