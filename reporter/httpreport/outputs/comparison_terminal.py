@@ -3,7 +3,7 @@ first."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from rich.console import Console
 from rich.table import Table
@@ -18,11 +18,11 @@ from .terminal import GAP, TOP, leaves_that_fit, new_table, peer_name, print_lin
 
 def comparison(compared: Compared) -> Iterable[bytes]:
     """Return everything but the warnings, as the terminal shows it."""
-    return printed(compared.console, lambda out: print_comparison(out, compared.comparison))
+    return printed(compared.console, lambda out: print_comparison(out, compared.comparison, compared.style.own))
 
 
-def print_comparison(out: Console, comparison: Comparison) -> None:
-    """Print everything but the warnings."""
+def print_comparison(out: Console, comparison: Comparison, own: Sequence[str] = ()) -> None:
+    """Print everything but the warnings. `own` are the patterns of --own."""
     print_lines(out, summary(comparison))
     if comparison.stacks:
         out.print()
@@ -31,7 +31,7 @@ def print_comparison(out: Console, comparison: Comparison) -> None:
         if comparison.has_heads:
             out.print(_routes(comparison))
             out.print()
-        out.print(_stacks(comparison, out.width))
+        out.print(_stacks(comparison, own, out.width))
 
 
 def _peers(comparison: Comparison) -> Table:
@@ -62,7 +62,7 @@ def _routes(comparison: Comparison) -> Table:
     return table
 
 
-def _stacks(comparison: Comparison, width: int) -> Table:
+def _stacks(comparison: Comparison, own: Sequence[str], width: int) -> Table:
     """Return the table of the stacks that changed most: of each, as many of the program's own frames as fit into the
     width."""
     numbers = (BEFORE, AFTER, CHANGE, "")
@@ -73,7 +73,7 @@ def _stacks(comparison: Comparison, width: int) -> Table:
     for row, change in zip(rows, changes):
         above = change.stack.split(";")[: -len(change.frames) or None]
         of = f"{': '.join(above)}: "
-        table.add_row(*row, Text(of + leaves_that_fit(change.frames, left - len(of))))
+        table.add_row(*row, Text(of + leaves_that_fit(change.frames, left - len(of), own)))
     _add_rest(table, 4, len(comparison.stacks), "stacks")
     return table
 

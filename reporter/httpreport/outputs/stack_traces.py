@@ -166,7 +166,7 @@ def blocks(report: Report, *, all_stacks: bool) -> Iterator[tuple[Call, Block]]:
 
     @lru_cache(maxsize=CACHED)
     def lines(trace_index: int) -> str:
-        return "\n".join(INDENT + line for line in trace_lines(report.traces[trace_index]))
+        return "\n".join(INDENT + line for line in trace_lines(report.shown_traces[trace_index]))
 
     def trace(trace_index: int) -> TextOrKey | Trace:
         key = report.stack_keys[trace_index]

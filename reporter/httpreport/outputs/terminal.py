@@ -50,7 +50,7 @@ def console(file: IO[str]) -> Console:
 
 def report(reported: Reported) -> Iterable[bytes]:
     """Return everything but the warnings, as the terminal shows it."""
-    return printed(reported.console, lambda out: print_summary(out, reported.whole))
+    return printed(reported.console, lambda out: print_summary(out, reported.whole, reported.style.own))
 
 
 def printed(out: Console, prints: Callable[[Console], None]) -> Iterable[bytes]:
@@ -72,17 +72,18 @@ def print_lines(out: Console, lines: Iterable[str]) -> None:
         _line(out, Text(line))
 
 
-def print_summary(out: Console, whole: Aggregate) -> None:
-    """Print everything but the warnings, with a part for each host if there are several."""
+def print_summary(out: Console, whole: Aggregate, own: Sequence[str] = ()) -> None:
+    """Print everything but the warnings, with a part for each host if there are several. `own` are the patterns of
+    --own."""
     _, *others = summary(whole)
     print_lines(out, [*_kept(whole), *others])
     if len(whole.hosts) == 1:
-        _print_tables(out, whole)
+        _print_tables(out, whole, own)
         return
     for host in whole.hosts:
         out.print()
         _line(out, Text(f"host {host}", "bold"))
-        _print_tables(out, whole.of_host(host))
+        _print_tables(out, whole.of_host(host), own)
 
 
 def _kept(whole: Aggregate) -> Iterator[str]:
@@ -95,7 +96,7 @@ def _kept(whole: Aggregate) -> Iterator[str]:
         yield f"{host}: {kept(captures)}, {captures_text(runs_of(captures))}"
 
 
-def _print_tables(out: Console, whole: Aggregate) -> None:
+def _print_tables(out: Console, whole: Aggregate, own: Sequence[str]) -> None:
     if whole.stacks:
         out.print()
         out.print(_peers(whole))
@@ -107,7 +108,7 @@ def _print_tables(out: Console, whole: Aggregate) -> None:
             out.print(_routes(whole))
             out.print()
         block = "\N{FULL BLOCK}" if out.encoding.startswith("utf") else "#"
-        out.print(_stacks(whole, block, out.width))
+        out.print(_stacks(whole, own, block, out.width))
 
 
 def print_written(out: Console, paths: Iterable[str]) -> None:
@@ -162,7 +163,7 @@ def _routes(whole: Aggregate) -> Table:
     return table
 
 
-def _stacks(whole: Aggregate, block: str, width: int) -> Table:
+def _stacks(whole: Aggregate, own: Sequence[str], block: str, width: int) -> Table:
     """Return the table of top stacks: of each, as many of the program's own frames as fit into the width.
 
     Stacks of one process with the same names are one, whatever their addresses.
@@ -176,7 +177,7 @@ def _stacks(whole: Aggregate, block: str, width: int) -> Table:
     numbers = sum(max(map(len, column)) + GAP for column in zip(heads, *rows))
     for row, (stack, totals) in zip(rows, stacks):
         of = f"{bar(totals.time_ns, time_ns, block):{BAR}} {first[stack].of}: "
-        table.add_row(*row, Text(of + leaves_that_fit(first[stack].stack.frames, width - numbers - len(of))))
+        table.add_row(*row, Text(of + leaves_that_fit(first[stack].stack.frames, width - numbers - len(of), own)))
     return table
 
 
@@ -186,10 +187,10 @@ def bar(part: int, whole: int, block: str) -> str:
     return block * max(1, round(BAR * share)) if share >= LEAST_SHARE else ""
 
 
-def leaves_that_fit(frames: Sequence[ShownFrame], width: int) -> str:
+def leaves_that_fit(frames: Sequence[ShownFrame], width: int, own: Sequence[str] = ()) -> str:
     """Return the last of a program's own frames, leaf first, that fit into the width, at least one; if it has none, the
-    last LEAVES of all. `frames` are outermost first."""
-    texts = [*map(_with_line, reversed(own_frames(frames)))]
+    last LEAVES of all. `frames` are outermost first, `own` are the patterns of --own."""
+    texts = [*map(_with_line, reversed(own_frames(frames, own)))]
     if not texts:
         leaves = [printable_frame(frame.label) for frame in reversed(frames)]
         return " < ".join(leaves[:LEAVES]) + (MORE if len(leaves) > LEAVES else "")

@@ -34,6 +34,7 @@ from ..routes.shapes import Merger
 from ..symbols.binary_lookup import Binaries
 from ..symbols.debuginfod import Debuginfod
 from .folding import fold, folded_totals
+from .frame_choice import FOLDED, FrameChoice
 from .recordings import Facts, RecordedRun, recording_of, runs_of
 from .report import NamingCounts, Report, make_report, naming
 from .route_totals import HostRequest, Route, route_of, routes_of, totals_by_route, within
@@ -57,7 +58,7 @@ class Request:
     debuginfod_urls: tuple[str, ...] = ()
     slowest: bool = False  # whether the aggregate is to have the slowest calls
     first_byte: bool = False  # whether calls are judged by their first byte
-    all_frames: bool = False  # whether frames of interpreters are shown
+    choice: FrameChoice = FOLDED
     patterns: RoutePatterns = NO_PATTERNS
     by_route: bool = False  # whether stacks are told apart by the routes of their calls
 
@@ -295,7 +296,7 @@ def read_report(path: str, request: Request, bar: ProgressBar | None = None) -> 
         bar.expect(recording.stacks.nbytes)
         recording.stacks.on_read = bar.advance
     with closing(binaries_of(request)) as binaries:
-        report = make_report(recording, selection, binaries.find, all_frames=request.all_frames)
+        report = make_report(recording, selection, binaries.find, request.choice)
         problems = [ReportWarning(Cause.BINARIES, printable(problem)) for problem in binaries.problems]
     return replace(report, warnings=[*report.warnings, *problems])
 
@@ -347,7 +348,7 @@ def aggregate_of(report: Report, path: str, *, slowest: bool = False) -> Aggrega
     )
     stacks: dict[HostStack, Totals] = {}
     keys = recording.request_keys
-    frames_of = list(map(shown_frames, report.traces))
+    frames_of = list(map(shown_frames, report.shown_traces))
     for key, totals in recording.by_stack.items():
         asked = RoleRequest(key.role, keys.keys[key.request]) if keys and report.selection.by_route else None
         stack = HostStack(host, comm(key.process), frames_of[report.trace_of_key[key]], asked)

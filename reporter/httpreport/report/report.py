@@ -31,6 +31,7 @@ from ..languages.stack_trace import HOW_GUESSED, Incomplete, NoStack, StackTrace
 from ..symbols.binary import FindBinary
 from ..symbols.symbolizer import Symbolizer
 from ..symbols.trace_lines import trace_lines
+from .frame_choice import FOLDED, FrameChoice, chosen
 from .plumbing import own_frames_of
 from .stack_ids import LongestCall, assign_stack_ids, key_of, longest_by_key
 from .warnings import ReportWarning, warnings_of
@@ -53,6 +54,12 @@ class Report:
     trace_of_stack: Mapping[tuple[int, int], int]
     trace_of_key: Mapping[StackKey, int]
     record_numbers: Mapping[int, int]
+    choice: FrameChoice = FOLDED
+
+    @cached_property
+    def shown_traces(self) -> Sequence[StackTrace]:
+        """Return `traces` with the frames that are to be shown."""
+        return [chosen(trace, self.choice) for trace in self.traces]
 
     @cached_property
     def trace_of(self) -> npt.NDArray[np.intp]:
@@ -190,11 +197,10 @@ class NamingCounts:
 
 
 def make_report(
-    recording: Recording, selection: Selection, find_binary: FindBinary, *, all_frames: bool = False
+    recording: Recording, selection: Selection, find_binary: FindBinary, choice: FrameChoice = FOLDED
 ) -> Report:
-    """Return the report of a recording. Each distinct stack of the kept calls is named once. With `all_frames`, frames
-    of interpreters are not hidden."""
-    symbolizer = Symbolizer(recording, find_binary, all_frames=all_frames)
+    """Return the report of a recording. Each distinct stack of the kept calls is named once."""
+    symbolizer = Symbolizer(recording, find_binary, all_frames=choice.all_frames)
     received = _stacks_of(recording, "receive_stack", recording.received).distinct if len(recording.received) else []
     keys = {(key.stack_status, key.stack) for key in recording.by_stack}.union(received)
     recorded, numbers = dict[int, StackTrace](), dict[int, int]()
@@ -208,7 +214,7 @@ def make_report(
     index_of = {key: indices.setdefault(_trace(recorded, *key), len(indices)) for key in sorted(keys)}
     trace_of_key = {key: index_of[key.stack_status, key.stack] for key in recording.by_stack}
     warnings = warnings_of(recording, selection)
-    return Report(recording, selection, warnings, list(indices), index_of, trace_of_key, numbers)
+    return Report(recording, selection, warnings, list(indices), index_of, trace_of_key, numbers, choice)
 
 
 def _trace(recorded: Mapping[int, StackTrace], stack_status: int, id: int) -> StackTrace:
@@ -252,7 +258,7 @@ def naming(report: Report) -> NamingCounts:
         traces += times if trace.frames else 0
         if trace.incomplete is not None:
             incomplete[trace.incomplete] += times
-        for frame in own_frames_of(trace):
+        for frame in own_frames_of(trace, report.choice.own):
             own += times
             own_named += times if frame.name is not None else 0
         for frame in trace.frames:
