@@ -1,4 +1,4 @@
-"""Format the lines that are printed for each call while it is recorded."""
+"""Format the three lines that are printed for each call while it is recorded."""
 
 from __future__ import annotations
 
@@ -39,6 +39,10 @@ class PrintedCall(NamedTuple):
     source: str
     destination: str
     port: int  # of the destination
+    process: str = ""
+    role: int = Role.UNKNOWN
+    outcome: int = Outcome.ANSWERED
+    is_encrypted: bool = False
 
     @property
     def text(self) -> str:
@@ -85,4 +89,8 @@ class CallText:
             source=source,
             destination=destination,
             port=call["local_port" if is_server else "peer_port"],
+            process=comm(call["process"]),
+            role=call["role"],
+            outcome=call["outcome"],
+            is_encrypted=bool(call["is_encrypted"]),
         )

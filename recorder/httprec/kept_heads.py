@@ -7,7 +7,7 @@ from __future__ import annotations
 from array import array
 from collections import OrderedDict
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any, Callable, NamedTuple
 
 from httpbpf.layout import HEAD_ROW
 from httpcapture import MAX_HEAD_TEXT, MAX_HEADS, BeyondLimitError, Heads, HeadText, Writer
@@ -30,10 +30,12 @@ class Head(NamedTuple):
 
 
 class KeptHeads:
-    """Write heads into the parts of one recording, and count in `left_out` those for which a part had no room."""
+    """Write heads into the parts of one recording, and count in `left_out` those for which a part had no room. `see`
+    is called with each head that is written."""
 
-    def __init__(self, writer: Writer, rules: HeadRules) -> None:
+    def __init__(self, writer: Writer, rules: HeadRules, see: Callable[[Head], None] = lambda _: None) -> None:
         self.left_out = 0
+        self._see = see
         self._rules = rules
         self._reduced: OrderedDict[tuple[bool, bytes], bytes] = OrderedDict()  # the most recently used last
         self._names = ServerNames()
@@ -104,6 +106,7 @@ class KeptHeads:
             number = self._number(head.text)
             if not number:
                 continue
+            self._see(head)
             connections.append(head.connection)
             sequences.append(head.sequence)
             requests.append(0 if head.is_response else number)

@@ -19,6 +19,8 @@ from httpcapture.process_names import COMM_BYTES, kept
 from httpcapture.standard_streams import FAILED
 
 from . import __version__, check, host, options, privileges
+from .call_lines import HEADS, columns
+from .call_printer import CallPrinter
 from .errors import RecorderError
 from .fast_calls import threshold_summary
 from .head_options import head_options, head_rules, rules_sentence, rules_text
@@ -33,6 +35,7 @@ from .tls.attacher import Attacher
 from .tls.libraries import TlsLibraries
 from .tracer import Tracer
 
+BLOCKS, LINES, NOTHING = "blocks", "lines", "nothing"
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
@@ -141,10 +144,11 @@ def _record(
     reads_v8: bool,
     replace: bool,
     duration_s: float | None,
-    quiet: bool,
+    printed: str,
     verbose: bool,
 ) -> None:
     show = _printer(console)
+    printer = CallPrinter(None if printed == NOTHING else show, as_lines=printed == LINES)
     has_http2, reads_tls = bool(tracing.sizes.block_ring_pages), bool(tracing.sizes.tls_sessions)
 
     def meta() -> Meta:
@@ -160,7 +164,10 @@ def _record(
         if verbose:
             _print(f"Probes: {tracer.probes}; not recorded: {', '.join(f'pid {pid}' for pid in tracing.ignored_pids)}")
         if tracing.probes == "auto" and tracer.probes == "tracepoint":
-            _print("this kernel does not allow probes on its functions: tracepoints are used instead, which show less")
+            _print(
+                "Using tracepoints, because this kernel allows no probes on its functions. They do not show bytes that "
+                "io_uring or recvmmsg receives (docs/limits.md)"
+            )
         if tracer.python_problem:
             _print(f"httprec: no Python frames are recorded, all else is: {tracer.python_problem}")
         if tracer.http2_problem:
@@ -179,12 +186,14 @@ def _record(
                 parts,
                 tracing.threshold_ns,
                 modules_size,
-                None if quiet else show,
+                printer,
                 head_rules=rules,
                 reads_v8=reads_v8,
                 libraries=libraries,
             )
             _announce(tracing.threshold_ns / 1e6, tracing.process_filters, show)
+            if printed == LINES:
+                show(columns(HEADS))
             totals = loop.run(is_over)
         except OSError as error:
             raise RecorderError(
@@ -194,9 +203,11 @@ def _record(
         _print(_summary(totals, parts.bytes_written, time.monotonic_ns() - started_ns))
         if tracing.threshold_ns:
             _print(threshold_summary(totals.slow, totals.fast, tracing.threshold_ns))
+        for line in printer.frequent.lines():
+            _print(line)
         for problem in libraries.unreadable() if libraries else ():
             _print(f"Heads in TLS that were not read: {problem}")
-        _print(f"Next: {parts.next_command}")
+        _print(f"Next, on your machine: {parts.next_command}")
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]}, short_help="record slow HTTP calls of a host")
@@ -231,6 +242,15 @@ def _record(
 )
 @options.file_options
 @click.option("-f", "replace", is_flag=True, help="Replace FILE, or its parts, if they exist.")
+@click.option(
+    "--print",
+    "printed",
+    type=click.Choice([BLOCKS, LINES]),
+    default=BLOCKS,
+    show_default=True,
+    help="How to print each call: in three lines, or in one, with its start (UTC), duration, process and peer, request "
+    "and status.",
+)
 @click.option("-q", "quiet", is_flag=True, help="Do not print the calls.")
 @click.option("-v", "verbose", is_flag=True, help="Print how the kernel is probed.")
 @click.option(
@@ -320,6 +340,7 @@ def command(
     rotate_s: float | None,
     rotate_keep: int | None,
     replace: bool,
+    printed: str,
     quiet: bool,
     verbose: bool,
     probes: str,
@@ -380,7 +401,7 @@ def command(
         reads_v8=reads_v8,
         replace=replace,
         duration_s=duration_s,
-        quiet=quiet,
+        printed=NOTHING if quiet else printed,
         verbose=verbose,
     )
 

@@ -51,7 +51,7 @@ _FILE_OPTIONS = [
         "--max-size",
         metavar="MIB",
         type=click.IntRange(min=1),
-        help="End once this much is written, all parts together. What the rings hold at that moment is still written.",
+        help="Stop after this much output, all parts together. Calls that are already on their way are still written.",
     ),
     click.option(
         "--rotate-size",

@@ -6,6 +6,7 @@ on. A part is opened after the one before it has ended, so a recording never has
 
 from __future__ import annotations
 
+import glob
 import os
 import re
 from collections import deque
@@ -115,13 +116,15 @@ class Parts:
 
     @property
     def next_command(self) -> str:
-        """Return the command that reports everything that was written, in all parts."""
+        """Return the command that copies everything that was written, in all parts, to another machine and reports it
+        there."""
         if self._output == STDOUT:
             return "httpreport FILE"
-        if len(self._paths) == 1:
-            return f"httpreport {quoted(self.path)}"
-        stem, extension = os.path.splitext(self._output)
-        return f"httpreport {quoted(f'{stem}.')}*{quoted(extension) if extension else ''}"
+        folder, name = os.path.split(os.path.abspath(self._output))
+        stem, extension = os.path.splitext(name)
+        names = [os.path.basename(self.path)] if len(self._paths) == 1 else [f"{stem}.", extension]
+        source = f"{os.uname().nodename}:{glob.escape(folder)}/{'*'.join(map(glob.escape, names))}"
+        return f"scp {quoted(source)} . && httpreport {'*'.join(quoted(part) if part else '' for part in names)}"
 
     def check(self) -> None:
         """Raise RecorderError if the current file was deleted, so that nobody will find it."""

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Callable
@@ -21,9 +21,9 @@ from httpbpf.layout import CALL_ROW, COMPLETION_ROW, CONNECTION, ENUMS, PROCESS_
 from httpcapture import COUNT_NOT_KNOWN, RING_HEADER, End, Outcome, Process, Stack, StackStatus
 
 from . import host, tuning
-from .call_text import CALL_CODEC, CallText, PrintedCall, end_that_counts
+from .call_printer import CallPrinter
+from .call_text import CALL_CODEC, end_that_counts
 from .fast_calls import FastCalls, count_durations
-from .held_calls import HeldCalls
 from .http2_heads import Http2Heads
 from .http2_streams import Http2Streams
 from .http_heads import DEFAULT_RULES, HeadRules
@@ -128,9 +128,8 @@ def _has_answer(connection: Mapping[str, Any]) -> bool:
 
 
 class RecordingLoop:
-    """Record until a condition ends it. `modules_size` is how many bytes of modules a capture may have. `print_call`,
-    if given, prints the text of a call and returns whether it can print another. `reads_v8` asks for the JavaScript
-    frames of Node's processes."""
+    """Record until a condition ends it. `modules_size` is how many bytes of modules a capture may have. `reads_v8` asks
+    for the JavaScript frames of Node's processes."""
 
     def __init__(
         self,
@@ -138,19 +137,17 @@ class RecordingLoop:
         parts: Parts,
         threshold_ns: int,
         modules_size: int,
-        print_call: Callable[[str], bool] | None,
+        printer: CallPrinter,
         *,
         head_rules: HeadRules = DEFAULT_RULES,
         reads_v8: bool = False,
         libraries: TlsLibraries | None = None,
     ) -> None:
         self._tracer, self._parts, self._threshold_ns = tracer, parts, threshold_ns
-        self._print = print_call
-        self._call_text = CallText()
-        self._held = HeldCalls()
+        self._printer = printer
         self._writer = parts.begin()
         self._rotates = parts.bounds.rotates
-        self._heads = KeptHeads(self._writer, head_rules)
+        self._heads = KeptHeads(self._writer, head_rules, printer.add_head)
         python = [partial(PythonFrames, kernel=tracer)] if tracer.walks_python else []
         self._languages = Languages(self._writer, [*python, *([V8Frames] if reads_v8 else [])])
         self._languages.look_around()
@@ -197,7 +194,7 @@ class RecordingLoop:
         self._drain(now_ns)
         if self._tracer.calls.is_cut or self._tracer.completions.is_cut:
             self._drain(now_ns)  # the rows that wrapped around the end of a ring
-        self._show(self._held.due(now_ns))
+        self._printer.print_due(now_ns)
         if now_ns - self._ledger_ns >= tuning.LEDGER_INTERVAL_NS:
             self._write_ledger(now_ns)
         self._writer.tick(now_ns)
@@ -222,7 +219,7 @@ class RecordingLoop:
             if self._libraries:
                 self._libraries.see_encrypted(_encrypting_pids(span))
             self._ledger.recorded += len(span) // (RING_HEADER + CALL_ROW.size)
-            self._hold(span)
+            self._printer.hold(_rows(span, CALL_ROW))
             self._tracer.calls.consume(len(span))
         if completions:
             self._writer.completions(completions, header=RING_HEADER)
@@ -275,26 +272,13 @@ class RecordingLoop:
         self._writer.stack(stack)
         if self._rotates:
             self._stacks.add(stack)
-        if self._print:
-            self._call_text.number_stack(stack.id)
-
-    def _hold(self, span: memoryview) -> None:
-        """Hold the calls of a span of call rows, with their ring headers, until it is time to print them."""
-        for row in _rows(span, CALL_ROW):
-            if not self._print:
-                return
-            self._show(self._held.add(self._call_text.read(row)))
+        self._printer.number_stack(stack.id)
 
     def _complete(self, span: memoryview) -> None:
         """End the held calls that a span of completion rows, with their ring headers, belongs to."""
-        if self._print:
+        if self._printer.prints:
             for row in _rows(span, COMPLETION_ROW):
-                self._held.complete(_COMPLETION_CODEC.read(row))
-
-    def _show(self, calls: Iterable[PrintedCall]) -> None:
-        for call in calls:
-            if self._print and not self._print(call.text):
-                self._print, self._held = None, HeldCalls()
+                self._printer.complete(_COMPLETION_CODEC.read(row))
 
     def _write_ledger(self, now_ns: int, left_open: FastCalls = _NO_CALLS) -> None:
         """Write what has changed. `left_open` are calls below the threshold that the kernel has not counted."""
@@ -328,7 +312,7 @@ class RecordingLoop:
         self._stacks.begin_part()
         self._heads.begin_part(self._writer)
         self._languages.begin_part(self._writer)
-        self._call_text = CallText()
+        self._printer.begin_part()
         for stack in self._early:
             self._record_stack(stack, now_ns)
 
@@ -337,7 +321,7 @@ class RecordingLoop:
         self._round()
         now_ns = time.monotonic_ns()
         fast = self._finish_calls(now_ns)
-        self._show(self._held.rest())
+        self._printer.print_rest()
         self._processes.check_maps(now_ns, last=True)
         self._processes.write_jit_maps(now_ns)
         self._write_ledger(now_ns, fast)
@@ -363,7 +347,7 @@ class RecordingLoop:
         fast: list[int] = []
         for connection in self._open_connections():
             self._finish_response(connection)
-            self._held.complete(connection)
+            self._printer.complete(connection)
             is_call = connection["phase"] != _IDLE and not connection["is_doubtful"]
             if not is_call or not connection["wanted"] or connection["recorded"] != _NOT_RECORDED:
                 continue
@@ -410,4 +394,4 @@ class RecordingLoop:
         self._writer.calls(row)
         self._ledger.recorded += 1
         self._ledger.made += 1
-        self._hold(memoryview(bytes(RING_HEADER) + row))
+        self._printer.hold([memoryview(row)])

@@ -33,6 +33,7 @@ from httpbpf.sources import kernel_tree, read_source
 from httpcapture import RING_HEADER, Meta, Writer
 from httpcapture.writer import LEVEL
 from httprec import host
+from httprec.call_printer import CallPrinter
 from httprec.fast_calls import FastCalls
 from httprec.parts import Bounds, Parts
 from httprec.recording_loop import RecordingLoop
@@ -141,7 +142,7 @@ def by_spans(program: Any) -> Way:
     meta = host.meta(0, [], "fexit", Sizes())
 
     def drain(file: BinaryIO) -> int:
-        recording = RecordingLoop(tracer, InFile(file, meta), 0, 0, None)
+        recording = RecordingLoop(tracer, InFile(file, meta), 0, 0, CallPrinter(None))
         rounds = iter([None, "drained"])
         return recording.run(lambda: next(rounds)).calls
 

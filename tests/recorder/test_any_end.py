@@ -4,6 +4,7 @@ capture."""
 from __future__ import annotations
 
 import itertools
+import os
 import shutil
 import signal
 import subprocess
@@ -60,7 +61,7 @@ def test_a_signal_ends_it_cleanly(tmp_path: Path, number: signal.Signals) -> Non
     found = read(path)
     assert process.returncode == 0 and found.end is not None and found.cut_off is None
     assert (found.end.reason, found.end.recorded) == (number.name, found.calls)
-    assert said.splitlines()[-1] == f"Next: httpreport {path}"
+    assert said.splitlines()[-1] == f"Next, on your machine: scp {os.uname().nodename}:{path} . && httpreport run.cap"
 
 
 def test_it_ends_at_its_size(tmp_path: Path) -> None:
@@ -77,7 +78,8 @@ def test_parts_end_at_their_size(tmp_path: Path) -> None:
         said = process.communicate(timeout=HANG_S)[1].decode()
     paths = sorted(tmp_path.iterdir())
     assert [path.name for path in paths[:2]] == ["run.00001.cap", "run.00002.cap"]
-    assert process.returncode == 0 and said.splitlines()[-1] == f"Next: httpreport {tmp_path}/run.*.cap"
+    copied = f"scp '{os.uname().nodename}:{tmp_path}/run.*.cap' . && httpreport run.*.cap"
+    assert process.returncode == 0 and said.splitlines()[-1] == f"Next, on your machine: {copied}"
     assert sorted(tmp_path.glob("run.*.cap")) == paths
     ends = [read(path).end for path in paths]
     assert [end.reason for end in ends if end] == ["rotated"] * (len(paths) - 1) + ["size"]
@@ -89,7 +91,9 @@ def test_a_limit_on_the_file_ends_it(tmp_path: Path) -> None:
     path = tmp_path / "run.cap"
     with httprec("-o", str(path), before=["prlimit", f"--fsize={4 * MIB}"]) as process:
         line = failed(process)
-    assert line.startswith(f"httprec: cannot write {path}: File too large; ") and line.endswith(f"httpreport {path}")
+    assert line.startswith(f"httprec: cannot write {path}: File too large; ") and line.endswith(
+        " && httpreport run.cap"
+    )
     found = read(path)
     assert found.cut_off and found.stacks > 0 and path.stat().st_size == 4 * MIB
 

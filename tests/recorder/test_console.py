@@ -75,7 +75,7 @@ def test_a_recording_goes_on_without_its_console(quiet: str, standard_output: st
         f"httprec: cannot write to standard output: {reason}; the recording goes on, but its calls are not printed"
     )
     assert " calls, " in summary
-    assert following == "Next: httpreport run.cap"
+    assert following.startswith("Next, on your machine: scp ") and following.endswith(" && httpreport run.cap")
     check_recording(tmp_path / "run.cap")
 
 
@@ -84,7 +84,7 @@ def test_a_recording_goes_on_without_the_one_who_looked_on(tmp_path: Path) -> No
 
     assert done.returncode == 0
     assert done.stdout.startswith("Tracing... Hit Ctrl-C to end.") and done.stdout.count("\n") == 3
-    assert " calls, " in done.stderr and "Next: httpreport run.cap\n" in done.stderr
+    assert " calls, " in done.stderr and done.stderr.endswith(" && httpreport run.cap\n")
     assert "Exception" not in done.stderr and "httprec: " not in done.stderr
     check_recording(tmp_path / "run.cap")
 

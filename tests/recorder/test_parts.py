@@ -5,8 +5,10 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shlex
 import stat
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -66,13 +68,22 @@ def test_the_next_command_names_the_parts_to_a_shell(
             parts.rotate(End(1, "rotated", True, 0, 0, 0, {}))
             commands.append(parts.next_command)
 
-    def asked(command: str) -> list[str]:
-        words = command.replace("httpreport ", "printf '%s\\0' ", 1)
-        said = subprocess.run(["bash", "-c", words], check=True, capture_output=True, text=True).stdout
-        return [os.path.normpath(path) for path in said.split("\0")[:-1]]
+    def asked(command: str, there: Path) -> list[str]:
+        """Run the command on another machine: `there`. scp matches patterns as glob(7) does, else takes the name."""
+        there.mkdir()
+        copy = "import glob, shutil, sys; _, _, path = sys.argv[1].partition(':'); found = glob.glob(path) or [path]"
+        copy += "; [shutil.copy(one, '.') for one in found]"
+        scp = shlex.join([sys.executable, "-c", copy])
+        script = f'scp() {{ {scp} "$1"; }}\nhttpreport() {{ printf \'%s\\0\' "$@"; }}\n{command}'
+        said = subprocess.run(["bash", "-c", script], cwd=there, check=True, capture_output=True, text=True).stdout
+        names = [os.path.normpath(path) for path in said.split("\0")[:-1]]
+        assert sorted(os.listdir(there)) == names
+        return names
 
     paths = [f"{stem}.{number:05}{extension}" for number in (1, 2, 3)]
-    assert [asked(command) for command in commands] == [paths[:1], paths, paths]
+    there = tmp_path.parent / f"{tmp_path.name} there"
+    there.mkdir()
+    assert [asked(command, there / f"{n}") for n, command in enumerate(commands)] == [paths[:1], paths, paths]
     assert sorted(os.listdir(tmp_path)) == sorted([name, *paths])
 
 

@@ -121,9 +121,9 @@ def test_slower_processes_come_first_and_new_or_gone_ones_are_listed(
 
     assert result.exit_code == 0, result.output
     lines = result.stdout.splitlines()
-    assert f"before: {captures[0]}: 17 of 17 calls kept (calls >= 100 ms), 10 s on web-1 from " in lines[0]
-    assert "processes: new: new-agent; gone: old-agent" in lines
-    assert "stacks: 2 on both sides (77% of the time before, 84% after), 1 new, 1 gone" in lines
+    assert f"before: {captures[0]}: 17 calls of 100 ms or more, 0 lost, 10 s on web-1 from " in lines[0]
+    assert "processes: new new-agent; gone old-agent" in lines
+    assert "stacks: 2 in both recordings (77% of the time before, 84% after), 1 new, 1 gone" in lines
     rows = [" ".join(line.split()) for line in lines[7:17]]
     assert rows == [
         "before 10 1.00 200 ms 200 ms 200 ms 200 ms 200 ms/s nova-api to 192.168.1.20:80",
@@ -187,7 +187,12 @@ def test_the_filters_are_applied_to_both(captures: tuple[Path, Path]) -> None:
 @pytest.mark.parametrize(
     ("recorded", "arguments", "cause", "words"),
     [
-        (({"threshold_ns": 300 * MS}, {}), (), "thresholds", "of 100 and 300 ms: only calls >= 300 ms are compared"),
+        (
+            ({"threshold_ns": 300 * MS}, {}),
+            (),
+            "thresholds",
+            "of 100 and 300 ms: only calls of 300 ms or more are compared",
+        ),
         (({}, {"threshold_ns": 300 * MS}), ("-t", "50"), "thresholds", "compare with -t 300"),
         (({"process_filters": (b"nova*",)}, {}), (), "filters", "(before: nova*; after: all)"),
         (({"host": "web-2"}, {}), (), "hosts", "the two sides are of different hosts (before: web-2; after: web-1)"),
@@ -210,7 +215,7 @@ def test_what_was_recorded_otherwise_is_a_warning_with_its_consequence(
     ((found, text),) = [warning.values() for warning in document["warnings"]]
     assert (found, line) == (cause, f"warning: {text}")
     if arguments == () and cause == "thresholds":
-        assert document["before"]["captures"][0]["selection"] == "calls >= 300 ms"
+        assert document["before"]["captures"][0]["selection"] == "calls of 300 ms or more"
 
 
 def test_a_capture_and_itself_differ_in_nothing_and_are_warned_of_in_nothing(captures: tuple[Path, Path]) -> None:
@@ -231,8 +236,8 @@ def test_losses_of_either_side_are_warnings_and_refused_when_strict(
     for one, other in ((lossy, captures[0]), (captures[0], lossy)):
         said = run(one, "--baseline", other, "-o", tmp_path, "-f", "--strict")
         assert said.exit_code == 3
-        assert f"warning: {lossy}: lost calls: 7 (" in said.stdout
-        assert "lost: 7 call_ring_full" in said.stdout
+        assert said.stdout.count("lost calls: 7 (") == 1
+        assert said.stdout.count(", 0 lost, ") == 1
     assert run(captures[1], "--baseline", captures[0], "-o", tmp_path, "-f", "--strict").exit_code == 0
 
 

@@ -231,8 +231,8 @@ def test_nothing_to_compare_is_a_page_too(browser: Browser, tmp_path: Path) -> N
 
     browser.open(tmp_path / "page.html")
 
-    assert browser.texts("#flame-at") == ["No call passes the filters."]
-    assert browser.texts("#peers") == ["No call passes the filters."]
+    assert browser.texts("#flame-at") == ["No calls match."]
+    assert browser.texts("#peers") == ["No calls match."]
     assert browser.texts("#stacks-table tbody") == ["No stack matches."]
 
 

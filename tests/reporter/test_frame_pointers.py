@@ -53,7 +53,7 @@ def test_a_chain_ends_at_the_first_address_that_is_no_code(no_code: int, reason:
     trace, counts = report.trace(0), naming(report)
     assert addresses_of(trace) == [LEAF, CALLER, no_code]
     assert [frame.unnamed for frame in trace.frames[2:]] == [reason]
-    assert (counts.frames, counts.unnamed[reason]) == (3, 1)
+    assert (counts.frames, counts.by_reason[reason]) == (3, 1)
 
 
 def test_a_circle_through_the_heap_is_one_frame_in_every_output() -> None:

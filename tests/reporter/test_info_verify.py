@@ -176,13 +176,13 @@ def test_info_says_what_a_capture_is_and_holds(tmp_path: Path) -> None:
     assert (result.exit_code, verbose.exit_code) == (0, 0)
     said, more = ([" ".join(line.split()) for line in each.stdout.splitlines()] for each in (result, verbose))
     assert said == [
-        f"{path}: 2 calls, the slowest 400 ms, in 1.5 s on web-1; lost: 4 call_ring_full",
+        f"{path}: 2 calls, the slowest 400 ms, in 1.5 s on web-1, lost calls: 4",
         "host web-1, Linux 6.1.0-18-amd64 x86_64",
         "boot 0f1f9a38-5a3c-4d0e-8f3b-3f5f0d3b1a11",
         "recorder httprec 0.1.0, probes: fexit",
         "started 2023-11-14T22:13:20.000000+00:00",
         "ended 2023-11-14T22:13:21.500000+00:00, after 1.5 s, by signal",
-        "filters calls >= 100 ms of nova*",
+        "filters calls of 100 ms or more by nova*",
         "limits connections 16,384",
         "calls 2, of them in flight at the end: 1",
         "processes nova-api (2, slowest 400 ms)",
@@ -213,8 +213,8 @@ def test_info_says_what_was_kept_of_heads_and_that_stack_copies_may_hold_secrets
 @pytest.mark.parametrize(
     ("data", "summary"),
     [
-        (capture(rows=[]), "0 calls, in 10 s on web-1; lost: nothing"),
-        (capture(end=False), "1 call, the slowest 250 ms, in an unknown time on web-1; lost: not known"),
+        (capture(rows=[]), "0 calls, in 10 s on web-1, 0 lost"),
+        (capture(end=False), "1 call, the slowest 250 ms, in an unknown time on web-1, losses not known"),
     ],
 )
 def test_the_first_line_of_info_is_a_summary(data: bytes, summary: str, tmp_path: Path) -> None:

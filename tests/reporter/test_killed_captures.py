@@ -213,7 +213,7 @@ def test_a_comparison_is_of_the_others(fleet: Path, tmp_path: Path, monkeypatch:
 
     assert result.exit_code == 0, result.output
     assert f"warning: left out: {fleet}/2.cap: {DEATH}\n" in result.stdout
-    assert f"{side}: {COUNT - 1} captures: 9 of 9 calls kept" in result.stdout
+    assert f"{side}: {COUNT - 1} captures: 9 calls of 100 ms or more, 0 lost, " in result.stdout
     assert run(after, "--baseline", before, "-o", tmp_path / "out", "-f", "--strict").exit_code == 3
 
 

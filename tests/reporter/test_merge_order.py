@@ -25,7 +25,7 @@ from httpreport.outputs.output import Reported, Spooled, Style
 from httpreport.outputs.registry import OUTPUTS
 from httpreport.report import headline, slowest
 from httpreport.report.aggregate import Aggregate, HostPeer, Request, aggregate_of, merge_aggregates
-from httpreport.report.report import NamingCounts
+from httpreport.report.report import NamingCounts, UnnamedIn
 from httpreport.report.samples import HostStack, ShownFrame
 from support.recordings import MS, TEXT, Row, capture, process, stack
 from support.reports import reported
@@ -135,8 +135,8 @@ def test_the_rows_of_a_capture_belong_to_its_first_calls() -> None:
 
 
 def test_reasons_that_are_as_frequent_have_one_order() -> None:
-    first = NamingCounts(1, 0, 0, 0, Counter([Unnamed.NOT_FOUND]), 0, 1, Counter([Incomplete.NO_COPY]))
-    second = NamingCounts(1, 0, 0, 0, Counter([Unnamed.ANONYMOUS]), 0, 1, Counter([Incomplete.BAD_CFI]))
+    first = NamingCounts(1, 0, 0, 0, Counter([UnnamedIn(Unnamed.NOT_FOUND, "")]), 0, 1, Counter([Incomplete.NO_COPY]))
+    second = NamingCounts(1, 0, 0, 0, Counter([UnnamedIn(Unnamed.ANONYMOUS, "")]), 0, 1, Counter([Incomplete.BAD_CFI]))
 
     one, other = (Aggregate(naming=naming) for naming in (first, second))
 

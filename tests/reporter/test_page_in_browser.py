@@ -325,7 +325,24 @@ def test_calls_are_sorted_and_searched(mixed_page: Browser, mixed: Path) -> None
     ]
     assert len(mixed_page.texts("#calls-table .open")) == len(found) > 1
     mixed_page.enter("#calls-search", "no such call")
-    assert mixed_page.texts("#calls-table tbody") == ["No call matches."]
+    (empty,) = mixed_page.texts("#calls-table tbody")
+    assert empty.startswith('No call matches "no such call". ')
+
+
+def test_the_pointer_reads_the_nearest_mark_wherever_it_is_in_the_picture(browser: Browser, tmp_path: Path) -> None:
+    (tmp_path / "run.cap").write_bytes(capture([Row(duration_ns=250 * MS)]))
+    command_line(tmp_path / "run.cap", "--html", tmp_path / "report.html")
+    browser.open(tmp_path / "report.html")
+
+    for across, down in ((0.1, 0.1), (0.9, 0.9)):
+        browser.run(
+            "const svg = document.querySelector('#latency svg'), box = svg.getBoundingClientRect();"
+            "svg.dispatchEvent(new PointerEvent('pointermove',"
+            "{ clientX: box.left + arguments[0] * box.width, clientY: box.top + arguments[1] * box.height }));",
+            *(across, down),
+        )
+        (said,) = browser.texts("#latency-at")
+        assert said.endswith("1 call, 250 ms")
 
 
 def test_the_table_says_how_many_calls_it_leaves_out(browser: Browser, tmp_path: Path) -> None:
@@ -501,7 +518,7 @@ def test_no_calls_is_a_page_too(browser: Browser, tmp_path: Path) -> None:
 
     assert totals(browser) == (0, 0)
     assert browser.texts("#warnings li") == ["Warning: the capture holds no call"]
-    assert browser.texts(".empty") == ["No call passes the filters."] * 2 + ["No call matches."]
+    assert browser.texts(".empty") == ["No calls match."] * 3
 
 
 def test_a_filter_that_nothing_passes_lists_the_existing_values(mixed_page: Browser) -> None:

@@ -6,7 +6,7 @@ import pytest
 
 from httpreport.languages.stack_trace import Frame, FrameKind, Incomplete, StackTrace, Unnamed
 from httpreport.outputs.terminal import leaves_that_fit
-from httpreport.report.plumbing import KINDS, is_plumbing, own_frames, own_frames_of, patterns
+from httpreport.report.plumbing import KINDS, is_plumbing, own_frames, own_frames_of, table
 from httpreport.report.samples import ShownFrame
 
 SEND = ShownFrame("send", "/usr/lib/x86_64-linux-gnu/libc.so.6")
@@ -74,7 +74,8 @@ def test_other_code_is_the_programs_own(frame: ShownFrame) -> None:
 
 
 def test_the_table_has_a_pattern_of_each_kind() -> None:
-    assert len(patterns()) == len(KINDS)
+    assert len(table().patterns) == len(KINDS)
+    assert table().packages
     assert own_frames([START, MAIN, LOOP, CHECKOUT, LOOP, SEND]) == [MAIN, CHECKOUT]
 
 

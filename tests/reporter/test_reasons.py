@@ -140,7 +140,7 @@ def test_symbols_that_the_capture_left_out_do_not_make_a_binary_stripped(shallow
 
     unnamed = {frame.unnamed for frame in report.trace(0).frames if program.decode() in (frame.module or "")}
     assert unnamed == {Unnamed.SYMBOLS_LEFT_OUT}
-    assert "its symbols were left out of the capture (record with a larger --modules-size)" in frames(naming(report))
+    assert "its symbols were left out of the capture; record with a larger --modules-size)" in frames(naming(report))
 
 
 @pytest.mark.parametrize("carried", [True, False], ids=["without room", "not at all"])

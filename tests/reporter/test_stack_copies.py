@@ -116,7 +116,7 @@ def test_every_stack_of_the_real_capture_is_whole_without_any_binary(report_of: 
     counts = naming(report)
     assert outermost == {"_start", f"libc.so.6+0x{CLONE3:x}"}
     assert all(trace.incomplete is None and trace.missing is None for trace in report.traces)
-    assert (counts.traces, counts.guessed, set(counts.unnamed)) == (24, 0, {Unnamed.STRIPPED})
+    assert (counts.traces, counts.guessed, set(counts.by_reason)) == (24, 0, {Unnamed.STRIPPED})
 
 
 def test_the_recorded_files_give_no_other_names_than_the_capture(
@@ -277,7 +277,7 @@ def test_the_summary_counts_what_is_whole_and_why_the_others_are_not(
     terminal.print_summary(console, aggregated(report))
 
     assert (
-        "stack traces: 1 of 3 complete; others: 2 the stack copy ended (record with --stack-size 64)\n"
+        "stack traces: 1 of 3 are complete; others: 2 (the stack copy ended; record with --stack-size 64)\n"
         in console.export_text()
     )
 

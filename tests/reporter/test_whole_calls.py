@@ -147,7 +147,7 @@ def test_with_first_byte_all_calls_are_judged_by_it_and_the_outputs_say_so() -> 
     assert document["selection"]["judged_by"] == "first_byte"
     assert (document["calls"][0]["duration_ns"], document["calls"][0]["first_byte_ns"]) == (300 * MS, 250 * MS)
     lines = text_lines(report, "run.cap")
-    assert "1 of 2 calls (calls >= 250 ms to the first byte), the longest first" in lines
+    assert "1 call of 250 ms or more to the first byte, out of 2, 0 lost, the longest first" in lines
     assert "Duration: 250.00 ms, Size: 2 bytes" in lines
     assert phases(report).endswith("First byte: 250.00 ms, Total: 300.00 ms")
     assert page_data(aggregated(report)).first_byte

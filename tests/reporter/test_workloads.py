@@ -227,7 +227,7 @@ def test_the_command_line_asks(arguments: list[str], kept: int, tmp_path: Path) 
     result = run(tmp_path, *arguments)
 
     assert result.exit_code == 0, result.output
-    assert f"{kept} of 8 calls kept" in result.stdout
+    assert f": {kept} call{'' if kept == 1 else 's'} (" in result.stdout
 
 
 def test_a_host_that_was_not_recorded_is_named_with_those_that_were(tmp_path: Path) -> None:
@@ -243,7 +243,8 @@ def test_only_the_captures_of_a_host_count_and_the_others_are_no_fault(tmp_path:
     result = run(tmp_path, "--host", "a", others=others)
 
     assert result.exit_code == 0, result.output
-    assert "a: 8 of 8 calls kept" in result.stdout and "guest: 0 of 8 calls kept" in result.stdout
+    assert "a: 8 calls of 100 ms or more (host a), 0 lost" in result.stdout
+    assert "guest: 0 calls (host a), out of 8, 0 lost" in result.stdout
     assert "warning" not in result.stdout
 
 

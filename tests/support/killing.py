@@ -19,6 +19,7 @@ from unittest import mock
 from httpbpf.program import Sizes
 from httpcapture import Calls, Stack, open_capture
 from httprec import host
+from httprec.call_printer import CallPrinter
 from httprec.parts import Bounds, Parts
 from httprec.recording_loop import RecordingLoop
 from support.synthetic import SyntheticTracer
@@ -76,7 +77,7 @@ def record(path: Path, progress: Progress, draw: random.Random) -> None:
         mock.patch("time.monotonic_ns", now),
         Parts(str(path), Bounds(), lambda: meta, overwrite=False, print_line=print) as parts,
     ):
-        RecordingLoop(tracer, parts, 0, 0, None).run(is_over)
+        RecordingLoop(tracer, parts, 0, 0, CallPrinter(None)).run(is_over)
 
 
 def kill_one(path: Path, draw: random.Random) -> tuple[int, int]:

@@ -11,6 +11,7 @@ from httpcapture import Calls, Reader, Role
 from httpreport.calls.filters import Selection
 from httpreport.capture.loader import load
 from httpreport.languages.stack_trace import FrameKind, PythonProblem, StackTrace
+from httpreport.report.frame_choice import FOLDED, FrameChoice, Frames
 from httpreport.report.report import Report, make_report
 from httpreport.symbols.binary import FindBinary
 from httpreport.symbols.binary_lookup import Binaries
@@ -58,7 +59,7 @@ def read(capture: Path, *, all_frames: bool = False) -> Recorded:
         file.seek(0)
         reader = Reader(file)
         selection = Selection.of(reader.meta, 0, ())
-        report = make_report(load(reader, selection), selection, find_binary, all_frames=all_frames)
+        report = make_report(load(reader, selection), selection, find_binary, FrameChoice(Frames.ALL) if all_frames else FOLDED)
     notes = {side: [json.loads(line) for line in (capture.parent / side).read_text().splitlines()] for side in SIDES}
     return Recorded(notes, report, stacks, capture, find_binary)
 

@@ -10,6 +10,7 @@ from typing import NamedTuple, Optional
 from httpbpf.program import Sizes
 from httpcapture import Calls, Completions, End, Meta, Process, Record, Stack, open_capture
 from httprec import host
+from httprec.call_printer import CallPrinter
 from httprec.parts import Bounds, Parts
 from httprec.recording_loop import RecordingLoop, Totals
 from support.synthetic import SyntheticTracer
@@ -101,6 +102,6 @@ def record(
             parts.due = rotate in (steps or ())
             return None if steps is not None else "SIGINT"
 
-        totals = RecordingLoop(tracer, parts, threshold_ns, modules_size, print_call).run(is_over)
+        totals = RecordingLoop(tracer, parts, threshold_ns, modules_size, CallPrinter(print_call)).run(is_over)
     tracer.close()
     return totals, tracer, said

@@ -58,7 +58,7 @@ def test_sigterm_ends_it_cleanly(ends: Ends) -> None:
     assert not recorded.lost(recording.lost)
     lost = ", ".join(f"{cause} {count}" for cause, count in recording.lost.items() if count)
     assert f"{recording.end.recorded} calls, {f'lost: {lost}' if lost else '0 lost'}" in ends.printed("sigterm")
-    assert "Next: httpreport /tmp/out/shared/sigterm.cap" in ends.printed("sigterm")
+    assert ":/tmp/out/shared/sigterm.cap . && httpreport sigterm.cap" in ends.printed("sigterm")
 
 
 def test_a_call_that_is_answered_while_the_recording_ends_is_recorded_once(ends: Ends) -> None:

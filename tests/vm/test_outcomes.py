@@ -21,6 +21,7 @@ from httpreport.languages.stack_trace import StackTrace
 from httpreport.outputs import stack_traces
 from httpreport.outputs.output import OneCapture, Reported
 from httpreport.report.aggregate import aggregate_of
+from httpreport.report.frame_choice import FrameChoice, Frames
 from httpreport.report.report import Report, make_report
 from httpreport.symbols.binary_lookup import Binaries
 from vm import recorded
@@ -53,7 +54,7 @@ class Seen:
         """Return reports of all frames, which are named from the captures alone."""
         no_binaries = Binaries(root="/nonexistent").find
         return {
-            name: make_report(recording, Selection(0), no_binaries, all_frames=True)
+            name: make_report(recording, Selection(0), no_binaries, FrameChoice(Frames.ALL))
             for name, recording in self.captures.items()
         }
 

@@ -280,11 +280,20 @@ class Selection:
         hits = [any(matches(name, comm) for name in self.names) for comm in bytes_of(distinct.values)]
         return np.asarray(np.array(hits, np.bool_)[numbers])
 
-    def __str__(self) -> str:
-        calls = "all calls" if self.threshold_ns == 0 else f"calls >= {exact_ms(self.threshold_ns)} ms"
-        to = f" {TO_FIRST_BYTE}" if self.first_byte else ""
-        of = " of " + ", ".join(map(printable, self.names)) if self.names else ""
-        return ", ".join(filter(None, [calls + to + of, str(self.filters)]))
+    @property
+    def qualities(self) -> str:
+        """Return what the selected calls have in common, to follow the word `calls`: `of 300 ms or more by nova-api`.
+        It is empty if every call is selected."""
+        common = common_qualities(self.threshold_ns, self.names, first_byte=self.first_byte)
+        return " ".join(filter(None, [common, f"({self.filters})" if str(self.filters) else ""]))
+
+
+def common_qualities(threshold_ns: int, names: Iterable[bytes], *, first_byte: bool) -> str:
+    """Return what -t and -p select, to follow the word `calls`."""
+    least = f"of {exact_ms(threshold_ns)} ms or more" if threshold_ns else ""
+    to = TO_FIRST_BYTE if first_byte and threshold_ns else ""
+    by = ", ".join(map(printable, names))
+    return " ".join(filter(None, [least, to, by and f"by {by}"]))
 
 
 def exact_ms(nanoseconds: int) -> str:

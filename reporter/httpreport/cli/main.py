@@ -22,6 +22,7 @@ from ..outputs.registry import STACK_TRACES, options_of, outputs_to
 from ..outputs.stack_traces import REPEATED_CALLS
 from ..outputs.tree_terminal import SLOWEST
 from ..report.aggregate import Request
+from ..report.frame_choice import FrameChoice, Frames
 from ..report.samples import Weight
 from ..symbols.debuginfod import servers_of
 from . import parallel
@@ -103,10 +104,18 @@ def milliseconds(context: click.Context, parameter: click.Parameter, value: floa
 )
 @click.option(
     "--frames",
-    type=click.Choice(["program", "all"]),
-    default="program",
+    type=click.Choice([one.value for one in Frames]),
+    default=Frames.FOLDED.value,
     show_default=True,
-    help="Which frames of programs that an interpreter runs: those of the program, or also those of the interpreter.",
+    help="Which frames of stack traces to show: only the program's own; or these, with the plumbing between them "
+    "(libraries, interpreter and runtime) folded into one; or all. JSON always has the plumbing.",
+)
+@click.option(
+    "--own",
+    multiple=True,
+    metavar="PATTERN",
+    help="Only frames of which the function, the source file or the module is like this are the program's own; * and ? "
+    "match anything, also a /. Without it, a table decides. May be repeated.",
 )
 @options_of(Destination.FILE)
 @click.option("--count", is_flag=True, help="Weigh stacks by the number of their calls instead of by their time.")
@@ -179,6 +188,7 @@ def main(  # noqa: PLR0917 (one parameter for each option)
     directory: str | None,
     all_stacks: bool,
     frames: str,
+    own: tuple[str, ...],
     count: bool,
     force: bool,
     symfs: str | None,
@@ -232,7 +242,7 @@ def main(  # noqa: PLR0917 (one parameter for each option)
         if path is not None
     }
     summary = () if printed else outputs_to(Destination.TERMINAL)
-    style = Style(Weight.COUNT if count else Weight.TIME, all_stacks, trees)
+    style = Style(Weight.COUNT if count else Weight.TIME, all_stacks, trees, own)
     plan = Plan(directory, targets, summary, style, explain_routes)
     if len(plan.on_stdout) > 1:
         raise click.UsageError(f"Only one of {', '.join(plan.on_stdout)} can go to standard output.")
@@ -249,7 +259,7 @@ def main(  # noqa: PLR0917 (one parameter for each option)
             tuple(servers),
             plan.needs_slowest,
             first_byte,
-            all_frames=frames == "all",
+            choice=FrameChoice(Frames(frames), own),
             patterns=patterns,
             trees=max((SLOWEST, *trees)) if summary else 0,
             by_route=by == "route",

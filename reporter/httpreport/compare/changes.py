@@ -19,6 +19,7 @@ from ..calls.route_totals import RouteTotals
 from ..calls.totals import Latencies, PeerKey, Totals
 from ..report.aggregate import Aggregate
 from ..report.route_totals import Route, routes_of
+from ..report.samples import ShownFrame
 from ..routes.shapes import merged
 
 Value = TypeVar("Value", Totals, Latencies, RouteTotals)
@@ -38,11 +39,13 @@ class PeerChange(NamedTuple):
 
 
 class StackChange(NamedTuple):
-    """Hold a folded stack, its process first, before and after. A side on which it was not seen has no calls."""
+    """Hold a folded stack, its process first, before and after. A side on which it was not seen has no calls. `frames`
+    are the same, outermost first, without what is above them."""
 
     stack: str
     before: Totals
     after: Totals
+    frames: tuple[ShownFrame, ...] = ()
 
     @property
     def totals(self) -> tuple[Totals, Totals]:
@@ -122,13 +125,14 @@ def compare(before: Aggregate, after: Aggregate) -> Comparison:
     nothing = RouteTotals(Latencies(Totals(), {}))
     by_route = _matched(before.by_route, after.by_route, nothing)
     stacks = _matched(before.folded, after.folded, Totals())
+    frames_of = {**before.frames_of, **after.frames_of}
     return Comparison(
         before,
         after,
         lengths,
         _most_added_first((PeerChange(*each) for each in peers), lengths),
         _most_added_first((_route_change(*each) for each in by_route), lengths),
-        _most_added_first((StackChange(*each) for each in stacks), lengths),
+        _most_added_first((StackChange(*each, frames_of[each[0]]) for each in stacks), lengths),
     )
 
 

@@ -76,7 +76,7 @@ def _thresholds(comparison: Comparison) -> Iterator[ComparisonWarning]:
         yield ComparisonWarning(ComparisonCause.THRESHOLDS, text)
     elif len(recorded) > 1 and floors == recorded[-1:]:
         yield ComparisonWarning(
-            ComparisonCause.THRESHOLDS, f"{recorded_with}: only calls >= {exact_ms(floors[0])} ms are compared"
+            ComparisonCause.THRESHOLDS, f"{recorded_with}: only calls of {exact_ms(floors[0])} ms or more are compared"
         )
 
 

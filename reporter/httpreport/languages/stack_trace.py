@@ -20,6 +20,11 @@ class Reason(enum.Enum):
         """Return what would help, empty if nothing is known to help."""
         return _REMEDIES.get(self, "")
 
+    @property
+    def text(self) -> str:
+        """Return the reason, and what would help."""
+        return f"{self.value}; {self.remedy}" if self.remedy else str(self.value)
+
 
 class Unnamed(Reason):
     """Say why a frame has no name."""
@@ -139,6 +144,7 @@ class FrameKind(enum.Enum):
     PYTHON = "python"  # a function of a Python program
     JAVASCRIPT = "javascript"  # a function of a JavaScript program
     INTERPRETER = "interpreter"  # machine code of an interpreter that runs frames of a program, which are shown
+    PLUMBING = "plumbing"  # stands for several frames, which `name` describes; it is only made to be shown
 
     @property
     def language(self) -> str:
@@ -170,7 +176,9 @@ class Frame(NamedTuple):
     def label(self) -> str:
         """Return the name, of a program with file and line; without one, `module+0xSTART` by the function's unwind
         information, which is the same in every capture; else `module+0xoffset` in the file; without a module, the
-        reason."""
+        reason. All plumbing has the same label, so that pictures have one box for it."""
+        if self.kind is FrameKind.PLUMBING:
+            return "[plumbing]"
         if self.kind.language and self.name is not None:
             return f"{self.name} ({self.file}{self._where})"
         if self.name is not None:
@@ -192,7 +200,8 @@ class StackTrace:
     """Hold the frames of a stack, leaf first, or the reason why there are none.
 
     `left_out` counts frames beyond the limit. `repeats` counts the outermost frames that repeat up to the limit of what
-    is recorded by frame pointers. `hidden` counts frames of an interpreter that are left out on purpose.
+    is recorded by frame pointers. `hidden` counts frames of an interpreter that are left out on purpose, `plumbing`
+    other frames that are.
     """
 
     frames: tuple[Frame, ...]
@@ -203,6 +212,7 @@ class StackTrace:
     repeats: int = 0
     python_problem: PythonProblem | None = None
     hidden: int = 0
+    plumbing: int = 0
 
     def without_interpreter(self) -> StackTrace:
         """Return the stack trace with the frames of an interpreter hidden."""

@@ -20,5 +20,5 @@ def comparison(compared: Compared) -> Iterable[bytes]:
 
 def folded(comparison: Comparison, by: Weight = Weight.TIME) -> Iterator[str]:
     """Yield the lines, without newlines, sorted by their bytes."""
-    for stack, before, after in sorted(comparison.stacks, key=lambda change: change.stack.encode()):
-        yield f"{stack} {comparison.scaled(by.folded(before))} {by.folded(after)}"
+    for change in sorted(comparison.stacks, key=lambda change: change.stack.encode()):
+        yield f"{change.stack} {comparison.scaled(by.folded(change.before))} {by.folded(change.after)}"

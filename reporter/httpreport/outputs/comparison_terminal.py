@@ -3,26 +3,26 @@ first."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from ..compare.changes import Comparison
+from ..compare.changes import Comparison, StackChange
 from .comparison_table import AFTER, BEFORE, CHANGE, heads, rows
 from .comparison_words import GONE, relative, summary, waited, waited_more
 from .output import Compared
-from .terminal import TOP, leaves_of, new_table, peer_name, print_lines, printed
+from .terminal import GAP, TOP, leaves_that_fit, new_table, peer_name, print_lines, printed
 
 
 def comparison(compared: Compared) -> Iterable[bytes]:
     """Return everything but the warnings, as the terminal shows it."""
-    return printed(compared.console, lambda out: print_comparison(out, compared.comparison))
+    return printed(compared.console, lambda out: print_comparison(out, compared.comparison, compared.style.own))
 
 
-def print_comparison(out: Console, comparison: Comparison) -> None:
-    """Print everything but the warnings."""
+def print_comparison(out: Console, comparison: Comparison, own: Sequence[str] = ()) -> None:
+    """Print everything but the warnings. `own` are the patterns of --own."""
     print_lines(out, summary(comparison))
     if comparison.stacks:
         out.print()
@@ -31,7 +31,7 @@ def print_comparison(out: Console, comparison: Comparison) -> None:
         if comparison.has_heads:
             out.print(_routes(comparison))
             out.print()
-        out.print(_stacks(comparison))
+        out.print(_stacks(comparison, own, out.width))
 
 
 def _peers(comparison: Comparison) -> Table:
@@ -62,17 +62,26 @@ def _routes(comparison: Comparison) -> Table:
     return table
 
 
-def _stacks(comparison: Comparison) -> Table:
-    """Return the table of the stacks that changed most."""
-    table = new_table(BEFORE, AFTER, CHANGE, "", last="top changes of stacks, leaf first (time waited)")
-    for change in comparison.largest(comparison.stacks, TOP):
-        before, after = comparison.scaled(change.before.time_ns), change.after.time_ns
-        times = (waited(comparison, time_ns) for time_ns in (before, after))
-        name, *frames = change.stack.split(";")
-        added = waited_more(comparison, after - before)
-        table.add_row(*times, added, relative(before, after), Text(f"{name}: {leaves_of(frames)}"))
+def _stacks(comparison: Comparison, own: Sequence[str], width: int) -> Table:
+    """Return the table of the stacks that changed most: of each, as many of the program's own frames as fit into the
+    width."""
+    numbers = (BEFORE, AFTER, CHANGE, "")
+    table = new_table(*numbers, last="top changes of stacks, leaf first (time waited)")
+    changes = comparison.largest(comparison.stacks, TOP)
+    rows = [_times(comparison, change) for change in changes]
+    left = width - sum(max(map(len, column)) + GAP for column in zip(numbers, *rows))
+    for row, change in zip(rows, changes):
+        above = change.stack.split(";")[: -len(change.frames) or None]
+        of = f"{': '.join(above)}: "
+        table.add_row(*row, Text(of + leaves_that_fit(change.frames, left - len(of), own)))
     _add_rest(table, 4, len(comparison.stacks), "stacks")
     return table
+
+
+def _times(comparison: Comparison, change: StackChange) -> tuple[str, ...]:
+    before, after = comparison.scaled(change.before.time_ns), change.after.time_ns
+    times = (waited(comparison, time_ns) for time_ns in (before, after))
+    return (*times, waited_more(comparison, after - before), relative(before, after))
 
 
 def _add_rest(table: Table, columns: int, count: int, what: str) -> None:

@@ -10,7 +10,7 @@ from ..calls.totals import Totals
 from ..common.printable import comm
 from ..compare.changes import Comparison
 from ..report.aggregate import Aggregate
-from ..report.headline import lost, not_known
+from ..report.headline import kept, not_known
 from ..report.unreached import unreached
 
 NAMES_LISTED = 10
@@ -87,14 +87,10 @@ def side_name(aggregate: Aggregate) -> str:
 
 def _side(aggregate: Aggregate) -> str:
     captures = aggregate.captures
-    kept, recorded = sum(facts.kept for facts in captures), sum(facts.recorded for facts in captures)
-    selections = " or ".join(dict.fromkeys(facts.selection for facts in captures))
     known = [facts.length_ns for facts in captures if facts.length_ns]
     length = duration_text(sum(known)) if len(known) == len(captures) else "for an unknown time"
     started = min(facts.started for facts in captures)
-    kept_calls = f"{side_name(aggregate)}: {kept:,} of {recorded:,} calls kept ({selections})"
-    losses = lost(captures)
-    return f"{kept_calls}, {length} on {', '.join(aggregate.hosts)} from {started}; {losses}"
+    return f"{side_name(aggregate)}: {kept(captures)}, {length} on {', '.join(aggregate.hosts)} from {started}"
 
 
 def total(comparison: Comparison) -> tuple[Totals, Totals]:
@@ -109,8 +105,8 @@ def _processes(comparison: Comparison) -> str:
     before, after = (
         {comm(change.peer.process) for change in comparison.peers if change.totals[side].calls} for side in (0, 1)
     )
-    texts = [f"{word}: {_listed(names)}" for word, names in ((NEW, after - before), (GONE, before - after)) if names]
-    return "processes: " + ("; ".join(texts) or "the same")
+    texts = [f"{word} {_listed(names)}" for word, names in ((NEW, after - before), (GONE, before - after)) if names]
+    return f"processes: {'; '.join(texts) or 'the same'}"
 
 
 def _listed(names: set[str]) -> str:
@@ -126,6 +122,6 @@ def _stacks(comparison: Comparison) -> str:
     known = (sum(stack.totals[side].time_ns for stack in both) for side in (0, 1))
     shares = [f"{part / max(whole.time_ns, 1):.0%}" for part, whole in zip(known, total(comparison))]
     return (
-        f"stacks: {len(both):,} on both sides ({shares[0]} of the time before, {shares[1]} after), "
+        f"stacks: {len(both):,} in both recordings ({shares[0]} of the time before, {shares[1]} after), "
         f"{new:,} {NEW}, {gone:,} {GONE}"
     )

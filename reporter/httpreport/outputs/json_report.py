@@ -170,7 +170,7 @@ def _head(report: Report, capture: str) -> dict[str, Any]:
         "frames": {
             "total": frames.frames,
             "named": frames.named,
-            "unnamed": {reason.name.lower(): count for reason, count in frames.unnamed.items()},
+            "unnamed": {reason.name.lower(): count for reason, count in frames.by_reason.items()},
             "guessed": frames.guessed,
         },
         "stack_traces": {

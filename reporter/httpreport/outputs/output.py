@@ -39,6 +39,7 @@ class Style:
     weight: Weight = Weight.TIME
     all_stacks: bool = False  # stack_traces.txt prints the stack trace of every call
     trees: tuple[int, ...] = ()  # numbers of the requests whose calls the terminal shows, the slowest is 1
+    own: tuple[str, ...] = ()  # patterns of the program's own frames
 
 
 class Listing(Protocol):

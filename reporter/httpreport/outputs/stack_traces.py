@@ -137,7 +137,7 @@ def _head(whole: Aggregate) -> Iterator[str]:
     (facts,) = whole.captures
     yield from (f"Warning: {warning.text}" for warning in facts.warnings)
     yield f"{facts.file}: recorded on {facts.host} ({facts.system}) by {facts.tool} from {facts.started}"
-    yield f"{facts.kept:,} of {facts.recorded:,} calls ({facts.selection}), the longest first"
+    yield f"{kept([facts])}, the longest first"
     yield from (*not_known(whole.captures), *unreached(whole.captures))
 
 
@@ -168,7 +168,7 @@ def blocks(report: Report, *, all_stacks: bool) -> Iterator[tuple[Call, Block]]:
 
     @lru_cache(maxsize=CACHED)
     def lines(trace_index: int) -> str:
-        return "\n".join(INDENT + line for line in trace_lines(report.traces[trace_index]))
+        return "\n".join(INDENT + line for line in trace_lines(report.shown_traces[trace_index]))
 
     def trace(trace_index: int) -> TextOrKey | Trace:
         key = report.stack_keys[trace_index]

@@ -35,10 +35,11 @@ from .tree_terminal import print_trees
 
 PLAIN_WIDTH = 160  # columns of a table if there is no terminal that has a width
 TOP = 10
-LEAVES = 3  # how many frames of a stack are shown if none is the program's own, and in a comparison
+LEAVES = 3  # how many frames of a stack are shown if none is the program's own
 GAP = 2  # columns between those of a table
 MORE = " < ..."
 BAR = 12  # columns; the width of the longest bar
+LEAST_SHARE = 0.005  # that has a bar
 QUANTILES = (0.5, 0.9, 0.99)
 
 
@@ -54,7 +55,7 @@ def report(reported: Reported) -> Iterable[bytes]:
 
 
 def _print_report(out: Console, reported: Reported) -> None:
-    print_summary(out, reported.whole)
+    print_summary(out, reported.whole, reported.style.own)
     print_trees(out, reported.whole, reported.style.trees)
 
 
@@ -77,17 +78,18 @@ def print_lines(out: Console, lines: Iterable[str]) -> None:
         _line(out, Text(line))
 
 
-def print_summary(out: Console, whole: Aggregate) -> None:
-    """Print everything but the warnings, with a part for each host if there are several."""
+def print_summary(out: Console, whole: Aggregate, own: Sequence[str] = ()) -> None:
+    """Print everything but the warnings, with a part for each host if there are several. `own` are the patterns of
+    --own."""
     _, *others = summary(whole)
     print_lines(out, [*_kept(whole), *others])
     if len(whole.hosts) == 1:
-        _print_tables(out, whole)
+        _print_tables(out, whole, own)
         return
     for host in whole.hosts:
         out.print()
         _line(out, Text(f"host {host}", "bold"))
-        _print_tables(out, whole.of_host(host))
+        _print_tables(out, whole.of_host(host), own)
 
 
 def _kept(whole: Aggregate) -> Iterator[str]:
@@ -100,7 +102,7 @@ def _kept(whole: Aggregate) -> Iterator[str]:
         yield f"{host}: {kept(captures)}, {captures_text(runs_of(captures))}"
 
 
-def _print_tables(out: Console, whole: Aggregate) -> None:
+def _print_tables(out: Console, whole: Aggregate, own: Sequence[str]) -> None:
     if whole.stacks:
         out.print()
         out.print(_peers(whole))
@@ -112,7 +114,7 @@ def _print_tables(out: Console, whole: Aggregate) -> None:
             out.print(_routes(whole))
             out.print()
         block = "\N{FULL BLOCK}" if out.encoding.startswith("utf") else "#"
-        out.print(_stacks(whole, block, out.width))
+        out.print(_stacks(whole, own, block, out.width))
 
 
 def print_written(out: Console, paths: Iterable[str]) -> None:
@@ -167,7 +169,7 @@ def _routes(whole: Aggregate) -> Table:
     return table
 
 
-def _stacks(whole: Aggregate, block: str, width: int) -> Table:
+def _stacks(whole: Aggregate, own: Sequence[str], block: str, width: int) -> Table:
     """Return the table of top stacks: of each, as many of the program's own frames as fit into the width.
 
     Stacks of one process with the same names are one, whatever their addresses.
@@ -180,18 +182,24 @@ def _stacks(whole: Aggregate, block: str, width: int) -> Table:
     rows = [(duration_text(totals.time_ns), _share(totals, time_ns), f"{totals.calls:,}") for _, totals in stacks[:TOP]]
     numbers = sum(max(map(len, column)) + GAP for column in zip(heads, *rows))
     for row, (stack, totals) in zip(rows, stacks):
-        bar = block * max(1, round(BAR * totals.time_ns / max(time_ns, 1)))
-        of = f"{bar:{BAR}} {first[stack].of}: "
-        table.add_row(*row, Text(of + leaves_that_fit(first[stack].stack.frames, width - numbers - len(of))))
+        of = f"{bar(totals.time_ns, time_ns, block):{BAR}} {first[stack].of}: "
+        table.add_row(*row, Text(of + leaves_that_fit(first[stack].stack.frames, width - numbers - len(of), own)))
     return table
 
 
-def leaves_that_fit(frames: Sequence[ShownFrame], width: int) -> str:
+def bar(part: int, whole: int, block: str) -> str:
+    """Return a bar of at most BAR blocks; it has none for a part that rounds to 0 %."""
+    share = part / max(whole, 1)
+    return block * max(1, round(BAR * share)) if share >= LEAST_SHARE else ""
+
+
+def leaves_that_fit(frames: Sequence[ShownFrame], width: int, own: Sequence[str] = ()) -> str:
     """Return the last of a program's own frames, leaf first, that fit into the width, at least one; if it has none, the
-    last LEAVES of all. `frames` are outermost first."""
-    texts = [*map(_with_line, reversed(own_frames(frames)))]
+    last LEAVES of all. `frames` are outermost first, `own` are the patterns of --own."""
+    texts = [*map(_with_line, reversed(own_frames(frames, own)))]
     if not texts:
-        return leaves_of([printable_frame(frame.label) for frame in frames])
+        leaves = [printable_frame(frame.label) for frame in reversed(frames)]
+        return " < ".join(leaves[:LEAVES]) + (MORE if len(leaves) > LEAVES else "")
     fitting = texts[:1]
     for text in texts[1:]:
         rest = len(MORE) if len(fitting) + 1 < len(texts) else 0
@@ -234,12 +242,6 @@ def peer_name(key: PeerKey) -> str:
 def _share(totals: Totals, time_ns: int) -> str:
     """Return the part of all time that these calls took, in percent."""
     return f"{totals.time_ns / max(time_ns, 1):.1%}"
-
-
-def leaves_of(frames: Sequence[str]) -> str:
-    """Return the last frames of a stack, leaf first, as one text. `frames` are outermost first."""
-    leaves = [*reversed(frames)][:LEAVES]
-    return " < ".join(leaves) + (MORE if len(frames) > LEAVES else "")
 
 
 def _line(out: Console, text: Text) -> None:

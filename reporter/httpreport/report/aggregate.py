@@ -33,11 +33,12 @@ from ..routes.routes import Routes
 from ..routes.shapes import Merger
 from ..symbols.binary_lookup import Binaries
 from ..symbols.debuginfod import Debuginfod
-from .folding import folded_totals
+from .folding import fold, folded_totals
+from .frame_choice import FOLDED, FrameChoice
 from .recordings import Facts, RecordedRun, recording_of, runs_of
 from .report import NamingCounts, Report, make_report, naming
 from .route_totals import HostRequest, Route, route_of, routes_of, totals_by_route, within
-from .samples import HostStack, Sample, samples, shown_frames
+from .samples import HostStack, Sample, ShownFrame, samples, shown_frames
 from .sinks import Sink
 from .slowest import Ranking, Slowest, slowest_of
 from .stack_ids import LongestCall, assign_stack_ids
@@ -58,7 +59,7 @@ class Request:
     debuginfod_urls: tuple[str, ...] = ()
     slowest: bool = False  # whether the aggregate is to have the slowest calls
     first_byte: bool = False  # whether calls are judged by their first byte
-    all_frames: bool = False  # whether frames of interpreters are shown
+    choice: FrameChoice = FOLDED
     patterns: RoutePatterns = NO_PATTERNS
     trees: int = 0  # how many of the slowest trees of calls the aggregate is to have
     by_route: bool = False  # whether stacks are told apart by the routes of their calls
@@ -151,7 +152,16 @@ class Aggregate:
     @property
     def folded(self) -> Mapping[str, Totals]:
         """Return the totals by folded stack, without hosts."""
-        return folded_totals(samples(self.stacks, self._name))
+        return folded_totals(self._without_hosts)
+
+    @property
+    def frames_of(self) -> Mapping[str, tuple[ShownFrame, ...]]:
+        """Return the frames by folded stack, without hosts; of equal names those with the most time."""
+        return {fold(sample): sample.stack.frames for sample in reversed(self._without_hosts)}
+
+    @cached_property
+    def _without_hosts(self) -> list[Sample]:
+        return samples(self.stacks, self._name)
 
     def _name(self, request: RoleRequest) -> str:
         return route_of(*request, self.routes).name
@@ -292,7 +302,7 @@ def read_report(path: str, request: Request, bar: ProgressBar | None = None) -> 
         bar.expect(recording.stacks.nbytes)
         recording.stacks.on_read = bar.advance
     with closing(binaries_of(request)) as binaries:
-        report = make_report(recording, selection, binaries.find, all_frames=request.all_frames)
+        report = make_report(recording, selection, binaries.find, request.choice)
         problems = [ReportWarning(Cause.BINARIES, printable(problem)) for problem in binaries.problems]
     recording.stacks.on_read = lambda size: None  # they may be read again when the bar has ended
     return replace(report, warnings=[*report.warnings, *problems])
@@ -319,7 +329,7 @@ def aggregate_of(report: Report, path: str, *, slowest: bool = False, trees: int
         started=iso_time(meta, meta.started_monotonic_ns),
         started_realtime_ns=meta.started_realtime_ns,
         ended=iso_time(meta, end.at_ns) if end else None,
-        selection=str(report.selection),
+        qualities=report.selection.qualities,
         first_byte=report.selection.first_byte,
         judged_whole=bool(meta.duration_rule),
         asked_ns=report.selection.threshold_ns,
@@ -347,7 +357,7 @@ def aggregate_of(report: Report, path: str, *, slowest: bool = False, trees: int
     )
     stacks: dict[HostStack, Totals] = {}
     keys = recording.request_keys
-    frames_of = list(map(shown_frames, report.traces))
+    frames_of = list(map(shown_frames, report.shown_traces))
     for key, totals in recording.by_stack.items():
         asked = RoleRequest(key.role, keys.keys[key.request]) if keys and report.selection.by_route else None
         stack = HostStack(host, comm(key.process), frames_of[report.trace_of_key[key]], asked)

@@ -7,24 +7,23 @@ All of them are safe to print.
 from __future__ import annotations
 
 import os
-from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-from ..languages.stack_trace import Incomplete, Unnamed
 from . import counted_once
 from .aggregate import Aggregate
 from .recordings import Facts, RecordedRun
-from .report import NamingCounts
+from .report import NamingCounts, UnnamedIn
 from .unreached import unreached
 from .warnings import to_the_second
 
 HOSTS_NAMED = 3
+UNNAMED_LISTED = 3  # reasons and modules
 
 
 def summary(whole: Aggregate) -> list[str]:
     """Return the lines of the summary: kept calls, each of them once, those of which too little is known, whether none
-    reaches the threshold, losses, stack traces, frames."""
-    others = [lost(whole.captures), stack_traces(whole.naming), frames(whole.naming)]
+    reaches the threshold, stack traces, frames."""
+    others = [stack_traces(whole.naming), frames(whole.naming)]
     return [
         kept(whole.captures),
         *counted_once.lines(whole),
@@ -87,9 +86,12 @@ def incomplete(whole: Aggregate) -> bool:
 
 
 def kept(captures: Sequence[Facts]) -> str:
-    """Return how many calls were kept, as text."""
-    of_all = f"{sum(facts.kept for facts in captures):,} of {sum(facts.recorded for facts in captures):,}"
-    return f"{of_all} calls kept ({selections(captures)})"
+    """Return which calls were kept, and that nothing was lost if that is known, as text. What was lost is a warning."""
+    kept, recorded = sum(facts.kept for facts in captures), sum(facts.recorded for facts in captures)
+    qualities = " or ".join(dict.fromkeys(facts.qualities for facts in captures if facts.qualities))
+    calls = " ".join(filter(None, [f"{kept:,} call{'' if kept == 1 else 's'}", qualities]))
+    of_all = f", out of {recorded:,}" if kept != recorded else ""
+    return f"{calls}{of_all}{', 0 lost' if all(facts.has_no_losses for facts in captures) else ''}"
 
 
 def not_known(captures: Iterable[Facts]) -> Iterator[str]:
@@ -105,27 +107,21 @@ def selections(captures: Iterable[Facts]) -> str:
     return " or ".join(dict.fromkeys(facts.selection for facts in captures))
 
 
-def lost(captures: Iterable[Facts]) -> str:
-    """Return what was lost by cause, as text."""
-    causes: Counter[str] = sum((Counter(facts.lost) for facts in captures), Counter())
-    return "lost: " + (", ".join(f"{count:,} {cause}" for cause, count in causes.items()) or "nothing")
-
-
 def stack_traces(counts: NamingCounts) -> str:
     """Return how many stack traces are complete, and why others are not, as text."""
     if not counts.traces:
         return "stack traces: none"
     complete = counts.traces - sum(counts.incomplete.values())
-    share = f"stack traces: {complete:,} of {counts.traces:,} complete"
-    reasons = _reasons(counts.incomplete)
-    return f"{share}; others: {reasons}" if reasons else share
+    share = f"stack traces: {complete:,} of {counts.traces:,} are complete"
+    ranked = sorted((-count, reason.text) for reason, count in counts.incomplete.items())
+    return "; others: ".join(filter(None, [share, ", ".join(f"{-count:,} ({reason})" for count, reason in ranked)]))
 
 
 def frames(counts: NamingCounts) -> str:
     """Return how many frames have a name, the program's own first, and why others have none, as text."""
     if not counts.frames:
         return "frames: none"
-    unnamed = _reasons(counts.unnamed)
+    unnamed = ", ".join(_unnamed(counts.unnamed))
     own = _share(counts.own_named, counts.own)
     others = _share(counts.named - counts.own_named, counts.frames - counts.own)
     share = f"frames named: {own} own, {others} others"
@@ -138,10 +134,11 @@ def _share(part: int, whole: int) -> str:
     return f"{part * 100 // whole}% of {whole:,}" if whole else "0 of 0"
 
 
-def _reasons(counts: Mapping[Unnamed, int] | Mapping[Incomplete, int]) -> str:
-    """Return the reasons as text, the most frequent first, and what would help."""
-    ranked = sorted((-count, reason.value, reason.remedy) for reason, count in counts.items())
-    return ", ".join(
-        f"{-minus_count:,} {reason} ({remedy})" if remedy else f"{-minus_count:,} {reason}"
-        for minus_count, reason, remedy in ranked
-    )
+def _unnamed(counts: Mapping[UnnamedIn, int]) -> Iterator[str]:
+    """Yield how many frames have no name, where and why, the most first."""
+    ranked = sorted((-count, one.module, one.reason.text) for one, count in counts.items())
+    for minus_count, module, reason in ranked[:UNNAMED_LISTED]:
+        yield f"{-minus_count:,}{f' in {module}' if module else ''} ({reason})"
+    rest = -sum(minus_count for minus_count, _, _ in ranked[UNNAMED_LISTED:])
+    if rest:
+        yield f"{rest:,} elsewhere"

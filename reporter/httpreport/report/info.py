@@ -15,7 +15,7 @@ from httpcapture import End, Module, Reader
 from httpcapture.durations import duration_text
 
 from ..calls.call import iso_time
-from ..calls.filters import TO_FIRST_BYTE, exact_ms
+from ..calls.filters import common_qualities
 from ..capture.loader import KeepNothing, load
 from ..capture.module_sections import JoinedSections
 from ..capture.recording import Recording
@@ -25,7 +25,7 @@ from ..languages.stack_trace import Unnamed
 from ..symbols.binary_lookup import Binaries
 from ..symbols.module_elf import to_elf
 from .aggregate import Request, binaries_of
-from .loss_messages import losses
+from .loss_messages import losses, lost_text
 from .warnings import (
     Cause,
     another_part_follows,
@@ -60,9 +60,8 @@ def _summary(recording: Recording) -> str:
     slowest = max((totals.slowest_ns for totals in by_process.values()), default=None)
     slow = "" if slowest is None else f", the slowest {duration_text(slowest)}"
     length = "an unknown time" if end is None else _length(recording, end)
-    lost = ", ".join(f"{count:,} {printable(cause)}" for cause, count in recording.lost.items() if count)
-    unseen = "not known" if cut_off_warnings(recording) else "nothing"
-    return f"{calls}{slow}, in {length} on {printable(meta.host)}; lost: {lost or unseen}"
+    lost = lost_text(recording.lost) or ("losses not known" if cut_off_warnings(recording) else "0 lost")
+    return f"{calls}{slow}, in {length} on {printable(meta.host)}, {lost}"
 
 
 def _faults(recording: Recording) -> Iterator[str]:
@@ -101,10 +100,8 @@ def _facts(recording: Recording, *, hint: str) -> Iterator[tuple[str, str]]:
         )
     else:
         yield "ended", printable(recording.cut_off or "not known: END is missing")
-    threshold = f"calls >= {exact_ms(meta.threshold_ns)} ms" if meta.threshold_ns else "all calls"
-    threshold += f" {TO_FIRST_BYTE}" if meta.threshold_ns and not meta.duration_rule else ""
-    names = ", ".join(map(printable, meta.process_filters))
-    yield "filters", threshold + (f" of {names}" if names else "")
+    qualities = common_qualities(meta.threshold_ns, meta.process_filters, first_byte=not meta.duration_rule)
+    yield "filters", f"calls {qualities}" if qualities else "all calls"
     if meta.heads:
         yield "heads", printable(meta.heads)
     if meta.limits.get("stack_pages") and not meta.redacted:

@@ -5,6 +5,7 @@ The keys of the table are the recorder's names for its counters. A name that is 
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from typing import NamedTuple
 
@@ -133,8 +134,21 @@ def losses(counts: Mapping[str, int], seen: Mapping[str, str]) -> list[str]:
     return [_line(cause, -count, seen[cause]) for count, cause in found]
 
 
+def lost_text(counts: Mapping[str, int]) -> str:
+    """Return what was lost in few words, `lost calls: 4, stacks: 2`; empty if nothing was."""
+    lost: Counter[str] = Counter()
+    for cause, count in counts.items():
+        lost[_loss(cause).what] += count
+    listed = ", ".join(f"{what}: {count:,}" for what, count in lost.most_common() if count > 0)
+    return listed and f"lost {listed}"
+
+
+def _loss(cause: str) -> Loss:
+    return MEANING.get(cause, Loss("events", printable(cause), UNKNOWN_CONSEQUENCE))
+
+
 def _line(cause: str, count: int, seen: str) -> str:
     """Return the message for one cause."""
-    loss = MEANING.get(cause, Loss("events", printable(cause), UNKNOWN_CONSEQUENCE))
+    loss = _loss(cause)
     next_time = f". Next time {loss.remedy}" if loss.remedy else ""
     return f"lost {loss.what}: {count:,} ({loss.why}, {seen}): {loss.consequence}{next_time}"

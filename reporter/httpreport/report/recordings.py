@@ -33,7 +33,7 @@ class Facts:
     started: str  # ISO 8601, UTC
     started_realtime_ns: int  # the same in ns since 1970
     ended: str | None  # ISO 8601, UTC; None if END is missing
-    selection: str
+    qualities: str  # Selection.qualities
     first_byte: bool  # the report judges calls by their first byte
     judged_whole: bool  # the recorder judged calls by their whole duration
     asked_ns: int  # the threshold of the selection
@@ -55,6 +55,16 @@ class Facts:
     names: tuple[str, ...]  # -p of the report, else the recorder's; empty: all processes
     has_heads: bool  # the capture has heads of requests or responses
     length_ns: int | None  # length of the selected part of the recording; None if END is missing
+
+    @property
+    def selection(self) -> str:
+        """Return which calls are selected, as text."""
+        return f"calls {self.qualities}" if self.qualities else "all calls"
+
+    @property
+    def has_no_losses(self) -> bool:
+        """Return whether the recorder counted to the end and lost nothing."""
+        return self.ended is not None and not self.lost
 
     @property
     def some_pass(self) -> bool:

@@ -5,10 +5,12 @@ It is computed once, and all outputs only write it down, so they cannot disagree
 
 from __future__ import annotations
 
+import os
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -28,10 +30,12 @@ from ..calls.trees import Trees, trees_of
 from ..calls.workloads import Workload
 from ..capture.recording import Recording
 from ..common.interning import Interner, words_of
+from ..common.printable import printable
 from ..languages.stack_trace import HOW_GUESSED, Incomplete, NoStack, StackTrace, Unnamed
 from ..symbols.binary import FindBinary
 from ..symbols.symbolizer import Symbolizer
 from ..symbols.trace_lines import trace_lines
+from .frame_choice import FOLDED, FrameChoice, chosen
 from .links import Links, links_of
 from .plumbing import own_frames_of
 from .stack_ids import LongestCall, assign_stack_ids, key_of, longest_by_key
@@ -56,6 +60,12 @@ class Report:
     trace_of_stack: Mapping[tuple[int, int], int]
     trace_of_key: Mapping[StackKey, int]
     record_numbers: Mapping[int, int]
+    choice: FrameChoice = FOLDED
+
+    @cached_property
+    def shown_traces(self) -> Sequence[StackTrace]:
+        """Return `traces` with the frames that are to be shown."""
+        return [chosen(trace, self.choice) for trace in self.traces]
 
     @cached_property
     def trace_of(self) -> npt.NDArray[np.intp]:
@@ -188,6 +198,13 @@ class Report:
         return longest_first(self.recording.listed.durations, self.recording.listed.starts)
 
 
+class UnnamedIn(NamedTuple):
+    """Say why frames have no name, and in which module they are: empty if in none."""
+
+    reason: Unnamed
+    module: str  # the name of its file, without the folder; printable
+
+
 @dataclass(frozen=True)
 class NamingCounts:
     """Count the frames of all kept calls, those with a name and the reasons of the others; of both how many are the
@@ -197,7 +214,7 @@ class NamingCounts:
     named: int = 0
     own: int = 0
     own_named: int = 0
-    unnamed: Counter[Unnamed] = field(default_factory=Counter)
+    unnamed: Counter[UnnamedIn] = field(default_factory=Counter)
     guessed: int = 0  # frames found without unwind information
     traces: int = 0
     incomplete: Counter[Incomplete] = field(default_factory=Counter)
@@ -214,13 +231,20 @@ class NamingCounts:
             self.incomplete + other.incomplete,
         )
 
+    @property
+    def by_reason(self) -> Counter[Unnamed]:
+        """Return how many frames have no name, by the reason alone."""
+        counts: Counter[Unnamed] = Counter()
+        for one, count in self.unnamed.items():
+            counts[one.reason] += count
+        return counts
+
 
 def make_report(
-    recording: Recording, selection: Selection, find_binary: FindBinary, *, all_frames: bool = False
+    recording: Recording, selection: Selection, find_binary: FindBinary, choice: FrameChoice = FOLDED
 ) -> Report:
-    """Return the report of a recording. Each distinct stack of the kept calls is named once. With `all_frames`, frames
-    of interpreters are not hidden."""
-    symbolizer = Symbolizer(recording, find_binary, all_frames=all_frames)
+    """Return the report of a recording. Each distinct stack of the kept calls is named once."""
+    symbolizer = Symbolizer(recording, find_binary, all_frames=choice.all_frames)
     received = _stacks_of(recording, "receive_stack", recording.received).distinct if len(recording.received) else []
     keys = {(key.stack_status, key.stack) for key in recording.by_stack}.union(received)
     recorded, numbers = dict[int, StackTrace](), dict[int, int]()
@@ -234,7 +258,7 @@ def make_report(
     index_of = {key: indices.setdefault(_trace(recorded, *key), len(indices)) for key in sorted(keys)}
     trace_of_key = {key: index_of[key.stack_status, key.stack] for key in recording.by_stack}
     warnings = warnings_of(recording, selection)
-    return Report(recording, selection, warnings, list(indices), index_of, trace_of_key, numbers)
+    return Report(recording, selection, warnings, list(indices), index_of, trace_of_key, numbers, choice)
 
 
 def _trace(recorded: Mapping[int, StackTrace], stack_status: int, id: int) -> StackTrace:
@@ -272,13 +296,13 @@ def naming(report: Report) -> NamingCounts:
     for key, totals in report.recording.by_stack.items():
         uses[report.trace_of_key[key]] += totals.calls
     frames = named = own = own_named = guessed = traces = 0
-    unnamed: Counter[Unnamed] = Counter()
+    unnamed: Counter[UnnamedIn] = Counter()
     incomplete: Counter[Incomplete] = Counter()
     for trace, times in zip(report.traces, uses):
         traces += times if trace.frames else 0
         if trace.incomplete is not None:
             incomplete[trace.incomplete] += times
-        for frame in own_frames_of(trace):
+        for frame in own_frames_of(trace, report.choice.own):
             own += times
             own_named += times if frame.name is not None else 0
         for frame in trace.frames:
@@ -286,5 +310,5 @@ def naming(report: Report) -> NamingCounts:
             named += times if frame.name is not None else 0
             guessed += times if frame.found in HOW_GUESSED else 0
             if frame.unnamed is not None:
-                unnamed[frame.unnamed] += times
+                unnamed[UnnamedIn(frame.unnamed, printable(os.path.basename(frame.module or "")))] += times
     return NamingCounts(frames, named, own, own_named, unnamed, guessed, traces, incomplete)

@@ -52,10 +52,12 @@ class Label(NamedTuple):
 
 
 class Trace(NamedTuple):
-    """Hold a stack trace as a flame graph shows it, and as lines."""
+    """Hold a stack trace as a flame graph shows it, and as lines, and its key (stack_ids.py), empty if there is no
+    stack."""
 
     labels: tuple[Label, ...]  # outermost first
     lines: tuple[str, ...]  # leaf first
+    key: bytes
 
 
 class Asked(NamedTuple):
@@ -219,7 +221,7 @@ def slowest_of(report: Report, capture: str) -> Slowest:
     calls["duration"] = listed.durations[order]
     calls["start"] = listed.starts[order].astype(np.int64) + since_1970_ns(meta, 0)
     calls, floor_ns = _fitting(calls, 0)
-    traces = list(map(_trace, report.traces))
+    traces = list(map(_trace, report.shown_traces, report.stack_keys))
     order = order[: len(calls)]
     groups, calls["group"] = _groups(report, order, traces)
     by_group = _order(calls, groups)
@@ -271,8 +273,8 @@ def _asked(report: Report, order: Indices) -> tuple[Sequence[Asked], Numbers]:
     return [Asked(printable(name), of, keys[key]) for name, (key, of) in zip(methods, others)], numbers
 
 
-def _trace(trace: StackTrace) -> Trace:
-    return Trace(tuple(map(_label, shown_frames(trace))), tuple(trace_lines(trace)))
+def _trace(trace: StackTrace, key: bytes) -> Trace:
+    return Trace(tuple(map(_label, shown_frames(trace))), tuple(trace_lines(trace)), key)
 
 
 @lru_cache(maxsize=1 << 16)

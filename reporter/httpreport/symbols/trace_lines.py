@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from functools import lru_cache
 
 from ..common.printable import printable
-from ..languages.stack_trace import HOW_GUESSED, Frame, Incomplete, StackTrace
+from ..languages.stack_trace import HOW_GUESSED, Frame, FrameKind, Incomplete, StackTrace
 
 
 def trace_lines(trace: StackTrace) -> Iterator[str]:
@@ -28,14 +28,17 @@ def trace_lines(trace: StackTrace) -> Iterator[str]:
         yield f"[{trace.incomplete.value}{size}{remedy}]"
     if trace.python_problem is not None:
         yield f"[{trace.python_problem.value}]"
-    if trace.hidden:
-        frames = "1 frame" if trace.hidden == 1 else f"{trace.hidden:,} frames"
-        yield f"[{frames} of the interpreter hidden; --frames all shows what is hidden]"
+    for count, what in ((trace.plumbing, "plumbing"), (trace.hidden, "the interpreter")):
+        if count:
+            frames = "1 frame" if count == 1 else f"{count:,} frames"
+            yield f"[{frames} of {what} hidden; --frames all shows what is hidden]"
 
 
 @lru_cache(maxsize=1 << 14)
 def _frame(frame: Frame) -> str:
     """Return `function (module) file:line`, or `module+0xoffset (module: reason)`, and how it was guessed."""
+    if frame.kind is FrameKind.PLUMBING:
+        return f"[{printable(frame.name or '')}]"
     language = frame.kind.language
     if language:
         return printable(frame.label) if frame.name is not None else f"{language} function {frame.label}"

@@ -48,6 +48,11 @@ function describeCall(page, calls, index) {
     has: (term) => searched.join("\n").toLowerCase().includes(term) };
 }
 
+// Returns why no call is listed.
+function noCall(term) {
+  return term ? `No call matches "${term}". Requests, processes, peers and stack traces are searched.` : "No calls match.";
+}
+
 // Returns the function that shows a selection. `parts` has the elements of the page.
 function callsTable(parts, page, calls) {
   const described = page.rows.map((_, index) => describeCall(page, calls, index));
@@ -76,7 +81,7 @@ function callsTable(parts, page, calls) {
       head.setAttribute("aria-sort", COLUMNS[i] !== column ? "none" : down ? "descending" : "ascending"));
     parts.body.replaceChildren(...found.slice(0, most).map(tableRow));
     if (!found.length) {
-      parts.body.append(make("tr", {}, make("td", { class: "empty", colspan: COLUMNS.length }, "No call matches.")));
+      parts.body.append(make("tr", {}, make("td", { class: "empty", colspan: COLUMNS.length }, noCall(term))));
     }
     parts.more.hidden = found.length <= most;
     parts.more.textContent = `Show more of ${count(found.length, "call")}`;

@@ -59,7 +59,7 @@ function changesTable(box, said, columns, changes, title) {
       make("th", { scope: "row", class: "label" }, label),
       ...cells.map((cell, column) => make("td", { class: kinds[column] }, cell))))));
     const table = make("table", { class: "changes" }, make("thead", {}, make("tr", {}, ...heads)), ...bodies);
-    box.replaceChildren(changes.length ? table : make("p", { class: "empty" }, "No call passes the filters."));
+    box.replaceChildren(changes.length ? table : make("p", { class: "empty" }, "No calls match."));
     said.textContent = shown.length < changes.length ? "This table has those that changed most." : "";
     if (changes.length <= CHANGES_AT_FIRST) return;
     const text = all ? `Show only the ${CHANGES_AT_FIRST} that changed most` : `Show all ${whole.format(changes.length)}`;

@@ -30,7 +30,7 @@ function flameChart(parts, source) {
 
   // Describes the frame that the keys or the last click selected.
   function say() {
-    const hint = total ? "Point at a frame to read it whole." : source.empty(selected);
+    const hint = total ? "Hover over a frame for details." : source.empty(selected);
     parts.at.textContent = current ? describe(current) : hint;
   }
 

@@ -18,7 +18,7 @@ const showFlame = flameChart({
   colour: ({ data }) => shadeColour(shade(page, data.before, data.after)),
   label: ({ data }) => `${relative(data.before, data.after)} ${data.name}`,
   searched: ({ data }) => data.name,
-  empty: (side) => (page.stacks.length ? `No time was waited ${side}.` : "No call passes the filters."),
+  empty: (side) => (page.stacks.length ? `No time was waited ${side}.` : "No calls match."),
   describe: ({ data }, total) => `${data.name}: ${said(data)}, ${count(data.beforeCalls, "call")} before, `
     + `${whole.format(data.afterCalls)} after; ${percent(data.value, total)} of the width`,
 });

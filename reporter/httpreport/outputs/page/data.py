@@ -30,7 +30,6 @@ from ...report.aggregate import Aggregate
 from ...report.headline import incomplete, name, origins, summary, warning_lines, where
 from ...report.route_totals import route_of
 from ...report.slowest import Group, Indices, Label, SlowCall, Trace
-from ...report.stack_ids import key_of
 from ...routes.routes import Routes
 from ...routes.shapes import Source
 from .columns import packed
@@ -259,7 +258,7 @@ class _PageTables:
         for label in trace.labels:
             self.modules.index(label.module)
         labels, lines = [*map(self.labels.index, trace.labels)], [*map(self.lines.index, trace.lines)]
-        return TraceIndices(labels, lines, stack_ids.get(key_of(trace.lines), 0))
+        return TraceIndices(labels, lines, stack_ids.get(trace.key, 0))
 
 
 def _workload_name(ran: Workload) -> WorkloadName:

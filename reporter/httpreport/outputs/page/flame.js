@@ -73,7 +73,7 @@ function flameGraph(parts, page, everything) {
     colour: ({ data }) => colours[data.module],
     label: ({ data }) => data.name,
     searched: (node) => `${node.data.name} ${moduleOf(node)}`,
-    empty: ({ indices }) => (indices.length ? "These calls took no time." : "No call passes the filters."),
+    empty: ({ indices }) => (indices.length ? "These calls took no time." : "No calls match."),
     describe,
   });
 }

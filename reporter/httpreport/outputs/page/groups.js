@@ -24,7 +24,7 @@ function groupTable(box, title, range, nameOf, choose) {
     const head = heads.map(([text, kind]) => make("th", { scope: "col", class: kind }, text));
     const body = (all ? parts : parts.slice(0, FIRST_ROWS)).map((part) => row(part, time, parts[0].time));
     box.replaceChildren(make("table", {}, make("thead", {}, make("tr", {}, ...head)), make("tbody", {}, ...body)));
-    if (!parts.length) box.replaceChildren(make("p", { class: "empty" }, "No call passes the filters."));
+    if (!parts.length) box.replaceChildren(make("p", { class: "empty" }, "No calls match."));
     if (parts.length > FIRST_ROWS) {
       const text = all ? `Show the first ${FIRST_ROWS}` : `Show all ${whole.format(parts.length)}`;
       const turn = () => { all = !all; show(parts, time); };

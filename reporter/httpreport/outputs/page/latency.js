@@ -4,6 +4,11 @@ const CELL = 6, HEIGHT = 240, LINE = 18, MARGIN = { top: 8, right: 28, bottom: 2
 const TALL = HEIGHT - MARGIN.bottom - CELL - MARGIN.top; // the height in which cells begin
 const SHADES = 5; // from one call in a cell to the most calls in a cell, in equal ratios
 
+// Returns the place in a sparse array that is nearest to `at` and not empty.
+function nearest(places, at) {
+  return d3.least(Object.keys(places), (place) => Math.abs(place - at));
+}
+
 // Draws into `box` and explains the shades in `said`. `line` shows what is under the pointer or, with the arrow keys, in a
 // column of the grid.
 function latencyPicture({ box, said, line }, page, calls, range) {
@@ -31,7 +36,7 @@ function latencyPicture({ box, said, line }, page, calls, range) {
     const limit = draw("path", { d: `M${MARGIN.left} ${edge}h${wide}`, class: "threshold-line" });
     picture.append(bottom, left, ...shades, limit, draw("path", { class: "reading" }));
     box.replaceChildren(picture);
-    said.textContent = most > 1 ? `The stronger a mark, the more calls; the strongest mark has ${whole.format(most)}.` : "";
+    said.textContent = most > 1 ? `Darker: more calls, up to ${whole.format(most)}.` : "";
     read(-1);
   }
 
@@ -69,8 +74,8 @@ function latencyPicture({ box, said, line }, page, calls, range) {
   }
 
   function say(found, durations) {
-    const keys = "Point at a mark, or read the columns with the arrow keys.";
-    const hint = columns.length ? keys : "No call passes the filters.";
+    const keys = "Hover over the marks, or use ← →.";
+    const hint = columns.length ? keys : "No calls match.";
     const time = found && new Date(page.first_ms + (span * found.moment) / (page.moments - 1));
     const clock = d3.utcFormat("%H:%M:%S.%L");
     line.textContent = found ? `${clock(time)} UTC: ${count(found.count, "call")}, ${durations}` : hint;
@@ -79,7 +84,8 @@ function latencyPicture({ box, said, line }, page, calls, range) {
   function point(event) {
     const bounds = box.firstChild.getBoundingClientRect();
     const left = Math.floor((event.clientX - bounds.left - MARGIN.left) / CELL);
-    const cell = columns[left]?.cells[Math.floor((event.clientY - bounds.top - MARGIN.top) / CELL)];
+    const cells = columns[nearest(columns, left)]?.cells ?? [];
+    const cell = cells[nearest(cells, Math.floor((event.clientY - bounds.top - MARGIN.top) / CELL))];
     say(cell, cell && [...new Set([cell.fastest, cell.slowest].map(duration))].join(" to "));
   }
 

@@ -98,7 +98,7 @@ function showTotals({ indices, time, notKnown }) {
   const notes = [
     notKnown ? `Left out: ${count(notKnown, "call")} of which it is not known whether they pass the filters.` : "",
     typedNs() < page.floor_ns ? `Calls shorter than ${page.floor_ns / 1e6} ms are not in this page.` : "",
-    page.calls && !indices.length ? `No call passes the filters. Processes and threads in this page: ${names.join(", ")}.` : "",
+    page.calls && !indices.length ? `No calls match. Processes and threads in this page: ${names.join(", ")}.` : "",
   ];
   byId("note").textContent = notes.filter(Boolean).join(" ");
 }
@@ -111,7 +111,9 @@ function soon() {
 
 slider.addEventListener("input", () => setThreshold(atPosition(Number(slider.value))));
 threshold.addEventListener("input", () => moveSlider(typedNs()));
-for (const control of [slider, threshold, ...filters]) control.addEventListener("input", soon);
+for (const control of [slider, threshold, ...filters]) {
+  for (const event of ["input", "change"]) control.addEventListener(event, soon);
+}
 byId("filters").addEventListener("submit", (event) => event.preventDefault());
 byId("filters").addEventListener("reset", () => requestAnimationFrame(() => {
   setThreshold(page.floor_ns);
