@@ -90,7 +90,7 @@ def test_a_call_that_was_recorded_at_both_ends_counts_once() -> None:
     report = reported(capture([SERVER, OTHER, CLIENT]))
 
     assert summary(aggregated(report))[:2] == [
-        "3 of 3 calls kept (all calls)",
+        "3 calls, 0 lost",
         "2 calls, of which 1 was recorded at both ends: 450 ms in all",
     ]
     document = json.loads(json_text(report, "run.cap"))

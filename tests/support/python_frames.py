@@ -59,7 +59,8 @@ def read(capture: Path, *, all_frames: bool = False) -> Recorded:
         file.seek(0)
         reader = Reader(file)
         selection = Selection.of(reader.meta, 0, ())
-        report = make_report(load(reader, selection), selection, find_binary, FrameChoice(Frames.ALL) if all_frames else FOLDED)
+        choice = FrameChoice(Frames.ALL) if all_frames else FOLDED
+        report = make_report(load(reader, selection), selection, find_binary, choice)
     notes = {side: [json.loads(line) for line in (capture.parent / side).read_text().splitlines()] for side in SIDES}
     return Recorded(notes, report, stacks, capture, find_binary)
 
