@@ -69,8 +69,8 @@ def events(report: Report) -> Iterator[dict[str, Any]]:
         }
         if of_call.other is not None:
             is_client = call.role == Role.CLIENT
-            both = (index, int(report.other_ends[index]))
-            arrow = f"{_capture_id(report)}.{both[0] if is_client else both[1]}"
+            client = call if is_client else of_call.other
+            arrow = f"{_capture_id(report)}.{client.connection}.{client.sequence}"
             side = {"ph": "s"} if is_client else {"ph": "f", "bp": "e"}
             yield {**at, **side, "cat": "call", "name": "call", "id": arrow}
 
