@@ -24,6 +24,12 @@ def found(rows: Rows, ids: Ids = NO_IDS) -> Causes:
     return causes(table(rows), np.array([row["shape"] for row in rows], np.intp), ids)
 
 
+def only_alone(rows: Rows, of: Causes) -> bool:
+    """Return whether no cause is known but where one request was open, where it is probably that one."""
+    is_alone = set(of.candidates[of.certainty == Certainty.PROBABLE].tolist()) <= {1}
+    return is_alone and said(rows, of).keys() <= {(Certainty.NOT_KNOWN, False), (Certainty.PROBABLE, True)}
+
+
 SEEDS = st.integers(0, 2**32)
 
 
@@ -58,7 +64,7 @@ def test_a_busy_event_loop_tells_no_cause_but_how_many_there_may_be(seed: int, r
 
     result = found(program.rows)
 
-    assert said(program.rows, result).keys() == {(Certainty.NOT_KNOWN, False)}
+    assert only_alone(program.rows, result)
     for call, count in zip(calls, result.candidates.tolist()):
         are_open = (servers["t0"] < call["t0"]) & (servers["t3"] >= call["t0"])
         assert count == (np.count_nonzero(are_open) if call["role"] == Role.CLIENT else 0)
@@ -73,7 +79,7 @@ def test_requests_that_other_threads_work_on_have_no_known_cause(seed: int) -> N
         for _ in range(5):
             at = program.request(at, 2, 1, client_tid) + 1
 
-    assert said(program.rows, found(program.rows)).keys() == {(Certainty.NOT_KNOWN, False)}
+    assert only_alone(program.rows, found(program.rows))
 
 
 @settings(deadline=None)
@@ -141,7 +147,7 @@ def test_without_the_thread_that_receives_nothing_is_known() -> None:
     for row in program.rows:
         row["receive_tid"] = 0  # as in captures of older recorders
 
-    assert said(program.rows, found(program.rows)).keys() == {(Certainty.NOT_KNOWN, False)}
+    assert only_alone(program.rows, found(program.rows))
 
 
 @settings(deadline=None)
@@ -219,3 +225,36 @@ def test_the_response_of_a_service_names_a_request_too() -> None:
     ids = ids_in(heads, calls)
 
     assert (ids.calls.tolist(), ids.numbers.tolist()) == ([0, 1], [0, 0])
+
+
+@settings(deadline=None)
+@given(SEEDS, st.integers(3, 10))
+def test_where_one_request_is_open_it_is_probably_the_cause_whoever_makes_the_call(seed: int, requests: int) -> None:
+    program = Program(seed)
+    at = 0
+    for number in range(requests):
+        at = program.request(at, 2, 1, 100 + number) + 10
+
+    result = found(program.rows)
+
+    assert said(program.rows, result).keys() == {(Certainty.PROBABLE, True)}
+    assert set(result.rules.tolist()) == {Rule.NONE, Rule.EXCLUSION}
+
+
+def test_calls_that_are_also_made_without_a_request_are_not_ascribed_to_the_one_that_is_open() -> None:
+    program = Program(1)
+    at = 0
+    for _ in range(30):
+        at = program.request(at, 0, 1, 1) + 10
+    program.background(99, 1, at)
+
+    assert said(program.rows, found(program.rows)).keys() == {(Certainty.NOT_KNOWN, True)}
+
+
+def test_calls_during_one_long_request_are_not_ascribed_to_it_because_there_is_no_other() -> None:
+    """As of a program with a long poll that also makes calls by itself."""
+    program = Program(1)
+    program.add(Role.SERVER, 0, 100_000, 1)
+    program.background(99, 1, 90_000)
+
+    assert said(program.rows, found(program.rows)).keys() == {(Certainty.NOT_KNOWN, True)}

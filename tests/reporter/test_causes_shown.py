@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import pytest
 from click.testing import CliRunner
 
 from httpcapture import Role, StackStatus
@@ -112,3 +113,13 @@ def test_a_filter_that_may_leave_out_causes_leaves_them_unknown(tmp_path: Path) 
     ]
 
     assert [len(each) for each in causes] == [2, 1]
+
+
+@pytest.mark.parametrize(("name", "count"), [("shop", 3), ("sho*", 3), ("worker", 0)])
+def test_only_where_whole_processes_are_selected_causes_are_looked_for(name: str, count: int) -> None:
+    rows = [replace(row, comm=b"worker") for row in ONE_BY_ONE]
+    of_recorder = reported(capture(rows, process_filters=(name.encode(),)))
+    of_report = reported(capture(rows), name)
+
+    for report in (of_recorder, of_report):
+        assert len([line for line in text_lines(report, "run.cap") if line.startswith("Caused by: ")]) == count

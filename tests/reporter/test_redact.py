@@ -204,10 +204,11 @@ def made(data: bytes) -> dict[str, object]:
 
 
 def outputs(data: bytes) -> dict[str, list[bytes]]:
-    """Return every output of a capture, line by line, without its host, cgroups and the warning."""
+    """Return every output of a capture, line by line, without its host and boot, cgroups and the warning."""
     report = reported(data)
     report = replace(report, warnings=[warning for warning in report.warnings if warning.cause is not Cause.REDACTED])
-    report = replace(report, recording=replace(report.recording, meta=replace(report.recording.meta, host="any")))
+    meta = replace(report.recording.meta, host="any", boot_id="any")
+    report = replace(report, recording=replace(report.recording, meta=meta))
     report.recording.calls["cgroup"] = 0
     of_reports = (output for output in OUTPUTS if output.report and output.destination is not Destination.TERMINAL)
     return {output.name: written(output, report).splitlines() for output in of_reports}

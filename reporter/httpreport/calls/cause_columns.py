@@ -43,3 +43,9 @@ class Columns:
         is_found = causes != NO_CAUSE
         inside = is_found & (self.ends[clients] <= self.ends[causes])
         return inside, share(inside, is_found, self.shape[clients])[self.shape[clients]]
+
+    def was_asked(self, clients: Indices) -> Mask:
+        """Return for which client calls the process had received a request before."""
+        first = np.full(int(self.process.max(initial=-1)) + 1, np.iinfo(np.int64).max)
+        np.minimum.at(first, self.process[self.servers], self.t0[self.servers])
+        return np.asarray(first[self.process[clients]] < self.t0[clients])

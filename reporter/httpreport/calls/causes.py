@@ -6,6 +6,7 @@ say nothing. The first rule that is sure decides; if none is, the first one that
 1. **ID**: exactly one candidate has an ID of a request or a trace in its heads that the client call has, too.
 2. **Thread**: the thread that makes the call has received exactly one of the candidates, and sends its answer.
 3. **Stack**: a word in the stack copy of the call is in the stack copies of the answer of exactly one candidate.
+4. **Exclusion**: there is only one candidate. That is probable at most.
 
 Each rule but the first is checked on all calls of a capture, because programs differ in it. What is not known to be the
 cause is none. The calls that a capture lacks are shorter than its threshold, so they cannot have waited for a call that
@@ -20,6 +21,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from .cause_columns import NO_CAUSE, Columns
+from .causes_by_exclusion import by_exclusion
 from .causes_by_id import NO_IDS, Ids, by_id
 from .causes_by_stack import StackWords, by_stack
 from .causes_by_thread import by_thread
@@ -35,11 +37,12 @@ class Rule(enum.IntEnum):
     ID = 1
     THREAD = 2
     STACK = 3
+    EXCLUSION = 4
 
     @property
     def text(self) -> str:
         """Return what tells the cause, as text."""
-        return ("", "an ID in the heads", "its thread", "its stack")[self]
+        return ("", "an ID in the heads", "its thread", "its stack", "exclusion")[self]
 
 
 @dataclass(frozen=True)
@@ -64,12 +67,13 @@ def causes(calls: ColumnsByName, shapes: Indices, ids: Ids = NO_IDS, words: Stac
     columns = Columns(calls, shapes)
     found, clients = no_causes(len(columns)), columns.clients
     made, candidates = columns.t0[clients], columns.opened(columns.process[columns.servers], columns.servers)
-    found.candidates[clients], _ = candidates.during(columns.process[clients], made, made)
+    found.candidates[clients], only = candidates.during(columns.process[clients], made, made)
     _take(found, Rule.ID, by_id(columns, ids), np.full(len(columns), Certainty.SURE, np.uint8))
     _take(found, Rule.THREAD, *by_thread(columns))
     if words is not None:
         undecided = (found.candidates > 0) & (found.certainty != Certainty.SURE)
         _take(found, Rule.STACK, *by_stack(columns, np.flatnonzero(undecided), words))
+    _take(found, Rule.EXCLUSION, *by_exclusion(columns, found.candidates[clients], only))
     return found
 
 

@@ -19,12 +19,11 @@ import numpy as np
 
 from ..common.interning import Interner, Words
 from .cause_columns import NO_CAUSE, Columns
-from .certainty import FEWEST, Shares, Small, certainty, share
+from .certainty import FEWEST, Shares, Small, certainty, few_of_one, share
 from .open_intervals import Indices
 from .stack_slots import SlotPairs, candidate_pairs, chosen_pairs
 
 COVERED = 0.99  # of the calls with one stack trace: where a word is missing, another one may be equal by chance
-MOST_OF_ONE = 0.5  # of these, that have the same cause
 MOST_SAMPLES, MOST_CANDIDATES = 80, 40  # client calls from which is learned, and requests of each that may be its cause
 MOST_CALLS = 20_000  # of one program, the longest, of which the stacks are looked at
 MOST_PROGRAMS = 8  # those with the most calls: the stacks are read again for each
@@ -146,15 +145,6 @@ def _certainty(columns: Columns, clients: Indices, told: _Told) -> Small:
     covered = share(is_told, np.ones(len(clients), np.bool_), shape)[shape]
     agree = np.bincount(shape, told.agree * is_told)[shape] / np.maximum(np.bincount(shape, is_told)[shape], 1)
     _, inside = columns.inside(clients, told.causes)
-    of_shape = np.bincount(shape[is_told], minlength=int(shape.max(initial=-1)) + 1)[shape]
-    of_cause = _most_of_one(shape[is_told], told.causes[is_told], int(shape.max(initial=-1)) + 1)[shape]
+    enough = np.bincount(shape, is_told)[shape] >= FEWEST
     agree = np.where(covered >= COVERED, agree, np.minimum(agree, covered))
-    return certainty(agree, inside, of_shape >= FEWEST, of_cause <= of_shape * MOST_OF_ONE)
-
-
-def _most_of_one(shapes: Indices, causes: Indices, count: int) -> Indices:
-    """Return for each shape how many calls have the same cause at most."""
-    pairs, calls = np.unique(np.stack([shapes, causes]), axis=1, return_counts=True)
-    most = np.zeros(count, np.intp)
-    np.maximum.at(most, pairs[0], calls)
-    return most
+    return certainty(agree, inside, enough, few_of_one(shape, told.causes))

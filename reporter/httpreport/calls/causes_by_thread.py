@@ -30,7 +30,7 @@ def by_thread(columns: Columns) -> tuple[Indices, Small]:
     exclusive, count = _exclusive(columns, other_thread)
     clients = columns.clients
     program, shape, is_found = columns.program[clients], columns.shape[clients], indices[clients] != NO_CAUSE
-    found = share(is_found, is_found | _was_asked(columns, clients), shape)[shape]
+    found = share(is_found, is_found | columns.was_asked(clients), shape)[shape]
     _, inside = columns.inside(clients, indices[clients])
     known[clients] = certainty(np.minimum(found, exclusive[program]), inside, count[program] >= FEWEST)
     return indices, known
@@ -53,11 +53,3 @@ def _exclusive(columns: Columns, other_thread: Mask) -> tuple[Shares, Indices]:
     is_counted = np.zeros(len(columns), np.bool_)
     is_counted[servers] = True
     return share(alone, is_counted, columns.program), np.bincount(columns.program[servers], minlength=len(columns))
-
-
-def _was_asked(columns: Columns, clients: Indices) -> Mask:
-    """Return for which client calls the process had received a request before."""
-    process = columns.process
-    first = np.full(int(process.max(initial=-1)) + 1, np.iinfo(np.int64).max)
-    np.minimum.at(first, process[columns.servers], columns.t0[columns.servers])
-    return np.asarray(first[process[clients]] < columns.t0[clients])

@@ -20,6 +20,7 @@ from . import (
     json_report,
     otlp,
     page,
+    perfetto,
     pprof,
     speedscope,
     stack_traces,
@@ -76,6 +77,13 @@ OUTPUTS = (
         "Write calls as spans of traces, in OTLP's JSON lines, for Jaeger and the OpenTelemetry collector.",
         otlp.report,
         lists=otlp.listed,
+    ),
+    Output(
+        "perfetto",
+        Destination.FILE,
+        "Write calls as slices of a timeline, for ui.perfetto.dev and Chrome's viewer of traces.",
+        perfetto.report,
+        lists=perfetto.listed,
     ),
     Output(
         "csv", Destination.FILE, "Write a table with a row for each call.", csv_table.report, lists=csv_table.listed

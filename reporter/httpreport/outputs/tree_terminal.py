@@ -56,7 +56,8 @@ def requests_line(totals: TreeTotals) -> str:
         for certainty in (Certainty.SURE, Certainty.PROBABLE, Certainty.NOT_KNOWN)
     )
     requests = f"{totals.roots:,} request{'' if totals.roots == 1 else 's'} of {duration_text(totals.roots_ns)} in all"
-    return f"{requests}; causes of {totals.certainty.total():,} calls made for them: {known}"
+    calls = sum(totals.certainty.values())
+    return f"{requests}; causes of {calls:,} calls made for them: {known}" if calls else requests
 
 
 def summary_lines(number: int, tree: SlowTree) -> Iterator[str]:

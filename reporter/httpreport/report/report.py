@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from httpcapture import Role, StackStatus
+from httpcapture.process_names import matches
 
 from ..calls.call import Call, iterate_calls, since_1970_ns
 from ..calls.call_ids import ids_in
@@ -153,6 +154,16 @@ class Report:
         return other_ends(self.recording.calls, np.zeros(len(self.recording.listed), np.intp)).indices
 
     @property
+    def _has_parts_of_processes(self) -> bool:
+        """Return whether calls may be missing because -p, here or of the recorder, names threads and not a process."""
+        processes = [name.rstrip(b"\0") for name in set(self.recording.listed.values("process").tolist())]
+        return not all(
+            any(matches(name, process) for name in names)
+            for names in (self.selection.names, self.recording.meta.process_filters)
+            for process in (processes if names else ())
+        )
+
+    @property
     def _has_both_roles(self) -> bool:
         """Return whether client calls and server calls are listed. If not, the calls need not be unpacked."""
         roles = self.recording.listed.values("role")
@@ -173,7 +184,7 @@ class Report:
     @cached_property
     def causes(self) -> Causes:
         """Return the causes of the listed calls. None is known if a filter left out calls that may be causes."""
-        if not self._has_both_roles or self.selection.filters.part_of_a_process:
+        if not self._has_both_roles or self.selection.filters.part_of_a_process or self._has_parts_of_processes:
             return no_causes(len(self.recording.listed))
         calls = self.recording.calls
         words = RecordedWords(calls, self.recording.stacks)
