@@ -39,6 +39,7 @@ class Style:
     weight: Weight = Weight.TIME
     all_stacks: bool = False  # stack_traces.txt prints the stack trace of every call
     own: tuple[str, ...] = ()  # patterns of the program's own frames
+    facts: bool = False  # the summary has the facts about stack traces
 
 
 class Listing(Protocol):
