@@ -198,9 +198,10 @@ def _with_line(frame: ShownFrame) -> str:
 
 
 def peer_name(key: PeerKey) -> str:
-    """Return the name of a process and its peer."""
+    """Return the name of a process, of a server with its port, and its peer."""
+    port = f":{key.own_port}" if key.own_port else ""
     how = "to" if key.role == Role.CLIENT else "from" if key.role == Role.SERVER else "with"
-    return f"{comm(key.process)} {how} {peer_text(key.address, key.port)}"
+    return f"{comm(key.process)}{port} {how} {peer_text(key.address, key.port)}"
 
 
 def _line(out: Console, text: Text) -> None:
