@@ -14,22 +14,21 @@ from typing import Callable
 import click
 
 from httpcapture import MAX_SECTION, Meta
-from httpcapture.durations import duration_text
 from httpcapture.process_names import COMM_BYTES, kept
 from httpcapture.standard_streams import FAILED
 
 from . import __version__, check, host, options, privileges
 from .call_lines import HEADS, columns
 from .call_printer import CallPrinter
+from .closing import closing_lines
 from .errors import RecorderError
-from .fast_calls import threshold_summary
 from .head_options import head_options, head_rules, rules_sentence, rules_text
 from .http_heads import HeadRules
 from .listeners import find_listeners
 from .loader import PROBES, TracingOptions
 from .output import STDOUT
 from .parts import Bounds, Parts, check_parts
-from .recording_loop import RecordingLoop, Totals
+from .recording_loop import RecordingLoop
 from .streams import StandardStream, Streams, open_standard_streams
 from .tls.attacher import Attacher
 from .tls.libraries import TlsLibraries
@@ -74,12 +73,6 @@ def _announce(threshold_ms: float, names: Sequence[bytes], show: Callable[[str],
     show(f"Tracing... Hit Ctrl-C to end. (Duration threshold: {threshold_ms:g} ms)\n")
     if names:
         show(f"Process filters: {', '.join(name.decode(errors='replace') for name in names)}\n")
-
-
-def _summary(totals: Totals, size: int, length_ns: int) -> str:
-    causes = ", ".join(f"{name} {count}" for name, count in totals.lost.items())
-    lost = f"lost: {causes}" if causes else "0 lost"
-    return f"{totals.calls} calls, {lost}, {totals.processes} processes, {size} bytes, {duration_text(length_ns)}"
 
 
 def _check(context: click.Context, parameter: click.Parameter, wanted: bool) -> None:
@@ -200,10 +193,8 @@ def _record(
                 f"cannot write {parts.name}: {error.strerror}; everything up to the last whole chunk can be reported: "
                 + parts.next_command
             ) from error
-        _print(_summary(totals, parts.bytes_written, time.monotonic_ns() - started_ns))
-        if tracing.threshold_ns:
-            _print(threshold_summary(totals.slow, totals.fast, tracing.threshold_ns))
-        for line in printer.frequent.lines():
+        length_ns = time.monotonic_ns() - started_ns
+        for line in closing_lines(totals, printer.frequent, tracing.threshold_ns, parts.bytes_written, length_ns):
             _print(line)
         for problem in libraries.unreadable() if libraries else ():
             _print(f"Heads in TLS that were not read: {problem}")

@@ -133,7 +133,7 @@ def test_slower_processes_come_first_and_new_or_gone_ones_are_listed(
         "before 4 0.40 150 ms 150 ms 150 ms 150 ms 60 ms/s nginx to 192.168.1.20:80",
         "after 4 0.40 150 ms 150 ms 150 ms 150 ms 60 ms/s",
         "change 0.0% 0.0% 0.0% 0.0% 0.0% 0.0%",
-        "gone 2 0.20 200 ms 200 ms 200 ms 200 ms 40 ms/s nova-api from ::2",
+        "gone 2 0.20 200 ms 200 ms 200 ms 200 ms 40 ms/s nova-api:40000 from ::2",
         "gone 1 0.10 900 ms 900 ms 900 ms 900 ms 90 ms/s old-agent to 192.168.1.20:80",
         "",
     ]

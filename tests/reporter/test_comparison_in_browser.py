@@ -213,8 +213,8 @@ def test_many_peers_are_shown_when_asked_for(browser: Browser, tmp_path: Path) -
     browser.click("#peers button")
 
     everyone = browser.texts(".changes .name")
-    assert most == [f"nova-api from 10.0.{number}.1" for number in range(29, 19, -1)]
-    assert everyone == [f"nova-api from 10.0.{number}.1" for number in range(29, -1, -1)]
+    assert most == [f"nova-api:40000 from 10.0.{number}.1" for number in range(29, 19, -1)]
+    assert everyone == [f"nova-api:40000 from 10.0.{number}.1" for number in range(29, -1, -1)]
 
 
 def test_hostile_names_are_text(page: Browser) -> None:

@@ -16,6 +16,7 @@ from rich.console import Console
 from httpcapture import PROGRAM_HEADERS, SECTION_HEADERS, Code, End, JitMap, Lost, Module, Section
 from httpreport.capture.verify import verify
 from httpreport.outputs import terminal
+from httpreport.outputs.output import Style
 from httpreport.outputs.page.data import page_data
 from httpreport.report.headline import warning_lines
 from httpreport.report.report import naming
@@ -166,7 +167,7 @@ def test_every_output_is_made(rows: list[Row], records: list[Module], end: bool,
     console = Console(record=True, file=io.StringIO(), highlight=False, markup=False, width=100)
     whole = aggregated(report)
     terminal.print_warnings(console, warning_lines(whole))
-    terminal.print_summary(console, whole)
+    terminal.print_summary(console, whole, Style(facts=True))
     parsed = json_text(report, "run.cap")
     assert len(json.loads(parsed)["calls"]) == len(rows)
     VALIDATOR.validate(json.loads(parsed))

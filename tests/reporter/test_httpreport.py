@@ -31,7 +31,7 @@ def out(tmp_path: Path) -> Path:
 
 
 def test_both_files_are_written_for_their_owner_and_the_next_command_is_printed(run_cap: Path, out: Path) -> None:
-    result = run(run_cap, "-o", out)
+    result = run(run_cap, "-o", out, "-v")
 
     assert result.exit_code == 0, result.output
     assert sorted(os.listdir(out)) == ["stack_traces.txt", "stacks.folded"]
@@ -54,7 +54,7 @@ def test_a_debuginfod_server_that_fails_is_a_warning(out: Path, tmp_path: Path) 
     records: list[Record] = [Module(1, PATH, b"\1" * 20, 9000, b""), process(modules=[(TEXT, 1)]), stack(TEXT)]
     run_cap.write_bytes(capture([Row()], records))
 
-    result = run(run_cap, "-o", out, "--debuginfod-url", url)
+    result = run(run_cap, "-v", "-o", out, "--debuginfod-url", url)
 
     assert result.exit_code == 0
     assert f"warning: debuginfod server {url} is not asked any more: " in result.stdout

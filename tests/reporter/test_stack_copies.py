@@ -19,6 +19,7 @@ from httpreport.elf.elf import read_elf
 from httpreport.elf.symbol_table import read_symbols
 from httpreport.languages.stack_trace import Frame, Incomplete, NoStack, StackTrace, Unnamed
 from httpreport.outputs import terminal
+from httpreport.outputs.output import Style
 from httpreport.report.report import Report, naming
 from httpreport.symbols.binary_lookup import Binaries
 from httpreport.unwind import Found
@@ -274,7 +275,7 @@ def test_the_summary_counts_what_is_whole_and_why_the_others_are_not(
     report = report_of(capture(rows, deep_stack.records(short), limits=LIMITS))
 
     console = Console(record=True, file=io.StringIO(), width=200)
-    terminal.print_summary(console, aggregated(report))
+    terminal.print_summary(console, aggregated(report), Style(facts=True))
 
     assert (
         "stack traces: 1 of 3 are complete; others: 2 (the stack copy ended; record with --stack-size 64)\n"

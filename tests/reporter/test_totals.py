@@ -48,8 +48,10 @@ def durations_by_key(found: Recording) -> tuple[dict[StackKey, list[int]], dict[
         status, role = int(call["stack_status"]), int(call["role"])
         stack = StackKey(call["process"], status, int(call["stack"]) if status == 0 else 0)
         port = int(call["peer_port"]) if role == Role.CLIENT else 0
+        own_port = int(call["local_port"]) if role == Role.SERVER else 0
         stacks.setdefault(stack, []).append(duration)
-        peers.setdefault(PeerKey(call["process"], role, call["peer_address"], port), []).append(duration)
+        key = PeerKey(call["process"], role, call["peer_address"], port, own_port)
+        peers.setdefault(key, []).append(duration)
     return stacks, peers
 
 
@@ -203,7 +205,7 @@ def test_a_completion_may_come_before_its_call() -> None:
 def test_a_peers_address_is_as_recorded() -> None:
     (key,) = loaded([Row(peer="2001:db8::", role=Role.SERVER)]).by_peer
 
-    assert key == PeerKey(b"nova-api", Role.SERVER, packed_address("2001:db8::").rstrip(b"\0"), 0)
+    assert key == PeerKey(b"nova-api", Role.SERVER, packed_address("2001:db8::").rstrip(b"\0"), 0, 40000)
 
 
 @pytest.mark.parametrize("coding", ["", "planes", "delta"])

@@ -57,7 +57,7 @@ def test_sigterm_ends_it_cleanly(ends: Ends) -> None:
     assert len(recording.calls) == recording.end.recorded > 0
     assert not recorded.lost(recording.lost)
     lost = ", ".join(f"{cause} {count}" for cause, count in recording.lost.items() if count)
-    assert f"{recording.end.recorded} calls, {f'lost: {lost}' if lost else '0 lost'}" in ends.printed("sigterm")
+    assert f"{recording.end.recorded:,} calls, {f'lost: {lost}' if lost else '0 lost'}" in ends.printed("sigterm")
     assert ":/tmp/out/shared/sigterm.cap . && httpreport sigterm.cap" in ends.printed("sigterm")
 
 

@@ -85,13 +85,15 @@ class StackKey(NamedTuple):
 class PeerKey(NamedTuple):
     """Identify the calls of one process name with one peer.
 
-    Only a client's peer has a port that stays the same, so the port of any other peer is 0.
+    Only a client's peer has a port that stays the same, so the port of any other peer is 0. Of a server it is its own
+    port, which is 0 for any other process.
     """
 
     process: bytes
     role: int
     address: bytes
     port: int
+    own_port: int = 0
 
 
 class Durations:
@@ -182,10 +184,11 @@ class CallTotals:
     def add(self, calls: LazyTable) -> None:
         """Add the calls of a table, which has at least one."""
         durations = Durations(duration_ns(calls))
-        first, run = calls.runs("process", "role", "peer_address", "peer_port")  # far fewer than calls
+        first, run = calls.runs("process", "role", "peer_address", "peer_port", "local_port")  # far fewer than calls
         process = self._processes.intern(*words_of(calls.values_at("process", first))).astype(np.uint64)
         role = calls.values_at("role", first).astype(np.uint64)
-        port = np.where(role == Role.CLIENT, calls.values_at("peer_port", first), 0).astype(np.uint64)
+        ports = [calls.values_at(name, first) for name in ("peer_port", "local_port")]
+        port = np.select([role == Role.CLIENT, role == Role.SERVER], ports).astype(np.uint64)  # of the server
         kind = process << np.uint64(32) | role << np.uint64(16) | port
         peer = self._peers.intern(kind, *words_of(calls.values_at("peer_address", first)))[run]
         self._peers.add(durations, peer)
@@ -209,13 +212,18 @@ class CallTotals:
         """Return the totals and the histogram for each process name and peer."""
         names, kinds = self._names(), self._peers.values[0].tolist()
         keys = (
-            PeerKey(names[kind >> 32], kind >> 16 & 0xFF, address, kind & 0xFFFF)
+            _peer_key(names[kind >> 32], kind >> 16 & 0xFF, address, kind & 0xFFFF)
             for kind, address in zip(kinds, bytes_of(self._peers.values[1:]))
         )
         return dict(zip(keys, self._peers.latencies()))
 
     def _names(self) -> list[bytes]:
         return bytes_of(self._processes.values)
+
+
+def _peer_key(process: bytes, role: int, address: bytes, server_port: int) -> PeerKey:
+    is_server = role == Role.SERVER
+    return PeerKey(process, role, address, *((0, server_port) if is_server else (server_port, 0)))
 
 
 def with_room(columns: Words, count: int) -> Words:

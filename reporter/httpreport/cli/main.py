@@ -159,8 +159,9 @@ def milliseconds(context: click.Context, parameter: click.Parameter, value: floa
     "-v",
     "verbose",
     is_flag=True,
-    help="With --info, also list the modules: what the capture has of each, and whether its symbols are on this "
-    "machine.",
+    help="Also print how many stack traces are complete and how many frames have names, which else is printed only if "
+    "something was lost. With --info, also list the modules: what the capture has of each, and whether its symbols are "
+    "on this machine.",
 )
 @click.option(
     "--verify",
@@ -242,7 +243,7 @@ def main(  # noqa: PLR0917 (one parameter for each option)
         if path is not None
     }
     summary = () if printed else outputs_to(Destination.TERMINAL)
-    style = Style(Weight.COUNT if count else Weight.TIME, all_stacks, trees, own)
+    style = Style(Weight.COUNT if count else Weight.TIME, all_stacks, trees, own, facts=verbose)
     plan = Plan(directory, targets, summary, style, explain_routes)
     if len(plan.on_stdout) > 1:
         raise click.UsageError(f"Only one of {', '.join(plan.on_stdout)} can go to standard output.")

@@ -1,9 +1,9 @@
 """Compare two sets of captures: a pure function over their aggregates.
 
-Peers match by process name, role and address, routes by role, method, authority and route; stacks match by process name
-and the names of their frames, in folded form. So a stack matches the same stack of another build as long as its frames
-have names; a frame without a name is `module+0xSTART`, which differs between builds. All hosts of a side are taken
-together.
+Peers match by process name, role, address and the port of the server, routes by role, method, authority and route;
+stacks match by process name and the names of their frames, in folded form. So a stack matches the same stack of another
+build as long as its frames have names; a frame without a name is `module+0xSTART`, which differs between builds. All
+hosts of a side are taken together.
 
 Recordings of different lengths are made comparable: what was before is scaled to the length of the recording after. The
 result is rounded down to whole nanoseconds or calls, as difffolded.pl -n does. Quantiles need no scale.

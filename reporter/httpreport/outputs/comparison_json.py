@@ -78,6 +78,7 @@ def _peer(comparison: Comparison, change: PeerChange) -> dict[str, Any]:
         "role": enum_text(Role, peer.role),
         "address": address_text(peer.address),
         "port": peer.port,
+        "own_port": peer.own_port,
         "added_ns": comparison.added_ns(change),
         "before": latencies_fields(change.before),
         "after": latencies_fields(change.after),

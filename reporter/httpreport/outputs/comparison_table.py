@@ -9,8 +9,8 @@ from httpcapture.durations import duration_text
 
 from ..calls.totals import Latencies
 from ..compare.changes import Comparison, Lengths, PeerChange, RouteChange
-from .comparison_words import GONE, NEW, per_second, relative, waited
-from .terminal import QUANTILES
+from .comparison_words import GONE, NEW, per_second, relative, waited, waited_more
+from .latency_table import QUANTILES
 
 BEFORE, AFTER, CHANGE = "before", "after", "change"
 
@@ -44,6 +44,24 @@ def rows(comparison: Comparison, change: PeerChange | RouteChange) -> Iterator[C
         yield ComparisonRow(AFTER if before.calls else NEW, _numbers(change.after, lengths.after_ns, time))
     if before.calls and after.calls:
         yield ComparisonRow(CHANGE, _changes(comparison, change))
+
+
+def short_heads(comparison: Comparison) -> Sequence[str]:
+    """Return the heads of the columns of a narrow table, with a row of `short_cells` for each process and peer or
+    route."""
+    return "p50", "before", "change", "calls/s" if comparison.lengths else "calls", "change", "time"
+
+
+def short_cells(comparison: Comparison, change: PeerChange | RouteChange) -> Sequence[str]:
+    """Return the cells of one process and peer, or of one route: what it is now, and the changes."""
+    before, after = change.totals
+    lengths = comparison.lengths or Lengths(10**9, 10**9)
+    medians = [side.quantile_ns(0.5) for side in (change.before, change.after)]
+    texts = [duration_text(median) if totals.calls else "-" for median, totals in zip(medians, change.totals)]
+    calls = [per_second(before.calls, lengths.before_ns), per_second(after.calls, lengths.after_ns)]
+    rate = f"{calls[1]:,.2f}" if comparison.lengths else f"{after.calls:,}"
+    time = waited_more(comparison, comparison.added_ns(change))
+    return texts[1], texts[0], relative(*medians), rate, relative(*calls), time
 
 
 def _numbers(latencies: Latencies, length_ns: int, time: str) -> Sequence[str]:

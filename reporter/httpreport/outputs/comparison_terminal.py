@@ -9,11 +9,12 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from ..compare.changes import Comparison, StackChange
-from .comparison_table import AFTER, BEFORE, CHANGE, heads, rows
+from ..compare.changes import Comparison, PeerChange, RouteChange, StackChange
+from .comparison_table import AFTER, BEFORE, CHANGE, heads, rows, short_cells, short_heads
 from .comparison_words import GONE, relative, summary, waited, waited_more
+from .latency_table import TOP, WIDE, new_table
 from .output import Compared
-from .terminal import GAP, TOP, leaves_that_fit, new_table, peer_name, print_lines, printed
+from .terminal import GAP, leaves_that_fit, peer_name, print_lines, printed
 
 
 def comparison(compared: Compared) -> Iterable[bytes]:
@@ -26,20 +27,24 @@ def print_comparison(out: Console, comparison: Comparison, own: Sequence[str] = 
     print_lines(out, summary(comparison))
     if comparison.stacks:
         out.print()
-        out.print(_peers(comparison))
+        out.print(_peers(comparison, out.width))
         out.print()
         if comparison.has_heads:
-            out.print(_routes(comparison))
+            out.print(_routes(comparison, out.width))
             out.print()
         out.print(_stacks(comparison, own, out.width))
 
 
-def _peers(comparison: Comparison) -> Table:
-    """Return the table of processes and peers: before, after and the change."""
+def _peers(comparison: Comparison, width: int) -> Table:
+    """Return the table of processes and peers."""
+    changes = comparison.largest(comparison.peers, TOP)
+    named = [(change, peer_name(change.peer)) for change in changes]
+    if width < WIDE:
+        return _short(comparison, named, len(comparison.peers), "process and peer", "processes and peers")
     columns = heads(comparison)
     table = new_table("", *columns, last="process and peer")
-    for change in comparison.largest(comparison.peers, TOP):
-        name = Text(peer_name(change.peer))
+    for change, text in named:
+        name = Text(text)
         for row in rows(comparison, change):
             table.add_row(row.label, *row.cells, name)
             name = Text()
@@ -47,11 +52,15 @@ def _peers(comparison: Comparison) -> Table:
     return table
 
 
-def _routes(comparison: Comparison) -> Table:
-    """Return the table of routes: before, after and the change."""
+def _routes(comparison: Comparison, width: int) -> Table:
+    """Return the table of routes."""
+    changes = comparison.largest(comparison.routes, TOP)
+    if width < WIDE:
+        named = [(change, change.route.name) for change in changes]
+        return _short(comparison, named, len(comparison.routes), "route", "routes")
     columns = heads(comparison)
     table = new_table("", *columns, "errors", last="route")
-    for change in comparison.largest(comparison.routes, TOP):
+    for change in changes:
         errors = {BEFORE: change.errors_before, GONE: change.errors_before, CHANGE: None}
         name = Text(change.route.name)
         for row in rows(comparison, change):
@@ -59,6 +68,22 @@ def _routes(comparison: Comparison) -> Table:
             table.add_row(row.label, *row.cells, "" if count is None else f"{count:,}", name)
             name = Text()
     _add_rest(table, 2 + len(columns), len(comparison.routes), "routes")
+    return table
+
+
+def _short(
+    comparison: Comparison,
+    named: Iterable[tuple[PeerChange | RouteChange, str]],
+    count: int,
+    title: str,
+    what: str,
+) -> Table:
+    """Return a table with one row for each change."""
+    columns = short_heads(comparison)
+    table = new_table(*columns, last=title)
+    for change, name in named:
+        table.add_row(*short_cells(comparison, change), Text(name))
+    _add_rest(table, len(columns), count, what)
     return table
 
 

@@ -40,6 +40,7 @@ class Style:
     all_stacks: bool = False  # stack_traces.txt prints the stack trace of every call
     trees: tuple[int, ...] = ()  # numbers of the requests whose calls the terminal shows, the slowest is 1
     own: tuple[str, ...] = ()  # patterns of the program's own frames
+    facts: bool = False  # the summary has the facts about stack traces
 
 
 class Listing(Protocol):

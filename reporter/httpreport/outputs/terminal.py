@@ -9,6 +9,7 @@ wrapped.
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from typing import IO, Callable
 
@@ -21,26 +22,27 @@ from httpcapture.durations import duration_text
 from httpcapture.shell import quoted
 
 from ..calls.available_values import peer_text
-from ..calls.totals import Latencies, PeerKey, Totals
+from ..calls.totals import PeerKey
 from ..common.printable import comm, printable
 from ..common.printable import frame as printable_frame
 from ..report.aggregate import Aggregate
 from ..report.folding import fold, folded_totals
-from ..report.headline import captures_text, kept, summary
+from ..report.headline import captures_text, incomplete, kept, naming_facts, selection_facts
 from ..report.plumbing import own_frames
 from ..report.recordings import runs_of
 from ..report.samples import ShownFrame, Weight
-from .output import Reported
+from ..report.time_span import place_and_time
+from .latency_table import TOP, Row, latency_table, new_table, share_text
+from .output import Reported, Style
 from .tree_terminal import print_trees
 
 PLAIN_WIDTH = 160  # columns of a table if there is no terminal that has a width
-TOP = 10
 LEAVES = 3  # how many frames of a stack are shown if none is the program's own
+_TRAILING_BLANKS = re.compile(r" +(?=(?:\x1b\[[0-9;]*m)*$)", re.MULTILINE)
 GAP = 2  # columns between those of a table
 MORE = " < ..."
 BAR = 12  # columns; the width of the longest bar
 LEAST_SHARE = 0.005  # that has a bar
-QUANTILES = (0.5, 0.9, 0.99)
 
 
 def console(file: IO[str]) -> Console:
@@ -55,7 +57,7 @@ def report(reported: Reported) -> Iterable[bytes]:
 
 
 def _print_report(out: Console, reported: Reported) -> None:
-    print_summary(out, reported.whole, reported.style.own)
+    print_summary(out, reported.whole, reported.style)
     print_trees(out, reported.whole, reported.style.trees)
 
 
@@ -63,7 +65,7 @@ def printed(out: Console, prints: Callable[[Console], None]) -> Iterable[bytes]:
     """Return what the function prints on the console, without printing it there."""
     with out.capture() as captured:
         prints(out)
-    return [captured.get().encode(out.encoding, "backslashreplace")]
+    return [_TRAILING_BLANKS.sub("", captured.get()).encode(out.encoding, "backslashreplace")]
 
 
 def print_warnings(out: Console, warnings: Iterable[str]) -> None:
@@ -78,18 +80,18 @@ def print_lines(out: Console, lines: Iterable[str]) -> None:
         _line(out, Text(line))
 
 
-def print_summary(out: Console, whole: Aggregate, own: Sequence[str] = ()) -> None:
-    """Print everything but the warnings, with a part for each host if there are several. `own` are the patterns of
-    --own."""
-    _, *others = summary(whole)
-    print_lines(out, [*_kept(whole), *others])
+def print_summary(out: Console, whole: Aggregate, style: Style) -> None:
+    """Print everything but the warnings, with a part for each host if there are several. The facts about stack traces
+    are left out unless they are asked for, or something is missing."""
+    facts = naming_facts(whole) if style.facts or incomplete(whole) else []
+    print_lines(out, [*_kept(whole), *selection_facts(whole), place_and_time(whole), *facts])
     if len(whole.hosts) == 1:
-        _print_tables(out, whole, own)
+        _print_tables(out, whole, style.own)
         return
     for host in whole.hosts:
         out.print()
         _line(out, Text(f"host {host}", "bold"))
-        _print_tables(out, whole.of_host(host), own)
+        _print_tables(out, whole.of_host(host), style.own)
 
 
 def _kept(whole: Aggregate) -> Iterator[str]:
@@ -105,13 +107,13 @@ def _kept(whole: Aggregate) -> Iterator[str]:
 def _print_tables(out: Console, whole: Aggregate, own: Sequence[str]) -> None:
     if whole.stacks:
         out.print()
-        out.print(_peers(whole))
+        out.print(_peers(whole, out.width))
         out.print()
         if any(key.workload.text for key in whole.workloads):
-            out.print(_workloads(whole))
+            out.print(_workloads(whole, out.width))
             out.print()
         if whole.has_heads:
-            out.print(_routes(whole))
+            out.print(_routes(whole, out.width))
             out.print()
         block = "\N{FULL BLOCK}" if out.encoding.startswith("utf") else "#"
         out.print(_stacks(whole, own, block, out.width))
@@ -129,44 +131,28 @@ def print_next(out: Console, folded: str, weight: Weight) -> None:
     _line(out, Text(f"next: flamegraph.pl --countname {unit} {quoted(folded)} > {quoted(svg)}"))
 
 
-def _peers(whole: Aggregate) -> Table:
-    """Return the table of processes and peers."""
+def _peers(whole: Aggregate, width: int) -> Table:
+    """Return the table of processes and peers, those with the most time first."""
     peers = sorted(whole.peers.items())
-    return _latencies("process and peer", [(peer_name(key.peer), latencies) for key, latencies in peers])
+    rows = (Row(peer_name(key.peer), latencies) for key, latencies in peers)
+    return latency_table("process and peer", _most_time_first(rows), width)
 
 
-def _workloads(whole: Aggregate) -> Table:
-    """Return the table of containers, pods and units."""
+def _workloads(whole: Aggregate, width: int) -> Table:
+    """Return the table of containers, pods and units, those with the most time first."""
     workloads = sorted(whole.workloads.items())
-    return _latencies("container or unit", [(key.workload.name, latencies) for key, latencies in workloads])
+    rows = (Row(key.workload.name, latencies) for key, latencies in workloads)
+    return latency_table("container or unit", _most_time_first(rows), width)
 
 
-def _latencies(title: str, named: list[tuple[str, Latencies]]) -> Table:
-    """Return a table of these totals, those with the most time first."""
-    table = new_table("calls", "p50", "p90", "p99", "max", "time", "share", last=title)
-    named.sort(key=lambda item: -item[1].totals.time_ns)
-    time_ns = sum(latencies.totals.time_ns for _, latencies in named)
-    for name, latencies in named[:TOP]:
-        totals = latencies.totals
-        quantiles = (latencies.quantile_ns(share) for share in QUANTILES)
-        times = map(duration_text, (*quantiles, totals.slowest_ns, totals.time_ns))
-        table.add_row(f"{totals.calls:,}", *times, _share(totals, time_ns), Text(name))
-    _add_rest(table, [latencies.totals for _, latencies in named[TOP:]], 5, time_ns, "others")
-    return table
-
-
-def _routes(whole: Aggregate) -> Table:
+def _routes(whole: Aggregate, width: int) -> Table:
     """Return the table of routes, those with the most time first."""
-    table = new_table("calls", "errors", "p50", "p90", "p99", "max", "time", "share", last="route")
-    time_ns = sum(totals.latencies.totals.time_ns for totals in whole.by_route.values())
-    routes = list(whole.by_route.items())
-    for route, (latencies, errors) in ((route, (one.latencies, one.errors)) for route, one in routes[:TOP]):
-        totals = latencies.totals
-        quantiles = (latencies.quantile_ns(share) for share in QUANTILES)
-        times = map(duration_text, (*quantiles, totals.slowest_ns, totals.time_ns))
-        table.add_row(f"{totals.calls:,}", f"{errors:,}", *times, _share(totals, time_ns), Text(route.name))
-    _add_rest(table, [one.latencies.totals for _, one in routes[TOP:]], 6, time_ns, "others")
-    return table
+    rows = [Row(route.name, totals.latencies, totals.errors) for route, totals in whole.by_route.items()]
+    return latency_table("route", rows, width)
+
+
+def _most_time_first(rows: Iterable[Row]) -> list[Row]:
+    return sorted(rows, key=lambda row: -row.latencies.totals.time_ns)
 
 
 def _stacks(whole: Aggregate, own: Sequence[str], block: str, width: int) -> Table:
@@ -179,7 +165,9 @@ def _stacks(whole: Aggregate, own: Sequence[str], block: str, width: int) -> Tab
     first = {fold(sample): sample for sample in reversed(whole.samples)}
     stacks = sorted(folded_totals(whole.samples).items(), key=lambda item: (-item[1].time_ns, item[0]))
     time_ns = sum(totals.time_ns for _, totals in stacks)
-    rows = [(duration_text(totals.time_ns), _share(totals, time_ns), f"{totals.calls:,}") for _, totals in stacks[:TOP]]
+    rows = [
+        (duration_text(totals.time_ns), share_text(totals, time_ns), f"{totals.calls:,}") for _, totals in stacks[:TOP]
+    ]
     numbers = sum(max(map(len, column)) + GAP for column in zip(heads, *rows))
     for row, (stack, totals) in zip(rows, stacks):
         of = f"{bar(totals.time_ns, time_ns, block):{BAR}} {first[stack].of}: "
@@ -215,33 +203,11 @@ def _with_line(frame: ShownFrame) -> str:
     return f"{name} {os.path.basename(frame.file)}:{frame.line}" if frame.file and frame.line else name
 
 
-def _add_rest(table: Table, rest: Sequence[Totals], columns: int, time_ns: int, what: str) -> None:
-    """Add one row for everything that is not shown."""
-    if rest:
-        totals = sum(rest, Totals())
-        skipped = ("",) * (columns - 2)
-        times = (duration_text(totals.slowest_ns), duration_text(totals.time_ns))
-        table.add_row(f"{totals.calls:,}", *skipped, *times, _share(totals, time_ns), Text(f"{len(rest):,} {what}"))
-
-
-def new_table(*numbers: str, last: str) -> Table:
-    """Return an empty table: right-aligned columns with these heads, then a column of text."""
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for number in numbers:
-        table.add_column(number, justify="right", no_wrap=True)
-    table.add_column(last, overflow="fold")
-    return table
-
-
 def peer_name(key: PeerKey) -> str:
-    """Return the name of a process and its peer."""
+    """Return the name of a process, of a server with its port, and its peer."""
+    port = f":{key.own_port}" if key.own_port else ""
     how = "to" if key.role == Role.CLIENT else "from" if key.role == Role.SERVER else "with"
-    return f"{comm(key.process)} {how} {peer_text(key.address, key.port)}"
-
-
-def _share(totals: Totals, time_ns: int) -> str:
-    """Return the part of all time that these calls took, in percent."""
-    return f"{totals.time_ns / max(time_ns, 1):.1%}"
+    return f"{comm(key.process)}{port} {how} {peer_text(key.address, key.port)}"
 
 
 def _line(out: Console, text: Text) -> None:

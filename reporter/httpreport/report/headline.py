@@ -23,14 +23,18 @@ UNNAMED_LISTED = 3  # reasons and modules
 def summary(whole: Aggregate) -> list[str]:
     """Return the lines of the summary: kept calls, each of them once, those of which too little is known, whether none
     reaches the threshold, stack traces, frames."""
-    others = [stack_traces(whole.naming), frames(whole.naming)]
-    return [
-        kept(whole.captures),
-        *counted_once.lines(whole),
-        *not_known(whole.captures),
-        *unreached(whole.captures),
-        *others,
-    ]
+    return [kept(whole.captures), *selection_facts(whole), *naming_facts(whole)]
+
+
+def selection_facts(whole: Aggregate) -> list[str]:
+    """Return the lines about calls that are counted once, those of which too little is known, and whether none reaches
+    the threshold."""
+    return [*counted_once.lines(whole), *not_known(whole.captures), *unreached(whole.captures)]
+
+
+def naming_facts(whole: Aggregate) -> list[str]:
+    """Return the lines about stack traces and frames."""
+    return [stack_traces(whole.naming), frames(whole.naming)]
 
 
 def name(whole: Aggregate) -> str:
