@@ -146,14 +146,6 @@ static __always_inline void see_tls_send(struct connection *c, u64 sock, u64 msg
 	keep_written(c, session);
 }
 
-static __always_inline void keep_read(struct head_row *row, u8 *to, u64 room, u64 buffer, u64 size)
-{
-	struct user_buffer data = { .address = buffer, .size = size };
-
-	if (!row->size)
-		read_first(row, to, room, data);
-}
-
 static __always_inline bool is_interim_head(u64 buffer)
 {
 	u64 version[2] = {};
@@ -164,6 +156,7 @@ static __always_inline bool is_interim_head(u64 buffer)
 
 static __always_inline void keep_read_head(struct connection *c, u64 buffer, u64 size)
 {
+	struct user_buffer data = { .address = buffer, .size = size };
 	struct head_slot *slot;
 
 	if (c->opens == RECEIVING ? c->phase != REQUEST : c->phase != RESPONSE && !c->is_tentative)
@@ -174,12 +167,13 @@ static __always_inline void keep_read_head(struct connection *c, u64 buffer, u64
 	if (!slot)
 		return;
 	if (c->opens == RECEIVING) {
-		keep_read(&slot->request, slot->request_bytes, HTTP_BYTES, buffer, size);
+		if (!slot->request.size)
+			read_first(slot, &slot->request, slot->request_bytes, HTTP_BYTES, data);
 		return;
 	}
 	if (slot->response.size)
 		return;
-	keep_read(&slot->response, slot->response_bytes, RESPONSE_BYTES, buffer, size);
+	read_first(slot, &slot->response, slot->response_bytes, RESPONSE_BYTES, data);
 	if (c->recorded) /* its row was sent when the first byte came */
 		output_head(&slot->response, RESPONSE_BYTES);
 }
