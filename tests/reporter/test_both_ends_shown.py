@@ -89,10 +89,7 @@ def test_the_table_has_the_other_end() -> None:
 def test_a_call_that_was_recorded_at_both_ends_counts_once() -> None:
     report = reported(capture([SERVER, OTHER, CLIENT]))
 
-    assert summary(aggregated(report))[:2] == [
-        "3 calls, 0 lost",
-        "2 calls, of which 1 was recorded at both ends: 450 ms in all",
-    ]
+    assert "2 calls, of which 1 was recorded at both ends: 450 ms in all" in summary(aggregated(report))
     document = json.loads(json_text(report, "run.cap"))
     assert document["ledger"]["counted_once"] == {"calls": 2, "time_ns": 450 * MS, "both_ends": 1}
 

@@ -59,7 +59,7 @@ class SlowTree(NamedTuple):
     start_ns: int  # since 1970
     start: str  # ISO 8601, UTC
     host: str
-    calls: int  # each end counts
+    calls: int  # each once, though it may have two ends
     lines: tuple[Line, ...]
     left_out: int  # calls that are not in the lines
     critical: tuple[Line, ...]
@@ -89,14 +89,16 @@ def _tree(report: Report, members: Indices) -> SlowTree:
     builder = _Builder(report, np.union1d(shown, report.trees.tops[members[:1]]))
     root, meta = builder.calls[builder.root], report.recording.meta
     lines, critical = tuple(builder.lines()), tuple(builder.critical_lines())
+    above = report.trees.above[members]
+    calls = int(np.count_nonzero((report.recording.calls["role"][members] == Role.CLIENT) | (above == NONE)))
     return SlowTree(
         duration_ns=root.duration_ns,
         start_ns=since_1970_ns(meta, root.t0),
         start=iso_time(meta, root.t0),
         host=printable(meta.host),
-        calls=len(members),
+        calls=calls,
         lines=lines,
-        left_out=len(members) - sum(line.calls for line in lines),
+        left_out=calls - sum(line.calls for line in lines if not line.is_server or not line.depth),
         critical=critical,
     )
 
