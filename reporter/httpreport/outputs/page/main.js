@@ -112,7 +112,8 @@ function soon() {
 slider.addEventListener("input", () => setThreshold(atPosition(Number(slider.value))));
 threshold.addEventListener("input", () => moveSlider(typedNs()));
 for (const control of [slider, threshold, ...filters]) {
-  for (const event of ["input", "change"]) control.addEventListener(event, soon);
+  control.addEventListener("input", soon);
+  if (control.tagName === "SELECT") control.addEventListener("change", soon); // a field also changes when it is left
 }
 byId("filters").addEventListener("submit", (event) => event.preventDefault());
 byId("filters").addEventListener("reset", () => requestAnimationFrame(() => {
