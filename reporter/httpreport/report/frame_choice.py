@@ -43,8 +43,8 @@ FOLDED = FrameChoice()
 
 
 def chosen(trace: StackTrace, choice: FrameChoice) -> StackTrace:
-    """Return a stack trace with the frames that are to be shown. If none is the program's own, all are shown folded,
-    and with Frames.OWN one stands for them."""
+    """Return a stack trace with the frames that are to be shown. If none is the program's own, Frames.FOLDED shows all
+    of them, and Frames.OWN one that stands for them."""
     own = own_frames_of(trace, choice.own)
     if choice.frames is Frames.ALL or (choice.frames is Frames.FOLDED and not own):
         return trace
