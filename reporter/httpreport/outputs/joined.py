@@ -76,7 +76,7 @@ class _Kinds:
         self.ends = [SELF if mark >= 2 else OUTSIDE if mark else NOT_REPORTED for mark in marks]
         """What stands for the own time of calls, by the numbers of their kinds."""
         self._names = [printable.frame(name) for name in names]
-        self._traces = [None if mark >= 2 else report.traces[trace] for trace, mark in zip(traces, marks)]
+        self._traces = [None if mark >= 2 else report.shown_traces[trace] for trace, mark in zip(traces, marks)]
         self._folded = lru_cache(maxsize=None)(_folded)
 
     def frames(self, kind: int, *, is_root: bool) -> str:
