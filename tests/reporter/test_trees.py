@@ -132,6 +132,7 @@ def test_the_command_prints_the_slowest_requests_and_whole_trees(tmp_path: Path)
     lines = [line.rstrip() for line in result.stdout.splitlines()]
     assert "3 requests of 1.5 s in all; causes of 3 calls made for them: 3 sure, 0 probable, 0 not known" in lines
     assert "6 calls, of which 6 were recorded at both ends: 2.7 s in all" in lines
+    assert "most self time: 1.2 s of tier1; 3 requests took 1.5 s" in lines[:5]
     first = lines.index("1. 500 ms, load asks 10.0.0.2:8000 GET, 2023-11-14T22:13:20.000000+00:00: 2 calls")
     assert lines[first + 1 : first + 3] == [
         "   critical path: load > tier0 > tier1",
@@ -160,6 +161,7 @@ def test_what_is_not_certain_is_not_called_the_longest_part(tmp_path: Path) -> N
     assert "causes of 3 calls made for them: 0 sure, 0 probable, 3 not known" in result.stdout
     reason = "not known, because it is not known which calls of tier0 were made for it"
     assert result.stdout.count(f"   longest part: {reason}\n") == 3
+    assert "most self time" not in result.stdout
 
 
 @pytest.mark.parametrize("names", [("a.cap", "b.cap"), ("b.cap", "a.cap")])

@@ -34,7 +34,7 @@ from ..report.samples import ShownFrame, Weight
 from ..report.time_span import place_and_time
 from .latency_table import TOP, Row, latency_table, new_table, share_text
 from .output import Reported, Style
-from .tree_terminal import print_trees
+from .tree_terminal import most_self_time, print_trees
 
 PLAIN_WIDTH = 160  # columns of a table if there is no terminal that has a width
 LEAVES = 3  # how many frames of a stack are shown if none is the program's own
@@ -84,7 +84,7 @@ def print_summary(out: Console, whole: Aggregate, style: Style) -> None:
     """Print everything but the warnings, with a part for each host if there are several. The facts about stack traces
     are left out unless they are asked for, or something is missing."""
     facts = naming_facts(whole) if style.facts or incomplete(whole) else []
-    print_lines(out, [*_kept(whole), *selection_facts(whole), place_and_time(whole), *facts])
+    print_lines(out, [*_kept(whole), *selection_facts(whole), *most_self_time(whole), place_and_time(whole), *facts])
     if len(whole.hosts) == 1:
         _print_tables(out, whole, style.own)
         return

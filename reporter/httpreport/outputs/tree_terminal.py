@@ -93,26 +93,48 @@ def whole_tree(number: int, trees: Sequence[SlowTree]) -> Iterator[str]:
         yield f"{tree.left_out:,} more calls, which are below others or too many, are not shown"
 
 
-def _self_times(whole: Aggregate) -> Table:
-    """Return the table of self times, those with the most time that is certain first."""
+def most_self_time(whole: Aggregate) -> Iterator[str]:
+    """Yield the line about what has the most self time, if that is certain: no other can have more."""
+    rows = _by_route(whole)
+    if not rows or any(others.most_ns >= rows[0][1].least_ns for _, others in rows[1:]):
+        return
+    answering, times = rows[0]
+    requests = f"{whole.trees.roots:,} request{'' if whole.trees.roots == 1 else 's'}"
+    took = f"{requests} took {duration_text(whole.trees.roots_ns)}"
+    yield f"most self time: {_self_text(times)} of {_name(*answering, ' answering ')}; {took}"
+
+
+def _by_route(whole: Aggregate) -> list[tuple[tuple[str, Route], SelfTotals]]:
+    """Return the self times of what each process answered, those with the most time that is certain first."""
     of_route: dict[tuple[str, Route], SelfTotals] = {}
     for answering, times in whole.trees.self_times.items():
         key = comm(answering.process), route_of(Role.SERVER, answering.request, whole.routes)
         of_route[key] = of_route.get(key, SelfTotals()) + times
+    return sorted(of_route.items(), key=lambda item: (-item[1].least_ns, -item[1].most_ns, item[0]))
+
+
+def _self_times(whole: Aggregate) -> Table:
     table = Table(box=None, pad_edge=False, header_style="bold")
     for head in ("self time", "time", "calls"):
         table.add_column(head, justify="right", no_wrap=True)
     table.add_column("process and what it answered", overflow="fold")
-    rows = sorted(of_route.items(), key=lambda item: (-item[1].least_ns, -item[1].most_ns, item[0]))
-    for (process, route), times in rows[:TOP]:
-        self_time = self_text(SelfTime(times.least_ns, times.most_ns))
-        name = process if route.what == NOT_KNOWN else f"{process}: {route.what}"
-        table.add_row(self_time, duration_text(times.time_ns), f"{times.calls:,}", Text(name))
+    rows = _by_route(whole)
+    for answering, times in rows[:TOP]:
+        row = _self_text(times), duration_text(times.time_ns), f"{times.calls:,}"
+        table.add_row(*row, Text(_name(*answering, ": ")))
     if rows[TOP:]:
         rest = sum((times for _, times in rows[TOP:]), SelfTotals())
-        self_time = self_text(SelfTime(rest.least_ns, rest.most_ns))
-        table.add_row(self_time, duration_text(rest.time_ns), f"{rest.calls:,}", f"{len(rows) - TOP:,} others")
+        others = f"{len(rows) - TOP:,} others"
+        table.add_row(_self_text(rest), duration_text(rest.time_ns), f"{rest.calls:,}", others)
     return table
+
+
+def _name(process: str, route: Route, between: str) -> str:
+    return process if route.what == NOT_KNOWN else f"{process}{between}{route.what}"
+
+
+def _self_text(times: SelfTotals) -> str:
+    return self_text(SelfTime(times.least_ns, times.most_ns))
 
 
 NOT_KNOWN = "not known"  # what a route is called then
