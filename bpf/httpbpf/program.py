@@ -38,6 +38,7 @@ _FILES = (
     "tls_sessions.h",
     "tls_plaintext.h",
     "roles.h",
+    "sequences.h",
     "pairing.h",
     "frames.h",
     "http2.h",
@@ -71,7 +72,7 @@ class Sizes(NamedTuple):
     streams_end_ring_pages: int = 16
     python_ring_pages: int = 512  # 0: no Python frames
     http_bytes: int = 512  # of the head of a HTTP/1 request; 0: heads are not kept
-    head_slots: int = 2048  # heads that wait for their calls: http_bytes and 312 bytes each
+    head_slots: int = 2048  # heads that wait for their calls: http_bytes and 320 bytes each
     head_ring_pages: int = 128
     block_ring_pages: int = 256  # header blocks of HTTP/2, 32 bytes and those of the block each; 0: none are sent
     tls_sessions: int = 0  # whose heads are read: 2 * http_bytes and 260 bytes each; 0: none are
