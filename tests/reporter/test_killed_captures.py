@@ -89,10 +89,10 @@ def no_process_is_left() -> Iterator[None]:
 
 
 def written(out: Path, jobs: int, *captures: Path) -> dict[str, bytes]:
-    """Return every file of a report, and the summary."""
+    """Return every file of a report, and the summary with all facts."""
     out.mkdir()
     exports = [part for name in EXPORTS for part in (f"--{name}", out / name)]
-    result = run(*captures, "-o", out, *exports, "--html", out / "html", "--jobs", str(jobs))
+    result = run(*captures, "-v", "-o", out, *exports, "--html", out / "html", "--jobs", str(jobs))
     assert result.exit_code == 0, result.output
     assert sorted(path.name for path in out.iterdir()) == sorted([*EXPORTS, "html", TEXT_FILE, "stacks.folded"])
     return {**{path.name: path.read_bytes() for path in out.iterdir()}, "summary": result.stdout.encode()}

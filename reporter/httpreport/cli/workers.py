@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from itertools import islice
 from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection, wait
-from signal import SIG_BLOCK, SIG_SETMASK, SIGINT, SIGTERM, Signals, pthread_sigmask, signal
+from signal import SIG_BLOCK, SIG_DFL, SIG_SETMASK, SIGINT, SIGTERM, Signals, pthread_sigmask, signal
 from typing import Any, Callable, Generic, TypeVar
 
 from ..common.errors import ReportError
@@ -156,6 +156,7 @@ def _serve(function: Callable[..., object], connection: Connection) -> None:
     with suppress(EOFError, OSError):  # the parent has closed it
         while True:
             connection.send(_answer(function, connection.recv()))
+    signal(SIGTERM, SIG_DFL)  # the interpreter, which ends now, would print an exception
 
 
 def _keep_descriptors() -> None:
