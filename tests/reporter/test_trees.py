@@ -148,6 +148,22 @@ def test_the_command_prints_the_slowest_requests_and_whole_trees(tmp_path: Path)
     assert "there is no request 7: there are 3" in lines
 
 
+def test_what_has_less_than_half_of_the_time_is_not_said_to_have_the_most(tmp_path: Path) -> None:
+    made = World(1)
+    for place in range(3):
+        at = place * 1000 * MS
+        made.record(Made(0, at, 500 * MS - place * MS, [Made(1, at + 40 * MS, 400 * MS, [])]))
+    path = tmp_path / "run.cap"
+    path.write_bytes(capture([row for row in made.rows if row.process != b"tier1"]))
+
+    result = CliRunner().invoke(main, [str(path), "-o", str(tmp_path)])
+
+    assert "   longest part: tier0 asks 10.0.0.2:8001 GET, whose other end is not in the report: 400 ms, 80%" in (
+        line.rstrip() for line in result.stdout.splitlines()
+    )
+    assert "most self time" not in result.stdout
+
+
 def test_what_is_not_certain_is_not_called_the_longest_part(tmp_path: Path) -> None:
     made = World(1)
     for place in range(3):

@@ -94,11 +94,14 @@ def whole_tree(number: int, trees: Sequence[SlowTree]) -> Iterator[str]:
 
 
 def most_self_time(whole: Aggregate) -> Iterator[str]:
-    """Yield the line about what has the most self time, if that is certain: no other can have more."""
+    """Yield the line about what has the most self time, if no other can have more, and if it is at least half of what
+    the requests took: else something else matters, such as calls whose other end is not in the report."""
     rows = _by_route(whole)
     if not rows or any(others.most_ns >= rows[0][1].least_ns for _, others in rows[1:]):
         return
     answering, times = rows[0]
+    if 2 * times.least_ns < whole.trees.roots_ns:
+        return
     requests = f"{whole.trees.roots:,} request{'' if whole.trees.roots == 1 else 's'}"
     took = f"{requests} took {duration_text(whole.trees.roots_ns)}"
     yield f"most self time: {_self_text(times)} of {_name(*answering, ' answering ')}; {took}"
