@@ -195,7 +195,7 @@ def test_every_slow_call_is_as_its_server_logged_it(recordings: Recordings, clie
 @pytest.mark.parametrize("client", ["curl", pytest.param("wget", marks=pytest.mark.every_client)])
 def test_so_is_every_slow_call_in_tls(client: str, tls: str, tmp_path: Path) -> None:
     """Debian's curl uses OpenSSL, and its wget GnuTLS."""
-    gnutls.library()  # by this process it is found at the beginning
+    gnutls.loaded()  # by this process it is found at the beginning
     with recording(tmp_path / "run.cap", *OPTIONS, "--tls"), server(tls) as listening:
         by_command(client, f"https://127.0.0.1:{listening.server_port}")
 

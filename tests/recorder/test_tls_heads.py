@@ -73,7 +73,7 @@ def check(recorded: Recording, own: list[dict[str, Any]], pid: int) -> None:
 @pytest.mark.parametrize("workload", ["tls_heads", "gnutls_heads"])
 def test_every_slow_call_of_python_has_its_heads(workload: str, tmp_path: Path) -> None:
     capture = tmp_path / "tls.cap"
-    gnutls.library()  # by this process it is found at the beginning
+    gnutls.loaded()  # by this process it is found at the beginning
     check(*record(capture, [sys.executable, "-m", f"workload.{workload}", SECRET], "--tls"))
     assert SECRET.encode() not in decompressed(capture.read_bytes())
 

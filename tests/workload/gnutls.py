@@ -19,7 +19,7 @@ _PRIORITIES = {"TLSv1_2": b"NORMAL:-VERS-ALL:+VERS-TLS1.2", "TLSv1_3": b"NORMAL:
 
 
 @cache
-def library() -> ctypes.CDLL:
+def loaded() -> ctypes.CDLL:
     found = ctypes.CDLL("libgnutls.so.30")
     for name in ("gnutls_record_send", "gnutls_record_recv"):
         function = getattr(found, name)
@@ -30,8 +30,8 @@ def library() -> ctypes.CDLL:
 @cache
 def credentials() -> ctypes.c_void_p:
     made, key = ctypes.c_void_p(), str(KEY).encode()
-    library().gnutls_certificate_allocate_credentials(ctypes.byref(made))
-    library().gnutls_certificate_set_x509_key_file(made, key, key, _PEM)
+    loaded().gnutls_certificate_allocate_credentials(ctypes.byref(made))
+    loaded().gnutls_certificate_set_x509_key_file(made, key, key, _PEM)
     return made
 
 
@@ -41,29 +41,29 @@ class Secured(io.RawIOBase):
 
     def __init__(self, plain: socket.socket, version: str, *, is_server: bool) -> None:
         self._socket, self._session = plain, ctypes.c_void_p()
-        library().gnutls_init(ctypes.byref(self._session), _SERVER if is_server else _CLIENT)
-        library().gnutls_priority_set_direct(self._session, _PRIORITIES[version], None)
-        library().gnutls_credentials_set(self._session, _CERTIFICATE, credentials())
-        library().gnutls_transport_set_int2(self._session, plain.fileno(), plain.fileno())
-        _done(library().gnutls_handshake, self._session)
+        loaded().gnutls_init(ctypes.byref(self._session), _SERVER if is_server else _CLIENT)
+        loaded().gnutls_priority_set_direct(self._session, _PRIORITIES[version], None)
+        loaded().gnutls_credentials_set(self._session, _CERTIFICATE, credentials())
+        loaded().gnutls_transport_set_int2(self._session, plain.fileno(), plain.fileno())
+        _done(loaded().gnutls_handshake, self._session)
 
     def readable(self) -> bool:
         return True
 
     def readinto(self, buffer: Any) -> int:
         view = (ctypes.c_char * len(buffer)).from_buffer(buffer)
-        return _done(library().gnutls_record_recv, self._session, view, len(buffer))
+        return _done(loaded().gnutls_record_recv, self._session, view, len(buffer))
 
     def writable(self) -> bool:
         return True
 
     def write(self, data: Any) -> int:
-        return _done(library().gnutls_record_send, self._session, bytes(data), len(data))
+        return _done(loaded().gnutls_record_send, self._session, bytes(data), len(data))
 
     def close(self) -> None:
         if not self.closed:
-            library().gnutls_bye(self._session, _SHUT_WR)
-            library().gnutls_deinit(self._session)
+            loaded().gnutls_bye(self._session, _SHUT_WR)
+            loaded().gnutls_deinit(self._session)
             self._socket.close()
         super().close()
 

@@ -21,7 +21,7 @@ import os
 from collections.abc import Iterator, Mapping
 from typing import NamedTuple, Optional
 
-from .library_code import DATA_TYPE, SAVED, LibraryCode, UnknownCodeError, first_emulated
+from .probed_code import DATA_TYPE, SAVED, LibraryCode, UnknownCodeError, first_emulated
 from .places import COPY, Places, Registers
 from .x86_code import Instruction
 

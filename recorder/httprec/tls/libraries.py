@@ -14,7 +14,7 @@ from httpcapture import MAX_MAPS, Process
 from .. import tuning
 from ..languages.mapped_files import MappedFile, mapped_files
 from . import gnutls, openssl
-from .library_code import UnknownCodeError
+from .probed_code import UnknownCodeError
 from .places import WRITE, Registers
 
 _PAGE = 4096  # bytes

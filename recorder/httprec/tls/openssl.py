@@ -20,7 +20,7 @@ import re
 from collections.abc import Iterator
 
 from ..elf_identity import read_at
-from .library_code import DATA_TYPE, SAVED, LibraryCode, UnknownCodeError, first_emulated
+from .probed_code import DATA_TYPE, SAVED, LibraryCode, UnknownCodeError, first_emulated
 from .places import READ, Places, Registers
 from .x86_code import Instruction
 
