@@ -15,8 +15,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from httprec.tls import gnutls, openssl
-from httprec.tls.probed_code import UnknownCodeError
 from httprec.tls.places import COPY, READ, Places, Registers
+from httprec.tls.probed_code import UnknownCodeError
 from httprec.tls.x86_code import MAX_CODE, instructions
 from support.tls_library import gnutls_library, library
 

@@ -21,8 +21,8 @@ import os
 from collections.abc import Iterator, Mapping
 from typing import NamedTuple, Optional
 
-from .probed_code import DATA_TYPE, SAVED, LibraryCode, UnknownCodeError, first_emulated
 from .places import COPY, Places, Registers
+from .probed_code import DATA_TYPE, SAVED, LibraryCode, UnknownCodeError, first_emulated
 from .x86_code import Instruction
 
 _WRITE, _READ = _SYMBOLS = ("gnutls_record_send2", "gnutls_record_recv_seq")

@@ -14,8 +14,8 @@ from httpcapture import MAX_MAPS, Process
 from .. import tuning
 from ..languages.mapped_files import MappedFile, mapped_files
 from . import gnutls, openssl
-from .probed_code import UnknownCodeError
 from .places import WRITE, Registers
+from .probed_code import UnknownCodeError
 
 _PAGE = 4096  # bytes
 

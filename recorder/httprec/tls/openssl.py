@@ -20,8 +20,8 @@ import re
 from collections.abc import Iterator
 
 from ..elf_identity import read_at
-from .probed_code import DATA_TYPE, SAVED, LibraryCode, UnknownCodeError, first_emulated
 from .places import READ, Places, Registers
+from .probed_code import DATA_TYPE, SAVED, LibraryCode, UnknownCodeError, first_emulated
 from .x86_code import Instruction
 
 _METHOD, _READ, _WRITE = "TLS_method", "ssl3_read", "ssl3_write"

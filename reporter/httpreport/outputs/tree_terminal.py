@@ -13,6 +13,7 @@ from httpcapture import Role
 from httpcapture.durations import duration_text
 
 from ..calls.certainty import Certainty
+from ..common.counted import counted
 from ..common.printable import comm
 from ..report.aggregate import Aggregate
 from ..report.links import SelfTime
@@ -55,7 +56,7 @@ def requests_line(totals: TreeTotals) -> str:
         f"{totals.certainty[certainty]:,} {certainty.name.lower().replace('_', ' ')}"
         for certainty in (Certainty.SURE, Certainty.PROBABLE, Certainty.NOT_KNOWN)
     )
-    requests = f"{totals.roots:,} request{'' if totals.roots == 1 else 's'} of {duration_text(totals.roots_ns)} in all"
+    requests = f"{counted(totals.roots, 'request')} of {duration_text(totals.roots_ns)} in all"
     calls = sum(totals.certainty.values())
     return f"{requests}; causes of {calls:,} calls made for them: {known}" if calls else requests
 
@@ -63,7 +64,7 @@ def requests_line(totals: TreeTotals) -> str:
 def summary_lines(number: int, tree: SlowTree) -> Iterator[str]:
     """Yield three lines about a tree: what it is, its critical path, and the longest part of that."""
     root = tree.critical[0]
-    yield f"{number}. {duration_text(tree.duration_ns)}, {_call(root)}, {tree.start}: {_calls(tree.calls)}"
+    yield f"{number}. {duration_text(tree.duration_ns)}, {_call(root)}, {tree.start}: {counted(tree.calls, 'call')}"
     processes = [line.process for line in tree.critical if line.is_server or line is root]
     yield f"   critical path: {' > '.join(processes)}"
     yield f"   longest part: {_longest_part(tree)}"
@@ -102,8 +103,7 @@ def most_self_time(whole: Aggregate) -> Iterator[str]:
     answering, times = rows[0]
     if 2 * times.least_ns < whole.trees.roots_ns:
         return
-    requests = f"{whole.trees.roots:,} request{'' if whole.trees.roots == 1 else 's'}"
-    took = f"{requests} took {duration_text(whole.trees.roots_ns)}"
+    took = f"{counted(whole.trees.roots, 'request')} took {duration_text(whole.trees.roots_ns)}"
     yield f"most self time: {_self_text(times)} of {_name(*answering, ' answering ')}; {took}"
 
 
@@ -136,21 +136,13 @@ def _name(process: str, route: Route, between: str) -> str:
     return process if route.what == NOT_KNOWN else f"{process}{between}{route.what}"
 
 
-def _self_text(times: SelfTotals) -> str:
-    return self_text(SelfTime(times.least_ns, times.most_ns))
-
-
 NOT_KNOWN = "not known"  # what a route is called then
 
 
-def self_text(time: SelfTime) -> str:
+def _self_text(time: SelfTime | SelfTotals) -> str:
     """Return a self time, or the range in which it is, as text."""
-    least, most = map(duration_text, time)
+    least, most = duration_text(time.least_ns), duration_text(time.most_ns)
     return most if least == most else f"{least} to {most}"
-
-
-def _calls(count: int) -> str:
-    return f"{count:,} call{'' if count == 1 else 's'}"
 
 
 def _call(line: Line) -> str:
@@ -163,7 +155,7 @@ def _of(line: Line) -> str:
     """Return what is known of the call of a line, as the end of the line."""
     facts = [
         f"x {line.calls:,}, {duration_text(line.time_ns)} in all, the longest shown" if line.calls > 1 else "",
-        f"self {self_text(line.self_time)}" if line.self_time else "",
+        f"self {_self_text(line.self_time)}" if line.self_time else "",
         "" if line.outside_ns is None else f"outside {duration_text(line.outside_ns)}",
         "probably" if line.is_probable else "",
     ]

@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from httpcapture.durations import duration_text
 
+from ..common.counted import counted
 from .aggregate import Aggregate
 from .report import Report
 
@@ -44,6 +45,6 @@ def lines(whole: Aggregate) -> Iterator[str]:
     """Yield a line if both ends of some call were recorded."""
     once = of_aggregate(whole)
     if once.both_ends:
-        calls = f"{once.calls:,} call{'' if once.calls == 1 else 's'}"
+        calls = counted(once.calls, "call")
         were = "was" if once.both_ends == 1 else "were"
         yield f"{calls}, of which {once.both_ends:,} {were} recorded at both ends: {duration_text(once.time_ns)} in all"

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
+from ..common.counted import counted
 from . import counted_once
 from .aggregate import Aggregate
 from .recordings import Facts, RecordedRun
@@ -58,7 +59,7 @@ def captures_text(runs: Sequence[RecordedRun]) -> str:
     """Return how many captures and recordings these are, as text."""
     captures = sum(len(run.parts) for run in runs)
     if captures == len(runs):
-        return f"{captures:,} capture{'' if captures == 1 else 's'}"
+        return counted(captures, "capture")
     return (
         f"recording of {captures:,} parts" if len(runs) == 1 else f"{len(runs):,} recordings in {captures:,} captures"
     )
@@ -93,7 +94,7 @@ def kept(captures: Sequence[Facts]) -> str:
     """Return which calls were kept, and that nothing was lost if that is known, as text. What was lost is a warning."""
     kept, recorded = sum(facts.kept for facts in captures), sum(facts.recorded for facts in captures)
     qualities = " or ".join(dict.fromkeys(facts.qualities for facts in captures if facts.qualities))
-    calls = " ".join(filter(None, [f"{kept:,} call{'' if kept == 1 else 's'}", qualities]))
+    calls = " ".join(filter(None, [counted(kept, "call"), qualities]))
     of_all = f", out of {recorded:,}" if kept != recorded else ""
     return f"{calls}{of_all}{', 0 lost' if all(facts.has_no_losses for facts in captures) else ''}"
 
@@ -102,8 +103,7 @@ def not_known(captures: Iterable[Facts]) -> Iterator[str]:
     """Yield a line if calls were left out because what a filter asks for is not known of them."""
     count = sum(facts.not_known for facts in captures)
     if count:
-        calls = f"{count:,} call{'' if count == 1 else 's'}"
-        yield f"left out: {calls} of which it is not known whether they pass the filters"
+        yield f"left out: {counted(count, 'call')} of which it is not known whether they pass the filters"
 
 
 def selections(captures: Iterable[Facts]) -> str:

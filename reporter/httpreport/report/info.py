@@ -19,6 +19,7 @@ from ..calls.filters import common_qualities
 from ..capture.loader import KeepNothing, load
 from ..capture.module_sections import JoinedSections
 from ..capture.recording import Recording
+from ..common.counted import counted
 from ..common.printable import printable
 from ..elf.symbol_table import SymbolTable
 from ..languages.stack_trace import Unnamed
@@ -55,7 +56,7 @@ def info(name: str, file: BinaryIO, request: Request, *, modules: bool) -> Itera
 def _summary(recording: Recording) -> str:
     """Return what matters most in one line: how many calls, how slow, in what time, and what was lost."""
     meta, end = recording.meta, recording.end
-    calls = f"{recording.recorded:,} call{'' if recording.recorded == 1 else 's'}"
+    calls = counted(recording.recorded, "call")
     by_process = recording.available.values()["processes"]
     slowest = max((totals.slowest_ns for totals in by_process.values()), default=None)
     slow = "" if slowest is None else f", the slowest {duration_text(slowest)}"
