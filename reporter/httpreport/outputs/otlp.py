@@ -9,7 +9,6 @@ link. IDs are made of the recording and the call, so that all reports of a captu
 
 from __future__ import annotations
 
-import hashlib
 import json
 import re
 from collections.abc import Iterable, Iterator, Sequence
@@ -29,6 +28,7 @@ from ..common.printable import comm, printable
 from ..report.report import Report
 from ..report.route_totals import route_of, routes_of
 from .output import CallEntry, Reported, Style, encoded
+from .trace_events import by_process, digest, name_of
 
 SPANS_OF_LINE = 256
 TRACE_ID, SPAN_ID = 16, 8  # bytes
@@ -48,7 +48,7 @@ def report(reported: Reported) -> Iterable[bytes]:
 def listed(report: Report, _capture: str, _: Style) -> Iterator[CallEntry]:
     """Yield the lines of one capture: each has spans of one process, in the order in which its calls began."""
     calls = report.recording.calls
-    order = np.lexsort((calls["t0"], calls["process_start"], calls["pid"]))
+    order = by_process(calls)
     spans = _Spans(report)
     found = zip((call for call, *_ in report.calls(order)), order.tolist())
     for _process, of_process in groupby(found, lambda one: (one[0].pid, one[0].process_start)):
@@ -68,7 +68,7 @@ class _Spans:
         self._probable = np.where(causes.certainty == Certainty.PROBABLE, causes.indices, NONE)
         calls, meta = report.recording.calls, report.recording.meta
         self._names = list(zip(calls["connection"].tolist(), calls["sequence"].tolist()))
-        self._recording = f"{meta.boot_id} {meta.run} {meta.started_realtime_ns}"
+        self._recording = name_of(meta)
         keys = report.recording.request_keys
         self._keys, self._routes = keys, routes_of(keys.examples if keys else {})
 
@@ -109,7 +109,7 @@ class _Spans:
     def _id(self, what: str, index: int, size: int) -> str:
         connection, sequence = self._names[index]
         text = f"{what} {self._recording} {connection} {sequence}"
-        return hashlib.blake2b(text.encode("utf-8", "backslashreplace"), digest_size=size).hexdigest()
+        return digest(text, size).hex()
 
     def _name(self, call: Call) -> str:
         """Return the method and the route, as far as they are known."""

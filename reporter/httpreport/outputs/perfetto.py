@@ -8,13 +8,10 @@ to the server's. Times are whole microseconds since 1970, which numbers in JSON 
 
 from __future__ import annotations
 
-import hashlib
 import heapq
 import json
 from collections.abc import Iterable, Iterator
 from typing import Any
-
-import numpy as np
 
 from httpcapture import Role
 
@@ -24,6 +21,7 @@ from ..report.links import Cause, Links, links_of
 from ..report.report import Report
 from .link_lines import self_text
 from .output import CallEntry, Reported, Style, encoded
+from .trace_events import by_process, digest, name_of
 
 
 def report(reported: Reported) -> Iterable[bytes]:
@@ -48,7 +46,7 @@ def listed(report: Report, _capture: str, _: Style) -> Iterator[CallEntry]:
 def events(report: Report) -> Iterator[dict[str, Any]]:
     """Yield the events: the name of each process, a slice for each call, and the two ends of each arrow."""
     calls = report.recording.calls
-    order = np.lexsort((calls["t0"], calls["process_start"], calls["pid"]))
+    order = by_process(calls)
     links = links_of(calls, order, report.other_ends, report.causes, report.self_times)
     found = zip(
         (call for call, *_ in report.calls(order)), order.tolist(), report.causes.indices[order].tolist(), links
@@ -104,13 +102,11 @@ def _process_id(report: Report, call: Call) -> int:
 
 
 def _capture_id(report: Report) -> int:
-    meta = report.recording.meta
-    return _number(f"{meta.boot_id} {meta.run} {meta.started_realtime_ns}")
+    return _number(name_of(report.recording.meta))
 
 
 def _number(text: str) -> int:
-    digest = hashlib.blake2b(text.encode("utf-8", "backslashreplace"), digest_size=4).digest()
-    return int.from_bytes(digest, "big") >> 1
+    return int.from_bytes(digest(text, 4), "big") >> 1
 
 
 def _name(report: Report, call: Call) -> str:
