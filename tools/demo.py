@@ -168,7 +168,7 @@ def head(file: Path, most: int) -> None:
     for line in lines[:most]:
         print(line if len(line) <= COLUMNS else line[: COLUMNS - 3] + "...")
     if len(lines) > most:
-        print(f"... and {len(lines) - most:,} lines more")
+        print(f"... lines from {most + 1:,} to {len(lines):,} are left out")
 
 
 if __name__ == "__main__":
