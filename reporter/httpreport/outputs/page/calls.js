@@ -59,27 +59,16 @@ function callsTable(parts, page, calls) {
   page.rowOfLine = rowsOfLines(described);
   const shown = { Host: page.hosts.length > 1, Authority: page.has_heads };
   const COLUMNS = ALL_COLUMNS.filter(({ title }) => shown[title] ?? true);
-  let selected = null, sorted = { column: COLUMNS[0], down: true }, most = ROWS_AT_A_TIME;
-
-  const heads = COLUMNS.map((column) => make("th", { scope: "col", class: column.kind },
-    make("button", { type: "button", class: "link", onclick: () => sortBy(column) }, column.title)));
+  let selected = null, most = ROWS_AT_A_TIME;
+  const { heads, inOrder } = sortableHeads(COLUMNS, { column: COLUMNS[0], down: true }, () => show());
   parts.head.append(...heads);
-
-  function sortBy(column) {
-    sorted = { column, down: sorted.column === column ? !sorted.down : column.kind === "number" };
-    show();
-  }
 
   function show(selection = selected) {
     if (selection !== selected) most = ROWS_AT_A_TIME;
     selected = selection;
     const term = parts.search.value.trim().toLowerCase();
     const here = selection.indices.subarray(0, d3.bisectLeft(selection.indices, described.length));
-    const found = Array.from(here, (index) => described[index]).filter((call) => !term || call.has(term));
-    const { column, down } = sorted;
-    found.sort((a, b) => (down ? -1 : 1) * (d3.ascending(column.value(a), column.value(b)) || b.index - a.index));
-    heads.forEach((head, i) =>
-      head.setAttribute("aria-sort", COLUMNS[i] !== column ? "none" : down ? "descending" : "ascending"));
+    const found = inOrder(Array.from(here, (index) => described[index]).filter((call) => !term || call.has(term)));
     parts.body.replaceChildren(...found.slice(0, most).map(tableRow));
     if (!found.length) {
       parts.body.append(make("tr", {}, make("td", { class: "empty", colspan: COLUMNS.length }, noCall(term))));
