@@ -553,7 +553,7 @@ def look_at(browser: Browser, width: int, tmp_path: Path, name: str) -> None:
 
 def test_everything_is_reached_by_the_tab_key_in_the_order_of_the_page(mixed_page: Browser) -> None:
     reached = []
-    for _ in range(60):
+    for _ in range(90):
         mixed_page.run("return document.activeElement").send_keys(Keys.TAB)
         reached.append(mixed_page.run("const e = document.activeElement; return e.id || e.closest('[id]')?.id"))
     wanted = [

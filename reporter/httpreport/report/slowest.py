@@ -11,6 +11,7 @@ All text is printable (`common/printable.py`).
 
 from __future__ import annotations
 
+import enum
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -26,6 +27,7 @@ from httpcapture.addresses import endpoint
 from ..calls.available_values import peer_text
 from ..calls.call import Call, iso_time, since_1970_ns
 from ..calls.grpc_status import grpc_text
+from ..calls.open_intervals import NONE
 from ..calls.request_keys import NOT_KNOWN as NO_REQUEST
 from ..calls.request_keys import RequestKey
 from ..calls.schema import Array, equal_neighbours, longest_first
@@ -36,6 +38,7 @@ from ..languages.stack_trace import StackTrace
 from ..symbols.trace_lines import trace_lines
 from .report import Report
 from .samples import ShownFrame, shown_frames
+from .tree_places import TreePlace, tree_places
 
 MOST_CALLS = 1_500_000
 MOST_ROWS = 5_000
@@ -72,6 +75,15 @@ class Asked(NamedTuple):
 NO_STATUS = 1
 
 
+class Link(enum.IntEnum):
+    """Say what a call is among the calls of its capture."""
+
+    NONE = 0  # no call of the capture is linked to another
+    ROOT = 1
+    SECOND_END = 2  # the server's end of a call whose client's end is listed, too
+    CAUSED = 3  # made for another call, known or not
+
+
 class Group(NamedTuple):
     """Hold the fields that calls of one group share. Calls of captures without heads ask for nothing."""
 
@@ -83,6 +95,7 @@ class Group(NamedTuple):
     trace: Trace
     asked: Asked = Asked()
     workload: Workload = NOT_KNOWN
+    link: Link = Link.NONE
 
 
 class SlowCall(NamedTuple):
@@ -120,6 +133,7 @@ class SlowCall(NamedTuple):
     capture: str
     receive_tid: int
     receive_trace: Optional[Trace]  # if the receiving side differs
+    tree: Optional[TreePlace]
 
 
 @dataclass(frozen=True)
@@ -211,7 +225,7 @@ def _ranks(values: Iterable[Any]) -> Indices:
 
 
 def _comparable(row: SlowCall) -> tuple[Any, ...]:
-    return row.capture, *row[:-1], row.receive_trace or ()
+    return row.capture, *row[:-2], row.receive_trace or ()
 
 
 def slowest_of(report: Report, capture: str) -> Slowest:
@@ -242,18 +256,37 @@ def _groups(report: Report, order: Indices, traces: Sequence[Trace]) -> tuple[Ma
     process, thread, address, role, port, ran = (report.recording.listed.values(name)[order] for name in names)
     port = np.where(role == Role.CLIENT, port, 0)  # the port of any other peer is another one each time
     asked, asked_of = _asked(report, order)
-    distinct = Interner(11)
-    columns = (process, thread, address, role, port, report.trace_of[order], asked_of, ran)
+    distinct = Interner(12)
+    columns = (process, thread, address, role, port, report.trace_of[order], asked_of, ran, _links(report)[order])
     numbers = distinct.intern(*(word for column in columns for word in words_of(column)))
     values, host, workloads = distinct.values, printable(report.recording.meta.host), report.recording.workloads.values
     texts = zip(*(bytes_of(values[first : first + 2]) for first in (0, 2, 4)))
     groups = [
-        Group(host, process, thread, role, peer_text(address, port), traces[trace], asked[what], workloads[where])
-        for (process, thread, address), (role, port, trace, what, where) in zip(texts, values[6:].T.tolist())
+        Group(
+            host,
+            process,
+            thread,
+            role,
+            peer_text(address, port),
+            traces[trace],
+            asked[what],
+            workloads[where],
+            Link(link),
+        )
+        for (process, thread, address), (role, port, trace, what, where, link) in zip(texts, values[6:].T.tolist())
     ]
     number_of: dict[Group, int] = {}  # groups may have equal texts though their stack traces differ in an address
     numbers_of_groups = np.array([number_of.setdefault(group, len(number_of)) for group in groups], np.intp)
     return number_of, numbers_of_groups[numbers]
+
+
+def _links(report: Report) -> Indices:
+    """Return a Link for each listed call."""
+    above, _, are_roots = report.trees
+    if not (above != NONE).any():
+        return np.full(len(above), Link.NONE)
+    is_server = report.recording.listed.values("role") == Role.SERVER
+    return np.where(are_roots, Link.ROOT, np.where(is_server, Link.SECOND_END, Link.CAUSED))
 
 
 def _asked(report: Report, order: Indices) -> tuple[Sequence[Asked], Numbers]:
@@ -283,11 +316,11 @@ def _label(shown: ShownFrame) -> Label:
 
 
 def _rows(report: Report, capture: str, traces: Sequence[Trace], order: Indices) -> Iterator[SlowCall]:
-    for call, _, receive_trace in report.calls(order):
-        yield _row(report, call, printable(capture), None if receive_trace is None else traces[receive_trace])
+    for (call, _, receive_trace), tree in zip(report.calls(order), tree_places(report, order)):
+        yield _row(report, call, printable(capture), None if receive_trace is None else traces[receive_trace], tree)
 
 
-def _row(report: Report, call: Call, capture: str, receive_trace: Trace | None) -> SlowCall:
+def _row(report: Report, call: Call, capture: str, receive_trace: Trace | None, tree: TreePlace | None) -> SlowCall:
     http = report.http(call)
     return SlowCall(
         start=iso_time(report.recording.meta, call.t0),
@@ -319,4 +352,5 @@ def _row(report: Report, call: Call, capture: str, receive_trace: Trace | None) 
         capture=capture,
         receive_tid=call.receive_tid,
         receive_trace=receive_trace,
+        tree=tree,
     )

@@ -12,6 +12,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import islice
 from typing import NamedTuple
 
 import numpy as np
@@ -31,6 +32,7 @@ from .report import Report
 MOST_CALLS = 20_000
 MOST_LINES = 1_000
 FOLDED_FROM = 3  # so many equal calls that one request made are one line
+FINEST = 1_000  # gaps shorter than this part of a request are not told apart in `Line.spans`
 
 Indices = npt.NDArray[np.intp]
 
@@ -50,6 +52,9 @@ class Line(NamedTuple):
     is_critical: bool
     calls: int  # how many calls these are
     time_ns: int  # of all of them together
+    start_ns: int  # after the first call of the tree began
+    status: int  # 0 if it is not known
+    spans: tuple[tuple[int, int], ...]  # when any of them was open: begin and end, in ns like `start_ns`
 
 
 class SlowTree(NamedTuple):
@@ -63,6 +68,7 @@ class SlowTree(NamedTuple):
     lines: tuple[Line, ...]
     left_out: int  # calls that are not in the lines
     critical: tuple[Line, ...]
+    candidates: int  # requests of which one caused the first call, not known which; 0 if it is a root
 
 
 def slowest(trees: Iterable[SlowTree], most: int) -> tuple[SlowTree, ...]:
@@ -79,19 +85,20 @@ def slowest_trees(report: Report, most: int) -> tuple[SlowTree, ...]:
     roots = roots[longest_first(listed.durations[roots], listed.starts[roots])[:most]]
     by_top = np.argsort(tops, kind="stable")
     firsts, lasts = (np.searchsorted(tops[by_top], roots, side) for side in ("left", "right"))
-    return tuple(_tree(report, by_top[first:last]) for first, last in zip(firsts, lasts))
+    return tuple(tree_of(report, by_top[first:last])[0] for first, last in zip(firsts, lasts))
 
 
-def _tree(report: Report, members: Indices) -> SlowTree:
-    """Return the tree of the calls at these indices."""
+def tree_of(report: Report, members: Indices, most_lines: int = MOST_LINES) -> tuple[SlowTree, Mapping[int, int]]:
+    """Return the tree of the calls at these indices, and the number of the line that each of them is in, if any."""
     durations = report.recording.listed.durations[members]
     shown = members[np.argsort(~durations, kind="stable")[:MOST_CALLS]]
     builder = _Builder(report, np.union1d(shown, report.trees.tops[members[:1]]))
     root, meta = builder.calls[builder.root], report.recording.meta
-    lines, critical = tuple(builder.lines()), tuple(builder.critical_lines())
+    groups = tuple(islice(builder.groups(), most_lines))
+    lines, critical = tuple(builder.line(*group) for group in groups), tuple(builder.critical_lines())
     above = report.trees.above[members]
     calls = int(np.count_nonzero((report.recording.calls["role"][members] == Role.CLIENT) | (above == NONE)))
-    return SlowTree(
+    tree = SlowTree(
         duration_ns=root.duration_ns,
         start_ns=since_1970_ns(meta, root.t0),
         start=iso_time(meta, root.t0),
@@ -100,7 +107,9 @@ def _tree(report: Report, members: Indices) -> SlowTree:
         lines=lines,
         left_out=calls - sum(line.calls for line in lines if not line.is_server or not line.depth),
         critical=critical,
+        candidates=int(report.causes.candidates[builder.root]),
     )
+    return tree, {index: place for place, (equal, _) in enumerate(groups) for index in equal}
 
 
 @dataclass(frozen=True)
@@ -145,18 +154,16 @@ class _Builder:
         """Yield the lines of the calls of the critical path that follow each other most slowly from the root on."""
         index: int | None = self.root
         while index is not None:
-            yield self._line((index,), self.critical[index])
+            yield self.line((index,), self.critical[index])
             path = [below for below in self.below.get(index, ()) if below in self.critical]
             index = max(path, key=lambda one: self.calls[one].whole_ns, default=None)
 
-    def lines(self) -> Iterator[Line]:
-        """Yield the lines of the tree, at most MOST_LINES."""
+    def groups(self) -> Iterator[tuple[tuple[int, ...], int]]:
+        """Yield the calls of each line of the tree, and how deep it is."""
         waiting: list[tuple[tuple[int, ...], int]] = [((self.root,), 0)]
-        count = 0
-        while waiting and count < MOST_LINES:
+        while waiting:
             equal, depth = waiting.pop()
-            line, count = self._line(equal, depth), count + 1
-            yield line
+            yield equal, depth
             waiting += [
                 (group, depth + 1) for group in reversed(self._folded(self.below.get(self._longest(equal), ())))
             ]
@@ -170,7 +177,8 @@ class _Builder:
         groups += [(index,) for group in equal.values() if len(group) < FOLDED_FROM for index in group]
         return sorted(groups, key=lambda group: (self.calls[group[0]].t0, group))
 
-    def _line(self, equal: tuple[int, ...], depth: int) -> Line:
+    def line(self, equal: tuple[int, ...], depth: int) -> Line:
+        """Return the line of equal calls."""
         index = self._longest(equal)
         call, report = self.calls[index], self.report
         is_server, causes = call.role == Role.SERVER, report.causes
@@ -186,11 +194,26 @@ class _Builder:
             duration_ns=call.whole_ns,
             self_time=times,
             outside_ns=max(call.whole_ns - ends[0].whole_ns, 0) if ends else None,
-            is_probable=causes.certainty[index] == Certainty.PROBABLE,
+            is_probable=bool(causes.certainty[index] == Certainty.PROBABLE),
             is_critical=any(one in self.critical for one in equal),
             calls=len(equal),
             time_ns=sum(self.calls[one].whole_ns for one in equal),
+            start_ns=call.t0 - self.calls[self.root].t0,
+            status=call.status,
+            spans=tuple(self._spans(equal)),
         )
+
+    def _spans(self, indices: Sequence[int]) -> Iterator[tuple[int, int]]:
+        """Yield when any of the calls was open, the first time first."""
+        root = self.calls[self.root]
+        times = sorted((self.calls[one].t0 - root.t0, self._end(one) - root.t0) for one in indices)
+        begin, end = times[0]
+        for next_begin, next_end in times[1:]:
+            if next_begin > end + root.whole_ns // FINEST:
+                yield begin, end
+                begin = next_begin
+            end = max(end, next_end)
+        yield begin, end
 
     def _longest(self, equal: tuple[int, ...]) -> int:
         return max(equal, key=lambda index: (self.calls[index].whole_ns, -index))

@@ -21,11 +21,6 @@ function durationOf({ duration: ns, first_byte, row }) {
   return `${row.at_least ? "at least " : ""}${duration(ns)}${row.has_end || first_byte ? "" : " to the first byte"}`;
 }
 
-// What the process does with the request and with the response; a call of unknown role has neither.
-const PHASES = { client: ["Sent", "Received"], server: ["Received", "Sent"] };
-
-const LATE = ", taken when the call became slow, while the response went on";
-
 // Returns the lines of a stack trace and its Stack ID, 0 if there is no stack.
 function traceAt(page, index) {
   const [, lines, stackId] = page.traces[index] ?? [[], [], 0];
@@ -48,6 +43,11 @@ function describeCall(page, calls, index) {
     has: (term) => searched.join("\n").toLowerCase().includes(term) };
 }
 
+// Returns for each line of a tree the index of the slowest call in it that can be opened.
+function rowsOfLines(described) {
+  return new Map(described.map(({ index, row }) => [`${row.tree} ${row.line}`, index]).reverse());
+}
+
 // Returns why no call is listed.
 function noCall(term) {
   return term ? `No call matches "${term}". Requests, processes, peers and stack traces are searched.` : "No calls match.";
@@ -56,29 +56,19 @@ function noCall(term) {
 // Returns the function that shows a selection. `parts` has the elements of the page.
 function callsTable(parts, page, calls) {
   const described = page.rows.map((_, index) => describeCall(page, calls, index));
+  page.rowOfLine = rowsOfLines(described);
   const shown = { Host: page.hosts.length > 1, Authority: page.has_heads };
   const COLUMNS = ALL_COLUMNS.filter(({ title }) => shown[title] ?? true);
-  let selected = null, sorted = { column: COLUMNS[0], down: true }, most = ROWS_AT_A_TIME;
-
-  const heads = COLUMNS.map((column) => make("th", { scope: "col", class: column.kind },
-    make("button", { type: "button", class: "link", onclick: () => sortBy(column) }, column.title)));
+  let selected = null, most = ROWS_AT_A_TIME;
+  const { heads, inOrder } = sortableHeads(COLUMNS, { column: COLUMNS[0], down: true }, () => show());
   parts.head.append(...heads);
-
-  function sortBy(column) {
-    sorted = { column, down: sorted.column === column ? !sorted.down : column.kind === "number" };
-    show();
-  }
 
   function show(selection = selected) {
     if (selection !== selected) most = ROWS_AT_A_TIME;
     selected = selection;
     const term = parts.search.value.trim().toLowerCase();
     const here = selection.indices.subarray(0, d3.bisectLeft(selection.indices, described.length));
-    const found = Array.from(here, (index) => described[index]).filter((call) => !term || call.has(term));
-    const { column, down } = sorted;
-    found.sort((a, b) => (down ? -1 : 1) * (d3.ascending(column.value(a), column.value(b)) || b.index - a.index));
-    heads.forEach((head, i) =>
-      head.setAttribute("aria-sort", COLUMNS[i] !== column ? "none" : down ? "descending" : "ascending"));
+    const found = inOrder(Array.from(here, (index) => described[index]).filter((call) => !term || call.has(term)));
     parts.body.replaceChildren(...found.slice(0, most).map(tableRow));
     if (!found.length) {
       parts.body.append(make("tr", {}, make("td", { class: "empty", colspan: COLUMNS.length }, noCall(term))));
@@ -110,41 +100,9 @@ function callsTable(parts, page, calls) {
       open.setAttribute("aria-expanded", String(!opened));
       if (opened) row.nextSibling.remove();
       else row.after(make("tr", { class: "opened" },
-        make("td", { colspan: COLUMNS.length }, make("div", {}, ...details(call)))));
+        make("td", { colspan: COLUMNS.length }, openedCall(page, described, call))));
     }
     return row;
-  }
-
-  function details(call) {
-    const { row, own, receiving } = call;
-    const phases = PHASES[call.role];
-    const [request, response] = phases ?? ["Request", "Response"];
-    const atLeast = row.total_at_least ? "at least " : "", answered = row.outcome === "answered";
-    const answer = !answered ? "nothing" : row.has_end ? atLeast + duration(row.response_ns) : "no end can be told";
-    const total = row.request_ns + row.wait_ns + row.response_ns;
-    const facts = [
-      `PID ${row.pid}, TID ${row.tid}, thread ${call.thread}, ${call.role}, ${row.kind}${row.encrypted ? ", encrypted" : ""}, `
-        + row.outcome,
-      `${row.source} to ${row.destination}, started ${row.start}`,
-      `Host ${call.host}, capture ${row.capture}`,
-      `${count(row.sent, "byte")} sent, ${count(row.received, "byte")} received`,
-      `${request}: ${duration(row.request_ns)}, waited: ${duration(row.wait_ns)}, `
-        + `${response.toLowerCase()}: ${answer}`
-        + (answered ? `, first byte: ${duration(row.first_byte_ns)}${row.first_byte_is_guess ? " (a guess)" : ""}` : "")
-        + (row.has_end ? `, total: ${atLeast}${duration(total)}` : "")
-        + (phases ? "" : " (which side sent the request is not known)"),
-      ...(call.where ? [call.where] : []),
-      ...(row.asked ? [row.asked] : []),
-      ...(row.network ? [`Connection: ${row.network}`] : []),
-    ];
-    const stack = (title, { lines, stackId }) => [
-      make("p", { class: "quiet" }, `${title}${stackId ? `, Stack ID ${stackId}` : ""}`),
-      make("ol", { class: "stack" }, ...lines.map((line) => make("li", {}, line)))];
-    return [
-      ...facts.map((fact) => make("p", { class: "name" }, fact)),
-      ...stack(`Stack trace, leaf first${row.stack_is_late ? LATE : ""}`, own),
-      ...(receiving.lines.length ? stack(`Receive stack trace, TID ${row.receive_tid}`, receiving) : []),
-    ];
   }
 
   parts.search.addEventListener("input", () => show());

@@ -14,7 +14,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -29,16 +29,16 @@ from ...common.printable import comm
 from ...report.aggregate import Aggregate
 from ...report.headline import incomplete, name, origins, summary, warning_lines, where
 from ...report.route_totals import route_of
-from ...report.slowest import Group, Indices, Label, SlowCall, Trace
+from ...report.slowest import Group, Indices, Label, Link, SlowCall, Trace
 from ...routes.routes import Routes
 from ...routes.shapes import Source
 from .columns import packed
+from .trees import PLACE_FIELDS, LineData, PageTrees, TreeData
+from .unique_values import UniqueValues
 
 MOMENTS = 1 << 14  # steps of starts between the first and the last, two bytes each
 NO_MODULE = ""  # the first of `Page.modules`
 NO_TRACE = -1  # stands for the index of a stack trace if there is none
-
-Value = TypeVar("Value")
 
 
 class Name(NamedTuple):
@@ -51,7 +51,7 @@ class Name(NamedTuple):
 
 class Groups(NamedTuple):
     """Hold the fields that calls share as indices in `Page.names`, `roles`, `peers`, `traces`, `hosts`, `methods`,
-    `statuses`, `routes` and `workloads`.
+    `statuses`, `routes` and `workloads`, and as a Link.
 
     Each field has one number for each group (`columns.packed`).
     """
@@ -66,6 +66,7 @@ class Groups(NamedTuple):
     status: str
     route: str
     workload: str
+    link: str
 
 
 class WorkloadName(NamedTuple):
@@ -126,6 +127,7 @@ class Page:
     floor_ns: int  # every kept call of at least this duration is in the page
     recorded: int  # number of calls in the captures
     calls: int  # number of calls in the page
+    linked: bool  # calls of a capture are linked to each other
     first_ms: float  # starts of the first and the last of them, on their hosts' clocks, since 1970
     last_ms: float
     moments: int
@@ -146,7 +148,10 @@ class Page:
     groups: Groups
     columns: CallColumns
     row_fields: Sequence[str]
-    rows: Sequence[Sequence[Any]]  # their receive_trace is an index in `traces`
+    rows: Sequence[Sequence[Any]]  # receive_trace and tree are indices in `traces` and `trees`
+    trees: Sequence[TreeData]
+    line_fields: Sequence[str]  # of the lines of trees
+    words: Sequence[str]  # in the lines of trees
 
 
 def page_data(whole: Aggregate) -> Page:
@@ -158,7 +163,8 @@ def page_data(whole: Aggregate) -> Page:
     tables, numbers = _PageTables(whole.hosts, whole.routes), list(slowest.groups)
     first, group_of = _by_first_call(calls["group"])
     groups = np.array([tables.group(numbers[number]) for number in calls["group"][first].tolist()], np.uint64)
-    rows = [tables.row(row) for row in slowest.rows]
+    trees = PageTrees()
+    rows = [[*tables.row(row), *trees.place(row.tree)] for row in slowest.rows]
     traces = [tables.trace(trace, whole.stack_ids) for trace in tables.traces]
     return Page(
         version=__version__,
@@ -173,6 +179,7 @@ def page_data(whole: Aggregate) -> Page:
         floor_ns=max(slowest.floor_ns, min(facts.asked_ns for facts in whole.captures)),
         recorded=sum(facts.recorded for facts in whole.captures),
         calls=len(calls),
+        linked=any(group.link != Link.NONE for group in numbers),
         first_ms=int(calls["start"].min(initial=np.iinfo(np.int64).max)) / 1e6,
         last_ms=int(calls["start"].max(initial=0)) / 1e6,
         moments=MOMENTS,
@@ -192,8 +199,11 @@ def page_data(whole: Aggregate) -> Page:
         group_count=len(groups),
         groups=Groups(*map(packed, groups.reshape(-1, len(Groups._fields)).T)),
         columns=_columns(calls, group_of),
-        row_fields=SlowCall._fields,
+        row_fields=[*SlowCall._fields[:-1], *PLACE_FIELDS],
         rows=rows,
+        trees=trees.trees,
+        line_fields=LineData._fields,
+        words=list(trees.words),
     )
 
 
@@ -209,25 +219,17 @@ def _from_their_folder(whole: Aggregate) -> Aggregate:
     return replace(whole, captures=captures, slowest=replace(whole.slowest, rows=rows))
 
 
-class _UniqueValues(dict[Value, int]):
-    """Number distinct values in the order in which they are first seen."""
-
-    def index(self, value: Value) -> int:
-        """Return the index of a value, which is new or not."""
-        return self.setdefault(value, len(self))
-
-
 class _PageTables:
     """Number the distinct values of a page."""
 
     def __init__(self, hosts: Sequence[str], routes: Routes) -> None:
         self._routes = routes
-        self.methods, self.statuses = _UniqueValues[str](), _UniqueValues[int]()
-        self.routes, self.workloads = _UniqueValues[RouteName](), _UniqueValues[WorkloadName]()
+        self.methods, self.statuses = UniqueValues[str](), UniqueValues[int]()
+        self.routes, self.workloads = UniqueValues[RouteName](), UniqueValues[WorkloadName]()
         self.hosts = {host: index for index, host in enumerate(hosts)}
-        self.names, self.roles, self.peers = _UniqueValues[bytes](), _UniqueValues[int](), _UniqueValues[str]()
-        self.traces, self.labels, self.lines = _UniqueValues[Trace](), _UniqueValues[Label](), _UniqueValues[str]()
-        self.modules = _UniqueValues[str]({NO_MODULE: 0})
+        self.names, self.roles, self.peers = UniqueValues[bytes](), UniqueValues[int](), UniqueValues[str]()
+        self.traces, self.labels, self.lines = UniqueValues[Trace](), UniqueValues[Label](), UniqueValues[str]()
+        self.modules = UniqueValues[str]({NO_MODULE: 0})
 
     def group(self, group: Group) -> tuple[int, ...]:
         """Return the numbers of a group's fields, in the order of `Groups`."""
@@ -242,6 +244,7 @@ class _PageTables:
             self.statuses.index(group.asked.status),
             self.routes.index(self._route(group)),
             self.workloads.index(_workload_name(group.workload)),
+            group.link,
         )
 
     def _route(self, group: Group) -> RouteName:
@@ -250,8 +253,8 @@ class _PageTables:
         return RouteName(route.what, route.path, request.shape.source is Source.SEGMENTS)
 
     def row(self, row: SlowCall) -> Sequence[Any]:
-        """Return the fields of a row, with the index of its receive stack trace instead of the trace."""
-        return [*row[:-1], NO_TRACE if row.receive_trace is None else self.traces.index(row.receive_trace)]
+        """Return the fields of a row but its tree, with the index of its receive stack trace instead of the trace."""
+        return [*row[:-2], NO_TRACE if row.receive_trace is None else self.traces.index(row.receive_trace)]
 
     def trace(self, trace: Trace, stack_ids: Mapping[bytes, int]) -> TraceIndices:
         """Return a stack trace as indices, and add its modules, labels and lines to the tables."""

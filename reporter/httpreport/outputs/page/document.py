@@ -25,7 +25,10 @@ from .comparison import comparison_data
 from .data import Page, page_data
 
 LIBRARIES = ("d3", "d3-flame-graph")
-SCRIPTS = ("selection.js", "format.js", "latency.js", "groups.js", "chart.js", "flame.js", "calls.js", "main.js")
+SCRIPTS = (
+    *("selection.js", "format.js", "latency.js", "sortable.js", "groups.js", "chart.js", "flame.js"),
+    *("waterfall.js", "opened_call.js", "calls.js", "main.js"),
+)
 COMPARISON_SCRIPTS = ("format.js", "chart.js", "changes.js", "comparison.js")
 
 

@@ -2,45 +2,52 @@
 
 const BINS = 24, BIN_WIDTH = 5, BIN_HEIGHT = 22, FIRST_ROWS = 10;
 
-// The columns of numbers: the heading, and the function that makes a text from the durations (the longest first) and the time.
+// The columns of numbers: the heading, and the function that takes one from a part (selection.js).
 const NUMBERS = [
-  ["Calls", (durations) => whole.format(durations.length)],
-  ["p50", (durations) => duration(quantile(durations, 0.5))],
-  ["p90", (durations) => duration(quantile(durations, 0.9))],
-  ["p99", (durations) => duration(quantile(durations, 0.99))],
-  ["Slowest", (durations) => duration(durations[0])],
-  ["Time", (_, time) => duration(time)],
+  ["Calls", ({ durations }) => durations.length],
+  ["p50", ({ durations }) => quantile(durations, 0.5)],
+  ["p90", ({ durations }) => quantile(durations, 0.9)],
+  ["p99", ({ durations }) => quantile(durations, 0.99)],
+  ["Slowest", ({ durations }) => durations[0]],
+  ["Time", ({ time }) => time],
 ];
 
-// Returns the function that shows parts (selection.js). `nameOf` returns the name of a value; `choose` is called with the name
-// and the value in a row that was clicked.
+// Returns the function that shows parts. `nameOf` returns the name of a value; `choose` is called with the name and the value
+// in a row that was clicked.
 function groupTable(box, title, range, nameOf, choose) {
-  let all = false;
+  const spread = `${duration(range[0])} to ${duration(range[1])}`;
+  const numbers = NUMBERS.map(([text, value]) => ({ title: text, kind: `number ${text.toLowerCase()}`, value }));
+  const columns = [{ title, kind: "", value: ({ value }) => nameOf(value) }, { title: spread, kind: "spread" }, ...numbers,
+    { title: "Share", kind: "number share", value: ({ time }) => time }];
+  const { heads, inOrder } = sortableHeads(columns, { column: numbers.at(-1), down: true }, () => show());
+  const body = make("tbody"), more = make("button", { type: "button", title: "All or the first", onclick: turn });
+  let all = false, parts = [], allTime = 0;
+  box.append(make("table", {}, make("thead", {}, make("tr", {}, ...heads)), body), more);
 
-  function show(parts, time) {
-    const focused = box.contains(document.activeElement) && document.activeElement.title;
-    const heads = [[title, ""], [`${duration(range[0])} to ${duration(range[1])}`, "spread"],
-      ...NUMBERS.map(([text]) => [text, `number ${text.toLowerCase()}`]), ["Share", "number share"]];
-    const head = heads.map(([text, kind]) => make("th", { scope: "col", class: kind }, text));
-    const body = (all ? parts : parts.slice(0, FIRST_ROWS)).map((part) => row(part, time, parts[0].time));
-    box.replaceChildren(make("table", {}, make("thead", {}, make("tr", {}, ...head)), make("tbody", {}, ...body)));
-    if (!parts.length) box.replaceChildren(make("p", { class: "empty" }, "No calls match."));
-    if (parts.length > FIRST_ROWS) {
-      const text = all ? `Show the first ${FIRST_ROWS}` : `Show all ${whole.format(parts.length)}`;
-      const turn = () => { all = !all; show(parts, time); };
-      box.append(make("button", { type: "button", title: "All or the first", onclick: turn }, text));
-    }
-    if (focused) [...box.querySelectorAll("button")].find((button) => button.title === focused)?.focus();
+  function show(newParts = parts, time = allTime) {
+    [parts, allTime] = [newParts, time];
+    const focused = body.contains(document.activeElement) && document.activeElement.title;
+    const mostTime = d3.max(parts, (part) => part.time);
+    body.replaceChildren(...inOrder(parts).slice(0, all ? undefined : FIRST_ROWS).map((part) => row(part, mostTime)));
+    if (!parts.length) body.append(make("tr", {}, make("td", { class: "empty", colspan: columns.length }, "No calls match.")));
+    more.hidden = parts.length <= FIRST_ROWS;
+    more.textContent = all ? `Show the first ${FIRST_ROWS}` : `Show all ${whole.format(parts.length)}`;
+    if (focused) [...body.querySelectorAll("button")].find((button) => button.title === focused)?.focus();
   }
 
-  function row({ value, durations, time }, allTime, mostTime) {
-    const name = nameOf(value);
+  function turn() {
+    all = !all;
+    show();
+  }
+
+  function row(part, mostTime) {
+    const { value, durations, time } = part, name = nameOf(value);
     const what = { type: "button", class: "link name", title: `Only ${name}`, onclick: () => choose(name, value) };
-    const numbers = NUMBERS.map(([text, say]) =>
-      make("td", { class: `number ${text.toLowerCase()}` }, say(durations, time)));
+    const cells = numbers.map(({ title: of, kind, value: take }) =>
+      make("td", { class: kind }, (of === "Calls" ? whole.format : duration)(take(part))));
     const bar = make("meter", { min: 0, max: mostTime || 1, value: time, "aria-hidden": "true" });
     return make("tr", {}, make("th", { scope: "row" }, make("button", what, name)),
-      make("td", { class: "spread" }, histogram(durations)), ...numbers,
+      make("td", { class: "spread" }, histogram(durations)), ...cells,
       make("td", { class: "number share" }, percent(time, allTime), bar));
   }
 

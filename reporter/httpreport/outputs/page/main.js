@@ -3,15 +3,15 @@
 const NAMES_LISTED = 20, PEERS_OFFERED = 1000, ROUTES_OFFERED = 1000, WORKLOADS_OFFERED = 1000;
 
 const data = JSON.parse(byId("data").textContent);
-const page = { ...data, groups: unpackGroups(data) };
+const page = { ...data, groups: unpackGroups(data), trees: unpackTrees(data) };
 const calls = unpackCalls(page), several = page.hosts.length > 1;
 const slowest = calls.duration[0] ?? page.floor_ns;
 const shortest = Math.max(1000, calls.duration.at(-1) ?? page.floor_ns); // a logarithm needs a positive one
 const range = [shortest, Math.max(slowest, shortest * 1.1)];
 
 const [slider, threshold, ...filters] = ["slider", "threshold", "host", "process", "role", "peer", "method", "status", "route",
-  "container", "pod"].map(byId);
-const [host, process, role, peer, method, status, route, container, pod] = filters;
+  "container", "pod", "roots"].map(byId);
+const [host, process, role, peer, method, status, route, container, pod, roots] = filters;
 const LAST = Number(slider.max);
 const positions = d3.scaleLog(range, [0, LAST]).clamp(true);
 
@@ -73,7 +73,7 @@ function showAll() {
   const filter = {
     threshold: atLeastNs, process: process.value, role: role.value, peer: peer.value.trim(), host: host.value,
     method: method.value, status: status.value.trim(), route: route.value.trim(),
-    container: container.value.trim(), pod: pod.value.trim(),
+    container: container.value.trim(), pod: pod.value.trim(), roots: roots.checked,
   };
   const selected = select(page, calls, filter);
   showTotals(selected);
@@ -87,12 +87,15 @@ function showAll() {
   showCalls(selected);
 }
 
-function showTotals({ indices, time, notKnown }) {
+function showTotals(selected) {
+  const { indices, time, notKnown } = selected;
   byId("totals").replaceChildren(
-    make("data", { id: "total-calls", value: indices.length }, whole.format(indices.length)),
+    page.linked ? requests(linked(page, selected, ROOT)) : "",
+    exact("total-calls", indices.length, whole.format(indices.length)),
     ` of ${count(page.recorded, "call")}, `,
-    make("data", { id: "total-time", value: time }, duration(time)),
-    indices.length ? `, the slowest ${duration(calls.duration[indices[0]])}` : "");
+    exact("total-time", time, duration(time)),
+    indices.length ? `, the slowest ${duration(calls.duration[indices[0]])}` : "",
+    page.linked ? once(selected, linked(page, selected, SECOND_END)) : "");
   const names = page.names.slice(0, NAMES_LISTED).map(([text]) => text);
   if (page.names.length > NAMES_LISTED) names.push("...");
   const notes = [
@@ -102,6 +105,17 @@ function showTotals({ indices, time, notKnown }) {
   ];
   byId("note").textContent = notes.filter(Boolean).join(" ");
 }
+
+// Returns a number for people, and in full for those who compare it.
+const exact = (id, value, text) => make("data", { id, value }, text);
+
+// Return what the totals say of requests, each second of which counts once, and of calls with both their ends.
+const requests = ({ calls, time }) => make("strong", {}, exact("total-requests", calls, count(calls, "request")), " of ",
+  exact("requests-time", time, duration(time)), " in all; ");
+const once = (selected, { calls, time }) => make("span", {},
+  `; without ${whole.format(calls)} that are the server's end of another, `,
+  exact("calls-once", selected.indices.length - calls, count(selected.indices.length - calls, "call")), " of ",
+  exact("once-time", selected.time - time, duration(selected.time - time)));
 
 let waiting = 0;
 function soon() {
@@ -126,6 +140,7 @@ byId("origins").append(...page.origins.map((text) => make("li", {}, text)));
 byId("captures").open = byId("captures-said").hidden = page.origins.length === 1;
 byId("captures-said").textContent = page.name;
 for (const part of document.querySelectorAll(".of-host")) part.hidden = !several;
+for (const part of document.querySelectorAll(".of-links")) part.hidden = !page.linked;
 for (const part of document.querySelectorAll(".of-heads")) part.hidden = !page.has_heads;
 for (const part of document.querySelectorAll(".of-workloads")) part.hidden = !page.has_workloads;
 byId("warnings").append(...page.warnings.map((text) => make("li", {}, make("strong", {}, "Warning: "), text)));

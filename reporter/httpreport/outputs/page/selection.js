@@ -1,6 +1,7 @@
 // Selects the calls that pass the filters and adds them up. Durations are ns; totals are exact up to 2**53 ns, 104 days.
 
 const NO_STATUS = 1; // of a call without a response (slowest.py)
+const ROOT = 1, SECOND_END = 2; // of the links of groups (slowest.py)
 const COMM_BYTES = 15; // bytes of a name that the kernel keeps and -p compares
 
 // Unpacks the numbers of a column (columns.py) into an array.
@@ -19,10 +20,17 @@ function unpack(text, numbers) {
   return numbers;
 }
 
-// Returns for each group the indices of its process, thread, role, peer, trace, host, method, status, route and workload.
+// Returns for each group the indices of its process, thread, role, peer, trace, host, method, status, route and workload, and
+// its link.
 function unpackGroups({ groups, group_count }) {
   const columns = groups.map((text) => unpack(text, new Uint32Array(group_count)));
   return Array.from({ length: group_count }, (_, group) => columns.map((column) => column[group]));
+}
+
+// Returns the trees with an object for each line.
+function unpackTrees({ trees, line_fields }) {
+  const line = (values) => Object.fromEntries(line_fields.map((name, i) => [name, values[i]]));
+  return trees.map(([calls, left_out, candidates, lines]) => ({ calls, left_out, candidates, lines: lines.map(line) }));
 }
 
 // Returns for each call, the longest first, the index of its group, its duration, and the step in which it started.
@@ -144,7 +152,7 @@ function atLeast(durations, threshold) {
 }
 
 // Returns the indices of the calls that pass `filter` {threshold, process, role, peer, host, method, status, route, container,
-// pod}, count and time of each group, and how many calls do not pass only because it is not known whether they do.
+// pod, roots}, count and time of each group, and how many calls do not pass only because it is not known whether they do.
 function select(page, calls, filter) {
   const named = page.names.map(nameMatcher(filter.process)), peered = page.peers.map(peerMatcher(filter.peer));
   const methods = page.methods.map(methodMatcher(filter.method)), routes = page.routes.map(routeMatcher(filter.route));
@@ -152,8 +160,8 @@ function select(page, calls, filter) {
   const containers = page.workloads.map(containerMatcher(filter.container)), pods = page.workloads.map(podMatcher(filter.pod));
   const verdicts = page.groups.map(([, , , , , , method, status, route, workload]) =>
     [methods[method], statuses[status], routes[route], containers[workload], pods[workload]]);
-  const possible = page.groups.map(([process, thread, role, peer, , host], group) =>
-    (named[process] || named[thread]) && peered[peer] && (!filter.role || page.roles[role] === filter.role)
+  const possible = page.groups.map(([process, thread, role, peer, , host, , , , , link], group) =>
+    (!filter.roots || link === ROOT) && (named[process] || named[thread]) && peered[peer] && (!filter.role || page.roles[role] === filter.role)
     && (!filter.host || page.hosts[host] === filter.host) && verdicts[group].every((passes) => passes !== false));
   const passes = page.groups.map((_, group) => possible[group] && verdicts[group].every((passes) => passes));
   const slow = atLeast(calls.duration, filter.threshold);
@@ -171,6 +179,12 @@ function select(page, calls, filter) {
     times[group] += calls.duration[i];
   }
   return { indices: indices.subarray(0, found), counts, times, notKnown, time: times.reduce((sum, time) => sum + time, 0) };
+}
+
+// Returns how many of the selected calls have this link, and how long they took.
+function linked(page, { counts, times }, wanted) {
+  const of = page.groups.map(([, , , , , , , , , , link]) => link === wanted);
+  return { calls: d3.sum(counts, (calls, group) => of[group] && calls), time: d3.sum(times, (time, group) => of[group] && time) };
 }
 
 // Returns the durations of the selected calls, the longest first, for each value of one field of their groups; the value with
