@@ -95,7 +95,7 @@ static __always_inline void do_for_stream(void *ctx, struct connection *s, struc
 		submit_stream(s, sock);
 	FORGET_VALUES();
 	if (f->todo & FORGET && s->wanted && s->phase != IDLE && !s->recorded)
-		count_fast_call(s->t3 - s->t0);
+		end_fast_call(s, c);
 	FORGET_VALUES();
 	if (f->todo & (SUBMIT | RELEASE | FORGET))
 		release_slots(s);

@@ -58,6 +58,8 @@ ENUMS: dict[str, list[str]] = {name: _enumerators(body) for name, body in _ENUM.
 
 CALL_ROW = ROWS["call_row"]
 COMPLETION_ROW = ROWS["completion_row"]
+SHORT_ROW = ROWS["short_row"]
+CONNECTION_ROW = ROWS["connection_row"]
 STACK_ROW = ROWS["stack_row"]
 PROCESS_ROW = ROWS["process_row"]
 STREAMS_END_ROW = ROWS["streams_end_row"]

@@ -181,7 +181,7 @@ static __always_inline void end_response(struct connection *c)
 	else if (is_slow(c, c->t3))
 		count(CALL_OVERTAKEN);
 	else
-		count_fast_call(c->t3 - c->t0);
+		end_fast_call(c, c);
 }
 
 /* Makes the tentative answer the answer. It is a fast one, because a slow one is never tentative. */

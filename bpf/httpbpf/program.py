@@ -27,6 +27,7 @@ _FILES = (
     "python.h",
     "network.h",
     "head_slots.h",
+    "short_calls.h",
     "output.h",
     "buffers.h",
     "tracepoints.h",
@@ -69,6 +70,8 @@ class Sizes(NamedTuple):
     completion_ring_pages: int = 256
     stack_ring_pages: int = 2048
     process_ring_pages: int = 16
+    short_ring_pages: int = 0  # calls below the threshold: 96 bytes each; 0: they are counted only
+    connection_ring_pages: int = 0  # what those of a connection have in common: 80 bytes each
     streams_end_ring_pages: int = 16
     python_ring_pages: int = 512  # 0: no Python frames
     http_bytes: int = 512  # of the head of a HTTP/1 request; 0: heads are not kept
@@ -218,6 +221,8 @@ def build_program(
         "COMPLETION_RING_PAGES": sizes.completion_ring_pages,
         "STACK_RING_PAGES": sizes.stack_ring_pages,
         "PROCESS_RING_PAGES": sizes.process_ring_pages,
+        "SHORT_RING_PAGES": sizes.short_ring_pages,
+        "CONNECTION_RING_PAGES": sizes.connection_ring_pages,
         "HTTP_BYTES": sizes.http_bytes,
         "HEAD_SLOTS": sizes.head_slots,
         "HEAD_RING_PAGES": sizes.head_ring_pages,

@@ -159,6 +159,42 @@ struct connection {
 	u16 answer_bytes;      /* bytes the same of the other end */
 	u32 request_seq;       /* - as in the call row */
 	u32 response_seq;      /* - the same */
+	u32 told_pid;          /* - of whose calls here a connection row was sent, 0 for none; of a stream: is not used */
+};
+
+/*
+ * A call that ended below the threshold. Its fields are those of the call row; what it has in common with others of its
+ * connection and process is in a connection row.
+ */
+struct short_row {
+	u64 connection;        /* - as in the call row, as are all of these */
+	u64 t0;                /* ns */
+	u64 t1;                /* ns */
+	u64 t2;                /* ns */
+	u64 t3;                /* ns */
+	u64 sent;              /* bytes */
+	u64 received;          /* bytes */
+	u32 pid;               /* - */
+	u32 sequence;          /* - */
+	u32 tid;               /* - */
+	u32 receive_tid;       /* - */
+	u32 request_seq;       /* - */
+	u32 response_seq;      /* - */
+	u32 stream;            /* - */
+	u8 role;               /* - enum role */
+	u8 outcome;            /* - enum outcome */
+};
+
+/* What the calls below the threshold of a process on a connection have in common, in whole words of 8 bytes. */
+struct connection_row {
+	u64 process_start;     /* ns as in the call row, as are all of these */
+	u64 connection;        /* - */
+	u8 process[16];        /* - */
+	u8 local_address[16];  /* - */
+	u8 peer_address[16];   /* - */
+	u32 pid;               /* - */
+	u16 local_port;        /* - */
+	u16 peer_port;         /* - */
 };
 
 /*
@@ -266,6 +302,8 @@ enum counter {
 	STREAM_MAP_FULL,     /* a HTTP/2 stream was not followed */
 	STREAMS_OUT_OF_STEP, /* a transfer of HTTP/2 was not understood: open streams of the connection were given up */
 	STREAMS_END_RING_FULL, /* streams that were open at the end of their connection were not recorded */
+	SHORT_RING_FULL,     /* a call below the threshold was counted, but not sent */
+	CONNECTION_RING_FULL, /* what calls below the threshold have in common was not sent: the next one tries again */
 	HEADER_BLOCK_LOST,   /* a piece of a header block of HTTP/2, or what became of a stream, was not sent */
 	COUNTERS
 };

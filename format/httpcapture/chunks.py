@@ -64,6 +64,8 @@ class RecordKind(enum.IntEnum):
     HEAD_TEXT = 12
     CALLS = 5
     COMPLETIONS = 6
+    CONNECTIONS = 14
+    SHORT_CALLS = 15
     HEADS = 13
     LOST = 7
     END = 8
@@ -146,6 +148,8 @@ META = Struct(
     duration_rule=_text,
     heads=_text,
     python_problem=_text,
+    short_layout=_LAYOUT,
+    connection_layout=_LAYOUT,
 )
 MODULE = Struct(
     Module,

@@ -90,6 +90,10 @@ class Layout:
     fields: Sequence[Field]
 
 
+NO_ROWS = Layout(8, ())
+"""Layout of rows that a capture does not have: a row has at least 8 bytes, but none of them means anything."""
+
+
 @dataclass(frozen=True)
 class Meta:
     """Say what was recorded, where and how: the first record of every capture."""
@@ -101,7 +105,7 @@ class Meta:
     boot_id: str
     started_monotonic_ns: int  # the start on CLOCK_MONOTONIC
     started_realtime_ns: int  # the same moment on CLOCK_REALTIME
-    threshold_ns: int  # shorter calls were not recorded
+    threshold_ns: int  # shorter calls are in no Calls
     process_filters: Sequence[bytes]  # the -p patterns; empty: all processes
     probes: str  # "fexit", "kprobe" or "tracepoint"
     clock_ticks: int  # sysconf(SC_CLK_TCK)
@@ -115,6 +119,8 @@ class Meta:
     duration_rule: str = ""  # JUDGED_WHOLE; empty: `threshold_ns` is of t2 - t0, in captures from before this field
     heads: str = ""  # what was kept of the heads of requests and responses, for people; empty: nothing
     python_problem: str = ""  # why the kernel could not follow Python frames; empty: it could, or was not asked to
+    short_layout: Layout = NO_ROWS  # of calls below the threshold; NO_ROWS: they were counted only
+    connection_layout: Layout = NO_ROWS
 
 
 JUDGED_WHOLE = "whole"
@@ -181,6 +187,24 @@ class Completions:
     """Hold a batch of ends of responses, with the columns of `Meta.completion_layout`: for each call whose response
     went on after its row was written, its t3 and final byte counts. The t3 of a call without a completion is that of
     its row, unless completions were lost (see Lost)."""
+
+    rows: int
+    columns: BatchColumns
+
+
+@dataclass(frozen=True)
+class Connections:
+    """Hold a batch of what the calls below the threshold of a process on a connection have in common, with the columns
+    of `Meta.connection_layout`. ShortCalls refer to them by `connection` and `pid`."""
+
+    rows: int
+    columns: BatchColumns
+
+
+@dataclass(frozen=True)
+class ShortCalls:
+    """Hold a batch of calls that ended below the threshold, ordered by connection, with the columns of
+    `Meta.short_layout`. Of one without a row of Connections, which may be lost, it is not known whose it was."""
 
     rows: int
     columns: BatchColumns
@@ -407,4 +431,7 @@ class End:
     slept_ns: int = 0  # how long the host was suspended since META; no other time includes it
 
 
-Record = Union[Meta, Calls, Completions, Stack, Process, Module, Section, JitMap, Code, HeadText, Heads, Lost, End]
+RowBatch = Union[Calls, Completions, Connections, ShortCalls]
+"""A record that holds rows of a layout in META, as columns."""
+
+Record = Union[RowBatch, Meta, Stack, Process, Module, Section, JitMap, Code, HeadText, Heads, Lost, End]

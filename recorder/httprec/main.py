@@ -222,6 +222,13 @@ def _record(
     "0 records every call.",
 )
 @click.option(
+    "--rows",
+    type=click.Choice(["all", "slow"]),
+    default="slow",
+    show_default=True,
+    help="all: record calls below -t too, without stacks and heads, some 10 bytes each. slow: count them only.",
+)
+@click.option(
     "-p",
     "names",
     metavar="NAME",
@@ -324,6 +331,7 @@ def command(
     *,
     output: str,
     threshold_ms: float,
+    rows: str,
     names: tuple[str, ...],
     duration_s: float | None,
     max_size: int | None,
@@ -376,6 +384,7 @@ def command(
         http_bytes=http_bytes,
         http2_headers=http2_headers == "on",
         reads_tls=reads_tls,
+        has_short_rows=rows == "all" and threshold_ms > 0,
     )
     bounds = options.bounds(max_size, rotate_size, rotate_s, rotate_keep, to_file=output != STDOUT)
     found = check.problems()

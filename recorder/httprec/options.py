@@ -102,7 +102,7 @@ _MEMORY_OPTIONS = [
         default=DEFAULTS.call_ring_pages * PAGE_KIB,
         show_default=True,
         help="Room for calls on their way to the recorder, 0.2 KiB each; a power of two. The kernel keeps this much, "
-        "and a quarter more for the ends of responses.",
+        "and a quarter more for the ends of responses; with --rows all twice that, for the calls below -t.",
     ),
     click.option(
         "--stack-ring",
@@ -168,10 +168,11 @@ def sizes(
     http_bytes: int,
     http2_headers: bool,
     reads_tls: bool,
+    has_short_rows: bool,
 ) -> Sizes:
     """Return the sizes of the BPF program's maps, from sizes of rings and stacks in KiB. With a `stack_size` of 0, no
     stack is copied; without `walks_python`, no Python frames are walked; without `http_bytes` or `http2_headers`, no
-    header blocks of HTTP/2 are sent.
+    header blocks of HTTP/2 are sent; without `has_short_rows`, calls below the threshold are counted only.
 
     Raises click.UsageError if the ring has no room for one stack, or if heads are to be read in TLS but not kept.
     """
@@ -189,6 +190,8 @@ def sizes(
         frame_slots=DEFAULTS.frame_slots if pages else _FRAME_SLOTS_PER_COPY * stack_slots,
         call_ring_pages=call_ring // PAGE_KIB,
         completion_ring_pages=max(call_ring // PAGE_KIB // 4, 1),
+        short_ring_pages=call_ring // PAGE_KIB if has_short_rows else 0,
+        connection_ring_pages=max(call_ring // PAGE_KIB // 4, 1) if has_short_rows else 0,
         stack_ring_pages=stack_ring // PAGE_KIB,
         receive_stacks=int(receive_stacks),
         python_ring_pages=DEFAULTS.python_ring_pages if walks_python else 0,

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Callable
@@ -36,6 +36,7 @@ from .modules import Modules
 from .parts import Parts
 from .processes import Key, Processes, thread_name
 from .rows import RowCodec
+from .short_calls import ShortCalls
 from .stacks import RepeatedStacks, stack_record, unsent_id
 from .tls.libraries import TlsLibraries
 from .tracer import Tracer
@@ -156,6 +157,7 @@ class RecordingLoop:
         self._modules = Modules(self._writer, modules_size, *between, rotate=self._rotates)
         self._libraries = libraries
         self._processes = Processes(self._writer, self._modules, self._look_at)
+        self._short_calls = ShortCalls(self._writer, tracer.short_rings, rotate=self._rotates)
         self._stacks = RepeatedStacks()
         self._early: list[Stack] = []  # drained before their calls; the next part may need them too
         self._http2_heads = Http2Heads(self._heads, head_rules)
@@ -225,21 +227,27 @@ class RecordingLoop:
             self._writer.completions(completions, header=RING_HEADER)
             self._complete(completions)
             self._tracer.completions.consume(len(completions))
+        self._short_calls.drain()
         self._end_streams(now_ns)
 
     def _end_streams(self, now_ns: int) -> None:
         """Record the calls that the end of an HTTP/2 connection, or its GOAWAY, has ended."""
-        fast: list[int] = []
+        fast: list[Mapping[str, Any]] = []
         for stream in self._streams.end():
             self._finish_response(stream)
-            duration_ns = stream["t3"] - stream["t0"]
             if stream["phase"] == _IDLE or not stream["wanted"] or stream["recorded"] != _NOT_RECORDED:
                 continue
-            if duration_ns >= self._threshold_ns:
+            if stream["t3"] - stream["t0"] >= self._threshold_ns:
                 self._record_open(stream, now_ns)
             else:
-                fast.append(duration_ns)
-        self._fast_streams = self._fast_streams.plus(count_durations(fast))
+                fast.append(stream)
+        self._fast_streams = self._fast_streams.plus(self._end_fast_calls(fast))
+
+    def _end_fast_calls(self, calls: Sequence[Mapping[str, Any]]) -> FastCalls:
+        """Write calls below the threshold that the kernel has not ended, and return them."""
+        for call in calls:
+            self._short_calls.add(call)
+        return count_durations(end_that_counts(call) - call["t0"] for call in calls)
 
     def _drain_processes(self, now_ns: int) -> None:
         for row in self._tracer.processes.records():
@@ -289,6 +297,7 @@ class RecordingLoop:
         counts["process_left_out"] = self._processes.left_out
         counts["module_left_out"] = self._modules.left_out
         counts["stack_not_repeated"] = self._stacks.not_repeated
+        counts["connection_not_repeated"] = self._short_calls.not_repeated
         counts["header_block_lost"] += self._http2_heads.given_up
         counts["head_left_out"] = self._heads.left_out
         counts["code_left_out"] = self._languages.left_out
@@ -309,6 +318,7 @@ class RecordingLoop:
         self._writer = self._parts.rotate(self._with_sleep(self._ledger.end_part(now_ns)))
         self._slept_before_ns = host.slept_ns()
         self._processes.begin_part(self._writer)
+        self._short_calls.begin_part(self._writer)
         self._stacks.begin_part()
         self._heads.begin_part(self._writer)
         self._languages.begin_part(self._writer)
@@ -344,7 +354,7 @@ class RecordingLoop:
     def _finish_calls(self, now_ns: int) -> FastCalls:
         """Record the calls that are slow and still open, and return those that are answered and not slow: the kernel
         counts a call when it has ended. An answered call that has rested since is judged by its last transfer."""
-        fast: list[int] = []
+        fast: list[Mapping[str, Any]] = []
         for connection in self._open_connections():
             self._finish_response(connection)
             self._printer.complete(connection)
@@ -358,8 +368,8 @@ class RecordingLoop:
                 self._record_open({**connection, **ended}, now_ns)
                 self._ledger.in_flight += 1
             elif has_answer:
-                fast.append(duration_ns)
-        return count_durations(fast)
+                fast.append(connection)
+        return self._end_fast_calls(fast)
 
     def _finish_response(self, connection: Mapping[str, Any]) -> None:
         """Record how far the response of a recorded call has come."""

@@ -26,6 +26,7 @@ from .fast_calls import FastCalls, sum_rows
 from .listeners import Port
 from .loader import KPROBE_EVENTS, TracingOptions, load_program
 from .ring import Ring
+from .short_calls import ShortRings
 from .tls.places import Registers
 
 _KPROBE_PROFILES = ("/sys/kernel/tracing/kprobe_profile", "/sys/kernel/debug/tracing/kprobe_profile")
@@ -41,6 +42,7 @@ class Tracer:
     """Attach the program, and detach it on leaving the context. Raises RecorderError if the kernel or BCC cannot attach
     it."""
 
+    short_rings: ShortRings | None = None  # calls below the threshold are counted only
     _heads: Ring | None = None  # none are kept
     _blocks: Ring | None = None  # none are sent
 
@@ -70,6 +72,9 @@ class Tracer:
         self.completions = self._ring("completion_ring", sizes.completion_ring_pages)
         self.stacks = self._ring("stack_ring", sizes.stack_ring_pages)
         self.processes = self._ring("process_ring", sizes.process_ring_pages)
+        if sizes.short_ring_pages:
+            calls, connections = sizes.short_ring_pages, sizes.connection_ring_pages
+            self.short_rings = ShortRings(self._ring("short_ring", calls), self._ring("connection_ring", connections))
         self.walks_python = "python_ring" in self._loaded.maps
         """Whether the kernel walks Python frames."""
         self.python_problem = self._loaded.python_problem

@@ -20,6 +20,7 @@ MAX_OPEN_MODULES = 512  # files; by default, a process may have 1,024 open
 MAX_OPEN_JIT_MAPS = 128
 MAX_JIT_DUMP_RECORDS = 1 << 18  # of one jit-PID.dump: some 0.3 s
 MAX_REMEMBERED_STACKS = 32768  # four times as many as the kernel remembers (seen_stacks, maps.h); at most 1.5 kB each
+MAX_REPEATED_CONNECTIONS = 65536  # as many as the kernel follows by default; some 0.3 kB each
 MAX_WAITING_PYTHON_ROWS = 4096  # whose stacks have not arrived; at most 5 kB each
 MAX_KNOWN_CODE_BYTES = 64 << 20  # of code objects of Python, each with CODE_OVERHEAD
 CODE_OVERHEAD = 1024  # bytes

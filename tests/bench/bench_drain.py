@@ -62,6 +62,7 @@ class NothingElse:
 
     is_cut = False  # as a ring, which this is too
     walks_python = False
+    short_rings = None
 
     def __init__(self, calls: Ring) -> None:
         self.calls = calls

@@ -106,7 +106,7 @@ def test_appended_fields_of_a_head_and_of_the_header_are_skipped() -> None:
     assert read_all(data)[0] == [META, Lost(1, {})]
 
 
-@pytest.mark.parametrize("content", [objects([14, 1], "?"), objects([1000, 5]), objects([77, 1]) + b"\xc1no msgpack"])
+@pytest.mark.parametrize("content", [objects([99, 1], "?"), objects([1000, 5]), objects([77, 1]) + b"\xc1no msgpack"])
 def test_chunks_of_unknown_kinds_are_skipped(content: bytes) -> None:
     data = capture(chunk(LOST, [1, {}]), frame(content), chunk(LOST, [2, {}]))
     assert read_all(data)[0] == [META, Lost(1, {}), Lost(2, {})]
@@ -194,6 +194,8 @@ def test_kinds_keep_their_numbers() -> None:
         ("CODE", 11),
         ("HEAD_TEXT", 12),
         ("HEADS", 13),
+        ("CONNECTIONS", 14),
+        ("SHORT_CALLS", 15),
     ]
 
 

@@ -22,6 +22,7 @@ from httpcapture import (
     Calls,
     Code,
     Completions,
+    Connections,
     CorruptRecord,
     End,
     Heads,
@@ -35,6 +36,7 @@ from httpcapture import (
     Reader,
     Record,
     Section,
+    ShortCalls,
 )
 
 from ..calls.available_values import AvailableValues
@@ -338,6 +340,8 @@ HANDLERS: Handlers[_Loader] = {
     Meta: ignore,  # Reader.meta
     Calls: _Loader.add_calls,
     Completions: _Loader.pass_completions,
+    Connections: ignore,
+    ShortCalls: ignore,
     PackedStacks: _Loader.add_stacks,
     Process: _Loader.add_process,
     Module: _Loader.add_module,

@@ -23,12 +23,22 @@ class Loss(NamedTuple):
 
 _BUSY = "the recorder could not keep up"
 _FEWER = "raise -t or --call-ring, or give -p"
+_FEWER_ROWS = "raise --call-ring, or give -p or --rows slow"
+_UNKNOWN_WHOSE = "of some calls below the threshold it is not known whose they were"
 _NO_HEADS = "of some calls it is not known what was asked for"
 _MISSED = "calls may be missing or wrong"
 
 MEANING = {  # by the name of the counter in the ledger
     "call_ring_full": Loss("calls", _BUSY, "slow calls may be missing", _FEWER),
     "completion_ring_full": Loss("response ends", _BUSY, "some calls took longer than is shown", _FEWER),
+    "short_ring_full": Loss("calls below the threshold", _BUSY, "what requests waited for is less known", _FEWER_ROWS),
+    "connection_ring_full": Loss("connections", _BUSY, _UNKNOWN_WHOSE, _FEWER_ROWS),
+    "connection_not_repeated": Loss(
+        "connections",
+        "they are in an earlier part, and the recorder no longer had them",
+        _UNKNOWN_WHOSE,
+        "make parts longer",
+    ),
     "stack_ring_full": Loss(
         "stacks",
         _BUSY,
