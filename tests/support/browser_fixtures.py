@@ -24,4 +24,6 @@ def browser(chromium: Browser) -> Iterator[Browser]:
     """Yield a browser, and check at the end that the page asked for nothing and reported no error."""
     yield chromium
     assert not chromium.messages()
-    assert {url.split("?")[0] for url in chromium.requests()} == {chromium.driver.current_url}
+    assert {url.split("?")[0].split("#")[0] for url in chromium.requests()} == {
+        chromium.driver.current_url.split("#")[0]
+    }

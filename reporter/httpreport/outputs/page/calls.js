@@ -53,23 +53,25 @@ function noCall(term) {
   return term ? `No call matches "${term}". Requests, processes, peers and stack traces are searched.` : "No calls match.";
 }
 
-// Returns the function that shows a selection. `parts` has the elements of the page.
-function callsTable(parts, page, calls) {
+// Returns the function that shows a selection, how it is sorted, and which call was opened last. `parts` has the elements of the
+// page, and `changed` is called when something of this has changed.
+function callsTable(parts, page, calls, changed) {
   const described = page.rows.map((_, index) => describeCall(page, calls, index));
   page.rowOfLine = rowsOfLines(described);
   const shown = { Host: page.hosts.length > 1, Authority: page.has_heads };
   const COLUMNS = ALL_COLUMNS.filter(({ title }) => shown[title] ?? true);
-  let selected = null, most = ROWS_AT_A_TIME;
-  const { heads, inOrder } = sortableHeads(COLUMNS, { column: COLUMNS[0], down: true }, () => show());
-  parts.head.append(...heads);
+  let selected = null, most = ROWS_AT_A_TIME, opened = null;
+  const sorted = sortableHeads(COLUMNS, { column: COLUMNS[0], down: true }, () => { show(); changed(); });
+  parts.head.append(...sorted.heads);
 
   function show(selection = selected) {
     if (selection !== selected) most = ROWS_AT_A_TIME;
     selected = selection;
     const term = parts.search.value.trim().toLowerCase();
     const here = selection.indices.subarray(0, d3.bisectLeft(selection.indices, described.length));
-    const found = inOrder(Array.from(here, (index) => described[index]).filter((call) => !term || call.has(term)));
-    parts.body.replaceChildren(...found.slice(0, most).map(tableRow));
+    const found = sorted.inOrder(Array.from(here, (index) => described[index]).filter((call) => !term || call.has(term)));
+    const shown = found.filter(({ index }, place) => place < most || index === opened);
+    parts.body.replaceChildren(...shown.flatMap(tableRows));
     if (!found.length) {
       parts.body.append(make("tr", {}, make("td", { class: "empty", colspan: COLUMNS.length }, noCall(term))));
     }
@@ -86,7 +88,8 @@ function callsTable(parts, page, calls) {
     return `${count(passing, "call")}${searched}.${left ? ` ${missing}` : ""}`;
   }
 
-  function tableRow(call) {
+  // Returns the row of a call and, if that is opened, the row below it.
+  function tableRows(call) {
     const row = make("tr");
     const open = make("button", { type: "button", class: "link open", "aria-expanded": "false", onclick: toggle });
     const cells = COLUMNS.map((column) => make("td", { class: column.kind }, (column.show ?? column.value)(call)));
@@ -94,18 +97,42 @@ function callsTable(parts, page, calls) {
     cells[0].append(open);
     row.append(...cells);
     row.addEventListener("click", (event) => event.target.closest("button") || getSelection().toString() || toggle());
+    const below = make("tr", { class: "opened" }, make("td", { colspan: COLUMNS.length }));
+
+    function fill() {
+      open.setAttribute("aria-expanded", "true");
+      below.firstChild.replaceChildren(openedCall(page, described, call, remember));
+      row.after(below);
+    }
+
+    function close() {
+      open.setAttribute("aria-expanded", "false");
+      below.remove();
+    }
 
     function toggle() {
-      const opened = open.getAttribute("aria-expanded") === "true";
-      open.setAttribute("aria-expanded", String(!opened));
-      if (opened) row.nextSibling.remove();
-      else row.after(make("tr", { class: "opened" },
-        make("td", { colspan: COLUMNS.length }, openedCall(page, described, call))));
+      const wasOpen = open.getAttribute("aria-expanded") === "true";
+      if (wasOpen) close();
+      else fill();
+      remember(wasOpen ? null : call.index);
     }
-    return row;
+
+    if (call.index !== opened) return [row];
+    fill();
+    return [row, below];
   }
 
-  parts.search.addEventListener("input", () => show());
+  function remember(index) {
+    opened = index;
+    changed();
+  }
+
+  const last = {
+    text: () => (opened === null ? "" : String(opened)),
+    take: (text) => { opened = /^\d{1,9}$/.test(text) && Number(text) < described.length ? Number(text) : null; },
+  };
+
+  parts.search.addEventListener("input", () => { show(); changed(); });
   parts.more.addEventListener("click", () => { most += ROWS_AT_A_TIME; show(); });
-  return show;
+  return { show, sorted, last };
 }

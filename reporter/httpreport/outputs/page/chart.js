@@ -51,7 +51,7 @@ function flameChart(parts, source) {
     const same = (a, b) => a.name === b.name && a.module === b.module;
     const kept = path.reduce((node, data) => node?.children?.find((each) => same(each.data, data)), root());
     if (path.length && kept) chart.zoomTo(kept);
-    if (parts.search.value) search();
+    if (parts.search.value || parts.found.textContent) search();
   }
 
   const fromLeaf = () => [...parts.merges].find((radio) => radio.checked).value === "leaf";

@@ -12,23 +12,23 @@ const NUMBERS = [
   ["Time", ({ time }) => time],
 ];
 
-// Returns the function that shows parts. `nameOf` returns the name of a value; `choose` is called with the name and the value
-// in a row that was clicked.
-function groupTable(box, title, range, nameOf, choose) {
+// Returns the function that shows parts, and how they are sorted. `nameOf` returns the name of a value; `choose` is called with
+// the name and the value in a row that was clicked, `changed` when the rows were sorted in another way.
+function groupTable(box, { title, range, nameOf, choose, changed }) {
   const spread = `${duration(range[0])} to ${duration(range[1])}`;
   const numbers = NUMBERS.map(([text, value]) => ({ title: text, kind: `number ${text.toLowerCase()}`, value }));
   const columns = [{ title, kind: "", value: ({ value }) => nameOf(value) }, { title: spread, kind: "spread" }, ...numbers,
     { title: "Share", kind: "number share", value: ({ time }) => time }];
-  const { heads, inOrder } = sortableHeads(columns, { column: numbers.at(-1), down: true }, () => show());
+  const sorted = sortableHeads(columns, { column: numbers.at(-1), down: true }, () => { show(); changed(); });
   const body = make("tbody"), more = make("button", { type: "button", title: "All or the first", onclick: turn });
   let all = false, parts = [], allTime = 0;
-  box.append(make("table", {}, make("thead", {}, make("tr", {}, ...heads)), body), more);
+  box.append(make("table", {}, make("thead", {}, make("tr", {}, ...sorted.heads)), body), more);
 
   function show(newParts = parts, time = allTime) {
     [parts, allTime] = [newParts, time];
     const focused = body.contains(document.activeElement) && document.activeElement.title;
     const mostTime = d3.max(parts, (part) => part.time);
-    body.replaceChildren(...inOrder(parts).slice(0, all ? undefined : FIRST_ROWS).map((part) => row(part, mostTime)));
+    body.replaceChildren(...sorted.inOrder(parts).slice(0, all ? undefined : FIRST_ROWS).map((part) => row(part, mostTime)));
     if (!parts.length) body.append(make("tr", {}, make("td", { class: "empty", colspan: columns.length }, "No calls match.")));
     more.hidden = parts.length <= FIRST_ROWS;
     more.textContent = all ? `Show the first ${FIRST_ROWS}` : `Show all ${whole.format(parts.length)}`;
@@ -66,5 +66,5 @@ function groupTable(box, title, range, nameOf, choose) {
       draw("path", { d: `M0 ${BIN_HEIGHT + 0.5}h${size.width}`, class: "base" }), draw("path", { d: bars.join("") }));
   }
 
-  return show;
+  return { show, sorted };
 }

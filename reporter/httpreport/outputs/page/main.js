@@ -36,21 +36,30 @@ const typedNs = () => Math.round((Number(threshold.value) || 0) * 1e6);
 
 function choose(control, name) {
   control.value = control.value === name ? "" : name;
-  showAll();
+  change();
 }
 
 const showLatency = latencyPicture(
   { box: byId("latency"), said: byId("latency-shades"), line: byId("latency-at") }, page, calls, range);
-const showHosts = groupTable(byId("by-host"), "Host", range, (name) => name, (name) => choose(host, name));
-const showProcesses = groupTable(
-  byId("by-process"), "Process", range, ([text]) => text, (name) => choose(process, asked(name)));
-const showPeers = groupTable(byId("by-peer"), "Peer", range, (name) => name, (name) => choose(peer, name));
-const showRoutes = groupTable(byId("by-route"), "Route", range, ([text]) => text, (name) => choose(route, name));
-const showWorkloads = groupTable(byId("by-workload"), "Container, pod or unit", range, ([, name]) => name,
-  (_, [, , name, id, podName, namespace]) => {
+
+// The tables of groups: the key, the title, the field of groups (selection.js), its values, how they are called, and what a
+// click on one does.
+const itself = (name) => name;
+const TABLES = [
+  ["host", "Host", 5, page.hosts, itself, (name) => choose(host, name)],
+  ["process", "Process", 0, page.names, ([text]) => text, (name) => choose(process, asked(name))],
+  ["peer", "Peer", 3, page.peers, itself, (name) => choose(peer, name)],
+  ["route", "Route", 8, page.routes, ([text]) => text, (name) => choose(route, name)],
+  ["workload", "Container, pod or unit", 9, page.workloads, ([, name]) => name, (_, [, , name, id, podName, namespace]) => {
+    if (podName) pod.value = pod.value === `${namespace}/${podName}` ? "" : `${namespace}/${podName}`;
     choose(container, name || id);
-    if (podName) choose(pod, `${namespace}/${podName}`);
-  });
+  }],
+];
+const HIDDEN = { host: !several, route: !page.has_heads, workload: !page.has_workloads };
+const tables = TABLES.filter(([key]) => !HIDDEN[key]).map(([key, title, field, values, nameOf, chosen]) => ({
+  key, field, values,
+  ...groupTable(byId(`by-${key}`), { title, range, nameOf, choose: chosen, changed: () => remember() }),
+}));
 const showFlame = flameGraph({
   box: byId("flame"),
   at: byId("flame-at"),
@@ -60,13 +69,13 @@ const showFlame = flameGraph({
   legend: byId("modules"),
   merges: document.getElementsByName("merge"),
 }, page, select(page, calls, { threshold: 0 }));
-const showCalls = callsTable({
+const callsShown = callsTable({
   head: document.querySelector("#calls-table thead tr"),
   body: document.querySelector("#calls-table tbody"),
   search: byId("calls-search"),
   more: byId("more"),
   said: byId("calls-said"),
-}, page, calls);
+}, page, calls, () => remember());
 
 function showAll() {
   const atLeastNs = Math.max(page.floor_ns, typedNs());
@@ -78,13 +87,9 @@ function showAll() {
   const selected = select(page, calls, filter);
   showTotals(selected);
   showLatency(selected, filter.threshold);
-  if (several) showHosts(apart(page, calls, selected, 5, page.hosts), selected.time);
-  showProcesses(apart(page, calls, selected, 0, page.names), selected.time);
-  showPeers(apart(page, calls, selected, 3, page.peers), selected.time);
-  if (page.has_heads) showRoutes(apart(page, calls, selected, 8, page.routes), selected.time);
-  if (page.has_workloads) showWorkloads(apart(page, calls, selected, 9, page.workloads), selected.time);
+  for (const { show, field, values } of tables) show(apart(page, calls, selected, field, values), selected.time);
   showFlame(selected);
-  showCalls(selected);
+  callsShown.show(selected);
 }
 
 function showTotals(selected) {
@@ -120,7 +125,12 @@ const once = (selected, { calls, time }) => make("span", {},
 let waiting = 0;
 function soon() {
   cancelAnimationFrame(waiting);
-  waiting = requestAnimationFrame(showAll);
+  waiting = requestAnimationFrame(change);
+}
+
+function change() {
+  showAll();
+  remember();
 }
 
 slider.addEventListener("input", () => setThreshold(atPosition(Number(slider.value))));
@@ -132,8 +142,16 @@ for (const control of [slider, threshold, ...filters]) {
 byId("filters").addEventListener("submit", (event) => event.preventDefault());
 byId("filters").addEventListener("reset", () => requestAnimationFrame(() => {
   setThreshold(page.floor_ns);
-  showAll();
+  change();
 }));
+byId("flame-search").addEventListener("input", () => remember());
+for (const radio of document.getElementsByName("merge")) radio.addEventListener("change", () => remember());
+for (const link of document.querySelectorAll("a[href^='#']")) {
+  link.addEventListener("click", (event) => { // the hash is the state's
+    event.preventDefault();
+    document.querySelector(link.getAttribute("href")).focus();
+  });
+}
 
 byId("where").textContent = page.where;
 byId("origins").append(...page.origins.map((text) => make("li", {}, text)));
@@ -161,6 +179,22 @@ byId("containers").append(...offered(page.workloads.map(([, , name, id]) => name
 byId("pods").append(...offered(page.workloads.map(([, , , , name, namespace, uid]) => (name ? `${namespace}/${name}` : uid))));
 byId("processes").append(...page.names.map(([text]) => make("option", { value: asked(text) })));
 byId("peers").append(...page.peers.slice(0, PEERS_OFFERED).map((name) => make("option", { value: name })));
-setThreshold(page.floor_ns);
-showAll();
+
+const [fromRoot, fromLeaf] = document.getElementsByName("merge");
+const remember = addressState({
+  at_least: {
+    text: () => (typedNs() === page.floor_ns ? "" : String(typedNs() / 1e6)),
+    take: (text) => setThreshold(/^\d{1,12}(\.\d{1,6})?$/.test(text) ? Math.round(text * 1e6) : page.floor_ns),
+  },
+  ...Object.fromEntries(filters.map((control) => [control.id, control === roots ? checkField(roots) : controlField(control)])),
+  frames: controlField(byId("flame-search")),
+  merge: { text: () => (fromLeaf.checked ? "leaf" : ""), take: (text) => { (text === "leaf" ? fromLeaf : fromRoot).checked = true; } },
+  ...Object.fromEntries(tables.map(({ key, sorted }) => [`sort_${key}`, sorted])),
+  find: controlField(byId("calls-search")),
+  sort: callsShown.sorted,
+  call: callsShown.last,
+}, () => {
+  showAll();
+  document.querySelector(".opened")?.scrollIntoView({ block: "nearest" });
+});
 document.documentElement.dataset.ready = "true";

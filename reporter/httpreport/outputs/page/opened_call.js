@@ -6,11 +6,13 @@ const PHASES = { client: ["Sent", "Received"], server: ["Received", "Sent"] };
 
 const LATE = ", taken when the call became slow, while the response went on";
 
-// Returns the element for a call, as `describeCall` returns it; `described` are all calls that can be opened.
-function openedCall(page, described, call) {
+// Returns the element for a call, as `describeCall` returns it; `described` are all calls that can be opened. `chosen` is called
+// with the index of another call that takes its place.
+function openedCall(page, described, call, chosen) {
   const box = make("div");
   const choose = (index) => {
     show(described[index]);
+    chosen(index);
     box.querySelector("[aria-current] button")?.focus();
   };
   const show = (one) => box.replaceChildren(...waterfall(page, one.row, choose), ...callFacts(one), ...callStacks(one));

@@ -50,7 +50,7 @@ function pattern(glob) {
   let source = "";
   for (let i = 0; i < glob.length; i++) {
     const close = glob[i] === "[" ? glob.indexOf("]", i + (glob[i + 1] === "!" ? 3 : 2)) : -1;
-    if (glob[i] === "*") source += ".*";
+    if (glob[i] === "*") source += glob[i - 1] === "*" ? "" : ".*"; // several would be slow
     else if (glob[i] === "?") source += ".";
     else if (close > 0) {
       const set = glob.slice(i + 1, close).replace(/[\\\]\[^]/g, "\\$&");
@@ -114,29 +114,48 @@ function statusMatcher(wanted) {
 // Returns a function that tests a method. It returns null if the method is not known.
 const methodMatcher = (wanted) => (method) => !wanted || (method === "" ? null : method === wanted);
 
-// Returns a pattern as --container and --pod take it, as a regular expression: * and ? match all but a /, ** matches anything.
-const globbed = (glob) => new RegExp(`^(?:${glob.replace(/\*\*|[\\^$.*?+(){}|\[\]\/]/g,
-  (part) => ({ "**": ".*", "*": "[^/]*", "?": "[^/]" }[part] ?? `\\${part}`))})$`, "s");
+// Returns the function that tests a text by a pattern as --container and --pod take it: * and ? match all but a /, ** matches
+// anything. It follows all places in the pattern that are possible, so that no pattern is slow.
+function globbed(glob) {
+  const tokens = glob.match(/\*\*|./gsu) ?? [];
+  const skipStars = (places) => {
+    tokens.forEach((token, i) => { if (places[i] && token.startsWith("*")) places[i + 1] = 1; });
+    return places;
+  };
+  return (text) => {
+    let places = skipStars(Uint8Array.from([1, ...tokens.map(() => 0)]));
+    for (const character of text) {
+      const next = new Uint8Array(tokens.length + 1);
+      tokens.forEach((token, i) => {
+        if (!places[i]) return;
+        if (token === "**" || (token === "*" && character !== "/")) next[i] = 1;
+        else if (token === character || (token === "?" && character !== "/")) next[i + 1] = 1;
+      });
+      places = skipStars(next);
+    }
+    return places[tokens.length] === 1;
+  };
+}
 
 // Returns a function that tests a container or unit, as --container does. It returns null if its name is not known.
 function containerMatcher(wanted) {
   if (!wanted) return () => true;
-  const expression = globbed(wanted), byId = /^[0-9a-f]{12,64}$/.test(wanted);
+  const matches = globbed(wanted), byId = /^[0-9a-f]{12,64}$/.test(wanted);
   return ([, , container, id, , , , known]) => {
     if (!known) return null;
     if (id && byId) return id.startsWith(wanted) || container === wanted;
-    return id && !container ? null : expression.test(container);
+    return id && !container ? null : matches(container);
   };
 }
 
 // Returns a function that tests a pod, as --pod does. It returns null if its name is not known.
 function podMatcher(wanted) {
   if (!wanted) return () => true;
-  const expression = globbed(wanted);
+  const matches = globbed(wanted);
   return ([, , , , pod, namespace, uid, known]) => {
     if (!known) return null;
     if (uid && uid === wanted) return true;
-    return uid && !pod ? null : pod !== "" && (expression.test(pod) || expression.test(`${namespace}/${pod}`));
+    return uid && !pod ? null : pod !== "" && (matches(pod) || matches(`${namespace}/${pod}`));
   };
 }
 

@@ -4,6 +4,7 @@
 // the table is sorted at first, and `changed` is called when that has changed.
 function sortableHeads(columns, sorted, changed) {
   const first = sorted;
+  const keyOf = ({ title }) => title.toLowerCase().replace(/\W+/g, "_");
   const heads = columns.map((column) => make("th", { scope: "col", class: column.kind }, column.value
     ? make("button", { type: "button", class: "link", onclick: () => turn(column) }, column.title) : column.title));
 
@@ -24,6 +25,16 @@ function sortableHeads(columns, sorted, changed) {
     return sorted.down ? up.reverse() : up;
   }
 
+  // The text of how the table is sorted: the key of the column, with a `-` if the largest comes first.
+  const text = () => (sorted.column === first.column && sorted.down === first.down ? ""
+    : `${sorted.down ? "-" : ""}${keyOf(sorted.column)}`);
+
+  function take(wanted) {
+    const column = columns.find((each) => each.value && keyOf(each) === wanted.replace("-", ""));
+    sorted = column ? { column, down: wanted.startsWith("-") } : first;
+    mark();
+  }
+
   mark();
-  return { heads, inOrder };
+  return { heads, inOrder, text, take };
 }
