@@ -119,7 +119,7 @@ def test_only_the_shell_of_the_reporter_does_more_than_compute() -> None:
 # The folders of httpreport, the lowest first: a file imports from its own folder and from lower ones only.
 LAYERS = (
     *("common", "elf", "unwind", "routes", "calls", "capture", "languages", "symbols"),
-    *("report", "redact", "compare", "outputs", "cli"),
+    *("report", "answer", "redact", "compare", "outputs", "cli"),
 )
 
 

@@ -95,8 +95,15 @@ OUTPUTS = (
         json_report.report,
         comparison_json.comparison,
         lists=json_report.listed,
+        needs_answer=True,
     ),
-    Output("summary", Destination.TERMINAL, report=terminal.report, comparison=comparison_terminal.comparison),
+    Output(
+        "summary",
+        Destination.TERMINAL,
+        report=terminal.report,
+        comparison=comparison_terminal.comparison,
+        needs_answer=True,
+    ),
 )
 
 

@@ -24,6 +24,7 @@ from ..calls.causes import Causes, causes, no_causes
 from ..calls.filters import Selection
 from ..calls.http_call import HttpCall
 from ..calls.other_ends import NOT_JOINED, other_ends
+from ..calls.request_keys import NOT_KNOWN, RequestKey
 from ..calls.schema import exact_sum, longest_first
 from ..calls.self_times import SelfTimes, self_times
 from ..calls.totals import StackKey
@@ -149,13 +150,16 @@ class Report:
     @cached_property
     def other_ends(self) -> npt.NDArray[np.intp]:
         """Return for each listed call the index of its other end, or NOT_JOINED."""
-        if not self._has_both_roles:
+        if not self.has_both_roles:
             return np.full(len(self.recording.listed), NOT_JOINED)
         return other_ends(self.recording.calls, np.zeros(len(self.recording.listed), np.intp)).indices
 
-    @property
-    def _has_parts_of_processes(self) -> bool:
-        """Return whether calls may be missing because -p, here or of the recorder, names threads and not a process."""
+    @cached_property
+    def has_parts_of_processes(self) -> bool:
+        """Return whether calls of a process may be missing because of a filter, or because -p, here or of the recorder,
+        names threads and not a process."""
+        if self.selection.filters.part_of_a_process:
+            return True
         processes = [name.rstrip(b"\0") for name in set(self.recording.listed.values("process").tolist())]
         return not all(
             any(matches(name, process) for name in names)
@@ -164,7 +168,7 @@ class Report:
         )
 
     @property
-    def _has_both_roles(self) -> bool:
+    def has_both_roles(self) -> bool:
         """Return whether client calls and server calls are listed. If not, the calls need not be unpacked."""
         roles = self.recording.listed.values("role")
         return bool((roles == Role.CLIENT).any() and (roles == Role.SERVER).any())
@@ -184,7 +188,7 @@ class Report:
     @cached_property
     def causes(self) -> Causes:
         """Return the causes of the listed calls. None is known if a filter left out calls that may be causes."""
-        if not self._has_both_roles or self.selection.filters.part_of_a_process or self._has_parts_of_processes:
+        if not self.has_both_roles or self.has_parts_of_processes:
             return no_causes(len(self.recording.listed))
         calls = self.recording.calls
         words = RecordedWords(calls, self.recording.stacks)
@@ -196,9 +200,22 @@ class Report:
         return self_times(self.recording.calls, self.causes)
 
     @cached_property
+    def request_numbers(self) -> npt.NDArray[np.uint64]:
+        """Return for each listed call the number of what it asks for (`request_key`)."""
+        keys = self.recording.request_keys
+        if keys is None:
+            return np.zeros(len(self.recording.listed), np.uint64)
+        return keys.numbers(self.recording.listed.values("request")).astype(np.uint64)
+
+    def request_key(self, number: int) -> RequestKey:
+        """Return what calls with this number ask for."""
+        keys = self.recording.request_keys
+        return NOT_KNOWN if keys is None else keys.keys[number]
+
+    @cached_property
     def trees(self) -> Trees:
         """Return the trees of the listed calls."""
-        if not self._has_both_roles:
+        if not self.has_both_roles:
             roots = np.arange(len(self.recording.listed))
             return Trees(np.full(len(roots), NOT_JOINED), roots, np.ones(len(roots), np.bool_))
         return trees_of(self.recording.calls, self.other_ends, self.causes)
