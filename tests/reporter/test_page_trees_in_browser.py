@@ -87,13 +87,13 @@ def test_requests_count_once_as_on_the_command_line(
     page.enter("#threshold", milliseconds)
 
     lines = "\n".join(printed(shop, tmp_path, "-t", milliseconds))
-    requests, calls = page.texts("#totals strong")[0].removesuffix("; "), page.texts("#calls-once")[0]
+    requests, calls = page.texts("#totals")[0], page.texts("#calls-once")[0]
     assert f"\n{requests}" in lines
     (both_ends,) = re.findall(
         r"^([\d,]+ calls), of which ([\d,]+) were recorded at both ends: (.*) in all$", lines, re.M
     )
     assert (calls, page.texts("#once-time")[0]) == (both_ends[0], both_ends[2])
-    assert f"without {both_ends[1]} that are" in page.texts("#totals")[0]
+    assert f"Without {both_ends[1]} that are" in page.texts("#totals-more")[0]
 
 
 def test_only_requests_can_be_shown(page: Browser, shop: Path) -> None:
