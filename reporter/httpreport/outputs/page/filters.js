@@ -7,7 +7,7 @@ const REMOVALS = 3; // at most so many filters are proposed to be removed
 // Returns the filters of a page. `slowest` is the longest duration in ns, and `range` a range of durations for a logarithm.
 // `changed` is called when the user has changed one of them.
 function pageFilters(page, { slowest, range }, changed) {
-  const [slider, threshold, roots] = ["slider", "threshold", "roots"].map(byId);
+  const [slider, threshold, atMost, time, roots] = ["slider", "threshold", "at_most", "time", "roots"].map(byId);
   const controls = Object.fromEntries(FIELDS.map((id) => [id, byId(id)]));
   const last = Number(slider.max), positions = d3.scaleLog(range, [0, last]).clamp(true);
 
@@ -30,10 +30,33 @@ function pageFilters(page, { slowest, range }, changed) {
   // Rounds as httpreport rounds -t.
   const typedNs = () => Math.round((Number(threshold.value) || 0) * 1e6);
 
+  const atMostNs = () => (Number(atMost.value) > 0 ? Math.round(Number(atMost.value) * 1e6) : Infinity);
+
+  // Returns the first and last step of the time that was chosen, or null.
+  function timeSpan() {
+    const [, first, last] = /^(\d{1,5})-(\d{1,5})$/.exec(time.value) ?? [];
+    return Number(first) <= Number(last) && last < page.moments ? [Number(first), Number(last)] : null;
+  }
+
+  // Chooses steps of time, durations in ns, or both, and leaves what is null; if both are, what was chosen so is removed.
+  function chooseSpans(steps, durations) {
+    if (durations) {
+      setThreshold(Math.max(page.floor_ns, durations[0]));
+      atMost.value = durations[1] === null ? "" : durations[1] / 1e6;
+    }
+    if (steps) time.value = steps.join("-");
+    if (!steps && !durations) {
+      if (atMost.value) setThreshold(page.floor_ns); // they were chosen together
+      atMost.value = time.value = "";
+    }
+    changed();
+  }
+
   // Returns the filter that `select` takes.
   function read() {
     const texts = FIELDS.map((id) => [id, id === "process" ? controls[id].value : controls[id].value.trim()]);
-    return { threshold: Math.max(page.floor_ns, typedNs()), roots: roots.checked, ...Object.fromEntries(texts) };
+    return { threshold: Math.max(page.floor_ns, typedNs()), at_most: atMostNs(), time: timeSpan(), roots: roots.checked,
+      ...Object.fromEntries(texts) };
   }
 
   // Returns the filters that are set: the key, what it is called, and the function that removes it.
@@ -44,16 +67,20 @@ function pageFilters(page, { slowest, range }, changed) {
     }));
     const slow = { key: "threshold", said: `At least ${duration(typedNs())}`, none: page.floor_ns,
       remove: () => setThreshold(page.floor_ns) };
+    const short = { key: "at_most", said: `At most ${duration(atMostNs())}`, none: Infinity, remove: () => { atMost.value = ""; } };
+    const when = { key: "time", said: timeSpan() && `Time ${timeSpan().map((step) => clockAt(page, step)).join(" to ")}`, none: null,
+      remove: () => { time.value = ""; } };
     const only = { key: "roots", said: "Requests only", none: false, remove: () => { roots.checked = false; } };
-    return [...(typedNs() > page.floor_ns ? [slow] : []), ...(roots.checked ? [only] : []), ...fields];
+    return [...(typedNs() > page.floor_ns ? [slow] : []), ...(atMostNs() < Infinity ? [short] : []), ...(timeSpan() ? [when] : []),
+      ...(roots.checked ? [only] : []), ...fields];
   }
 
   const removal = (filter, text, title) => make("button", { type: "button", title,
     onclick: () => { filter.remove(); changed(); } }, text);
 
-  // Shows a chip for each field that is set. The other filters are in sight anyway.
+  // Shows a chip for each filter that is set and not in sight anyway.
   function showChips() {
-    byId("chips").replaceChildren(...set().filter(({ key }) => FIELDS.includes(key)).map((filter) =>
+    byId("chips").replaceChildren(...set().filter(({ key }) => !["threshold", "roots"].includes(key)).map((filter) =>
       make("li", {}, removal(filter, `${filter.said} \u00d7`, `Remove the filter ${filter.said}`))));
   }
 
@@ -78,7 +105,7 @@ function pageFilters(page, { slowest, range }, changed) {
 
   slider.addEventListener("input", () => setThreshold(atPosition(Number(slider.value))));
   threshold.addEventListener("input", () => moveSlider(typedNs()));
-  for (const control of [slider, threshold, roots, ...Object.values(controls)]) {
+  for (const control of [slider, threshold, atMost, roots, ...Object.values(controls)]) {
     control.addEventListener("input", soon);
     if (control.tagName === "SELECT") control.addEventListener("change", soon); // a field also changes when it is left
   }
@@ -89,15 +116,23 @@ function pageFilters(page, { slowest, range }, changed) {
   }));
   closeOutside(byId("more-filters"));
 
+  const isMilliseconds = (text) => /^\d{1,12}(\.\d{1,6})?$/.test(text);
   const state = {
     at_least: {
       text: () => (typedNs() === page.floor_ns ? "" : String(typedNs() / 1e6)),
-      take: (text) => setThreshold(/^\d{1,12}(\.\d{1,6})?$/.test(text) ? Math.round(text * 1e6) : page.floor_ns),
+      take: (text) => setThreshold(isMilliseconds(text) ? Math.round(text * 1e6) : page.floor_ns),
     },
+    at_most: { text: () => atMost.value, take: (text) => { atMost.value = isMilliseconds(text) ? text : ""; } },
+    time: controlField(time),
     roots: checkField(roots),
     ...Object.fromEntries(FIELDS.map((id) => [id, controlField(controls[id])])),
   };
-  return { read, typedNs, showChips, removals, choose, state };
+  return { read, typedNs, showChips, removals, choose, chooseSpans, state };
+}
+
+// Returns the time of day of a step between the first and the last start, in UTC.
+function clockAt(page, step) {
+  return d3.utcFormat("%H:%M:%S.%L")(new Date(page.first_ms + ((page.last_ms - page.first_ms) * step) / (page.moments - 1)));
 }
 
 // Closes a panel by Escape and by a click outside of it.

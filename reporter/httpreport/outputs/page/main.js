@@ -1,7 +1,5 @@
 // Unpacks the data of the page, connects its parts, and shows everything again when a filter changes.
 
-const NAMES_LISTED = 20;
-
 const data = JSON.parse(byId("data").textContent);
 const page = { ...data, groups: unpackGroups(data), trees: unpackTrees(data) };
 const calls = unpackCalls(page), several = page.hosts.length > 1;
@@ -11,7 +9,8 @@ const range = [shortest, Math.max(slowest, shortest * 1.1)];
 
 const filters = pageFilters(page, { slowest, range }, change);
 const showLatency = latencyPicture(
-  { box: byId("latency"), said: byId("latency-shades"), line: byId("latency-at") }, page, calls, range);
+  { box: byId("latency"), said: byId("latency-shades"), line: byId("latency-at") }, page, calls, range,
+  filters.chooseSpans);
 
 // The tables of groups: the key, the title, the field of groups (selection.js), its values, how they are called, and what a
 // click on one does.
@@ -51,8 +50,10 @@ const callsShown = callsTable({
 function showAll() {
   const filter = filters.read(), selected = select(page, calls, filter);
   filters.showChips();
-  showTotals(selected);
-  showLatency(selected, filter.threshold);
+  showTotals(page, calls, selected);
+  showNote(page, selected, filters, (other) => select(page, calls, other).indices.length);
+  const isPart = filter.time || filter.at_most < Infinity; // of the picture, which shows the rest too
+  showLatency(isPart ? select(page, calls, { ...filter, time: null, at_most: Infinity }) : selected, filter);
   for (const { show, field, values } of tables) show(apart(page, calls, selected, field, values), selected.time);
   callsShown.show(selected);
   showFlame(selected);
@@ -62,35 +63,6 @@ function change() {
   showAll();
   remember();
 }
-
-function showTotals(selected) {
-  const { indices, time, notKnown } = selected;
-  const ofCalls = [exact("total-calls", indices.length, whole.format(indices.length)), ` of ${count(page.recorded, "call")}, `,
-    exact("total-time", time, duration(time)), indices.length ? `, the slowest ${duration(calls.duration[indices[0]])}` : ""];
-  const [roots, seconds] = [ROOT, SECOND_END].map((link) => linked(page, selected, link));
-  byId("totals").replaceChildren(...(roots.calls ? [requests(roots)] : ofCalls));
-  byId("totals-more").replaceChildren(...(roots.calls ? ofCalls : []), seconds.calls ? once(selected, seconds) : "");
-  const names = page.names.slice(0, NAMES_LISTED).map(([text]) => text);
-  if (page.names.length > NAMES_LISTED) names.push("...");
-  const isEmpty = page.calls && !indices.length;
-  byId("note").replaceChildren(...[
-    notKnown ? `Left out: ${count(notKnown, "call")} of which it is not known whether they pass the filters. ` : "",
-    filters.typedNs() < page.floor_ns ? `Calls shorter than ${page.floor_ns / 1e6} ms are not in this page. ` : "",
-    isEmpty ? `No calls match. Processes and threads in this page: ${names.join(", ")}. ` : "",
-    ...(isEmpty ? filters.removals((filter) => select(page, calls, filter).indices.length) : []),
-  ].filter(Boolean));
-}
-
-// Returns a number for people, and in full for those who compare it.
-const exact = (id, value, text) => make("data", { id, value }, text);
-
-// Return what the totals say of requests, each second of which counts once, and of calls with both their ends.
-const requests = ({ calls, time }) => make("strong", {}, exact("total-requests", calls, count(calls, "request")), " of ",
-  exact("requests-time", time, duration(time)), " in all");
-const once = (selected, { calls, time }) => make("span", {},
-  `. Without ${whole.format(calls)} that are the server's end of another: `,
-  exact("calls-once", selected.indices.length - calls, count(selected.indices.length - calls, "call")), " of ",
-  exact("once-time", selected.time - time, duration(selected.time - time)));
 
 byId("flame-search").addEventListener("input", () => remember());
 for (const radio of document.getElementsByName("merge")) radio.addEventListener("change", () => remember());
