@@ -29,7 +29,10 @@ function unpackGroups({ groups, group_count }) {
 
 // Returns the trees with an object for each line.
 function unpackTrees({ trees, line_fields }) {
-  const line = (values) => Object.fromEntries(line_fields.map((name, i) => [name, values[i]]));
+  const line = (values) => {
+    const fields = Object.fromEntries(line_fields.map((name, i) => [name, values[i]])), { start_ns, duration_ns, spans } = fields;
+    return { ...fields, spans: spans.length ? spans : [[start_ns, start_ns + duration_ns]] };
+  };
   return trees.map(([calls, left_out, candidates, lines]) => ({ calls, left_out, candidates, lines: lines.map(line) }));
 }
 
