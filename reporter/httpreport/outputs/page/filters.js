@@ -3,6 +3,7 @@
 
 const FIELDS = ["host", "process", "role", "peer", "method", "status", "route", "container", "pod"];
 const REMOVALS = 3; // at most so many filters are proposed to be removed
+const OFFERED = 1000; // at most so many values of a field
 
 // Returns the filters of a page. `slowest` is the longest duration in ns, and `range` a range of durations for a logarithm.
 // `changed` is called when the user has changed one of them.
@@ -159,5 +160,3 @@ function offerValues(page) {
   byId("processes").append(...page.names.map(([text]) => option(asked(text))));
   byId("peers").append(...page.peers.slice(0, OFFERED).map(option));
 }
-
-const OFFERED = 1000; // values of a field
