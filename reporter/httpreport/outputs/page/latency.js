@@ -17,14 +17,14 @@ function threeDigits(ns, round) {
 
 // Draws into `box` and explains the shades in `said`. `line` shows what is under the pointer or, with the arrow keys, in a
 // column of the grid. `chosen` is called with the first and last step of time, and the shortest and longest duration in ns, of
-// the part that the user chose; null stands for all.
+// the part that the user chose. Along an axis of which no part is chosen there is nothing.
 function latencyPicture({ box, said, line }, page, calls, range, chosen) {
   const span = page.last_ms - page.first_ms;
   const format = d3.utcFormat(span < 5e3 ? "%H:%M:%S.%L" : span < 864e5 ? "%H:%M:%S" : "%m-%d %H:%M");
   let columns = [], selected = null, width = 0, at = -1, anchor = -1, step = 1;
   const ratio = Math.log(range[1] / range[0]);
 
-  // `filter` has the threshold, and what was chosen before.
+  // `filter` has the shortest duration, and what was chosen before.
   function show(selection, filter) {
     selected = { selection, filter };
     const isFocused = box.contains(document.activeElement);
@@ -40,7 +40,7 @@ function latencyPicture({ box, said, line }, page, calls, range, chosen) {
     const left = draw("g", { transform: `translate(${MARGIN.left - 4} ${MARGIN.top})`, class: "axis" });
     d3.select(bottom).call(d3.axisBottom(x).ticks(width / 130).tickFormat(format));
     d3.select(left).call(d3.axisLeft(y).tickValues(ticks(y)).tickFormat(duration).tickSize(-wide));
-    const edge = MARGIN.top + y(Math.max(filter.threshold, range[0])) + CELL; // below the cells of the shortest calls
+    const edge = MARGIN.top + y(Math.max(filter.at_least, range[0])) + CELL; // below the cells of the shortest calls
     const picture = draw("svg", { width, height: HEIGHT, role: "img", tabindex: 0, class: "latency",
       "aria-label": `${count(selection.indices.length, "call")} over time; the arrow keys read the picture`,
       onpointermove: point, onpointerleave: () => read(-1), onkeydown: press, onblur: () => read(-1) });
@@ -70,8 +70,8 @@ function latencyPicture({ box, said, line }, page, calls, range, chosen) {
     const stepAt = (column) => Math.ceil((column * CELL) / step);
     const longest = (cell) => range[1] * Math.exp((-cell * CELL * ratio) / TALL);
     chosen(across && [Math.min(end, stepAt(left)), Math.min(end, stepAt(right + 1) - 1)],
-      down && [bottom < Math.floor(TALL / CELL) ? threeDigits(longest(bottom + 1), Math.floor) : 0,
-        top ? threeDigits(longest(top), Math.ceil) : null]);
+      down ? [bottom < Math.floor(TALL / CELL) ? threeDigits(longest(bottom + 1), Math.floor) : 0,
+        top ? threeDigits(longest(top), Math.ceil) : null] : undefined);
   }
 
   // Returns the columns of cells, as sparse arrays. A cell has the number of its calls, and the longest and the shortest.
@@ -133,8 +133,8 @@ function latencyPicture({ box, said, line }, page, calls, range, chosen) {
     const filled = Object.keys(columns).map(Number);
     const next = event.key === "ArrowRight" ? filled.find((column) => column > at)
       : event.key === "ArrowLeft" ? filled.findLast((column) => column < at) : undefined;
-    if (event.key === "Enter" && columns[at]) choose(d3.extent([at, anchor]).map((column) => column * CELL), null);
-    else if (event.key === "Escape") chosen(null, null);
+    if (event.key === "Enter" && columns[at]) choose(d3.extent([at, anchor]).map((column) => column * CELL));
+    else if (event.key === "Escape") chosen(null);
     else if (next !== undefined) read(next, event.shiftKey && at >= 0 ? anchor : next);
     else return;
     event.preventDefault();

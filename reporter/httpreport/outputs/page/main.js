@@ -38,7 +38,7 @@ const showFlame = flameGraph({
   found: byId("flame-found"),
   legend: byId("modules"),
   merges: document.getElementsByName("merge"),
-}, page, select(page, calls, { threshold: 0 }));
+}, page, select(page, calls, { at_least: 0 }));
 const callsShown = callsTable({
   head: document.querySelector("#calls-table thead tr"),
   body: document.querySelector("#calls-table tbody"),

@@ -173,7 +173,7 @@ function atLeast(durations, threshold) {
   return from;
 }
 
-// Returns the indices of the calls that pass `filter` {threshold, process, role, peer, host, method, status, route, container,
+// Returns the indices of the calls that pass `filter` {at_least, process, role, peer, host, method, status, route, container,
 // pod, roots, time, at_most}, count and time of each group, and how many calls do not pass only because it is not known whether they do.
 function select(page, calls, filter) {
   const named = page.names.map(nameMatcher(filter.process)), peered = page.peers.map(peerMatcher(filter.peer));
@@ -186,7 +186,7 @@ function select(page, calls, filter) {
     (!filter.roots || link === ROOT) && (named[process] || named[thread]) && peered[peer] && (!filter.role || page.roles[role] === filter.role)
     && (!filter.host || page.hosts[host] === filter.host) && verdicts[group].every((passes) => passes !== false));
   const passes = page.groups.map((_, group) => possible[group] && verdicts[group].every((passes) => passes));
-  const slow = atLeast(calls.duration, filter.threshold), [first, last] = filter.time ?? [0, page.moments - 1];
+  const slow = atLeast(calls.duration, filter.at_least), [first, last] = filter.time ?? [0, page.moments - 1];
   const start = Math.min(slow, atLeast(calls.duration, (filter.at_most ?? Infinity) + 1)); // durations are whole
   const indices = new Uint32Array(slow - start);
   const counts = new Float64Array(page.groups.length), times = new Float64Array(page.groups.length);

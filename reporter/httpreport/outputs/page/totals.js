@@ -32,7 +32,7 @@ function showNote(page, { indices, notKnown }, filters, countOf) {
   const isEmpty = page.calls && !indices.length;
   byId("note").replaceChildren(...[
     notKnown ? `Left out: ${count(notKnown, "call")} of which it is not known whether they pass the filters. ` : "",
-    filters.typedNs() < page.floor_ns ? `Calls shorter than ${page.floor_ns / 1e6} ms are not in this page. ` : "",
+    filters.typed() < page.floor_ns ? `Calls shorter than ${page.floor_ns / 1e6} ms are not in this page. ` : "",
     isEmpty ? `No calls match. Processes and threads in this page: ${names.join(", ")}. ` : "",
     ...(isEmpty ? filters.removals(countOf) : []),
   ].filter(Boolean));
