@@ -157,7 +157,8 @@ def test_the_slowest_calls_of_all_come_from_those_of_each_in_any_merge_order(
     assert shown == [(at, file) for *_, at, file in expected[:3]]
     lines = [data.lines[data.traces[group["trace"]].lines[0]] for group in groups]
     assert all(
-        line.startswith(f"lib nova.so+0x{0x1000 + int(call[-1][0]) // 2:x} ") for line, call in zip(lines, expected)
+        line.text.startswith(f"lib nova.so+0x{0x1000 + int(call[-1][0]) // 2:x} ")
+        for line, call in zip(lines, expected)
     )
     assert any("too many for one page" in text for text in data.warnings) == (len(fitting) < len(every))
 

@@ -286,12 +286,79 @@ def test_a_call_opens_to_the_stack_traces_that_the_text_has(mixed_page: Browser,
         opens = f"#calls-table tbody tr:nth-child({place}) .open"
         block = blocks[place - 1].splitlines()
         mixed_page.press(opens, Keys.ENTER)
-        assert mixed_page.texts(".opened .stack li") == [line.strip() for line in block if line.startswith("    ")]
+        assert titles(mixed_page, ".opened .stack li") == [line.strip() for line in block if line.startswith("    ")]
         stack_ids = re.findall(r"Stack ID:? ([1-9]\d*)", blocks[place - 1])
         assert re.findall(r"Stack ID (\d+)", "\n".join(mixed_page.texts(".opened .quiet"))) == stack_ids != []
         assert mixed_page.texts(".opened p")[0].startswith(block[0].split(",")[0].replace("PID: ", "PID "))
         mixed_page.press(opens, Keys.ENTER)
         assert not mixed_page.texts(".opened")
+
+
+def titles(browser: Browser, selector: str) -> list[str]:
+    found: list[str] = browser.run("return [...document.querySelectorAll(arguments[0])].map((e) => e.title)", selector)
+    return found
+
+
+def test_a_frame_is_short_and_a_run_of_frames_names_its_module_once(browser: Browser, tmp_path: Path) -> None:
+    page = tmp_path / "report.html"
+    command_line(REAL, "--frames", "all", "--html", page)
+    browser.open(page)
+    browser.press("#calls-table .open", Keys.ENTER)
+
+    frames = browser.run(
+        """return [...document.querySelectorAll(".opened .stack li")].map((line) => [line.title,
+            ...["function", "place", "module"].map((part) => line.querySelector(`.${part}`)?.textContent ?? "")])"""
+    )
+    before = ""
+    for title, function, place, module in frames:
+        parts = re.fullmatch(r"(.*?) \((/[^:)]*)(?:: .*?)?\)(?: (\S*/)?([^/ ]+:\d+))?.*", title)
+        if not parts:
+            assert (function, place, module) == ("", "", "") or title.startswith(function)
+            before = ""
+            continue
+        assert function == parts[1]
+        assert module == ("" if parts[2] == before else parts[2].rpartition("/")[2])
+        assert place == (parts[4] or "")
+        before = parts[2]
+    assert len([module for *_, module in frames if module]) < len(frames) / 2
+
+
+def test_the_calls_come_before_the_code_and_nothing_covers_them(browser: Browser, page_of_mixed: Path) -> None:
+    browser.open(page_of_mixed)
+    tops = browser.run("return ['calls', 'flame'].map((id) => document.getElementById(id).getBoundingClientRect().top)")
+    assert tops[0] < tops[1]
+
+    browser.run("document.querySelector('.skip').click()")
+    bar, head = browser.run(
+        """return [document.getElementById("filters").getBoundingClientRect().bottom,
+            document.querySelector("#calls-table thead").getBoundingClientRect().top]"""
+    )
+    assert 0 < bar <= head
+    assert bar < 80
+
+
+def test_each_field_that_is_set_is_a_chip_that_removes_it(mixed_page: Browser, mixed: Path) -> None:
+    mixed_page.enter("#process", "nova-api")
+    mixed_page.enter("#peer", "10.0.0.2")
+    assert mixed_page.texts("#chips li") == ["Process or thread nova-api \u00d7", "Peer 10.0.0.2 \u00d7"]
+
+    mixed_page.press("#more-filters summary", Keys.ESCAPE)
+    assert not mixed_page.find("#peer").is_displayed()
+    mixed_page.click("#chips li:nth-child(2) button")
+
+    assert totals(mixed_page) == summed(said(mixed, "-t", "0", "-p", "nova-api")["calls"])
+    assert mixed_page.texts("#chips li") == ["Process or thread nova-api \u00d7"]
+
+
+def test_where_no_call_passes_the_page_says_which_filter_to_remove(mixed_page: Browser, mixed: Path) -> None:
+    mixed_page.enter("#process", "nova-api")
+    mixed_page.enter("#threshold", "290")
+    mixed_page.enter("#peer", "no peer")
+
+    passing = summed(said(mixed, "-t", "290", "-p", "nova-api")["calls"])
+    assert mixed_page.texts("#note button") == [f"Without Peer no peer: {passing[0]} calls"]
+    mixed_page.click("#note button")
+    assert totals(mixed_page) == passing
 
 
 def test_an_opened_call_has_a_direction_only_if_its_role_is_known(mixed_page: Browser) -> None:
@@ -367,7 +434,7 @@ def test_hostile_names_are_text(mixed_page: Browser) -> None:
     assert EVIL[:15] in mixed_page.texts("#by-process tbody th")
     assert "\\x1b[31m\\xff;" in mixed_page.texts("#by-process tbody th")
     mixed_page.click("#calls-table tr:nth-child(1) .open")
-    assert any(EVIL in line for line in mixed_page.texts(".stack li"))
+    assert any(EVIL in line for line in titles(mixed_page, ".stack li"))
     assert not mixed_page.texts("img, iframe, object, link, script[src]")
     assert any(text.startswith("Warning: lost calls: 4") for text in mixed_page.texts("#warnings li"))
 
@@ -552,6 +619,7 @@ def look_at(browser: Browser, width: int, tmp_path: Path, name: str) -> None:
 
 
 def test_everything_is_reached_by_the_tab_key_in_the_order_of_the_page(mixed_page: Browser) -> None:
+    mixed_page.run("document.getElementById('more-filters').open = true")
     reached = []
     for _ in range(90):
         mixed_page.run("return document.activeElement").send_keys(Keys.TAB)
@@ -559,6 +627,7 @@ def test_everything_is_reached_by_the_tab_key_in_the_order_of_the_page(mixed_pag
     wanted = [
         "slider",
         "threshold",
+        "more-filters",
         "process",
         "role",
         "peer",
@@ -566,9 +635,9 @@ def test_everything_is_reached_by_the_tab_key_in_the_order_of_the_page(mixed_pag
         "latency",
         "by-process",
         "by-peer",
-        "flame-search",
-        "flame",
         "calls-search",
         "calls-table",
+        "flame-search",
+        "flame",
     ]
     assert [place for place in dict.fromkeys(reached) if place in wanted] == wanted

@@ -87,13 +87,13 @@ def test_requests_count_once_as_on_the_command_line(
     page.enter("#threshold", milliseconds)
 
     lines = "\n".join(printed(shop, tmp_path, "-t", milliseconds))
-    requests, calls = page.texts("#totals strong")[0].removesuffix("; "), page.texts("#calls-once")[0]
+    requests, calls = page.texts("#totals")[0], page.texts("#calls-once")[0]
     assert f"\n{requests}" in lines
     (both_ends,) = re.findall(
         r"^([\d,]+ calls), of which ([\d,]+) were recorded at both ends: (.*) in all$", lines, re.M
     )
     assert (calls, page.texts("#once-time")[0]) == (both_ends[0], both_ends[2])
-    assert f"without {both_ends[1]} that are" in page.texts("#totals")[0]
+    assert f"Without {both_ends[1]} that are" in page.texts("#totals-more")[0]
 
 
 def test_only_requests_can_be_shown(page: Browser, shop: Path) -> None:
@@ -175,9 +175,17 @@ def test_a_call_of_which_the_cause_is_not_known_says_so(browser: Browser, tmp_pa
     browser.open(tmp_path / "report.html")
     roles = browser.texts("#calls-table td.role")
     processes = browser.texts("#calls-table td.name:nth-child(3)")
-    open_call(browser, [*zip(roles, processes)].index(("client", "tier0")) + 1)
+    place = [*zip(roles, processes)].index(("client", "tier0")) + 1
+    open_call(browser, place)
 
     assert "which of 3 requests caused it is not known" in browser.texts(".opened h3")[0]
+
+    open_call(browser, place)
+    open_call(browser, [*zip(roles, processes)].index(("server", "tier0")) + 1)
+    assert not browser.texts(".opened [aria-current] .self")
+    assert browser.texts(".opened [aria-current] .unsure")
+    assert any(" to " in text for text in browser.texts(".opened .known"))
+    assert "works itself or waits: not known" in browser.texts(".opened .modules li")
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
@@ -209,6 +217,11 @@ def test_a_deep_tree_is_cut_off_and_says_so(browser: Browser, tmp_path: Path) ->
     open_call(browser, 1)
 
     assert len(browser.texts(".waterfall li")) == tree_places.MOST_LINES == 200
+    kinds = browser.texts(".waterfall li:nth-child(2) .self"), browser.texts(".waterfall li:nth-child(200) .unsure")
+    assert [len(kind) for kind in kinds] == [
+        2,
+        1,
+    ]  # what is below the last row is not shown, so nothing is claimed of it
     assert "151 more calls, which are below others or too many, are not shown" in browser.texts(".opened .modules li")
     assert browser.run("return document.documentElement.scrollWidth") <= 360
     browser.enter("#calls-search", f"tier{tiers - 1}")

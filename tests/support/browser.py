@@ -71,9 +71,10 @@ class Browser:
         return [str(text) for text in found]
 
     def enter(self, selector: str, text: str) -> None:
-        """Replace the text of a field."""
+        """Replace the text of a field, which may be in a panel that is closed."""
         field = self.find(selector)
-        self.run("arguments[0].select()", field)
+        self.run("const [field] = arguments, panel = field.closest('details'); if (panel) panel.open = true;"
+                 "field.select()", field)  # fmt: skip
         field.send_keys(text or "\ue017")  # Delete
         self.settle()
 

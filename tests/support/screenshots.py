@@ -25,10 +25,18 @@ def main() -> None:
         browser.run("document.activeElement.blur()")
         browser.screenshot(folder / "page.png")
 
+        browser.open(page, height=900)
+        browser.click("#calls-table .open")
+        browser.run("document.activeElement.blur()")
+        browser.screenshot(folder / "waterfall.png", "#calls", height=640)
+
         browser.open(page, width=900, scheme="dark")
         browser.enter("#process", "n*")
         browser.enter("#flame-search", "send")
-        browser.run("document.activeElement.blur(); document.getElementById('filters').style.position = 'static'")
+        browser.run(
+            "document.activeElement.blur(); document.getElementById('more-filters').open = false;"
+            "document.getElementById('filters').style.position = 'static'"
+        )
         browser.screenshot(folder / "flame-graph.png", "section:has(#flame)")
 
         browser.open(page, width=390, height=1000)

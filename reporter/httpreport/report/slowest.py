@@ -35,7 +35,7 @@ from ..calls.workloads import NOT_KNOWN, Workload
 from ..common.interning import Interner, Numbers, bytes_of, words_of
 from ..common.printable import frame, printable
 from ..languages.stack_trace import StackTrace
-from ..symbols.trace_lines import trace_lines
+from ..symbols.line_parts import LineParts, line_parts
 from .report import Report
 from .samples import ShownFrame, shown_frames
 from .tree_places import TreePlace, tree_places
@@ -59,7 +59,7 @@ class Trace(NamedTuple):
     stack."""
 
     labels: tuple[Label, ...]  # outermost first
-    lines: tuple[str, ...]  # leaf first
+    lines: tuple[LineParts, ...]  # leaf first
     key: bytes
 
 
@@ -307,7 +307,7 @@ def _asked(report: Report, order: Indices) -> tuple[Sequence[Asked], Numbers]:
 
 
 def _trace(trace: StackTrace, key: bytes) -> Trace:
-    return Trace(tuple(map(_label, shown_frames(trace))), tuple(trace_lines(trace)), key)
+    return Trace(tuple(map(_label, shown_frames(trace))), tuple(line_parts(trace)), key)
 
 
 @lru_cache(maxsize=1 << 16)

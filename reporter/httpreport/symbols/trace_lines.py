@@ -11,12 +11,17 @@ from ..languages.stack_trace import HOW_GUESSED, Frame, FrameKind, Incomplete, S
 
 def trace_lines(trace: StackTrace) -> Iterator[str]:
     """Yield a line for each frame, leaf first, and what is missing in brackets. There is at least one line."""
+    for item in trace_items(trace):
+        yield item if isinstance(item, str) else frame_text(item)
+
+
+def trace_items(trace: StackTrace) -> Iterator[Frame | str]:
+    """Yield the frames, leaf first, and what is missing as lines in brackets."""
     if not (trace.frames or trace.missing or trace.incomplete):
         yield "[no frames]"
     if trace.missing is not None:
         yield f"[no stack: {trace.missing.value}]"
-    for frame in trace.frames:
-        yield _frame(frame)
+    yield from trace.frames
     if trace.left_out:
         yield f"[{trace.left_out:,} more frames left out]"
     if trace.repeats:
@@ -35,7 +40,7 @@ def trace_lines(trace: StackTrace) -> Iterator[str]:
 
 
 @lru_cache(maxsize=1 << 14)
-def _frame(frame: Frame) -> str:
+def frame_text(frame: Frame) -> str:
     """Return `function (module) file:line`, or `module+0xoffset (module: reason)`, and how it was guessed."""
     if frame.kind is FrameKind.PLUMBING:
         return f"[{printable(frame.name or '')}]"

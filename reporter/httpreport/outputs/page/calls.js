@@ -21,7 +21,7 @@ function durationOf({ duration: ns, first_byte, row }) {
   return `${row.at_least ? "at least " : ""}${duration(ns)}${row.has_end || first_byte ? "" : " to the first byte"}`;
 }
 
-// Returns the lines of a stack trace and its Stack ID, 0 if there is no stack.
+// Returns the lines of a stack trace, as their parts (line_parts.py), and its Stack ID, 0 if there is no stack.
 function traceAt(page, index) {
   const [, lines, stackId] = page.traces[index] ?? [[], [], 0];
   return { lines: lines.map((line) => page.lines[line]), stackId };
@@ -37,8 +37,8 @@ function describeCall(page, calls, index) {
   const request = [row.method, row.path, ...answer].filter(Boolean).join(" ") || row.kind;
   const names = { process: page.names[process][0], thread: page.names[thread][0] };
   const words = { ...names, role: page.roles[role], peer: page.peers[peer], request, host: page.hosts[host] };
-  const searched = [...Object.values(words), where, row.asked, row.outcome, row.kind, row.pid, row.source, row.destination, ...own.lines,
-    ...receiving.lines];
+  const searched = [...Object.values(words), where, row.asked, row.outcome, row.kind, row.pid, row.source, row.destination, ...own.lines.map(([text]) => text),
+    ...receiving.lines.map(([text]) => text)];
   return { index, row, own, receiving, where, ...words, duration: calls.duration[index], first_byte: page.first_byte,
     has: (term) => searched.join("\n").toLowerCase().includes(term) };
 }

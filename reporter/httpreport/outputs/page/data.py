@@ -32,6 +32,7 @@ from ...report.route_totals import route_of
 from ...report.slowest import Group, Indices, Label, Link, SlowCall, Trace
 from ...routes.routes import Routes
 from ...routes.shapes import Source
+from ...symbols.line_parts import LineParts
 from .columns import packed
 from .trees import PLACE_FIELDS, LineData, PageTrees, TreeData
 from .unique_values import UniqueValues
@@ -142,7 +143,7 @@ class Page:
     workloads: Sequence[WorkloadName]
     modules: Sequence[str]
     labels: Sequence[tuple[str, int]]  # a frame, and the index of its module in `modules`
-    lines: Sequence[str]
+    lines: Sequence[LineParts]
     traces: Sequence[TraceIndices]
     group_count: int
     groups: Groups
@@ -228,7 +229,7 @@ class _PageTables:
         self.routes, self.workloads = UniqueValues[RouteName](), UniqueValues[WorkloadName]()
         self.hosts = {host: index for index, host in enumerate(hosts)}
         self.names, self.roles, self.peers = UniqueValues[bytes](), UniqueValues[int](), UniqueValues[str]()
-        self.traces, self.labels, self.lines = UniqueValues[Trace](), UniqueValues[Label](), UniqueValues[str]()
+        self.traces, self.labels, self.lines = UniqueValues[Trace](), UniqueValues[Label](), UniqueValues[LineParts]()
         self.modules = UniqueValues[str]({NO_MODULE: 0})
 
     def group(self, group: Group) -> tuple[int, ...]:

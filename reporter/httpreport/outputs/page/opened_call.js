@@ -47,9 +47,18 @@ function callFacts(call) {
 function callStacks({ row, own, receiving }) {
   const stack = (title, { lines, stackId }) => [
     make("p", { class: "quiet" }, `${title}${stackId ? `, Stack ID ${stackId}` : ""}`),
-    make("ol", { class: "stack" }, ...lines.map((line) => make("li", {}, line)))];
+    make("ol", { class: "stack" }, ...lines.map(frameLine))];
   return [
     ...stack(`Stack trace, leaf first${row.stack_is_late ? LATE : ""}`, own),
     ...(receiving.lines.length ? stack(`Receive stack trace, TID ${row.receive_tid}`, receiving) : []),
   ];
+}
+
+// Returns the line of a frame: the function, file and line, and the module where it is another one than that of the line before.
+// The title has the line as stack_traces.txt has it.
+function frameLine([text, name, place, module, note], number, lines) {
+  const isNew = module && module !== lines[number - 1]?.[3];
+  const parts = [[name, name === text ? "note" : "function"], [place, "place"], [isNew && module.split("/").at(-1), "module"], [note, "note"]];
+  return make("li", { title: text }, ...parts.filter(([part]) => part)
+    .flatMap(([part, kind]) => [make("span", { class: kind }, part), " "]));
 }

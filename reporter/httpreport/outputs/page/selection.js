@@ -29,7 +29,10 @@ function unpackGroups({ groups, group_count }) {
 
 // Returns the trees with an object for each line.
 function unpackTrees({ trees, line_fields }) {
-  const line = (values) => Object.fromEntries(line_fields.map((name, i) => [name, values[i]]));
+  const line = (values) => {
+    const fields = Object.fromEntries(line_fields.map((name, i) => [name, values[i]])), { start_ns, duration_ns, spans } = fields;
+    return { ...fields, spans: spans.length ? spans : [[start_ns, start_ns + duration_ns]] };
+  };
   return trees.map(([calls, left_out, candidates, lines]) => ({ calls, left_out, candidates, lines: lines.map(line) }));
 }
 
@@ -170,8 +173,8 @@ function atLeast(durations, threshold) {
   return from;
 }
 
-// Returns the indices of the calls that pass `filter` {threshold, process, role, peer, host, method, status, route, container,
-// pod, roots}, count and time of each group, and how many calls do not pass only because it is not known whether they do.
+// Returns the indices of the calls that pass `filter` {at_least, process, role, peer, host, method, status, route, container,
+// pod, roots, time, at_most}, count and time of each group, and how many calls do not pass only because it is not known whether they do.
 function select(page, calls, filter) {
   const named = page.names.map(nameMatcher(filter.process)), peered = page.peers.map(peerMatcher(filter.peer));
   const methods = page.methods.map(methodMatcher(filter.method)), routes = page.routes.map(routeMatcher(filter.route));
@@ -183,12 +186,14 @@ function select(page, calls, filter) {
     (!filter.roots || link === ROOT) && (named[process] || named[thread]) && peered[peer] && (!filter.role || page.roles[role] === filter.role)
     && (!filter.host || page.hosts[host] === filter.host) && verdicts[group].every((passes) => passes !== false));
   const passes = page.groups.map((_, group) => possible[group] && verdicts[group].every((passes) => passes));
-  const slow = atLeast(calls.duration, filter.threshold);
-  const indices = new Uint32Array(slow);
+  const slow = atLeast(calls.duration, filter.at_least), [first, last] = filter.time ?? [0, page.moments - 1];
+  const start = Math.min(slow, atLeast(calls.duration, (filter.at_most ?? Infinity) + 1)); // durations are whole
+  const indices = new Uint32Array(slow - start);
   const counts = new Float64Array(page.groups.length), times = new Float64Array(page.groups.length);
   let found = 0, notKnown = 0;
-  for (let i = 0; i < slow; i++) {
+  for (let i = start; i < slow; i++) {
     const group = calls.group[i];
+    if (calls.moment[i] < first || calls.moment[i] > last) continue;
     if (!passes[group]) {
       if (possible[group]) notKnown++;
       continue;

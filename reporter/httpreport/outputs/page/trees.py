@@ -35,7 +35,7 @@ class LineData(NamedTuple):
     is_critical: bool
     calls: int
     time_ns: int
-    spans: Sequence[Sequence[int]]
+    spans: Sequence[Sequence[int]]  # empty if it is one call: from its start to its end
 
 
 class TreeData(NamedTuple):
@@ -92,5 +92,5 @@ class PageTrees:
             is_critical=line.is_critical,
             calls=line.calls,
             time_ns=line.time_ns,
-            spans=line.spans,
+            spans=line.spans if line.calls > 1 else (),
         )

@@ -16,7 +16,7 @@ function waterfall(page, row, choose) {
   const rows = tree.lines.map((line, number) => waterfallRow(page, row, tree.lines, number, scale, choose));
   const list = make("ol", { class: "waterfall", "aria-label": "Calls of this request, in the order in which they began",
     onkeydown: moveInWaterfall }, ...rows);
-  return [make("h3", {}, waterfallTitle(page, tree)), timeAxis(scale), list, waterfallLegend(tree, row)];
+  return [make("h3", {}, waterfallTitle(page, tree)), timeAxis(scale), list, waterfallLegend(tree, row, list)];
 }
 
 function waterfallTitle(page, { lines: [first], calls, candidates }) {
@@ -75,12 +75,15 @@ function selfParts([begin, end], below) {
   return [...parts, [begin, end]];
 }
 
-function bars({ spans, is_server, is_critical }, isSeen, below, scale) {
+// Draws when a call was open. What a server call does not wait for any call below it is solid, if that is certain: no call of
+// unknown cause was open meanwhile, and none of those below is left out of the lines.
+function bars({ spans, is_server, is_critical, least_self_ns, most_self_ns }, isSeen, below, scale) {
   const bar = (kind, y, height) => ([from, to]) =>
-    draw("rect", { class: kind, x: `${scale(from)}%`, width: `${scale(to) - scale(from)}%`, y, height });
-  const solid = is_server ? spans.flatMap((span) => selfParts(span, below)) : [];
+    draw("rect", { class: kind, x: `${scale(from)}%`, width: `${Math.max(0, scale(to) - scale(from))}%`, y, height });
+  const own = is_server ? spans.flatMap((span) => selfParts(span, below)) : [];
+  const isSure = least_self_ns === most_self_ns && d3.sum(own, ([from, to]) => to - from) <= most_self_ns;
   return draw("svg", { class: "bars", height: BAR + 4, "aria-hidden": "true" },
-    ...spans.map(bar(isSeen ? "wait" : "unrecorded", 1, BAR - 2)), ...solid.map(bar("self", 1, BAR - 2)),
+    ...spans.map(bar(isSeen ? "wait" : "unrecorded", 1, BAR - 2)), ...own.map(bar(isSure ? "self" : "unsure", 1, BAR - 2)),
     ...(is_critical ? spans.map(bar("path", BAR, 3)) : []));
 }
 
@@ -90,12 +93,15 @@ function timeAxis(scale) {
     draw("svg", { class: "axis", height: BAR }, ...scale.ticks(AXIS_TICKS).filter((ns) => scale(ns) < 96).map(label)));
 }
 
-function waterfallLegend({ left_out }, { line }) {
+const KINDS = [["self", "works itself"], ["unsure", "works itself or waits: not known"], ["wait", "waits"],
+  ["unrecorded", "other end not recorded"], ["path", "* critical path: a shorter call on it makes the request faster"]];
+
+// Explains what is in the list of rows, and says what is not.
+function waterfallLegend({ left_out }, { line }, list) {
   const sample = (kind) => draw("svg", { width: 22, height: BAR, "aria-hidden": "true" },
     draw("rect", { class: kind, width: 22, height: kind === "path" ? 3 : BAR, y: kind === "path" ? 6 : 0 }));
-  const kinds = [["self", "works itself"], ["wait", "waits"], ["unrecorded", "other end not recorded"],
-    ["path", "* critical path: a shorter call on it makes the request faster"]];
-  return make("ul", { class: "modules" }, ...kinds.map(([kind, text]) => make("li", {}, sample(kind), text)),
+  return make("ul", { class: "modules" },
+    ...KINDS.filter(([kind]) => list.querySelector(`.${kind}`)).map(([kind, text]) => make("li", {}, sample(kind), text)),
     ...(left_out ? [make("li", {}, `${whole.format(left_out)} more calls, which are below others or too many, are not shown`)] : []),
     ...(line < 0 ? [make("li", {}, "The opened call is one of those that are not shown")] : []));
 }
