@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 import pytest
 
+from httpcapture import Lost
 from httpreport.answer.answer import Silence
 from support import stories
 from support.stories import Judgement, Story
@@ -16,6 +17,7 @@ EVERY = (
     *(stories.STANDING_OUT + stories.CHANGING + stories.NOT_CHANGING),
     *(stories.WITH_A_HOLDER + stories.WITHOUT + stories.HARD),
 )
+TAKE_CALLS = ("call_ring_full", "completion_ring_full", "head_ring_full", "probe_missed", "of_a_later_version")
 Make = Callable[[int], Story]
 
 
@@ -33,6 +35,23 @@ def test_what_is_said_is_never_wrong_and_silence_has_a_reason(make: Make) -> Non
             right[judge.__name__] += judgement is Judgement.RIGHT
     for kind in stories.CAUSES.get(make, ()):
         assert right[f"judged_{kind}"] >= len(SEEDS) / 2, kind
+
+
+@pytest.mark.parametrize("cause", TAKE_CALLS)
+def test_after_losses_that_may_take_calls_no_reason_is_given(cause: str) -> None:
+    assert silence_after(cause) is Silence.INCOMPLETE
+
+
+def test_after_losses_of_stacks_only_the_answer_stands() -> None:
+    assert silence_after("stack_ring_full") is None
+
+
+def silence_after(cause: str) -> Silence | None:
+    told = stories.slow_itself(1)
+    told.records = (Lost(1, {cause: 4}),)
+    answer = told.answer()
+    assert answer is not None
+    return answer.silence
 
 
 def test_of_lost_calls_and_of_few_requests_no_reason_is_given() -> None:

@@ -35,8 +35,8 @@ class Judgement(enum.Enum):
 
 @dataclass
 class Story:
-    """Hold a stage on which requests were made, and what must be told of them. `holder` is None if nobody held most of
-    their time, or nobody can know who did."""
+    """Hold a stage on which requests were made, and what must be told of them. `holder` held most of their time, or of
+    the extra time since a change; it is None if nobody did, or nobody can know who did."""
 
     stage: Stage
     holder: str | None
@@ -59,10 +59,11 @@ class Story:
         return Judgement.RIGHT if is_right else Judgement.WRONG
 
     def judged_also(self, answer: Answer | None) -> Judgement:
-        """Judge what else is said to stand out, apart from new connections, which are a fact of the stage."""
-        if not answer or not answer.also or (answer.also.kind is AlsoKind.CONNECTS and not self.stage.reuses):
+        """Judge what else is said to stand out. That connections are not used again is told of any stage."""
+        if not answer or not answer.also:
             return Judgement.SILENT
-        return Judgement.RIGHT if answer.also.kind.value == self.also else Judgement.WRONG
+        true = "connects" if answer.also.kind is AlsoKind.CONNECTS and not self.stage.reuses else self.also
+        return Judgement.RIGHT if answer.also.kind.value == true else Judgement.WRONG
 
     def judged_places(self, answer: Answer | None) -> Judgement:
         """Judge which place is said to be slow."""
@@ -75,7 +76,9 @@ class Story:
         named = answer and answer.holding and named_in(answer)
         if not named:
             return Judgement.SILENT
-        return Judgement.RIGHT if named == self.holder else Judgement.WRONG
+        assert answer and answer.holding
+        is_most = not answer.holding.is_extra and 2 * self.stage.held[named] > answer.holding.of_ns
+        return Judgement.RIGHT if named == self.holder or is_most else Judgement.WRONG
 
 
 def named_in(answer: Answer) -> str:
@@ -90,7 +93,7 @@ def story(
 ) -> Story:
     """Return requests of the shop which work in these steps, as many and as close to each other as the seed says."""
     draw = random.Random(seed)
-    staged = Stage(seed, reuses=draw.random() < 0.8, round_trip_us=draw.choice([30, 200, 1500]), **stage)
+    staged = Stage(seed, **{"reuses": draw.random() < 0.8, "round_trip_us": draw.choice([30, 200, 1500]), **stage})
     at, gap_ns = 0, (gap_ms or draw.choice([5, 40, 300])) * MS
     for number in range(draw.randrange(40, 120)):
         staged.ask("load", Ask(SHOP, "/checkout", steps(staged)), at, 1 + number)
@@ -333,8 +336,7 @@ def works_through_a_list(seed: int) -> Story:
 
 
 def connects(seed: int) -> Story:
-    told = story(seed, lambda stage: [own(stage, 4), Ask(FRAUD, "/", [own(stage, 60)])], FRAUD)
-    return replace(told, also="connects")
+    return story(seed, lambda stage: [own(stage, 4), Ask(FRAUD, "/", [own(stage, 60)])], FRAUD, reuses=False)
 
 
 def one_bad_host(seed: int) -> Story:
@@ -368,6 +370,7 @@ CAUSES: dict[Callable[[int], Story], tuple[str, ...]] = {
     more_calls_since: ("change", "holder", "also"),
     tries_again: ("holder", "also"),
     many_calls: ("also",),
+    connects: ("holder", "also"),
     one_bad_host: ("holder", "places"),
 }
 """What is to be told of a story, in at least half of its variants."""

@@ -1,9 +1,10 @@
 """Find since when requests take longer, or shorter, than before, if that stands out from the noise.
 
-That there is a change is told by Pettitt's test of the ranks (Applied Statistics 28, 1979). Durations are not
-independent of each other: load comes and goes. So its bound is far stricter than usual, and what changed must also be
-larger than the spread on either side, hold from then on, and not have come little by little. The moment is that before
-which most durations are on one side of the middle, and since which most are on the other.
+That there is a change is told by the test of Mann and Whitney (1947), the rank-sum test, for each moment at which it
+may be, with Bonferroni's correction for their number. Durations are not independent of each other: load comes and goes.
+So the chance that is accepted is far smaller than usual, and what changed must also be larger than the spread on either
+side, hold from then on, and not have come little by little. The moment is that before which most durations are on one
+side of the middle, and since which most are on the other.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from ..report.evidence import Sampled
 from .answer import Change, Side
 
 FEWEST = 30  # requests on each side
-LARGEST_CHANCE = 1e-6  # that ranks without a change are like that
+LARGEST_CHANCE = 1e-6  # that ranks are like that without a change
 LEAST_SHARE, LEAST_NS = 0.2, 5_000_000  # of the median before
 SPANS, SPAN = 10, 10  # at most so many spans into which a side is divided, and so many requests in each, at least
 SUDDEN = 0.7  # of the change, that the spans right before and after the moment differ by at least
@@ -42,10 +43,13 @@ def _split(durations: Durations) -> int | None:
     count = len(durations)
     if count < 2 * FEWEST:
         return None
-    statistic = np.abs(2 * np.cumsum(_ranks(durations)) - np.arange(1, count + 1) * (count + 1))
-    split = FEWEST + int(np.argmax(statistic[FEWEST - 1 : count - FEWEST]))
-    exponent = 6 * float(statistic[split - 1]) ** 2 / (count**3 + count**2)
-    return split if math.log(2) - exponent < math.log(LARGEST_CHANCE) else None
+    before = np.arange(FEWEST, count - FEWEST + 1)  # so many durations come before each moment
+    sums = np.cumsum(_ranks(durations))[before - 1]
+    deviation = np.sqrt(before * (count - before) * (count + 1) / 12)
+    scores = np.abs(sums - before * (count + 1) / 2) / deviation
+    best = int(np.argmax(scores))
+    chance = len(before) * math.erfc(scores[best] / math.sqrt(2))
+    return int(before[best]) if chance < LARGEST_CHANCE else None
 
 
 def _moment(durations: Durations, near: int) -> int | None:

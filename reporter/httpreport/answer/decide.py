@@ -9,7 +9,7 @@ from typing import NamedTuple
 from ..calls.totals import Latencies, LatencyMerger
 from ..report.aggregate import Aggregate
 from ..report.evidence import Evidence, Sampled
-from ..report.headline import incomplete
+from ..report.recordings import runs_of
 from .also import also
 from .answer import Answer, Requests, Silence, Subject
 from .asking import code, network
@@ -26,7 +26,7 @@ class Circumstances(NamedTuple):
 
     host: str
     floor_ns: int  # shorter calls are not in the report
-    is_complete: bool  # nothing was lost, cut off or left out
+    is_complete: bool  # no call was lost, cut off or left out
 
 
 def answers(whole: Aggregate) -> Iterator[Answer]:
@@ -35,11 +35,8 @@ def answers(whole: Aggregate) -> Iterator[Answer]:
     names = Names(whole.routes, whole.examples)
     for host, evidence in sorted(whole.evidence.items()):
         captures = [facts for facts in whole.captures if facts.host == host]
-        is_complete = (
-            evidence.captures == len(captures)
-            and all(facts.judged_whole or not facts.threshold_ns for facts in captures)
-            and not incomplete(whole.of_host(host))
-        )
+        are_all_read = not whole.unreadable and evidence.captures == len(captures)
+        is_complete = are_all_read and all(run.has_all_calls for run in runs_of(captures))
         floor_ns = max((facts.floor_ns for facts in captures), default=0)
         answer = answer_of(evidence, names, Circumstances(host, floor_ns, is_complete))
         if answer is not None:

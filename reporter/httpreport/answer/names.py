@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property, lru_cache
 
 from httpcapture import Role
 
@@ -25,8 +27,12 @@ class Names:
         route = self._route(asked.role, asked.request)
         return Subject(route, "" if route.path else asked.process)
 
-    def holder(self, holder: Holder) -> tuple[HolderName, ...]:
-        """Return the names of a holder, the one that says most first."""
+    @cached_property
+    def holder(self) -> Callable[[Holder], tuple[HolderName, ...]]:
+        """Return a function that returns the names of a holder, the one that says most first."""
+        return lru_cache(maxsize=None)(self._holder)
+
+    def _holder(self, holder: Holder) -> tuple[HolderName, ...]:
         route = self._route(Role.SERVER, holder.request)
         if holder.kind is HolderKind.ITSELF:
             name = HolderName(holder.kind, holder.process, "", holder.port, "")

@@ -46,6 +46,7 @@ OUTPUTS = (
         page.report,
         page.comparison,
         needs_slowest=True,
+        needs_answer=True,
     ),
     Output(
         "svg",

@@ -134,6 +134,14 @@ MEANING = {  # by the name of the counter in the ledger
         "use --probes fexit, whose count is exact",
     ),
 }
+SPARE_CALLS = {
+    *("stack_ring_full", "stack_slots_used_up", "frame_slots_used_up", "stack_not_repeated"),
+    *("process_ring_full", "process_gone", "process_left_out", "module_left_out"),
+    *("python_ring_full", "javascript_not_read", "code_left_out"),
+    "call_not_paired",
+}
+"""Losses after which every call that began during the recording is still there, with its times and what it asked for. A
+call that was open when the recording began was made for a request that was, too."""
 UNKNOWN_CONSEQUENCE = "this version of httpreport does not know what follows"
 
 

@@ -15,8 +15,10 @@ from functools import cached_property
 from httpcapture import Meta
 
 from ..common.printable import printable
-from .loss_messages import losses
+from .loss_messages import SPARE_CALLS, losses
 from .warnings import Cause, ReportWarning, missing_parts_warning, part_numbers, to_the_second
+
+CALLS_MISSING = {Cause.CUT_OFF, Cause.DAMAGE, Cause.LIMIT, Cause.FIELDS}  # apart from losses
 
 
 @dataclass(frozen=True)
@@ -67,6 +69,13 @@ class Facts:
         return self.ended is not None and not self.lost
 
     @property
+    def has_all_calls(self) -> bool:
+        """Return whether no call is missing or damaged that began during the recording and was slow enough."""
+        causes = {warning.cause for warning in self.warnings}
+        judged_alike = self.judged_whole or not self.threshold_ns
+        return judged_alike and not causes & CALLS_MISSING and self.lost.keys() <= SPARE_CALLS
+
+    @property
     def some_pass(self) -> bool:
         """Return whether a call passes the filters, however long it took."""
         return self.kept > 0 or self.unreached_ns is not None
@@ -99,6 +108,11 @@ class RecordedRun:
     def complete(self) -> bool:
         """Return whether nothing was lost or cut off in any part, and no part between them is missing."""
         return all(facts.complete for facts in self.parts) and not self._gaps
+
+    @property
+    def has_all_calls(self) -> bool:
+        """Return whether no part has lost calls, and none between them is missing."""
+        return all(facts.has_all_calls for facts in self.parts) and not self._gaps
 
     def warnings(self) -> Iterator[tuple[str, str]]:
         """Yield each warning with the file or files that it is about."""
