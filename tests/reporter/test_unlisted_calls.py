@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import json
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -13,11 +15,14 @@ from hypothesis import strategies as st
 
 from httpcapture import Role, StackStatus
 from httpreport.cli.main import main
+from httpreport.outputs.joined import lines
+from httpreport.report.aggregate import Request
+from httpreport.report.info import info
 from httpreport.report.report import Report
 from httpreport.report.slowest_trees import SlowTree, slowest_trees
 from support.made_trees import LATENCY_NS, Made, World
 from support.recordings import MS, Row, capture
-from support.reports import reported
+from support.reports import json_text, reported
 
 REQUESTS, CALLS, REQUEST_MS, CALL_MS, THRESHOLD_MS = 4, 50, 400, 7, 100
 SERVICE = {"process": b"service", "pid": 500, "tid": 501, "receive_tid": 501, "stack_status": StackStatus.NOT_TAKEN}
@@ -90,6 +95,30 @@ def test_a_tree_shows_them_folded(tmp_path: Path) -> None:
     said = CliRunner().invoke(main, [str(path), "-o", str(tmp_path), "--tree", "1"], env={"COLUMNS": "200"}).stdout
     assert f"service asks 192.168.1.20:9000 (x {CALLS}, 350 ms in all, the longest shown" in said
     assert "self 50 ms" in said or "self 50.0 ms" in said
+
+
+def test_joined_stacks_give_them_their_time() -> None:
+    requests, calls = many_calls()
+    report = reported(capture(requests, short=calls), milliseconds=None)
+    weights = dict(lines(report))
+    assert sum(weights.values()) == REQUESTS * REQUEST_MS * MS
+    assert weights["service;(self)"] == REQUESTS * (REQUEST_MS - CALLS * CALL_MS) * MS
+    below = "service;[no stack: not taken of calls below the threshold];(other end not reported)"
+    assert weights[below] == REQUESTS * CALLS * CALL_MS * MS
+
+
+def test_the_report_says_how_many_the_capture_has() -> None:
+    requests, calls = many_calls()
+    found = reported(capture(requests, short=calls), milliseconds=None)
+    assert json.loads(json_text(found, "run.cap"))["ledger"]["below_threshold"] == len(calls)
+    assert f"{REQUESTS}, of them in flight at the end: 0, and {len(calls)} below the threshold" in info_of(
+        capture(requests, short=calls)
+    )
+
+
+def info_of(data: bytes) -> str:
+    """Return the lines of --info."""
+    return "\n".join(info("run.cap", io.BytesIO(data), Request(), modules=False))
 
 
 def servers_of(made: Made) -> Iterator[tuple[int, int, int]]:
