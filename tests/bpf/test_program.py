@@ -22,6 +22,7 @@ COMPILER = Path(__file__).parents[1] / "support" / "compile_programs.py"
 SIZES = Sizes(connections=64, threads=64, stack_slots=8, frame_slots=8)
 FEW_PAGES = SIZES._replace(stack_pages=0)
 BOTH_SIDES = SIZES._replace(receive_stacks=1)
+SHORT_ROWS = SIZES._replace(short_ring_pages=1, connection_ring_pages=1)
 TRACEPOINTS = ("tcp_sendmsg_locked", "sock_send_length", "sock_recv_length", "tcp_destroy_sock")
 HEADERS = ("/lib/modules", "/usr/src", "/usr/include")  # wherever a compiler could find some
 
@@ -132,6 +133,9 @@ CASES = {
     "tracepoint": Case(probes="tracepoint", load=True),
     "tracepoint, filtered": Case(filter_processes=True, probes="tracepoint", load=True),
     "tracepoint, both sides": Case(sizes=BOTH_SIDES, probes="tracepoint", load=True),
+    "tracepoint, short rows": Case(sizes=SHORT_ROWS, filter_processes=True, probes="tracepoint", load=True),
+    "kprobe, short rows": Case(sizes=SHORT_ROWS, load=True),
+    "fexit, short rows": Case(sizes=SHORT_ROWS, probes="fexit"),
     "tracepoint, no stack copies": Case(sizes=FEW_PAGES, probes="tracepoint", load=True),
     "without IPv6": Case(without_ipv6),
     "without TCP's counts": Case(without_counts),

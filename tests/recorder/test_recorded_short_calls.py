@@ -5,6 +5,8 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
+import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,9 +15,9 @@ from typing import Any, NamedTuple
 import numpy as np
 import pytest
 
-from httpcapture import Connections, Lost, Meta, Record, Role, ShortCalls, open_capture
+from httpcapture import Calls, Connections, Lost, Meta, Record, Role, RowBatch, ShortCalls, open_capture
 from httpreport.calls.lazy_table import LazyTable, column_types
-from httpreport.calls.schema import CONNECTION, SHORT, Array
+from httpreport.calls.schema import CONNECTION, RECORDED, SHORT, Array
 from support.commands import TESTS
 from support.programs import running
 from support.recorders import needs_a_recorder
@@ -31,10 +33,11 @@ class Recorded(NamedTuple):
     records: Sequence[Record]
     log: list[tuple[int, list[list[int]], list[list[int]]]]
 
-    def rows(self, kind: type[ShortCalls] | type[Connections]) -> Array:
+    def rows(self, kind: type[RowBatch]) -> Array:
         """Return all rows of a kind."""
         meta = next(record for record in self.records if isinstance(record, Meta))
         layout, wanted = {
+            Calls: (meta.call_layout, RECORDED),
             ShortCalls: (meta.short_layout, SHORT),
             Connections: (meta.connection_layout, CONNECTION),
         }[kind]
@@ -122,6 +125,28 @@ def test_those_that_the_ring_has_no_room_for_are_counted_and_no_slow_call_is_los
     assert 0 < found.lost("short_ring_full") == found.counted - len(rows)
     end = found.records[-1]
     assert end.recorded + end.lost.get("call_ring_full", 0) == 2 * CONNECTIONS  # type: ignore[union-attr]
+
+
+def test_each_stream_of_http2_is_there_once_at_each_end(tmp_path: Path) -> None:
+    """Slow ones are among the calls, and the others are short."""
+    needs_a_recorder()
+    node = shutil.which("node")
+    if not node:
+        pytest.skip("node is not installed")
+    capture = tmp_path / "run.cap"
+    with recording(capture, "-t", "200", "--rows", "all", "--probes", "tracepoint", "-p", "node", "-q"):
+        run = subprocess.Popen([node, TESTS / "workload" / "node_streams.js"], stdout=subprocess.PIPE, text=True)
+        own = json.loads(run.communicate()[0])
+    with open_capture(capture) as reader:
+        found = Recorded(list(reader), [])
+    asked = {int(stream): ns for stream, ns in own["asked"].items()}
+    for role in (Role.CLIENT, Role.SERVER):
+        slow, short = (
+            rows[(rows["pid"] == run.pid) & (rows["role"] == role) & (rows["stream"] != 0)]
+            for rows in (found.rows(Calls), found.rows(ShortCalls))
+        )
+        assert sorted([*slow["stream"].tolist(), *short["stream"].tolist()]) == sorted(asked)
+        assert role == Role.SERVER or all(call["t3"] - call["t0"] <= asked[call["stream"]] for call in short)
 
 
 def test_they_are_counted_only_unless_they_are_asked_for(tmp_path: Path) -> None:

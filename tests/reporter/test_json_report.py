@@ -53,8 +53,9 @@ SHOWN: dict[str, Callable[[dict[str, Any]], object]] = {
     "not all listed": lambda report: causes(report) == ["not_listed"] and len(report["calls"]) < len(ROWS),
 }
 """What a case is there for."""
-OPTIONAL = ("http", "not_known", "routes", "answer")
-"""Fields of reports on captures with heads, with filters that ask for what is in heads, or on one capture, only."""
+OPTIONAL = ("http", "not_known", "routes", "answer", "below_threshold")
+"""Fields of reports on captures with heads, with filters that ask for what is in heads, on one capture, or with calls
+below the threshold, only."""
 
 
 def causes(report: dict[str, Any]) -> list[str]:

@@ -70,6 +70,7 @@ class NoStack(Reason):
     NO_USER_SPACE = "no user space, it was a kernel thread or io_uring"
     FAULT = "not readable"
     LOST = "lost"
+    BELOW_THRESHOLD = "not taken of calls below the threshold"
     MISSING = "missing in the capture"
     AMBIGUOUS = "two stacks were recorded under its id"
     LEFT_OUT = "left out, since the stack traces take too much memory"

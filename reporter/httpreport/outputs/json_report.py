@@ -139,6 +139,7 @@ def _head(report: Report, capture: str) -> dict[str, Any]:
         "warnings": [{"cause": warning.cause.value, "text": warning.text} for warning in report.warnings],
         "ledger": {
             "recorded": recording.recorded,
+            **({"below_threshold": recording.unlisted.below} if meta.short_layout.fields else {}),
             "kept": recording.kept,
             "counted_once": counted_once.of_report(report)._asdict(),
             **({"not_known": recording.not_known} if report.selection.filters.uncertain else {}),

@@ -33,7 +33,7 @@ def print_trees(out: Console, whole: Aggregate, numbers: Iterable[int]) -> None:
         return
     out.print()
     _print(out, [requests_line(totals)])
-    floor_ns = max(facts.floor_ns for facts in whole.captures)
+    floor_ns = max((facts.floor_ns for facts in whole.captures if facts.below is None), default=0)
     if floor_ns:
         _print(
             out, [f"self times include calls that took less than {duration_text(floor_ns)}, as they are not reported"]

@@ -329,6 +329,7 @@ def aggregate_of(
         subject=report.selection.subject,
         of_host=report.selection.of_host,
         recorded=recording.recorded,
+        below=recording.unlisted.below if recording.meta.short_layout.fields else None,
         kept=recording.kept,
         not_known=recording.not_known,
         unreached_ns=recording.available.unreached_ns,

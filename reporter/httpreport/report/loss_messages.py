@@ -31,7 +31,7 @@ _MISSED = "calls may be missing or wrong"
 MEANING = {  # by the name of the counter in the ledger
     "call_ring_full": Loss("calls", _BUSY, "slow calls may be missing", _FEWER),
     "completion_ring_full": Loss("response ends", _BUSY, "some calls took longer than is shown", _FEWER),
-    "short_ring_full": Loss("calls below the threshold", _BUSY, "what requests waited for is less known", _FEWER_ROWS),
+    "short_ring_full": Loss("calls below the threshold", _BUSY, "self times may hold what they took", _FEWER_ROWS),
     "connection_ring_full": Loss("connections", _BUSY, _UNKNOWN_WHOSE, _FEWER_ROWS),
     "connection_not_repeated": Loss(
         "connections",

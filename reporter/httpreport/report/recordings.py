@@ -42,6 +42,7 @@ class Facts:
     subject: str  # Selection.subject
     of_host: bool  # Selection.of_host
     recorded: int
+    below: int | None  # calls below the threshold that the capture has, None if they were counted only
     kept: int
     not_known: int  # calls that were left out because what a filter asks for is not known of them
     unreached_ns: int | None  # of the slowest call that only -t excludes; None if there is none, or a call is kept

@@ -20,9 +20,10 @@ from httpcapture.process_names import matches
 
 from ..calls.call import Call, iterate_calls, since_1970_ns
 from ..calls.call_ids import ids_in
-from ..calls.causes import Causes, causes, no_causes
+from ..calls.causes import Causes, causes, no_causes, short_causes
 from ..calls.filters import Selection
 from ..calls.http_call import HttpCall
+from ..calls.linked_calls import LinkedCalls
 from ..calls.other_ends import NOT_JOINED, other_ends
 from ..calls.request_keys import NOT_KNOWN, RequestKey
 from ..calls.schema import exact_sum, longest_first
@@ -148,11 +149,38 @@ class Report:
         return ((*of_call, of_links) for of_call, of_links in zip(self.calls(), links))
 
     @cached_property
+    def linked(self) -> LinkedCalls:
+        """Return the calls that may be linked to each other: the listed ones first, then those too short for that."""
+        return LinkedCalls(self.recording.calls, self.recording.unlisted)
+
+    @property
     def other_ends(self) -> npt.NDArray[np.intp]:
-        """Return for each listed call the index of its other end, or NOT_JOINED."""
+        """Return for each listed call the index of its other end in the list, or NOT_JOINED."""
+        ends = self.linked_ends[: len(self.recording.listed)]
+        return np.where(ends < len(ends), ends, NOT_JOINED)
+
+    @property
+    def causes(self) -> Causes:
+        """Return the causes of the listed calls."""
+        return self.linked_causes.of(slice(len(self.recording.listed)))
+
+    @property
+    def self_times(self) -> SelfTimes:
+        """Return the self times of the listed calls."""
+        return SelfTimes(*(times[: len(self.recording.listed)] for times in self.linked_self_times))
+
+    @property
+    def trees(self) -> Trees:
+        """Return the trees of the listed calls alone."""
+        listed, trees = len(self.recording.listed), self.linked_trees
+        return Trees(trees.above[:listed], trees.tops[:listed], trees.are_roots[:listed])
+
+    @cached_property
+    def linked_ends(self) -> npt.NDArray[np.intp]:
+        """Return for each of the linked calls the index of its other end, or NOT_JOINED."""
         if not self.has_both_roles:
-            return np.full(len(self.recording.listed), NOT_JOINED)
-        return other_ends(self.recording.calls, np.zeros(len(self.recording.listed), np.intp)).indices
+            return np.full(len(self.linked), NOT_JOINED)
+        return other_ends(self.linked, np.zeros(len(self.linked), np.intp)).indices
 
     @cached_property
     def has_parts_of_processes(self) -> bool:
@@ -169,9 +197,9 @@ class Report:
 
     @property
     def has_both_roles(self) -> bool:
-        """Return whether client calls and server calls are listed. If not, the calls need not be unpacked."""
-        roles = self.recording.listed.values("role")
-        return bool((roles == Role.CLIENT).any() and (roles == Role.SERVER).any())
+        """Return whether there are client calls and server calls. If not, the listed ones need not be unpacked."""
+        roles = [self.recording.listed.values("role"), self.recording.unlisted["role"]]
+        return all(any((of_calls == role).any() for of_calls in roles) for role in (Role.CLIENT, Role.SERVER))
 
     @cached_property
     def both_ends_ns(self) -> npt.NDArray[np.uint64]:
@@ -186,18 +214,20 @@ class Report:
         return exact_sum(self.both_ends_ns)
 
     @cached_property
-    def causes(self) -> Causes:
-        """Return the causes of the listed calls. None is known if a filter left out calls that may be causes."""
+    def linked_causes(self) -> Causes:
+        """Return the causes of the linked calls. None is known if a filter left out calls that may be causes."""
         if not self.has_both_roles or self.has_parts_of_processes:
-            return no_causes(len(self.recording.listed))
-        calls = self.recording.calls
-        words = RecordedWords(calls, self.recording.stacks)
-        return causes(calls, self.trace_of, ids_in(self.recording.heads, calls), words)
+            return no_causes(len(self.linked))
+        listed = self.recording.calls
+        words = RecordedWords(listed, self.recording.stacks)
+        found = causes(listed, self.trace_of, ids_in(self.recording.heads, listed), words)
+        no_traces = np.full(len(self.recording.unlisted), len(self.traces))
+        return found.followed_by(short_causes(self.linked, np.append(self.trace_of, no_traces), len(listed)))
 
     @cached_property
-    def self_times(self) -> SelfTimes:
-        """Return the self times of the listed calls."""
-        return self_times(self.recording.calls, self.causes)
+    def linked_self_times(self) -> SelfTimes:
+        """Return the self times of the linked calls."""
+        return self_times(self.linked, self.linked_causes)
 
     @cached_property
     def request_numbers(self) -> npt.NDArray[np.uint64]:
@@ -213,12 +243,16 @@ class Report:
         return NOT_KNOWN if keys is None else keys.keys[number]
 
     @cached_property
-    def trees(self) -> Trees:
-        """Return the trees of the listed calls."""
+    def linked_trees(self) -> Trees:
+        """Return the trees of the linked calls. Above a listed call is no shorter one: who made that has not waited for
+        the other."""
+        listed = len(self.recording.listed)
         if not self.has_both_roles:
-            roots = np.arange(len(self.recording.listed))
-            return Trees(np.full(len(roots), NOT_JOINED), roots, np.ones(len(roots), np.bool_))
-        return trees_of(self.recording.calls, self.other_ends, self.causes)
+            roots = np.arange(listed)
+            return Trees(np.full(listed, NOT_JOINED), roots, np.ones(listed, np.bool_))
+        ends = np.append(self.other_ends, self.linked_ends[listed:])
+        trees = trees_of(self.linked, ends, self.linked_causes)
+        return trees._replace(are_roots=trees.are_roots & (np.arange(len(ends)) < listed))
 
     @cached_property
     def longest_first(self) -> npt.NDArray[np.intp]:

@@ -58,6 +58,7 @@ def warnings_of(recording: Recording, selection: Selection) -> list[ReportWarnin
         *_filter(recording, selection),
         *_nothing_kept(recording, selection),
         *_not_listed(recording),
+        *_whose(recording),
         *_python(recording),
         *_redacted(recording),
     ]
@@ -227,6 +228,13 @@ def _not_listed(recording: Recording) -> list[ReportWarning]:
         "totals and stacks include all of them; to list others, use a higher -t or a narrower -p"
     )
     return [ReportWarning(Cause.NOT_LISTED, text)]
+
+
+def _whose(recording: Recording) -> list[ReportWarning]:
+    """Return the warning that it is not known whose calls some were, so that they are in no self time."""
+    count = recording.unlisted.without_process
+    text = f"of {count:,} calls below the threshold it is not known whose they were: self times may hold what they took"
+    return [ReportWarning(Cause.LIMIT, text)] if count else []
 
 
 def _python(recording: Recording) -> list[ReportWarning]:
