@@ -194,7 +194,7 @@ lint)
     ;;
 bench)
     as_root "to record the whole machine, and to build a guest"
-    prepare "${guest_packages[@]}" "${test_packages[@]}" libdw1 libpython3.11 linux-perf llvm nginx-light # the programs that are measured
+    prepare "${guest_packages[@]}" "${test_packages[@]}" "${client_packages[@]}" libdw1 libpython3.11 linux-perf llvm nginx-light # the programs that are measured
     for bench in tests/bench/bench_*.py; do step "$bench" "$installed/bin/python" "$bench"; done | tee "$work/bench"
     echo "== What they show"
     sed -n 's/^>> /   /p' "$work/bench"

@@ -35,7 +35,7 @@ GUEST_S = 3600
 SECONDS_HERE = 5
 HERE_TOO = ("pairs", "tracepoints", "slices")
 PLAIN, TCPTOP = "kprobes and kretprobes, an event each", "as BCC's tcptop"
-SENT_ALONG = ("guest_driver.py", "other_tools.c", "nginx.conf")
+SENT_ALONG = ("guest_driver.py", "program_time.py", "other_tools.c", "nginx.conf")
 
 
 def in_guest(job: Path, out: Path) -> Mapping[str, Any]:
