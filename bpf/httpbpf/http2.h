@@ -11,12 +11,6 @@
  * It goes on with the next transfer that begins with what looks like a frame; the streams that are open are given up.
  */
 
-struct stream_key {
-	u64 connection;
-	u64 stream;
-};
-
-BPF_HASH(streams, struct stream_key, struct connection, MAX_STREAMS);
 BPF_RINGBUF_OUTPUT(streams_end_ring, STREAMS_END_RING_PAGES);
 BPF_PROG_ARRAY(send_walkers, 1); /* two, because with fexit the programs of one array must probe one function */
 BPF_PROG_ARRAY(receive_walkers, 1);
@@ -53,28 +47,29 @@ static __always_inline void finish_transfer(struct frames *f)
 	f->tid = 0;
 }
 
-/* The preface begins the direction of requests. A connection that is older than the recording is out of step at first. */
+/*
+ * The preface begins the direction of requests, and the head of an upgrade that of responses. A connection that is older
+ * than the recording is out of step at first.
+ */
 static __always_inline struct frames *frames_of(struct connection *c, u64 sock, u8 direction)
 {
 	struct frames *f = known_frames(sock, direction);
+	u32 *skip = direction == c->opens ? &c->request_skip : &c->response_skip;
 
 	if (f)
 		return f;
 	f = new_frames(sock, direction);
 	if (!f)
 		return NULL;
-	f->is_out_of_step = c->role_source == ROLE_FROM_LISTENER;
-	if (direction == c->opens)
-		f->is_out_of_step |= !c->request_skip;
+	f->type = PREFACE;
+	f->skip = *skip;
+	f->is_in_frame = !!f->skip;
+	*skip = 0;
+	f->is_out_of_step = !f->skip && (direction == c->opens || c->role_source == ROLE_FROM_LISTENER);
 	if (f->is_out_of_step)
 		miss_blocks(f);
-	if (direction != c->opens)
-		return f;
-	set_addresses(c, sock);
-	f->type = PREFACE;
-	f->is_in_frame = 1;
-	f->skip = c->request_skip;
-	c->request_skip = 0;
+	if (direction == c->opens)
+		set_addresses(c, sock);
 	return f;
 }
 

@@ -61,6 +61,8 @@ static __always_inline void submit_stream(struct connection *s, u64 sock)
 
 	refresh_names(s);
 	FORGET_VALUES();
+	output_heads(s);
+	FORGET_VALUES();
 	stack = submit_stream_stack(s, sending_side(s));
 	if (RECEIVE_STACKS)
 		receive_stack = submit_stream_stack(s, receiving_side(s));

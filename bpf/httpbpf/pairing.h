@@ -56,6 +56,7 @@ static __always_inline void learn_protocol(struct connection *c, u8 direction)
 		c->protocol = HTTP1;
 	} else if (c->role_source == ROLE_FROM_LISTENER && direction == c->opens && begins_stream(c) && walks_streams()) {
 		c->protocol = STREAMS;
+		c->request_skip = 0;
 	}
 }
 

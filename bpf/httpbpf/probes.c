@@ -25,6 +25,8 @@ static __always_inline int send_enters(void *ctx, u64 sock, u64 msg)
 	if (c->sending_tid && c->sending_tid != tid)
 		c->overlapping++;
 	c->step = c->protocol == STREAMS ? IGNORED : advance(c, sock, SENDING, now, msg, 0);
+	if (c->step == ANSWERED && c->protocol == TUNNEL && go_on_as_stream(c, sent_from(msg)))
+		c->step = IGNORED;
 	if (c->protocol == STREAMS)
 		note_send(c, sock, msg, now);
 	if (c->step == ANSWERED) /* the answering thread may differ from the one that received */
@@ -134,6 +136,8 @@ static __always_inline bool receive_bytes(void *ctx, struct connection *c, u64 s
 	if (RECEIVE_STACKS && is_answer(c, RECEIVING) && c->wanted && is_slow(c, now))
 		take_receive_stack(ctx, c, now);
 	step = advance(c, sock, RECEIVING, now, msg, received);
+	if (step == ANSWERED && c->protocol == TUNNEL && go_on_as_stream(c, received_into(msg, received)))
+		return false;
 	c->seen_since += received;
 	if (step == IGNORED)
 		return false;

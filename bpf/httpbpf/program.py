@@ -40,6 +40,7 @@ _FILES = (
     "tls_plaintext.h",
     "roles.h",
     "sequences.h",
+    "upgrades.h",
     "pairing.h",
     "frames.h",
     "http2.h",

@@ -115,7 +115,7 @@ struct connection {
 	u8 head[16];           /* - first bytes of the last burst, as far as they have been read */
 	u32 copied_seq;        /* - sequence number up to which the process had received before the call */
 	u32 seen_since;        /* bytes that probes have seen it receive since then */
-	u32 response_skip;     /* bytes to the next TLS record of responses */
+	u32 response_skip;     /* bytes to the next TLS record of responses, or of the head of an upgrade to HTTP/2 */
 	u32 request_skip;      /* bytes the same of requests, or to the end of the preface of HTTP/2 */
 	u16 ticket_size;       /* bytes of the last record that was taken for a TLS session ticket */
 	u8 tickets;            /* - how many were */

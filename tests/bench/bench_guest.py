@@ -36,7 +36,7 @@ SUITE = "bookworm"  # another compiler makes other instructions
 SECONDS_HERE = 5
 HERE_TOO = ("pairs", "tracepoints", "slices")
 PLAIN, TCPTOP = "kprobes and kretprobes, an event each", "as BCC's tcptop"
-SENT_ALONG = ("guest_driver.py", "other_tools.c", "nginx.conf")
+SENT_ALONG = ("guest_driver.py", "program_time.py", "other_tools.c", "nginx.conf")
 
 
 def in_guest(job: Path, out: Path) -> Mapping[str, Any]:

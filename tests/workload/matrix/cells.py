@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 CLIENTS = ("curl", "requests", "aiohttp", "httpx", "node", "go", "java", "grpcio")
 GRPC = ("unary", "streaming")  # gRPC, in HTTP/2; the answer is one message, or several
-PROTOCOLS = ("http1", "http2", *GRPC)
+PROTOCOLS = ("http1", "http2", "upgrade", *GRPC)  # upgrade: to HTTP/2, from HTTP/1.1, in the clear
 SECURITY = ("plain", "tls12", "tls13", "tls12-resumed", "tls13-resumed")
 CONNECTIONS = ("new", "kept", "ahead", "older")  # new: one for each call; older: than the recording
 CONNECTS_AHEAD = (
@@ -51,6 +51,7 @@ def every_cell() -> Iterator[Cell]:
 
 
 PYTHONS = ("requests", "aiohttp", "httpx")
+UPGRADES = ("curl", "java")  # clients that can ask for one
 # Which cells there are not, and why: the first that applies.
 REASONS: tuple[tuple[Callable[[Cell], bool], str], ...] = (
     (
@@ -83,10 +84,14 @@ REASONS: tuple[tuple[Callable[[Cell], bool], str], ...] = (
     ),
     (
         lambda cell: (cell.protocol, cell.client, cell.tls) == ("http2", "java", ""),
-        "Java asks for HTTP/2 in the clear by an upgrade, which Node's server does not know",
+        "Java asks for HTTP/2 in the clear by an upgrade only",
     ),
     (
-        lambda cell: (cell.protocol, cell.client, cell.tls, cell.connections) == ("http2", "curl", "", "kept"),
+        lambda cell: cell.protocol == "upgrade" and (cell.client not in UPGRADES or cell.security != "plain"),
+        "other clients ask for no upgrade, and nobody does in TLS",
+    ),
+    (
+        lambda cell: (cell.client, cell.tls, cell.connections) == ("curl", "", "kept") and cell.protocol != "http1",
         "curl 7.88 fails with an error of its own at the second request of such a connection",
     ),
     (
