@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Callable
@@ -202,6 +202,7 @@ class RecordingLoop:
     def _drain(self, now_ns: int) -> None:
         self._drain_processes(now_ns)
         completions = self._tracer.completions.rows(COMPLETION_ROW.size)  # first: their calls are in the rings by then
+        ends = self._streams.ends()  # the same: with its end, what a stream asked for is forgotten
         self._languages.drain()
         span = self._tracer.calls.rows(CALL_ROW.size)
         self._heads.write(self._tracer.head_rows())
@@ -225,12 +226,12 @@ class RecordingLoop:
             self._writer.completions(completions, header=RING_HEADER)
             self._complete(completions)
             self._tracer.completions.consume(len(completions))
-        self._end_streams(now_ns)
+        self._end_streams(ends, now_ns)
 
-    def _end_streams(self, now_ns: int) -> None:
+    def _end_streams(self, ends: Sequence[bytes], now_ns: int) -> None:
         """Record the calls that the end of an HTTP/2 connection, or its GOAWAY, has ended."""
         fast: list[int] = []
-        for stream in self._streams.end():
+        for stream in self._streams.end(ends):
             self._finish_response(stream)
             duration_ns = stream["t3"] - stream["t0"]
             if stream["phase"] == _IDLE or not stream["wanted"] or stream["recorded"] != _NOT_RECORDED:
