@@ -29,8 +29,8 @@ class Http2Streams:
         return (_CONNECTION_CODEC.read(row) for _, row in self._tracer.open_streams())
 
     def ends(self) -> Sequence[bytes]:
-        """Return the rows (streams_end_row, rows.h) that have arrived. What the kernel has sent of the streams before is
-        in the other rings by then."""
+        """Return the rows (streams_end_row, rows.h) that have arrived. What the kernel has sent of their streams before
+        is in the other rings by then."""
         return list(self._tracer.streams_ends())
 
     def end(self, rows: Iterable[bytes]) -> Iterator[dict[str, Any]]:
