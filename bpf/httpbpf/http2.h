@@ -41,6 +41,14 @@ static __always_inline void lose_step(struct connection *c, struct frames *f)
 	end_streams(c, 0, OUTCOME_CLOSED, 1);
 }
 
+/* Goes on with a connection in TLS as with one whose plaintext is not known. */
+static __always_inline void give_up_streams(struct connection *c, struct frames *f, u64 sock)
+{
+	lose_step(c, f);
+	forget_frames(sock);
+	c->protocol = TLS;
+}
+
 static __always_inline void finish_transfer(struct frames *f)
 {
 	f->is_walking = 0;
@@ -81,7 +89,7 @@ static __always_inline void note_send(struct connection *c, u64 sock, u64 msg, u
 	if (!f)
 		return;
 	meet_thread(c);
-	f->payload = sent_from(msg);
+	f->payload = c->protocol == TLS_STREAMS ? plaintext_sent_from(c, f, sock, msg) : sent_from(msg);
 	f->began = now;
 	f->task = c->task;
 	f->tid = c->tid;
@@ -97,10 +105,12 @@ static __always_inline bool is_beyond_walked(struct frames *f, u32 end, u32 size
 	return is_beyond;
 }
 
-/* Returns whether there is something to walk. */
-static __always_inline bool begin_frames(struct connection *c, struct frames *f, u32 end, u64 size)
+/*
+ * Returns whether there is something to walk. What `is_beyond` the last transfer comes after bytes that no probe has seen.
+ */
+static __always_inline bool begin_frames(struct connection *c, struct frames *f, bool is_beyond, u64 size)
 {
-	bool is_lost = is_beyond_walked(f, end, size) || f->is_walking; /* or the last walk did not come to its end */
+	bool is_lost = is_beyond || f->is_walking; /* or the last walk did not come to its end */
 
 	FORGET_VALUES();
 	if (is_lost && !f->is_out_of_step)
@@ -118,10 +128,24 @@ static __always_inline bool begin_frames(struct connection *c, struct frames *f,
 	return f->is_walking;
 }
 
+/* Begins to walk what was received. Returns whether there is something to walk. */
+static __always_inline bool begin_read_frames(struct connection *c, struct frames *f, struct payload payload, bool is_beyond, u64 size)
+{
+	if (c->opens == RECEIVING)
+		meet_thread(c);
+	f->task = bpf_get_current_task();
+	f->payload = payload;
+	if (!begin_frames(c, f, is_beyond, size))
+		return false;
+	f->began = f->ended;
+	return true;
+}
+
 static __always_inline int streams_send_returns(void *ctx, struct connection *c, u64 sock, int sent)
 {
 	struct frames *f = known_frames(sock, SENDING);
 	u32 tid = bpf_get_current_pid_tgid();
+	u64 size = sent;
 
 	if (c->sending_tid == tid)
 		c->sending_tid = 0;
@@ -129,11 +153,18 @@ static __always_inline int streams_send_returns(void *ctx, struct connection *c,
 		end_streams(c, 0, OUTCOME_RESET, 0);
 	if (!f)
 		return 0;
+	if (c->protocol == TLS_STREAMS) {
+		if (!goes_on_with_record(f, sent)) {
+			give_up_streams(c, f, sock);
+			return 0;
+		}
+		size = plaintext_size(f);
+	}
 	if (sent > 0 && f->tid != tid) { /* another thread's send was noted instead */
 		lose_step(c, f);
 		return 0;
 	}
-	if (sent > 0 && begin_frames(c, f, read_u32(sock + TCP_SOCK__WRITE_SEQ), sent))
+	if (sent > 0 && begin_frames(c, f, is_beyond_walked(f, read_u32(sock + TCP_SOCK__WRITE_SEQ), sent), size))
 		send_walkers.call(ctx, 0);
 	finish_transfer(f);
 	return 0;

@@ -57,6 +57,12 @@ static __always_inline bool walks_streams(void)
 	return on && *on & WALKS_STREAMS;
 }
 
+/* Whether frames of HTTP/2 tell what is a call. */
+static __always_inline bool has_streams(struct connection *c)
+{
+	return c->protocol >= STREAMS;
+}
+
 static __always_inline struct connection *follow(u64 sock)
 {
 	struct connection *c = connections.lookup(&sock), *blank;

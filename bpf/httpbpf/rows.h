@@ -160,6 +160,7 @@ struct connection {
 	u32 request_seq;       /* - as in the call row */
 	u32 response_seq;      /* - the same */
 	u32 told_pid;          /* - of whose calls here a connection row was sent, 0 for none; of a stream: is not used */
+	u32 part_record;       /* bytes of the TLS record received last that is a part of a call, 0 where it is not known */
 };
 
 /*
@@ -268,7 +269,8 @@ enum direction { NEITHER, SENDING, RECEIVING };
 enum role { ROLE_UNKNOWN, ROLE_CLIENT, ROLE_SERVER };
 enum role_source { ROLE_FROM_NONE, ROLE_FROM_CONNECTION, ROLE_FROM_PAYLOAD, ROLE_FROM_LISTENER };
 enum judged_by { JUDGED_BY_WHOLE, JUDGED_BY_FIRST_BYTE };
-enum protocol { UNKNOWN, HTTP1, HTTP2, TLS, TUNNEL, STREAMS }; /* STREAMS: HTTP/2 that is walked frame by frame */
+/* STREAMS: HTTP/2 that is walked frame by frame; TLS_STREAMS: in the plaintext of TLS */
+enum protocol { UNKNOWN, HTTP1, HTTP2, TLS, TUNNEL, STREAMS, TLS_STREAMS };
 enum step { IGNORED, OPENED, ANSWERED, CONTINUED };
 enum recorded { NOT_RECORDED, IN_RING, RING_WAS_FULL };
 enum outcome { OUTCOME_ANSWERED, OUTCOME_EOF, OUTCOME_RESET, OUTCOME_CLOSED, OUTCOME_IN_FLIGHT };

@@ -243,6 +243,13 @@ static __always_inline u8 judge_record(struct connection *c, bool asks, u64 head
 	return asks ? judge_request_record(c, size) : judge_response_record(c, size);
 }
 
+/* Notes the size of a record, by which its data are recognized once they are decrypted (tls_sessions.h). */
+static __always_inline void note_part(struct connection *c, u32 size)
+{
+	if (c->direction == RECEIVING)
+		c->part_record = size;
+}
+
 /*
  * Goes from record to record. Where they do not begin where they should, or are too many, or cannot be read, the handshake
  * is taken to be over: it is better to record a call too many than one too few.
@@ -278,6 +285,7 @@ static __always_inline u8 walk_records(struct connection *c, bool asks, struct p
 		if (one > part) {
 			part = one;
 			*offset = begin;
+			note_part(c, record_size(header));
 		}
 	}
 	if (c->tls & TLS_HANDSHAKE)
@@ -296,6 +304,7 @@ static __always_inline u8 judge_first_record(struct connection *c, bool asks)
 		return (asks ? c->phase != REQUEST : c->rests) ? NO_PART : IS_PART;
 	if ((u8)header != TLS_DATA || is_alert(c, asks, size))
 		return NO_PART;
+	note_part(c, c->is_fresh | c->head_grew ? size : 0);
 	size = data_size(c, asks, size);
 	return asks ? judge_request_data(c, size) : judge_response_data(c, size);
 }

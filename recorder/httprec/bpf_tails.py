@@ -29,6 +29,14 @@ class Tails:
         size = self._library.bpf_function_size(self._module, name)
         return ctypes.string_at(self._library.bpf_function_start(self._module, name), size)
 
+    def load_plaintext_walker(self, send_walkers: int, plaintext_walkers: int, steps: int) -> int:
+        """Load the program that walks what TLS libraries have read (http2_walk.h), which probes in user space call, and
+        return its descriptor."""
+        code = with_map(chain([self._code(b"walk_plaintext")] * steps), send_walkers, plaintext_walkers)
+        fd = load_tail("walk_plaintext", code, "kprobe", 0, at_entry=True)
+        BpfMap(plaintext_walkers, _U32.size, _U32.size).put(_U32.pack(0), _U32.pack(fd))
+        return fd
+
     def _load(self, name: str, code: bytes, function: str, array: int, *, at_entry: bool) -> int:
         """Load a program, which fexit probes of a kernel function can call, and put it into the array for it."""
         function_id = self._btf.function_id(function) if self._probes == "fexit" else 0

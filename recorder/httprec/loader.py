@@ -51,6 +51,7 @@ MAPS = (
     "head_turns",
     "ignored_pids",
     "listeners",
+    "plaintext_walkers",
     "process_filters",
     "process_ring",
     "python_executables",
@@ -203,7 +204,10 @@ def _load(options: TracingOptions) -> tuple[dict[str, Any], list[int]]:
             problem = f"the kernel does not take the program that follows them: {error}"
             maps = {name: fd for name, fd in maps.items() if "python" not in name}
     try:
-        programs += tails.load_stream_walkers(maps["send_walkers"], maps["receive_walkers"], options.sizes.steps_a_run)
+        steps = options.sizes.steps_a_run
+        programs += tails.load_stream_walkers(maps["send_walkers"], maps["receive_walkers"], steps)
+        if tls:
+            programs.append(tails.load_plaintext_walker(maps["send_walkers"], maps["plaintext_walkers"], steps))
     except (OSError, BtfError) as error:
         http2_problem = f"the kernel does not take the program that follows them: {error}"
         maps = {name: fd for name, fd in maps.items() if "stream" not in name and name != "block_ring"}

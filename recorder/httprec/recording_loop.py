@@ -204,6 +204,7 @@ class RecordingLoop:
     def _drain(self, now_ns: int) -> None:
         self._drain_processes(now_ns)
         completions = self._tracer.completions.rows(COMPLETION_ROW.size)  # first: their calls are in the rings by then
+        ends = self._streams.ends()  # the same: with its end, what a stream asked for is forgotten
         self._languages.drain()
         span = self._tracer.calls.rows(CALL_ROW.size)
         self._heads.write(self._tracer.head_rows())
@@ -228,12 +229,12 @@ class RecordingLoop:
             self._complete(completions)
             self._tracer.completions.consume(len(completions))
         self._short_calls.drain()
-        self._end_streams(now_ns)
+        self._end_streams(ends, now_ns)
 
-    def _end_streams(self, now_ns: int) -> None:
+    def _end_streams(self, ends: Sequence[bytes], now_ns: int) -> None:
         """Record the calls that the end of an HTTP/2 connection, or its GOAWAY, has ended."""
         fast: list[Mapping[str, Any]] = []
-        for stream in self._streams.end():
+        for stream in self._streams.end(ends):
             self._finish_response(stream)
             if stream["phase"] == _IDLE or not stream["wanted"] or stream["recorded"] != _NOT_RECORDED:
                 continue

@@ -14,7 +14,7 @@ import socket
 import struct
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -277,8 +277,9 @@ def http2_left(sock: socket.socket) -> list[Call]:
     return [{**timed(began), "outcome": ("eof", "closed"), "error": 0}]
 
 
-def start(name: str, out: Path) -> Sequence[int]:
-    """Start both sides of a scenario and return their PIDs."""
+def start(name: str, out: Path, secured: Callable[[socket.socket, bool], Any] = lambda sock, _: sock) -> Sequence[int]:
+    """Start both sides of a scenario and return their PIDs. `secured` is given a socket and whether it is the server's,
+    and returns the one to use."""
     client, server = {**HTTP2, **ENDS, **JOINED}[name]
     listener = socket.create_server(("127.0.0.1", 0))
     address = listener.getsockname()
@@ -287,9 +288,12 @@ def start(name: str, out: Path) -> Sequence[int]:
         sock = listener.accept()[0]
         if name not in JOINED:
             listener.close()
-        return server(sock)
+        return server(secured(sock, True))
 
-    pids = (child(f"{name}S", serve, out), child(name, lambda: client(socket.create_connection(address)), out))
+    def connect() -> Any:
+        return client(secured(socket.create_connection(address), False))
+
+    pids = (child(f"{name}S", serve, out), child(name, connect, out))
     if name not in JOINED:
         listener.close()
     return pids
