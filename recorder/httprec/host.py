@@ -42,7 +42,7 @@ def _limits(sizes: Sizes) -> dict[str, int]:
 
 
 def meta(
-    threshold_ns: int, process_filters: Sequence[bytes], probes: str, sizes: Sizes, python_problem: str = ""
+    threshold_ns: int, process_filters: Sequence[bytes], probes: str, sizes: Sizes, walk_problem: str = ""
 ) -> Meta:
     """Return the first record of a capture for a recording that starts now."""
     name = os.uname()
@@ -63,5 +63,5 @@ def meta(
         call_layout=_layout(CALL_ROW),
         completion_layout=_layout(COMPLETION_ROW),
         duration_rule=JUDGED_WHOLE,
-        python_problem=python_problem,
+        python_problem=walk_problem,
     )

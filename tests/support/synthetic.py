@@ -99,8 +99,8 @@ class SyntheticTracer(Tracer):
         self.calls, self.completions, self.stacks, self.processes = (
             Ring(ring.fd, ring.size) for ring in self.rings.values()
         )
-        self.walks_python, self.walks_streams = False, False
-        self.python_problem = self.http2_problem = ""
+        self.walks_frames, self.walks_streams = False, False
+        self.walk_problem = self.http2_problem = ""
         self.counts: Counter[str] = Counter()
         self.seen: set[int] = set()
         self.open: list[bytes] = []
