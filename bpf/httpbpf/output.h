@@ -39,7 +39,7 @@ static __always_inline u64 output_row(struct side side, struct stack_row *row, u
 
 static __always_inline u64 output_stack(struct connection *c, struct side side, struct stack_row *row, u64 size, u64 most)
 {
-	output_python(c, side, row);
+	output_walked(c, side, row);
 	return output_row(side, row, size, most);
 }
 

@@ -134,7 +134,7 @@ struct connection {
 	u8 first_byte_is_guess; /* - the same */
 	u8 is_encrypted;       /* - the same */
 	u8 is_early;           /* - of a stream: its response was received before the send of its request has returned */
-	u8 has_python;         /* - Python frames of the stack in the sending side's slot are beside it */
+	u8 is_walked;         /* - frames of a program (runtime_rows.h) of the stack in the sending side's slot are beside it */
 	u8 record_overhead;    /* bytes that a TLS record has beside the data */
 	u8 is_doubtful;        /* - what opened the call may be no request */
 	u8 head_state;         /* - enum head_state: of the request */
@@ -293,7 +293,7 @@ enum counter {
 	PROCESS_RING_FULL,
 	HEAD_RING_FULL,      /* the head of a request or response was not sent */
 	HEAD_SLOTS_USED_UP,  /* the heads of a call were not kept, or given up */
-	PYTHON_RING_FULL,    /* the Python frames of a stack were not sent */
+	PYTHON_RING_FULL,    /* the frames of a program that a stack has were not sent */
 	CALL_NOT_PAIRED,     /* a connection was in a call when the recording began */
 	TRANSFER_NOT_SEEN,   /* a connection has sent or received by a function that is not probed */
 	CALL_OVERTAKEN,      /* the next call began in another thread before the answering send returned */

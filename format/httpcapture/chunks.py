@@ -237,6 +237,9 @@ STACK = Struct(
     python_status=_u32,
     v8=Bytes(MAX_FRAMES, unit=8),
     v8_version=_u32,
+    php=Bytes(MAX_FRAMES, unit=8),
+    php_version=_u32,
+    php_status=_u32,
 )
 BATCH = Struct(Batch, rows=_u32, columns=ListOf(Bytes(MAX_CONTENT), MAX_NAMES + 1), groups=_u32)
 HEAD_TEXT = Struct(HeadText, number=_u32, text=Bytes(MAX_HEAD_TEXT))

@@ -42,7 +42,7 @@ def _limits(sizes: Sizes) -> dict[str, int]:
 
 
 def meta(
-    threshold_ns: int, process_filters: Sequence[bytes], probes: str, sizes: Sizes, python_problem: str = ""
+    threshold_ns: int, process_filters: Sequence[bytes], probes: str, sizes: Sizes, walk_problem: str = ""
 ) -> Meta:
     """Return the first record of a capture for a recording that starts now."""
     name, has_short = os.uname(), bool(sizes.short_ring_pages)
@@ -63,7 +63,7 @@ def meta(
         call_layout=_layout(CALL_ROW),
         completion_layout=_layout(COMPLETION_ROW),
         duration_rule=JUDGED_WHOLE,
-        python_problem=python_problem,
+        python_problem=walk_problem,
         short_layout=_layout(SHORT_ROW, SHORT_CODINGS) if has_short else NO_ROWS,
         connection_layout=_layout(CONNECTION_ROW) if has_short else NO_ROWS,
     )

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Callable
@@ -28,9 +28,10 @@ from .http2_heads import Http2Heads
 from .http2_streams import Http2Streams
 from .http_heads import DEFAULT_RULES, HeadRules
 from .kept_heads import KeptHeads
-from .languages.languages import Languages
-from .languages.python_frames import PythonFrames
+from .languages.known_codes import KnownCodes
+from .languages.languages import Language, Languages
 from .languages.v8_frames import V8Frames
+from .languages.walked_frames import WALKED, WalkedFrames
 from .ledger import Ledger
 from .modules import Modules
 from .parts import Parts
@@ -129,8 +130,8 @@ def _has_answer(connection: Mapping[str, Any]) -> bool:
 
 
 class RecordingLoop:
-    """Record until a condition ends it. `modules_size` is how many bytes of modules a capture may have. `reads_v8` asks
-    for the JavaScript frames of Node's processes."""
+    """Record until a condition ends it. `modules_size` is how many bytes of modules a capture may have. `languages` are
+    those of options.LANGUAGES whose frames are asked for."""
 
     def __init__(
         self,
@@ -141,7 +142,7 @@ class RecordingLoop:
         printer: CallPrinter,
         *,
         head_rules: HeadRules = DEFAULT_RULES,
-        reads_v8: bool = False,
+        languages: Collection[str] = (),
         libraries: TlsLibraries | None = None,
     ) -> None:
         self._tracer, self._parts, self._threshold_ns = tracer, parts, threshold_ns
@@ -149,10 +150,13 @@ class RecordingLoop:
         self._writer = parts.begin()
         self._rotates = parts.bounds.rotates
         self._heads = KeptHeads(self._writer, head_rules, printer.add_head)
-        python = [partial(PythonFrames, kernel=tracer)] if tracer.walks_python else []
-        self._languages = Languages(self._writer, [*python, *([V8Frames] if reads_v8 else [])])
+        walked = [name for name in WALKED if name in languages and tracer.walks_frames]
+        makers: list[Callable[[KnownCodes], Language]] = []
+        makers += [partial(WalkedFrames, kernel=tracer, languages=walked)] * bool(walked)
+        makers += [V8Frames] * ("node" in languages)
+        self._languages = Languages(self._writer, makers)
         self._languages.look_around()
-        between = (self._take_stacks,) if python or reads_v8 else ()
+        between = (self._take_stacks,) if makers else ()
         self._waiting: deque[Stack] = deque()  # taken from the ring, to be written
         self._modules = Modules(self._writer, modules_size, *between, rotate=self._rotates)
         self._libraries = libraries
@@ -392,8 +396,8 @@ class RecordingLoop:
             if connection[f"{side}_status"] == StackStatus.RECORDED:
                 stack_row = self._tracer.stack_in(slot)
                 stack = replace(stack_record(stack_row), id=unsent_id(stack_row))
-                has_python = side == "stack" and connection["has_python"]
-                stack = self._languages.join_waiting(stack, slot if has_python else 0)
+                is_walked = side == "stack" and connection["is_walked"]
+                stack = self._languages.join_waiting(stack, slot if is_walked else 0)
                 self._record_stack(stack, now_ns)
                 call[side] = stack.id
         if call["is_encrypted"]:  # before its heads, which replace this

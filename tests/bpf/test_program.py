@@ -15,6 +15,7 @@ import pytest
 from httpbpf import layout
 from httpbpf.btf import VMLINUX, Btf, BtfError
 from httpbpf.program import Program, Sizes, build_program
+from httprec.loader import WALK_MAPS
 
 SYSTEM_PYTHON = "/usr/bin/python3"
 KERNEL_TREE = Path(layout.__file__).with_name("kernel")
@@ -122,8 +123,8 @@ CASES = {
     "kprobe, both sides": Case(sizes=BOTH_SIDES, filter_processes=True, load=True),
     "kprobe, both sides, no stack copies": Case(sizes=FEW_PAGES._replace(receive_stacks=1), load=True),
     "fexit": Case(probes="fexit"),
-    "fexit, no Python frames": Case(sizes=SIZES._replace(python_ring_pages=0), probes="fexit"),
-    "tracepoint, no Python frames": Case(sizes=SIZES._replace(python_ring_pages=0), probes="tracepoint", load=True),
+    "fexit, no walks": Case(sizes=SIZES._replace(python_ring_pages=0), probes="fexit"),
+    "tracepoint, no walks": Case(sizes=SIZES._replace(python_ring_pages=0), probes="tracepoint", load=True),
     "fexit, both sides": Case(sizes=BOTH_SIDES, probes="fexit"),
     "5.10 kprobe": Case(linux_5_10, filter_processes=True),
     "5.10 fexit": Case(linux_5_10, probes="fexit"),
@@ -212,15 +213,16 @@ def test_the_kernel_agrees_with_user_space_on_the_size_of_what_it_hands_over(com
     assert leaves["stack_copies"] == layout.STACK_ROW.size + SIZES.stack_pages * 4096
     assert leaves["stack_frames"] == layout.STACK_FRAMES_SIZE
     assert leaves["fast_calls"] == layout.FAST_CALLS.size
-    assert leaves["pythons"] == leaves["python_executables"] == layout.PYTHON_LAYOUT.size
-    assert leaves["python_stacks"] == layout.PYTHON_STACK_SIZE
+    assert leaves["runtimes"] == leaves["executables"] == layout.RUNTIME.size
+    assert leaves["walked_stacks"] == layout.WALKED_STACK_SIZE
 
 
-def test_python_frames_are_in_the_program_only_when_they_are_wanted(compiled: dict[str, Compiled]) -> None:
-    assert "walk_python" in compiled["fexit"].functions
-    without = compiled["fexit, no Python frames"]
-    assert "walk_python" not in without.functions
-    assert not [name for name in without.leaves if "python" in name]
+def test_walks_are_in_the_program_only_when_they_are_wanted(compiled: dict[str, Compiled]) -> None:
+    walks = {"walk_python", "walk_php"}
+    assert walks <= set(compiled["fexit"].functions)
+    without = compiled["fexit, no walks"]
+    assert walks.isdisjoint(without.functions)
+    assert set(WALK_MAPS).isdisjoint(without.leaves)
     entry = "kfunc__tcp_sendmsg"
     assert compiled["fexit"].functions[entry] > without.functions[entry]
 
@@ -265,13 +267,13 @@ def test_options_reach_the_program() -> None:
     ("lacking", "reason"),
     [({"thread_struct": {"fsbase": ""}}, "x86-64"), ({"mm_struct": {"exe_file": ""}}, "exe_file")],
 )
-def test_a_kernel_whose_python_frames_cannot_be_followed_gets_a_program_without_them(
+def test_a_kernel_whose_frames_of_interpreters_cannot_be_followed_gets_a_program_without_them(
     lacking: dict[str, dict[str, str]], reason: str
 ) -> None:
     program = build_program(Kernel(members=lacking), SIZES, threshold_ns=0, filter_processes=False, probes="fexit")
     found = constants(program)
-    assert "PYTHON_SLOTS" not in found and "MAX_CONNECTIONS" in found
-    assert reason in program.python_problem
+    assert "WALKED_SLOTS" not in found and "MAX_CONNECTIONS" in found
+    assert reason in program.walk_problem
 
 
 @pytest.mark.parametrize(

@@ -52,7 +52,7 @@ from support.capture_samples import CALL_LAYOUT, META, layout, read_all
 
 APPENDED: list[object] = ["new", {"deep": [[1, 2.5, None], b"x"]}, -7]
 FRAMES = (bytes(8), bytes(168), 5, b"stack", 6, "why", b"\1", 7, 8, 9)
-STACK: tuple[Any, ...] = (1, 2, 3, 4, *FRAMES, bytes(40), 0x30B, 10, bytes(32), 0xB03)
+STACK: tuple[Any, ...] = (1, 2, 3, 4, *FRAMES, bytes(40), 0x30B, 10, bytes(32), 0xB03, bytes(40), 0x802, 10)
 OBJECTS: list[tuple[int, list[object], Record]] = [
     (MODULE, [1, b"/a", b"id", 5, b"", "why", 62], Module(1, b"/a", b"id", 5, b"", "why", 62)),
     (SECTION, [1, ".text", 2, 3, 4, b"x", "why"], Section(1, ".text", 2, 3, 4, b"x", "why")),

@@ -16,9 +16,9 @@ from httpcapture import (
     Field,
     Layout,
     Outcome,
-    PythonStatus,
     Role,
     StackStatus,
+    WalkStatus,
     batch_reader,
     chunks,
     file_budget,
@@ -183,9 +183,9 @@ def test_the_ends_and_the_findings_of_redacted_stacks_are_those_of_httpreport() 
     assert [int(row[0]) for row in found] == list(Found)
 
 
-def test_the_states_of_python_frames_are_the_codes() -> None:
-    (table,) = tables(section("### STACKS (4)"), "python_status")
-    assert [int(row[0]) for row in table] == list(PythonStatus)
+def test_the_states_of_frames_that_were_walked_are_the_codes() -> None:
+    (table,) = tables(section("### STACKS (4)"), "python_status, php_status")
+    assert [int(row[0]) for row in table] == list(WalkStatus)
 
 
 def test_the_lines_for_file_find_the_header() -> None:

@@ -207,6 +207,9 @@ STACK = Stack(
     python_status=1,
     v8=bytes(range(64)),
     v8_version=0xB03,
+    php=bytes(range(80)),
+    php_version=0x802,
+    php_status=2,
 )
 HEAD_TEXT = HeadText(1, b"GET /v2/servers/{...}?... HTTP/1.1\nhost: nova:8774\n...")
 HEADS = Heads((77).to_bytes(8, "little"), b"\2\0\0\0", b"\1\0\0\0", bytes(4))

@@ -102,8 +102,8 @@ class SyntheticTracer(Tracer):
             Ring(self.rings[name].fd, ring_size) for name in RINGS[:4]
         )
         self.short_rings = ShortRings(*(Ring(self.rings[name].fd, ring_size) for name in RINGS[4:]))
-        self.walks_python, self.walks_streams = False, False
-        self.python_problem = self.http2_problem = ""
+        self.walks_frames, self.walks_streams = False, False
+        self.walk_problem = self.http2_problem = ""
         self.counts: Counter[str] = Counter()
         self.seen: set[int] = set()
         self.open: list[bytes] = []

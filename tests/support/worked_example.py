@@ -32,13 +32,13 @@ from httpcapture import (
     Module,
     Outcome,
     Process,
-    PythonStatus,
     Record,
     Role,
     RoleSource,
     Section,
     Stack,
     StackStatus,
+    WalkStatus,
     Writer,
 )
 from support import capture_samples
@@ -105,7 +105,7 @@ STACK = Stack(
     memory=struct.pack("<4Q", 5, 0x602000, 0, 0x402345),
     python=struct.pack("<5Q", 0x7F00_0000_3000, 0x7F00_0000_2000, 0x7F00_0000_20BA, 0x51, 1),
     python_version=0x30B,
-    python_status=PythonStatus.WHOLE,
+    python_status=WalkStatus.WHOLE,
 )
 
 

@@ -173,6 +173,7 @@ def _trace(trace: StackTrace) -> dict[str, Any]:
         "copied": trace.copied,
         "repeats": trace.repeats,
         "python_problem": trace.python_problem.name.lower() if trace.python_problem else None,
+        "php_problem": trace.php_problem.name.lower() if trace.php_problem else None,
         "hidden": trace.hidden,
     }
 

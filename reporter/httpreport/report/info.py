@@ -86,7 +86,7 @@ def _facts(recording: Recording, *, hint: str) -> Iterator[tuple[str, str]]:
         yield "boot", printable(meta.boot_id)
     yield "recorder", f"{printable(meta.tool)}, probes: {printable(meta.probes)}"
     if meta.python_problem:
-        yield "Python", f"no frames: {printable(meta.python_problem)}"
+        yield "Python and PHP", f"no frames: {printable(meta.python_problem)}"
     if meta.redacted:
         yield "redacted", f"by {printable(meta.redacted)}"
     if meta.part > 1 or another_part_follows(recording):

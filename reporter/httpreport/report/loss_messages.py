@@ -47,7 +47,7 @@ MEANING = {  # by the name of the counter in the ledger
     ),
     "process_ring_full": Loss("processes", _BUSY, "some stack traces have no names", "give -p"),
     "python_ring_full": Loss(
-        "Python frames", _BUSY, "some stack traces have no frames of Python programs", "raise -t, or give -p"
+        "frames of Python and PHP", _BUSY, "some stack traces have no frames of programs", "raise -t, or give -p"
     ),
     "javascript_not_read": Loss(
         "JavaScript frames",
@@ -56,7 +56,7 @@ MEANING = {  # by the name of the counter in the ledger
         "raise -t, or give -p",
     ),
     "code_left_out": Loss(
-        "functions of Python and JavaScript programs",
+        "functions of Python, PHP and JavaScript programs",
         "the capture had no room for more",
         "some frames of programs have no names",
         "record in parts with --rotate-size",

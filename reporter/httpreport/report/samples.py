@@ -112,8 +112,7 @@ def shown_frames(trace: StackTrace) -> tuple[ShownFrame, ...]:
         outer.append(ShownFrame("[frames left out]"))
     if trace.repeats:
         outer.append(ShownFrame("[frames repeat up to the limit: recursion, or frame pointers that lead in a circle]"))
-    if trace.python_problem is not None:
-        outer.append(ShownFrame(f"[{trace.python_problem.value}]"))
+    outer += [ShownFrame(f"[{problem}]") for problem in trace.problems]
     return (*outer, *map(_shown_frame, reversed(trace.frames)))
 
 

@@ -238,9 +238,9 @@ def _whose(recording: Recording) -> list[ReportWarning]:
 
 
 def _python(recording: Recording) -> list[ReportWarning]:
-    """Return the warning that the recorder could not follow Python frames."""
+    """Return the warning that the recorder could not follow the frames of interpreters."""
     reason = printable(recording.meta.python_problem)
-    text = f"the recorder could not follow Python frames, so stack traces have native frames only: {reason}"
+    text = f"the recorder could not follow frames of Python and PHP, so stack traces have native frames only: {reason}"
     return [ReportWarning(Cause.PYTHON, text)] if reason else []
 
 
