@@ -14,7 +14,7 @@ from httprec.http2_streams import Http2Streams
 from httprec.rows import RowCodec
 from support.scripted import parts_of, record
 from support.synthetic import SyntheticTracer, row_of
-from workload import http2
+from workload import http2_frames
 
 REQUEST, RESPONSE = (ENUMS["phase"].index(name) for name in ("REQUEST", "RESPONSE"))
 IN_RING = ENUMS["recorded"].index("IN_RING")
@@ -104,11 +104,11 @@ def test_a_connection_that_ends_while_rows_are_read_takes_no_heads_along(tmp_pat
     block = {
         "connection": 7,
         "stream": 1,
-        "frame": http2.HEADERS,
-        "flags": http2.END_HEADERS,
-        "size": len(http2.REQUEST),
+        "frame": http2_frames.HEADERS,
+        "flags": http2_frames.END_HEADERS,
+        "size": len(http2_frames.REQUEST),
     }
-    asked = row_of(BLOCK_ROW, is_request=1, **block) + http2.REQUEST
+    asked = row_of(BLOCK_ROW, is_request=1, **block) + http2_frames.REQUEST
     slow = row_of(BLOCK_ROW, connection=7, stream=1, sequence=1, is_slow=1)
     kernel = Kernel([stream(1, phase=RESPONSE, recorded=IN_RING)], [])
     rows = [asked]
