@@ -5,7 +5,7 @@
  * frame to frame begins behind it.
  */
 
-#define MOST_UPGRADE 224	/* bytes of the head that are looked at: servers send 71 or a few more */
+#define MOST_UPGRADE 112	/* bytes of the head that are looked at: servers send 71, or 108 with the date */
 #define H2C_LINE_END 0x6832630d /* "h2c\r", the end of the line `Upgrade: h2c` */
 #define HEAD_END 0x0d0a0d0a
 
