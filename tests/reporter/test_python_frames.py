@@ -20,6 +20,7 @@ from httpreport.languages.python_stack import runs
 from httpreport.languages.runs import Run
 from httpreport.languages.stack_trace import Frame, FrameKind, FramesProblem, Incomplete, StackTrace, Unnamed
 from httpreport.symbols.trace_lines import trace_lines
+from httpreport.unwind import Found
 from support.recordings import PROCESS_START_NS, STARTED_NS, Row, capture, process
 from support.reports import folded_lines, json_text, reported, text_lines
 
@@ -90,6 +91,19 @@ def test_fewer_loops_than_runs_contradict_each_other_where_callers_in_between_ma
     trace = replace(native("send", LOOP, "main"), incomplete=Incomplete.CALLERS_SKIPPED)
     found = merged(CPYTHON, trace, [run("get"), run("<module>")], None)
     assert found == replace(trace, python_problem=FramesProblem.CONTRADICTION)
+
+
+@pytest.mark.parametrize(
+    ("module", "found"),
+    [("/bin/p", Found.FRAME_POINTER_PAST), (None, Found.FRAME_POINTER), (JIT, Found.FRAME_POINTER)],
+)
+def test_native_frames_beyond_loops_that_may_be_missing_are_left_out(module: Optional[str], found: Found) -> None:
+    callee, caller = Frame(1, module, name="send"), Frame(2, "/bin/p", name="main")
+    trace = StackTrace((callee, caller._replace(found=found)), incomplete=Incomplete.STACK_ENDED)
+    cut = merged(CPYTHON, trace, [run("get")], None)
+    assert (shown(cut), cut.incomplete) == (["send", "py get"], Incomplete.NO_CFI)
+    whole = replace(trace, frames=(callee, caller._replace(found=Found.CFI)))
+    assert shown(merged(CPYTHON, whole, [run("get")], None)) == ["send", "main", "py get"]
 
 
 def test_frames_beyond_the_end_of_a_native_stack_trace_go_behind_it() -> None:

@@ -19,5 +19,6 @@ class Layout(NamedTuple):
 
 LAYOUTS = {
     20220829: Layout((8, 2), page_size=480, filename=152),
+    20240924: Layout((8, 4), page_size=480, filename=168),
 }
 """The layouts by ZEND_MODULE_API_NO."""

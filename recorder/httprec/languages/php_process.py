@@ -59,10 +59,16 @@ def find_php(pid: int, files: Iterable[MappedFile], executable: bytes) -> Php | 
         return None
     file, symbols = found
     with Memory(pid) as memory:
-        return _php(memory, file, symbols, _start_of_code(pid), in_executable=file.path == executable)
+        php = php_of(memory, file, symbols)
+    if php is None:
+        return None
+    place = (php.page_size - _start_of_code(pid)) % (1 << 64)
+    return php._replace(page_size=place, in_executable=file.path == executable)
 
 
-def _php(memory: Memory, file: MappedFile, symbols: Symbols, start_of_code: int, *, in_executable: bool) -> Php | None:
+def php_of(memory: Memory, file: MappedFile, symbols: Symbols) -> Php | None:
+    """Return the PHP of a file that a process has mapped, with an address as its `page_size`; None if it is none or has
+    not started. Raises OSError."""
     bias = file.start - file.offset - symbols.code_shift
     entries = memory.u64(symbols.named[_MODULES].address + bias + _TABLE_ENTRIES)
     size, api, is_debug, has_threads = _MODULE.unpack(memory.read(memory.u64(entries), _MODULE.size))
@@ -73,8 +79,7 @@ def _php(memory: Memory, file: MappedFile, symbols: Symbols, start_of_code: int,
         return Php((0, 0), unwalked=WalkStatus.OTHER_VERSION)
     if has_threads or _GLOBALS not in symbols.named:
         return Php(layout.version, unwalked=WalkStatus.HAS_THREADS)
-    address = symbols.named[_GLOBALS].address + bias + layout.page_size
-    return Php(layout.version, layout, (address - start_of_code) % (1 << 64), in_executable)
+    return Php(layout.version, layout, symbols.named[_GLOBALS].address + bias + layout.page_size)
 
 
 def _start_of_code(pid: int) -> int:

@@ -2,8 +2,9 @@
 
 A run of frames (runs.py) belongs to one native frame, an activation of the interpreter's loop. Which one it is, is
 known by place if an address inside the loop's own part of the stack was recorded, as it is of Python from 3.12 on.
-Otherwise it is known by count: the first run belongs to the first frame of the loop's function. Where the two sides
-contradict each other, no frame of the program is shown.
+Otherwise it is known by count: the first run belongs to the first frame of the loop's function. Runs whose loop is
+beyond the end of the native frames go behind these. Where the two sides contradict each other, no frame of the program
+is shown.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from typing import Any
 
 from httpcapture import Stack, WalkStatus
 
+from ..unwind import Found
 from .jit_map import JIT
 from .runs import Run
 from .stack_trace import Frame, FrameKind, FramesProblem, Incomplete, StackTrace
@@ -97,6 +99,8 @@ def merged(
     `by_place` has the number of the native frame of each run, without inlined frames; it is None if the runs are to be
     counted. If the two contradict each other, the native trace is returned with that reason.
     """
+    if by_place is None and sum(map(interpreter.is_loop, trace.frames)) < len(runs):
+        trace = _up_to_gap(trace)
     native = [number for number, frame in enumerate(trace.frames) if not frame.inlined]
     by_name = [number for number in native if interpreter.is_loop(trace.frames[number])]
     loops = _counted(trace, by_name, runs) if by_place is None else _placed(trace, native, by_name, runs, by_place)
@@ -104,6 +108,16 @@ def merged(
         return interpreter.with_problem(trace, FramesProblem.CONTRADICTION)
     frames = list(_merged(trace, native, runs, loops))
     return replace(trace, frames=tuple(_marked(interpreter, frames)))
+
+
+def _up_to_gap(trace: StackTrace) -> StackTrace:
+    """Return the stack trace up to where loops may be missing between two native frames: frame pointers can lead past
+    one, and so they do out of code that was made at run time, which runs in the loop's own frame."""
+    for number, (callee, caller) in enumerate(zip(trace.frames, trace.frames[1:]), 1):
+        is_made = callee.module in (None, JIT)
+        if caller.found is Found.FRAME_POINTER_PAST or (caller.found is Found.FRAME_POINTER and is_made):
+            return replace(trace, frames=trace.frames[:number], incomplete=Incomplete.NO_CFI)
+    return trace
 
 
 def _counted(trace: StackTrace, loops: Sequence[int], runs: Sequence[Run]) -> dict[int, int] | None:

@@ -294,7 +294,7 @@ $situations = [
         spl_autoload_register($load = kept(function ($name) {
             send();
         }));
-        class_exists('Missing');
+        spl_autoload_call('Missing');
         spl_autoload_unregister($load);
     },
     'stream of the program' => function () {
