@@ -42,6 +42,10 @@ class Cell(NamedTuple):
         return self.security.endswith("-resumed")
 
 
+def is_grpc_in_tls(cell: Cell) -> bool:
+    return bool(cell.protocol in GRPC and cell.tls)
+
+
 def every_cell() -> Iterator[Cell]:
     for client in CLIENTS:
         for protocol in PROTOCOLS:
@@ -59,8 +63,12 @@ REASONS: tuple[tuple[Callable[[Cell], bool], str], ...] = (
         "gRPC's own library speaks gRPC, and nothing else does here",
     ),
     (
-        lambda cell: bool(cell.client == "grpcio" and cell.tls),
-        "such calls are made, but not recorded rightly: in TLS, what gRPC sends beside them cannot be told from them",
+        lambda cell: is_grpc_in_tls(cell) and cell.connections == "older",
+        "such calls are made, but not recorded rightly: what gRPC sends beside them cannot be told from them",
+    ),
+    (
+        lambda cell: cell.is_resumed and is_grpc_in_tls(cell),
+        "gRPC's library for Python resumes no session",
     ),
     (
         lambda cell: cell.is_resumed and cell.client in PYTHONS,
