@@ -19,6 +19,7 @@ from httpreport.calls.http_call import HttpCall
 from httpreport.calls.protocol import Kind
 from httpreport.capture.recording import Recording
 from support import protocol_checks
+from support.capture_bytes import decompressed
 from support.commands import TESTS, environment
 from support.recorders import needs_a_recorder
 from workload import tls_nginx, tls_streams
@@ -36,9 +37,9 @@ def recorder() -> None:
     needs_a_recorder()
 
 
-def record(capture: Path, module: str, *arguments: str) -> tuple[Recording, str]:
+def record(capture: Path, module: str, *arguments: str, stack: str = "dwarf") -> tuple[Recording, str]:
     """Return what was recorded of a workload, and what that printed."""
-    with recording(capture, *OPTIONS):
+    with recording(capture, *OPTIONS, "--stack", stack):
         command = [sys.executable, "-m", f"workload.{module}", *arguments]
         run = subprocess.run(command, env=environment(TESTS), stdout=subprocess.PIPE, text=True, check=True)
     recorded = protocol_checks.read(capture)
@@ -86,7 +87,9 @@ def path_of(recorded: Recording, call: Call) -> str:
 @pytest.mark.skipif(not shutil.which("nginx") or not shutil.which("curl"), reason="nginx or curl is not installed")
 @pytest.mark.parametrize("version", ["TLSv1.2", "TLSv1.3"])
 def test_curl_and_nginx_say_the_same_of_each_call(version: str, tmp_path: Path) -> None:
-    recorded, printed = record(tmp_path / "tls.cap", "tls_nginx", str(tmp_path), version)
+    capture = tmp_path / "tls.cap"
+    recorded, printed = record(capture, "tls_nginx", str(tmp_path), version, stack="fp")
+    assert tls_nginx.SECRET.encode() not in decompressed(capture.read_bytes())
     said = json.loads(printed)
     (many, asked), (impatient, _) = ((int(pid), calls) for pid, calls in said["clients"].items())
     assert {(mine["version"], mine["port"]) for mine in asked} == {("2", asked[0]["port"])}

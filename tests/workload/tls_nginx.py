@@ -25,6 +25,7 @@ SLOW_S, GIVEN_UP_S = 0.5, 0.4
 STATUSES = (200, 404, 503)
 MANY = [f"/{kind}/{number}" for number in range(12) for kind in ("slow", "fast", "large")]
 GIVEN_UP = "/slow/given-up"
+SECRET = "planted-1d83c05e77"
 LARGE = 200_000  # bytes: more than a window of HTTP/2 and than a record of TLS
 
 Said = dict[str, Any]
@@ -32,7 +33,7 @@ Said = dict[str, Any]
 
 class Upstream(http.server.BaseHTTPRequestHandler):
     def do_GET(self) -> None:
-        kind, name = self.path.split("/")[1:]
+        kind, name = self.path.partition("?")[0].split("/")[1:]
         if kind != "fast":
             time.sleep(SLOW_S)
         body = bytes(LARGE if kind == "large" else 10)
@@ -78,8 +79,9 @@ def listens(port: int) -> bool:
 def ask(port: int, paths: Sequence[str], *options: str) -> tuple[int, list[Said]]:
     """Return the pid of a curl, and what it says of each call."""
     command = ["curl", "-sk", "-Z", "--http2", "--write-out", "%{json}\n", *options]
+    command += ["-H", f"authorization: Bearer {SECRET}", "-H", f"cookie: session={SECRET}"]
     for path in paths:
-        command += ["-o", "/dev/null", f"https://{HOST}:{port}{path}"]
+        command += ["-o", "/dev/null", f"https://{HOST}:{port}{path}?token={SECRET}"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as curl:
         said = curl.communicate()[0]
     return curl.pid, [_said(json.loads(line)) for line in said.splitlines()]
@@ -87,7 +89,7 @@ def ask(port: int, paths: Sequence[str], *options: str) -> tuple[int, list[Said]
 
 def _said(all: Said) -> Said:
     names = {"status": "http_code", "port": "local_port", "version": "http_version", "seconds": "time_total"}
-    return {"path": "/" + all["url"].split("/", 3)[3], **{ours: all[theirs] for ours, theirs in names.items()}}
+    return {"path": "/" + all["url"].split("/", 3)[3].partition("?")[0], **{ours: all[theirs] for ours, theirs in names.items()}}
 
 
 def main(folder: Path, version: str) -> None:
