@@ -35,8 +35,7 @@ def answers(whole: Aggregate) -> Iterator[Answer]:
     names = Names(whole.routes, whole.examples)
     for host, evidence in sorted(whole.evidence.items()):
         captures = [facts for facts in whole.captures if facts.host == host]
-        are_all_read = not whole.unreadable and evidence.captures == len(captures)
-        is_complete = are_all_read and all(run.has_all_calls for run in runs_of(captures))
+        is_complete = evidence.captures == len(captures) and all(run.has_all_calls for run in runs_of(captures))
         floor_ns = max((facts.floor_ns for facts in captures), default=0)
         answer = answer_of(evidence, names, Circumstances(host, floor_ns, is_complete))
         if answer is not None:

@@ -16,7 +16,7 @@ from .answer import Also, AlsoKind, Answer, HolderName, Holding, Network, Places
 FEW_FRAMES = 3  # of the code that asks are named
 
 WHY_NOT = {
-    Silence.INCOMPLETE: "not said, because calls were lost or left out",
+    Silence.INCOMPLETE: "not said, because calls may be missing",
     Silence.FEW: "not said of so few requests",
     Silence.NOT_CERTAIN: "not known: nothing held more than half of this time for certain",
 }
@@ -82,8 +82,8 @@ def _subject(subject: Subject) -> tuple[str, str]:
     if subject.route.path:
         return subject.route.what, "takes"
     at = f" at {subject.route.authority}" if subject.route.authority else ""
-    how = {Role.CLIENT: "requests of", Role.SERVER: "requests to"}.get(Role(subject.route.role), "calls of")
-    return f"{how} {subject.process}{at}", "take"
+    how: dict[int, str] = {Role.CLIENT: "requests of", Role.SERVER: "requests to"}
+    return f"{how.get(subject.route.role, 'calls of')} {subject.process}{at}", "take"
 
 
 def _who(who: HolderName, answer: Answer) -> str:

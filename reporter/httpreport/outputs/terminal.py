@@ -100,15 +100,13 @@ def print_summary(out: Console, whole: Aggregate, style: Style) -> None:
 
 
 def _print_answer(out: Console, whole: Aggregate) -> None:
-    """Print the answer about the only host, if there is one, in lines that fit."""
+    """Print the answer about the only host, if there is one. On a terminal, lines are broken where they fit."""
     for answer in answers(whole):
         out.print()
         for about, text in lines(answer):
-            indent = " " * ANSWER_INDENT if about else ""
-            wrapped = wrap(text, out.width - 2 - len(indent), break_long_words=False, break_on_hyphens=False)
-            first, *more = wrapped or [""]
-            head = f"  {about}".ljust(ANSWER_INDENT) if about else ""
-            print_lines(out, [head + first, *(indent + line for line in more)])
+            head, indent = (f"  {about}".ljust(ANSWER_INDENT), ANSWER_INDENT) if about else ("", 0)
+            fits = wrap(text, out.width - 2 - indent, break_long_words=False) if out.is_terminal else [text]
+            print_lines(out, [head + fits[0], *(" " * indent + more for more in fits[1:])])
 
 
 def _kept(whole: Aggregate) -> Iterator[str]:
