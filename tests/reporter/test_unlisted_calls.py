@@ -17,12 +17,13 @@ from httpcapture import Role, StackStatus
 from httpreport.cli.main import main
 from httpreport.outputs.joined import lines
 from httpreport.report.aggregate import Request
+from httpreport.report.headline import kept
 from httpreport.report.info import info
 from httpreport.report.report import Report
 from httpreport.report.slowest_trees import SlowTree, slowest_trees
 from support.made_trees import LATENCY_NS, Made, World
 from support.recordings import MS, Row, capture
-from support.reports import json_text, reported
+from support.reports import aggregated, json_text, reported
 
 REQUESTS, CALLS, REQUEST_MS, CALL_MS, THRESHOLD_MS = 4, 50, 400, 7, 100
 SERVICE = {"process": b"service", "pid": 500, "tid": 501, "receive_tid": 501, "stack_status": StackStatus.NOT_TAKEN}
@@ -111,6 +112,7 @@ def test_the_report_says_how_many_the_capture_has() -> None:
     requests, calls = many_calls()
     found = reported(capture(requests, short=calls), milliseconds=None)
     assert json.loads(json_text(found, "run.cap"))["ledger"]["below_threshold"] == len(calls)
+    assert f"out of {REQUESTS + len(calls)}" in kept(aggregated(found).captures)
     assert f"{REQUESTS}, of them in flight at the end: 0, and {len(calls)} below the threshold" in info_of(
         capture(requests, short=calls)
     )

@@ -83,7 +83,7 @@ class UnlistedCalls:
             return np.asarray(self._connections[name][self._places])
         if name == "duration":
             return np.asarray(self._calls["t3"] - self._calls["t0"])
-        return np.full(len(self), name == "has_end", CALL[name])
+        return np.ones(len(self), np.bool_) if name == "has_end" else np.zeros(len(self), CALL[name])
 
     def rows(self, indices: Indices) -> Array:
         """Return the calls at these indices as rows of CALL. What is not known of them is 0."""
