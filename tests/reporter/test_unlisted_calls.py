@@ -72,7 +72,7 @@ def test_calls_of_another_process_change_nothing() -> None:
     assert self_ms(reported(capture(requests, short=calls), milliseconds=None)) == {(REQUEST_MS,) * 2}
 
 
-@pytest.mark.parametrize("known", [[], [CALL, replace(CALL, process=b"another")]])
+@pytest.mark.parametrize("known", [[], [CALL, replace(CALL, peer_port=9001)]])
 def test_calls_of_which_it_is_not_known_whose_they_are_are_counted(known: list[Row]) -> None:
     """What they have in common was lost, or contradicts itself."""
     requests, calls = many_calls()
@@ -80,6 +80,14 @@ def test_calls_of_which_it_is_not_known_whose_they_are_are_counted(known: list[R
     assert self_ms(report) == {(REQUEST_MS,) * 2}
     assert report.recording.unlisted.without_process == REQUESTS * CALLS
     assert any(f"of {REQUESTS * CALLS} calls below the threshold" in warning.text for warning in report.warnings)
+
+
+def test_a_process_that_has_changed_its_name_is_the_same() -> None:
+    requests, calls = many_calls()
+    known = [CALL, replace(CALL, process=b"another")]
+    report = reported(capture(requests, short=calls, connections=known), milliseconds=None)
+    assert report.recording.unlisted.without_process == 0
+    assert self_ms(report) == {(REQUEST_MS - CALLS * CALL_MS,) * 2}
 
 
 def test_recorded_calls_that_only_the_threshold_of_the_report_excludes_count_too() -> None:

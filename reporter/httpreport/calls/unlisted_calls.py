@@ -104,7 +104,10 @@ class UnlistedCalls:
 
 
 def _distinct(rows: Array) -> Array:
-    words = [word for name in rows.dtype.names or () for word in words_of(np.ascontiguousarray(rows[name]))]
+    """Return the distinct rows of CONNECTION; of several that differ only in the name of the process, which may have
+    changed, the first."""
+    names = [name for name in rows.dtype.names or () if name != "process"]
+    words = [word for name in names for word in words_of(np.ascontiguousarray(rows[name]))]
     _, first = np.unique(Interner(len(words)).intern(*words), return_index=True)
     return rows[first]
 
