@@ -17,12 +17,13 @@ from httpcapture import Role, StackStatus
 from httpreport.cli.main import main
 from httpreport.outputs.joined import lines
 from httpreport.report.aggregate import Request
+from httpreport.report.headline import kept
 from httpreport.report.info import info
 from httpreport.report.report import Report
 from httpreport.report.slowest_trees import SlowTree, slowest_trees
 from support.made_trees import LATENCY_NS, Made, World
 from support.recordings import MS, Row, capture
-from support.reports import json_text, reported
+from support.reports import aggregated, json_text, reported
 
 REQUESTS, CALLS, REQUEST_MS, CALL_MS, THRESHOLD_MS = 4, 50, 400, 7, 100
 SERVICE = {"process": b"service", "pid": 500, "tid": 501, "receive_tid": 501, "stack_status": StackStatus.NOT_TAKEN}
@@ -71,7 +72,7 @@ def test_calls_of_another_process_change_nothing() -> None:
     assert self_ms(reported(capture(requests, short=calls), milliseconds=None)) == {(REQUEST_MS,) * 2}
 
 
-@pytest.mark.parametrize("known", [[], [CALL, replace(CALL, process=b"another")]])
+@pytest.mark.parametrize("known", [[], [CALL, replace(CALL, peer_port=9001)]])
 def test_calls_of_which_it_is_not_known_whose_they_are_are_counted(known: list[Row]) -> None:
     """What they have in common was lost, or contradicts itself."""
     requests, calls = many_calls()
@@ -79,6 +80,14 @@ def test_calls_of_which_it_is_not_known_whose_they_are_are_counted(known: list[R
     assert self_ms(report) == {(REQUEST_MS,) * 2}
     assert report.recording.unlisted.without_process == REQUESTS * CALLS
     assert any(f"of {REQUESTS * CALLS} calls below the threshold" in warning.text for warning in report.warnings)
+
+
+def test_a_process_that_has_changed_its_name_is_the_same() -> None:
+    requests, calls = many_calls()
+    known = [CALL, replace(CALL, process=b"another")]
+    report = reported(capture(requests, short=calls, connections=known), milliseconds=None)
+    assert report.recording.unlisted.without_process == 0
+    assert self_ms(report) == {(REQUEST_MS - CALLS * CALL_MS,) * 2}
 
 
 def test_recorded_calls_that_only_the_threshold_of_the_report_excludes_count_too() -> None:
@@ -111,6 +120,7 @@ def test_the_report_says_how_many_the_capture_has() -> None:
     requests, calls = many_calls()
     found = reported(capture(requests, short=calls), milliseconds=None)
     assert json.loads(json_text(found, "run.cap"))["ledger"]["below_threshold"] == len(calls)
+    assert f"out of {REQUESTS + len(calls)}" in kept(aggregated(found).captures)
     assert f"{REQUESTS}, of them in flight at the end: 0, and {len(calls)} below the threshold" in info_of(
         capture(requests, short=calls)
     )

@@ -13,18 +13,15 @@ class LinkedCalls:
     """Hold calls whose index tells which they are: it is that in the list, or higher."""
 
     def __init__(self, listed: Array, unlisted: UnlistedCalls) -> None:
-        self.listed = listed
-        self._unlisted = unlisted
-
-    def __len__(self) -> int:
-        return len(self.listed) + len(self._unlisted)
+        self._listed, self._unlisted = listed, unlisted
 
     def __getitem__(self, name: str) -> Column:
-        return np.concatenate([self.listed[name], self._unlisted[name]]) if len(self._unlisted) else self.listed[name]
+        listed = self._listed[name]
+        return np.concatenate([listed, self._unlisted[name]]) if len(self._unlisted) else listed
 
     def rows(self, indices: Indices) -> Array:
         """Return the calls at these indices as rows of CALL."""
-        rows, is_listed = np.empty(len(indices), CALL), indices < len(self.listed)
-        rows[is_listed] = self.listed[indices[is_listed]]
-        rows[~is_listed] = self._unlisted.rows(indices[~is_listed] - len(self.listed))
+        rows, is_listed = np.empty(len(indices), CALL), indices < len(self._listed)
+        rows[is_listed] = self._listed[indices[is_listed]]
+        rows[~is_listed] = self._unlisted.rows(indices[~is_listed] - len(self._listed))
         return rows

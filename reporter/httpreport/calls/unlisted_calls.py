@@ -83,7 +83,7 @@ class UnlistedCalls:
             return np.asarray(self._connections[name][self._places])
         if name == "duration":
             return np.asarray(self._calls["t3"] - self._calls["t0"])
-        return np.full(len(self), name == "has_end", CALL[name])
+        return np.ones(len(self), np.bool_) if name == "has_end" else np.zeros(len(self), CALL[name])
 
     def rows(self, indices: Indices) -> Array:
         """Return the calls at these indices as rows of CALL. What is not known of them is 0."""
@@ -104,7 +104,10 @@ class UnlistedCalls:
 
 
 def _distinct(rows: Array) -> Array:
-    words = [word for name in rows.dtype.names or () for word in words_of(np.ascontiguousarray(rows[name]))]
+    """Return the distinct rows of CONNECTION; of several that differ only in the name of the process, which may have
+    changed, the first."""
+    names = [name for name in rows.dtype.names or () if name != "process"]
+    words = [word for name in names for word in words_of(np.ascontiguousarray(rows[name]))]
     _, first = np.unique(Interner(len(words)).intern(*words), return_index=True)
     return rows[first]
 

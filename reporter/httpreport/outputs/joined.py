@@ -69,7 +69,7 @@ class _Kinds:
     def __init__(self, report: Report) -> None:
         calls, distinct, traces_of = report.linked, Interner(4), [*report.shown_traces, _NOT_RECORDED]
         is_server, has_other_end = calls["role"] == Role.SERVER, report.linked_ends != NONE
-        no_traces = np.full(len(calls) - len(report.trace_of), len(report.shown_traces))
+        no_traces = np.full(len(report.recording.unlisted), len(report.shown_traces))
         trace = np.where(is_server, 0, np.append(report.trace_of, no_traces))
         self.of_calls = distinct.intern(
             *words_of(calls["process"]), *words_of(trace), is_server * np.uint64(2) + has_other_end

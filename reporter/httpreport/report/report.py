@@ -154,6 +154,11 @@ class Report:
         return LinkedCalls(self.recording.calls, self.recording.unlisted)
 
     @property
+    def _linked(self) -> int:
+        """Return how many calls these are. The listed ones need not be unpacked for this."""
+        return len(self.recording.listed) + len(self.recording.unlisted)
+
+    @property
     def other_ends(self) -> npt.NDArray[np.intp]:
         """Return for each listed call the index of its other end in the list, or NOT_JOINED."""
         ends = self.linked_ends[: len(self.recording.listed)]
@@ -179,8 +184,8 @@ class Report:
     def linked_ends(self) -> npt.NDArray[np.intp]:
         """Return for each of the linked calls the index of its other end, or NOT_JOINED."""
         if not self.has_both_roles:
-            return np.full(len(self.linked), NOT_JOINED)
-        return other_ends(self.linked, np.zeros(len(self.linked), np.intp)).indices
+            return np.full(self._linked, NOT_JOINED)
+        return other_ends(self.linked, np.zeros(self._linked, np.intp)).indices
 
     @cached_property
     def has_parts_of_processes(self) -> bool:
@@ -217,7 +222,7 @@ class Report:
     def linked_causes(self) -> Causes:
         """Return the causes of the linked calls. None is known if a filter left out calls that may be causes."""
         if not self.has_both_roles or self.has_parts_of_processes:
-            return no_causes(len(self.linked))
+            return no_causes(self._linked)
         listed = self.recording.calls
         words = RecordedWords(listed, self.recording.stacks)
         found = causes(listed, self.trace_of, ids_in(self.recording.heads, listed), words)
