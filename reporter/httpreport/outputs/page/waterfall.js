@@ -42,8 +42,10 @@ function lineFacts({ calls, time_ns, least_self_ns, most_self_ns, outside_ns, is
 }
 
 function waterfallRow(page, { tree, line }, lines, number, scale, choose) {
-  const one = lines[number], index = page.rowOfLine.get(`${tree} ${number}`), isSeen = one.is_server || one.outside_ns !== null;
-  const text = [make("span", { class: "mark" }, one.is_critical ? "*" : ""), make("span", { class: "what name" }, lineText(page, one))];
+  const one = lines[number], index = page.rowOfLine.get(`${tree} ${number}`);
+  const isSeen = one.is_server || one.outside_ns !== null;
+  const text = [make("span", { class: "mark" }, one.is_critical ? "*" : ""),
+    make("span", { class: "what name" }, lineText(page, one))];
   const name = index === undefined
     ? make("span", { title: "This call is not among those that the page has in full" }, ...text)
     : make("button", { type: "button", class: "link", onclick: () => choose(index) }, ...text);
@@ -102,8 +104,8 @@ function waterfallLegend({ left_out }, { line }, list) {
     draw("rect", { class: kind, width: 22, height: kind === "path" ? 3 : BAR, y: kind === "path" ? 6 : 0 }));
   return make("ul", { class: "modules" },
     ...KINDS.filter(([kind]) => list.querySelector(`.${kind}`)).map(([kind, text]) => make("li", {}, sample(kind), text)),
-    ...(left_out ? [make("li", {}, `${whole.format(left_out)} more calls, which are below others or too many, are not shown`)] : []),
-    ...(line < 0 ? [make("li", {}, "The opened call is one of those that are not shown")] : []));
+    left_out ? make("li", {}, `${whole.format(left_out)} more calls, which are below others or too many, are not shown`) : "",
+    line < 0 ? make("li", {}, "The opened call is one of those that are not shown") : "");
 }
 
 function moveInWaterfall(event) {
