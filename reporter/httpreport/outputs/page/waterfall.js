@@ -30,15 +30,16 @@ function lineText(page, { is_server, process, asked, peer }) {
   return [who, is_server ? "answers" : `asks ${whom}`, what].filter(Boolean).join(" ");
 }
 
-// Returns what is known of the call of a line, in the words of --tree.
+// Returns what is known of the call of a line, in the words of --tree, as texts and elements.
 function lineFacts({ calls, time_ns, least_self_ns, most_self_ns, outside_ns, is_probable }) {
   const [least, most] = [least_self_ns, most_self_ns].map(duration);
   return [
-    calls > 1 && `x ${whole.format(calls)}, ${duration(time_ns)} in all, the longest shown`,
+    calls > 1 && make("strong", {}, `x ${whole.format(calls)}`),
+    calls > 1 && `${duration(time_ns)} in all, the longest shown`,
     most_self_ns !== null && `self ${least === most ? most : `${least} to ${most}`}`,
     outside_ns !== null && `outside ${duration(outside_ns)}`,
     is_probable && "probably",
-  ].filter(Boolean).join(", ");
+  ].filter(Boolean).flatMap((fact, place) => (place ? [", ", fact] : [fact]));
 }
 
 function waterfallRow(page, { tree, line }, lines, number, scale, choose) {
@@ -51,7 +52,7 @@ function waterfallRow(page, { tree, line }, lines, number, scale, choose) {
     : make("button", { type: "button", class: "link", onclick: () => choose(index) }, ...text);
   const more = [one.status && `status ${one.status}`, !isSeen && "other end not recorded"].filter(Boolean).join(", ");
   const known = lineFacts(one);
-  const facts = make("span", { class: "quiet" }, make("span", { class: "known" }, known), known && more ? `, ${more}` : more);
+  const facts = make("span", { class: "quiet" }, make("span", { class: "known" }, ...known), known.length && more ? `, ${more}` : more);
   return make("li", { class: one.is_critical ? "critical" : "", "aria-current": line === number && "true" },
     make("div", { class: "call", style: `--depth: ${Math.min(one.depth, DEEPEST)}` }, name, " ", facts),
     bars(one, isSeen, openBelow(lines, number), scale), make("span", { class: "took" }, duration(one.duration_ns)));
