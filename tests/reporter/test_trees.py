@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from httpreport.report.slowest_trees import SlowTree, slowest_trees
 from support.made_trees import Made, World
 from support.recordings import MS, Row, capture
 from support.reports import reported
+from support.shop_trees import shop_capture
 
 SEEDS = st.integers(0, 2**32)
 
@@ -117,6 +119,23 @@ def test_equal_calls_are_one_line() -> None:
     ]
     assert tree.lines[2].time_ns == sum(8 * MS - number for number in range(50))
     assert (tree.lines[2].duration_ns, tree.left_out) == (8 * MS, 0)
+
+
+def test_calls_whose_paths_differ_in_values_only_are_one_line() -> None:
+    (tree,) = slowest_trees(reported(shop_capture()), 1)
+
+    lines = [(line.depth, line.asked, line.calls) for line in tree.lines if not line.is_server]
+    assert lines == [
+        (0, "GET /checkout", 1),
+        (2, "GET /items/{n}", 20),
+        (2, "GET /payments", 1),
+        (4, "GET /fraud/score", 1),
+        (2, "GET /events", 1),
+        (2, "GET /events", 1),
+    ]
+    below = tree.lines[3]
+    assert (below.is_server, below.calls) == (True, 1)
+    assert re.fullmatch(r"GET /items/\d+", below.asked)  # what is below the longest of them
 
 
 def three_requests() -> list[Row]:
