@@ -11,6 +11,7 @@ from click.testing import CliRunner
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from httpcapture import Outcome
 from httpreport.calls.certainty import Certainty
 from httpreport.cli.main import main
 from httpreport.report.aggregate import aggregate_of
@@ -174,6 +175,14 @@ def test_the_command_prints_the_slowest_requests_and_whole_trees(tmp_path: Path)
         "   400 ms *       tier1 answers GET (self 400 ms)",
     ]
     assert "there is no request 7: there are 3" in lines
+
+
+def test_a_call_whose_end_was_not_seen_took_at_least_so_long(tmp_path: Path) -> None:
+    rows = [replace(row, outcome=Outcome.IN_FLIGHT) if row.process == b"load" else row for row in three_requests()]
+
+    lines = printed(rows, tmp_path, "--tree", "1")
+
+    assert "   500 ms * load asks 10.0.0.2:8000 GET (at least so long, outside 200 us)" in lines
 
 
 def test_what_has_less_than_half_of_the_time_is_not_said_to_have_the_most(tmp_path: Path) -> None:

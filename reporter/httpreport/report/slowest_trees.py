@@ -47,6 +47,7 @@ class Line(NamedTuple):
     asked: str  # method and path of the request, or of equal ones with several paths the shape; empty if not known
     peer: str  # whom a client asked
     duration_ns: int
+    at_least: bool  # it may have taken longer, because its end was not seen
     self_time: SelfTime | None  # of a server call
     outside_ns: int | None  # of a client call whose other end is known
     is_probable: bool  # its cause is not sure
@@ -207,6 +208,7 @@ class _Builder:
             asked=asked,
             peer=peer,
             duration_ns=call.whole_ns,
+            at_least=call.whole_at_least,
             self_time=times,
             outside_ns=max(call.whole_ns - ends[0].whole_ns, 0) if ends else None,
             is_probable=bool(causes.certainty[index] == Certainty.PROBABLE),

@@ -31,9 +31,10 @@ function lineText(page, { is_server, process, asked, peer }) {
 }
 
 // Returns what is known of the call of a line, in the words of --tree, as texts and elements.
-function lineFacts({ calls, time_ns, least_self_ns, most_self_ns, outside_ns, is_probable }) {
+function lineFacts({ at_least, calls, time_ns, least_self_ns, most_self_ns, outside_ns, is_probable }) {
   const [least, most] = [least_self_ns, most_self_ns].map(duration);
   return [
+    at_least && "at least so long",
     calls > 1 && make("strong", {}, `x ${whole.format(calls)}`),
     calls > 1 && `${duration(time_ns)} in all, the longest shown`,
     most_self_ns !== null && `self ${least === most ? most : `${least} to ${most}`}`,
