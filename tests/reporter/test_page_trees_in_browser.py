@@ -115,8 +115,8 @@ def test_a_row_opens_its_call_and_keys_move_from_row_to_row(page: Browser) -> No
         page.run("return document.activeElement").send_keys(key)
     page.settle()
 
-    assert page.texts(".waterfall [aria-current] .what") == ["tier0 asks shop:8001 GET /items"]
-    assert page.run("return document.activeElement.textContent") == "*tier0 asks shop:8001 GET /items"
+    assert page.texts(".waterfall [aria-current] .what") == ["tier0 asks shop:8001 GET /items/{n}"]
+    assert page.run("return document.activeElement.textContent") == "*tier0 asks shop:8001 GET /items/{n}"
     assert any(text.startswith("Request: GET /items") for text in page.texts(".opened p.name"))
     assert len(page.texts(".opened .waterfall")) == 1
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from click.testing import CliRunner
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from httpcapture import Outcome
 from httpreport.calls.certainty import Certainty
 from httpreport.cli.main import main
 from httpreport.report.aggregate import aggregate_of
@@ -18,6 +20,7 @@ from httpreport.report.slowest_trees import SlowTree, slowest_trees
 from support.made_trees import Made, World
 from support.recordings import MS, Row, capture
 from support.reports import reported
+from support.shop_trees import shop_capture
 
 SEEDS = st.integers(0, 2**32)
 
@@ -119,6 +122,23 @@ def test_equal_calls_are_one_line() -> None:
     assert (tree.lines[2].duration_ns, tree.left_out) == (8 * MS, 0)
 
 
+def test_calls_whose_paths_differ_in_values_only_are_one_line() -> None:
+    (tree,) = slowest_trees(reported(shop_capture()), 1)
+
+    lines = [(line.depth, line.asked, line.calls) for line in tree.lines if not line.is_server]
+    assert lines == [
+        (0, "GET /checkout", 1),
+        (2, "GET /items/{n}", 20),
+        (2, "GET /payments", 1),
+        (4, "GET /fraud/score", 1),
+        (2, "GET /events", 1),
+        (2, "GET /events", 1),
+    ]
+    below = tree.lines[3]
+    assert (below.is_server, below.calls) == (True, 1)
+    assert re.fullmatch(r"GET /items/\d+", below.asked)  # what is below the longest of them
+
+
 def three_requests() -> list[Row]:
     """Return the rows of requests one after the other, each with one call."""
     made = World(1)
@@ -155,6 +175,14 @@ def test_the_command_prints_the_slowest_requests_and_whole_trees(tmp_path: Path)
         "   400 ms *       tier1 answers GET (self 400 ms)",
     ]
     assert "there is no request 7: there are 3" in lines
+
+
+def test_a_call_whose_end_was_not_seen_took_at_least_so_long(tmp_path: Path) -> None:
+    rows = [replace(row, outcome=Outcome.IN_FLIGHT) if row.process == b"load" else row for row in three_requests()]
+
+    lines = printed(rows, tmp_path, "--tree", "1")
+
+    assert "   500 ms * load asks 10.0.0.2:8000 GET (at least so long, outside 200 us)" in lines
 
 
 def test_whose_end_is_missing_is_not_told_from_the_network(tmp_path: Path) -> None:

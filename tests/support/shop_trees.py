@@ -33,12 +33,12 @@ def _order(at: int, number: int) -> Made:
 
 def _asked(row: Row) -> Asked:
     port = row.peer_port if row.role == Role.CLIENT else row.local_port
-    path = {SERVER_PORT: "/checkout", SERVER_PORT + 2: "/fraud/score"}.get(port, _of_tier_1(row.duration_ns))
+    path = {SERVER_PORT: "/checkout", SERVER_PORT + 2: "/fraud/score"}.get(port, _of_tier_1(row))
     without = replace(row, request_head=b"", response_head=b"")
     return Asked(without, f"GET {path} HTTP/1.1\nhost: shop:{port}".encode(), b"HTTP/1.1 200")
 
 
-def _of_tier_1(duration_ns: int) -> str:
-    if duration_ns >= PAID_FROM_NS:
+def _of_tier_1(row: Row) -> str:
+    if row.duration_ns >= PAID_FROM_NS:
         return "/payments"
-    return "/events" if duration_ns >= TOLD_FROM_NS else "/items"
+    return "/events" if row.duration_ns >= TOLD_FROM_NS else f"/items/{row.connection // 2}"

@@ -141,6 +141,7 @@ def _call(line: Line) -> str:
 def _of(line: Line) -> str:
     """Return what is known of the call of a line, as the end of the line."""
     facts = [
+        "at least so long" if line.at_least else "",
         f"x {line.calls:,}, {duration_text(line.time_ns)} in all, the longest shown" if line.calls > 1 else "",
         f"self {_self_text(line.self_time)}" if line.self_time else "",
         "" if line.outside_ns is None else f"outside {duration_text(line.outside_ns)}",

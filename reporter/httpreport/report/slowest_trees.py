@@ -24,6 +24,7 @@ from httpcapture.addresses import endpoint
 from ..calls.call import Call, iso_time, iterate_calls, since_1970_ns
 from ..calls.certainty import Certainty
 from ..calls.open_intervals import NONE
+from ..calls.request_keys import NOT_KNOWN, OTHER_REQUEST
 from ..calls.schema import longest_first
 from ..common.printable import comm, printable
 from .links import SelfTime
@@ -43,9 +44,10 @@ class Line(NamedTuple):
     depth: int
     is_server: bool
     process: str
-    asked: str  # the first line of the request without its version; empty if it is not known
+    asked: str  # method and path of the request, or of equal ones with several paths the shape; empty if not known
     peer: str  # whom a client asked
     duration_ns: int
+    at_least: bool  # it may have taken longer, because its end was not seen
     self_time: SelfTime | None  # of a server call
     outside_ns: int | None  # of a client call whose other end is known
     is_probable: bool  # its cause is not sure
@@ -169,11 +171,23 @@ class _Builder:
                 (group, depth + 1) for group in reversed(self._folded(self.below.get(self._longest(equal), ())))
             ]
 
+    @cached_property
+    def shapes(self) -> Mapping[int, str]:
+        """Return the method and the shape of the path of each request, as far as they are known."""
+        keys = self.report.recording.request_keys
+        if keys is None:
+            return {}
+        numbers = keys.numbers(self.report.recording.calls["request"][self.members])
+        found = zip(self.members.tolist(), (keys.keys[number] for number in numbers.tolist()))
+        known = ((index, key) for index, key in found if key.shape not in (NOT_KNOWN.shape, OTHER_REQUEST.shape))
+        return {index: f"{key.method} {key.shape.text}" for index, key in known}
+
     def _folded(self, indices: Sequence[int]) -> list[tuple[int, ...]]:
         """Return the calls, equal ones together if they are many."""
         equal: defaultdict[tuple[str, ...], list[int]] = defaultdict(list)
         for index in indices:
-            equal[self._label(index)].append(index)
+            process, asked, peer = self._label(index)
+            equal[process, self.shapes.get(index, asked), peer].append(index)
         groups: list[tuple[int, ...]] = [tuple(group) for group in equal.values() if len(group) >= FOLDED_FROM]
         groups += [(index,) for group in equal.values() if len(group) < FOLDED_FROM for index in group]
         return sorted(groups, key=lambda group: (self.calls[group[0]].t0, group))
@@ -185,6 +199,8 @@ class _Builder:
         is_server, causes = call.role == Role.SERVER, report.linked_causes
         ends = [self.calls[below] for below in self.below.get(index, ())] if not is_server else []
         process, asked, peer = self._label(index)
+        if any(self._label(one)[1] != asked for one in equal):
+            asked = self.shapes[index]
         times = SelfTime(*(int(times[index]) for times in report.linked_self_times)) if is_server else None
         return Line(
             depth=depth,
@@ -193,6 +209,7 @@ class _Builder:
             asked=asked,
             peer=peer,
             duration_ns=call.whole_ns,
+            at_least=call.whole_at_least,
             self_time=times,
             outside_ns=max(call.whole_ns - ends[0].whole_ns, 0) if ends else None,
             is_probable=bool(causes.certainty[index] == Certainty.PROBABLE),

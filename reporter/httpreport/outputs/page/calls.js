@@ -37,8 +37,9 @@ function describeCall(page, calls, index) {
   const request = [row.method, row.path, ...answer].filter(Boolean).join(" ") || row.kind;
   const names = { process: page.names[process][0], thread: page.names[thread][0] };
   const words = { ...names, role: page.roles[role], peer: page.peers[peer], request, host: page.hosts[host] };
-  const searched = [...Object.values(words), where, row.asked, row.outcome, row.kind, row.pid, row.source, row.destination, ...own.lines.map(([text]) => text),
-    ...receiving.lines.map(([text]) => text)];
+  const lines = [...own.lines, ...receiving.lines].map(([text]) => text);
+  const { asked, outcome, kind, pid, source, destination } = row;
+  const searched = [...Object.values(words), where, asked, outcome, kind, pid, source, destination, ...lines];
   return { index, row, own, receiving, where, ...words, duration: calls.duration[index], first_byte: page.first_byte,
     has: (term) => searched.join("\n").toLowerCase().includes(term) };
 }

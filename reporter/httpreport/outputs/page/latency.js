@@ -108,7 +108,8 @@ function latencyPicture({ box, said, line }, page, calls, range, chosen) {
   }
 
   function say(found, durations) {
-    const keys = "Hover over the marks, or use ← →. Drag, or Shift with ← → and Enter, chooses a part; a click or Escape shows all.";
+    const keys = "Hover over the marks, or use ← →. Drag, or Shift with ← → and Enter, chooses a part; a click or Escape "
+      + "shows all.";
     const hint = columns.length ? keys : "No calls match.";
     line.textContent = found ? `${clockAt(page, found.moment)} UTC: ${count(found.count, "call")}, ${durations}` : hint;
   }
@@ -124,7 +125,8 @@ function latencyPicture({ box, said, line }, page, calls, range, chosen) {
   function read(column, from = column) {
     [at, anchor] = [column, from];
     const [first, last] = d3.extent([at, anchor]);
-    const mark = `M${first * CELL + MARGIN.left} ${MARGIN.top}h${(last - first + 1) * CELL}v${TALL + CELL}H${first * CELL + MARGIN.left}z`;
+    const left = first * CELL + MARGIN.left, wide = (last - first + 1) * CELL;
+    const mark = `M${left} ${MARGIN.top}h${wide}v${TALL + CELL}h${-wide}z`;
     box.querySelector(".reading")?.setAttribute("d", columns[column] ? mark : "");
     say(columns[column], columns[column] && `the slowest ${duration(columns[column].slowest)}`);
   }

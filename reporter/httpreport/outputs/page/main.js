@@ -99,7 +99,10 @@ const [fromRoot, fromLeaf] = document.getElementsByName("merge");
 const remember = addressState({
   ...filters.state,
   frames: controlField(byId("flame-search")),
-  merge: { text: () => (fromLeaf.checked ? "leaf" : ""), take: (text) => { (text === "leaf" ? fromLeaf : fromRoot).checked = true; } },
+  merge: {
+    text: () => (fromLeaf.checked ? "leaf" : ""),
+    take: (text) => { (text === "leaf" ? fromLeaf : fromRoot).checked = true; },
+  },
   ...Object.fromEntries(tables.map(({ key, sorted }) => [`sort_${key}`, sorted])),
   find: controlField(byId("calls-search")),
   sort: callsShown.sorted,

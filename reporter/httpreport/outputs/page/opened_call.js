@@ -54,11 +54,12 @@ function callStacks({ row, own, receiving }) {
   ];
 }
 
-// Returns the line of a frame: the function, file and line, and the module where it is another one than that of the line before.
+// Returns the line of a frame: the function, file and line, and the module where that is another one than in the line before.
 // The title has the line as stack_traces.txt has it.
 function frameLine([text, name, place, module, note], number, lines) {
   const isNew = module && module !== lines[number - 1]?.[3];
-  const parts = [[name, name === text ? "note" : "function"], [place, "place"], [isNew && module.split("/").at(-1), "module"], [note, "note"]];
+  const parts = [[name, name === text ? "note" : "function"], [place, "place"], [isNew && module.split("/").at(-1), "module"],
+    [note, "note"]];
   return make("li", { title: text }, ...parts.filter(([part]) => part)
     .flatMap(([part, kind]) => [make("span", { class: kind }, part), " "]));
 }

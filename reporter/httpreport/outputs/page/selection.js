@@ -174,7 +174,8 @@ function atLeast(durations, threshold) {
 }
 
 // Returns the indices of the calls that pass `filter` {at_least, process, role, peer, host, method, status, route, container,
-// pod, roots, time, at_most}, count and time of each group, and how many calls do not pass only because it is not known whether they do.
+// pod, roots, time, at_most}, count and time of each group, and how many calls do not pass only because it is not known whether
+// they do.
 function select(page, calls, filter) {
   const named = page.names.map(nameMatcher(filter.process)), peered = page.peers.map(peerMatcher(filter.peer));
   const methods = page.methods.map(methodMatcher(filter.method)), routes = page.routes.map(routeMatcher(filter.route));
@@ -183,8 +184,9 @@ function select(page, calls, filter) {
   const verdicts = page.groups.map(([, , , , , , method, status, route, workload]) =>
     [methods[method], statuses[status], routes[route], containers[workload], pods[workload]]);
   const possible = page.groups.map(([process, thread, role, peer, , host, , , , , link], group) =>
-    (!filter.roots || link === ROOT) && (named[process] || named[thread]) && peered[peer] && (!filter.role || page.roles[role] === filter.role)
-    && (!filter.host || page.hosts[host] === filter.host) && verdicts[group].every((passes) => passes !== false));
+    (!filter.roots || link === ROOT) && (named[process] || named[thread]) && peered[peer]
+    && (!filter.role || page.roles[role] === filter.role) && (!filter.host || page.hosts[host] === filter.host)
+    && verdicts[group].every((passes) => passes !== false));
   const passes = page.groups.map((_, group) => possible[group] && verdicts[group].every((passes) => passes));
   const slow = atLeast(calls.duration, filter.at_least), [first, last] = filter.time ?? [0, page.moments - 1];
   const start = Math.min(slow, atLeast(calls.duration, (filter.at_most ?? Infinity) + 1)); // durations are whole

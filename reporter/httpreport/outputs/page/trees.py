@@ -27,6 +27,7 @@ class LineData(NamedTuple):
     peer: int
     start_ns: int
     duration_ns: int
+    at_least: bool
     status: int
     least_self_ns: Optional[int]
     most_self_ns: Optional[int]
@@ -84,6 +85,7 @@ class PageTrees:
             peer=self.words.index(line.peer),
             start_ns=line.start_ns,
             duration_ns=line.duration_ns,
+            at_least=line.at_least,
             status=line.status,
             least_self_ns=least,
             most_self_ns=most,

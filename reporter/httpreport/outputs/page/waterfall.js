@@ -30,26 +30,30 @@ function lineText(page, { is_server, process, asked, peer }) {
   return [who, is_server ? "answers" : `asks ${whom}`, what].filter(Boolean).join(" ");
 }
 
-// Returns what is known of the call of a line, in the words of --tree.
-function lineFacts({ calls, time_ns, least_self_ns, most_self_ns, outside_ns, is_probable }) {
+// Returns what is known of the call of a line, in the words of --tree, as texts and elements.
+function lineFacts({ at_least, calls, time_ns, least_self_ns, most_self_ns, outside_ns, is_probable }) {
   const [least, most] = [least_self_ns, most_self_ns].map(duration);
   return [
-    calls > 1 && `x ${whole.format(calls)}, ${duration(time_ns)} in all, the longest shown`,
+    at_least && "at least so long",
+    calls > 1 && make("strong", {}, `x ${whole.format(calls)}`),
+    calls > 1 && `${duration(time_ns)} in all, the longest shown`,
     most_self_ns !== null && `self ${least === most ? most : `${least} to ${most}`}`,
     outside_ns !== null && `outside ${duration(outside_ns)}`,
     is_probable && "probably",
-  ].filter(Boolean).join(", ");
+  ].filter(Boolean).flatMap((fact, place) => (place ? [", ", fact] : [fact]));
 }
 
 function waterfallRow(page, { tree, line }, lines, number, scale, choose) {
-  const one = lines[number], index = page.rowOfLine.get(`${tree} ${number}`), isSeen = one.is_server || one.outside_ns !== null;
-  const text = [make("span", { class: "mark" }, one.is_critical ? "*" : ""), make("span", { class: "what name" }, lineText(page, one))];
+  const one = lines[number], index = page.rowOfLine.get(`${tree} ${number}`);
+  const isSeen = one.is_server || one.outside_ns !== null;
+  const text = [make("span", { class: "mark" }, one.is_critical ? "*" : ""),
+    make("span", { class: "what name" }, lineText(page, one))];
   const name = index === undefined
     ? make("span", { title: "This call is not among those that the page has in full" }, ...text)
     : make("button", { type: "button", class: "link", onclick: () => choose(index) }, ...text);
   const more = [one.status && `status ${one.status}`, !isSeen && "other end not recorded"].filter(Boolean).join(", ");
   const known = lineFacts(one);
-  const facts = make("span", { class: "quiet" }, make("span", { class: "known" }, known), known && more ? `, ${more}` : more);
+  const facts = make("span", { class: "quiet" }, make("span", { class: "known" }, ...known), known.length && more ? `, ${more}` : more);
   return make("li", { class: one.is_critical ? "critical" : "", "aria-current": line === number && "true" },
     make("div", { class: "call", style: `--depth: ${Math.min(one.depth, DEEPEST)}` }, name, " ", facts),
     bars(one, isSeen, openBelow(lines, number), scale), make("span", { class: "took" }, duration(one.duration_ns)));
@@ -102,8 +106,8 @@ function waterfallLegend({ left_out }, { line }, list) {
     draw("rect", { class: kind, width: 22, height: kind === "path" ? 3 : BAR, y: kind === "path" ? 6 : 0 }));
   return make("ul", { class: "modules" },
     ...KINDS.filter(([kind]) => list.querySelector(`.${kind}`)).map(([kind, text]) => make("li", {}, sample(kind), text)),
-    ...(left_out ? [make("li", {}, `${whole.format(left_out)} more calls, which are below others or too many, are not shown`)] : []),
-    ...(line < 0 ? [make("li", {}, "The opened call is one of those that are not shown")] : []));
+    left_out ? make("li", {}, `${whole.format(left_out)} more calls, which are below others or too many, are not shown`) : "",
+    line < 0 ? make("li", {}, "The opened call is one of those that are not shown") : "");
 }
 
 function moveInWaterfall(event) {
