@@ -177,7 +177,7 @@ class _Builder:
         keys = self.report.recording.request_keys
         if keys is None:
             return {}
-        numbers = keys.numbers(self.report.recording.calls["request"][self.members])
+        numbers = keys.numbers(self.report.linked.rows(self.members)["request"])
         found = zip(self.members.tolist(), (keys.keys[number] for number in numbers.tolist()))
         known = ((index, key) for index, key in found if key.shape not in (NOT_KNOWN.shape, OTHER_REQUEST.shape))
         return {index: f"{key.method} {key.shape.text}" for index, key in known}
