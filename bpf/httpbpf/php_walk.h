@@ -19,6 +19,7 @@
 #define IS_STRING 6
 #define INTERNAL_FUNCTION 1
 #define PHP_TYPE_SHIFT 32 /* of a function's type, in the flags of a frame */
+#define LEAST_OF_PAGE (1 << 12)
 #define MOST_OF_PAGE (1 << 20)
 
 struct php_function {
@@ -128,7 +129,7 @@ static __always_inline u8 begin_php_walk(struct walked_stack *stack)
 		return FRAMES_FAULT;
 	if (!globals[0] && !globals[1])
 		return FRAMES_NO_STATE;
-	if (globals[0] & (globals[0] - 1) || globals[0] > MOST_OF_PAGE)
+	if (globals[0] & (globals[0] - 1) || globals[0] < LEAST_OF_PAGE || globals[0] > MOST_OF_PAGE)
 		return FRAMES_OTHER_STATE;
 	stack->next = globals[1];
 	return FRAMES_NOT_WALKED;

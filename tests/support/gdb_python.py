@@ -15,15 +15,8 @@ from workload.waiting import HANG_S
 Merged = list[Union[int, list[object]]]
 """The address of each native frame, and [function, file, line] of each Python frame, leaf first."""
 
-# Stops at each send, until the program writes to its standard output. At the entry of a system call rax is -ENOSYS.
-_GDB = """
-import gdb, json
-
-SENDTO, WRITE, ENOSYS = 44, 1, 38
-
-def register(name):
-    return int(gdb.selected_frame().read_register(name))
-
+# Defines merged(), which yields what is told of a send, leaf first.
+PYTHON = """
 def merged():
     frame = Frame(gdb.newest_frame())  # of CPython's extension, as is all that knows Python
     while frame:
@@ -37,6 +30,16 @@ def python_frames(frame):
     while frame:
         yield [frame.co_name.proxyval(set()), frame.co_filename.proxyval(set()), frame.current_line_num()]
         frame = None if frame.is_entry() else frame.previous()
+"""
+
+# Stops at each send, until the program writes to its standard output. At the entry of a system call rax is -ENOSYS.
+_SENDS = """
+import gdb, json
+
+SENDTO, WRITE, ENOSYS = 44, 1, 38
+
+def register(name):
+    return int(gdb.selected_frame().read_register(name))
 
 gdb.execute("catch syscall sendto write", to_string=True)
 print("attached", flush=True)
@@ -53,11 +56,12 @@ while True:
 
 
 @contextmanager
-def watched(pid: int, found: dict[str, Merged]) -> Iterator[None]:
+def watched(pid: int, found: dict[str, Merged], merged: str = PYTHON) -> Iterator[None]:
     """Attach gdb to a process during the block, in which the process must write to its standard output. Then fill
-    `found` with the frames of each send, by the first 8 bytes that were sent."""
+    `found` with the frames of each send, by the first 8 bytes that were sent; `merged` is the source of what tells
+    them."""
     whole = ["-ex", "set backtrace past-main on", "-ex", "set backtrace past-entry on"]
-    command = ["gdb", "-nx", "-q", "-batch", *whole, "-p", str(pid), "-ex", f"python exec({_GDB!r})"]
+    command = ["gdb", "-nx", "-q", "-batch", *whole, "-p", str(pid), "-ex", f"python exec({merged + _SENDS!r})"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as gdb:
         assert gdb.stdout
         before = list(iter(gdb.stdout.readline, "attached\n")) if gdb.poll() is None else []
