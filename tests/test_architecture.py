@@ -96,7 +96,8 @@ def test_one_file_imports_bcc() -> None:
 WITH_FORMATS = {
     *("bpf_programs.py", "bpf_tails.py"),
     *("elf_identity.py", "elf_sections.py", "loader.py", "ring.py", "rows.py", "tracer.py"),
-    *("elf_symbols.py", "memory.py", "python_code.py", "python_frames.py", "python_layouts.py", "python_process.py"),
+    *("elf_symbols.py", "memory.py", "python_code.py", "python_layouts.py", "python_process.py"),
+    *("php_code.py", "php_process.py", "walked_frames.py"),
     *("jit_dump.py", "thread_variable.py", "v8_frames.py", "v8_heap.py", "v8_scripts.py"),
     *("attacher.py", "elf_addresses.py"),
 }
@@ -119,7 +120,7 @@ def test_only_the_shell_of_the_reporter_does_more_than_compute() -> None:
 # The folders of httpreport, the lowest first: a file imports from its own folder and from lower ones only.
 LAYERS = (
     *("common", "elf", "unwind", "routes", "calls", "capture", "languages", "symbols"),
-    *("report", "redact", "compare", "outputs", "cli"),
+    *("report", "answer", "redact", "compare", "outputs", "cli"),
 )
 
 

@@ -95,7 +95,7 @@ def demonstrate() -> None:
             image(SUITE, SUITE)
         with step("In the guest: real programs, and httprec recording them"):
             command = ["python3", DRIVER.name, "/tmp/out"]
-            recorded.run(command, [WORKLOAD, DRIVER], OUT, verbose=True)
+            recorded.run(command, [WORKLOAD, DRIVER], OUT, suite=SUITE, verbose=True)
     else:
         with step("Real programs, and httprec recording them"):
             environment = {**os.environ, "PYTHONPATH": str(WORKLOAD.parent)}

@@ -14,8 +14,8 @@ umask 022 # the ordinary user of the demo must be able to read what is installed
 python=/usr/bin/python3
 guest_packages=(qemu-system-x86 seabios e2fsprogs cpio)
 quick_packages=(python3-bpfcc bpftool binutils curl gcc g++ libc6-dev gdb golang-go groff-base libgnutls30 nodejs rustc zstd)
-test_packages=("${quick_packages[@]}" chromium chromium-driver python3-dbg python3-grpcio)
-client_packages=(curl default-jdk-headless golang-go nodejs python3-aiohttp python3-grpcio python3-h2 python3-httpx)
+test_packages=("${quick_packages[@]}" chromium chromium-driver nghttp2-proxy python3-dbg python3-grpcio)
+client_packages=(curl default-jdk-headless golang-go nghttp2-proxy nodejs python3-aiohttp python3-grpcio python3-h2 python3-httpx)
 client_packages+=(python3-requests wget)
 dependencies= # the environment with the packages that pyproject.toml names
 installed=    # the environment with the wheel
@@ -194,7 +194,7 @@ lint)
     ;;
 bench)
     as_root "to record the whole machine, and to build a guest"
-    prepare "${guest_packages[@]}" "${test_packages[@]}" libdw1 libpython3.11 linux-perf llvm nginx-light # the programs that are measured
+    prepare "${guest_packages[@]}" "${test_packages[@]}" "${client_packages[@]}" libdw1 libpython3.11 linux-perf llvm nginx-light # the programs that are measured
     for bench in tests/bench/bench_*.py; do step "$bench" "$installed/bin/python" "$bench"; done | tee "$work/bench"
     echo "== What they show"
     sed -n 's/^>> /   /p' "$work/bench"

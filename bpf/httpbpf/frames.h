@@ -40,6 +40,15 @@ struct frames {
 	u8 answers;	/* begins the response */
 	u8 is_walking;
 	u8 is_out_of_step;
+#if TLS_SESSIONS /* of what is sent in TLS (tls_streams.h) */
+	u64 buffer;	   /* data that the program writes */
+	u32 buffer_size;
+	u32 writes;	   /* which write this is, as in the session */
+	u32 walked;	   /* bytes of the data that were sent */
+	u32 plaintext;	   /* bytes of data in the record that this send begins with */
+	u32 record_left;   /* bytes of the record that are not sent yet */
+	u8 begins_record;  /* this send does */
+#endif
 	u8 have;       /* bytes in header */
 	u8 header[32]; /* and the number behind it */
 #if BLOCK_RING_PAGES

@@ -11,12 +11,6 @@
  * It goes on with the next transfer that begins with what looks like a frame; the streams that are open are given up.
  */
 
-struct stream_key {
-	u64 connection;
-	u64 stream;
-};
-
-BPF_HASH(streams, struct stream_key, struct connection, MAX_STREAMS);
 BPF_RINGBUF_OUTPUT(streams_end_ring, STREAMS_END_RING_PAGES);
 BPF_PROG_ARRAY(send_walkers, 1); /* two, because with fexit the programs of one array must probe one function */
 BPF_PROG_ARRAY(receive_walkers, 1);
@@ -47,34 +41,43 @@ static __always_inline void lose_step(struct connection *c, struct frames *f)
 	end_streams(c, 0, OUTCOME_CLOSED, 1);
 }
 
+/* Goes on with a connection in TLS as with one whose plaintext is not known. */
+static __always_inline void give_up_streams(struct connection *c, struct frames *f, u64 sock)
+{
+	lose_step(c, f);
+	forget_frames(sock);
+	c->protocol = TLS;
+}
+
 static __always_inline void finish_transfer(struct frames *f)
 {
 	f->is_walking = 0;
 	f->tid = 0;
 }
 
-/* The preface begins the direction of requests. A connection that is older than the recording is out of step at first. */
+/*
+ * The preface begins the direction of requests, and the head of an upgrade that of responses. A connection that is older
+ * than the recording is out of step at first.
+ */
 static __always_inline struct frames *frames_of(struct connection *c, u64 sock, u8 direction)
 {
 	struct frames *f = known_frames(sock, direction);
+	u32 *skip = direction == c->opens ? &c->request_skip : &c->response_skip;
 
 	if (f)
 		return f;
 	f = new_frames(sock, direction);
 	if (!f)
 		return NULL;
-	f->is_out_of_step = c->role_source == ROLE_FROM_LISTENER;
-	if (direction == c->opens)
-		f->is_out_of_step |= !c->request_skip;
+	f->type = PREFACE;
+	f->skip = *skip;
+	f->is_in_frame = !!f->skip;
+	*skip = 0;
+	f->is_out_of_step = !f->skip && (direction == c->opens || c->role_source == ROLE_FROM_LISTENER);
 	if (f->is_out_of_step)
 		miss_blocks(f);
-	if (direction != c->opens)
-		return f;
-	set_addresses(c, sock);
-	f->type = PREFACE;
-	f->is_in_frame = 1;
-	f->skip = c->request_skip;
-	c->request_skip = 0;
+	if (direction == c->opens)
+		set_addresses(c, sock);
 	return f;
 }
 
@@ -86,7 +89,7 @@ static __always_inline void note_send(struct connection *c, u64 sock, u64 msg, u
 	if (!f)
 		return;
 	meet_thread(c);
-	f->payload = sent_from(msg);
+	f->payload = c->protocol == TLS_STREAMS ? plaintext_sent_from(c, f, sock, msg) : sent_from(msg);
 	f->began = now;
 	f->task = c->task;
 	f->tid = c->tid;
@@ -102,10 +105,12 @@ static __always_inline bool is_beyond_walked(struct frames *f, u32 end, u32 size
 	return is_beyond;
 }
 
-/* Returns whether there is something to walk. */
-static __always_inline bool begin_frames(struct connection *c, struct frames *f, u32 end, u64 size)
+/*
+ * Returns whether there is something to walk. What `is_beyond` the last transfer comes after bytes that no probe has seen.
+ */
+static __always_inline bool begin_frames(struct connection *c, struct frames *f, bool is_beyond, u64 size)
 {
-	bool is_lost = is_beyond_walked(f, end, size) || f->is_walking; /* or the last walk did not come to its end */
+	bool is_lost = is_beyond || f->is_walking; /* or the last walk did not come to its end */
 
 	FORGET_VALUES();
 	if (is_lost && !f->is_out_of_step)
@@ -123,10 +128,24 @@ static __always_inline bool begin_frames(struct connection *c, struct frames *f,
 	return f->is_walking;
 }
 
+/* Begins to walk what was received. Returns whether there is something to walk. */
+static __always_inline bool begin_read_frames(struct connection *c, struct frames *f, struct payload payload, bool is_beyond, u64 size)
+{
+	if (c->opens == RECEIVING)
+		meet_thread(c);
+	f->task = bpf_get_current_task();
+	f->payload = payload;
+	if (!begin_frames(c, f, is_beyond, size))
+		return false;
+	f->began = f->ended;
+	return true;
+}
+
 static __always_inline int streams_send_returns(void *ctx, struct connection *c, u64 sock, int sent)
 {
 	struct frames *f = known_frames(sock, SENDING);
 	u32 tid = bpf_get_current_pid_tgid();
+	u64 size = sent;
 
 	if (c->sending_tid == tid)
 		c->sending_tid = 0;
@@ -134,11 +153,18 @@ static __always_inline int streams_send_returns(void *ctx, struct connection *c,
 		end_streams(c, 0, OUTCOME_RESET, 0);
 	if (!f)
 		return 0;
+	if (c->protocol == TLS_STREAMS) {
+		if (!goes_on_with_record(f, sent)) {
+			give_up_streams(c, f, sock);
+			return 0;
+		}
+		size = plaintext_size(f);
+	}
 	if (sent > 0 && f->tid != tid) { /* another thread's send was noted instead */
 		lose_step(c, f);
 		return 0;
 	}
-	if (sent > 0 && begin_frames(c, f, read_u32(sock + TCP_SOCK__WRITE_SEQ), sent))
+	if (sent > 0 && begin_frames(c, f, is_beyond_walked(f, read_u32(sock + TCP_SOCK__WRITE_SEQ), sent), size))
 		send_walkers.call(ctx, 0);
 	finish_transfer(f);
 	return 0;

@@ -33,7 +33,7 @@ static __always_inline void begin_stream(struct connection *s, struct frames *in
 	s->task = in->task;
 	((u64 *)s->request_head)[0] = 0;
 	((u64 *)s->request_head)[1] = 0;
-	s->has_python = 0;
+	s->is_walked = 0;
 	s->phase = REQUEST;
 }
 

@@ -61,6 +61,8 @@ static __always_inline void submit_stream(struct connection *s, u64 sock)
 
 	refresh_names(s);
 	FORGET_VALUES();
+	output_heads(s);
+	FORGET_VALUES();
 	stack = submit_stream_stack(s, sending_side(s));
 	if (RECEIVE_STACKS)
 		receive_stack = submit_stream_stack(s, receiving_side(s));
@@ -95,7 +97,7 @@ static __always_inline void do_for_stream(void *ctx, struct connection *s, struc
 		submit_stream(s, sock);
 	FORGET_VALUES();
 	if (f->todo & FORGET && s->wanted && s->phase != IDLE && !s->recorded)
-		count_fast_call(s->t3 - s->t0);
+		end_fast_call(s, c);
 	FORGET_VALUES();
 	if (f->todo & (SUBMIT | RELEASE | FORGET))
 		release_slots(s);
@@ -187,6 +189,7 @@ static __always_inline void end_receiving(struct connection *c, u64 wanted, int 
 static __always_inline int begin_received(u64 sock, u64 msg, u64 wanted, int received)
 {
 	struct connection *c = connections.lookup(&sock);
+	struct payload payload;
 	struct frames *f;
 
 	if (is_walking_here(known_frames(sock, SENDING)) || is_walking_here(known_frames(sock, RECEIVING)))
@@ -197,18 +200,14 @@ static __always_inline int begin_received(u64 sock, u64 msg, u64 wanted, int rec
 		end_receiving(c, wanted, received);
 		return 0;
 	}
+	if (c->protocol == TLS_STREAMS) /* what is read of it comes later */
+		return 0;
 	f = frames_of(c, sock, RECEIVING);
 	if (!f)
 		return 0;
-	if (c->opens == RECEIVING)
-		meet_thread(c);
-	f->task = bpf_get_current_task();
-	f->payload = received_into(msg, received);
-	f->payload.next = second_segment(&f->payload);
-	if (!begin_frames(c, f, read_u32(sock + TCP_SOCK__COPIED_SEQ), received))
-		return 0;
-	f->began = f->ended;
-	return 1;
+	payload = received_into(msg, received);
+	payload.next = second_segment(&payload);
+	return begin_read_frames(c, f, payload, is_beyond_walked(f, read_u32(sock + TCP_SOCK__COPIED_SEQ), received), received);
 }
 
 #ifdef USE_FEXIT
@@ -249,6 +248,19 @@ int begin_walk_of_receive(struct bpf_raw_tracepoint_args *ctx)
 int walk_streams(struct bpf_raw_tracepoint_args *ctx)
 {
 	return walk_transfer(ctx, ctx->args[0]);
+}
+
+#endif
+
+#if HTTP_BYTES && TLS_SESSIONS
+
+/* What the library has read for the program (tls_plaintext.h). */
+int walk_plaintext(struct pt_regs *ctx)
+{
+	u64 id = bpf_get_current_pid_tgid();
+	struct tls_thread *thread = tls_threads.lookup(&id);
+
+	return thread ? walk_transfer(ctx, thread->walks) : 0;
 }
 
 #endif

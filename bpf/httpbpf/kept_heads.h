@@ -156,6 +156,15 @@ static __always_inline void keep_response(struct connection *c, struct user_buff
 		read_response(slot, c, segment);
 }
 
+/* So that what may have been kept of a response is not sent with the call. */
+static __always_inline void forget_response_head(struct connection *c)
+{
+	struct head_slot *slot = head_slot_of(c);
+
+	if (slot)
+		slot->response.size = 0;
+}
+
 /* Whether more of the request's head is to be kept. */
 static __always_inline bool is_head_wanted(struct connection *c, u8 direction)
 {
@@ -178,6 +187,10 @@ static __always_inline void keep_more(struct connection *c, struct user_buffer s
 }
 
 static __always_inline void keep_response(struct connection *c, struct user_buffer segment, u64 now)
+{
+}
+
+static __always_inline void forget_response_head(struct connection *c)
 {
 }
 

@@ -1,4 +1,4 @@
-"""Read the layouts of the kernel's rows from rows.h and python_rows.h, which are the only descriptions of them."""
+"""Read the layouts of the kernel's rows from rows.h and runtime_rows.h, which are the only descriptions of them."""
 
 from __future__ import annotations
 
@@ -52,27 +52,31 @@ def _enumerators(body: str) -> list[str]:
     return [name.strip() for name in names if name.strip()]
 
 
-_TEXT = read_source("rows.h") + read_source("python_rows.h")
+_TEXT = read_source("rows.h") + read_source("runtime_rows.h")
 ROWS: dict[str, Row] = {name: _row(body) for name, body in _STRUCT.findall(_TEXT)}
 ENUMS: dict[str, list[str]] = {name: _enumerators(body) for name, body in _ENUM.findall(_TEXT)}
 
 CALL_ROW = ROWS["call_row"]
 COMPLETION_ROW = ROWS["completion_row"]
+SHORT_ROW = ROWS["short_row"]
+CONNECTION_ROW = ROWS["connection_row"]
 STACK_ROW = ROWS["stack_row"]
 PROCESS_ROW = ROWS["process_row"]
 STREAMS_END_ROW = ROWS["streams_end_row"]
 CONNECTION = ROWS["connection"]
-PYTHON_ROW = ROWS["python_row"]
-PYTHON_FRAME = ROWS["python_frame"]
+RUNTIME = ROWS["runtime"]
 PYTHON_LAYOUT = ROWS["python_layout"]
+PHP_LAYOUT = ROWS["php_layout"]
+WALKED_ROW = ROWS["walked_row"]
+WALKED_FRAME = ROWS["walked_frame"]
 FAST_CALLS = ROWS["fast_calls"]
 HEAD_ROW = ROWS["head_row"]
 BLOCK_ROW = ROWS["block_row"]
 MAX_FRAMES = 127  # how many frames a kernel follows by default: /proc/sys/kernel/perf_event_max_stack
 STACK_FRAMES_SIZE = STACK_ROW.size + 8 * MAX_FRAMES  # bytes of a stack row with room for all frames
-MAX_PYTHON_FRAMES = 128  # as in python.h
-PYTHON_SCRATCH_SIZE = 376  # bytes behind the frames of a struct python_stack, python.h, except the layout
-PYTHON_STACK_SIZE = PYTHON_ROW.size + MAX_PYTHON_FRAMES * PYTHON_FRAME.size + PYTHON_LAYOUT.size + PYTHON_SCRATCH_SIZE
+MAX_WALKED_FRAMES = 128  # as in runtimes.h
+WALKED_SCRATCH_SIZE = 568  # bytes behind the frames of a struct walked_stack, runtimes.h, except the runtime
+WALKED_STACK_SIZE = WALKED_ROW.size + MAX_WALKED_FRAMES * WALKED_FRAME.size + RUNTIME.size + WALKED_SCRATCH_SIZE
 RESPONSE_HEAD_BYTES = 256  # as in head_slots.h
 HEAD_SLOT_BEGIN = 24  # bytes of a struct head_slot, head_slots.h, before its two heads
 HEAD_SLOT_END = 8  # the same behind them

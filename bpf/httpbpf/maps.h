@@ -12,7 +12,13 @@ struct process_key {
 	u64 pid;
 };
 
+struct stream_key {
+	u64 connection;
+	u64 stream;
+};
+
 BPF_HASH(connections, u64, struct connection, MAX_CONNECTIONS);
+BPF_HASH(streams, struct stream_key, struct connection, MAX_STREAMS);
 BPF_ARRAY(blank_connection, struct connection, 1); /* zeros, which on the program's stack would take half of it */
 BPF_TABLE("lru_hash", struct process_key, u8, seen_processes, 8192);
 BPF_TABLE("lru_hash", u64, u8, seen_stacks, 8192);
@@ -49,6 +55,12 @@ static __always_inline bool walks_streams(void)
 	u32 zero = 0, *on = running.lookup(&zero);
 
 	return on && *on & WALKS_STREAMS;
+}
+
+/* Whether frames of HTTP/2 tell what is a call. */
+static __always_inline bool has_streams(struct connection *c)
+{
+	return c->protocol >= STREAMS;
 }
 
 static __always_inline struct connection *follow(u64 sock)

@@ -39,7 +39,7 @@ static __always_inline u64 output_row(struct side side, struct stack_row *row, u
 
 static __always_inline u64 output_stack(struct connection *c, struct side side, struct stack_row *row, u64 size, u64 most)
 {
-	output_python(c, side, row);
+	output_walked(c, side, row);
 	return output_row(side, row, size, most);
 }
 
@@ -161,45 +161,14 @@ static __always_inline void submit_slow_call(struct connection *c, u64 sock)
 	submit_row(c, sock, stack, receive_stack);
 }
 
-/*
- * Returns the number of the highest bit that is set: all below it are set too, and then counted. There are no branches, of
- * each of which the verifier would follow both ways.
- */
-static __always_inline u32 log2_of(u64 value)
-{
-	value |= value >> 1;
-	value |= value >> 2;
-	value |= value >> 4;
-	value |= value >> 8;
-	value |= value >> 16;
-	value |= value >> 32;
-	value >>= 1;
-	value -= value >> 1 & 0x5555555555555555ULL;
-	value = (value & 0x3333333333333333ULL) + (value >> 2 & 0x3333333333333333ULL);
-	value = (value + (value >> 4)) & 0x0f0f0f0f0f0f0f0fULL;
-	return value * 0x0101010101010101ULL >> 56;
-}
-
-static __always_inline void count_fast_call(u64 duration)
-{
-	u32 zero = 0;
-	struct fast_calls *fast = fast_calls.lookup(&zero);
-
-	if (!fast)
-		return;
-	__sync_fetch_and_add(&fast->durations[log2_of(duration) & 63], 1);
-	if (duration > fast->slowest)
-		fast->slowest = duration;
-}
-
-/* Records a call that is slow, and counts one that has ended and was not. */
+/* Records a call that is slow, or one that has ended and was not. */
 static __always_inline void submit_call(struct connection *c, u64 sock)
 {
 	if (c->wanted) {
 		if (is_slow(c, c->t3))
 			submit_slow_call(c, sock);
 		else
-			count_fast_call(c->t3 - c->t0);
+			end_fast_call(c, c);
 	}
 	release_slots(c);
 }

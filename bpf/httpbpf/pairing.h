@@ -56,6 +56,7 @@ static __always_inline void learn_protocol(struct connection *c, u8 direction)
 		c->protocol = HTTP1;
 	} else if (c->role_source == ROLE_FROM_LISTENER && direction == c->opens && begins_stream(c) && walks_streams()) {
 		c->protocol = STREAMS;
+		c->request_skip = 0;
 	}
 }
 
@@ -181,7 +182,7 @@ static __always_inline void end_response(struct connection *c)
 	else if (is_slow(c, c->t3))
 		count(CALL_OVERTAKEN);
 	else
-		count_fast_call(c->t3 - c->t0);
+		end_fast_call(c, c);
 }
 
 /* Makes the tentative answer the answer. It is a fast one, because a slow one is never tentative. */

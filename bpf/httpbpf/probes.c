@@ -24,13 +24,15 @@ static __always_inline int send_enters(void *ctx, u64 sock, u64 msg)
 	now = bpf_ktime_get_ns();
 	if (c->sending_tid && c->sending_tid != tid)
 		c->overlapping++;
-	c->step = c->protocol == STREAMS ? IGNORED : advance(c, sock, SENDING, now, msg, 0);
-	if (c->protocol == STREAMS)
-		note_send(c, sock, msg, now);
+	c->step = has_streams(c) ? IGNORED : advance(c, sock, SENDING, now, msg, 0);
+	if (c->step == ANSWERED && c->protocol == TUNNEL && go_on_as_stream(c, sent_from(msg)))
+		c->step = IGNORED;
 	if (c->step == ANSWERED) /* the answering thread may differ from the one that received */
 		meet_thread(c);
 	if (c->protocol == TLS && (c->step == OPENED || c->step == ANSWERED))
 		see_tls_send(c, sock, msg);
+	if (has_streams(c)) /* which this send may have shown */
+		note_send(c, sock, msg, now);
 	takes_stack = is_stack_wanted(c, now);
 	if (takes_stack)
 		take_send_stack(ctx, c, now);
@@ -112,7 +114,7 @@ static __always_inline int send_returns(void *ctx, u64 sock, int sent, bool walk
 
 	if (!c || !is_running())
 		return 0;
-	if (c->protocol == STREAMS)
+	if (has_streams(c))
 		return walks ? streams_send_returns(ctx, c, sock, sent) : give_up_sent(c, sock, sent);
 	if (!end_send(c, sock, end_of_send(c, sent), sent))
 		return 0;
@@ -134,6 +136,8 @@ static __always_inline bool receive_bytes(void *ctx, struct connection *c, u64 s
 	if (RECEIVE_STACKS && is_answer(c, RECEIVING) && c->wanted && is_slow(c, now))
 		take_receive_stack(ctx, c, now);
 	step = advance(c, sock, RECEIVING, now, msg, received);
+	if (step == ANSWERED && c->protocol == TUNNEL && go_on_as_stream(c, received_into(msg, received)))
+		return false;
 	c->seen_since += received;
 	if (step == IGNORED)
 		return false;
@@ -181,19 +185,19 @@ static __always_inline int receive_returns(void *ctx, u64 sock, u64 msg, u64 wan
 		return 0;
 	if (c->protocol == TLS && received > 0)
 		see_tls_receive(sock);
-	if (c->protocol != STREAMS && end_receive(ctx, c, sock, msg, wanted, received)) {
+	if (!has_streams(c) && end_receive(ctx, c, sock, msg, wanted, received)) {
 		if (c->wanted && c->stack_is_late)
 			take_send_stack(ctx, c, c->t3);
 		submit_call(c, sock);
 	}
-	if (c->protocol == STREAMS) /* which this receive may have shown */
+	if (has_streams(c)) /* which this receive may have shown */
 		receive_walkers.call(ctx, 0);
 	return 0;
 }
 
 static __always_inline void forget(u64 sock, struct connection *c)
 {
-	if (c->protocol == STREAMS)
+	if (has_streams(c))
 		forget_frames(sock);
 	release_slots(c);
 	release_heads(c);
@@ -208,7 +212,7 @@ static __always_inline int close_enters(u64 sock)
 	if (!c || !is_running())
 		return 0;
 	outcome = c->reset ? OUTCOME_RESET : c->peer_closed ? OUTCOME_EOF : OUTCOME_CLOSED;
-	if (c->protocol == STREAMS)
+	if (has_streams(c))
 		end_streams(c, 0, outcome, 0);
 	else if (end_call(c, sock, outcome))
 		submit_call(c, sock);
@@ -249,7 +253,7 @@ static __always_inline void end_connection(u64 sock)
 
 	if (!c)
 		return;
-	if (!c->sequence && c->protocol != STREAMS)
+	if (!c->sequence && !has_streams(c))
 		forget(sock, c);
 	else if (error == ECONNRESET || error == EPIPE)
 		c->reset = 1;

@@ -13,7 +13,7 @@ from .sources import read_source
 
 _FILES = (
     "rows.h",
-    "python_rows.h",
+    "runtime_rows.h",
     "kernel.h",
     "arch_x86.h",
     "maps.h",
@@ -24,9 +24,10 @@ _FILES = (
     "stack_copy.h",
     "stack_frames.h",
     "stack.h",
-    "python.h",
+    "runtimes.h",
     "network.h",
     "head_slots.h",
+    "short_calls.h",
     "output.h",
     "buffers.h",
     "tracepoints.h",
@@ -36,14 +37,19 @@ _FILES = (
     "kept_heads.h",
     "hellos.h",
     "tls_sessions.h",
-    "tls_plaintext.h",
     "roles.h",
     "sequences.h",
+    "upgrades.h",
     "pairing.h",
     "frames.h",
+    "tls_streams.h",
     "http2.h",
+    "tls_plaintext.h",
     "probes.c",
+    "walk_memory.h",
     "python_walk.h",
+    "php_walk.h",
+    "walks.h",
     "http2_calls.h",
     "header_blocks.h",
     "http2_walk.h",
@@ -69,8 +75,10 @@ class Sizes(NamedTuple):
     completion_ring_pages: int = 256
     stack_ring_pages: int = 2048
     process_ring_pages: int = 16
+    short_ring_pages: int = 0  # calls below the threshold: 96 bytes each; 0: they are counted only
+    connection_ring_pages: int = 0  # what those of a connection have in common: 80 bytes each
     streams_end_ring_pages: int = 16
-    python_ring_pages: int = 512  # 0: no Python frames
+    python_ring_pages: int = 512  # 0: no frames of Python and PHP
     http_bytes: int = 512  # of the head of a HTTP/1 request; 0: heads are not kept
     head_slots: int = 2048  # heads that wait for their calls: http_bytes and 320 bytes each
     head_ring_pages: int = 128
@@ -89,9 +97,13 @@ class Sizes(NamedTuple):
         return 24 if self.stack_pages else 12
 
     @property
-    def python_slots(self) -> int:
-        """Return how many stacks that wait for their calls can have Python frames: 5,600 bytes each."""
+    def walked_slots(self) -> int:
+        """Return how many stacks that wait for their calls can have frames of Python or PHP: 5,800 bytes each."""
         return min(self.stack_slots, self.copies or self.frame_slots) if self.python_ring_pages else 0
+
+
+# BCC runs LLVM's passes on what clang hands it: clang's own before that take a quarter of the time, and change little.
+_FASTER = ("-Xclang", "-disable-llvm-passes", "-g0")  # -g0: BCC asks for debugging information, which nobody reads
 
 
 class Program(NamedTuple):
@@ -100,7 +112,7 @@ class Program(NamedTuple):
     text: str
     cflags: list[str]
     functions: list[str]
-    python_problem: str  # why it walks no Python frames although they are wanted, or ""
+    walk_problem: str  # why it walks no frames of Python and PHP although they are wanted, or ""
 
 
 def _inode_of_namespace(btf: Btf) -> int:
@@ -108,19 +120,20 @@ def _inode_of_namespace(btf: Btf) -> int:
     return first_offset(btf.members("net"), ["ns"]) + first_offset(btf.members("ns_common"), ["inum"])
 
 
-def _python_constants(btf: Btf, sizes: Sizes) -> dict[str, int]:
-    """Return the constants of python.h. Raises BtfError, also if the processor is another than x86-64, whose threads'
+def _walk_constants(btf: Btf, sizes: Sizes) -> dict[str, int]:
+    """Return the constants of runtimes.h. Raises BtfError, also if the processor is another than x86-64, whose threads'
     pointer is `fsbase`."""
     task, mm, inode = btf.members("task_struct"), btf.members("mm_struct"), btf.members("inode")
     thread = btf.members("thread_struct")
     if "fsbase" not in thread:
-        raise BtfError("Python frames are followed on x86-64 only")
+        raise BtfError("frames of Python and PHP are followed on x86-64 only")
     return {
-        "PYTHON_SLOTS": sizes.python_slots,
-        "PYTHON_RING_PAGES": sizes.python_ring_pages,
+        "WALKED_SLOTS": sizes.walked_slots,
+        "WALKED_RING_PAGES": sizes.python_ring_pages,
         "TASK_STRUCT__FSBASE": first_offset(task, ["thread"]) + first_offset(thread, ["fsbase"]),
         "TASK_STRUCT__MM": first_offset(task, ["mm"]),
         "MM_STRUCT__EXE_FILE": first_offset(mm, ["exe_file"]),
+        "MM_STRUCT__START_CODE": first_offset(mm, ["start_code"]),
         "FILE__F_INODE": first_offset(btf.members("file"), ["f_inode"]),
         "INODE__I_INO": first_offset(inode, ["i_ino"]),
         "INODE__I_SB": first_offset(inode, ["i_sb"]),
@@ -195,12 +208,12 @@ def build_program(
     Raises BtfError if the kernel lacks a function or member that the program needs.
     """
     prototypes = _prototypes(btf)
-    python, python_problem = {}, ""
-    if sizes.python_slots:
+    walk, walk_problem = {}, ""
+    if sizes.walked_slots:
         try:
-            python = _python_constants(btf, sizes)
+            walk = _walk_constants(btf, sizes)
         except BtfError as error:
-            python_problem = str(error)
+            walk_problem = str(error)
     constants = {
         "MAX_FRAMES": MAX_FRAMES,
         "MAX_CONNECTIONS": sizes.connections,
@@ -209,6 +222,8 @@ def build_program(
         "COMPLETION_RING_PAGES": sizes.completion_ring_pages,
         "STACK_RING_PAGES": sizes.stack_ring_pages,
         "PROCESS_RING_PAGES": sizes.process_ring_pages,
+        "SHORT_RING_PAGES": sizes.short_ring_pages,
+        "CONNECTION_RING_PAGES": sizes.connection_ring_pages,
         "HTTP_BYTES": sizes.http_bytes,
         "HEAD_SLOTS": sizes.head_slots,
         "HEAD_RING_PAGES": sizes.head_ring_pages,
@@ -227,14 +242,14 @@ def build_program(
         "THRESHOLD_NS": threshold_ns,
         **_offsets(btf),
         **prototypes,
-        **python,
+        **walk,
     }
     if probes == "tracepoint":
         sock = btf.members("sock")
         constants.update((f"SOCK__{name.upper()}", first_offset(sock, [name])) for name in _TRACEPOINT_MEMBERS)
     cflags = [f"-D{name}={value}" for name, value in constants.items()]
     cflags += ["-DFILTER_PROCESSES"] * filter_processes + [f"-D{_USE[probes]}"]
-    cflags.append("-g0")  # BCC asks for debugging information, which takes a fifth of the time and nobody reads
+    cflags += _FASTER
     functions = ["tcp_sendmsg", "tcp_recvmsg"] + ["tcp_sendpage"] * ("TCP_SENDPAGE_ARGUMENTS" in prototypes)
     text = "#include <uapi/linux/ptrace.h>\n" + "\n".join(map(read_source, _FILES))
-    return Program(text, cflags, functions, python_problem)
+    return Program(text, cflags, functions, walk_problem)

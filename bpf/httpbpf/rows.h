@@ -115,7 +115,7 @@ struct connection {
 	u8 head[16];           /* - first bytes of the last burst, as far as they have been read */
 	u32 copied_seq;        /* - sequence number up to which the process had received before the call */
 	u32 seen_since;        /* bytes that probes have seen it receive since then */
-	u32 response_skip;     /* bytes to the next TLS record of responses */
+	u32 response_skip;     /* bytes to the next TLS record of responses, or of the head of an upgrade to HTTP/2 */
 	u32 request_skip;      /* bytes the same of requests, or to the end of the preface of HTTP/2 */
 	u16 ticket_size;       /* bytes of the last record that was taken for a TLS session ticket */
 	u8 tickets;            /* - how many were */
@@ -134,7 +134,7 @@ struct connection {
 	u8 first_byte_is_guess; /* - the same */
 	u8 is_encrypted;       /* - the same */
 	u8 is_early;           /* - of a stream: its response was received before the send of its request has returned */
-	u8 has_python;         /* - Python frames of the stack in the sending side's slot are beside it */
+	u8 is_walked;         /* - frames of a program (runtime_rows.h) of the stack in the sending side's slot are beside it */
 	u8 record_overhead;    /* bytes that a TLS record has beside the data */
 	u8 is_doubtful;        /* - what opened the call may be no request */
 	u8 head_state;         /* - enum head_state: of the request */
@@ -159,6 +159,43 @@ struct connection {
 	u16 answer_bytes;      /* bytes the same of the other end */
 	u32 request_seq;       /* - as in the call row */
 	u32 response_seq;      /* - the same */
+	u32 told_pid;          /* - of whose calls here a connection row was sent, 0 for none; of a stream: is not used */
+	u32 part_record;       /* bytes of the TLS record received last that is a part of a call, 0 where it is not known */
+};
+
+/*
+ * A call that ended below the threshold. Its fields are those of the call row; what it has in common with others of its
+ * connection and process is in a connection row.
+ */
+struct short_row {
+	u64 connection;        /* - as in the call row, as are all of these */
+	u64 t0;                /* ns */
+	u64 t1;                /* ns */
+	u64 t2;                /* ns */
+	u64 t3;                /* ns */
+	u64 sent;              /* bytes */
+	u64 received;          /* bytes */
+	u32 pid;               /* - */
+	u32 sequence;          /* - */
+	u32 tid;               /* - */
+	u32 receive_tid;       /* - */
+	u32 request_seq;       /* - */
+	u32 response_seq;      /* - */
+	u32 stream;            /* - */
+	u8 role;               /* - enum role */
+	u8 outcome;            /* - enum outcome */
+};
+
+/* What the calls below the threshold of a process on a connection have in common, in whole words of 8 bytes. */
+struct connection_row {
+	u64 process_start;     /* ns as in the call row, as are all of these */
+	u64 connection;        /* - */
+	u8 process[16];        /* - */
+	u8 local_address[16];  /* - */
+	u8 peer_address[16];   /* - */
+	u32 pid;               /* - */
+	u16 local_port;        /* - */
+	u16 peer_port;         /* - */
 };
 
 /*
@@ -232,7 +269,8 @@ enum direction { NEITHER, SENDING, RECEIVING };
 enum role { ROLE_UNKNOWN, ROLE_CLIENT, ROLE_SERVER };
 enum role_source { ROLE_FROM_NONE, ROLE_FROM_CONNECTION, ROLE_FROM_PAYLOAD, ROLE_FROM_LISTENER };
 enum judged_by { JUDGED_BY_WHOLE, JUDGED_BY_FIRST_BYTE };
-enum protocol { UNKNOWN, HTTP1, HTTP2, TLS, TUNNEL, STREAMS }; /* STREAMS: HTTP/2 that is walked frame by frame */
+/* STREAMS: HTTP/2 that is walked frame by frame; TLS_STREAMS: in the plaintext of TLS */
+enum protocol { UNKNOWN, HTTP1, HTTP2, TLS, TUNNEL, STREAMS, TLS_STREAMS };
 enum step { IGNORED, OPENED, ANSWERED, CONTINUED };
 enum recorded { NOT_RECORDED, IN_RING, RING_WAS_FULL };
 enum outcome { OUTCOME_ANSWERED, OUTCOME_EOF, OUTCOME_RESET, OUTCOME_CLOSED, OUTCOME_IN_FLIGHT };
@@ -255,7 +293,7 @@ enum counter {
 	PROCESS_RING_FULL,
 	HEAD_RING_FULL,      /* the head of a request or response was not sent */
 	HEAD_SLOTS_USED_UP,  /* the heads of a call were not kept, or given up */
-	PYTHON_RING_FULL,    /* the Python frames of a stack were not sent */
+	PYTHON_RING_FULL,    /* the frames of a program that a stack has were not sent */
 	CALL_NOT_PAIRED,     /* a connection was in a call when the recording began */
 	TRANSFER_NOT_SEEN,   /* a connection has sent or received by a function that is not probed */
 	CALL_OVERTAKEN,      /* the next call began in another thread before the answering send returned */
@@ -266,6 +304,8 @@ enum counter {
 	STREAM_MAP_FULL,     /* a HTTP/2 stream was not followed */
 	STREAMS_OUT_OF_STEP, /* a transfer of HTTP/2 was not understood: open streams of the connection were given up */
 	STREAMS_END_RING_FULL, /* streams that were open at the end of their connection were not recorded */
+	SHORT_RING_FULL,     /* a call below the threshold was counted, but not sent */
+	CONNECTION_RING_FULL, /* what calls below the threshold have in common was not sent: the next one tries again */
 	HEADER_BLOCK_LOST,   /* a piece of a header block of HTTP/2, or what became of a stream, was not sent */
 	COUNTERS
 };

@@ -10,7 +10,7 @@
  */
 static __always_inline bool is_beyond_seen(struct connection *c, u32 copied_seq)
 {
-	if (!c->sequence || c->opens != SENDING || c->protocol == HTTP2 || c->protocol == STREAMS || c->tls & MAYBE_HTTP2)
+	if (!c->sequence || c->opens != SENDING || c->protocol == HTTP2 || has_streams(c) || c->tls & MAYBE_HTTP2)
 		return false;
 	return (s32)(copied_seq - c->copied_seq - c->seen_since) > 1; /* the end of file counts 1 */
 }

@@ -27,14 +27,14 @@ static __always_inline struct process_key current_process(void)
 				     .pid = bpf_get_current_pid_tgid() >> 32 };
 }
 
-/* Of the code that sends, or reads a response which has become slow. It has no Python frames until they are walked. */
+/* Of the code that sends, or reads a response which has become slow. It has no frames of a program until they are walked. */
 static __always_inline void take_send_stack(void *ctx, struct connection *c, u64 now)
 {
 	struct process_key process = { .start = c->process_start, .pid = c->pid };
 
 	if (c->tid != (u32)bpf_get_current_pid_tgid())
 		process = current_process();
-	c->has_python = 0;
+	c->is_walked = 0;
 	take_stack(ctx, c, process, sending_side(c), now);
 }
 

@@ -88,22 +88,22 @@ static __always_inline bool is_alert(struct connection *c, bool asks, u32 size)
 }
 
 #define FRAME_HEADER 9
-#define SETTING_SIZE 6
-#define MOST_SETTINGS 8
+#define UP_TO_8_SETTINGS 0x1041041041041ULL /* bit n: n bytes, of which each setting takes 6 */
 #define WINDOW_UPDATE_SIZE 13
 #define PING_SIZE 17
 
-static __always_inline bool is_settings_frame(u32 data)
-{
-	data -= FRAME_HEADER;
-	return data <= MOST_SETTINGS * SETTING_SIZE && data % SETTING_SIZE == 0;
-}
-
-/* SETTINGS, with which each end of HTTP/2 begins, alone or with a WINDOW_UPDATE or an acknowledgement. */
+/*
+ * SETTINGS, with which each end of HTTP/2 begins, alone or with a WINDOW_UPDATE, an acknowledgement, or both: one bit for
+ * each number of bytes that follow the first frame's header. They are looked up, because the verifier would follow each
+ * comparison.
+ */
 static __always_inline bool may_be_settings(u32 data)
 {
-	return is_settings_frame(data) || is_settings_frame(data - WINDOW_UPDATE_SIZE) ||
-	       is_settings_frame(data - FRAME_HEADER);
+	u64 sizes = UP_TO_8_SETTINGS | UP_TO_8_SETTINGS << FRAME_HEADER | UP_TO_8_SETTINGS << WINDOW_UPDATE_SIZE |
+		    UP_TO_8_SETTINGS << (FRAME_HEADER + WINDOW_UPDATE_SIZE);
+
+	data -= FRAME_HEADER;
+	return data < 64 && sizes >> data & 1;
 }
 
 /*
@@ -211,9 +211,8 @@ static __always_inline u8 judge_request_record(struct connection *c, u32 size)
 
 static __always_inline u8 judge_response_record(struct connection *c, u32 size)
 {
-	if (c->tls & TLS_HANDSHAKE) {
-		if (!(c->tls & TLS_ANSWERER_FINISHED))
-			c->tls |= TLS_ANSWERER_ENCRYPTS;
+	if (c->tls & TLS_HANDSHAKE && !(c->tls & TLS_ANSWERER_FINISHED)) {
+		c->tls |= TLS_ANSWERER_ENCRYPTS;
 		return NO_PART;
 	}
 	if (c->tls & TLS_TICKETS && c->tickets < MOST_TICKETS && (!c->tickets || size == c->ticket_size)) {
@@ -241,6 +240,13 @@ static __always_inline u8 judge_record(struct connection *c, bool asks, u64 head
 		return NO_PART;
 	}
 	return asks ? judge_request_record(c, size) : judge_response_record(c, size);
+}
+
+/* Notes the size of a record, by which its data are recognized once they are decrypted (tls_sessions.h). */
+static __always_inline void note_part(struct connection *c, u32 size)
+{
+	if (c->direction == RECEIVING)
+		c->part_record = size;
 }
 
 /*
@@ -278,6 +284,7 @@ static __always_inline u8 walk_records(struct connection *c, bool asks, struct p
 		if (one > part) {
 			part = one;
 			*offset = begin;
+			note_part(c, record_size(header));
 		}
 	}
 	if (c->tls & TLS_HANDSHAKE)
@@ -296,6 +303,7 @@ static __always_inline u8 judge_first_record(struct connection *c, bool asks)
 		return (asks ? c->phase != REQUEST : c->rests) ? NO_PART : IS_PART;
 	if ((u8)header != TLS_DATA || is_alert(c, asks, size))
 		return NO_PART;
+	note_part(c, c->is_fresh | c->head_grew ? size : 0);
 	size = data_size(c, asks, size);
 	return asks ? judge_request_data(c, size) : judge_response_data(c, size);
 }

@@ -12,6 +12,8 @@ enum plaintext { OTHER_DATA, HTTP1_HEAD, HTTP2_PREFACE };
 
 #define PAGE_OFFSETS 4096
 
+BPF_PROG_ARRAY(plaintext_walkers, 1);
+
 /*
  * In which registers a library has what it has read, by the offset of the probe in its page: session, buffer, and the
  * address of the number of bytes, a byte each; and by how many words the first exceeds the address of the session. User
@@ -64,14 +66,20 @@ int tls_write_enters(struct pt_regs *ctx)
 	thread->ssl = ctx->di;
 	thread->stack = ctx->sp;
 	bpf_probe_read_user(&thread->returns_to, sizeof(thread->returns_to), (void *)ctx->sp);
+	if (is_known_as_http2(session)) {
+		note_write(session, buffer, size);
+		return 0;
+	}
 	kind = kind_at(buffer, size);
-	if (kind == OTHER_DATA || is_known_as_http2(session))
+	if (kind == OTHER_DATA)
 		return 0;
 	session->is_http2 = kind == HTTP2_PREFACE;
 	session->written = size < MOST_DATA ? size : MOST_DATA;
 	session->write_size = 0;
-	if (session->is_http2)
+	if (session->is_http2) {
+		note_write(session, buffer, size);
 		return 0;
+	}
 	size = size < TLS_ROOM ? size : TLS_ROOM;
 	if (!bpf_probe_read_user(session->write_bytes, at_most(size, TLS_ROOM), (void *)buffer))
 		session->write_size = size;
@@ -133,9 +141,10 @@ static __always_inline void see_tls_send(struct connection *c, u64 sock, u64 msg
 	struct tls_thread *thread = tls_threads.lookup(&id);
 	struct tls_key key = session_at(c, sock, thread);
 	struct tls_session *session = tls_sessions.lookup(&key);
+	bool is_inside = thread && is_within(thread);
 	struct connection *met;
 
-	if (!session || !session->written || !sends(c, msg, session->written, thread && is_within(thread)))
+	if (!session || !session->written || !sends(c, msg, session->written, is_inside))
 		return;
 	met = met_by(session);
 	if (met && met != c)
@@ -143,6 +152,8 @@ static __always_inline void see_tls_send(struct connection *c, u64 sock, u64 msg
 	if (!met)
 		meet(session, key, c, sock);
 	session->written = 0;
+	if (session->is_http2 && is_inside)
+		begin_tls_streams(c, SENDING);
 	keep_written(c, session);
 }
 
@@ -226,12 +237,28 @@ static __always_inline u64 session_in(struct saved_registers *saved, u32 registe
 	return register_of(saved, registers) - (registers >> 24) * sizeof(u64);
 }
 
+/* Walks what the program has read of a connection whose streams are told apart. */
+static __always_inline void walk_read(struct pt_regs *ctx, struct tls_thread *thread, u64 sock, u64 buffer, u64 size)
+{
+	struct connection *c = connections.lookup(&sock);
+	struct payload payload = { .segment = { .address = buffer, .size = size } };
+	struct frames *f;
+
+	if (!c || c->protocol != TLS_STREAMS)
+		return;
+	f = frames_of(c, sock, RECEIVING);
+	if (!f || !begin_read_frames(c, f, payload, false, size))
+		return;
+	thread->walks = sock;
+	plaintext_walkers.call(ctx, 0);
+}
+
 /* The head is copied at once: the program may change the memory. */
-static __always_inline void see_read(u64 ssl, u64 buffer, u64 size)
+static __always_inline void see_read(struct pt_regs *ctx, u64 ssl, u64 buffer, u64 size)
 {
 	struct tls_thread *thread = this_thread();
 	struct tls_key key = key_of(ssl);
-	struct tls_session *session;
+	struct tls_session *session = tls_sessions.lookup(&key);
 	struct connection *c;
 	enum plaintext kind;
 	u64 sock;
@@ -240,16 +267,23 @@ static __always_inline void see_read(u64 ssl, u64 buffer, u64 size)
 		return;
 	sock = thread->sock;
 	thread->sock = 0; /* only the first data after a receive are those of its first record */
+	if (session && is_known_as_http2(session)) {
+		walk_read(ctx, thread, session->sock, buffer, size);
+		return;
+	}
 	kind = kind_at(buffer, size);
 	session = kind == OTHER_DATA ? NULL : session_of(key);
-	if (!session || is_known_as_http2(session))
+	if (!session)
 		return;
 	session->is_http2 = kind == HTTP2_PREFACE;
 	c = met_by(session);
 	if (!c)
 		c = meet_received(sock, session, key, size);
-	if (session->is_http2)
+	if (session->is_http2) {
+		if (c && thread->received_at < ctx->sp && begin_tls_streams(c, RECEIVING))
+			walk_read(ctx, thread, sock, buffer, size);
 		return;
+	}
 	if (c)
 		keep_read_head(c, buffer, size);
 	else
@@ -266,7 +300,7 @@ int tls_read_returns(struct pt_regs *ctx)
 	if ((int)ctx->ax <= 0 || !registers || !is_running() ||
 	    bpf_probe_read_user(&size, sizeof(size), (void *)register_of(&saved, *registers >> 16)))
 		return 0;
-	see_read(session_in(&saved, *registers), register_of(&saved, *registers >> 8), size);
+	see_read(ctx, session_in(&saved, *registers), register_of(&saved, *registers >> 8), size);
 	return 0;
 }
 
@@ -277,7 +311,7 @@ int tls_copy_enters(struct pt_regs *ctx)
 	struct saved_registers saved = saved_registers(ctx);
 
 	if (registers && is_running())
-		see_read(session_in(&saved, *registers), ctx->si, ctx->dx);
+		see_read(ctx, session_in(&saved, *registers), ctx->si, ctx->dx);
 	return 0;
 }
 

@@ -24,6 +24,9 @@ struct tls_session {
 	u32 written;	/* bytes of data with a head that are to be sent, at most those of a record; 0: none */
 	u32 write_size; /* bytes in write_bytes */
 	u32 read_size;	/* bytes in read_bytes */
+	u64 buffer;	/* of HTTP/2: what the program writes, or has written last */
+	u32 buffer_size;
+	u32 writes;	/* how often it has written */
 	u8 is_http2;	/* while it and its connection are together: then the library may reuse its memory */
 	u8 has_more; /* another head was read since that in read_bytes */
 	u8 write_bytes[TLS_ROOM];
@@ -35,6 +38,8 @@ struct tls_thread {
 	u64 stack;	/* where the return address of that function stood */
 	u64 returns_to; /* this address */
 	u64 sock;	/* on which it has received last, 0 once it has read data since */
+	u64 received_at; /* the stack pointer when it did */
+	u64 walks;	/* the socket of the connection whose plaintext it walks */
 };
 
 struct tls_tie {
@@ -87,18 +92,24 @@ static __always_inline void meet(struct tls_session *session, struct tls_key key
 	tls_ties.update(&sock, &tie);
 }
 
+/* Returns the user's stack pointer at the current system call, 0 if there is none. */
+static __always_inline u64 user_stack_pointer(void)
+{
+	struct second_half user;
+	u64 top = top_of_stack();
+
+	return read_half_at(top, &user) || read_half_at(top - 16, &user) ? user.sp : 0;
+}
+
 /*
  * Whether the thread may still be within the function by which it has written last: its return address stands where it
  * stood. It may have been left there, too.
  */
 static __always_inline bool is_within(struct tls_thread *thread)
 {
-	struct second_half user;
-	u64 top = top_of_stack(), returns_to = 0;
+	u64 stack = thread->ssl ? user_stack_pointer() : 0, returns_to = 0;
 
-	if (!thread->ssl || (!read_half_at(top, &user) && !read_half_at(top - 16, &user)))
-		return false;
-	if (user.sp >= thread->stack || thread->stack - user.sp > DEEPEST)
+	if (!stack || stack >= thread->stack || thread->stack - stack > DEEPEST)
 		return false;
 	bpf_probe_read_user(&returns_to, sizeof(returns_to), (void *)thread->stack);
 	return returns_to == thread->returns_to;
@@ -117,14 +128,6 @@ static __always_inline bool holds(struct connection *c, u32 record, u32 data, bo
 	if (is_inside)
 		return added - 1 < MOST_ADDED;
 	return added == 17 || added == 24 || added == 16; /* TLS 1.3; AES-GCM and ChaCha20 of TLS 1.2 */
-}
-
-/* Returns the size of the record with data that the burst begins with, or 0. */
-static __always_inline u32 first_record(struct connection *c)
-{
-	u64 header = *(u64 *)c->head;
-
-	return c->head_size >= TLS_HEADER && (u8)header == TLS_DATA ? record_size(header) : 0;
 }
 
 /* Whether one of the first records that are sent holds so many bytes: a Finished may come before them. */
@@ -172,8 +175,10 @@ static __always_inline void see_tls_receive(u64 sock)
 {
 	struct tls_thread *thread = this_thread();
 
-	if (thread)
-		thread->sock = sock;
+	if (!thread)
+		return;
+	thread->sock = sock;
+	thread->received_at = user_stack_pointer();
 }
 
 /* The record that the thread received last has been decrypted, if it held so many bytes. */
@@ -182,8 +187,7 @@ static __always_inline struct connection *meet_received(u64 sock, struct tls_ses
 	struct connection *c = sock ? connections.lookup(&sock) : NULL;
 	struct tls_tie *tie = c ? tls_ties.lookup(&sock) : NULL;
 
-	if (!c || (tie && tie->connection == c->connection) || c->direction != RECEIVING || !(c->is_fresh || c->head_grew) ||
-	    !holds(c, first_record(c), size, false))
+	if (!c || (tie && tie->connection == c->connection) || !c->part_record || !holds(c, c->part_record, size, false))
 		return NULL;
 	meet(session, key, c, sock);
 	return c;

@@ -64,6 +64,8 @@ class RecordKind(enum.IntEnum):
     HEAD_TEXT = 12
     CALLS = 5
     COMPLETIONS = 6
+    CONNECTIONS = 14
+    SHORT_CALLS = 15
     HEADS = 13
     LOST = 7
     END = 8
@@ -146,6 +148,8 @@ META = Struct(
     duration_rule=_text,
     heads=_text,
     python_problem=_text,
+    short_layout=_LAYOUT,
+    connection_layout=_LAYOUT,
 )
 MODULE = Struct(
     Module,
@@ -233,6 +237,9 @@ STACK = Struct(
     python_status=_u32,
     v8=Bytes(MAX_FRAMES, unit=8),
     v8_version=_u32,
+    php=Bytes(MAX_FRAMES, unit=8),
+    php_version=_u32,
+    php_status=_u32,
 )
 BATCH = Struct(Batch, rows=_u32, columns=ListOf(Bytes(MAX_CONTENT), MAX_NAMES + 1), groups=_u32)
 HEAD_TEXT = Struct(HeadText, number=_u32, text=Bytes(MAX_HEAD_TEXT))

@@ -27,6 +27,8 @@ FIELD_CODINGS = {
     **dict.fromkeys(("sent", "received"), PLANES),
 }
 """Codings of the fields of calls and completions, unless "". The fields of the coding `group` are in a row's order."""
+SHORT_CODINGS = {**FIELD_CODINGS, "pid": ""}
+"""The same of calls below the threshold, of which only the connection comes first."""
 
 CASTS: dict[int, Literal["B", "H", "I", "Q"]] = {1: "B", 2: "H", 4: "I", 8: "Q"}
 

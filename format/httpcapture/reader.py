@@ -24,7 +24,7 @@ from .file_budget import FileBudget
 from .frames import CutOff, FrameReader
 from .header import read_header
 from .packed_stacks import TRAILING, PackedStacks
-from .records import Calls, Completions, End, Meta, Record, Stack
+from .records import Calls, Completions, Connections, End, Meta, Record, RowBatch, ShortCalls, Stack
 
 _CODECS: dict[int, Struct[Any]] = {
     RecordKind.MODULE: chunks.MODULE,
@@ -37,12 +37,17 @@ _CODECS: dict[int, Struct[Any]] = {
     RecordKind.LOST: chunks.LOST,
     RecordKind.END: chunks.END,
 }
+_BATCHES: dict[int, type[RowBatch]] = {
+    RecordKind.CALLS: Calls,
+    RecordKind.COMPLETIONS: Completions,
+    RecordKind.CONNECTIONS: Connections,
+    RecordKind.SHORT_CALLS: ShortCalls,
+}
 _KINDS = frozenset(int(kind) for kind in RecordKind)
 _KIND_OF: dict[type, int] = {
     **{codec.cls: kind for kind, codec in _CODECS.items()},
+    **{batch: kind for kind, batch in _BATCHES.items()},
     Stack: RecordKind.STACKS,
-    Calls: RecordKind.CALLS,
-    Completions: RecordKind.COMPLETIONS,
 }
 
 
@@ -79,6 +84,8 @@ class Reader:
         self._batch_readers = {
             int(RecordKind.CALLS): BatchReader(self.meta.call_layout),
             int(RecordKind.COMPLETIONS): BatchReader(self.meta.completion_layout),
+            int(RecordKind.CONNECTIONS): BatchReader(self.meta.connection_layout),
+            int(RecordKind.SHORT_CALLS): BatchReader(self.meta.short_layout),
         }
         self._records = self._read_records(_KINDS)
 
@@ -180,7 +187,7 @@ class Reader:
         if not source.at_end():
             raise Malformed(TRAILING)
 
-    def _batches(self, kind: int, source: Source) -> Iterator[Calls | Completions]:
+    def _batches(self, kind: int, source: Source) -> Iterator[RowBatch]:
         """Yield the batches of one chunk. Raises Malformed if their rows would not fit into a chunk unpacked."""
         reader, damaged = self._batch_readers[kind], partial(CorruptRecord, self.name, self._frames.start)
         size = 0
@@ -190,7 +197,7 @@ class Reader:
             if size > MAX_ROWS_SIZE:
                 raise Malformed(f"one chunk has {size} bytes of rows, the format allows {MAX_ROWS_SIZE}")
             columns = reader.columns(batch, damaged)
-            yield Calls(batch.rows, columns) if kind == RecordKind.CALLS else Completions(batch.rows, columns)
+            yield _BATCHES[kind](batch.rows, columns)
 
     def _damaged(self, reason: str) -> CorruptRecord:
         return CorruptRecord(self.name, self._frames.start, reason)

@@ -58,15 +58,21 @@ class StackStatus(enum.IntEnum):
     LOST = 4  # the stack ring was full, or too many stacks were waiting
 
 
-class PythonStatus(enum.IntEnum):
-    """Say how far the Python frames of a stack go."""
+UTF_8 = 0
+"""Width of the characters of a text that is in UTF-8."""
 
-    NOT_WALKED = 0  # the process had no Python that the recorder knew, or this was not asked for
+
+class WalkStatus(enum.IntEnum):
+    """Say how far the frames of a stack go that the kernel has walked, of Python or of PHP."""
+
+    NOT_WALKED = 0  # the process had no interpreter that the recorder knew, or this was not asked for
     WHOLE = 1  # to the outermost frame
     CUT = 2  # there are more outer frames than the recorder follows
-    NO_STATE = 3  # the thread runs no Python
+    NO_STATE = 3  # the thread runs no program of that language
     OTHER_STATE = 4  # the state of the thread was not where it should be
     FAULT = 5  # memory of an outer frame could not be read
+    HAS_THREADS = 6  # the PHP is one that is built for threads
+    OTHER_VERSION = 7  # the recorder does not know this version
 
 
 @dataclass(frozen=True)
@@ -90,6 +96,10 @@ class Layout:
     fields: Sequence[Field]
 
 
+NO_ROWS = Layout(8, ())
+"""Layout of rows that a capture does not have: a row has at least 8 bytes, but none of them means anything."""
+
+
 @dataclass(frozen=True)
 class Meta:
     """Say what was recorded, where and how: the first record of every capture."""
@@ -101,7 +111,7 @@ class Meta:
     boot_id: str
     started_monotonic_ns: int  # the start on CLOCK_MONOTONIC
     started_realtime_ns: int  # the same moment on CLOCK_REALTIME
-    threshold_ns: int  # shorter calls were not recorded
+    threshold_ns: int  # shorter calls are in no Calls
     process_filters: Sequence[bytes]  # the -p patterns; empty: all processes
     probes: str  # "fexit", "kprobe" or "tracepoint"
     clock_ticks: int  # sysconf(SC_CLK_TCK)
@@ -114,7 +124,9 @@ class Meta:
     redacted: str = ""  # name and version of the program that redacted the capture; empty: not redacted
     duration_rule: str = ""  # JUDGED_WHOLE; empty: `threshold_ns` is of t2 - t0, in captures from before this field
     heads: str = ""  # what was kept of the heads of requests and responses, for people; empty: nothing
-    python_problem: str = ""  # why the kernel could not follow Python frames; empty: it could, or was not asked to
+    python_problem: str = ""  # why frames of Python and PHP could not be followed; empty: they could, or nobody asked
+    short_layout: Layout = NO_ROWS  # of calls below the threshold; NO_ROWS: they were counted only
+    connection_layout: Layout = NO_ROWS
 
 
 JUDGED_WHOLE = "whole"
@@ -187,6 +199,24 @@ class Completions:
 
 
 @dataclass(frozen=True)
+class Connections:
+    """Hold a batch of what the calls below the threshold of a process on a connection have in common, with the columns
+    of `Meta.connection_layout`. ShortCalls refer to them by `connection` and `pid`."""
+
+    rows: int
+    columns: BatchColumns
+
+
+@dataclass(frozen=True)
+class ShortCalls:
+    """Hold a batch of calls that ended below the threshold, ordered by connection, with the columns of
+    `Meta.short_layout`. Of one without a row of Connections, which may be lost, it is not known whose it was."""
+
+    rows: int
+    columns: BatchColumns
+
+
+@dataclass(frozen=True)
 class Stack:
     """Hold a user stack, leaf first, to which calls refer by `id`.
 
@@ -210,9 +240,12 @@ class Stack:
     other_maps: int = 0  # the same of the maps that must agree with these where a frame is; 0: none
     python: bytes = b""  # Python frames, leaf first, 5 u64 each: address, code, instruction, cookie, flags
     python_version: int = 0  # 0x030b: Python 3.11
-    python_status: int = 0  # PythonStatus
+    python_status: int = 0  # WalkStatus
     v8: bytes = b""  # JavaScript frames, leaf first, 4 u64 each: address, code, instruction, cookie
     v8_version: int = 0  # 0x0b03: V8 11.3
+    php: bytes = b""  # PHP frames, leaf first, 5 u64 each: function, code, line, cookie, flags
+    php_version: int = 0  # 0x0802: PHP 8.2
+    php_status: int = 0  # WalkStatus
 
 
 UNWOUND_WHOLE = "whole"
@@ -334,7 +367,7 @@ class JitMap:
 
 @dataclass(frozen=True)
 class Code:
-    """Hold a code object of a Python process, to which Python frames refer by process, `address` and `cookie`. A
+    """Hold a code object of a process, to which frames of programs refer by process, `address` and `cookie`. A
     `problem` says why the fields after it are empty."""
 
     pid: int
@@ -343,7 +376,7 @@ class Code:
     cookie: int  # another one: another code object at the same address
     problem: str
     name: bytes = b""  # co_qualname, or co_name before Python 3.11: its characters
-    name_width: int = 1  # bytes of a character: 1 (Latin-1), 2 or 4 (code points)
+    name_width: int = 1  # bytes of a character: 1 (Latin-1), 2 or 4 (code points), or UTF_8
     filename: bytes = b""
     filename_width: int = 1
     first_line: int = 0  # co_firstlineno, modulo 2^32
@@ -407,4 +440,7 @@ class End:
     slept_ns: int = 0  # how long the host was suspended since META; no other time includes it
 
 
-Record = Union[Meta, Calls, Completions, Stack, Process, Module, Section, JitMap, Code, HeadText, Heads, Lost, End]
+RowBatch = Union[Calls, Completions, Connections, ShortCalls]
+"""A record that holds rows of a layout in META, as columns."""
+
+Record = Union[RowBatch, Meta, Stack, Process, Module, Section, JitMap, Code, HeadText, Heads, Lost, End]

@@ -90,7 +90,13 @@ class Writer:
         chunk_bytes: int = CHUNK_BYTES,
         chunk_ns: int = CHUNK_NS,
     ) -> None:
-        if not max(meta.call_layout.size, meta.completion_layout.size) <= chunk_bytes <= _MAX_CHUNK_BYTES:
+        layouts = {
+            RecordKind.CALLS: meta.call_layout,
+            RecordKind.COMPLETIONS: meta.completion_layout,
+            RecordKind.CONNECTIONS: meta.connection_layout,
+            RecordKind.SHORT_CALLS: meta.short_layout,
+        }
+        if not max(layout.size for layout in layouts.values()) <= chunk_bytes <= _MAX_CHUNK_BYTES:
             raise ValueError(f"chunk_bytes is {chunk_bytes}: at least a row, at most {_MAX_CHUNK_BYTES}")
         self.bytes_written = 0  # whole frames only
         self._stream = stream
@@ -100,7 +106,6 @@ class Writer:
         self._chunk_bytes, self._chunk_ns = chunk_bytes, chunk_ns
         self._records = {kind: _OpenRecords() for kind in RecordKind}
         compress = frames.compressor(level, checksum=False).compress
-        layouts = {RecordKind.CALLS: meta.call_layout, RecordKind.COMPLETIONS: meta.completion_layout}
         self._rows = {kind: _OpenBatch(layout, compress) for kind, layout in layouts.items()}
         self._open: dict[RecordKind, OpenChunk] = {**self._records, **self._rows}
         self._now_ns = meta.started_monotonic_ns
@@ -120,6 +125,14 @@ class Writer:
     def completions(self, rows: Buffer, *, header: int = 0) -> None:
         """Append whole rows of `Meta.completion_layout`, as `calls` does."""
         self._take(RecordKind.COMPLETIONS, rows, header)
+
+    def connections(self, rows: Buffer, *, header: int = 0) -> None:
+        """Append whole rows of `Meta.connection_layout`, as `calls` does."""
+        self._take(RecordKind.CONNECTIONS, rows, header)
+
+    def short_calls(self, rows: Buffer, *, header: int = 0) -> None:
+        """Append whole rows of `Meta.short_layout`, as `calls` does."""
+        self._take(RecordKind.SHORT_CALLS, rows, header)
 
     def stack(self, stack: Stack) -> None:
         """Append a stack."""

@@ -1,4 +1,4 @@
-"""Load the programs to which probes make tail calls: the walks of Python frames and of HTTP/2."""
+"""Load the programs to which probes make tail calls: the walks of frames of interpreters and of HTTP/2."""
 
 from __future__ import annotations
 
@@ -7,11 +7,16 @@ import struct
 from typing import Any
 
 from httpbpf.btf import Btf
+from httpbpf.layout import ENUMS
 
 from .bpf_maps import BpfMap
 from .bpf_programs import chain, load_tail, with_map
 
 _U32 = struct.Struct("<I")
+FRAME_WALKERS = tuple(
+    (f"walk_{name.lower()}", number) for number, name in enumerate(ENUMS["language"]) if name != "NO_LANGUAGE"
+)
+"""The programs that walk frames of interpreters, and the numbers of their languages."""
 
 
 class Tails:
@@ -29,16 +34,27 @@ class Tails:
         size = self._library.bpf_function_size(self._module, name)
         return ctypes.string_at(self._library.bpf_function_start(self._module, name), size)
 
-    def _load(self, name: str, code: bytes, function: str, array: int, *, at_entry: bool) -> int:
+    def load_plaintext_walker(self, send_walkers: int, plaintext_walkers: int, steps: int) -> int:
+        """Load the program that walks what TLS libraries have read (http2_walk.h), which probes in user space call, and
+        return its descriptor."""
+        code = with_map(chain([self._code(b"walk_plaintext")] * steps), send_walkers, plaintext_walkers)
+        fd = load_tail("walk_plaintext", code, "kprobe", 0, at_entry=True)
+        BpfMap(plaintext_walkers, _U32.size, _U32.size).put(_U32.pack(0), _U32.pack(fd))
+        return fd
+
+    def _load(self, name: str, code: bytes, function: str, array: int, index: int = 0, *, at_entry: bool) -> int:
         """Load a program, which fexit probes of a kernel function can call, and put it into the array for it."""
         function_id = self._btf.function_id(function) if self._probes == "fexit" else 0
         fd = load_tail(name, code, self._probes, function_id, at_entry=at_entry)
-        BpfMap(array, _U32.size, _U32.size).put(_U32.pack(0), _U32.pack(fd))
+        BpfMap(array, _U32.size, _U32.size).put(_U32.pack(index), _U32.pack(fd))
         return fd
 
-    def load_python_walker(self, walkers: int) -> int:
-        """Load walk_python (python_walk.h) and return its descriptor."""
-        return self._load("walk_python", self._code(b"walk_python"), "tcp_sendmsg", walkers, at_entry=True)
+    def load_frame_walkers(self, walkers: int) -> list[int]:
+        """Load the programs that walk frames of interpreters (walks.h), and return their descriptors."""
+        return [
+            self._load(name, self._code(name.encode()), "tcp_sendmsg", walkers, language, at_entry=True)
+            for name, language in FRAME_WALKERS
+        ]
 
     def load_stream_walkers(self, send_walkers: int, receive_walkers: int, steps: int) -> list[int]:
         """Load the programs that walk what was sent and what was received (http2_walk.h), and return their descriptors.

@@ -64,10 +64,11 @@ head_options: Callable[[Any], Any] = declarations(
             "--tls",
             "reads_tls",
             is_flag=True,
-            help="Keep the heads of HTTP/1 in TLS too, of programs that use OpenSSL 1.1.1 or 3, as a shared library "
-            "or in an executable with its symbols, such as node; or GnuTLS, as a shared library. The kernel then runs "
-            "a program in each of its reads and writes, and a process of httprec keeps cap_sys_admin. At the end it "
-            "prints which processes it could not read. The kernel keeps 6 MiB for it.",
+            help="Keep the heads of HTTP/1 in TLS too, and tell the streams of HTTP/2 in TLS apart, of programs that "
+            "use OpenSSL 1.1.1 or 3, as a shared library or in an executable with its symbols, such as node; or "
+            "GnuTLS, as a shared library. The kernel then runs a program in each of its reads and writes, and a "
+            "process of httprec keeps cap_sys_admin. At the end it prints which processes it could not read. The "
+            "kernel keeps 6 MiB for it.",
         ),
     ]
 )

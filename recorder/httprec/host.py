@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
-from httpbpf.layout import CALL_ROW, COMPLETION_ROW, Row
+from httpbpf.layout import CALL_ROW, COMPLETION_ROW, CONNECTION_ROW, SHORT_ROW, Row
 from httpbpf.program import Sizes
-from httpcapture import JUDGED_WHOLE, Field, Layout, Meta
-from httpcapture.codings import FIELD_CODINGS
+from httpcapture import JUDGED_WHOLE, NO_ROWS, Field, Layout, Meta
+from httpcapture.codings import FIELD_CODINGS, SHORT_CODINGS
 
 from . import __version__
 from .check import read_text
@@ -33,8 +33,8 @@ def slept_ns() -> int:
     return max(time.clock_gettime_ns(time.CLOCK_BOOTTIME) - time.monotonic_ns() for _ in range(5))
 
 
-def _layout(row: Row) -> Layout:
-    return Layout(row.size, tuple(Field(*field, FIELD_CODINGS.get(field.name, "")) for field in row.fields))
+def _layout(row: Row, codings: Mapping[str, str] = FIELD_CODINGS) -> Layout:
+    return Layout(row.size, tuple(Field(*field, codings.get(field.name, "")) for field in row.fields))
 
 
 def _limits(sizes: Sizes) -> dict[str, int]:
@@ -42,10 +42,10 @@ def _limits(sizes: Sizes) -> dict[str, int]:
 
 
 def meta(
-    threshold_ns: int, process_filters: Sequence[bytes], probes: str, sizes: Sizes, python_problem: str = ""
+    threshold_ns: int, process_filters: Sequence[bytes], probes: str, sizes: Sizes, walk_problem: str = ""
 ) -> Meta:
     """Return the first record of a capture for a recording that starts now."""
-    name = os.uname()
+    name, has_short = os.uname(), bool(sizes.short_ring_pages)
     return Meta(
         tool=f"httprec {__version__}",
         host=name.nodename,
@@ -63,5 +63,7 @@ def meta(
         call_layout=_layout(CALL_ROW),
         completion_layout=_layout(COMPLETION_ROW),
         duration_rule=JUDGED_WHOLE,
-        python_problem=python_problem,
+        python_problem=walk_problem,
+        short_layout=_layout(SHORT_ROW, SHORT_CODINGS) if has_short else NO_ROWS,
+        connection_layout=_layout(CONNECTION_ROW) if has_short else NO_ROWS,
     )

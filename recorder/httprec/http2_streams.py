@@ -5,7 +5,7 @@ A probe that sees a connection end cannot search for its streams, so it sends a 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Callable
 
 from httpbpf.layout import CONNECTION, ENUMS, STREAMS_END_ROW
@@ -28,14 +28,19 @@ class Http2Streams:
         """Yield what is known of each open stream, with the fields of struct connection (rows.h)."""
         return (_CONNECTION_CODEC.read(row) for _, row in self._tracer.open_streams())
 
-    def end(self) -> Iterator[dict[str, Any]]:
-        """Yield the streams that the end of their connection or a GOAWAY has ended, and then forget them.
+    def ends(self) -> Sequence[bytes]:
+        """Return the rows (streams_end_row, rows.h) that have arrived. What the kernel has sent of their streams before
+        is in the other rings by then."""
+        return list(self._tracer.streams_ends())
+
+    def end(self, rows: Iterable[bytes]) -> Iterator[dict[str, Any]]:
+        """Yield the streams that the end of their connection or a GOAWAY has ended, as rows say, and then forget them.
 
         If they have no response, `t2`, `t3` and `outcome` are set to those of the end. Streams of a connection whose
         frames the kernel could not follow are forgotten, too, but not yielded.
         """
         ends: dict[int, list[Mapping[str, Any]]] = {}
-        for end in map(_END_CODEC.read, self._tracer.streams_ends()):
+        for end in map(_END_CODEC.read, rows):
             ends.setdefault(end["connection"], []).append(end)
         if not ends:
             return

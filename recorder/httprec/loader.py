@@ -36,10 +36,19 @@ from .tls.places import PROGRAMS as TLS_PROGRAMS
 
 KPROBE_EVENTS = ("/sys/kernel/tracing/kprobe_events", "/sys/kernel/debug/tracing/kprobe_events")
 PROBES = ("fexit", "kprobe", "tracepoint")  # best first
+WALK_MAPS = (
+    "executables",
+    "frame_walkers",  # the kernel forgets the programs in such an array with its last descriptor
+    "runtimes",
+    "walked_ring",
+    "walked_stacks",
+)
+"""The maps of runtimes.h."""
 MAPS = (
     "block_ring",
     "call_ring",
     "completion_ring",
+    "connection_ring",
     "connections",
     "counters",
     "fast_calls",
@@ -50,22 +59,20 @@ MAPS = (
     "head_turns",
     "ignored_pids",
     "listeners",
+    "plaintext_walkers",
     "process_filters",
     "process_ring",
-    "python_executables",
-    "python_ring",
-    "python_stacks",
-    "python_walkers",  # the kernel forgets the programs in such an array with its last descriptor
-    "pythons",
     "receive_walkers",
     "running",
     "send_walkers",
+    "short_ring",
     "stack_copies",
     "stack_frames",
     "stack_ring",
     "streams",
     "streams_end_ring",
     "tls_registers",
+    *WALK_MAPS,
 )
 _KRETPROBE_INSTANCES = 4096  # blocked calls at a time: KRETPROBE_MAXACTIVE_MAX. The default is a few per CPU
 _ATTACHMENTS = ("anon_inode:bpf_link", "anon_inode:bpf-link", "anon_inode:[perf_event]")
@@ -100,7 +107,7 @@ class LoadedProgram:
     attachments: Sequence[int]  # closing one detaches its probe
     events: str  # suffix of the names of its kprobe events
     faults_are_misses: bool  # whether the kernel counts a page fault in a kprobe as a miss
-    python_problem: str  # why Python frames are not walked although they were asked for, or ""
+    walk_problem: str  # why frames of Python and PHP are not walked although they were asked for, or ""
     http2_problem: str  # why the streams of HTTP/2 are not told apart, or ""
     tls: Mapping[str, int]  # by name, the programs to attach to TLS libraries (tls/libraries.py)
 
@@ -149,7 +156,7 @@ def load_program(options: TracingOptions) -> LoadedProgram:
         maps,
         events=f"_bcc_{child}",
         faults_are_misses=answer["faults_are_misses"],
-        python_problem=answer["python_problem"],
+        walk_problem=answer["walk_problem"],
         http2_problem=answer["http2_problem"],
         tls={name: fds[index] for name, index in answer["tls"].items()},
         **found,
@@ -194,14 +201,17 @@ def _load(options: TracingOptions) -> tuple[dict[str, Any], list[int]]:
     tls = _load_tls(import_bcc().BPF, bpf) if options.sizes.tls_sessions else {}
     programs, attachments = [function.fd for function in bpf.funcs.values()], _attached()
     tails, http2_problem = Tails(library, bpf.module, btf, probes), ""
-    if "python_walkers" in maps:
+    if "frame_walkers" in maps:
         try:
-            programs.append(tails.load_python_walker(maps["python_walkers"]))
+            programs += tails.load_frame_walkers(maps["frame_walkers"])
         except (OSError, BtfError) as error:
             problem = f"the kernel does not take the program that follows them: {error}"
-            maps = {name: fd for name, fd in maps.items() if "python" not in name}
+            maps = {name: fd for name, fd in maps.items() if name not in WALK_MAPS}
     try:
-        programs += tails.load_stream_walkers(maps["send_walkers"], maps["receive_walkers"], options.sizes.steps_a_run)
+        steps = options.sizes.steps_a_run
+        programs += tails.load_stream_walkers(maps["send_walkers"], maps["receive_walkers"], steps)
+        if tls:
+            programs.append(tails.load_plaintext_walker(maps["send_walkers"], maps["plaintext_walkers"], steps))
     except (OSError, BtfError) as error:
         http2_problem = f"the kernel does not take the program that follows them: {error}"
         maps = {name: fd for name, fd in maps.items() if "stream" not in name and name != "block_ring"}
@@ -209,7 +219,7 @@ def _load(options: TracingOptions) -> tuple[dict[str, Any], list[int]]:
     ends = len(maps), len(maps) + len(programs), len(fds)
     return {
         "probes": probes,
-        "python_problem": problem,
+        "walk_problem": problem,
         "http2_problem": http2_problem,
         "maps": dict(zip(maps, range(ends[0]))),
         "programs": list(range(ends[0], ends[1])),
@@ -249,7 +259,7 @@ def _attached() -> list[int]:
 
 
 def _attach_best(bcc: Any, btf: Btf, options: TracingOptions) -> tuple[str, Any, str]:
-    """Return the kind of probes, BCC's program, and why it walks no Python frames or ""."""
+    """Return the kind of probes, BCC's program, and why it walks no frames of interpreters or ""."""
     wanted = PROBES if options.probes == "auto" else (options.probes,)
     problems: list[str] = []
     for probes in wanted:
@@ -270,7 +280,7 @@ def _attach_best(bcc: Any, btf: Btf, options: TracingOptions) -> tuple[str, Any,
             raise RecorderError(str(error)) from error
         bpf = _attach(bcc.BPF, program, probes, problems)
         if bpf is not None:
-            return probes, bpf, program.python_problem
+            return probes, bpf, program.walk_problem
         for fd in _attached():  # the probes that were attached before one failed
             os.close(fd)
     raise RecorderError("this kernel takes no probes: " + "; ".join(problems))

@@ -24,6 +24,7 @@ from .closing import closing_lines
 from .errors import RecorderError
 from .head_options import head_options, head_rules, rules_sentence, rules_text
 from .http_heads import HeadRules
+from .languages.walked_frames import WALKED
 from .listeners import find_listeners
 from .loader import PROBES, TracingOptions
 from .output import STDOUT
@@ -134,7 +135,7 @@ def _record(
     *,
     modules_size: int,
     rules: HeadRules,
-    reads_v8: bool,
+    languages: frozenset[str],
     replace: bool,
     duration_s: float | None,
     printed: str,
@@ -146,9 +147,7 @@ def _record(
 
     def meta() -> Meta:
         return dataclasses.replace(
-            host.meta(
-                tracing.threshold_ns, tracing.process_filters, tracer.probes, tracing.sizes, tracer.python_problem
-            ),
+            host.meta(tracing.threshold_ns, tracing.process_filters, tracer.probes, tracing.sizes, tracer.walk_problem),
             heads=rules_text(tracing.sizes.http_bytes, rules, has_http2=has_http2, reads_tls=reads_tls),
         )
 
@@ -161,8 +160,8 @@ def _record(
                 "Using tracepoints, because this kernel allows no probes on its functions. They do not show bytes that "
                 "io_uring or recvmmsg receives (docs/limits.md)"
             )
-        if tracer.python_problem:
-            _print(f"httprec: no Python frames are recorded, all else is: {tracer.python_problem}")
+        if tracer.walk_problem:
+            _print(f"httprec: no frames of Python and PHP are recorded, all else is: {tracer.walk_problem}")
         if tracer.http2_problem:
             _print(f"httprec: the streams of HTTP/2 are not told apart: {tracer.http2_problem}")
         _print(rules_sentence(tracing.sizes.http_bytes, rules, has_http2=has_http2, reads_tls=reads_tls))
@@ -181,7 +180,7 @@ def _record(
                 modules_size,
                 printer,
                 head_rules=rules,
-                reads_v8=reads_v8,
+                languages=languages,
                 libraries=libraries,
             )
             _announce(tracing.threshold_ns / 1e6, tracing.process_filters, show)
@@ -220,6 +219,13 @@ def _record(
     show_default=True,
     help="Record calls of at least this duration, from the first byte of the request to the last byte of the response; "
     "0 records every call.",
+)
+@click.option(
+    "--rows",
+    type=click.Choice(["all", "slow"]),
+    default="slow",
+    show_default=True,
+    help="all: record calls below -t too, without stacks and heads, some 10 bytes each. slow: count them only.",
 )
 @click.option(
     "-p",
@@ -286,12 +292,13 @@ def _record(
 @options.memory_options
 @click.option(
     "--languages",
-    type=click.Choice(["all", "python", "node", "none"]),
-    default="python",
+    metavar="LIST",
+    default="python,php",
     show_default=True,
-    help="Of which languages to record the frames of programs too: names of their functions and files, and lines. "
-    "Where the kernel cannot follow Python's, httprec says why and records without them. The kernel keeps 8 MiB for "
-    "them.",
+    callback=options.languages,
+    help="Of which languages to record the frames of programs too, separated by commas: python, php, node; or all, or "
+    "none. These are names of their functions and files, and lines. Where the kernel cannot follow those of Python and "
+    "PHP, httprec says why and records without them. The kernel keeps 8 MiB for them.",
 )
 @click.option(
     "--modules",
@@ -324,6 +331,7 @@ def command(
     *,
     output: str,
     threshold_ms: float,
+    rows: str,
     names: tuple[str, ...],
     duration_s: float | None,
     max_size: int | None,
@@ -349,7 +357,7 @@ def command(
     reads_tls: bool,
     call_ring: int,
     stack_ring: int,
-    languages: str,
+    languages: frozenset[str],
     modules: str,
     modules_size: int,
 ) -> None:
@@ -363,19 +371,19 @@ def command(
     but attach to libraries. httprec also keeps cap_bpf before Linux 5.19, and cap_chown, cap_dac_override and
     cap_fowner if it is to create parts.
     """
-    reads_v8 = languages in ("all", "node")
     sizes = options.sizes(
         connections=connections,
         threads=threads,
         call_ring=call_ring,
         stack_ring=stack_ring,
-        stack_size=0 if stack == "fp" else stack_size or options.default_stack_size(reads_v8=reads_v8),
+        stack_size=0 if stack == "fp" else stack_size or options.default_stack_size(languages),
         stack_slots=stack_slots,
         receive_stacks=receive_stacks,
-        walks_python=languages in ("all", "python"),
+        walks_frames=not languages.isdisjoint(WALKED),
         http_bytes=http_bytes,
         http2_headers=http2_headers == "on",
         reads_tls=reads_tls,
+        has_short_rows=rows == "all" and threshold_ms > 0,
     )
     bounds = options.bounds(max_size, rotate_size, rotate_s, rotate_keep, to_file=output != STDOUT)
     found = check.problems()
@@ -389,7 +397,7 @@ def command(
         bounds,
         modules_size=modules_size << 20 if modules == "all" else 0,
         rules=head_rules(http_query, http_path, http_headers),
-        reads_v8=reads_v8,
+        languages=languages,
         replace=replace,
         duration_s=duration_s,
         printed=NOTHING if quiet else printed,

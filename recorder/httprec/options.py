@@ -19,6 +19,8 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 MAX_TIME = 1e9  # milliseconds or seconds
 DEFAULTS = Sizes()
 PAGE_KIB = 4
+LANGUAGES = ("python", "php", "node")
+_ALL_OR_NONE = {"all": frozenset(LANGUAGES), "none": frozenset[str]()}
 STACK_KIB, NODE_STACK_KIB = DEFAULTS.stack_pages * PAGE_KIB, 48
 _MAX_RING_KIB = 1 << 20
 _TLS_SESSIONS = 4096  # that have a head on its way; the others keep it until it is their turn
@@ -102,7 +104,7 @@ _MEMORY_OPTIONS = [
         default=DEFAULTS.call_ring_pages * PAGE_KIB,
         show_default=True,
         help="Room for calls on their way to the recorder, 0.2 KiB each; a power of two. The kernel keeps this much, "
-        "and a quarter more for the ends of responses.",
+        "and a quarter more for the ends of responses; with --rows all twice that, for the calls below -t.",
     ),
     click.option(
         "--stack-ring",
@@ -150,9 +152,20 @@ def bounds(
     return found
 
 
-def default_stack_size(*, reads_v8: bool) -> int:
+def languages(_context: click.Context, _option: click.Parameter, text: str) -> frozenset[str]:
+    """Return which of LANGUAGES a list names. Raises click.BadParameter."""
+    if text in _ALL_OR_NONE:
+        return _ALL_OR_NONE[text]
+    named = frozenset(text.split(","))
+    unknown = sorted(named.difference(LANGUAGES))
+    if unknown:
+        raise click.BadParameter(f"{unknown[0]!r} is none of {', '.join(LANGUAGES)}; or give all or none.")
+    return named
+
+
+def default_stack_size(languages: frozenset[str]) -> int:
     """Return how much of a stack to copy (KiB): Node's sends have buffers of up to 28 KiB on it, others need less."""
-    return NODE_STACK_KIB if reads_v8 else STACK_KIB
+    return NODE_STACK_KIB if "node" in languages else STACK_KIB
 
 
 def sizes(
@@ -164,14 +177,15 @@ def sizes(
     stack_size: int,
     stack_slots: int,
     receive_stacks: bool,
-    walks_python: bool,
+    walks_frames: bool,
     http_bytes: int,
     http2_headers: bool,
     reads_tls: bool,
+    has_short_rows: bool,
 ) -> Sizes:
     """Return the sizes of the BPF program's maps, from sizes of rings and stacks in KiB. With a `stack_size` of 0, no
-    stack is copied; without `walks_python`, no Python frames are walked; without `http_bytes` or `http2_headers`, no
-    header blocks of HTTP/2 are sent.
+    stack is copied; without `walks_frames`, no frames of interpreters are; without `http_bytes` or `http2_headers`, no
+    header blocks of HTTP/2 are sent; without `has_short_rows`, calls below the threshold are counted only.
 
     Raises click.UsageError if the ring has no room for one stack, or if heads are to be read in TLS but not kept.
     """
@@ -189,9 +203,11 @@ def sizes(
         frame_slots=DEFAULTS.frame_slots if pages else _FRAME_SLOTS_PER_COPY * stack_slots,
         call_ring_pages=call_ring // PAGE_KIB,
         completion_ring_pages=max(call_ring // PAGE_KIB // 4, 1),
+        short_ring_pages=call_ring // PAGE_KIB if has_short_rows else 0,
+        connection_ring_pages=max(call_ring // PAGE_KIB // 4, 1) if has_short_rows else 0,
         stack_ring_pages=stack_ring // PAGE_KIB,
         receive_stacks=int(receive_stacks),
-        python_ring_pages=DEFAULTS.python_ring_pages if walks_python else 0,
+        python_ring_pages=DEFAULTS.python_ring_pages if walks_frames else 0,
         http_bytes=http_bytes,
         block_ring_pages=DEFAULTS.block_ring_pages if http2_headers and http_bytes else 0,
         tls_sessions=_TLS_SESSIONS if reads_tls else 0,

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Callable
@@ -28,14 +28,16 @@ from .http2_heads import Http2Heads
 from .http2_streams import Http2Streams
 from .http_heads import DEFAULT_RULES, HeadRules
 from .kept_heads import KeptHeads
-from .languages.languages import Languages
-from .languages.python_frames import PythonFrames
+from .languages.known_codes import KnownCodes
+from .languages.languages import Language, Languages
 from .languages.v8_frames import V8Frames
+from .languages.walked_frames import WALKED, WalkedFrames
 from .ledger import Ledger
 from .modules import Modules
 from .parts import Parts
 from .processes import Key, Processes, thread_name
 from .rows import RowCodec
+from .short_calls import ShortCalls
 from .stacks import RepeatedStacks, stack_record, unsent_id
 from .tls.libraries import TlsLibraries
 from .tracer import Tracer
@@ -128,8 +130,8 @@ def _has_answer(connection: Mapping[str, Any]) -> bool:
 
 
 class RecordingLoop:
-    """Record until a condition ends it. `modules_size` is how many bytes of modules a capture may have. `reads_v8` asks
-    for the JavaScript frames of Node's processes."""
+    """Record until a condition ends it. `modules_size` is how many bytes of modules a capture may have. `languages` are
+    those of options.LANGUAGES whose frames are asked for."""
 
     def __init__(
         self,
@@ -140,7 +142,7 @@ class RecordingLoop:
         printer: CallPrinter,
         *,
         head_rules: HeadRules = DEFAULT_RULES,
-        reads_v8: bool = False,
+        languages: Collection[str] = (),
         libraries: TlsLibraries | None = None,
     ) -> None:
         self._tracer, self._parts, self._threshold_ns = tracer, parts, threshold_ns
@@ -148,14 +150,18 @@ class RecordingLoop:
         self._writer = parts.begin()
         self._rotates = parts.bounds.rotates
         self._heads = KeptHeads(self._writer, head_rules, printer.add_head)
-        python = [partial(PythonFrames, kernel=tracer)] if tracer.walks_python else []
-        self._languages = Languages(self._writer, [*python, *([V8Frames] if reads_v8 else [])])
+        walked = [name for name in WALKED if name in languages and tracer.walks_frames]
+        makers: list[Callable[[KnownCodes], Language]] = []
+        makers += [partial(WalkedFrames, kernel=tracer, languages=walked)] * bool(walked)
+        makers += [V8Frames] * ("node" in languages)
+        self._languages = Languages(self._writer, makers)
         self._languages.look_around()
-        between = (self._take_stacks,) if python or reads_v8 else ()
+        between = (self._take_stacks,) if makers else ()
         self._waiting: deque[Stack] = deque()  # taken from the ring, to be written
         self._modules = Modules(self._writer, modules_size, *between, rotate=self._rotates)
         self._libraries = libraries
         self._processes = Processes(self._writer, self._modules, self._look_at)
+        self._short_calls = ShortCalls(self._writer, tracer.short_rings, rotate=self._rotates)
         self._stacks = RepeatedStacks()
         self._early: list[Stack] = []  # drained before their calls; the next part may need them too
         self._http2_heads = Http2Heads(self._heads, head_rules)
@@ -202,6 +208,7 @@ class RecordingLoop:
     def _drain(self, now_ns: int) -> None:
         self._drain_processes(now_ns)
         completions = self._tracer.completions.rows(COMPLETION_ROW.size)  # first: their calls are in the rings by then
+        ends = self._streams.ends()  # the same: with its end, what a stream asked for is forgotten
         self._languages.drain()
         span = self._tracer.calls.rows(CALL_ROW.size)
         self._heads.write(self._tracer.head_rows())
@@ -225,21 +232,27 @@ class RecordingLoop:
             self._writer.completions(completions, header=RING_HEADER)
             self._complete(completions)
             self._tracer.completions.consume(len(completions))
-        self._end_streams(now_ns)
+        self._short_calls.drain()
+        self._end_streams(ends, now_ns)
 
-    def _end_streams(self, now_ns: int) -> None:
+    def _end_streams(self, ends: Sequence[bytes], now_ns: int) -> None:
         """Record the calls that the end of an HTTP/2 connection, or its GOAWAY, has ended."""
-        fast: list[int] = []
-        for stream in self._streams.end():
+        fast: list[Mapping[str, Any]] = []
+        for stream in self._streams.end(ends):
             self._finish_response(stream)
-            duration_ns = stream["t3"] - stream["t0"]
             if stream["phase"] == _IDLE or not stream["wanted"] or stream["recorded"] != _NOT_RECORDED:
                 continue
-            if duration_ns >= self._threshold_ns:
+            if stream["t3"] - stream["t0"] >= self._threshold_ns:
                 self._record_open(stream, now_ns)
             else:
-                fast.append(duration_ns)
-        self._fast_streams = self._fast_streams.plus(count_durations(fast))
+                fast.append(stream)
+        self._fast_streams = self._fast_streams.plus(self._end_fast_calls(fast))
+
+    def _end_fast_calls(self, calls: Sequence[Mapping[str, Any]]) -> FastCalls:
+        """Write calls below the threshold that the kernel has not ended, and return them."""
+        for call in calls:
+            self._short_calls.add(call)
+        return count_durations(end_that_counts(call) - call["t0"] for call in calls)
 
     def _drain_processes(self, now_ns: int) -> None:
         for row in self._tracer.processes.records():
@@ -289,6 +302,7 @@ class RecordingLoop:
         counts["process_left_out"] = self._processes.left_out
         counts["module_left_out"] = self._modules.left_out
         counts["stack_not_repeated"] = self._stacks.not_repeated
+        counts["connection_not_repeated"] = self._short_calls.not_repeated
         counts["header_block_lost"] += self._http2_heads.given_up
         counts["head_left_out"] = self._heads.left_out
         counts["code_left_out"] = self._languages.left_out
@@ -309,6 +323,7 @@ class RecordingLoop:
         self._writer = self._parts.rotate(self._with_sleep(self._ledger.end_part(now_ns)))
         self._slept_before_ns = host.slept_ns()
         self._processes.begin_part(self._writer)
+        self._short_calls.begin_part(self._writer)
         self._stacks.begin_part()
         self._heads.begin_part(self._writer)
         self._languages.begin_part(self._writer)
@@ -344,7 +359,7 @@ class RecordingLoop:
     def _finish_calls(self, now_ns: int) -> FastCalls:
         """Record the calls that are slow and still open, and return those that are answered and not slow: the kernel
         counts a call when it has ended. An answered call that has rested since is judged by its last transfer."""
-        fast: list[int] = []
+        fast: list[Mapping[str, Any]] = []
         for connection in self._open_connections():
             self._finish_response(connection)
             self._printer.complete(connection)
@@ -358,8 +373,8 @@ class RecordingLoop:
                 self._record_open({**connection, **ended}, now_ns)
                 self._ledger.in_flight += 1
             elif has_answer:
-                fast.append(duration_ns)
-        return count_durations(fast)
+                fast.append(connection)
+        return self._end_fast_calls(fast)
 
     def _finish_response(self, connection: Mapping[str, Any]) -> None:
         """Record how far the response of a recorded call has come."""
@@ -381,8 +396,8 @@ class RecordingLoop:
             if connection[f"{side}_status"] == StackStatus.RECORDED:
                 stack_row = self._tracer.stack_in(slot)
                 stack = replace(stack_record(stack_row), id=unsent_id(stack_row))
-                has_python = side == "stack" and connection["has_python"]
-                stack = self._languages.join_waiting(stack, slot if has_python else 0)
+                is_walked = side == "stack" and connection["is_walked"]
+                stack = self._languages.join_waiting(stack, slot if is_walked else 0)
                 self._record_stack(stack, now_ns)
                 call[side] = stack.id
         if call["is_encrypted"]:  # before its heads, which replace this

@@ -26,6 +26,7 @@ from .fast_calls import FastCalls, sum_rows
 from .listeners import Port
 from .loader import KPROBE_EVENTS, TracingOptions, load_program
 from .ring import Ring
+from .short_calls import ShortRings
 from .tls.places import Registers
 
 _KPROBE_PROFILES = ("/sys/kernel/tracing/kprobe_profile", "/sys/kernel/debug/tracing/kprobe_profile")
@@ -41,6 +42,7 @@ class Tracer:
     """Attach the program, and detach it on leaving the context. Raises RecorderError if the kernel or BCC cannot attach
     it."""
 
+    short_rings: ShortRings | None = None  # calls below the threshold are counted only
     _heads: Ring | None = None  # none are kept
     _blocks: Ring | None = None  # none are sent
 
@@ -70,15 +72,18 @@ class Tracer:
         self.completions = self._ring("completion_ring", sizes.completion_ring_pages)
         self.stacks = self._ring("stack_ring", sizes.stack_ring_pages)
         self.processes = self._ring("process_ring", sizes.process_ring_pages)
-        self.walks_python = "python_ring" in self._loaded.maps
-        """Whether the kernel walks Python frames."""
-        self.python_problem = self._loaded.python_problem
+        if sizes.short_ring_pages:
+            calls, connections = sizes.short_ring_pages, sizes.connection_ring_pages
+            self.short_rings = ShortRings(self._ring("short_ring", calls), self._ring("connection_ring", connections))
+        self.walks_frames = "walked_ring" in self._loaded.maps
+        """Whether the kernel walks frames of interpreters."""
+        self.walk_problem = self._loaded.walk_problem
         """Why the kernel walks none although this was asked for, or nothing."""
         self.http2_problem = self._loaded.http2_problem
         """Why the kernel does not tell the streams of HTTP/2 apart, or nothing."""
         self.tls_programs = self._loaded.tls
         """By name, the programs to attach to TLS libraries; none if their plaintext is not read."""
-        rings = ["process_ring", "call_ring"] + ["python_ring"] * self.walks_python
+        rings = ["process_ring", "call_ring"] + ["walked_ring"] * self.walks_frames
         self._waking = select.epoll()
         for name in rings:  # when the kernel says so, not for as long as there are rows
             self._waking.register(self._loaded.maps[name], select.EPOLLIN | select.EPOLLET)
@@ -89,7 +94,7 @@ class Tracer:
         self._streams_end = self._ring("streams_end_ring", sizes.streams_end_ring_pages) if self.walks_streams else None
         if "block_ring" in self._loaded.maps:
             self._blocks = self._ring("block_ring", sizes.block_ring_pages)
-        self._python = self._ring("python_ring", sizes.python_ring_pages) if self.walks_python else None
+        self._walked = self._ring("walked_ring", sizes.python_ring_pages) if self.walks_frames else None
 
     def __enter__(self) -> Tracer:
         return self
@@ -235,35 +240,35 @@ class Tracer:
         struct block_row (rows.h) and the bytes behind it."""
         return self._blocks.records() if self._blocks else iter(())
 
-    def python_rows(self) -> Iterator[bytes]:
-        """Yield the rows with Python frames that have arrived."""
-        return self._python.records() if self._python else iter(())
+    def walked_rows(self) -> Iterator[bytes]:
+        """Yield the rows with frames of interpreters that have arrived."""
+        return self._walked.records() if self._walked else iter(())
 
-    def python_waiting(self, slot: int) -> bytes:
-        """Return the python_row (python_rows.h) with its frames of the stack that waits in a slot; b"" for none
-        (python.h)."""
+    def walked_waiting(self, slot: int) -> bytes:
+        """Return the walked_row (runtime_rows.h) with its frames of the stack that waits in a slot; b"" for none
+        (runtimes.h)."""
         sizes = self._sizes
         index = slot - 1 if sizes.copies else sizes.frame_slots - slot
-        if not self.walks_python or index >= sizes.python_slots:
+        if not self.walks_frames or index >= sizes.walked_slots:
             return b""
-        return self._map("python_stacks", layout.PYTHON_STACK_SIZE).get(_U32.pack(index)) or b""
+        return self._map("walked_stacks", layout.WALKED_STACK_SIZE).get(_U32.pack(index)) or b""
 
     def set_tls_registers(self, place: int, registers: Registers) -> None:
         """Tell the kernel in which registers a TLS library has what it has read, at a probe with this offset in its
         page."""
         self._map("tls_registers", _U32.size).put(_U32.pack(place), bytes(registers))
 
-    def set_python(self, key: tuple[int, int], python: bytes) -> None:
-        """Tell the kernel the python_layout of a process, by pid and start."""
+    def set_runtime(self, key: tuple[int, int], runtime: bytes) -> None:
+        """Tell the kernel the struct runtime (runtime_rows.h) of a process, by pid and start."""
         pid, start_ns = key
-        self._map("pythons", len(python), 16).put(_U64.pack(start_ns) + _U64.pack(pid), python)
+        self._map("runtimes", len(runtime), 16).put(_U64.pack(start_ns) + _U64.pack(pid), runtime)
 
-    def set_python_of_executable(self, pid: int, python: bytes) -> None:
-        """Tell the kernel the python_layout of the processes that run the same executable as a process. Raises OSError
+    def set_runtime_of_executable(self, pid: int, runtime: bytes) -> None:
+        """Tell the kernel the struct runtime of the processes that run the same executable as a process. Raises OSError
         if that has ended."""
         status = os.stat(f"/proc/{pid}/exe")
         device = os.major(status.st_dev) << 20 | os.minor(status.st_dev)  # as in s_dev: include/linux/kdev_t.h
-        self._map("python_executables", len(python), 16).put(_U64.pack(status.st_ino) + _U64.pack(device), python)
+        self._map("executables", len(runtime), 16).put(_U64.pack(status.st_ino) + _U64.pack(device), runtime)
 
 
 def _remove_kretprobe_names(ours: str = "") -> None:

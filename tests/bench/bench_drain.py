@@ -61,7 +61,8 @@ class NothingElse:
     """Stand in for a tracer whose only events are calls."""
 
     is_cut = False  # as a ring, which this is too
-    walks_python = False
+    walks_frames = False
+    short_rings = None
 
     def __init__(self, calls: Ring) -> None:
         self.calls = calls

@@ -27,7 +27,8 @@ from httpcapture import Code, Reader
 from httpreport.calls.filters import Selection
 from httpreport.calls.process_keys import ProcessKey
 from httpreport.capture.loader import load
-from httpreport.languages.python_stack import FRAME, runs
+from httpreport.languages.python_stack import runs
+from httpreport.languages.runs import FRAME
 from workload.recorder import recordings
 
 PYTHON = sys.argv[1] if len(sys.argv) > 1 else "/usr/bin/python3"

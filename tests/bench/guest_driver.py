@@ -23,6 +23,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from program_time import count_time, program_ns
+
 from httpbpf.sources import kernel_tree
 
 JOB, OUT, SECONDS = Path(__file__).parent, Path(sys.argv[1]), sys.argv[2]
@@ -30,15 +32,18 @@ PORT, CONNECTIONS, MANY_CONNECTIONS, PAIRS, SLICES = 8081, 16, 256, 5, 11
 SLICE_S = "1"
 FILES = {f"/item{number}": number * number * 200 for number in range(1, 9)}  # bytes
 ALL_CALLS = ("-t", "0", "--stack", "fp")
+ROWS_ALL = ("--rows", "all")
 RECORDERS = {
     "httprec, by default": (),
     "httprec, by default, kprobes": ("--probes", "kprobe"),
+    "httprec --rows all": ROWS_ALL,
     "httprec --stack fp": ("--stack", "fp"),
     "httprec, all calls": ALL_CALLS,
     "httprec, all calls, kprobes": (*ALL_CALLS, "--probes", "kprobe"),
 }
 BY_TRACEPOINTS = {
     "httprec, by default": (),
+    "httprec --rows all": ROWS_ALL,
     "httprec --stack-size 4": ("--stack-size", "4"),
     "httprec, no stacks": ("-p", "nobody"),
     "httprec --stack fp": ("--stack", "fp"),
@@ -101,15 +106,6 @@ def httprec(capture: Path, *options: str) -> Iterator[int]:
         process.wait()
 
 
-def program_ns(pid: int | str) -> int:
-    """Return how many nanoseconds all BPF programs of a process have run (Linux 5.1 and later, commit 492ecee892c2)."""
-    total = 0
-    for info in Path(f"/proc/{pid}/fdinfo").iterdir():
-        with contextlib.suppress(OSError):
-            total += sum(map(int, re.findall(r"^run_time_ns:\s*(\d+)", info.read_text(), re.MULTILINE)))
-    return total
-
-
 def cpu_seconds(pid: int) -> float:
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
@@ -165,7 +161,7 @@ def pair(number: int) -> Mapping[str, object]:
 
 
 def programs() -> Mapping[str, object]:
-    Path("/proc/sys/kernel/bpf_stats_enabled").write_text("1")
+    count_time(is_on=True)
     return {
         **{name: with_httprec(OUT / "other.cap", options) for name, options in RECORDERS.items()},
         "kprobes and kretprobes, an event each": with_other_tool(["-DPLAIN"]),
@@ -174,7 +170,7 @@ def programs() -> Mapping[str, object]:
 
 
 def tracepoints() -> Mapping[str, object]:
-    Path("/proc/sys/kernel/bpf_stats_enabled").write_text("1")
+    count_time(is_on=True)
     by_httprec = {name: with_httprec(OUT / "other.cap", options) for name, options in BY_TRACEPOINTS.items()}
     by_httprec[f"httprec, {MANY_CONNECTIONS} calls at a time"] = with_httprec(OUT / "other.cap", (), MANY_CONNECTIONS)
     others = {
@@ -182,7 +178,7 @@ def tracepoints() -> Mapping[str, object]:
         "an event for each return": with_other_tool(["-DPLAIN", "-DUSE_TRACEPOINTS"]),
         "as BCC's tcptop": with_other_tool(["-DUSE_TRACEPOINTS"]),
     }
-    Path("/proc/sys/kernel/bpf_stats_enabled").write_text("0")
+    count_time(is_on=False)
     return {**by_httprec, **others}
 
 

@@ -1,4 +1,4 @@
-"""Check that rows.h and python_rows.h mean the same to layout.py as to a C compiler, and that its numbers are those of
+"""Check that rows.h and runtime_rows.h mean the same to layout.py as to a C compiler, and that its numbers are those of
 the capture format."""
 
 from __future__ import annotations
@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 
 from httpbpf import layout
-from httpcapture import COUNT_NOT_KNOWN, Outcome, PythonStatus, Role, RoleSource, StackStatus
+from httpcapture import COUNT_NOT_KNOWN, Outcome, Role, RoleSource, StackStatus, WalkStatus
 from support.type_information import TYPES, btf_of, dump
 
-HEADERS = [Path(layout.__file__).with_name(name) for name in ("rows.h", "python_rows.h")]
+HEADERS = [Path(layout.__file__).with_name(name) for name in ("rows.h", "runtime_rows.h")]
 Types = list[dict[str, Any]]
 
 
@@ -93,7 +93,7 @@ def test_enumerators_are_numbered_as_the_compiler_does(types: Types, name: str) 
         ("role_source", "ROLE_FROM_", RoleSource),
         ("outcome", "OUTCOME_", Outcome),
         ("stack_status", "STACK_", StackStatus),
-        ("python_status", "PYTHON_", PythonStatus),
+        ("walk_status", "FRAMES_", WalkStatus),
     ],
 )
 def test_numbers_in_rows_mean_what_the_capture_says(

@@ -15,6 +15,7 @@ import pytest
 from httpbpf import layout
 from httpbpf.btf import VMLINUX, Btf, BtfError
 from httpbpf.program import Program, Sizes, build_program
+from httprec.loader import WALK_MAPS
 
 SYSTEM_PYTHON = "/usr/bin/python3"
 KERNEL_TREE = Path(layout.__file__).with_name("kernel")
@@ -22,6 +23,7 @@ COMPILER = Path(__file__).parents[1] / "support" / "compile_programs.py"
 SIZES = Sizes(connections=64, threads=64, stack_slots=8, frame_slots=8)
 FEW_PAGES = SIZES._replace(stack_pages=0)
 BOTH_SIDES = SIZES._replace(receive_stacks=1)
+SHORT_ROWS = SIZES._replace(short_ring_pages=1, connection_ring_pages=1)
 TRACEPOINTS = ("tcp_sendmsg_locked", "sock_send_length", "sock_recv_length", "tcp_destroy_sock")
 HEADERS = ("/lib/modules", "/usr/src", "/usr/include")  # wherever a compiler could find some
 
@@ -121,8 +123,8 @@ CASES = {
     "kprobe, both sides": Case(sizes=BOTH_SIDES, filter_processes=True, load=True),
     "kprobe, both sides, no stack copies": Case(sizes=FEW_PAGES._replace(receive_stacks=1), load=True),
     "fexit": Case(probes="fexit"),
-    "fexit, no Python frames": Case(sizes=SIZES._replace(python_ring_pages=0), probes="fexit"),
-    "tracepoint, no Python frames": Case(sizes=SIZES._replace(python_ring_pages=0), probes="tracepoint", load=True),
+    "fexit, no walks": Case(sizes=SIZES._replace(python_ring_pages=0), probes="fexit"),
+    "tracepoint, no walks": Case(sizes=SIZES._replace(python_ring_pages=0), probes="tracepoint", load=True),
     "fexit, both sides": Case(sizes=BOTH_SIDES, probes="fexit"),
     "5.10 kprobe": Case(linux_5_10, filter_processes=True),
     "5.10 fexit": Case(linux_5_10, probes="fexit"),
@@ -132,6 +134,9 @@ CASES = {
     "tracepoint": Case(probes="tracepoint", load=True),
     "tracepoint, filtered": Case(filter_processes=True, probes="tracepoint", load=True),
     "tracepoint, both sides": Case(sizes=BOTH_SIDES, probes="tracepoint", load=True),
+    "tracepoint, short rows": Case(sizes=SHORT_ROWS, filter_processes=True, probes="tracepoint", load=True),
+    "kprobe, short rows": Case(sizes=SHORT_ROWS, load=True),
+    "fexit, short rows": Case(sizes=SHORT_ROWS, probes="fexit"),
     "tracepoint, no stack copies": Case(sizes=FEW_PAGES, probes="tracepoint", load=True),
     "without IPv6": Case(without_ipv6),
     "without TCP's counts": Case(without_counts),
@@ -208,15 +213,16 @@ def test_the_kernel_agrees_with_user_space_on_the_size_of_what_it_hands_over(com
     assert leaves["stack_copies"] == layout.STACK_ROW.size + SIZES.stack_pages * 4096
     assert leaves["stack_frames"] == layout.STACK_FRAMES_SIZE
     assert leaves["fast_calls"] == layout.FAST_CALLS.size
-    assert leaves["pythons"] == leaves["python_executables"] == layout.PYTHON_LAYOUT.size
-    assert leaves["python_stacks"] == layout.PYTHON_STACK_SIZE
+    assert leaves["runtimes"] == leaves["executables"] == layout.RUNTIME.size
+    assert leaves["walked_stacks"] == layout.WALKED_STACK_SIZE
 
 
-def test_python_frames_are_in_the_program_only_when_they_are_wanted(compiled: dict[str, Compiled]) -> None:
-    assert "walk_python" in compiled["fexit"].functions
-    without = compiled["fexit, no Python frames"]
-    assert "walk_python" not in without.functions
-    assert not [name for name in without.leaves if "python" in name]
+def test_walks_are_in_the_program_only_when_they_are_wanted(compiled: dict[str, Compiled]) -> None:
+    walks = {"walk_python", "walk_php"}
+    assert walks <= set(compiled["fexit"].functions)
+    without = compiled["fexit, no walks"]
+    assert walks.isdisjoint(without.functions)
+    assert set(WALK_MAPS).isdisjoint(without.leaves)
     entry = "kfunc__tcp_sendmsg"
     assert compiled["fexit"].functions[entry] > without.functions[entry]
 
@@ -261,13 +267,13 @@ def test_options_reach_the_program() -> None:
     ("lacking", "reason"),
     [({"thread_struct": {"fsbase": ""}}, "x86-64"), ({"mm_struct": {"exe_file": ""}}, "exe_file")],
 )
-def test_a_kernel_whose_python_frames_cannot_be_followed_gets_a_program_without_them(
+def test_a_kernel_whose_frames_of_interpreters_cannot_be_followed_gets_a_program_without_them(
     lacking: dict[str, dict[str, str]], reason: str
 ) -> None:
     program = build_program(Kernel(members=lacking), SIZES, threshold_ns=0, filter_processes=False, probes="fexit")
     found = constants(program)
-    assert "PYTHON_SLOTS" not in found and "MAX_CONNECTIONS" in found
-    assert reason in program.python_problem
+    assert "WALKED_SLOTS" not in found and "MAX_CONNECTIONS" in found
+    assert reason in program.walk_problem
 
 
 @pytest.mark.parametrize(

@@ -52,7 +52,7 @@ from support.capture_samples import CALL_LAYOUT, META, layout, read_all
 
 APPENDED: list[object] = ["new", {"deep": [[1, 2.5, None], b"x"]}, -7]
 FRAMES = (bytes(8), bytes(168), 5, b"stack", 6, "why", b"\1", 7, 8, 9)
-STACK: tuple[Any, ...] = (1, 2, 3, 4, *FRAMES, bytes(40), 0x30B, 10, bytes(32), 0xB03)
+STACK: tuple[Any, ...] = (1, 2, 3, 4, *FRAMES, bytes(40), 0x30B, 10, bytes(32), 0xB03, bytes(40), 0x802, 10)
 OBJECTS: list[tuple[int, list[object], Record]] = [
     (MODULE, [1, b"/a", b"id", 5, b"", "why", 62], Module(1, b"/a", b"id", 5, b"", "why", 62)),
     (SECTION, [1, ".text", 2, 3, 4, b"x", "why"], Section(1, ".text", 2, 3, 4, b"x", "why")),
@@ -106,7 +106,7 @@ def test_appended_fields_of_a_head_and_of_the_header_are_skipped() -> None:
     assert read_all(data)[0] == [META, Lost(1, {})]
 
 
-@pytest.mark.parametrize("content", [objects([14, 1], "?"), objects([1000, 5]), objects([77, 1]) + b"\xc1no msgpack"])
+@pytest.mark.parametrize("content", [objects([99, 1], "?"), objects([1000, 5]), objects([77, 1]) + b"\xc1no msgpack"])
 def test_chunks_of_unknown_kinds_are_skipped(content: bytes) -> None:
     data = capture(chunk(LOST, [1, {}]), frame(content), chunk(LOST, [2, {}]))
     assert read_all(data)[0] == [META, Lost(1, {}), Lost(2, {})]
@@ -194,6 +194,8 @@ def test_kinds_keep_their_numbers() -> None:
         ("CODE", 11),
         ("HEAD_TEXT", 12),
         ("HEADS", 13),
+        ("CONNECTIONS", 14),
+        ("SHORT_CALLS", 15),
     ]
 
 

@@ -14,7 +14,7 @@ import msgpack
 import pytest
 import zstandard
 
-from httpcapture import Calls, Completions, CorruptRecord, Reader
+from httpcapture import Calls, Completions, Connections, CorruptRecord, Reader, ShortCalls
 from support.capture_bytes import (
     CALLS,
     CODE,
@@ -199,7 +199,7 @@ def refusal(data: bytes) -> CorruptRecord:
     try:
         with pytest.raises(CorruptRecord) as raised:
             for record in Reader(io.BytesIO(data), "run.cap"):
-                if isinstance(record, (Calls, Completions)):
+                if isinstance(record, (Calls, Completions, Connections, ShortCalls)):
                     dict(record.columns)
         _, peak = tracemalloc.get_traced_memory()
     finally:

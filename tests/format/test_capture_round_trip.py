@@ -35,7 +35,18 @@ from httpcapture import (
     Stack,
     Writer,
 )
-from support.capture_samples import COMPLETION_LAYOUT, END, JIT_MAP, META, SECTION, STACK, OneByOne, read_all, write
+from support.capture_samples import (
+    COMPLETION_LAYOUT,
+    END,
+    JIT_MAP,
+    META,
+    SECTION,
+    SHORT_LAYOUT,
+    STACK,
+    OneByOne,
+    read_all,
+    write,
+)
 
 u16, u32, u64 = (st.integers(0, 2**bits - 1) for bits in (16, 32, 64))
 texts, blobs = st.text(max_size=30), st.binary(max_size=60)
@@ -173,7 +184,9 @@ def test_columns_are_the_fields_of_the_rows_as_numpy_sees_them(
     stride = side + layout.size
     data = np.random.default_rng(seed).bytes(sum(spans) * stride)
     stream = io.BytesIO()
-    writer = Writer(stream, replace(META, call_layout=layout), chunk_bytes=max(layout.size, 40, chunk_bytes))
+    writer = Writer(
+        stream, replace(META, call_layout=layout), chunk_bytes=max(layout.size, SHORT_LAYOUT.size, chunk_bytes)
+    )
     start = 0
     for count in spans:
         writer.calls(data[start : start + count * stride], header=side)

@@ -16,9 +16,9 @@ from httpcapture import (
     Field,
     Layout,
     Outcome,
-    PythonStatus,
     Role,
     StackStatus,
+    WalkStatus,
     batch_reader,
     chunks,
     file_budget,
@@ -28,7 +28,7 @@ from httpcapture import (
 )
 from httpcapture.codec import MAX_DEPTH, Bool, Bytes, ListOf, MapOf, Struct, Text, UInt
 from httprec import host
-from httpreport.calls.schema import COMPLETION, LATEST_NS, OPTIONAL, RECORDED
+from httpreport.calls.schema import COMPLETION, CONNECTION, LATEST_NS, OPTIONAL, RECORDED, SHORT
 from httpreport.languages.stack_trace import Incomplete
 from httpreport.report.loss_messages import MEANING
 from httpreport.unwind import Found
@@ -49,10 +49,17 @@ KINDS: dict[str, Struct[Any]] = {
     "END": chunks.END,
 }
 LISTS_OF_BYTES = [("META", "process_filters"), ("BATCH", "columns")]
-META = host.meta(0, [], "fexit", Sizes())
+META = host.meta(0, [], "fexit", Sizes(short_ring_pages=1))
 BATCHES = [
     ("CALLS", META.call_layout, RECORDED, OPTIONAL),
     ("COMPLETIONS", META.completion_layout, COMPLETION, {"http2_error": 0}),
+    ("CONNECTIONS", META.connection_layout, CONNECTION, {}),
+    (
+        "SHORT_CALLS",
+        META.short_layout,
+        SHORT,
+        dict.fromkeys(("receive_tid", "request_seq", "response_seq", "stream"), 0),
+    ),
 ]
 
 
@@ -176,9 +183,9 @@ def test_the_ends_and_the_findings_of_redacted_stacks_are_those_of_httpreport() 
     assert [int(row[0]) for row in found] == list(Found)
 
 
-def test_the_states_of_python_frames_are_the_codes() -> None:
-    (table,) = tables(section("### STACKS (4)"), "python_status")
-    assert [int(row[0]) for row in table] == list(PythonStatus)
+def test_the_states_of_frames_that_were_walked_are_the_codes() -> None:
+    (table,) = tables(section("### STACKS (4)"), "python_status, php_status")
+    assert [int(row[0]) for row in table] == list(WalkStatus)
 
 
 def test_the_lines_for_file_find_the_header() -> None:

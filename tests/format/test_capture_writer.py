@@ -341,7 +341,23 @@ def test_the_seek_table_leads_to_every_frame() -> None:
         contents.append(content)
         position += size
     assert position == table
-    assert [content[1] for content in contents[1:]] == [1, 2, 9, 3, 10, 11, 4, 12, 5, 6, 13, 7, 8]  # FORMAT.md, Chunks
+    assert [content[1] for content in contents[1:]] == [
+        1,
+        2,
+        9,
+        3,
+        10,
+        11,
+        4,
+        12,
+        5,
+        6,
+        14,
+        15,
+        13,
+        7,
+        8,
+    ]  # FORMAT.md, Chunks
 
 
 def test_zstd_unpacks_a_capture(tmp_path: Path) -> None:

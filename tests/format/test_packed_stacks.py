@@ -81,7 +81,7 @@ def test_a_damaged_stack_is_found_where_it_is_read(bad: list[object], read: str,
 
 
 def test_what_a_later_version_appends_is_stepped_over_and_takes_no_memory() -> None:
-    many = [*OLD, b"", 0, b"", 0, "", b"", 0, 0, 0, b"", 0, 0, b"", 0, *[None] * 2_000_000]
+    many = [*OLD, b"", 0, b"", 0, "", b"", 0, 0, 0, b"", 0, 0, b"", 0, b"", 0, 0, *[None] * 2_000_000]
     data = capture(chunk(STACKS, many, OLD))
     (stacks,) = packed(data)
     for ids in (ALL_IDS, range(0)):

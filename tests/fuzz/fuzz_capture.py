@@ -32,11 +32,13 @@ from httpcapture import (
     Calls,
     CaptureError,
     Completions,
+    Connections,
     JitMap,
     PackedStacks,
     Reader,
     Record,
     Section,
+    ShortCalls,
     Stack,
 )
 from httpcapture.frames import FrameReader
@@ -108,7 +110,7 @@ def check(data: bytes) -> str:
 
 def check_bounds(record: Record) -> None:
     """Check what the format promises about a record whatever is in the file."""
-    if isinstance(record, (Calls, Completions)):
+    if isinstance(record, (Calls, Completions, Connections, ShortCalls)):
         assert all(column.nbytes % max(record.rows, 1) == 0 for column in record.columns.values())
     elif isinstance(record, Stack):
         assert len(record.frames) <= MAX_FRAMES

@@ -16,7 +16,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from fuzz_capture import fuzz
 
-from httpcapture import CaptureError, Reader
+from httpcapture import CaptureError, Reader, Role
 from httpreport.calls.available_values import FIELD_COLUMNS
 from httpreport.calls.filters import Selection
 from httpreport.capture.loader import KeepNothing, load
@@ -29,7 +29,7 @@ from httpreport.report.report import make_report
 from support.capture_samples import write_capture
 from support.head_records import Asked, head_records
 from support.made_calls import write_calls
-from support.recordings import Row, capture
+from support.recordings import MS, Row, capture
 
 MILLISECONDS = (0, 20, 300)  # all calls, many of them, few
 CALLS = (40, 1500)  # in a chunk that is packed as a whole, and in one whose columns are
@@ -76,5 +76,15 @@ def with_heads() -> bytes:
     return capture([call.row for call in calls], head_records(calls))
 
 
+def with_short_calls() -> bytes:
+    """Return a capture of requests for which calls below the threshold are made."""
+    requests = [Row(role=Role.SERVER, connection=1, sequence=number, start_ns=number * 300 * MS) for number in range(9)]
+    calls = [
+        Row(connection=2, sequence=number, start_ns=number * 50 * MS, duration_ns=7 * MS, request_seq=number)
+        for number in range(50)
+    ]
+    return capture(requests, short=calls)
+
+
 if __name__ == "__main__":
-    sys.exit(fuzz([write_capture(), with_heads(), *map(made_up, CALLS)], check))
+    sys.exit(fuzz([write_capture(), with_heads(), with_short_calls(), *map(made_up, CALLS)], check))

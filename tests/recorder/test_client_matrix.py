@@ -6,14 +6,10 @@ compare the calls with the clients' own clocks.
 
 from __future__ import annotations
 
-import subprocess
-import sys
-
 import pytest
 
 from support import client_matrix
 from support.client_matrix import Matrix
-from support.commands import TESTS, environment
 from workload.matrix.cells import CLIENTS, Cell, cells
 
 IN_EVERY_TEST = ("curl", "node", "go")
@@ -36,14 +32,8 @@ class Matrices:
     def of(self, client: str) -> Matrix:
         together = IN_EVERY_TEST if client in IN_EVERY_TEST else tuple(set(CLIENTS) - set(IN_EVERY_TEST))
         if client not in self._of_client:
-            self._of_client |= dict.fromkeys(together, self._record(together))
+            self._of_client |= dict.fromkeys(together, client_matrix.record(self._folders.mktemp("matrix"), together))
         return self._of_client[client]
-
-    def _record(self, clients: tuple[str, ...]) -> Matrix:
-        out = self._folders.mktemp("matrix")
-        command = [sys.executable, "-m", "workload.matrix.driver", str(out), "tracepoint", *clients]
-        subprocess.run(command, env=environment(TESTS), check=True)
-        return client_matrix.read(out)
 
 
 @pytest.fixture(scope="module")

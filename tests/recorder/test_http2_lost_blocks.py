@@ -19,7 +19,7 @@ from httpcapture import Calls, Reader
 from httpreport.capture.loader import KeepNothing, load
 from support.head_records import heads_of
 from support.recorders import needs_a_recorder
-from workload.http2 import DATA, END_HEADERS, END_STREAM, HEADERS, PREFACE, SETTINGS, frame
+from workload.http2_frames import DATA, END_HEADERS, END_STREAM, HEADERS, PREFACE, SETTINGS, frame
 from workload.recorder import recording
 
 oracle: Any = pytest.importorskip("hpack")

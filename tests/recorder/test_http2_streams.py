@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from httpbpf.layout import CONNECTION, ENUMS, STREAMS_END_ROW
-from httpcapture import Outcome
+from httpbpf.layout import BLOCK_ROW, CONNECTION, ENUMS, STREAMS_END_ROW
+from httpcapture import HeadText, Outcome
 from httprec.http2_streams import Http2Streams
 from httprec.rows import RowCodec
+from support.scripted import parts_of, record
 from support.synthetic import SyntheticTracer, row_of
+from workload import http2_frames
 
 REQUEST, RESPONSE = (ENUMS["phase"].index(name) for name in ("REQUEST", "RESPONSE"))
+IN_RING = ENUMS["recorded"].index("IN_RING")
 
 
 class Kernel(SyntheticTracer):
@@ -51,7 +55,8 @@ def end(**changed: Any) -> dict[str, Any]:
 
 
 def ended(kernel: Kernel) -> list[tuple[int, int, int]]:
-    found = [(each["stream"], each["t3"], each["outcome"]) for each in Http2Streams(kernel, kernel.note).end()]
+    streams = Http2Streams(kernel, kernel.note)
+    found = [(each["stream"], each["t3"], each["outcome"]) for each in streams.end(streams.ends())]
     kernel.close()
     assert kernel.noted == kernel.gone
     return found
@@ -93,3 +98,34 @@ def test_what_was_lost_is_forgotten_and_not_told(phase: int) -> None:
 def test_the_first_end_counts() -> None:
     kernel = Kernel([stream(1)], [end(outcome=Outcome.EOF, at=400), end()])
     assert ended(kernel) == [(1, 400, Outcome.EOF)]
+
+
+def test_a_connection_that_ends_while_rows_are_read_takes_no_heads_along(tmp_path: Path) -> None:
+    block = {
+        "connection": 7,
+        "stream": 1,
+        "frame": http2_frames.HEADERS,
+        "flags": http2_frames.END_HEADERS,
+        "size": len(http2_frames.REQUEST),
+    }
+    asked = row_of(BLOCK_ROW, is_request=1, **block) + http2_frames.REQUEST
+    slow = row_of(BLOCK_ROW, connection=7, stream=1, sequence=1, is_slow=1)
+    kernel = Kernel([stream(1, phase=RESPONSE, recorded=IN_RING)], [])
+    rows = [asked]
+
+    def blocks() -> Iterator[bytes]:
+        """Yield what has arrived; meanwhile the stream becomes slow, and then its connection ends."""
+        arrived, rows[:] = rows[:], [slow] if asked in rows else []
+        yield from arrived
+        if asked in arrived:
+            kernel.ends = [row_of(STREAMS_END_ROW, **end())]
+
+    def begin(tracer: Any) -> None:
+        tracer.block_rows, tracer.streams_ends = blocks, kernel.streams_ends
+        tracer.open_streams, tracer.forget_stream = kernel.open_streams, kernel.forget_stream
+
+    record(tmp_path, [[begin], []])
+    (part,) = parts_of(tmp_path)
+    assert b"GET /a HTTP/2" in b"".join(text.text for text in part.of(HeadText) if isinstance(text, HeadText))
+    assert not kernel.kept
+    kernel.close()

@@ -32,7 +32,7 @@ def test_descriptors_arrive_by_name_and_stay_when_the_process_has_ended() -> Non
         return {
             "probes": options.probes,
             "faults_are_misses": True,
-            "python_problem": "why",
+            "walk_problem": "why",
             "http2_problem": "because",
             "tls": {"reads": 1},
             **places,
@@ -44,7 +44,7 @@ def test_descriptors_arrive_by_name_and_stay_when_the_process_has_ended() -> Non
     fds = (found.maps["connections"], *found.programs, *found.attachments)
     assert [os.pread(fd, 100, 0) for fd in fds] == list(texts)
     assert not any(os.get_inheritable(fd) for fd in fds)
-    assert (found.probes, found.faults_are_misses, found.python_problem, found.http2_problem) == (
+    assert (found.probes, found.faults_are_misses, found.walk_problem, found.http2_problem) == (
         "tracepoint",
         True,
         "why",

@@ -9,11 +9,8 @@ import json
 import os
 import re
 import shutil
-import socket
 import subprocess
-import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import unquote, urlsplit
@@ -29,6 +26,7 @@ from httpreport.report.report import Report, make_report
 from httpreport.symbols.binary import FindBinary
 from httpreport.symbols.binary_lookup import Binaries
 from support.capture_bytes import decompressed
+from support.echo_server import echo_server
 from support.head_records import heads_of
 from support.recorders import needs_a_recorder
 from support.redactions import redacted, traces
@@ -89,35 +87,11 @@ def told(frame: list[Any]) -> list[Any]:
     return [name if is_shown else None, file, line]
 
 
-@contextmanager
-def server() -> Iterator[int]:
-    """Yield the port of a server that sends back each byte, and answers requests of HTTP."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-
-        def serve(connection: socket.socket) -> None:
-            with connection:
-                while data := connection.recv(4096):
-                    is_http = data.startswith(b"GET ")
-                    connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok" if is_http else data)
-
-        def accept() -> None:
-            while True:
-                try:
-                    connection, _ = listener.accept()
-                except OSError:
-                    return
-                threading.Thread(target=serve, args=(connection,), daemon=True).start()
-
-        threading.Thread(target=accept, daemon=True).start()
-        yield listener.getsockname()[1]
-        listener.shutdown(socket.SHUT_RDWR)
-
-
 def record(node: str, folder: Path, *options: str, program: Path = PROGRAMS / "main.cjs", count: int = 0) -> Recorded:
     """Record the situations in a Node, and report them as on a machine that has no binaries."""
     capture, notes = folder / "run.cap", folder / "notes"
     (folder / NAME).symlink_to(os.path.realpath(node))
-    with server() as port:
+    with echo_server() as port:
         command = [str(folder / NAME), *options, str(program), str(notes), str(port), str(count)]
         with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
             assert process.stdin and process.stdout

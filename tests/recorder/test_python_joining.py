@@ -15,20 +15,20 @@ from types import CodeType
 
 import pytest
 
-from httpbpf.layout import PYTHON_LAYOUT, PYTHON_ROW
-from httpcapture import Code, Process, PythonStatus, Stack, Writer
+from httpbpf.layout import ENUMS, RUNTIME, WALKED_ROW
+from httpcapture import Code, Process, Stack, WalkStatus, Writer
 from httprec.languages.languages import Languages
 from httprec.languages.mapped_files import mapped_files
 from httprec.languages.memory import Memory
 from httprec.languages.python_code import living_cookie
-from httprec.languages.python_frames import Key, PythonFrames
 from httprec.languages.python_process import Python, find_python
+from httprec.languages.walked_frames import Key, WalkedFrames
 from httprec.rows import RowCodec
 from support.capture_samples import META, read_all
 
 PID = os.getpid()
 START_NS = 7_000_000_000
-ROW, LAYOUT = RowCodec(PYTHON_ROW), RowCodec(PYTHON_LAYOUT)
+ROW, LAYOUT = RowCodec(WALKED_ROW), RowCodec(RUNTIME)
 
 
 class FakeKernel:
@@ -37,17 +37,17 @@ class FakeKernel:
         self.waiting: dict[int, bytes] = {}
         self.told: dict[Key, bytes] = {}
 
-    def python_rows(self) -> Iterator[bytes]:
+    def walked_rows(self) -> Iterator[bytes]:
         rows, self.rows = self.rows, []
         return iter(rows)
 
-    def python_waiting(self, slot: int) -> bytes:
+    def walked_waiting(self, slot: int) -> bytes:
         return self.waiting.get(slot, b"")
 
-    def set_python(self, key: Key, layout: bytes) -> None:
+    def set_runtime(self, key: Key, layout: bytes) -> None:
         self.told[key] = layout
 
-    def set_python_of_executable(self, pid: int, layout: bytes) -> None:
+    def set_runtime_of_executable(self, pid: int, layout: bytes) -> None:
         pass
 
 
@@ -57,7 +57,7 @@ class Recorder:
     def __init__(self) -> None:
         self.kernel, self.file = FakeKernel(), io.BytesIO()
         self.writer = Writer(self.file, META)
-        self.python = Languages(self.writer, [lambda codes: PythonFrames(codes, self.kernel)])
+        self.python = Languages(self.writer, [lambda codes: WalkedFrames(codes, self.kernel)])
         maps, executable = Path("/proc/self/maps").read_bytes(), os.readlink(b"/proc/self/exe")
         self.process = Process(PID, START_NS, 1, b"python", executable, PID, maps, ())
         found = find_python(PID, mapped_files(PID, maps), executable)
@@ -79,7 +79,8 @@ class Recorder:
                 "pid": stack.pid,
                 "frames_size": len(frames),
                 "version": version or self.version,
-                "status": PythonStatus.WHOLE,
+                "language": ENUMS["language"].index("PYTHON"),
+                "status": WalkStatus.WHOLE,
             }
         ) + frames.ljust(len(frames) + 40, b"?")  # what other frames have left in the slot
 
@@ -105,7 +106,7 @@ def stack(number: int, taken_ns: int = 5) -> Stack:
 
 
 def unwalked(stack: Stack, recorder: Recorder) -> Stack:
-    return replace(stack, python_version=recorder.version, python_status=PythonStatus.NOT_WALKED)
+    return replace(stack, python_version=recorder.version, python_status=WalkStatus.NOT_WALKED)
 
 
 def one() -> None:
@@ -114,9 +115,10 @@ def one() -> None:
 
 def test_the_kernel_is_told_which_python_a_process_has(recorder: Recorder) -> None:
     (told,) = recorder.kernel.told.values()
-    assert told == recorder.found.for_kernel()
+    assert LAYOUT.read(told)["version"] == recorder.version
+    assert recorder.found.for_process() in told
     recorder.python.look_at(Process(PID, 8, 1, b"sh", b"/bin/sh", PID, b"", ()))
-    assert LAYOUT.read(recorder.kernel.told[PID, 8])["slot_steps"] == 0
+    assert LAYOUT.read(recorder.kernel.told[PID, 8])["language"] == 0
 
 
 def test_frames_are_joined_with_their_stack_and_its_code_objects_written_once(recorder: Recorder) -> None:
@@ -125,7 +127,7 @@ def test_frames_are_joined_with_their_stack_and_its_code_objects_written_once(re
     for number in (2, 1):
         joined = recorder.python.join(stack(number))
         recorder.python.write_codes(joined)
-        assert (joined.python, joined.python_status) == (frames, PythonStatus.WHOLE)
+        assert (joined.python, joined.python_status) == (frames, WalkStatus.WHOLE)
     (code,) = recorder.codes()
     assert (code.address, code.problem) == (id(one.__code__), "")
     assert code.name in (b"one", one.__code__.co_name.encode())

@@ -14,7 +14,7 @@ import pytest
 from httpcapture import Calls, Reader, Role
 from httpreport.calls.filters import Selection
 from httpreport.capture.loader import load
-from httpreport.languages.stack_trace import FrameKind, PythonProblem, StackTrace
+from httpreport.languages.stack_trace import FrameKind, FramesProblem, StackTrace
 from httpreport.report.report import make_report
 from httpreport.symbols.binary_lookup import Binaries
 from support.head_records import heads_of
@@ -81,4 +81,4 @@ def test_a_stack_has_the_python_frames_of_its_own_moment_or_none(stack: str, tmp
         else:
             assert call.is_late
             assert not call.functions
-            assert call.trace.python_problem is PythonProblem.NOT_WALKED
+            assert call.trace.python_problem is FramesProblem.NOT_WALKED

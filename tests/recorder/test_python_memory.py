@@ -17,11 +17,12 @@ from hypothesis import strategies as st
 
 from httpbpf.layout import PYTHON_LAYOUT
 from httprec.languages.elf_symbols import find_symbols
+from httprec.languages.known_codes import ReplacedError
 from httprec.languages.mapped_files import mapped_files
 from httprec.languages.memory import Memory
-from httprec.languages.python_code import CodeObject, ReplacedError, factor, living_cookie, read_code
+from httprec.languages.python_code import CodeObject, factor, living_cookie, read_code
 from httprec.languages.python_layouts import DEBUG_OFFSETS_SIZE, LAYOUTS, UnknownLayoutError, layout_of
-from httprec.languages.python_process import NO_PYTHON, Python, find_python
+from httprec.languages.python_process import Python, find_python
 from httprec.rows import RowCodec
 
 WIDTHS = {1: "latin-1", 2: "utf-16-le", 4: "utf-32-le"}
@@ -51,7 +52,7 @@ def read(memory: Memory, python: Python, code: CodeType) -> CodeObject:
 
 def test_the_python_of_this_process_is_found(python: Python) -> None:
     assert python.version == sys.version_info[:2]
-    assert RowCodec(PYTHON_LAYOUT).read(python.for_kernel())["version"] == sys.hexversion >> 16
+    assert RowCodec(PYTHON_LAYOUT).read(python.for_process())["interpreters"] == python.interpreters
 
 
 def test_the_state_of_every_thread_is_found(python: Python, memory: Memory) -> None:
@@ -78,7 +79,6 @@ def test_a_process_without_python_has_none() -> None:
     with subprocess.Popen(["sleep", "1000"]) as sleep:
         assert python_in(sleep.pid) is None
         sleep.kill()
-    assert RowCodec(PYTHON_LAYOUT).read(NO_PYTHON)["slot_steps"] == 0
 
 
 @pytest.mark.parametrize("name", ["plain", "prénom", "имя", "𐍈"])
@@ -141,7 +141,7 @@ def test_addresses_that_are_none_are_refused(memory: Memory, address: int) -> No
 
 @pytest.mark.parametrize("version", LAYOUTS)
 def test_every_layout_fits_into_what_the_kernel_takes(version: tuple[int, int]) -> None:
-    made = Python(version, LAYOUTS[version], 1, 2, (0x318,)).for_kernel()
+    made = Python(version, LAYOUTS[version], 1, 2, (0x318,)).for_process()
     assert len(made) == PYTHON_LAYOUT.size
 
 

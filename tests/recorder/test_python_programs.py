@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from httpcapture import Code, Reader
-from httpreport.languages.stack_trace import FrameKind, PythonProblem
+from httpreport.languages.stack_trace import FrameKind, FramesProblem
 from support.capture_bytes import decompressed
 from support.python_frames import (
     SIDES,
@@ -100,7 +100,7 @@ def test_without_languages_nothing_of_python_is_recorded(tmp_path: Path) -> None
 def test_frames_by_frame_pointer_get_those_of_python_too(tmp_path: Path) -> None:
     recorded = record(next(iter(INTERPRETERS.values())), tmp_path, "--stack", "fp")
     for _, frames, trace in recorded.traces():
-        assert python_frames(trace) == frames or trace.python_problem is PythonProblem.CONTRADICTION
+        assert python_frames(trace) == frames or trace.python_problem is FramesProblem.CONTRADICTION
 
 
 @pytest.mark.usefixtures("recorder")
@@ -118,7 +118,7 @@ def test_a_kernel_that_does_not_take_the_walk_is_recorded_without_it(tmp_path: P
     done = subprocess.run([sys.executable, "-c", program, *options], capture_output=True, text=True, check=False)
     assert done.returncode == 0
     (said,) = (line for line in done.stderr.splitlines() if "Python" in line)
-    assert said.startswith("httprec: no Python frames are recorded, all else is: ")
+    assert said.startswith("httprec: no frames of Python and PHP are recorded, all else is: ")
     assert said.endswith("processed 1000001 insns")
     with capture.open("rb") as file:
         assert said.endswith(f": {Reader(file).meta.python_problem}")

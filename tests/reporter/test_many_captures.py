@@ -127,7 +127,10 @@ def test_the_json_of_several_is_that_of_each(fleet: Path) -> None:
     several = json.loads(run(fleet, fleet / "notes.txt", "--json").stdout)
 
     assert [one["file"] for one in several["unreadable"]] == [f"{fleet}/notes.txt"]
-    assert several["reports"] == [json.loads(run(fleet / f"{n}.cap", "--json").stdout) for n in range(3)]
+    each = [json.loads(run(fleet / f"{n}.cap", "--json").stdout) for n in range(3)]
+    answers = [one.pop("answer") for one in each]  # of several captures, there is one for each host
+    assert several["reports"] == each
+    assert {one["host"] for one in several["answers"]} == {one["host"] for one in answers}
 
 
 HOUR_NS = 3_600_000_000_000

@@ -12,16 +12,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from httpcapture import Code, PythonStatus, Record, Stack
+from httpcapture import Code, Record, Stack, WalkStatus
 from httpreport.languages.jit_map import JIT
-from httpreport.languages.python import PythonFrames
-from httpreport.languages.python_merge import LOOP, merged, places
-from httpreport.languages.python_stack import Run, runs
-from httpreport.languages.stack_trace import Frame, FrameKind, Incomplete, PythonProblem, StackTrace, Unnamed
+from httpreport.languages.merge import ProgramFrames, merged, places
+from httpreport.languages.python import CPYTHON
+from httpreport.languages.python_stack import runs
+from httpreport.languages.runs import Run
+from httpreport.languages.stack_trace import Frame, FrameKind, FramesProblem, Incomplete, StackTrace, Unnamed
 from httpreport.symbols.trace_lines import trace_lines
+from httpreport.unwind import Found
 from support.recordings import PROCESS_START_NS, STARTED_NS, Row, capture, process
 from support.reports import folded_lines, json_text, reported, text_lines
 
+LOOP = CPYTHON.loop
 BYTECODE = 0x1000
 GENERATOR = 1
 
@@ -42,20 +45,20 @@ def shown(trace: StackTrace) -> list[str]:
 
 def test_each_run_takes_the_place_of_its_loop_by_count() -> None:
     trace = native("send", LOOP, "call", LOOP, "main")
-    found = merged(trace, [run("get", "key"), run("<module>")], None)
+    found = merged(CPYTHON, trace, [run("get", "key"), run("<module>")], None)
     assert shown(found) == ["send", "py get", "py key", f"- {LOOP}", "- call", "py <module>", f"- {LOOP}", "main"]
     assert found.python_problem is None
 
 
 def test_each_run_takes_the_place_of_its_loop_whatever_that_is_called() -> None:
     trace = native("send", "python+0x10", "call", "[inlined]", "python+0x20", "main")
-    found = merged(trace, [run("get"), run("<module>")], [1, 3])
+    found = merged(CPYTHON, trace, [run("get"), run("<module>")], [1, 3])
     expected = ["send", "py get", "- python+0x10", "- call", "py <module>", "- inlined", "- python+0x20", "main"]
     assert shown(found) == expected
 
 
 def test_frames_of_the_interpreter_are_hidden_and_counted() -> None:
-    found = merged(native("send", LOOP, "call", LOOP, "main"), [run("get"), run("<module>")], None)
+    found = merged(CPYTHON, native("send", LOOP, "call", LOOP, "main"), [run("get"), run("<module>")], None)
     hidden = found.without_interpreter()
     assert shown(hidden) == ["send", "py get", "py <module>", "main"]
     assert hidden.hidden == 3
@@ -66,41 +69,59 @@ def test_frames_of_the_interpreter_are_hidden_and_counted() -> None:
 @pytest.mark.parametrize("names", [("send", LOOP, "main"), ("send", LOOP, LOOP, LOOP)])
 def test_counts_that_contradict_each_other_leave_the_native_frames(names: Sequence[str]) -> None:
     trace = native(*names)
-    found = merged(trace, [run("get"), run("<module>")], None)
-    assert found == replace(trace, python_problem=PythonProblem.CONTRADICTION)
-    assert list(trace_lines(found))[-1] == f"[{PythonProblem.CONTRADICTION.value}]"
+    found = merged(CPYTHON, trace, [run("get"), run("<module>")], None)
+    assert found == replace(trace, python_problem=FramesProblem.CONTRADICTION)
+    assert list(trace_lines(found))[-1] == f"[{FramesProblem.CONTRADICTION.text(FrameKind.PYTHON)}]"
 
 
 @pytest.mark.parametrize("by_place", [[2, 1], [1, 1], [1, None], [None, 1], [1, 9]])
 def test_places_that_contradict_each_other_leave_the_native_frames(by_place: list[Optional[int]]) -> None:
     trace = native("send", "a", "b", "main")
-    assert merged(trace, [run("get"), run("<module>")], by_place).frames == trace.frames
+    assert merged(CPYTHON, trace, [run("get"), run("<module>")], by_place).frames == trace.frames
 
 
 def test_trampolines_of_functions_are_frames_of_the_interpreter() -> None:
     made = Frame(1, JIT, name="py::<module>:a.py")
     trace = native("send", LOOP, "main")
     trace = replace(trace, frames=(*trace.frames[:2], made, trace.frames[2]))
-    assert shown(merged(trace, [run("<module>")], None))[2:] == [f"- {LOOP}", "- py::<module>:a.py", "main"]
+    assert shown(merged(CPYTHON, trace, [run("<module>")], None))[2:] == [f"- {LOOP}", "- py::<module>:a.py", "main"]
 
 
 def test_fewer_loops_than_runs_contradict_each_other_where_callers_in_between_may_be_missing() -> None:
     trace = replace(native("send", LOOP, "main"), incomplete=Incomplete.CALLERS_SKIPPED)
-    found = merged(trace, [run("get"), run("<module>")], None)
-    assert found == replace(trace, python_problem=PythonProblem.CONTRADICTION)
+    found = merged(CPYTHON, trace, [run("get"), run("<module>")], None)
+    assert found == replace(trace, python_problem=FramesProblem.CONTRADICTION)
+
+
+@pytest.mark.parametrize(
+    ("module", "found"),
+    [("/bin/p", Found.FRAME_POINTER_PAST), (None, Found.FRAME_POINTER), (JIT, Found.FRAME_POINTER)],
+)
+def test_native_frames_beyond_loops_that_may_be_missing_are_left_out(module: Optional[str], found: Found) -> None:
+    callee, caller = Frame(1, module, name="send"), Frame(2, "/bin/p", name="main")
+    trace = StackTrace((callee, caller._replace(found=found)), incomplete=Incomplete.STACK_ENDED)
+    cut = merged(CPYTHON, trace, [run("get")], None)
+    assert (shown(cut), cut.incomplete) == (["send", "py get"], Incomplete.NO_CFI)
+    whole = replace(trace, frames=(callee, caller._replace(found=Found.CFI)))
+    assert shown(merged(CPYTHON, whole, [run("get")], None)) == ["send", "main", "py get"]
 
 
 def test_frames_beyond_the_end_of_a_native_stack_trace_go_behind_it() -> None:
     trace = replace(native("send", LOOP), incomplete=Incomplete.STACK_ENDED)
-    found = merged(trace, [run("get"), run("main"), run("<module>")], None)
+    found = merged(CPYTHON, trace, [run("get"), run("main"), run("<module>")], None)
     assert shown(found) == ["send", "py get", f"- {LOOP}", "py main", "py <module>"]
-    assert shown(merged(trace, [run("get"), run("main")], [1, None])) == ["send", "py get", f"- {LOOP}", "py main"]
+    assert shown(merged(CPYTHON, trace, [run("get"), run("main")], [1, None])) == [
+        "send",
+        "py get",
+        f"- {LOOP}",
+        "py main",
+    ]
 
 
 @pytest.mark.parametrize("by_place", [None, [1, None]])
 def test_frames_that_are_cut_off_leave_the_native_ones_beyond(by_place: Optional[list[Optional[int]]]) -> None:
     trace = native("send", LOOP, "call", LOOP, "main", LOOP, "start")
-    found = merged(trace, [run("get"), run("deep", is_whole=False)], by_place)
+    found = merged(CPYTHON, trace, [run("get"), run("deep", is_whole=False)], by_place)
     assert shown(found) == [
         *("send", "py get", f"- {LOOP}", "- call"),
         *("py deep", f"- {LOOP}", "main", LOOP, "start"),
@@ -116,7 +137,7 @@ def test_no_frame_is_lost_or_moved(
 ) -> None:
     trace = replace(native(*frames, "main"), incomplete=None if is_complete else Incomplete.STACK_ENDED)
     made = [run(*names, is_whole=is_whole or names is not python[-1]) for names in python]
-    found = merged(trace, made, None)
+    found = merged(CPYTHON, trace, made, None)
     kinds = {FrameKind.NATIVE, FrameKind.INTERPRETER}
     assert [frame.name for frame in found.frames if frame.kind in kinds] == [frame.name for frame in trace.frames]
     of_python = [frame.name for frame in found.frames if frame.kind is FrameKind.PYTHON]
@@ -130,7 +151,7 @@ def code(first_traceable: int = 0) -> Code:
     return Code(12345, PROCESS_START_NS, 0x9000, 5, "", *texts, 55, table, BYTECODE, 4, first_traceable)
 
 
-def stack(*frames: tuple[int, int, int, int, int], version: int, status: int = PythonStatus.WHOLE) -> Stack:
+def stack(*frames: tuple[int, int, int, int, int], version: int, status: int = WalkStatus.WHOLE) -> Stack:
     """Return a stack with these Python frames: address, code, instruction, cookie and flags."""
     python = b"".join(struct.pack("<5Q", *frame) for frame in frames)
     return Stack(
@@ -223,20 +244,20 @@ def test_a_frame_reads_the_same_in_every_output() -> None:
 
 def test_frames_are_missing_if_only_the_native_ones_show_that_the_thread_ran_python() -> None:
     """As in an interpreter that is not the thread's first one, of a process that is known by its executable only."""
-    without, native = PythonFrames((), None, None), [Frame(1, name="send"), Frame(2, name="main")]
+    without, native = ProgramFrames(CPYTHON, (), None, None), [Frame(1, name="send"), Frame(2, name="main")]
     trace = StackTrace((*native[:1], Frame(3, name=LOOP), *native[1:]))
-    assert without.finish(trace).python_problem is PythonProblem.OTHER_STATE
+    assert without.finish(trace).python_problem is FramesProblem.OTHER_STATE
     assert without.finish(trace).frames == trace.frames
     assert without.finish(StackTrace(tuple(native))).python_problem is None
 
 
 def test_what_is_wrong_with_python_frames_is_said() -> None:
     for status, problem in (
-        (PythonStatus.CUT, PythonProblem.CUT),
-        (PythonStatus.OTHER_STATE, PythonProblem.OTHER_STATE),
-        (PythonStatus.FAULT, PythonProblem.FAULT),
-        (99, PythonProblem.UNKNOWN),
+        (WalkStatus.CUT, FramesProblem.CUT),
+        (WalkStatus.OTHER_STATE, FramesProblem.OTHER_STATE),
+        (WalkStatus.FAULT, FramesProblem.FAULT),
+        (99, FramesProblem.UNKNOWN),
     ):
         lines, _, document = report_lines(stack(version=0x30B, status=status))
-        assert f"    [{problem.value}]" in lines
+        assert f"    [{problem.text(FrameKind.PYTHON)}]" in lines
         assert document["stacks"][0]["python_problem"] == problem.name.lower()

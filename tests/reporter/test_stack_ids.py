@@ -107,7 +107,7 @@ CAPTURES = st.lists(
 )
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(CAPTURES, st.randoms(use_true_random=False))
 def test_one_number_is_one_stack_trace_in_all_outputs_whatever_the_order(captures: list[bytes], chance: Random) -> None:
     with TemporaryDirectory() as name:
@@ -156,7 +156,7 @@ def test_one_number_is_one_stack_trace_in_all_outputs_whatever_the_order(capture
     assert {side for side in in_page if side.stack_id} == numbered
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=20, deadline=None)
 @given(CAPTURES, st.integers(0, 6))
 def test_what_is_not_repeated_was_printed_above(captures: list[bytes], repeated: int) -> None:
     """With the stack traces in place of their numbers, the text is what --all-stacks writes."""

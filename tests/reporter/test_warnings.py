@@ -181,7 +181,7 @@ def test_python_frames_that_could_not_be_followed_have_the_reason() -> None:
     assert said == [
         (
             Cause.PYTHON,
-            "the recorder could not follow Python frames, so stack traces have native frames only: "
+            "the recorder could not follow frames of Python and PHP, so stack traces have native frames only: "
             "the kernel is \\x1bold",
         )
     ]

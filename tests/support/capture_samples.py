@@ -107,6 +107,30 @@ COMPLETION_LAYOUT = layout(
     "u32 sequence - delta",
     "u32 http2_error",
 )
+SHORT_LAYOUT = layout(
+    "u64 connection - group",
+    *(f"u64 {name} ns delta" for name in ("t0", "t1", "t2", "t3")),
+    *(f"u64 {name} bytes planes" for name in ("sent", "received")),
+    "u32 pid",
+    "u32 sequence - delta",
+    "u32 tid",
+    "u32 receive_tid",
+    "u32 request_seq - delta",
+    "u32 response_seq - delta",
+    "u32 stream",
+    "u8 role",
+    "u8 outcome",
+)
+CONNECTION_LAYOUT = layout(
+    "u64 process_start ns group",
+    "u64 connection - group",
+    "bytes16 process - group",
+    "bytes16 local_address - group",
+    "bytes16 peer_address - group",
+    "u32 pid - group",
+    "u16 local_port - group",
+    "u16 peer_port - group",
+)
 META = Meta(
     tool="httprec 0.1.0",
     host="web-1",
@@ -124,6 +148,8 @@ META = Meta(
     call_layout=CALL_LAYOUT,
     completion_layout=COMPLETION_LAYOUT,
     duration_rule="whole",
+    short_layout=SHORT_LAYOUT,
+    connection_layout=CONNECTION_LAYOUT,
 )
 MODULE = Module(7, b"/usr/bin/python3.11", bytes(range(20)), 6_842_880, b"", "no map_files", 62)
 SECTION = Section(7, ".eh_frame", 0x5E2D48, 0x9_0000, 0x100, bytes(range(24)), "the file ends here")
@@ -181,6 +207,9 @@ STACK = Stack(
     python_status=1,
     v8=bytes(range(64)),
     v8_version=0xB03,
+    php=bytes(range(80)),
+    php_version=0x802,
+    php_status=2,
 )
 HEAD_TEXT = HeadText(1, b"GET /v2/servers/{...}?... HTTP/1.1\nhost: nova:8774\n...")
 HEADS = Heads((77).to_bytes(8, "little"), b"\2\0\0\0", b"\1\0\0\0", bytes(4))
@@ -226,6 +255,8 @@ def write_all(writer: Writer, calls: int = 3) -> None:
     writer.lost(LOST)
     writer.calls(call_rows(calls))
     writer.completions(bytes(range(COMPLETION_LAYOUT.size)))
+    writer.connections(bytes(range(CONNECTION_LAYOUT.size)))
+    writer.short_calls(bytes(range(2 * SHORT_LAYOUT.size)))
     writer.end(END)
 
 

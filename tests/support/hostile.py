@@ -104,7 +104,7 @@ def hostile_capture(binary: Path, names: Sequence[Name], host: str = "") -> byte
     ]
     about: dict[str, Any] = dict.fromkeys(["tool", "kernel", "arch", "boot_id", "probes"], text)
     about["host"] = host or text
-    filters = [name.recorded for name in names]
+    filters = [*(name.recorded for name in names), b"*"]  # so that every process is there with all its threads
     end = End(STARTED_NS, text, False, len(rows), len(rows), 0, {text: 3})
     return capture(rows, records, (), end, process_filters=filters, limits={text: 7}, **about)
 

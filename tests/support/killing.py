@@ -17,7 +17,7 @@ from pathlib import Path
 from unittest import mock
 
 from httpbpf.program import Sizes
-from httpcapture import Calls, Stack, open_capture
+from httpcapture import Calls, Connections, ShortCalls, Stack, open_capture
 from httprec import host
 from httprec.call_printer import CallPrinter
 from httprec.parts import Bounds, Parts
@@ -69,9 +69,10 @@ def record(path: Path, progress: Progress, draw: random.Random) -> None:
         for number in itertools.islice(numbers, draw.randrange(MOST_CALLS)):
             tracer.send_stack(number, draw.choice((b"", bytes(64))))
             tracer.send_call(number, number)
+            tracer.send_short_call(number, told=False)
             calls = number
 
-    meta = host.meta(0, [], "fexit", Sizes())
+    meta = host.meta(0, [], "fexit", Sizes(short_ring_pages=1))
     clock = meta.started_monotonic_ns
     with (
         mock.patch("time.monotonic_ns", now),
@@ -99,9 +100,11 @@ def kill_one(path: Path, draw: random.Random) -> tuple[int, int]:
 
 
 def check(path: Path, progress: Progress) -> tuple[int, int]:
-    """Check that everything but the last second is there, each call once and with its stack."""
+    """Check that everything but the last second is there, each call once and with its stack, and each call below the
+    threshold with its connection."""
     calls: list[int] = []
-    stacks: set[int] = set()
+    short: list[int] = []
+    stacks, connections = set[int](), set[int]()
     with open_capture(path) as reader:
         for record in reader:  # raises CorruptRecord where a chunk is not whole
             if isinstance(record, Calls):
@@ -110,8 +113,14 @@ def check(path: Path, progress: Progress) -> tuple[int, int]:
                 calls += record.columns["connection"].cast("Q")
             elif isinstance(record, Stack):
                 stacks.add(record.id)
+            elif isinstance(record, Connections):
+                connections.update(record.columns["connection"].cast("Q"))
+            elif isinstance(record, ShortCalls):
+                short += record.columns["connection"].cast("Q")
+                assert connections.issuperset(short)
         assert reader.cut_off
     rounds = progress.rounds
     assert sorted(calls) == list(range(1, len(calls) + 1))  # a batch may have them in another order
-    assert len(calls) >= progress.calls_before(max(rounds - OPEN_ROUNDS, 0))
+    assert sorted(short) == list(range(1, len(short) + 1))
+    assert min(len(calls), len(short)) >= progress.calls_before(max(rounds - OPEN_ROUNDS, 0))
     return len(calls), progress.calls_before(rounds)

@@ -11,7 +11,7 @@ import uuid
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
-from httpcapture import Calls, Completions, Reader, Record, Stack
+from httpcapture import Calls, Completions, Connections, Reader, Record, ShortCalls, Stack
 from httpcapture.frames import FrameReader
 
 REQUEST_BYTES, RESPONSE_BYTES = 1024, 256  # that are kept at most
@@ -102,7 +102,7 @@ def decompressed(capture: bytes) -> Iterator[bytes]:
 def contents(records: Iterable[Record]) -> Iterator[bytes]:
     """Yield what is in records, columns unpacked."""
     for record in records:
-        if isinstance(record, (Calls, Completions)):
+        if isinstance(record, (Calls, Completions, Connections, ShortCalls)):
             yield from map(bytes, record.columns.values())
         else:
             yield repr(record).encode()

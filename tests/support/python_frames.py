@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from httpcapture import Calls, Reader, Role
 from httpreport.calls.filters import Selection
 from httpreport.capture.loader import load
-from httpreport.languages.stack_trace import FrameKind, PythonProblem, StackTrace
+from httpreport.languages.stack_trace import FrameKind, FramesProblem, StackTrace
 from httpreport.report.frame_choice import FOLDED, FrameChoice, Frames
 from httpreport.report.report import Report, make_report
 from httpreport.symbols.binary import FindBinary
@@ -85,7 +85,7 @@ def assert_frames_are_those_noted(recorded: Recorded, side: str, but: Collection
         if situation == REPLACED:
             continue
         root = frames[-1][0].rpartition(".")[2]
-        if not (root in but and trace.python_problem is PythonProblem.CONTRADICTION):
+        if not (root in but and trace.python_problem is FramesProblem.CONTRADICTION):
             assert trace.python_problem is None, situation
             assert python_frames(trace) == frames, situation
 

@@ -11,6 +11,7 @@ from typing import Any
 
 from httpcapture import (
     COUNT_NOT_KNOWN,
+    NO_ROWS,
     End,
     JudgedBy,
     Layout,
@@ -24,7 +25,7 @@ from httpcapture import (
     Writer,
 )
 from support import capture_samples
-from support.capture_samples import layout, pack, write
+from support.capture_samples import CONNECTION_LAYOUT, SHORT_LAYOUT, layout, pack, write
 
 MS = 1_000_000
 STARTED_NS = 5_000_000_000
@@ -55,7 +56,13 @@ COMPLETION_LAYOUT = layout(
     "u64 connection - group", "u64 t3", "u64 sent", "u64 received", "u32 sequence", "u32 http2_error"
 )
 META = replace(
-    capture_samples.META, process_filters=(), limits={}, call_layout=CALL_LAYOUT, completion_layout=COMPLETION_LAYOUT
+    capture_samples.META,
+    process_filters=(),
+    limits={},
+    call_layout=CALL_LAYOUT,
+    completion_layout=COMPLETION_LAYOUT,
+    short_layout=NO_ROWS,
+    connection_layout=NO_ROWS,
 )
 OLDER_CALL_LAYOUT = layout(
     *(
@@ -167,16 +174,24 @@ def capture(
     end: End | bool = True,
     *,
     older: bool = False,
+    short: Sequence[Row] | None = None,
+    connections: Sequence[Row] | None = None,
     **meta: Any,
 ) -> bytes:
     """Return a capture; `end` may be left out (False) or replaced. With `older`, its recorder judged calls by their
-    first byte."""
+    first byte. `short` are the calls below the threshold if it has them; what they have in common is that of
+    `connections`, by default their own."""
     stream = io.BytesIO()
+    if short is not None:
+        meta = {"short_layout": SHORT_LAYOUT, "connection_layout": CONNECTION_LAYOUT, **meta}
     writer = Writer(stream, replace(META, **{**(OLDER if older else {}), **meta}))
     for record in records:
         write(writer, record)
     writer.calls(b"".join(row.packed(OLDER_CALL_LAYOUT) if older else row.packed() for row in rows))
     writer.completions(b"".join(completions))
+    whose = short if connections is None else connections
+    writer.connections(b"".join(row.packed(CONNECTION_LAYOUT) for row in whose or ()))
+    writer.short_calls(b"".join(row.packed(SHORT_LAYOUT) for row in short or ()))
     if end is True:
         end = End(STARTED_NS + 10_000 * MS, "signal", True, len(rows), len(rows), 0, {})
     if end:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import re
 from dataclasses import replace
 
 from httpcapture import Reader
@@ -13,6 +14,7 @@ from httpreport.redact import Redaction
 from httpreport.report.report import Report
 from httpreport.symbols.binary import FindBinary
 
+FOLDERS = re.compile(r"/[^:]*/")  # in the names of PHP's closures
 IN_NO_MAPPING = (Unnamed.UNMAPPED, Unnamed.NO_MAPS, Unnamed.STACK_NOT_IN_MAPS)
 
 
@@ -35,4 +37,6 @@ def _bare_frame(frame: Frame) -> Frame:
     """Return a frame without its folders, and without its address if that is in no mapping."""
     module = None if frame.module is None else os.path.basename(frame.module)
     file = os.path.basename(frame.file) if frame.file is not None and frame.kind.language else frame.file
-    return frame._replace(module=module, file=file, address=0 if frame.unnamed in IN_NO_MAPPING else frame.address)
+    name = FOLDERS.sub("", frame.name or "") if frame.kind.language else frame.name
+    address = 0 if frame.unnamed in IN_NO_MAPPING else frame.address
+    return frame._replace(name=name, module=module, file=file, address=address)

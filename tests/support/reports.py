@@ -46,8 +46,8 @@ def reported(
 
 
 def aggregated(report: Report, capture: str = "run.cap") -> Aggregate:
-    """Return the aggregate of a capture, with the slowest calls."""
-    return aggregate_of(report, capture, slowest=True)
+    """Return the aggregate of a capture, with the slowest calls and the evidence for an answer."""
+    return aggregate_of(report, capture, slowest=True, answer=True)
 
 
 def folded_lines(report: Report) -> list[str]:

@@ -8,7 +8,18 @@ from pathlib import Path
 from typing import NamedTuple, Optional
 
 from httpbpf.program import Sizes
-from httpcapture import Calls, Completions, End, Meta, Process, Record, Stack, open_capture
+from httpcapture import (
+    Calls,
+    Completions,
+    Connections,
+    End,
+    Meta,
+    Process,
+    Record,
+    ShortCalls,
+    Stack,
+    open_capture,
+)
 from httprec import host
 from httprec.call_printer import CallPrinter
 from httprec.parts import Bounds, Parts
@@ -37,7 +48,7 @@ class Part(NamedTuple):
     def column(self, name: str, kind: type = Calls) -> list[int]:
         found: list[int] = []
         for batch in self.of(kind):
-            assert isinstance(batch, (Calls, Completions))
+            assert isinstance(batch, (Calls, Completions, Connections, ShortCalls))
             found += batch.columns[name].cast("I" if name == "pid" else "Q")
         return found
 
@@ -60,7 +71,7 @@ def parts_of(folder: Path) -> list[Part]:
 
 
 def meta() -> Meta:
-    return host.meta(0, [], "fexit", Sizes())
+    return host.meta(0, [], "fexit", Sizes(short_ring_pages=1))
 
 
 class Scripted(Parts):

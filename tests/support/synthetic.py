@@ -10,17 +10,19 @@ from collections.abc import Iterable, Iterator
 from typing import Optional
 
 from httpbpf import layout
-from httpbpf.layout import CALL_ROW, COMPLETION_ROW, CONNECTION, STACK_ROW
+from httpbpf.layout import CALL_ROW, COMPLETION_ROW, CONNECTION, CONNECTION_ROW, SHORT_ROW, STACK_ROW
 from httpcapture import RING_HEADER, StackStatus
-from httprec.fast_calls import FastCalls
+from httprec.fast_calls import FastCalls, count_durations
 from httprec.listeners import Port
 from httprec.ring import Ring
+from httprec.short_calls import ShortRings
 from httprec.tracer import Tracer
 
 PAGE = mmap.PAGESIZE
 BUSY, DISCARDED = 1 << 31, 1 << 30
 CODES = {"u8": "B", "u16": "H", "u32": "I", "u64": "Q"}
 PHASES = layout.ENUMS["phase"]
+RINGS = ("call", "completion", "stack", "process", "short", "connection")
 PID, START = 4242, 77_000_000_000  # of a process that is not there
 
 
@@ -95,12 +97,13 @@ class SyntheticTracer(Tracer):
 
     def __init__(self, ring_size: int = 1 << 20) -> None:
         self.probes = "fexit"
-        self.rings = {name: KernelRing(ring_size) for name in ("call", "completion", "stack", "process")}
+        self.rings = {name: KernelRing(ring_size) for name in RINGS}
         self.calls, self.completions, self.stacks, self.processes = (
-            Ring(ring.fd, ring.size) for ring in self.rings.values()
+            Ring(self.rings[name].fd, ring_size) for name in RINGS[:4]
         )
-        self.walks_python, self.walks_streams = False, False
-        self.python_problem = self.http2_problem = ""
+        self.short_rings = ShortRings(*(Ring(self.rings[name].fd, ring_size) for name in RINGS[4:]))
+        self.walks_frames, self.walks_streams = False, False
+        self.walk_problem = self.http2_problem = ""
         self.counts: Counter[str] = Counter()
         self.seen: set[int] = set()
         self.open: list[bytes] = []
@@ -162,6 +165,15 @@ class SyntheticTracer(Tracer):
         self.counts["calls"] += 1
         usual = {"connection": number, "sequence": 1, "pid": pid, "process_start": start, "stack": stack, "t2": t2}
         self._send("call", row_of(CALL_ROW, **{**usual, "t3": t2, **values}))
+
+    def send_short_call(self, number: int, sequence: int = 1, *, told: bool = True, **values: int) -> None:
+        """Send a call below the threshold that took `values["t3"]` ns, and, unless it was `told` before, what those of
+        its connection have in common."""
+        whose = {"connection": number, "pid": PID}
+        if not told:
+            self._send("connection", row_of(CONNECTION_ROW, **whose, process_start=START, process=b"nova-api"))
+        self._send("short", row_of(SHORT_ROW, **whose, sequence=sequence, **values))
+        self.fast = self.fast.plus(count_durations([values.get("t3", 0)]))
 
     def send_completion(self, number: int, t3: int) -> None:
         self.counts["completions"] += 1

@@ -18,6 +18,7 @@ import msgpack
 import zstandard
 
 from httpcapture import (
+    NO_ROWS,
     Code,
     End,
     Field,
@@ -31,13 +32,13 @@ from httpcapture import (
     Module,
     Outcome,
     Process,
-    PythonStatus,
     Record,
     Role,
     RoleSource,
     Section,
     Stack,
     StackStatus,
+    WalkStatus,
     Writer,
 )
 from support import capture_samples
@@ -51,6 +52,8 @@ META = dataclasses.replace(
     process_filters=(b"nova*",),
     limits={"stack_pages": 4, "receive_stacks": 0},
     run="5f3a9c0e",
+    short_layout=NO_ROWS,
+    connection_layout=NO_ROWS,
 )
 MODULE = Module(
     id=7, path=b"/bin/nova", build_id=bytes.fromhex("c0ffee"), size=70_000, first_page_sha256=b"", machine=62
@@ -102,7 +105,7 @@ STACK = Stack(
     memory=struct.pack("<4Q", 5, 0x602000, 0, 0x402345),
     python=struct.pack("<5Q", 0x7F00_0000_3000, 0x7F00_0000_2000, 0x7F00_0000_20BA, 0x51, 1),
     python_version=0x30B,
-    python_status=PythonStatus.WHOLE,
+    python_status=WalkStatus.WHOLE,
 )
 
 
@@ -224,7 +227,7 @@ _CLASSES.update({12: HeadText, 13: Heads})
 _FIELDS: dict[int, Sequence[str]] = {
     number: [field.name for field in dataclasses.fields(cls)] for number, cls in _CLASSES.items()
 }
-_FIELDS[5] = _FIELDS[6] = ["rows", "columns", "groups"]
+_FIELDS.update({number: ["rows", "columns", "groups"] for number in (5, 6, 14, 15)})
 _NAMES = [
     "-",
     "META",
@@ -240,6 +243,8 @@ _NAMES = [
     "CODE",
     "HEAD_TEXT",
     "HEADS",
+    "CONNECTIONS",
+    "SHORT_CALLS",
 ]
 _PT_REGS = "r15 r14 r13 r12 bp bx r11 r10 r9 r8 ax cx dx si di orig_ax ip cs flags sp ss"
 _RAW_LAST, _RLE_LAST = 1, 3  # a block header's low three bits: last block, raw or one byte repeated

@@ -36,7 +36,7 @@ def _parser() -> argparse.ArgumentParser:
     build = commands.add_parser("build", help="build the guest")
     run = commands.add_parser("run", help="build the guest and run a job in it")
     for command in (build, run):
-        command.add_argument("--suite", default="bookworm", help="where its packages are from (%(default)s)")
+        command.add_argument("--suite", default=guest.SUITE, help="where its packages are from (%(default)s)")
         command.add_argument("--kernel", metavar="SUITE", help="where its kernel is from (default: SUITE)")
     run.add_argument("--memory", type=int, default=1536, metavar="MIB")
     run.add_argument("--cpus", type=int, default=2)

@@ -29,7 +29,7 @@ def run(
     out: Path,
     *,
     timeout_s: float = guest.MOST_S,
-    suite: str = "bookworm",
+    suite: str = guest.SUITE,
     kernel: str | None = None,
     cpus: int = 2,
     counting: bool = False,

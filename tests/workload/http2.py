@@ -4,7 +4,7 @@
     python3 -m workload.http2 OUT NAME           makes one. One of JOINED is as those of OLDER
 
 Scenarios are as in protocols.py. What a client of ENDS returns are calls that got no whole answer, with the outcomes
-that they must have at both ends. The heads are literals without an index (RFC 7541, 6.2.2), so they need no table.
+that they must have at both ends.
 """
 
 from __future__ import annotations
@@ -14,92 +14,37 @@ import socket
 import struct
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
+from .http2_frames import (
+    CANCEL,
+    DATA,
+    END_HEADERS,
+    END_STREAM,
+    GOAWAY,
+    HEADERS,
+    PING,
+    PREFACE,
+    RESPONSE,
+    RST_STREAM,
+    SETTINGS,
+    WINDOW_UPDATE,
+    Frames,
+    accept,
+    answer,
+    ask,
+    begin,
+    frame,
+    timed,
+)
+from .http2_upgrades import LEFT, UPGRADES
 from .protocols import SLOW, Call, Side, against, child, go_on, slow
 
-PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
-DATA, HEADERS, RST_STREAM, SETTINGS, PING, GOAWAY, WINDOW_UPDATE = 0, 1, 3, 4, 6, 7, 8
-END_STREAM, END_HEADERS = 1, 4
-CANCEL = 8
-HTTP2: dict[str, tuple[Side, Side]] = {}
-ENDS: dict[str, tuple[Side, Side]] = {}
+HTTP2: dict[str, tuple[Side, Side]] = {**UPGRADES}
+ENDS: dict[str, tuple[Side, Side]] = {**LEFT}
 JOINED: dict[str, tuple[Side, Side]] = {}
-
-
-class Frame(NamedTuple):
-    kind: int
-    flags: int
-    stream: int
-    payload: bytes
-
-
-def frame(kind: int, flags: int, stream: int, payload: bytes = b"") -> bytes:
-    return struct.pack(">I", len(payload))[1:] + struct.pack(">BBI", kind, flags, stream) + payload
-
-
-def field(name: bytes, value: bytes) -> bytes:
-    return b"\0" + bytes([len(name)]) + name + bytes([len(value)]) + value
-
-
-REQUEST = field(b":method", b"GET") + field(b":scheme", b"http") + field(b":path", b"/a") + field(b":authority", b"h")
-RESPONSE = field(b":status", b"200")
-
-
-def ask(*streams: int) -> bytes:
-    return b"".join(frame(HEADERS, END_HEADERS | END_STREAM, stream, REQUEST) for stream in streams)
-
-
-def answer(stream: int) -> bytes:
-    return frame(HEADERS, END_HEADERS, stream, RESPONSE) + frame(DATA, END_STREAM, stream, b"all ok")
-
-
-class Frames:
-    """Read frames from a socket."""
-
-    def __init__(self, sock: socket.socket) -> None:
-        self._stream = sock.makefile("rb")
-
-    def expect_preface(self) -> None:
-        assert self._stream.read(len(PREFACE)) == PREFACE
-
-    def next(self) -> Frame | None:
-        """Return the next frame, or None at the end of the connection."""
-        try:
-            head = self._stream.read(9)
-        except ConnectionResetError:  # the other end has closed it before it had read all
-            return None
-        if len(head) < 9:
-            return None
-        kind, flags, stream = struct.unpack(">BBI", head[3:])
-        return Frame(kind, flags, stream, self._stream.read(int.from_bytes(head[:3], "big")))
-
-    def until(self, kind: int, stream: int, flags: int = 0) -> int:
-        """Read until such a frame has come, and return when."""
-        while True:
-            found = self.next()
-            assert found, "the connection ended"
-            if (found.kind, found.stream) == (kind, stream) and found.flags & flags == flags:
-                return time.monotonic_ns()
-
-
-def begin(sock: socket.socket) -> Frames:
-    sock.sendall(PREFACE + frame(SETTINGS, 0, 0))
-    return Frames(sock)
-
-
-def accept(sock: socket.socket) -> Frames:
-    frames = Frames(sock)
-    frames.expect_preface()
-    sock.sendall(frame(SETTINGS, 0, 0) + frame(SETTINGS, 1, 0))
-    return frames
-
-
-def timed(began: int, first_byte: int | None = None) -> Call:
-    times = {"t0": began, "t2": first_byte, "t3": time.monotonic_ns()}
-    return {**times, "method": "", "status": 0, "is_slow": False}
 
 
 def says_much_before_it_answers(sock: socket.socket) -> None:
@@ -332,8 +277,9 @@ def http2_left(sock: socket.socket) -> list[Call]:
     return [{**timed(began), "outcome": ("eof", "closed"), "error": 0}]
 
 
-def start(name: str, out: Path) -> Sequence[int]:
-    """Start both sides of a scenario and return their PIDs."""
+def start(name: str, out: Path, secured: Callable[[socket.socket, bool], Any] = lambda sock, _: sock) -> Sequence[int]:
+    """Start both sides of a scenario and return their PIDs. `secured` is given a socket and whether it is the server's,
+    and returns the one to use."""
     client, server = {**HTTP2, **ENDS, **JOINED}[name]
     listener = socket.create_server(("127.0.0.1", 0))
     address = listener.getsockname()
@@ -342,9 +288,12 @@ def start(name: str, out: Path) -> Sequence[int]:
         sock = listener.accept()[0]
         if name not in JOINED:
             listener.close()
-        return server(sock)
+        return server(secured(sock, True))
 
-    pids = (child(f"{name}S", serve, out), child(name, lambda: client(socket.create_connection(address)), out))
+    def connect() -> Any:
+        return client(secured(socket.create_connection(address), False))
+
+    pids = (child(f"{name}S", serve, out), child(name, connect, out))
     if name not in JOINED:
         listener.close()
     return pids

@@ -12,6 +12,10 @@ from .. import tuning
 CodeKey = tuple[int, int, int, int]  # pid, start since boot in ns, address, cookie
 
 
+class ReplacedError(Exception):
+    """Report that another code object is at the address by now."""
+
+
 class KnownCodes:
     """Hold the most recently used code objects of one recording."""
 

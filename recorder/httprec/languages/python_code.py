@@ -9,8 +9,9 @@ from __future__ import annotations
 import struct
 from typing import NamedTuple
 
-from httpcapture import MAX_CODE_TABLE, MAX_PATH
+from httpcapture import MAX_CODE_TABLE, MAX_PATH, Code
 
+from .known_codes import CodeKey, ReplacedError
 from .memory import Memory
 from .python_process import Python
 
@@ -44,10 +45,6 @@ class CodeObject(NamedTuple):
     bytecode: int  # address of the first instruction, 0 up to 3.10
     bytecode_size: int  # bytes
     first_traceable: int  # index of the first instruction of which Python shows the frame
-
-
-class ReplacedError(Exception):
-    """Report that another object is at the address by now."""
 
 
 def living_cookie(memory: Memory, python: Python, address: int) -> int:
@@ -93,6 +90,25 @@ def _c_string(memory: Memory, address: int) -> bytes:
     except OSError:  # it ends with its page
         text = memory.read(address, -address % 4096)
     return text[: _TEXT_SIZE - 1].partition(b"\0")[0].ljust(_TEXT_SIZE, b"\0")
+
+
+def code_of(memory: Memory, python: Python, key: CodeKey, address: int) -> Code:
+    """Return the record of the code object at an address. Raises ReplacedError if it is not the one with this cookie,
+    and OSError."""
+    found = read_code(memory, python, address, key[3])
+    return Code(
+        *key,
+        "",
+        name=found.title.characters,
+        name_width=found.title.width,
+        filename=found.filename.characters,
+        filename_width=found.filename.width,
+        first_line=found.first_line,
+        table=found.table,
+        bytecode=found.bytecode,
+        bytecode_size=found.bytecode_size,
+        first_traceable=found.first_traceable,
+    )
 
 
 def read_code(memory: Memory, python: Python, address: int, cookie: int) -> CodeObject:

@@ -13,6 +13,7 @@ from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 from httpbpf.layout import PYTHON_LAYOUT
+from httpcapture import WalkStatus
 
 from ..rows import RowCodec
 from .elf_symbols import KnownSymbols, Symbols
@@ -37,9 +38,6 @@ _MAX_KEYS = 1024
 
 Slot = tuple[int, ...]  # steps from the thread pointer to the thread's state, also downwards
 
-NO_PYTHON = _CODEC.make({})
-"""What the kernel gets for a process without Python."""
-
 
 class NoPythonError(Exception):
     """Report why the Python of a process cannot be followed."""
@@ -54,9 +52,20 @@ class Python(NamedTuple):
     interpreters: int  # address of the pointer to the first interpreter
     slot: Slot
 
-    def for_kernel(self, *, with_addresses: bool = True) -> bytes:
-        """Return a struct python_layout (python_rows.h); without addresses it holds for all processes of the same
-        executable. Raises NoPythonError if an offset is out of range."""
+    @property
+    def unwalked(self) -> WalkStatus:
+        """Return what is true of a stack of which no frames were walked."""
+        return WalkStatus.NOT_WALKED
+
+    def for_process(self) -> bytes:
+        """Return a struct python_layout (runtime_rows.h). Raises NoPythonError if an offset is out of range."""
+        return self._layout(self.interpreters)
+
+    def for_executable(self) -> bytes:
+        """Return the same without addresses, which holds for all processes of the same executable."""
+        return self._layout(0)
+
+    def _layout(self, interpreters: int) -> bytes:
         layout = self.layout
         small = {
             "frame_size": layout.frame_size,
@@ -81,12 +90,11 @@ class Python(NamedTuple):
             raise NoPythonError("its offsets are out of range")
         return _CODEC.make(
             {
-                "interpreters": self.interpreters if with_addresses else 0,
+                "interpreters": interpreters,
                 "slot": struct.pack("<3q", *self.slot, *[0] * (3 - len(self.slot))),
                 "current": struct.pack("<2Q", *layout.current, *[0] * (2 - len(layout.current))),
                 "slot_steps": len(self.slot),
                 "current_steps": len(layout.current),
-                "version": self.version[0] << 8 | self.version[1],
                 **small,
                 **large,
             }

@@ -223,7 +223,12 @@ def since_1970_ns(meta: Meta, at_ns: int) -> int:
 def iso_time(meta: Meta, at_ns: int) -> str:
     """Convert a time on CLOCK_MONOTONIC to ISO 8601 in UTC by the two clocks in META; `unknown` beyond the year
     9999."""
-    seconds, nanoseconds = divmod(meta.started_realtime_ns + at_ns - meta.started_monotonic_ns, 1_000_000_000)
+    return iso_since_1970(meta.started_realtime_ns + at_ns - meta.started_monotonic_ns)
+
+
+def iso_since_1970(ns: int) -> str:
+    """Convert a time in ns since 1970 to ISO 8601 in UTC; `unknown` beyond the year 9999."""
+    seconds, nanoseconds = divmod(ns, 1_000_000_000)
     second = _second(seconds)
     return f"{second}.{nanoseconds // 1000:06}+00:00" if second else "unknown"
 

@@ -55,6 +55,15 @@ class Causes:
     rules: Small
     candidates: Indices
 
+    def of(self, some: slice) -> Causes:
+        """Return the causes of some of the calls."""
+        return Causes(self.indices[some], self.certainty[some], self.rules[some], self.candidates[some])
+
+    def followed_by(self, other: Causes) -> Causes:
+        """Return the causes of calls that follow each other. Indices are those of all calls."""
+        names = ("indices", "certainty", "rules", "candidates")
+        return Causes(*(np.concatenate([getattr(self, name), getattr(other, name)]) for name in names))
+
 
 def no_causes(count: int) -> Causes:
     """Return that no cause is known of so many calls, as if no server call had been open."""
@@ -75,6 +84,17 @@ def causes(calls: ColumnsByName, shapes: Indices, ids: Ids = NO_IDS, words: Stac
         _take(found, Rule.STACK, *by_stack(columns, np.flatnonzero(undecided), words))
     _take(found, Rule.EXCLUSION, *by_exclusion(columns, found.candidates[clients], only))
     return found
+
+
+def short_causes(calls: ColumnsByName, shapes: Indices, first: int) -> Causes:
+    """Return the causes of calls from an index on, which are below the threshold: they have no stacks and no heads, so
+    only their thread can tell. `calls` are all calls, and `shapes` as in `causes`."""
+    columns = Columns(calls, shapes)
+    found, clients = no_causes(len(columns)), columns.clients
+    made, candidates = columns.t0[clients], columns.opened(columns.process[columns.servers], columns.servers)
+    found.candidates[clients], _ = candidates.during(columns.process[clients], made, made)
+    _take(found, Rule.THREAD, *by_thread(columns))
+    return found.of(slice(first, None))
 
 
 def _take(found: Causes, rule: Rule, indices: Indices, certainty: Small) -> None:

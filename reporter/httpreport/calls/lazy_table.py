@@ -10,12 +10,12 @@ import re
 from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any, Callable, Union
+from typing import Any, Callable
 
 import numpy as np
 import numpy.typing as npt
 
-from httpcapture import CODINGS, BatchColumns, Calls, Completions, Layout, Outcome
+from httpcapture import CODINGS, BatchColumns, Layout, Outcome, RowBatch
 
 from ..common import tuning
 from ..common.errors import ReportError
@@ -28,14 +28,13 @@ from .schema import ADDED, CALL, HEADS, LATEST_NS, OPTIONAL, PAIR, RECORDED, REL
 from .workloads import Workloads
 
 NO_HEADS = CallHeads()
-Batch = Union[Calls, Completions]
 Column = npt.NDArray[Any]
 Indices = npt.NDArray[np.intp]
 ColumnTypes = Mapping[str, tuple["np.dtype[np.generic]", "np.dtype[np.generic]"]]  # recorded, wanted
 
 
 def column_types(layout: Layout, wanted: np.dtype[np.void]) -> ColumnTypes:
-    """Return the types of the columns of `wanted` (RECORDED or COMPLETION) that a capture with this layout has.
+    """Return the types of the columns of `wanted` (a dtype of schema.py) that a capture with this layout has.
 
     Fields of OPTIONAL are left out if the capture lacks them or has them in an unknown form. Raises ReportError if
     another field is missing, of another kind, wider than in `wanted`, or of an unknown coding, or if one of RELIED_ON
@@ -90,7 +89,7 @@ class LazyTable:
     def __init__(
         self,
         types: ColumnTypes,
-        batches: Sequence[Batch],
+        batches: Sequence[RowBatch],
         rows: int,
         heads: CallHeads | None = None,
         workloads: Workloads | None = None,

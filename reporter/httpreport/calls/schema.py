@@ -113,6 +113,26 @@ WORKLOAD = "workload"
 
 COMPLETION = np.dtype([("connection", "<u8"), ("t3", "<u8"), ("sent", "<u8"), ("received", "<u8"), ("sequence", "<u4")])
 
+SHORT = np.dtype(
+    [
+        *((name, "<u8") for name in ("connection", "t0", "t1", "t2", "t3", "sent", "received")),
+        *((name, "<u4") for name in ("pid", "sequence", "tid", "receive_tid")),
+        *((name, "<u4") for name in ("request_seq", "response_seq", "stream")),
+        ("role", "u1"),
+        ("outcome", "u1"),
+    ]
+)
+"""The fields of a call below the threshold that the reporter uses: those of RECORDED with these names."""
+
+CONNECTION = np.dtype(
+    [
+        *((name, "<u8") for name in ("process_start", "connection")),
+        *((name, "S16") for name in ("process", "local_address", "peer_address")),
+        *(("pid", "<u4"), ("local_port", "<u2"), ("peer_port", "<u2")),
+    ]
+)
+"""The fields that such calls of a process on a connection have in common."""
+
 Array = npt.NDArray[np.void]
 Integers = npt.NDArray[np.uint64]
 

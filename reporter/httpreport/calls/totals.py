@@ -8,11 +8,11 @@ most 0.4 % off; sums, counts and the slowest duration are exact.
 from __future__ import annotations
 
 import math
-from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import repeat
-from typing import NamedTuple
+from typing import Generic, NamedTuple, TypeVar
 
 import numpy as np
 
@@ -23,6 +23,8 @@ from ..common.value_counts import ValueCounts
 from .lazy_table import LazyTable
 from .request_keys import RequestKeys
 from .schema import Integers, duration_ns
+
+Key = TypeVar("Key")
 
 _BIN_BITS = 7  # of a double's fraction (IEEE 754 binary64: 52 bits, 1023 is the exponent of 1)
 _FIRST_BIN = 1023 << _BIN_BITS
@@ -69,6 +71,24 @@ class Latencies:
             if left <= 0:
                 return min(_middle_ns(number), self.totals.slowest_ns)
         return self.totals.slowest_ns
+
+
+class LatencyMerger(Generic[Key]):
+    """Add up latencies by key. Bins are counted in place, since they are many."""
+
+    def __init__(self) -> None:
+        self._totals: dict[Key, Totals] = {}
+        self._bins: defaultdict[Key, Counter[int]] = defaultdict(Counter)
+
+    def add(self, more: Iterable[tuple[Key, Latencies]]) -> None:
+        """Add latencies."""
+        for key, latencies in more:
+            self._totals[key] = self._totals.get(key, Totals()) + latencies.totals
+            self._bins[key].update(latencies.bins)
+
+    def merged(self) -> dict[Key, Latencies]:
+        """Return the sum for each key."""
+        return {key: Latencies(totals, self._bins[key]) for key, totals in self._totals.items()}
 
 
 class StackKey(NamedTuple):

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from httpcapture import Code, Completions, Heads, HeadText, JitMap, Lost, Module, Process, Section
+from httpcapture import Code, Completions, Heads, HeadText, JitMap, Lost, Module, Process, Section, ShortCalls
 
 from ..calls.lazy_table import ImpossibleTimes
 from ..common.printable import printable
@@ -27,6 +27,7 @@ _LEFT_OUT: dict[type, tuple[str, str]] = {  # the plural of a record class, and 
     HeadText: ("heads of requests and responses", _WITHOUT_HEADS),
     Heads: ("lists of which heads calls have", _WITHOUT_HEADS),
     Lost: ("states of the ledger", "more may have been lost than is shown"),
+    ShortCalls: ("calls below the threshold", "self times may hold what they took"),
     Completions: ("ends of responses", "some calls took longer than is shown"),
 }
 

@@ -22,6 +22,7 @@ from httpcapture import (
     Calls,
     Code,
     Completions,
+    Connections,
     CorruptRecord,
     End,
     Heads,
@@ -35,6 +36,7 @@ from httpcapture import (
     Reader,
     Record,
     Section,
+    ShortCalls,
 )
 
 from ..calls.available_values import AvailableValues
@@ -44,8 +46,9 @@ from ..calls.lazy_table import ColumnTypes, ImpossibleTimes, LazyTable, column_t
 from ..calls.listed_calls import ListedCalls
 from ..calls.process_keys import ProcessKey
 from ..calls.route_totals import TotalsByRequest
-from ..calls.schema import RECORDED
+from ..calls.schema import CONNECTION, RECORDED, SHORT
 from ..calls.totals import CallTotals
+from ..calls.unlisted_calls import UnlistedCalls
 from ..calls.workload_totals import TotalsByWorkload
 from ..calls.workloads import Workloads
 from ..common import tuning
@@ -161,6 +164,7 @@ class _Loader:
         self.by_request = TotalsByRequest(ends.heads, keep.patterns)
         self.totals = CallTotals(self.by_request.keys if keep.by_route else None)
         self.by_workload = TotalsByWorkload()
+        self.unlisted = UnlistedCalls()
         self.not_known = 0
         self.workloads = Workloads(meta)
         self.available = AvailableValues(keep.asked, ends.heads, self.workloads, keep.patterns)  # while none is kept
@@ -192,6 +196,17 @@ class _Loader:
 
     def pass_completions(self, batch: Completions) -> None:
         self.ends.pass_batch(batch)
+
+    def add_connections(self, batch: Connections) -> None:
+        types = column_types(self.meta.connection_layout, CONNECTION)
+        self.unlisted.add_connections(LazyTable(types, [batch], batch.rows))
+        self._hold(0)
+
+    def add_short_calls(self, batch: ShortCalls) -> None:
+        calls = LazyTable(column_types(self.meta.short_layout, SHORT), [batch], batch.rows)
+        self.impossible += calls.clamp_times()
+        self.unlisted.add_below(calls)
+        self._hold(0)
 
     def add_stacks(self, chunk: PackedStacks) -> None:
         self._hold(len(chunk.frame) + tuning.RECORD_OVERHEAD)
@@ -237,6 +252,7 @@ class _Loader:
         """Return the recording, once all records have been added."""
         self._add_up()
         self.listed.finish()
+        self.unlisted.finish()
         if cut_off and self.last_text:  # it has no declared size: another part may have followed
             self.last_text.problem = self.last_text.problem or "the capture is cut off"
         modules = {id: module for id, module in self.modules.items() if id not in self.ambiguous}
@@ -244,6 +260,7 @@ class _Loader:
         return Recording(
             meta=self.meta,
             listed=self.listed,
+            unlisted=self.unlisted,
             by_stack=self.totals.by_stack(),
             by_peer=self.totals.by_peer(),
             by_request=self.by_request.totals(),
@@ -266,12 +283,18 @@ class _Loader:
             heads=self.ends.heads,
             gaps=gaps_in(self.carried, jit_maps),
             repeated=self.rule.ends.repeated,
-            left_out={**left_out, **self.ends.left_out},
+            left_out={**left_out, **self.ends.left_out, **self._unlisted_left_out},
             lost=dict(self.lost),
             lost_between=self.lost_between,
             end=self.end,
             cut_off=cut_off,
         )
+
+    @property
+    def _unlisted_left_out(self) -> Mapping[tuple[type, str], int]:
+        """Return how many calls below the threshold were too many, in the form of Reader.left_out."""
+        count = self.unlisted.left_out
+        return {(ShortCalls, f"{tuning.MAX_UNLISTED:,}"): count} if count else {}
 
     def _lose(self, counts: Mapping[str, int], at_ns: int) -> None:
         """Take over the counts of the ledger, and when each of them rose."""
@@ -296,7 +319,8 @@ class _Loader:
         rows = sum(batch.rows for batch in batches)
         calls = LazyTable(self.call_types, batches, rows, self.ends.heads, self.workloads)
         impossible = calls.complete(self.rule, count=True)
-        indices = np.flatnonzero(self.keep.mask(calls))
+        mask = self.keep.mask(calls)
+        indices = np.flatnonzero(mask)
         if len(indices) == calls.rows:
             calls.unpack()
             self.kept_parts.append(calls)
@@ -304,6 +328,8 @@ class _Loader:
             self.kept_parts.append(calls.take(indices))
         elif not self.kept:
             self.available.add(calls, self.keep.passing(calls))
+        if self.meta.short_layout.fields:
+            self.unlisted.add_recorded(calls.take(np.flatnonzero(self.keep.passing(calls) & ~mask)))
         self.not_known += self.keep.not_known(calls)
         self.kept += len(indices)
         self.recorded += calls.rows
@@ -329,7 +355,7 @@ class _Loader:
         self.held += size
         totals = (self.totals.nbytes, self.by_request.nbytes, self.by_workload.nbytes)
         totals_size = sum(totals) + len(self.available) * tuning.RECORD_OVERHEAD
-        held = self.held + self.listed.nbytes + totals_size
+        held = self.held + self.listed.nbytes + self.unlisted.nbytes + totals_size
         if totals_size > tuning.MAX_TOTALS_BYTES or held > tuning.MAX_HELD_BYTES:
             raise _FullError
 
@@ -338,6 +364,8 @@ HANDLERS: Handlers[_Loader] = {
     Meta: ignore,  # Reader.meta
     Calls: _Loader.add_calls,
     Completions: _Loader.pass_completions,
+    Connections: _Loader.add_connections,
+    ShortCalls: _Loader.add_short_calls,
     PackedStacks: _Loader.add_stacks,
     Process: _Loader.add_process,
     Module: _Loader.add_module,

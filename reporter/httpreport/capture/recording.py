@@ -20,6 +20,7 @@ from ..calls.request_keys import RequestKeys
 from ..calls.route_totals import RoleRequest, RouteTotals
 from ..calls.schema import Array
 from ..calls.totals import Latencies, PeerKey, StackKey, Totals
+from ..calls.unlisted_calls import UnlistedCalls
 from ..calls.workloads import Workload, Workloads
 from .faults import Faults
 from .module_sections import JoinedParts, JoinedSections
@@ -32,6 +33,7 @@ class Recording:
 
     meta: Meta
     listed: ListedCalls
+    unlisted: UnlistedCalls  # too short to be listed
     by_stack: Mapping[StackKey, Totals]  # totals of all kept calls
     by_peer: Mapping[PeerKey, Latencies]  # durations of all kept calls
     by_request: Mapping[RoleRequest, RouteTotals]  # the same by what was asked for; empty if there are no heads

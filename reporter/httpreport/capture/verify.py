@@ -20,6 +20,7 @@ from httpcapture import (
     CaptureError,
     Code,
     Completions,
+    Connections,
     End,
     Heads,
     HeadText,
@@ -30,7 +31,9 @@ from httpcapture import (
     Module,
     Process,
     Reader,
+    RowBatch,
     Section,
+    ShortCalls,
     Stack,
     StackStatus,
 )
@@ -40,7 +43,7 @@ from ..calls.call_heads import CallHeads
 from ..calls.lazy_table import ColumnTypes, ImpossibleTimes, LazyTable, column_types, unknown_fields
 from ..calls.process_keys import ProcessKey
 from ..calls.repeated_calls import RepeatedCalls
-from ..calls.schema import COMPLETION, RECORDED
+from ..calls.schema import COMPLETION, CONNECTION, RECORDED, SHORT
 from ..common.errors import ReportError
 from ..common.interning import Interner
 from ..common.printable import printable
@@ -143,9 +146,17 @@ class _Checks:
         if columns is not None:
             self._repeated.add_completions(columns)
 
-    def _columns(
-        self, batch: Calls | Completions, what: str, layout: Layout, wanted: np.dtype[np.void]
-    ) -> LazyTable | None:
+    def add_connections(self, batch: Connections) -> None:
+        self.counts["connections"] += batch.rows
+        self._columns(batch, "connections", self._meta.connection_layout, CONNECTION)
+
+    def add_short_calls(self, batch: ShortCalls) -> None:
+        self.counts["calls below the threshold"] += batch.rows
+        columns = self._columns(batch, "calls below the threshold", self._meta.short_layout, SHORT)
+        if columns is not None:
+            self._impossible += columns.clamp_times()
+
+    def _columns(self, batch: RowBatch, what: str, layout: Layout, wanted: np.dtype[np.void]) -> LazyTable | None:
         """Return the columns to check, None where the layout lacks one, which is no damage. Raises CorruptRecord."""
         _unpack(batch.columns)
         if what not in self._types:
@@ -244,6 +255,8 @@ HANDLERS: Handlers[_Checks] = {
     Meta: _Checks.add_meta,
     Calls: _Checks.add_calls,
     Completions: _Checks.add_completions,
+    Connections: _Checks.add_connections,
+    ShortCalls: _Checks.add_short_calls,
     Stack: _Checks.add_stack,
     Process: _Checks.add_process,
     Module: _Checks.add_module,

@@ -76,6 +76,11 @@ class Plan:
         return any(output.needs_slowest for output in self.targets)
 
     @property
+    def needs_answer(self) -> bool:
+        """Return whether an output begins with the answer."""
+        return any(output.needs_answer for output in (*self.targets, *self.summary))
+
+    @property
     def terminal(self) -> TextIO:
         """Return the stream for warnings and the summary."""
         return sys.stderr if self.on_stdout else sys.stdout
@@ -94,7 +99,7 @@ def report_one(capture: str, request: Request, plan: Plan) -> bool:
     """Report one capture. Return whether nothing was lost or cut off. Raises ReportError and CaptureError."""
     with ProgressBar(printable(name_of(capture)), 2 * size_of(capture)) as bar:
         report = read_report(capture, request, bar)
-    whole = aggregate_of(report, capture, slowest=request.slowest, trees=request.trees)
+    whole = aggregate_of(report, capture, slowest=request.slowest, trees=request.trees, answer=request.answer)
     check_some_pass(request, whole.captures, headline.warning_lines(whole))
     return write_report(plan, whole, lambda lists, _: OneCapture(lists, report, capture, plan.style))
 

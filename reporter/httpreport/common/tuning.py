@@ -21,6 +21,7 @@ SMALL_PART_ROWS = 1 << 10  # a part with fewer calls is small
 MAX_LISTED = 2_000_000  # calls; up to half more until the list is cut
 MAX_HELD_BYTES = 4 << 30  # of everything together
 MAX_COMPLETIONS = 1 << 25  # of one capture; they take 1 GiB
+MAX_UNLISTED = 1 << 23  # calls that are too short to be listed; they take 700 MiB
 MAX_TOTALS_BYTES = 2 << 30  # of that, of totals: a small file may have millions of distinct peers and stacks
 RECORD_OVERHEAD = 1 << 10  # bytes; the objects of a small record take less, apart from its own bytes
 PART_OVERHEAD = 4 << 10  # bytes that the arrays of a part take beside their values, roughly

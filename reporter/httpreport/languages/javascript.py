@@ -21,7 +21,7 @@ from ..common.printable import printable
 from .javascript_lines import line_of
 from .jit_map import JIT
 from .language import Runtime
-from .python_stack import decoded_text
+from .runs import decoded_text
 from .stack_trace import Frame, FrameKind, StackTrace, Unnamed
 
 FRAME = struct.Struct("<4Q")  # address, code, instruction, cookie

@@ -3,44 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
 
-from httpcapture import PythonStatus, Stack
+from httpcapture import Stack
 
 from ..calls.process_keys import ProcessKey
 from ..capture.recording import Recording
 from .language import Runtime
-from .python_merge import merged, places, runs_python
-from .python_stack import Run, runs
-from .stack_trace import PythonProblem, StackTrace
+from .merge import Interpreter, ProgramFrames, places, problem_of
+from .python_stack import runs
+from .stack_trace import FrameKind
 
-_PROBLEMS = {
-    PythonStatus.NOT_WALKED: PythonProblem.NOT_WALKED,
-    PythonStatus.CUT: PythonProblem.CUT,
-    PythonStatus.OTHER_STATE: PythonProblem.OTHER_STATE,
-    PythonStatus.FAULT: PythonProblem.FAULT,
-}
-
-
-@dataclass(frozen=True)
-class PythonFrames:
-    """Hold the Python frames of one stack, and the native frames in whose place they are, if that is known."""
-
-    runs: tuple[Run, ...]
-    by_place: tuple[int | None, ...] | None
-    problem: PythonProblem | None
-
-    def frames(self, _address: int, _inside: int) -> None:
-        """Return None: Python's own code is in files, or a JIT map names it."""
-        return None
-
-    def finish(self, trace: StackTrace) -> StackTrace:
-        """Return the native stack trace with the Python frames in their place."""
-        problem = self.problem
-        if problem is None and not self.runs and runs_python(trace):
-            problem = PythonProblem.OTHER_STATE
-        trace = replace(trace, python_problem=problem)
-        return merged(trace, self.runs, self.by_place) if self.runs else trace
+CPYTHON = Interpreter("python", FrameKind.PYTHON, "_PyEval_EvalFrameDefault")
 
 
 class PythonPrograms:
@@ -57,11 +30,4 @@ class PythonPrograms:
         found = tuple(runs(stack, self._recording.codes.get(key, {})))
         by_place = places(stack, found, depths) if any(run.entry is not None for run in found) else None
         without_entries = tuple(run._replace(entry=None) for run in found)
-        return PythonFrames(without_entries, by_place, _problem(stack.python_status))
-
-
-def _problem(status: int) -> PythonProblem | None:
-    try:
-        return _PROBLEMS.get(PythonStatus(status))
-    except ValueError:
-        return PythonProblem.UNKNOWN
+        return ProgramFrames(CPYTHON, without_entries, by_place, problem_of(stack.python_status))

@@ -1,30 +1,24 @@
 """Decode the Python frames of a stack: each has the name, file and line that its code object gives it, or a reason for
 having none.
 
-The frames of one activation of the interpreter's loop, a C function, are a run. Up to 3.10 each frame is one; in 3.11
-the outermost frame of a run is marked; from 3.12 on another frame follows it, a local variable of the loop, which has
-no code of a program. In 3.15 such a frame also ends the chain; that one is in the state of the thread.
+Up to 3.10 each frame is a run (runs.py); in 3.11 the outermost frame of a run is marked; from 3.12 on another frame
+follows it, a local variable of the loop, which has no code of a program. In 3.15 such a frame also ends the chain; that
+one is in the state of the thread.
 """
 
 from __future__ import annotations
 
-import struct
-from collections.abc import Iterator, Mapping, Sequence
-from typing import NamedTuple, Optional
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 
 from httpcapture import Code, Stack
 
-from ..common.printable import printable
 from .python_lines import line_of
+from .runs import Codes, Run, names, raw_frames
 from .stack_trace import Frame, FrameKind, Unnamed
 
-Codes = Mapping[tuple[int, int], Code]
-"""The code objects of a process, by address and cookie."""
-
-FRAME = struct.Struct("<QQQQQ")  # address, code, instruction, cookie, flags
 _ENTRY_OWNER = 3  # FRAME_OWNED_BY_CSTACK (3.12, 3.13), FRAME_OWNED_BY_INTERPRETER (3.14, 3.15)
 _OWNED_BY_GENERATOR = 1
-_ENCODINGS = {1: "latin-1", 2: "utf-16-le", 4: "utf-32-le"}
 _UNIT = 2  # bytes of an instruction
 
 
@@ -58,26 +52,12 @@ def release_of(stack: Stack) -> Release:
     return Release((stack.python_version >> 8, stack.python_version & 0xFF))
 
 
-class Run(NamedTuple):
-    """Hold the frames of one activation of the loop, leaf first. `entry` is an address inside the loop's own frame on
-    the native stack, None if it is not known; `is_whole` says whether the outermost frame of the run was recorded."""
-
-    frames: tuple[Frame, ...]
-    entry: Optional[int]
-    is_whole: bool
-
-
-def raw_frames(stack: Stack) -> Iterator[tuple[int, ...]]:
-    """Yield address, code, instruction, cookie and flags of each frame."""
-    return FRAME.iter_unpack(stack.python[: len(stack.python) // FRAME.size * FRAME.size])
-
-
 def runs(stack: Stack, codes: Codes) -> Iterator[Run]:
     """Yield the runs of a stack, leaf first. The last one may be cut off."""
     release = release_of(stack)
     frames: list[Frame] = []
     is_open = False  # whether the last frame was one of a run that goes on
-    for address, code, instruction, cookie, flags in raw_frames(stack):
+    for address, code, instruction, cookie, flags in raw_frames(stack.python):
         is_entry, was_open, is_open = release.is_entry(flags), is_open, not release.ends_run(flags)
         if is_entry and not was_open:
             continue
@@ -103,10 +83,7 @@ def _frame(release: Release, code: Code | None, instruction: int, flags: int) ->
         if not _is_shown(release, code, index, flags):
             return []
     line = line_of(release.minor, code.table, _signed(code.first_line), index)
-    name, file = (
-        printable(decoded_text(text, width))
-        for text, width in ((code.name, code.name_width), (code.filename, code.filename_width))
-    )
+    name, file = names(code)
     return [Frame(0, name=name, file=file, line=line, kind=FrameKind.PYTHON)]
 
 
@@ -131,9 +108,3 @@ def _is_shown(release: Release, code: Code, index: int, flags: int) -> bool:
 
 def _signed(number: int) -> int:
     return number - (1 << 32) if number >> 31 else number
-
-
-def decoded_text(characters: bytes, width: int) -> str:
-    """Return the text of characters of `width` bytes each."""
-    whole = len(characters) // width * width if width in _ENCODINGS else len(characters)
-    return characters[:whole].decode(_ENCODINGS.get(width, "latin-1"), "replace")

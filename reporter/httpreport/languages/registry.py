@@ -9,8 +9,15 @@ from .greenlets import Greenlets
 from .javascript import JavaScriptPrograms
 from .jit_map import JitMaps
 from .language import Language
+from .php import PhpPrograms
 from .python import PythonPrograms
 
-LANGUAGES: tuple[Callable[[Recording], Language], ...] = (JitMaps, Greenlets, PythonPrograms, JavaScriptPrograms)
+LANGUAGES: tuple[Callable[[Recording], Language], ...] = (
+    JitMaps,
+    Greenlets,
+    PythonPrograms,
+    PhpPrograms,
+    JavaScriptPrograms,
+)
 """What makes the languages of a recording. The first that names an address wins; each changes the stack trace in
 turn."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import enum
 import os
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import NamedTuple, Optional
 
@@ -50,6 +51,7 @@ class Unnamed(Reason):
     SYMBOLS_LEFT_OUT = "its symbols were left out of the capture"
     CODE_GONE = "its code object was gone before it could be read"
     CODE_NOT_RECORDED = "its code object was not recorded"
+    GENERATORS = "generators that wait for this one by yield from are not followed"
     FUNCTION_MOVED = "its function was moved or freed before it could be read"
     STRIPPED = "no symbol in the stripped binary"
     NO_SYMBOL = "no symbol at this address"
@@ -70,6 +72,7 @@ class NoStack(Reason):
     NO_USER_SPACE = "no user space, it was a kernel thread or io_uring"
     FAULT = "not readable"
     LOST = "lost"
+    BELOW_THRESHOLD = "not taken of calls below the threshold"
     MISSING = "missing in the capture"
     AMBIGUOUS = "two stacks were recorded under its id"
     LEFT_OUT = "left out, since the stack traces take too much memory"
@@ -126,15 +129,21 @@ _REMEDIES: dict[Reason, str] = {
 }
 
 
-class PythonProblem(enum.Enum):
-    """Say what is wrong with the Python frames of a stack; the value is the text for users."""
+class FramesProblem(enum.Enum):
+    """Say what is wrong with the frames of a program; the value is the text for users, without the language."""
 
-    NOT_WALKED = "Python frames may be missing: the kernel did not follow them for this stack"
-    CUT = "outer Python frames are missing: there are more than the recorder follows"
-    OTHER_STATE = "Python frames are missing: the state of the thread was not where it should be"
-    FAULT = "outer Python frames are missing: their memory could not be read"
-    CONTRADICTION = "Python frames are missing: they contradict the native frames"
-    UNKNOWN = "Python frames may be missing, for a reason that this version does not know"
+    NOT_WALKED = "{} frames may be missing: the kernel did not follow them for this stack"
+    CUT = "outer {} frames are missing: there are more than the recorder follows"
+    OTHER_STATE = "{} frames are missing: the state of the thread was not where it should be"
+    FAULT = "outer {} frames are missing: their memory could not be read"
+    CONTRADICTION = "{} frames are missing: they contradict the native frames"
+    HAS_THREADS = "{} frames may be missing: those of a {} that is built for threads are not followed"
+    OTHER_VERSION = "{} frames may be missing: the recorder does not know this version of {}"
+    UNKNOWN = "{} frames may be missing, for a reason that this version does not know"
+
+    def text(self, kind: FrameKind) -> str:
+        """Return the text for frames of a kind."""
+        return self.value.replace("{}", kind.language)
 
 
 class FrameKind(enum.Enum):
@@ -143,13 +152,17 @@ class FrameKind(enum.Enum):
     NATIVE = "native"  # machine code
     PYTHON = "python"  # a function of a Python program
     JAVASCRIPT = "javascript"  # a function of a JavaScript program
+    PHP = "php"  # a function of a PHP program
     INTERPRETER = "interpreter"  # machine code of an interpreter that runs frames of a program, which are shown
     PLUMBING = "plumbing"  # stands for several frames, which `name` describes; it is only made to be shown
 
     @property
     def language(self) -> str:
         """Return the language of a program's function, empty for machine code."""
-        return {FrameKind.PYTHON: "Python", FrameKind.JAVASCRIPT: "JavaScript"}.get(self, "")
+        return _LANGUAGES.get(self, "")
+
+
+_LANGUAGES = {FrameKind.PYTHON: "Python", FrameKind.JAVASCRIPT: "JavaScript", FrameKind.PHP: "PHP"}
 
 
 class Frame(NamedTuple):
@@ -210,9 +223,17 @@ class StackTrace:
     incomplete: Incomplete | None = None
     copied: int = 0  # bytes of the stack copy if it ended too early
     repeats: int = 0
-    python_problem: PythonProblem | None = None
+    python_problem: FramesProblem | None = None
+    php_problem: FramesProblem | None = None
     hidden: int = 0
     plumbing: int = 0
+
+    @property
+    def problems(self) -> Iterator[str]:
+        """Yield in words what is wrong with the frames of programs."""
+        for kind, problem in ((FrameKind.PYTHON, self.python_problem), (FrameKind.PHP, self.php_problem)):
+            if problem is not None:
+                yield problem.text(kind)
 
     def without_interpreter(self) -> StackTrace:
         """Return the stack trace with the frames of an interpreter hidden."""

@@ -19,7 +19,8 @@ from ..compare.changes import Comparison, PeerChange, RouteChange, StackChange
 from ..compare.warnings import comparison_warnings
 from ..report.aggregate import Aggregate
 from ..report.recordings import Facts
-from .json_report import VERSION, json_list, latencies_fields, route_fields, totals_fields
+from .json_fields import latencies_fields, route_fields, totals_fields
+from .json_report import VERSION, json_list
 from .output import Compared, encoded
 
 

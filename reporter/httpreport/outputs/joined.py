@@ -21,7 +21,7 @@ from ..calls.joined_times import joined_times
 from ..calls.open_intervals import NONE
 from ..common import printable
 from ..common.interning import Interner, bytes_of, words_of
-from ..languages.stack_trace import StackTrace
+from ..languages.stack_trace import NoStack, StackTrace
 from ..report.report import Report
 from ..report.samples import shown_frames
 from .output import CallEntry, Reported, Style, encoded
@@ -29,6 +29,7 @@ from .output import CallEntry, Reported, Style, encoded
 MOST_STACKS = 50_000  # of one capture, the widest
 OTHERS = "(other stacks)"
 SELF, OUTSIDE, NOT_REPORTED = "(self)", "(outside)", "(other end not reported)"
+_NOT_RECORDED = StackTrace((), NoStack.BELOW_THRESHOLD)
 
 
 def report(reported: Reported) -> Iterable[bytes]:
@@ -48,7 +49,7 @@ def listed(report: Report, capture: str, _: Style) -> Iterator[CallEntry]:
 def lines(report: Report) -> Iterator[tuple[str, int]]:
     """Yield the stacks of a capture with their weights, the widest first. What is too much is one stack."""
     kinds = _Kinds(report)
-    above, kind_of, times = joined_times(report.recording.calls, report.trees, kinds.of_calls)
+    above, kind_of, times = joined_times(report.linked, report.linked_trees, kinds.of_calls)
     widest = sorted(range(len(times)), key=lambda path: -times[path])
     for path in filter(times.__getitem__, widest[:MOST_STACKS]):
         boxes, at = [kinds.ends[kind_of[path]]], path
@@ -66,9 +67,10 @@ class _Kinds:
     other end is known. Where an answer was sent tells nothing of where the time was spent."""
 
     def __init__(self, report: Report) -> None:
-        calls, distinct = report.recording.calls, Interner(4)
-        is_server, has_other_end = calls["role"] == Role.SERVER, report.other_ends != NONE
-        trace = np.where(is_server, 0, report.trace_of)
+        calls, distinct, traces_of = report.linked, Interner(4), [*report.shown_traces, _NOT_RECORDED]
+        is_server, has_other_end = calls["role"] == Role.SERVER, report.linked_ends != NONE
+        no_traces = np.full(len(report.recording.unlisted), len(report.shown_traces))
+        trace = np.where(is_server, 0, np.append(report.trace_of, no_traces))
         self.of_calls = distinct.intern(
             *words_of(calls["process"]), *words_of(trace), is_server * np.uint64(2) + has_other_end
         )
@@ -76,7 +78,7 @@ class _Kinds:
         self.ends = [SELF if mark >= 2 else OUTSIDE if mark else NOT_REPORTED for mark in marks]
         """What stands for the own time of calls, by the numbers of their kinds."""
         self._names = [printable.frame(name) for name in names]
-        self._traces = [None if mark >= 2 else report.shown_traces[trace] for trace, mark in zip(traces, marks)]
+        self._traces = [None if mark >= 2 else traces_of[trace] for trace, mark in zip(traces, marks)]
         self._folded = lru_cache(maxsize=None)(_folded)
 
     def frames(self, kind: int, *, is_root: bool) -> str:

@@ -10,13 +10,11 @@ import json
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
-from httpcapture import Role
-
-from ..calls.call import Call, enum_text, iso_time
+from ..answer.decide import answers
+from ..calls.call import Call, iso_time
 from ..calls.http_call import HttpCall
 from ..calls.http_head import Tls
 from ..calls.route_totals import RouteTotals
-from ..calls.totals import Latencies, Totals
 from ..calls.workloads import Workload
 from ..common.printable import comm, printable
 from ..languages.stack_trace import Frame, StackTrace
@@ -27,17 +25,18 @@ from ..report.report import Report, naming
 from ..report.route_totals import Route
 from ..report.stack_ids import TextOrKey, with_stack_ids
 from ..report.warnings import incomplete
+from .json_answer import answer_fields
+from .json_fields import latencies_fields, route_fields
 from .output import CallEntry, Reported, Style, encoded
 
 VERSION = 2
-QUANTILES = {"p50_ns": 0.5, "p90_ns": 0.9, "p99_ns": 0.99}
 
 
 def report(reported: Reported) -> Iterable[bytes]:
     """Return the document in pieces: that of the only capture, or one document that contains those of all captures."""
     whole, documents = reported.whole, reported.listing.by_capture()
     if whole.of_one_capture:
-        return encoded((*_one(whole, next(documents)), *_routes(whole), "\n}\n"))
+        return encoded((*_one(whole, next(documents)), *_routes(whole), *_answer(whole), "\n}\n"))
     return encoded(_many(whole, documents))
 
 
@@ -52,32 +51,14 @@ def _routes(whole: Aggregate) -> Iterator[str]:
         yield from json_list("routes", (_route(*each) for each in whole.by_route.items()))
 
 
+def _answer(whole: Aggregate) -> Iterator[str]:
+    """Yield the answer about the only capture as a field."""
+    answer = next(answers(whole), None)
+    yield f',\n"answer": {json.dumps(answer and answer_fields(answer))}'
+
+
 def _route(route: Route, totals: RouteTotals) -> dict[str, Any]:
     return {**route_fields(route), "errors": totals.errors, **(latencies_fields(totals.latencies) or {})}
-
-
-def route_fields(route: Route) -> dict[str, Any]:
-    """Return the fields that identify a route."""
-    return {
-        "role": enum_text(Role, route.role),
-        "method": route.method or None,
-        "authority": route.authority or None,
-        "route": route.path or None,
-    }
-
-
-def latencies_fields(latencies: Latencies) -> dict[str, Any] | None:
-    """Return the fields of totals and quantiles, or None if there are no calls."""
-    quantiles = {name: latencies.quantile_ns(share) for name, share in QUANTILES.items()}
-    totals = totals_fields(latencies.totals)
-    return totals and {**totals, **quantiles}
-
-
-def totals_fields(totals: Totals) -> dict[str, Any] | None:
-    """Return the fields of totals, or None if there are no calls."""
-    if not totals.calls:
-        return None
-    return {"calls": totals.calls, "time_ns": totals.time_ns, "slowest_ns": totals.slowest_ns}
 
 
 def _many(whole: Aggregate, documents: Iterable[Iterable[Sequence[TextOrKey]]]) -> Iterator[str]:
@@ -92,6 +73,8 @@ def _many(whole: Aggregate, documents: Iterable[Iterable[Sequence[TextOrKey]]]) 
         separator = ","
     yield "]"
     yield from _routes(whole)
+    yield ",\n"
+    yield from json_list("answers", map(answer_fields, answers(whole)))
     yield "\n}\n"
 
 
@@ -156,6 +139,7 @@ def _head(report: Report, capture: str) -> dict[str, Any]:
         "warnings": [{"cause": warning.cause.value, "text": warning.text} for warning in report.warnings],
         "ledger": {
             "recorded": recording.recorded,
+            **({"below_threshold": recording.unlisted.below} if meta.short_layout.fields else {}),
             "kept": recording.kept,
             "counted_once": counted_once.of_report(report)._asdict(),
             **({"not_known": recording.not_known} if report.selection.filters.uncertain else {}),
@@ -189,6 +173,7 @@ def _trace(trace: StackTrace) -> dict[str, Any]:
         "copied": trace.copied,
         "repeats": trace.repeats,
         "python_problem": trace.python_problem.name.lower() if trace.python_problem else None,
+        "php_problem": trace.php_problem.name.lower() if trace.php_problem else None,
         "hidden": trace.hidden,
     }
 

@@ -106,6 +106,7 @@ class Output:
     comparison: Optional[Callable[[Compared], Iterable[bytes]]] = None
     lists: Optional[Lists] = None
     needs_slowest: bool = False  # the aggregate must have the slowest calls
+    needs_answer: bool = False  # the aggregate must have the evidence for an answer
     binary: bool = False  # must not go to a terminal
 
     @property

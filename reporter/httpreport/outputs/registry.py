@@ -46,6 +46,7 @@ OUTPUTS = (
         page.report,
         page.comparison,
         needs_slowest=True,
+        needs_answer=True,
     ),
     Output(
         "svg",
@@ -95,8 +96,15 @@ OUTPUTS = (
         json_report.report,
         comparison_json.comparison,
         lists=json_report.listed,
+        needs_answer=True,
     ),
-    Output("summary", Destination.TERMINAL, report=terminal.report, comparison=comparison_terminal.comparison),
+    Output(
+        "summary",
+        Destination.TERMINAL,
+        report=terminal.report,
+        comparison=comparison_terminal.comparison,
+        needs_answer=True,
+    ),
 )
 
 

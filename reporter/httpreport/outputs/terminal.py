@@ -8,9 +8,9 @@ wrapped.
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Iterable, Iterator, Sequence
+from textwrap import wrap
 from typing import IO, Callable
 
 from rich.console import Console
@@ -21,6 +21,8 @@ from httpcapture import Role
 from httpcapture.durations import duration_text
 from httpcapture.shell import quoted
 
+from ..answer.decide import answers
+from ..answer.words import lines
 from ..calls.available_values import peer_text
 from ..calls.totals import PeerKey
 from ..common.printable import comm, printable
@@ -30,15 +32,16 @@ from ..report.folding import fold, folded_totals
 from ..report.headline import captures_text, incomplete, kept, naming_facts, selection_facts
 from ..report.plumbing import own_frames
 from ..report.recordings import runs_of
-from ..report.samples import ShownFrame, Weight
+from ..report.samples import ShownFrame, Weight, with_line
 from ..report.time_span import place_and_time
 from .latency_table import TOP, Row, latency_table, new_table, share_text
 from .output import Reported, Style
-from .tree_terminal import most_self_time, print_trees
+from .tree_terminal import print_trees
 
 PLAIN_WIDTH = 160  # columns of a table if there is no terminal that has a width
 LEAVES = 3  # how many frames of a stack are shown if none is the program's own
 _TRAILING_BLANKS = re.compile(r" +(?=(?:\x1b\[[0-9;]*m)*$)", re.MULTILINE)
+ANSWER_INDENT = 12  # columns of what a line of the answer is about
 GAP = 2  # columns between those of a table
 MORE = " < ..."
 BAR = 12  # columns; the width of the longest bar
@@ -84,14 +87,26 @@ def print_summary(out: Console, whole: Aggregate, style: Style) -> None:
     """Print everything but the warnings, with a part for each host if there are several. The facts about stack traces
     are left out unless they are asked for, or something is missing."""
     facts = naming_facts(whole) if style.facts or incomplete(whole) else []
-    print_lines(out, [*_kept(whole), *selection_facts(whole), *most_self_time(whole), place_and_time(whole), *facts])
+    print_lines(out, [*_kept(whole), *selection_facts(whole), place_and_time(whole), *facts])
     if len(whole.hosts) == 1:
+        _print_answer(out, whole)
         _print_tables(out, whole, style.own)
         return
     for host in whole.hosts:
         out.print()
         _line(out, Text(f"host {host}", "bold"))
+        _print_answer(out, whole.of_host(host))
         _print_tables(out, whole.of_host(host), style.own)
+
+
+def _print_answer(out: Console, whole: Aggregate) -> None:
+    """Print the answer about the only host, if there is one. On a terminal, lines are broken where they fit."""
+    for answer in answers(whole):
+        out.print()
+        for about, text in lines(answer):
+            head, indent = (f"  {about}".ljust(ANSWER_INDENT), ANSWER_INDENT) if about else ("", 0)
+            fits = wrap(text, out.width - 2 - indent, break_long_words=False) if out.is_terminal else [text]
+            print_lines(out, [head + fits[0], *(" " * indent + more for more in fits[1:])])
 
 
 def _kept(whole: Aggregate) -> Iterator[str]:
@@ -184,7 +199,7 @@ def bar(part: int, whole: int, block: str) -> str:
 def leaves_that_fit(frames: Sequence[ShownFrame], width: int, own: Sequence[str] = ()) -> str:
     """Return the last of a program's own frames, leaf first, that fit into the width, at least one; if it has none, the
     last LEAVES of all. `frames` are outermost first, `own` are the patterns of --own."""
-    texts = [*map(_with_line, reversed(own_frames(frames, own)))]
+    texts = [*map(with_line, reversed(own_frames(frames, own)))]
     if not texts:
         leaves = [printable_frame(frame.label) for frame in reversed(frames)]
         return " < ".join(leaves[:LEAVES]) + (MORE if len(leaves) > LEAVES else "")
@@ -195,12 +210,6 @@ def leaves_that_fit(frames: Sequence[ShownFrame], width: int, own: Sequence[str]
             return " < ".join(fitting) + MORE
         fitting.append(text)
     return " < ".join(fitting)
-
-
-def _with_line(frame: ShownFrame) -> str:
-    """Return the name of a frame, and its line if that is known."""
-    name = printable_frame(frame.name)
-    return f"{name} {os.path.basename(frame.file)}:{frame.line}" if frame.file and frame.line else name
 
 
 def peer_name(key: PeerKey) -> str:

@@ -33,7 +33,7 @@ def print_trees(out: Console, whole: Aggregate, numbers: Iterable[int]) -> None:
         return
     out.print()
     _print(out, [requests_line(totals)])
-    floor_ns = max(facts.floor_ns for facts in whole.captures)
+    floor_ns = max((facts.floor_ns for facts in whole.captures if facts.below is None), default=0)
     if floor_ns:
         _print(
             out, [f"self times include calls that took less than {duration_text(floor_ns)}, as they are not reported"]
@@ -94,19 +94,6 @@ def whole_tree(number: int, trees: Sequence[SlowTree]) -> Iterator[str]:
         yield f"{tree.left_out:,} more calls, which are below others or too many, are not shown"
 
 
-def most_self_time(whole: Aggregate) -> Iterator[str]:
-    """Yield the line about what has the most self time, if no other can have more, and if it is at least half of what
-    the requests took: else something else matters, such as calls whose other end is not in the report."""
-    rows = _by_route(whole)
-    if not rows or any(others.most_ns >= rows[0][1].least_ns for _, others in rows[1:]):
-        return
-    answering, times = rows[0]
-    if 2 * times.least_ns < whole.trees.roots_ns:
-        return
-    took = f"{counted(whole.trees.roots, 'request')} took {duration_text(whole.trees.roots_ns)}"
-    yield f"most self time: {_self_text(times)} of {_name(*answering, ' answering ')}; {took}"
-
-
 def _by_route(whole: Aggregate) -> list[tuple[tuple[str, Route], SelfTotals]]:
     """Return the self times of what each process answered, those with the most time that is certain first."""
     of_route: dict[tuple[str, Route], SelfTotals] = {}
@@ -124,7 +111,7 @@ def _self_times(whole: Aggregate) -> Table:
     rows = _by_route(whole)
     for answering, times in rows[:TOP]:
         row = _self_text(times), duration_text(times.time_ns), f"{times.calls:,}"
-        table.add_row(*row, Text(_name(*answering, ": ")))
+        table.add_row(*row, Text(_name(*answering)))
     if rows[TOP:]:
         rest = sum((times for _, times in rows[TOP:]), SelfTotals())
         others = f"{len(rows) - TOP:,} others"
@@ -132,8 +119,8 @@ def _self_times(whole: Aggregate) -> Table:
     return table
 
 
-def _name(process: str, route: Route, between: str) -> str:
-    return process if route.what == NOT_KNOWN else f"{process}{between}{route.what}"
+def _name(process: str, route: Route) -> str:
+    return process if route.what == NOT_KNOWN else f"{process}: {route.what}"
 
 
 NOT_KNOWN = "not known"  # what a route is called then

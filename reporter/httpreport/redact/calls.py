@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 import numpy.typing as npt
 
-from httpcapture import Calls, Completions, Field, Layout, Meta
-from httpcapture.codings import FIELD_CODINGS, GROUP
+from httpcapture import NO_ROWS, Calls, Completions, Connections, Field, Layout, Meta, ShortCalls
+from httpcapture.codings import FIELD_CODINGS, GROUP, SHORT_CODINGS
 
 from ..calls import protocol
 from ..calls.lazy_table import LazyTable, column_types, known_columns
-from ..calls.schema import COMPLETION, RECORDED
+from ..calls.schema import COMPLETION, CONNECTION, RECORDED, SHORT, Array
 from .masks import AddressMasks, NumberMasks
 
 # What calls of a connection share comes first, as in httprec's rows.
@@ -21,7 +23,9 @@ _UNITS = {
     **dict.fromkeys(("sent", "received"), "bytes"),
 }
 
-COMPLETION_ROW = np.dtype([(name, COMPLETION[name]) for name in COMPLETION.names or ()], align=True)
+COMPLETION_ROW, SHORT_ROW, CONNECTION_ROW = (
+    np.dtype([(name, row[name]) for name in row.names or ()], align=True) for row in (COMPLETION, SHORT, CONNECTION)
+)
 
 
 def call_row(meta: Meta) -> np.dtype[np.void]:
@@ -30,16 +34,23 @@ def call_row(meta: Meta) -> np.dtype[np.void]:
     return np.dtype([(name, RECORDED[name]) for name in _NAMES if name in known], align=True)
 
 
-def layout(row: np.dtype[np.void]) -> Layout:
+def layout(row: np.dtype[np.void], codings: Mapping[str, str] = FIELD_CODINGS) -> Layout:
     """Return the layout of rows of this dtype as they are in memory."""
-    return Layout(row.itemsize, tuple(_field(row, name) for name in row.names or ()))
+    return Layout(row.itemsize, tuple(_field(row, name, codings) for name in row.names or ()))
 
 
-def _field(row: np.dtype[np.void], name: str) -> Field:
+def short_layouts(meta: Meta) -> tuple[Layout, Layout]:
+    """Return the layouts of the redacted calls below the threshold, and of what they have in common."""
+    if not meta.short_layout.fields:
+        return NO_ROWS, NO_ROWS
+    return layout(SHORT_ROW, SHORT_CODINGS), layout(CONNECTION_ROW)
+
+
+def _field(row: np.dtype[np.void], name: str, codings: Mapping[str, str]) -> Field:
     assert row.fields is not None
     kind, offset, *_ = row.fields[name]
     text = f"bytes{kind.itemsize}" if kind.kind == "S" else f"u{8 * kind.itemsize}"
-    return Field(name, text, offset, _UNITS.get(name, ""), FIELD_CODINGS.get(name, ""))
+    return Field(name, text, offset, _UNITS.get(name, ""), codings.get(name, ""))
 
 
 class RedactedRows:
@@ -56,14 +67,7 @@ class RedactedRows:
         """Return the redacted calls as rows of `call_row`."""
         table = LazyTable(column_types(self._meta.call_layout, RECORDED), [batch], batch.rows)
         rows = table.to_array(self._call_row)
-        for name in ("comm", "process"):
-            rows[name] = _up_to_nul(rows[name])
-        for name in ("local_address", "peer_address"):
-            rows[name] = self.addresses.masked(rows[name])
-        if "cgroup" in self._names:
-            rows["cgroup"] = self.cgroups.masked(rows["cgroup"])
-        for name in self._names & {"request_seq", "response_seq"}:
-            rows[name] = self.sequence_numbers.masked(rows[name].astype(np.uint64))
+        self._mask(rows)
         heads = table["request_head"], table["response_head"]
         self.heads += sum(int(np.count_nonzero(head)) for head in heads)
         for name, bare in zip(("request_head", "response_head"), protocol.without_content(*heads)):
@@ -75,6 +79,32 @@ class RedactedRows:
         """Return the completions as rows of COMPLETION_ROW."""
         types = column_types(self._meta.completion_layout, COMPLETION)
         return LazyTable(types, [batch], batch.rows).to_array(COMPLETION_ROW).tobytes()
+
+    def short_calls(self, batch: ShortCalls) -> bytes:
+        """Return the redacted calls below the threshold as rows of SHORT_ROW."""
+        types = column_types(self._meta.short_layout, SHORT)
+        rows = LazyTable(types, [batch], batch.rows).to_array(SHORT_ROW)
+        self._mask(rows)
+        return rows.tobytes()
+
+    def connections(self, batch: Connections) -> bytes:
+        """Return what they have in common as rows of CONNECTION_ROW."""
+        types = column_types(self._meta.connection_layout, CONNECTION)
+        rows = LazyTable(types, [batch], batch.rows).to_array(CONNECTION_ROW)
+        self._mask(rows)
+        return rows.tobytes()
+
+    def _mask(self, rows: Array) -> None:
+        """Replace what tells something of a host in the fields that rows have."""
+        names = frozenset(rows.dtype.names or ())
+        for name in names & {"comm", "process"}:
+            rows[name] = _up_to_nul(rows[name])
+        for name in names & {"local_address", "peer_address"}:
+            rows[name] = self.addresses.masked(rows[name])
+        for name in names & {"cgroup"}:
+            rows[name] = self.cgroups.masked(rows[name])
+        for name in names & {"request_seq", "response_seq"}:
+            rows[name] = self.sequence_numbers.masked(rows[name].astype(np.uint64))
 
 
 def _up_to_nul(names: npt.NDArray[np.bytes_]) -> npt.NDArray[np.bytes_]:

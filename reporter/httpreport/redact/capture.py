@@ -14,6 +14,7 @@ from httpcapture import (
     Calls,
     Code,
     Completions,
+    Connections,
     CorruptRecord,
     End,
     Heads,
@@ -26,6 +27,7 @@ from httpcapture import (
     Process,
     Reader,
     Section,
+    ShortCalls,
     Stack,
     Writer,
 )
@@ -145,6 +147,12 @@ class _Copy:
     def add_completions(self, batch: Completions) -> None:
         self._writer.completions(self._rows.completions(batch))
 
+    def add_connections(self, batch: Connections) -> None:
+        self._writer.connections(self._rows.connections(batch))
+
+    def add_short_calls(self, batch: ShortCalls) -> None:
+        self._writer.short_calls(self._rows.short_calls(batch))
+
     def add_head_text(self, head: HeadText) -> None:
         self._writer.head_text(self._heads.redacted(head))
 
@@ -169,6 +177,8 @@ HANDLERS: Handlers[_Copy] = {
     Heads: _Copy.add_heads,
     Calls: _Copy.add_calls,
     Completions: _Copy.add_completions,
+    Connections: _Copy.add_connections,
+    ShortCalls: _Copy.add_short_calls,
     Lost: _Copy.add_lost,
     End: _from_recording,
 }

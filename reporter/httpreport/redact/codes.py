@@ -9,7 +9,7 @@ from httpcapture import Code
 
 from ..calls.process_keys import ProcessKey
 from ..capture.recording import Recording
-from ..languages.python_stack import decoded_text
+from ..languages.runs import decoded_text
 from .masks import PathMasks
 
 BYTECODE = 1 << 32  # stands for the address of every code object's instructions

@@ -8,8 +8,9 @@ from httpcapture import Code, Stack
 
 from ..calls.process_keys import ProcessKey
 from ..capture.recording import Recording
-from ..languages.python_merge import places
-from ..languages.python_stack import FRAME, Release, raw_frames, release_of, runs
+from ..languages.merge import places
+from ..languages.python_stack import Release, release_of, runs
+from ..languages.runs import FRAME, raw_frames
 from .codes import BYTECODE, COOKIE, RedactedCodes
 
 
@@ -22,7 +23,7 @@ def redacted_python(recording: Recording, numbers: RedactedCodes, stack: Stack, 
     release, natives = release_of(stack), iter(places(stack, list(runs(stack, codes)), depths))
     frames = []
     is_open = False
-    for _, address, instruction, cookie, flags in raw_frames(stack):
+    for _, address, instruction, cookie, flags in raw_frames(stack.python):
         is_entry, ends_run = release.is_entry(flags), release.ends_run(flags)
         native = next(natives, None) if ends_run and (is_open or not is_entry) else None
         is_open = not ends_run

@@ -34,7 +34,7 @@ from ..languages import jit_map
 from ..symbols import maps
 from ..symbols.maps import Mapping
 from ..symbols.module_elf import to_elf
-from .calls import COMPLETION_ROW, call_row, layout
+from .calls import COMPLETION_ROW, call_row, layout, short_layouts
 from .go_sections import redacted_go_sections
 from .masks import PathMasks, without_paths
 from .stacks import RedactedStacks
@@ -63,6 +63,7 @@ class RedactedRecords:
     def meta(self) -> Meta:
         """Return META with a made-up host, and without boot ID and run."""
         meta = self._recording.meta
+        short_layout, connection_layout = short_layouts(meta)
         return Meta(
             tool=meta.tool,
             host=self.host,
@@ -83,6 +84,8 @@ class RedactedRecords:
             duration_rule=meta.duration_rule,
             heads=_HEADS if meta.heads else "",
             python_problem=meta.python_problem,
+            short_layout=short_layout,
+            connection_layout=connection_layout,
         )
 
     def __iter__(self) -> Iterator[Module | Section | Process | JitMap | Code | Stack]:

@@ -20,6 +20,7 @@ from ..symbols.readings import Place
 from ..symbols.symbolizer import Symbolizer
 from .codes import RedactedCodes
 from .javascript_frames import redacted_javascript
+from .php_frames import redacted_php
 from .python_frames import redacted_python
 
 NO_ADDRESS = 1 << 63  # above the user space of every 64-bit processor
@@ -77,6 +78,7 @@ class RedactedStacks:
         return replace(
             stack,
             python=redacted_python(self._recording, self.codes, stack, walked.depths),
+            php=redacted_php(self._recording, self.codes, stack),
             v8=redacted_javascript(self._recording, self.codes, stack, walked.depths),
             frames=np.array(frames, "<u8").tobytes(),
             registers=b"",

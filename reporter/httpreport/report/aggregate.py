@@ -7,12 +7,12 @@ list calls one by one are written to files of their own.
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Generic, NamedTuple, TypeVar
+from typing import NamedTuple, TypeVar
 
 from httpcapture import CaptureError, Reader
 
@@ -20,7 +20,7 @@ from ..calls.call import iso_time
 from ..calls.filters import Filters, Selection
 from ..calls.request_keys import Examples, RequestKey
 from ..calls.route_totals import RoleRequest, RouteTotals
-from ..calls.totals import Latencies, PeerKey, Totals
+from ..calls.totals import Latencies, LatencyMerger, PeerKey, Totals
 from ..calls.workloads import Workload
 from ..capture.loader import load
 from ..capture.recording import Recording
@@ -33,8 +33,10 @@ from ..routes.routes import Routes
 from ..routes.shapes import Merger
 from ..symbols.binary_lookup import Binaries
 from ..symbols.debuginfod import Debuginfod
+from .evidence import Evidence, EvidenceMerger
 from .folding import fold, folded_totals
 from .frame_choice import FOLDED, FrameChoice
+from .gather_evidence import evidence_of
 from .recordings import Facts, RecordedRun, recording_of, runs_of
 from .report import NamingCounts, Report, make_report, naming
 from .route_totals import HostRequest, Route, route_of, routes_of, totals_by_route, within
@@ -63,6 +65,7 @@ class Request:
     patterns: RoutePatterns = NO_PATTERNS
     trees: int = 0  # how many of the slowest trees of calls the aggregate is to have
     by_route: bool = False  # whether stacks are told apart by the routes of their calls
+    answer: bool = False  # whether the aggregate is to have the evidence for an answer
 
     @property
     def filtered(self) -> bool:
@@ -107,6 +110,7 @@ class Aggregate:
     longest: Mapping[bytes, LongestCall] = field(default_factory=dict)  # the longest call of each stack trace, by key
     workloads: Mapping[HostWorkload, Latencies] = field(default_factory=dict)
     trees: TreeTotals = field(default_factory=TreeTotals)
+    evidence: Mapping[str, Evidence] = field(default_factory=dict)  # by host; only if Request.answer
     decided: Routes | None = None  # the routes, if they are those of more captures than these
 
     @property
@@ -189,6 +193,7 @@ class Aggregate:
             peers={key: latencies for key, latencies in self.peers.items() if key.host == host},
             requests={key: totals for key, totals in self.requests.items() if key.host == host},
             workloads={key: latencies for key, latencies in self.workloads.items() if key.host == host},
+            evidence={key: evidence for key, evidence in self.evidence.items() if key == host},
             decided=self.routes,
         )
 
@@ -201,12 +206,12 @@ def merge_aggregates(aggregates: Iterable[Aggregate]) -> Aggregate:
     captures: list[Facts] = []
     unreadable: list[UnreadableCapture] = []
     stacks: dict[HostStack, Totals] = {}
-    peers, requests, workloads = _Latencies[HostPeer](), _Latencies[HostRequest](), _Latencies[HostWorkload]()
+    peers, requests, workloads = LatencyMerger[HostPeer](), LatencyMerger[HostRequest](), LatencyMerger[HostWorkload]()
     errors: Counter[HostRequest] = Counter()
     examples = Merger[RequestKey]()
     names, ranking = NamingCounts(), Ranking()
     longest: dict[bytes, LongestCall] = {}
-    trees = TreeMerger()
+    trees, evidence = TreeMerger(), EvidenceMerger()
     for one in aggregates:
         captures += one.captures
         unreadable += one.unreadable
@@ -220,6 +225,7 @@ def merge_aggregates(aggregates: Iterable[Aggregate]) -> Aggregate:
         names += one.naming
         ranking.add(one.slowest)
         trees.add(one.trees)
+        evidence.add(one.evidence)
         for key, call in one.longest.items():
             longest[key] = min(call, longest.get(key, call))
     known = examples.merged()
@@ -237,23 +243,8 @@ def merge_aggregates(aggregates: Iterable[Aggregate]) -> Aggregate:
         longest,
         workloads.merged(),
         trees.merged(known),
+        evidence.merged(),
     )
-
-
-class _Latencies(Generic[Key]):
-    """Add up latencies by key. Bins are counted in place, since they are many."""
-
-    def __init__(self) -> None:
-        self._totals: dict[Key, Totals] = {}
-        self._bins: defaultdict[Key, Counter[int]] = defaultdict(Counter)
-
-    def add(self, more: Iterable[tuple[Key, Latencies]]) -> None:
-        for key, latencies in more:
-            _add(self._totals, [(key, latencies.totals)])
-            self._bins[key].update(latencies.bins)
-
-    def merged(self) -> dict[Key, Latencies]:
-        return {key: Latencies(totals, self._bins[key]) for key, totals in self._totals.items()}
 
 
 def _add(totals: dict[Key, Totals], more: Iterable[tuple[Key, Totals]]) -> None:
@@ -271,7 +262,7 @@ def aggregate(path: str, request: Request, sinks: Sequence[Sink]) -> Aggregate:
         report = read_report(path, request)
         for sink in sinks:
             sink.write(report, path)
-        return aggregate_of(report, path, slowest=request.slowest, trees=request.trees)
+        return aggregate_of(report, path, slowest=request.slowest, trees=request.trees, answer=request.answer)
     except (ReportError, CaptureError) as error:
         reason = str(error)
     except MemoryError:
@@ -314,7 +305,9 @@ def binaries_of(request: Request) -> Binaries:
     return Binaries(request.symfs, servers)
 
 
-def aggregate_of(report: Report, path: str, *, slowest: bool = False, trees: int = 0) -> Aggregate:
+def aggregate_of(
+    report: Report, path: str, *, slowest: bool = False, trees: int = 0, answer: bool = False
+) -> Aggregate:
     """Return the aggregate of one report. `path` is the path of its capture."""
     recording, meta, end = report.recording, report.recording.meta, report.recording.end
     host = printable(meta.host)
@@ -336,6 +329,7 @@ def aggregate_of(report: Report, path: str, *, slowest: bool = False, trees: int
         subject=report.selection.subject,
         of_host=report.selection.of_host,
         recorded=recording.recorded,
+        below=recording.unlisted.below if recording.meta.short_layout.fields else None,
         kept=recording.kept,
         not_known=recording.not_known,
         unreached_ns=recording.available.unreached_ns,
@@ -363,13 +357,20 @@ def aggregate_of(report: Report, path: str, *, slowest: bool = False, trees: int
         stack = HostStack(host, comm(key.process), frames_of[report.trace_of_key[key]], asked)
         stacks[stack] = stacks.get(stack, Totals()) + totals
     peers = {HostPeer(host, key): latencies for key, latencies in recording.by_peer.items()}
-    slow = slowest_of(report, path) if slowest else Slowest()
-    examples = keys.examples if keys else {}
     requests = {HostRequest(host, *key): totals for key, totals in recording.by_request.items()}
     workloads = {HostWorkload(host, ran): latencies for ran, latencies in recording.by_workload.items()}
-    linked = tree_totals(report, trees) if trees else TreeTotals()
     return Aggregate(
-        (facts,), (), stacks, peers, naming(report), requests, examples, slow, report.longest, workloads, linked
+        captures=(facts,),
+        stacks=stacks,
+        peers=peers,
+        naming=naming(report),
+        requests=requests,
+        examples=keys.examples if keys else {},
+        slowest=slowest_of(report, path) if slowest else Slowest(),
+        longest=report.longest,
+        workloads=workloads,
+        trees=tree_totals(report, trees) if trees else TreeTotals(),
+        evidence={host: evidence_of(report)} if answer else {},
     )
 
 

@@ -92,7 +92,8 @@ def incomplete(whole: Aggregate) -> bool:
 
 def kept(captures: Sequence[Facts]) -> str:
     """Return which calls were kept, and that nothing was lost if that is known, as text. What was lost is a warning."""
-    kept, recorded = sum(facts.kept for facts in captures), sum(facts.recorded for facts in captures)
+    kept = sum(facts.kept for facts in captures)
+    recorded = sum(facts.recorded + (facts.below or 0) for facts in captures)
     qualities = " or ".join(dict.fromkeys(facts.qualities for facts in captures if facts.qualities))
     calls = " ".join(filter(None, [counted(kept, "call"), qualities]))
     of_all = f", out of {recorded:,}" if kept != recorded else ""

@@ -86,7 +86,7 @@ def _facts(recording: Recording, *, hint: str) -> Iterator[tuple[str, str]]:
         yield "boot", printable(meta.boot_id)
     yield "recorder", f"{printable(meta.tool)}, probes: {printable(meta.probes)}"
     if meta.python_problem:
-        yield "Python", f"no frames: {printable(meta.python_problem)}"
+        yield "Python and PHP", f"no frames: {printable(meta.python_problem)}"
     if meta.redacted:
         yield "redacted", f"by {printable(meta.redacted)}"
     if meta.part > 1 or another_part_follows(recording):
@@ -109,7 +109,8 @@ def _facts(recording: Recording, *, hint: str) -> Iterator[tuple[str, str]]:
         yield "secrets", "stack copies may hold secrets of the recorded programs"
     yield "limits", ", ".join(f"{printable(name)} {value:,}" for name, value in meta.limits.items()) or "none"
     in_flight = f", of them in flight at the end: {end.in_flight:,}" if end else ""
-    yield "calls", f"{recording.recorded:,}{in_flight}"
+    below = f", and {recording.unlisted.below:,} below the threshold" if meta.short_layout.fields else ""
+    yield "calls", f"{recording.recorded:,}{in_flight}{below}"
     for what, values in recording.available.values().items():
         yield what, listed(values)
     yield "stacks", _stacks(recording)

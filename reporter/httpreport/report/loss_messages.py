@@ -23,12 +23,22 @@ class Loss(NamedTuple):
 
 _BUSY = "the recorder could not keep up"
 _FEWER = "raise -t or --call-ring, or give -p"
+_FEWER_ROWS = "raise --call-ring, or give -p or --rows slow"
+_UNKNOWN_WHOSE = "of some calls below the threshold it is not known whose they were"
 _NO_HEADS = "of some calls it is not known what was asked for"
 _MISSED = "calls may be missing or wrong"
 
 MEANING = {  # by the name of the counter in the ledger
     "call_ring_full": Loss("calls", _BUSY, "slow calls may be missing", _FEWER),
     "completion_ring_full": Loss("response ends", _BUSY, "some calls took longer than is shown", _FEWER),
+    "short_ring_full": Loss("calls below the threshold", _BUSY, "self times may hold what they took", _FEWER_ROWS),
+    "connection_ring_full": Loss("connections", _BUSY, _UNKNOWN_WHOSE, _FEWER_ROWS),
+    "connection_not_repeated": Loss(
+        "connections",
+        "they are in an earlier part, and the recorder no longer had them",
+        _UNKNOWN_WHOSE,
+        "make parts longer",
+    ),
     "stack_ring_full": Loss(
         "stacks",
         _BUSY,
@@ -37,7 +47,7 @@ MEANING = {  # by the name of the counter in the ledger
     ),
     "process_ring_full": Loss("processes", _BUSY, "some stack traces have no names", "give -p"),
     "python_ring_full": Loss(
-        "Python frames", _BUSY, "some stack traces have no frames of Python programs", "raise -t, or give -p"
+        "frames of Python and PHP", _BUSY, "some stack traces have no frames of programs", "raise -t, or give -p"
     ),
     "javascript_not_read": Loss(
         "JavaScript frames",
@@ -46,7 +56,7 @@ MEANING = {  # by the name of the counter in the ledger
         "raise -t, or give -p",
     ),
     "code_left_out": Loss(
-        "functions of Python and JavaScript programs",
+        "functions of Python, PHP and JavaScript programs",
         "the capture had no room for more",
         "some frames of programs have no names",
         "record in parts with --rotate-size",
@@ -124,6 +134,14 @@ MEANING = {  # by the name of the counter in the ledger
         "use --probes fexit, whose count is exact",
     ),
 }
+SPARE_CALLS = {
+    *("stack_ring_full", "stack_slots_used_up", "frame_slots_used_up", "stack_not_repeated"),
+    *("process_ring_full", "process_gone", "process_left_out", "module_left_out"),
+    *("python_ring_full", "javascript_not_read", "code_left_out"),
+    "call_not_paired",
+}
+"""Losses after which every call that began during the recording is still there, with its times and what it asked for. A
+call that was open when the recording began was made for a request that was, too."""
 UNKNOWN_CONSEQUENCE = "this version of httpreport does not know what follows"
 
 

@@ -15,8 +15,10 @@ from functools import cached_property
 from httpcapture import Meta
 
 from ..common.printable import printable
-from .loss_messages import losses
+from .loss_messages import SPARE_CALLS, losses
 from .warnings import Cause, ReportWarning, missing_parts_warning, part_numbers, to_the_second
+
+CALLS_MISSING = {Cause.CUT_OFF, Cause.DAMAGE, Cause.LIMIT, Cause.FIELDS}  # apart from losses
 
 
 @dataclass(frozen=True)
@@ -40,6 +42,7 @@ class Facts:
     subject: str  # Selection.subject
     of_host: bool  # Selection.of_host
     recorded: int
+    below: int | None  # calls below the threshold that the capture has, None if they were counted only
     kept: int
     not_known: int  # calls that were left out because what a filter asks for is not known of them
     unreached_ns: int | None  # of the slowest call that only -t excludes; None if there is none, or a call is kept
@@ -65,6 +68,13 @@ class Facts:
     def has_no_losses(self) -> bool:
         """Return whether the recorder counted to the end and lost nothing."""
         return self.ended is not None and not self.lost
+
+    @property
+    def has_all_calls(self) -> bool:
+        """Return whether no call is missing or damaged that began during the recording and was slow enough."""
+        causes = {warning.cause for warning in self.warnings}
+        judged_alike = self.judged_whole or not self.threshold_ns
+        return judged_alike and not causes & CALLS_MISSING and self.lost.keys() <= SPARE_CALLS
 
     @property
     def some_pass(self) -> bool:
@@ -99,6 +109,11 @@ class RecordedRun:
     def complete(self) -> bool:
         """Return whether nothing was lost or cut off in any part, and no part between them is missing."""
         return all(facts.complete for facts in self.parts) and not self._gaps
+
+    @property
+    def has_all_calls(self) -> bool:
+        """Return whether no part has lost calls, and none between them is missing."""
+        return all(facts.has_all_calls for facts in self.parts) and not self._gaps
 
     def warnings(self) -> Iterator[tuple[str, str]]:
         """Yield each warning with the file or files that it is about."""

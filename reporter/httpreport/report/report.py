@@ -20,10 +20,12 @@ from httpcapture.process_names import matches
 
 from ..calls.call import Call, iterate_calls, since_1970_ns
 from ..calls.call_ids import ids_in
-from ..calls.causes import Causes, causes, no_causes
+from ..calls.causes import Causes, causes, no_causes, short_causes
 from ..calls.filters import Selection
 from ..calls.http_call import HttpCall
+from ..calls.linked_calls import LinkedCalls
 from ..calls.other_ends import NOT_JOINED, other_ends
+from ..calls.request_keys import NOT_KNOWN, RequestKey
 from ..calls.schema import exact_sum, longest_first
 from ..calls.self_times import SelfTimes, self_times
 from ..calls.totals import StackKey
@@ -147,15 +149,50 @@ class Report:
         return ((*of_call, of_links) for of_call, of_links in zip(self.calls(), links))
 
     @cached_property
-    def other_ends(self) -> npt.NDArray[np.intp]:
-        """Return for each listed call the index of its other end, or NOT_JOINED."""
-        if not self._has_both_roles:
-            return np.full(len(self.recording.listed), NOT_JOINED)
-        return other_ends(self.recording.calls, np.zeros(len(self.recording.listed), np.intp)).indices
+    def linked(self) -> LinkedCalls:
+        """Return the calls that may be linked to each other: the listed ones first, then those too short for that."""
+        return LinkedCalls(self.recording.calls, self.recording.unlisted)
 
     @property
-    def _has_parts_of_processes(self) -> bool:
-        """Return whether calls may be missing because -p, here or of the recorder, names threads and not a process."""
+    def _linked(self) -> int:
+        """Return how many calls these are. The listed ones need not be unpacked for this."""
+        return len(self.recording.listed) + len(self.recording.unlisted)
+
+    @property
+    def other_ends(self) -> npt.NDArray[np.intp]:
+        """Return for each listed call the index of its other end in the list, or NOT_JOINED."""
+        ends = self.linked_ends[: len(self.recording.listed)]
+        return np.where(ends < len(ends), ends, NOT_JOINED)
+
+    @property
+    def causes(self) -> Causes:
+        """Return the causes of the listed calls."""
+        return self.linked_causes.of(slice(len(self.recording.listed)))
+
+    @property
+    def self_times(self) -> SelfTimes:
+        """Return the self times of the listed calls."""
+        return SelfTimes(*(times[: len(self.recording.listed)] for times in self.linked_self_times))
+
+    @property
+    def trees(self) -> Trees:
+        """Return the trees of the listed calls alone."""
+        listed, trees = len(self.recording.listed), self.linked_trees
+        return Trees(trees.above[:listed], trees.tops[:listed], trees.are_roots[:listed])
+
+    @cached_property
+    def linked_ends(self) -> npt.NDArray[np.intp]:
+        """Return for each of the linked calls the index of its other end, or NOT_JOINED."""
+        if not self.has_both_roles:
+            return np.full(self._linked, NOT_JOINED)
+        return other_ends(self.linked, np.zeros(self._linked, np.intp)).indices
+
+    @cached_property
+    def has_parts_of_processes(self) -> bool:
+        """Return whether calls of a process may be missing because of a filter, or because -p, here or of the recorder,
+        names threads and not a process."""
+        if self.selection.filters.part_of_a_process:
+            return True
         processes = [name.rstrip(b"\0") for name in set(self.recording.listed.values("process").tolist())]
         return not all(
             any(matches(name, process) for name in names)
@@ -164,10 +201,10 @@ class Report:
         )
 
     @property
-    def _has_both_roles(self) -> bool:
-        """Return whether client calls and server calls are listed. If not, the calls need not be unpacked."""
-        roles = self.recording.listed.values("role")
-        return bool((roles == Role.CLIENT).any() and (roles == Role.SERVER).any())
+    def has_both_roles(self) -> bool:
+        """Return whether there are client calls and server calls. If not, the listed ones need not be unpacked."""
+        roles = [self.recording.listed.values("role"), self.recording.unlisted["role"]]
+        return all(any((of_calls == role).any() for of_calls in roles) for role in (Role.CLIENT, Role.SERVER))
 
     @cached_property
     def both_ends_ns(self) -> npt.NDArray[np.uint64]:
@@ -182,26 +219,45 @@ class Report:
         return exact_sum(self.both_ends_ns)
 
     @cached_property
-    def causes(self) -> Causes:
-        """Return the causes of the listed calls. None is known if a filter left out calls that may be causes."""
-        if not self._has_both_roles or self.selection.filters.part_of_a_process or self._has_parts_of_processes:
-            return no_causes(len(self.recording.listed))
-        calls = self.recording.calls
-        words = RecordedWords(calls, self.recording.stacks)
-        return causes(calls, self.trace_of, ids_in(self.recording.heads, calls), words)
+    def linked_causes(self) -> Causes:
+        """Return the causes of the linked calls. None is known if a filter left out calls that may be causes."""
+        if not self.has_both_roles or self.has_parts_of_processes:
+            return no_causes(self._linked)
+        listed = self.recording.calls
+        words = RecordedWords(listed, self.recording.stacks)
+        found = causes(listed, self.trace_of, ids_in(self.recording.heads, listed), words)
+        no_traces = np.full(len(self.recording.unlisted), len(self.traces))
+        return found.followed_by(short_causes(self.linked, np.append(self.trace_of, no_traces), len(listed)))
 
     @cached_property
-    def self_times(self) -> SelfTimes:
-        """Return the self times of the listed calls."""
-        return self_times(self.recording.calls, self.causes)
+    def linked_self_times(self) -> SelfTimes:
+        """Return the self times of the linked calls."""
+        return self_times(self.linked, self.linked_causes)
 
     @cached_property
-    def trees(self) -> Trees:
-        """Return the trees of the listed calls."""
-        if not self._has_both_roles:
-            roots = np.arange(len(self.recording.listed))
-            return Trees(np.full(len(roots), NOT_JOINED), roots, np.ones(len(roots), np.bool_))
-        return trees_of(self.recording.calls, self.other_ends, self.causes)
+    def request_numbers(self) -> npt.NDArray[np.uint64]:
+        """Return for each listed call the number of what it asks for (`request_key`)."""
+        keys = self.recording.request_keys
+        if keys is None:
+            return np.zeros(len(self.recording.listed), np.uint64)
+        return keys.numbers(self.recording.listed.values("request")).astype(np.uint64)
+
+    def request_key(self, number: int) -> RequestKey:
+        """Return what calls with this number ask for."""
+        keys = self.recording.request_keys
+        return NOT_KNOWN if keys is None else keys.keys[number]
+
+    @cached_property
+    def linked_trees(self) -> Trees:
+        """Return the trees of the linked calls. Above a listed call is no shorter one: who made that has not waited for
+        the other."""
+        listed = len(self.recording.listed)
+        if not self.has_both_roles:
+            roots = np.arange(listed)
+            return Trees(np.full(listed, NOT_JOINED), roots, np.ones(listed, np.bool_))
+        ends = np.append(self.other_ends, self.linked_ends[listed:])
+        trees = trees_of(self.linked, ends, self.linked_causes)
+        return trees._replace(are_roots=trees.are_roots & (np.arange(len(ends)) < listed))
 
     @cached_property
     def longest_first(self) -> npt.NDArray[np.intp]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+import os
 from collections.abc import Callable, Mapping
 from functools import lru_cache
 from typing import Any, NamedTuple, Optional
@@ -10,6 +11,7 @@ from typing import Any, NamedTuple, Optional
 from ..calls.request_keys import NOT_KNOWN, OTHER_REQUEST, Examples
 from ..calls.route_totals import RoleRequest
 from ..calls.totals import Totals
+from ..common.printable import frame as printable_frame
 from ..common.printable import printable
 from ..languages.stack_trace import Frame, Incomplete, StackTrace
 
@@ -110,8 +112,7 @@ def shown_frames(trace: StackTrace) -> tuple[ShownFrame, ...]:
         outer.append(ShownFrame("[frames left out]"))
     if trace.repeats:
         outer.append(ShownFrame("[frames repeat up to the limit: recursion, or frame pointers that lead in a circle]"))
-    if trace.python_problem is not None:
-        outer.append(ShownFrame(f"[{trace.python_problem.value}]"))
+    outer += [ShownFrame(f"[{problem}]") for problem in trace.problems]
     return (*outer, *map(_shown_frame, reversed(trace.frames)))
 
 
@@ -122,3 +123,9 @@ def _shown_frame(frame: Frame) -> ShownFrame:
     function = printable(frame.name) if frame.kind.language and frame.name is not None else None
     offset = frame.file_offset or 0
     return ShownFrame(printable(frame.label), module, file, frame.line, offset, frame.inlined, function)
+
+
+def with_line(frame: ShownFrame) -> str:
+    """Return the name of a frame, and its line if that is known."""
+    name = printable_frame(frame.name)
+    return f"{name} {os.path.basename(frame.file)}:{frame.line}" if frame.file and frame.line else name

@@ -80,7 +80,7 @@ def slowest(trees: Iterable[SlowTree], most: int) -> tuple[SlowTree, ...]:
 
 def slowest_trees(report: Report, most: int) -> tuple[SlowTree, ...]:
     """Return the slowest trees of one capture; none if no call of it is linked to another."""
-    above, tops, are_roots = report.trees
+    above, tops, are_roots = report.linked_trees
     if not most or not (above != NONE).any():
         return ()
     listed, roots = report.recording.listed, np.flatnonzero(are_roots)
@@ -92,14 +92,14 @@ def slowest_trees(report: Report, most: int) -> tuple[SlowTree, ...]:
 
 def tree_of(report: Report, members: Indices, most_lines: int = MOST_LINES) -> tuple[SlowTree, Mapping[int, int]]:
     """Return the tree of the calls at these indices, and the number of the line that each of them is in, if any."""
-    durations = report.recording.listed.durations[members]
+    durations = report.linked["duration"][members]
     shown = members[np.argsort(~durations, kind="stable")[:MOST_CALLS]]
-    builder = _Builder(report, np.union1d(shown, report.trees.tops[members[:1]]))
+    builder = _Builder(report, np.union1d(shown, report.linked_trees.tops[members[:1]]))
     root, meta = builder.calls[builder.root], report.recording.meta
     groups = tuple(islice(builder.groups(), most_lines))
     lines, critical = tuple(builder.line(*group) for group in groups), tuple(builder.critical_lines())
-    above = report.trees.above[members]
-    calls = int(np.count_nonzero((report.recording.calls["role"][members] == Role.CLIENT) | (above == NONE)))
+    above = report.linked_trees.above[members]
+    calls = int(np.count_nonzero((report.linked["role"][members] == Role.CLIENT) | (above == NONE)))
     tree = SlowTree(
         duration_ns=root.duration_ns,
         start_ns=since_1970_ns(meta, root.t0),
@@ -123,17 +123,18 @@ class _Builder:
 
     @cached_property
     def calls(self) -> Mapping[int, Call]:
-        return dict(zip(self.members.tolist(), iterate_calls(self.report.recording.calls, self.members)))
+        rows = self.report.linked.rows(self.members)
+        return dict(zip(self.members.tolist(), iterate_calls(rows, np.arange(len(rows)))))
 
     @cached_property
     def root(self) -> int:
-        return int(self.report.trees.tops[self.members[0]])
+        return int(self.report.linked_trees.tops[self.members[0]])
 
     @cached_property
     def below(self) -> Mapping[int, Sequence[int]]:
         """Return the calls below each call, the earliest first."""
         below: defaultdict[int, list[int]] = defaultdict(list)
-        for index, above in zip(self.members.tolist(), self.report.trees.above[self.members].tolist()):
+        for index, above in zip(self.members.tolist(), self.report.linked_trees.above[self.members].tolist()):
             below[above].append(index)
         return {above: sorted(indices, key=lambda one: (self.calls[one].t0, one)) for above, indices in below.items()}
 
@@ -176,7 +177,7 @@ class _Builder:
         keys = self.report.recording.request_keys
         if keys is None:
             return {}
-        numbers = keys.numbers(self.report.recording.calls["request"][self.members])
+        numbers = keys.numbers(self.report.linked.rows(self.members)["request"])
         found = zip(self.members.tolist(), (keys.keys[number] for number in numbers.tolist()))
         known = ((index, key) for index, key in found if key.shape not in (NOT_KNOWN.shape, OTHER_REQUEST.shape))
         return {index: f"{key.method} {key.shape.text}" for index, key in known}
@@ -195,12 +196,12 @@ class _Builder:
         """Return the line of equal calls."""
         index = self._longest(equal)
         call, report = self.calls[index], self.report
-        is_server, causes = call.role == Role.SERVER, report.causes
+        is_server, causes = call.role == Role.SERVER, report.linked_causes
         ends = [self.calls[below] for below in self.below.get(index, ())] if not is_server else []
         process, asked, peer = self._label(index)
         if any(self._label(one)[1] != asked for one in equal):
             asked = self.shapes[index]
-        times = SelfTime(*(int(times[index]) for times in report.self_times)) if is_server else None
+        times = SelfTime(*(int(times[index]) for times in report.linked_self_times)) if is_server else None
         return Line(
             depth=depth,
             is_server=is_server,

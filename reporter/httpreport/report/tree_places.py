@@ -31,7 +31,7 @@ class TreePlace(NamedTuple):
 def tree_places(report: Report, calls: Indices) -> Sequence[Optional[TreePlace]]:
     """Return the places of the listed calls at these indices. A call that is linked to no other, and of which it is not
     known either that it should be, has none."""
-    above, tops, are_roots = report.trees
+    above, tops, are_roots = report.linked_trees
     if not (above != NONE).any():
         return [None] * len(calls)
     by_top = np.argsort(tops, kind="stable")

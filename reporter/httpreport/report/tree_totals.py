@@ -63,12 +63,12 @@ class TreeTotals:
 
 def tree_totals(report: Report, most_trees: int) -> TreeTotals:
     """Return the totals of one capture, with so many of the slowest trees; nothing if no calls are linked."""
-    above, _, are_roots = report.trees
+    above, _, are_roots = report.linked_trees
     if not (above != NONE).any():
         return TreeTotals(most_trees=most_trees)
-    causes = report.causes
+    causes = report.linked_causes
     certainty = Counter(map(Certainty, causes.certainty[causes.candidates > 0].tolist()))
-    durations = report.recording.listed.durations[are_roots]
+    durations = report.recording.listed.durations[are_roots[: len(report.recording.listed)]]
     slow = slowest_trees(report, most_trees)
     return TreeTotals(len(durations), exact_sum(durations), certainty, dict(_self_times(report)), slow, most_trees)
 

@@ -58,6 +58,7 @@ def warnings_of(recording: Recording, selection: Selection) -> list[ReportWarnin
         *_filter(recording, selection),
         *_nothing_kept(recording, selection),
         *_not_listed(recording),
+        *_whose(recording),
         *_python(recording),
         *_redacted(recording),
     ]
@@ -229,10 +230,17 @@ def _not_listed(recording: Recording) -> list[ReportWarning]:
     return [ReportWarning(Cause.NOT_LISTED, text)]
 
 
+def _whose(recording: Recording) -> list[ReportWarning]:
+    """Return the warning that it is not known whose calls some were, so that they are in no self time."""
+    count = recording.unlisted.without_process
+    text = f"of {count:,} calls below the threshold it is not known whose they were: self times may hold what they took"
+    return [ReportWarning(Cause.LIMIT, text)] if count else []
+
+
 def _python(recording: Recording) -> list[ReportWarning]:
-    """Return the warning that the recorder could not follow Python frames."""
+    """Return the warning that the recorder could not follow the frames of interpreters."""
     reason = printable(recording.meta.python_problem)
-    text = f"the recorder could not follow Python frames, so stack traces have native frames only: {reason}"
+    text = f"the recorder could not follow frames of Python and PHP, so stack traces have native frames only: {reason}"
     return [ReportWarning(Cause.PYTHON, text)] if reason else []
 
 

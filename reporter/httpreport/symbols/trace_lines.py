@@ -31,8 +31,8 @@ def trace_items(trace: StackTrace) -> Iterator[Frame | str]:
         size = f" after {trace.copied / 1024:.4g} KiB" if trace.incomplete is Incomplete.STACK_ENDED else ""
         remedy = f"; {trace.incomplete.remedy}" if trace.incomplete.remedy else ""
         yield f"[{trace.incomplete.value}{size}{remedy}]"
-    if trace.python_problem is not None:
-        yield f"[{trace.python_problem.value}]"
+    for problem in trace.problems:
+        yield f"[{problem}]"
     for count, what in ((trace.plumbing, "plumbing"), (trace.hidden, "the interpreter")):
         if count:
             frames = "1 frame" if count == 1 else f"{count:,} frames"

@@ -27,7 +27,7 @@ public class Client {
     }
 
     static HttpClient client(String protocol, SSLContext context) {
-        HttpClient.Version version = protocol.equals("http2") ? HttpClient.Version.HTTP_2 : HttpClient.Version.HTTP_1_1;
+        HttpClient.Version version = protocol.equals("http1") ? HttpClient.Version.HTTP_1_1 : HttpClient.Version.HTTP_2;
         return HttpClient.newBuilder().version(version).sslContext(context).build();
     }
 

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 CLIENTS = ("curl", "requests", "aiohttp", "httpx", "node", "go", "java", "grpcio")
 GRPC = ("unary", "streaming")  # gRPC, in HTTP/2; the answer is one message, or several
-PROTOCOLS = ("http1", "http2", *GRPC)
+PROTOCOLS = ("http1", "http2", "upgrade", *GRPC)  # upgrade: to HTTP/2, from HTTP/1.1, in the clear
 SECURITY = ("plain", "tls12", "tls13", "tls12-resumed", "tls13-resumed")
 CONNECTIONS = ("new", "kept", "ahead", "older")  # new: one for each call; older: than the recording
 CONNECTS_AHEAD = (
@@ -42,6 +42,10 @@ class Cell(NamedTuple):
         return self.security.endswith("-resumed")
 
 
+def is_grpc_in_tls(cell: Cell) -> bool:
+    return bool(cell.protocol in GRPC and cell.tls)
+
+
 def every_cell() -> Iterator[Cell]:
     for client in CLIENTS:
         for protocol in PROTOCOLS:
@@ -51,6 +55,7 @@ def every_cell() -> Iterator[Cell]:
 
 
 PYTHONS = ("requests", "aiohttp", "httpx")
+UPGRADES = ("curl", "java")  # clients that can ask for one
 # Which cells there are not, and why: the first that applies.
 REASONS: tuple[tuple[Callable[[Cell], bool], str], ...] = (
     (
@@ -58,8 +63,12 @@ REASONS: tuple[tuple[Callable[[Cell], bool], str], ...] = (
         "gRPC's own library speaks gRPC, and nothing else does here",
     ),
     (
-        lambda cell: bool(cell.client == "grpcio" and cell.tls),
-        "such calls are made, but not recorded rightly: in TLS, what gRPC sends beside them cannot be told from them",
+        lambda cell: is_grpc_in_tls(cell) and cell.connections == "older",
+        "such calls are made, but not recorded rightly: what gRPC sends beside them cannot be told from them",
+    ),
+    (
+        lambda cell: cell.is_resumed and is_grpc_in_tls(cell),
+        "gRPC's library for Python resumes no session",
     ),
     (
         lambda cell: cell.is_resumed and cell.client in PYTHONS,
@@ -83,10 +92,14 @@ REASONS: tuple[tuple[Callable[[Cell], bool], str], ...] = (
     ),
     (
         lambda cell: (cell.protocol, cell.client, cell.tls) == ("http2", "java", ""),
-        "Java asks for HTTP/2 in the clear by an upgrade, which Node's server does not know",
+        "Java asks for HTTP/2 in the clear by an upgrade only",
     ),
     (
-        lambda cell: (cell.protocol, cell.client, cell.tls, cell.connections) == ("http2", "curl", "", "kept"),
+        lambda cell: cell.protocol == "upgrade" and (cell.client not in UPGRADES or cell.security != "plain"),
+        "other clients ask for no upgrade, and nobody does in TLS",
+    ),
+    (
+        lambda cell: (cell.client, cell.tls, cell.connections) == ("curl", "", "kept") and cell.protocol != "http1",
         "curl 7.88 fails with an error of its own at the second request of such a connection",
     ),
     (

@@ -16,8 +16,10 @@ import ssl
 import sys
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
+KEY = Path(__file__).parents[1] / "localhost.pem"
 Get = Callable[[str], Any]
 
 
@@ -54,8 +56,15 @@ def with_httpx(base: str, protocol: str, is_kept: bool) -> Get:
 def with_grpc(base: str, protocol: str, connections: str) -> Get:
     grpc: Any = importlib.import_module("grpc")  # which has no types
 
+    scheme, _, address = base.partition("://")
+    options = [("grpc.use_local_subchannel_pool", 1)]
+    trust = grpc.ssl_channel_credentials(KEY.read_bytes())
+    for_name = ("grpc.ssl_target_name_override", "localhost")
+
     def channel() -> Any:
-        return grpc.insecure_channel(base.partition("://")[2], [("grpc.use_local_subchannel_pool", 1)])
+        if scheme == "https":
+            return grpc.secure_channel(address, trust, [*options, for_name])
+        return grpc.insecure_channel(address, options)
 
     kept = None if connections == "new" else channel()
     if connections == "ahead":

@@ -1,14 +1,15 @@
 """Let every client ask by every protocol, over every kind of connection, under a recorder; as root.
 
-    python3 -m workload.matrix.driver OUT PROBES CLIENT...
+    python3 -m workload.matrix.driver OUT PROBES AT_A_TIME CLIENT...
 
-Each cell (cells.py) is a process, curl's new connections excepted, which are one each. What the clients saw by their
-own clocks goes to OUT/CELL.json, the capture to OUT/matrix.cap.
+Each cell (cells.py) is a process, curl's new connections excepted, which are one each. AT_A_TIME cells are made at the
+same time. What the clients saw by their own clocks goes to OUT/CELL.json, the capture to OUT/matrix.cap.
 """
 
 from __future__ import annotations
 
 import json
+import socket
 import subprocess
 import sys
 import time
@@ -18,27 +19,47 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
-from workload.matrix.cells import PATHS, Cell, cells
+from workload.matrix.cells import GRPC, PATHS, Cell, cells
 from workload.recorder import recording
+from workload.waiting import wait_until
 
 HERE = Path(__file__).resolve().parent
 KEY = HERE.parent / "localhost.pem"
 LATE_MS = 400
 THRESHOLD_MS = 200
 PYTHON = "/usr/bin/python3"  # whose libraries are the distribution's
-AT_A_TIME = 6
 
 Call = dict[str, Any]
 
 
 @contextmanager
-def server() -> Iterator[dict[str, Any]]:
-    """Yield the server's pid and ports."""
+def servers() -> Iterator[dict[str, Any]]:
+    """Yield the servers' pids, and their ports by protocol or version of TLS."""
     command = ["node", str(HERE / "server.js"), str(LATE_MS), str(KEY)]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
         assert process.stdout is not None
-        yield json.loads(process.stdout.readline())
+        served = json.loads(process.stdout.readline())
+        with upgrading_proxy(served["ports"]["http1"]) as (pid, port):
+            yield {"pids": [served["pid"], pid], "ports": {**served["ports"], "upgrade": port}}
         process.communicate(b"")
+
+
+@contextmanager
+def upgrading_proxy(port: int) -> Iterator[tuple[int, int]]:
+    """Yield the pid and the port of a proxy that takes HTTP/2 by an upgrade, which Node's server does not. It asks the
+    server at `port` by HTTP/1.1."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        own = free.getsockname()[1]
+    ends = [f"--frontend=127.0.0.1,{own};no-tls", f"--backend=127.0.0.1,{port}"]
+    with subprocess.Popen(["nghttpx", "--single-process", "--conf=/dev/null", "--workers=1", "-LWARN", *ends]) as proxy:
+        wait_until("nghttpx to listen", lambda: proxy.poll() is not None or accepts(own))
+        yield proxy.pid, own
+        proxy.kill()
+
+
+def accepts(port: int) -> bool:
+    with socket.socket() as sock:
+        return sock.connect_ex(("127.0.0.1", port)) == 0
 
 
 def build(out: Path, clients: Collection[str]) -> dict[str, list[str]]:
@@ -55,7 +76,7 @@ def build(out: Path, clients: Collection[str]) -> dict[str, list[str]]:
 def url(cell: Cell, ports: dict[str, int]) -> str:
     if cell.tls:
         return f"https://127.0.0.1:{ports[cell.tls]}"
-    return f"http://127.0.0.1:{ports['http1' if cell.protocol == 'http1' else 'http2']}"
+    return f"http://127.0.0.1:{ports['http2' if cell.protocol in GRPC else cell.protocol]}"
 
 
 class Client:
@@ -88,7 +109,8 @@ class Client:
 
 def ask_by_curl(cell: Cell, base: str) -> list[Call]:
     """Return what a curl for each path, or one for all of them, saw. It tells how long each took, and not when."""
-    http = {"http1": "--http1.1", "http2": "--http2" if cell.tls else "--http2-prior-knowledge"}[cell.protocol]
+    in_the_clear = {"http1": "--http1.1", "http2": "--http2-prior-knowledge", "upgrade": "--http2"}[cell.protocol]
+    http = "--http2" if cell.tls and cell.protocol == "http2" else in_the_clear
     # Without keeping connections, it takes up the TLS session of the one before, unless it is told not to.
     resumes = ["--header", "Connection: close"] if cell.is_resumed else ["--no-sessionid"]
     command = ["curl", "-sSfk", http, *resumes, "--write-out", "%{stderr}%{time_total}\n"]
@@ -107,11 +129,11 @@ def ask_by_curl(cell: Cell, base: str) -> list[Call]:
     return calls
 
 
-def main(out: Path, probes: str, clients: Collection[str]) -> None:
+def main(out: Path, probes: str, at_a_time: int, clients: Collection[str]) -> None:
     wanted = [cell for cell in cells() if cell.client in clients]
     commands = build(out, clients)
     with ExitStack() as stack:
-        served = stack.enter_context(server())
+        served = stack.enter_context(servers())
         bases = {cell: url(cell, served["ports"]) for cell in wanted}
         older = {
             cell: Client(commands[cell.client], cell, bases[cell]) for cell in wanted if cell.connections == "older"
@@ -129,10 +151,10 @@ def main(out: Path, probes: str, clients: Collection[str]) -> None:
             (out / f"{cell.name}.json").write_text(json.dumps(calls))
 
         options = ("-t", str(THRESHOLD_MS), "-f", "-q", "--probes", probes, "--stack", "fp")
-        with recording(out / "matrix.cap", *options), ThreadPoolExecutor(AT_A_TIME) as pool:
+        with recording(out / "matrix.cap", *options), ThreadPoolExecutor(at_a_time) as pool:
             list(pool.map(make, wanted))
-    (out / "server.json").write_text(json.dumps(served))
+    (out / "servers.json").write_text(json.dumps(served))
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), sys.argv[2], sys.argv[3:])
+    main(Path(sys.argv[1]), sys.argv[2], int(sys.argv[3]), sys.argv[4:])

@@ -22,6 +22,8 @@ import numpy.typing as npt
 from httpcapture import Role
 
 from ... import __version__
+from ...answer.decide import answers
+from ...answer.words import Line, lines
 from ...calls.call import enum_text
 from ...calls.schema import Array
 from ...calls.workloads import Workload
@@ -85,6 +87,13 @@ class WorkloadName(NamedTuple):
     is_known: bool
 
 
+class AnswerLines(NamedTuple):
+    """Hold the answer about one host: what each line is about, empty for the first one, and what it says."""
+
+    host: str
+    lines: Sequence[Line]
+
+
 class RouteName(NamedTuple):
     """Hold a route: the text to show, with method and authority, the path alone, empty if it is not known, and whether
     {*} in a filter can stand for its segments."""
@@ -121,6 +130,7 @@ class Page:
     where: str
     hosts: Sequence[str]
     origins: Sequence[str]  # a line for each capture
+    answers: Sequence[AnswerLines]
     facts: Sequence[str]
     warnings: Sequence[str]
     complete: bool  # nothing was lost, cut off or unreadable
@@ -173,6 +183,7 @@ def page_data(whole: Aggregate) -> Page:
         where=where(whole),
         hosts=whole.hosts,
         origins=list(origins(whole)),
+        answers=[AnswerLines(answer.host, list(lines(answer))) for answer in answers(whole)],
         facts=summary(whole),
         warnings=[*warning_lines(whole), *(left_out if len(calls) < kept else [])],
         complete=not incomplete(whole),
