@@ -145,6 +145,6 @@ def test_all_outputs_show_the_same_frames_and_all_of_the_time(
     (data,) = re.findall('id="data">(.*?)</script>', (tmp_path / "run.html").read_text(), re.DOTALL)
     page = json.loads(data)
     ((labels, indices, stack_id),) = page["traces"]
-    assert [page["lines"][index] for index in indices][: len(text)] == [line.strip() for line in shown]
+    assert [page["lines"][index][0] for index in indices][: len(text)] == [line.strip() for line in shown]
     assert ";".join(["nova-api", *(page["labels"][index][0] for index in labels)]) == folded
     assert (stack_id, len(document["stacks"][0]["frames"])) == (1, len(LEAF_FIRST))
