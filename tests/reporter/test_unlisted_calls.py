@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from httpcapture import Role, StackStatus
 from httpreport.cli.main import main
+from httpreport.common import tuning
 from httpreport.outputs.joined import lines
 from httpreport.report.aggregate import Request
 from httpreport.report.headline import kept
@@ -124,6 +125,15 @@ def test_the_report_says_how_many_the_capture_has() -> None:
     assert f"{REQUESTS}, of them in flight at the end: 0, and {len(calls)} below the threshold" in info_of(
         capture(requests, short=calls)
     )
+
+
+def test_what_is_beyond_the_limit_is_left_out_and_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tuning, "MAX_UNLISTED", CALLS)
+    requests, calls = many_calls()
+    report = reported(capture(requests, short=calls, connections=[CALL]), milliseconds=None)
+    assert len(report.recording.unlisted) == CALLS
+    said = f"calls below the threshold beyond the limit of {CALLS}: {(REQUESTS - 1) * CALLS} were not read"
+    assert any(warning.text.startswith(said) for warning in report.warnings)
 
 
 def info_of(data: bytes) -> str:
