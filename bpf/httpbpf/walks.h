@@ -6,6 +6,7 @@
 #ifdef WALKED_SLOTS
 
 #define FRAMES_OF_TURN 16 /* 8 turns for all; the kernel lets programs call each other 32 times */
+#define MOST_TAKEN (sizeof(((struct walked_stack *)0)->frames) - sizeof(struct walked_frame)) /* bytes, before the last one */
 #define YOUNG_NS 5000000000ULL
 
 /* Helper by number, include/uapi/linux/bpf.h; since 5.8. */
@@ -37,11 +38,11 @@ static __always_inline u8 take_frames_of_turn(struct walked_stack *stack, u8 lan
 
 		if (!stack->next)
 			return FRAMES_WHOLE;
-		if (taken > sizeof(stack->frames) - sizeof(struct walked_frame))
+		if (taken > MOST_TAKEN)
 			return FRAMES_CUT;
-		if (bpf_probe_read_user(stack->frame, size, (void *)stack->next))
+		if (bpf_probe_read_user(stack->frame, at_most(size, sizeof(stack->frame)), (void *)stack->next))
 			return FRAMES_FAULT;
-		take_frame(stack, (void *)stack->frames + taken, language);
+		take_frame(stack, (void *)stack->frames + at_most(taken, MOST_TAKEN), language);
 		stack->row.frames_size = taken + sizeof(struct walked_frame);
 	}
 	return FRAMES_NOT_WALKED;
@@ -72,7 +73,7 @@ static __always_inline void output_early(struct walked_stack *stack)
 		return;
 	seen_chains.update(&chain, &seen);
 	stack->row.id = 0;
-	if (walked_ring.ringbuf_output(&stack->row, sizeof(stack->row) + size, BPF_RB_FORCE_WAKEUP))
+	if (walked_ring.ringbuf_output(&stack->row, sizeof(stack->row) + at_most(size, sizeof(stack->frames)), BPF_RB_FORCE_WAKEUP))
 		count(PYTHON_RING_FULL);
 }
 
