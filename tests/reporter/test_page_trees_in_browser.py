@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from itertools import takewhile
 from pathlib import Path
 from types import ModuleType
@@ -10,6 +11,7 @@ from types import ModuleType
 import pytest
 from selenium.webdriver.common.keys import Keys
 
+from httpcapture import Role
 from httpcapture.durations import duration_text
 from httpreport.outputs.page import document, trees
 from httpreport.report import tree_places
@@ -243,6 +245,29 @@ def test_where_there_are_too_many_trees_the_rest_says_so(
     open_call(browser, 40)
     assert not browser.texts(".waterfall")
     assert "are not in this page: it has those of the slowest calls" in browser.texts(".opened .quiet")[0]
+
+
+def test_calls_below_the_threshold_are_in_the_waterfall_and_make_requests(browser: Browser, tmp_path: Path) -> None:
+    request = Row(role=Role.SERVER, connection=1, duration_ns=400 * MS, process=b"shop", tid=7, receive_tid=7)
+    call = replace(request, role=Role.CLIENT, connection=2, duration_ns=7 * MS)
+    starts = [number * 1000 * MS for number in range(4)]
+    requests = [replace(request, start_ns=at, sequence=number) for number, at in enumerate(starts)]
+    calls = [
+        replace(call, start_ns=at + (1 + 7 * place) * MS, sequence=50 * number + place)
+        for number, at in enumerate(starts)
+        for place in range(50)
+    ]
+    (tmp_path / "run.cap").write_bytes(capture(requests, short=calls))
+    lines = printed(tmp_path / "run.cap", tmp_path, "--tree", "1", "--html", str(tmp_path / "report.html"))
+
+    browser.open(tmp_path / "report.html")
+    open_call(browser, 1)
+
+    assert any(line.startswith(browser.texts("#totals")[0]) for line in lines)
+    assert browser.texts("#totals") == ["4 requests of 1.6 s in all"]
+    assert shown_lines(browser) == tree_lines(lines, 1)
+    assert browser.texts(".waterfall strong") == ["x 50"]
+    assert len(browser.texts(".waterfall button")) == 1
 
 
 def test_calls_that_are_not_linked_are_no_requests(browser: Browser, tmp_path: Path) -> None:

@@ -282,9 +282,9 @@ def _groups(report: Report, order: Indices, traces: Sequence[Trace]) -> tuple[Ma
 
 def _links(report: Report) -> Indices:
     """Return a Link for each listed call."""
-    above, _, are_roots = report.trees
-    if not (above != NONE).any():
-        return np.full(len(above), Link.NONE)
+    are_roots = report.trees.are_roots
+    if not (report.linked_trees.above != NONE).any():
+        return np.full(len(are_roots), Link.NONE)
     is_server = report.recording.listed.values("role") == Role.SERVER
     return np.where(are_roots, Link.ROOT, np.where(is_server, Link.SECOND_END, Link.CAUSED))
 

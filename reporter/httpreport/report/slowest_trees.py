@@ -92,14 +92,14 @@ def slowest_trees(report: Report, most: int) -> tuple[SlowTree, ...]:
 
 def tree_of(report: Report, members: Indices, most_lines: int = MOST_LINES) -> tuple[SlowTree, Mapping[int, int]]:
     """Return the tree of the calls at these indices, and the number of the line that each of them is in, if any."""
-    durations = report.linked["duration"][members]
+    durations = report.linked.at("duration", members)
     shown = members[np.argsort(~durations, kind="stable")[:MOST_CALLS]]
     builder = _Builder(report, np.union1d(shown, report.linked_trees.tops[members[:1]]))
     root, meta = builder.calls[builder.root], report.recording.meta
     groups = tuple(islice(builder.groups(), most_lines))
     lines, critical = tuple(builder.line(*group) for group in groups), tuple(builder.critical_lines())
     above = report.linked_trees.above[members]
-    calls = int(np.count_nonzero((report.linked["role"][members] == Role.CLIENT) | (above == NONE)))
+    calls = int(np.count_nonzero((report.linked.at("role", members) == Role.CLIENT) | (above == NONE)))
     tree = SlowTree(
         duration_ns=root.duration_ns,
         start_ns=since_1970_ns(meta, root.t0),
