@@ -20,8 +20,6 @@ WHY_NOT = {
     Silence.FEW: "not said of so few requests",
     Silence.NOT_CERTAIN: "not known: nothing held more than half of this time for certain",
 }
-
-
 EXTRA_NOT_CERTAIN = "not known: nothing held more than half of the extra time for certain"
 
 
