@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from httpcapture import Role
 from httpreport.calls.cause_columns import NO_CAUSE
-from httpreport.calls.causes import Causes
+from httpreport.calls.causes import Causes, no_causes
 from httpreport.calls.covered_time import CoveredTime
 from httpreport.calls.schema import CALL
 from httpreport.calls.self_times import self_times
@@ -73,3 +73,11 @@ def test_self_time_is_when_no_own_call_was_open_or_no_call_that_may_be_its_own(
             )
             assert times[place] == sum(free)
     assert not least[len(servers) :].any() and not most[len(servers) :].any()
+
+
+def test_a_call_of_which_it_is_not_known_which_end_asked_may_be_its_own() -> None:
+    calls = np.zeros(2, CALL)
+    calls["has_end"] = True
+    calls["role"], calls["t0"], calls["t3"] = (Role.SERVER, Role.UNKNOWN), (0, 20), (100, 50)
+    times = self_times(calls, no_causes(2))
+    assert (int(times.least[0]), int(times.most[0])) == (70, 100)

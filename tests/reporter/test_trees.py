@@ -6,6 +6,7 @@ import re
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 from click.testing import CliRunner
 from hypothesis import given, settings
@@ -13,6 +14,7 @@ from hypothesis import strategies as st
 
 from httpcapture import Outcome
 from httpreport.calls.certainty import Certainty
+from httpreport.calls.trees import in_doubt
 from httpreport.cli.main import main
 from httpreport.report.aggregate import aggregate_of
 from httpreport.report.report import Report
@@ -231,3 +233,16 @@ def test_a_tree_is_part_of_a_summary(option: str) -> None:
         2,
         "Error: --tree adds to the summary of a report: leave out --json, --baseline, --info, --verify and --redact.",
     )
+
+
+@given(st.lists(st.tuples(st.integers(-1, 200), st.sampled_from(Certainty)), max_size=200))
+def test_what_is_below_a_probable_cause_is_in_doubt(calls: list[tuple[int, Certainty]]) -> None:
+    above = [min(up, place - 1) for place, (up, _) in enumerate(calls)]  # a call comes after the one above it
+    expected: list[bool] = []
+    for up, (_, certainty) in zip(above, calls):
+        expected.append(certainty is Certainty.PROBABLE or (up >= 0 and expected[up]))
+
+    certainties = np.array([certainty for _, certainty in calls], np.uint8)
+    found = in_doubt(certainties, np.array(above, np.intp))
+
+    assert found.tolist() == expected

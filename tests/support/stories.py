@@ -176,6 +176,13 @@ def thread_pool(seed: int) -> Story:
     return story(seed, lambda stage: [own(stage, 9), Ask(FRAUD, "/", [own(stage, 90)])], FRAUD, gap_ms=5, has_pool=True)
 
 
+def pool_of_one(seed: int) -> Story:
+    """Calls are made by other threads, but there is one request at a time: their causes are probable, and no more."""
+    return story(
+        seed, lambda stage: [own(stage, 9), Ask(FRAUD, "/", [own(stage, 90)])], None, gap_ms=3000, has_pool=True
+    )
+
+
 def too_few(seed: int) -> Story:
     stage = Stage(seed)
     for number in range(random.Random(seed).randrange(1, 30)):
@@ -360,7 +367,7 @@ STANDING_OUT = (many_calls, two_calls, tries_again, works_through_a_list, connec
 CHANGING = (slow_upstream_since, slow_service_since, slow_itself_since, more_calls_since, faster_since, several_since)
 NOT_CHANGING = (steady, wide, little_by_little, for_a_while, in_waves, barely)
 WITH_A_HOLDER = (slow_upstream, slow_service, slow_below, slow_itself, slow_alone)
-WITHOUT = (nobody, at_once, too_few, lost)
+WITHOUT = (nobody, at_once, pool_of_one, too_few, lost)
 HARD = (thread_pool,)
 
 CAUSES: dict[Callable[[int], Story], tuple[str, ...]] = {

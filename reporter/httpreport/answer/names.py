@@ -40,7 +40,7 @@ class Names:
             between = f"{holder.answering}:{holder.port}"
             other = between if holder.kind is HolderKind.BETWEEN else route.authority or holder.place
             name = HolderName(holder.kind, holder.process, other, 0, "")
-        return (name._replace(answering=route.what), name) if route.path else (name,)
+        return (name._replace(answering=route.asked), name) if route.path else (name,)
 
     def _route(self, role: int, request: RequestKey) -> Route:
         is_told_apart = request in self.examples or request == NOT_KNOWN

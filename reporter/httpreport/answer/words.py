@@ -20,8 +20,6 @@ WHY_NOT = {
     Silence.FEW: "not said of so few requests",
     Silence.NOT_CERTAIN: "not known: nothing held more than half of this time for certain",
 }
-
-
 EXTRA_NOT_CERTAIN = "not known: nothing held more than half of the extra time for certain"
 
 
@@ -91,7 +89,7 @@ def _who(who: HolderName, answer: Answer) -> str:
         return f"{who.process} waits for {who.other} or the network to it"
     if who.kind is HolderKind.BETWEEN:
         return f"between {who.process} and {who.other}"
-    says_more = who.answering not in {"", answer.subject.route.what}
+    says_more = who.answering not in {"", answer.subject.route.asked}
     answering = f", answering {who.answering}" if says_more else ""
     floor = duration_text(answer.requests.floor_ns) if answer.requests.floor_ns else ""
     return f"{who.process}:{who.port} itself{answering}{floor and f', or calls of less than {floor} that it made'}"

@@ -5,7 +5,8 @@ A call has as its own time that in which none of the calls right below it was op
 its cause may not have been waited for, so it takes no time from its cause. At a moment at which the own times of
 several holders meet, any of them may be the one that holds the request. While a request or a response is transferred,
 either end may be what is slow. So the most that a holder held is all of its own time, and the least is what it has
-alone, without transfers, and without the time in which calls of its process were open whose cause is not known.
+alone, without transfers, and without what is uncertain: as while calls of its process were open whose cause is not
+known.
 """
 
 from __future__ import annotations
@@ -35,9 +36,9 @@ class HeldTimes(NamedTuple):
     pair_of: Indices
 
 
-def held_times(calls: ColumnsByName, trees: Trees, unknown: Times, holders: Indices) -> HeldTimes:
+def held_times(calls: ColumnsByName, trees: Trees, uncertain: Times, holders: Indices) -> HeldTimes:
     """Return the times of calls, each of which is in the tree of a request. `holders` numbers to whom the own time of
-    each call belongs, and `unknown` is how long calls were open meanwhile whose cause is not known, in ns."""
+    each call belongs, and `uncertain` is how much of that is uncertain, apart from what times tell, in ns."""
     above, tops, _ = trees
     pairs = Interner(2)
     pair_of = pairs.intern(tops.astype(np.uint64), holders.astype(np.uint64))
@@ -46,10 +47,10 @@ def held_times(calls: ColumnsByName, trees: Trees, unknown: Times, holders: Indi
     owners, firsts, lasts = _own_times(starts, ends, above, np.asarray(calls["role"]) == Role.SERVER)
     first, last = starts[tops[owners]], ends[tops[owners]]
     spans = CoveredTime(pair_of[owners], np.clip(firsts, first, last), np.clip(lasts, first, last))
-    most, uncertain = np.zeros((2, len(requests)), np.int64)
+    most, doubtful = np.zeros((2, len(requests)), np.int64)
     np.add.at(most, spans.groups, spans.ends - spans.starts)
-    np.add.at(uncertain, pair_of, _transfer_times(calls, starts, ends) + unknown)
-    return HeldTimes(requests, numbers, np.maximum(_alone(spans, requests) - uncertain, 0), most, pair_of)
+    np.add.at(doubtful, pair_of, _transfer_times(calls, starts, ends) + uncertain)
+    return HeldTimes(requests, numbers, np.maximum(_alone(spans, requests) - doubtful, 0), most, pair_of)
 
 
 def _transfer_times(calls: ColumnsByName, starts: Times, ends: Times) -> Times:

@@ -1,6 +1,7 @@
 """Tell the self time of server calls: their duration less the time in which any of their client calls was open.
 
-It is a range where client calls whose cause is not known were open in the process, since these may be its own, too.
+It is a range where client calls whose cause is not known were open in the process, since these may be its own, too; so
+may be calls of which it is not known which end asked.
 """
 
 from __future__ import annotations
@@ -39,7 +40,8 @@ def self_times(calls: ColumnsByName, causes: Causes) -> SelfTimes:
     open_ns, most = np.zeros(len(starts), np.int64), np.zeros(len(starts), np.int64)
     most[servers] = ends[servers] - starts[servers] - own.within(servers, starts[servers], ends[servers])
 
-    unknown = np.flatnonzero((role == Role.CLIENT) & (causes.indices == NO_CAUSE) & (causes.candidates > 0))
+    has_no_cause = (role == Role.CLIENT) & (causes.indices == NO_CAUSE) & (causes.candidates > 0)
+    unknown = np.flatnonzero(has_no_cause | ((role != Role.CLIENT) & (role != Role.SERVER)))
     others = CoveredTime(process[unknown], starts[unknown], ends[unknown])
     open_ns[servers] = others.within(process[servers], starts[servers], ends[servers])
     np.subtract.at(open_ns, own.groups, others.within(process[own.groups], own.starts, own.ends))

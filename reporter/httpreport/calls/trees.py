@@ -16,6 +16,7 @@ import numpy.typing as npt
 from httpcapture import Role
 
 from .causes import Causes
+from .certainty import Certainty, Small
 from .open_intervals import NONE, Indices
 from .schema import ColumnsByName
 
@@ -30,6 +31,19 @@ class Trees(NamedTuple):
     above: Indices
     tops: Indices
     are_roots: Mask
+
+
+def in_doubt(certainty: Small, above: Indices) -> Mask:
+    """Return which calls have a cause that is only probable, or are below one that has, given a Certainty of the cause
+    of each call and the call above it."""
+    doubt: Mask = certainty == Certainty.PROBABLE
+    up = np.where(above == NONE, np.arange(len(above)), above)
+    for _ in range(_MOST_STEPS):
+        doubt, further = doubt | doubt[up], up[up]
+        if (further == up).all():
+            break
+        up = further
+    return doubt
 
 
 def trees_of(calls: ColumnsByName, other_ends: Indices, causes: Causes) -> Trees:

@@ -17,7 +17,7 @@ from ..calls.held_times import held_times
 from ..calls.open_intervals import NONE, Indices, Times
 from ..calls.retries import retries
 from ..calls.schema import ends_of
-from ..calls.trees import Trees
+from ..calls.trees import Trees, in_doubt
 from ..common.interning import Interner, bytes_of, words_of
 from ..common.printable import comm
 from .evidence import Asking, Held, Holder, HolderKind
@@ -42,17 +42,19 @@ class Members:
         self.trees = Trees(place[above[indices]], place[tops[indices]], are_roots[indices])
         self.requests = report.request_numbers[indices]
         least, most = report.self_times if report.has_both_roles else np.zeros((2, len(report.trees.tops)), np.int64)
-        self.unknown_ns = (most - least)[indices]
-        """How long calls of their processes were open meanwhile whose cause is not known."""
+        self.in_doubt = in_doubt(report.causes.certainty[indices], self.trees.above)
+        whole_ns = ends_of(self.calls) - self.calls["t0"].astype(np.int64)
+        self.uncertain_ns = (most - least)[indices] + np.where(self.in_doubt, whole_ns, 0)
+        """How long calls of their processes were open meanwhile whose cause is not known; all of what is in doubt."""
         self.again = retries(self.calls, self.trees.above, report.recording.heads.texts)
 
 
 def held_rows(members: Members) -> Iterator[tuple[int, Held]]:
     """Yield for each pair of a request and a holder the place of the request, and what the holder had of it."""
     holders, holder_of = _holders(members)
-    pairs = held_times(members.calls, members.trees, members.unknown_ns, holder_of)
+    pairs = held_times(members.calls, members.trees, members.uncertain_ns, holder_of)
     askers = np.where(members.calls["role"] == Role.SERVER, members.trees.above, np.arange(len(members.indices)))
-    is_asked = askers != NONE
+    is_asked = (askers != NONE) & ~members.in_doubt
     asked = _Askers(members, askers[is_asked], pairs.pair_of[is_asked], len(pairs.requests)).asking()
     times = zip(pairs.requests.tolist(), pairs.holders.tolist(), pairs.least.tolist(), pairs.most.tolist())
     for (request, holder, least_ns, most_ns), asking in zip(times, asked):

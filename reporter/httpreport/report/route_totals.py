@@ -41,8 +41,12 @@ class Route(NamedTuple):
     @property
     def what(self) -> str:
         """Return the same without the role."""
-        asked = " ".join(filter(None, (self.method, self.path))) if self.path else "not known"
-        return f"{asked} at {self.authority}" if self.authority else asked
+        return f"{self.asked} at {self.authority}" if self.authority else self.asked
+
+    @property
+    def asked(self) -> str:
+        """Return method and path."""
+        return " ".join(filter(None, (self.method, self.path))) if self.path else "not known"
 
 
 def routes_of(examples: Examples) -> Routes:
