@@ -268,8 +268,8 @@ static __always_inline u32 advance_response(struct connection *c, u64 now, struc
 {
 	u8 part = judge_response(c, payload, is_fresh);
 
-	if (c->phase == RESPONSE && part == MAY_ANSWER && c->sends_pings)
-		part = NO_PART; /* after a pause, when the call has its answer */
+	if (part == MAY_ANSWER && (c->phase == RESPONSE ? c->sends_pings : answers_controls(c)))
+		part = NO_PART; /* after a pause, when the call has its answer, or to what may be no request */
 	c->rests = part != IS_PART;
 	if (c->phase == IDLE || part == NO_PART)
 		return IGNORED;

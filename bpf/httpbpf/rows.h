@@ -117,8 +117,8 @@ struct connection {
 	u32 seen_since;        /* bytes that probes have seen it receive since then */
 	u32 response_skip;     /* bytes to the next TLS record of responses, or of the head of an upgrade to HTTP/2 */
 	u32 request_skip;      /* bytes the same of requests, or to the end of the preface of HTTP/2 */
-	u16 ticket_size;       /* bytes of the last record that was taken for a TLS session ticket */
-	u8 tickets;            /* - how many were */
+	u16 ticket_size;       /* bytes of the last record that was taken for a TLS session ticket, or for a PING of HTTP/2 */
+	u8 tickets;            /* - how many were; of PINGs who sent it */
 	u8 head_size;          /* bytes in head */
 	u8 protocol;           /* - enum protocol */
 	u8 tls;                /* - what is known of the TLS session, bits of tls.h */

@@ -91,6 +91,17 @@ static __always_inline bool is_alert(struct connection *c, bool asks, u32 size)
 #define UP_TO_8_SETTINGS 0x1041041041041ULL /* bit n: n bytes, of which each setting takes 6 */
 #define WINDOW_UPDATE_SIZE 13
 #define PING_SIZE 17
+#define MOST_CONTROLS (3 * PING_SIZE + TLS13_OVERHEAD + TLS13_PADDING) /* bytes of a record */
+
+/* In connection.tickets: which end has sent what may be a PING, where no tickets can come. */
+#define TLS_PING_ASKS 1
+#define TLS_PING_ANSWERS 2
+
+/* Whether a record of this size may be a PING, where its overhead is not known: with ChaCha20 or AES-GCM. */
+static __always_inline bool may_be_ping(u32 size)
+{
+	return size == PING_SIZE + 16 || size == PING_SIZE + TLS13_OVERHEAD || size == PING_SIZE + 24;
+}
 
 /*
  * SETTINGS, with which each end of HTTP/2 begins, alone or with a WINDOW_UPDATE, an acknowledgement, or both: one bit for
@@ -115,6 +126,27 @@ static __always_inline bool may_be_controls(u32 data, u32 most)
 	u32 frames = data % 4;
 
 	return frames && frames <= most && data >= frames * FRAME_HEADER && data <= frames * PING_SIZE;
+}
+
+/*
+ * Learns the overhead of records on a connection that is older than the recorder: a PING of HTTP/2 is answered by an
+ * acknowledgement of the same size. Returns whether this record shows that.
+ */
+static __always_inline bool learn_overhead(struct connection *c, bool asks, u32 size)
+{
+	u8 end = asks ? TLS_PING_ASKS : TLS_PING_ANSWERS;
+	bool is_echo = c->ticket_size == size && c->tickets == (TLS_PING_ASKS ^ TLS_PING_ANSWERS ^ end);
+
+	if (c->tls & TLS_TICKETS || !may_be_ping(size))
+		return false;
+	c->ticket_size = size;
+	c->tickets = end;
+	if (!is_echo)
+		return false;
+	c->record_overhead = size - PING_SIZE;
+	c->tls |= TLS_MAYBE_HTTP2;
+	c->sends_pings = 1;
+	return true;
 }
 
 /* Of a connection that is older than the recorder, the first record that is seen may not be the handshake's first. */
@@ -144,8 +176,13 @@ static __always_inline u8 judge_request_data(struct connection *c, u32 data)
 {
 	bool is_preface = !c->sequence && !(c->tls & TLS_MAYBE_HTTP2) && may_be_settings(data - PREFACE_SIZE);
 
-	if (!c->record_overhead)
+	if (!c->record_overhead) {
+		if (learn_overhead(c, true, data))
+			return NO_PART;
+		if (c->phase != REQUEST || c->is_doubtful)
+			c->is_doubtful = data <= MOST_CONTROLS;
 		return IS_PART;
+	}
 	if (c->sequence == 1 && data == FRAME_HEADER) {
 		c->tls |= TLS_MAYBE_HTTP2;
 		c->first_byte_is_guess = 1; /* it may have been that of SETTINGS */
@@ -167,15 +204,24 @@ static __always_inline u8 judge_request_data(struct connection *c, u32 data)
 	return IS_PART;
 }
 
+/* Whether what may be no answer comes after what may be no request, on a connection of which too little is known. */
+static __always_inline bool answers_controls(struct connection *c)
+{
+	return c->is_doubtful && !c->record_overhead;
+}
+
 static __always_inline u8 judge_response_data(struct connection *c, u32 data)
 {
-	if (!c->record_overhead)
-		return IS_PART;
+	if (!c->record_overhead) {
+		if (learn_overhead(c, false, data))
+			return NO_PART;
+		return may_be_ping(data) ? MAY_ANSWER : IS_PART;
+	}
 	if (c->sequence <= 1 && !(c->tls & TLS_SETTINGS) && may_be_settings(data)) {
 		c->tls |= TLS_SETTINGS;
 		return MAY_ANSWER;
 	}
-	if (c->tls & TLS_PINGED && data == PING_SIZE) {
+	if (data == PING_SIZE && (c->tls & TLS_PINGED || (c->is_tentative && c->sends_pings))) {
 		c->tls &= ~TLS_PINGED;
 		if (c->phase == REQUEST)
 			c->first_byte_is_guess = 1; /* it may have been that of a small answer */

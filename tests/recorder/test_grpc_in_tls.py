@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import subprocess
 import sys
@@ -20,12 +21,19 @@ LEAST_NS = 200_000_000  # as OPTIONS say
 
 
 @pytest.mark.every_client
-def test_every_slow_call_in_tls_and_no_other_is_recorded(tmp_path: Path) -> None:
-    capture = tmp_path / "run.cap"
-    with recording(capture, *OPTIONS):
-        command = [sys.executable, str(TESTS / "workload" / "grpc_in_tls.py")]
-        run = subprocess.Popen(command, env=environment(TESTS), stdout=subprocess.PIPE, text=True)
-        printed, _ = run.communicate()
+@pytest.mark.parametrize("kind", ["new", "older"])
+def test_every_slow_call_in_tls_and_no_other_is_recorded(kind: str, tmp_path: Path) -> None:
+    """Record a connection that is new, or older than the recording."""
+    command = [sys.executable, str(TESTS / "workload" / "grpc_in_tls.py"), kind]
+    capture, pipe = tmp_path / "run.cap", subprocess.PIPE
+    with contextlib.ExitStack() as stack:
+        if kind == "new":
+            stack.enter_context(recording(capture, *OPTIONS))
+        run = subprocess.Popen(command, env=environment(TESTS), stdin=pipe, stdout=pipe, text=True)
+        if kind == "older":
+            assert run.stdout and run.stdout.readline() == "ready\n"
+            stack.enter_context(recording(capture, *OPTIONS))
+        printed, _ = run.communicate("\n")
     assert run.returncode == 0
     made = json.loads(printed)
     calls = protocol_checks.calls_of(protocol_checks.read(capture), run.pid)

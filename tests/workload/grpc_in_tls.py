@@ -1,13 +1,17 @@
 """Make gRPC calls in TLS one after the other over one connection, of which every fourth is slow.
 
+    python3 grpc_in_tls.py [older]
+
 Print as JSON what the client's clock says of each, in ns: [[BEGAN, ENDED, IS_SLOW], ...]. Between two calls the
-connection rests, so gRPC's own PINGs and window updates have time to go to and fro.
+connection rests, so gRPC's own PINGs and window updates have time to go to and fro. An older connection has made a call
+when this prints a line, and goes on when it reads one.
 """
 
 from __future__ import annotations
 
 import importlib
 import json
+import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -34,7 +38,7 @@ class Handlers(grpc.GenericRpcHandler):  # type: ignore[misc]
         return grpc.unary_unary_rpc_method_handler(answer)
 
 
-def main() -> None:
+def main(*, is_older: bool) -> None:
     pem = KEY.read_bytes()
     server = grpc.server(ThreadPoolExecutor(4))
     server.add_generic_rpc_handlers((Handlers(),))
@@ -43,6 +47,10 @@ def main() -> None:
     made = []
     with grpc.secure_channel(f"localhost:{port}", grpc.ssl_channel_credentials(pem)) as channel:
         ask = channel.unary_unary("/test.Test/Ask")
+        if is_older:
+            ask(json.dumps([False, 2]).encode())
+            print("ready", flush=True)
+            sys.stdin.readline()
         for size in SIZES * 2:
             for slow in (False, False, False, True):
                 began = time.monotonic_ns()
@@ -54,4 +62,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    main(is_older="older" in sys.argv)

@@ -63,10 +63,6 @@ REASONS: tuple[tuple[Callable[[Cell], bool], str], ...] = (
         "gRPC's own library speaks gRPC, and nothing else does here",
     ),
     (
-        lambda cell: is_grpc_in_tls(cell) and cell.connections == "older",
-        "such calls are made, but not recorded rightly: what gRPC sends beside them cannot be told from them",
-    ),
-    (
         lambda cell: cell.is_resumed and is_grpc_in_tls(cell),
         "gRPC's library for Python resumes no session",
     ),
