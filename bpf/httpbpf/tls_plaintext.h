@@ -49,6 +49,28 @@ static __always_inline bool is_known_as_http2(struct tls_session *session)
 	return session->is_http2 && met_by(session);
 }
 
+/* Walks what the library is given, if it does not send that itself. Then it takes all of it, once. */
+static __always_inline void walk_given(struct pt_regs *ctx, struct tls_thread *thread, u64 sock, u64 buffer, u64 size)
+{
+	struct connection *c = connections.lookup(&sock);
+	struct frames *f;
+
+	if (!c || c->protocol != GIVEN_STREAMS)
+		return;
+	f = frames_of(c, sock, SENDING);
+	if (!f)
+		return;
+	meet_thread(c);
+	f->payload = (struct payload){ .segment = { .address = buffer, .size = size } };
+	f->began = bpf_ktime_get_ns();
+	f->task = c->task;
+	if (begin_frames(c, f, false, size)) {
+		thread->walks = sock;
+		plaintext_walkers.call(ctx, 0);
+	}
+	finish_transfer(f);
+}
+
 /* Copies the head at once: the program may change the memory before it sends the record. */
 int tls_write_enters(struct pt_regs *ctx)
 {
@@ -65,14 +87,17 @@ int tls_write_enters(struct pt_regs *ctx)
 		return 0;
 	thread->ssl = ctx->di;
 	thread->stack = ctx->sp;
-	bpf_probe_read_user(&thread->returns_to, sizeof(thread->returns_to), (void *)ctx->sp);
+	bpf_probe_read_user(thread->callers, sizeof(thread->callers), (void *)ctx->sp);
 	if (is_known_as_http2(session)) {
 		note_write(session, buffer, size);
+		walk_given(ctx, thread, session->sock, buffer, size);
 		return 0;
 	}
 	kind = kind_at(buffer, size);
-	if (kind == OTHER_DATA)
+	if (kind == OTHER_DATA) {
+		session->is_http2 = 0; /* data that follow its preface would be missed */
 		return 0;
+	}
 	session->is_http2 = kind == HTTP2_PREFACE;
 	session->written = size < MOST_DATA ? size : MOST_DATA;
 	session->write_size = 0;
@@ -134,6 +159,20 @@ static __always_inline void keep_written(struct connection *c, struct tls_sessio
 	keep_early_request(c, session, slot);
 }
 
+/* Notes the preface and what came with it, which the program still has, to be walked when this send returns. */
+static __always_inline void note_given(struct connection *c, u64 sock, struct tls_session *session)
+{
+	struct frames *f = frames_of(c, sock, SENDING);
+
+	if (!f)
+		return;
+	f->payload = (struct payload){ .segment = { .address = session->buffer, .size = session->buffer_size } };
+	f->plaintext = session->buffer_size;
+	f->began = bpf_ktime_get_ns();
+	f->task = c->task;
+	f->tid = c->tid;
+}
+
 /* A send begins a client's call, or answers a server's. */
 static __always_inline void see_tls_send(struct connection *c, u64 sock, u64 msg)
 {
@@ -152,8 +191,9 @@ static __always_inline void see_tls_send(struct connection *c, u64 sock, u64 msg
 	if (!met)
 		meet(session, key, c, sock);
 	session->written = 0;
-	if (session->is_http2 && is_inside)
-		begin_tls_streams(c, SENDING);
+	if (session->is_http2 && (is_inside || kind_at(session->buffer, session->buffer_size) == HTTP2_PREFACE) &&
+	    begin_tls_streams(c, SENDING, is_inside) && !is_inside)
+		note_given(c, sock, session);
 	keep_written(c, session);
 }
 
@@ -244,7 +284,7 @@ static __always_inline void walk_read(struct pt_regs *ctx, struct tls_thread *th
 	struct payload payload = { .segment = { .address = buffer, .size = size } };
 	struct frames *f;
 
-	if (!c || c->protocol != TLS_STREAMS)
+	if (!c || c->protocol < TLS_STREAMS)
 		return;
 	f = frames_of(c, sock, RECEIVING);
 	if (!f || !begin_read_frames(c, f, payload, false, size))
@@ -280,7 +320,7 @@ static __always_inline void see_read(struct pt_regs *ctx, u64 ssl, u64 buffer, u
 	if (!c)
 		c = meet_received(sock, session, key, size);
 	if (session->is_http2) {
-		if (c && thread->received_at < ctx->sp && begin_tls_streams(c, RECEIVING))
+		if (c && begin_tls_streams(c, RECEIVING, thread->received_at < ctx->sp))
 			walk_read(ctx, thread, sock, buffer, size);
 		return;
 	}
