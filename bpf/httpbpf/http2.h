@@ -151,14 +151,6 @@ static __always_inline bool begin_read_frames(struct connection *c, struct frame
 	return true;
 }
 
-static __always_inline int walk_sent(void *ctx, struct connection *c, struct frames *f, bool is_beyond, u64 size)
-{
-	if (begin_frames(c, f, is_beyond, size))
-		send_walkers.call(ctx, 0);
-	finish_transfer(f);
-	return 0;
-}
-
 static __always_inline int streams_send_returns(void *ctx, struct connection *c, u64 sock, int sent)
 {
 	struct frames *f = known_frames(sock, SENDING);
@@ -169,10 +161,8 @@ static __always_inline int streams_send_returns(void *ctx, struct connection *c,
 		c->sending_tid = 0;
 	if (sent == -EPIPE || sent == -ECONNRESET)
 		end_streams(c, 0, OUTCOME_RESET, 0);
-	if (!f || (c->protocol == GIVEN_STREAMS && f->tid != tid))
+	if (!f || c->protocol == GIVEN_STREAMS)
 		return 0;
-	if (c->protocol == GIVEN_STREAMS)
-		return walk_sent(ctx, c, f, false, plaintext_size(f));
 	if (c->protocol == TLS_STREAMS) {
 		if (!goes_on_with_record(f, sent)) {
 			give_up_streams(c, f, sock);
@@ -184,8 +174,8 @@ static __always_inline int streams_send_returns(void *ctx, struct connection *c,
 		lose_step(c, f);
 		return 0;
 	}
-	if (sent > 0)
-		return walk_sent(ctx, c, f, is_beyond_walked(f, read_u32(sock + TCP_SOCK__WRITE_SEQ), sent), size);
+	if (sent > 0 && begin_frames(c, f, is_beyond_walked(f, read_u32(sock + TCP_SOCK__WRITE_SEQ), sent), size))
+		send_walkers.call(ctx, 0);
 	finish_transfer(f);
 	return 0;
 }

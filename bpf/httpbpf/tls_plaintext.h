@@ -7,6 +7,7 @@
 #if HTTP_BYTES && TLS_SESSIONS
 
 #define LEAST_HEAD 16
+#define MOST_PREFACE_FRAMES 3
 
 enum plaintext { OTHER_DATA, HTTP1_HEAD, HTTP2_PREFACE };
 
@@ -42,6 +43,23 @@ static __always_inline enum plaintext kind_at(u64 buffer, u64 size)
 	if (size < LEAST_HEAD || bpf_probe_read_user(first, sizeof(first), (void *)buffer))
 		return OTHER_DATA;
 	return kind_of(first[0], first[1]);
+}
+
+/* Whether a preface comes alone, with frames of the whole connection at most. */
+static __always_inline bool is_bare_preface(u64 buffer, u64 size)
+{
+	u64 end = PREFACE_SIZE;
+
+#pragma nounroll
+	for (int i = 0; i < MOST_PREFACE_FRAMES && end < size; i++) {
+		u8 header[FRAME_HEADER] = {};
+
+		if (bpf_probe_read_user(header, FRAME_HEADER, (void *)(buffer + end)) ||
+		    (header[3] != SETTINGS && header[3] != WINDOW_UPDATE))
+			return false;
+		end += FRAME_HEADER + (big_endian(header) >> 8);
+	}
+	return end == size;
 }
 
 static __always_inline bool is_known_as_http2(struct tls_session *session)
@@ -102,6 +120,7 @@ int tls_write_enters(struct pt_regs *ctx)
 	session->written = size < MOST_DATA ? size : MOST_DATA;
 	session->write_size = 0;
 	if (session->is_http2) {
+		session->has_bare_preface = is_bare_preface(buffer, size);
 		note_write(session, buffer, size);
 		return 0;
 	}
@@ -159,18 +178,16 @@ static __always_inline void keep_written(struct connection *c, struct tls_sessio
 	keep_early_request(c, session, slot);
 }
 
-/* Notes the preface and what came with it, which the program still has, to be walked when this send returns. */
-static __always_inline void note_given(struct connection *c, u64 sock, struct tls_session *session)
+/* Begins where the program has sent a preface that came alone, and what follows it is still to be given to the library. */
+static __always_inline void begin_given_streams(struct connection *c, u64 sock)
 {
-	struct frames *f = frames_of(c, sock, SENDING);
+	struct frames *f;
 
-	if (!f)
+	if (!begin_tls_streams(c, SENDING, false))
 		return;
-	f->payload = (struct payload){ .segment = { .address = session->buffer, .size = session->buffer_size } };
-	f->plaintext = session->buffer_size;
-	f->began = bpf_ktime_get_ns();
-	f->task = c->task;
-	f->tid = c->tid;
+	f = frames_of(c, sock, SENDING);
+	if (f)
+		f->is_in_frame = 0;
 }
 
 /* A send begins a client's call, or answers a server's. */
@@ -191,9 +208,10 @@ static __always_inline void see_tls_send(struct connection *c, u64 sock, u64 msg
 	if (!met)
 		meet(session, key, c, sock);
 	session->written = 0;
-	if (session->is_http2 && (is_inside || kind_at(session->buffer, session->buffer_size) == HTTP2_PREFACE) &&
-	    begin_tls_streams(c, SENDING, is_inside) && !is_inside)
-		note_given(c, sock, session);
+	if (session->is_http2 && is_inside)
+		begin_tls_streams(c, SENDING, true);
+	else if (session->is_http2 && session->has_bare_preface)
+		begin_given_streams(c, sock);
 	keep_written(c, session);
 }
 

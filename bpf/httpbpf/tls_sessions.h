@@ -29,6 +29,7 @@ struct tls_session {
 	u32 buffer_size;
 	u32 writes;	/* how often it has written */
 	u8 is_http2;	/* while it and its connection are together: then the library may reuse its memory */
+	u8 has_bare_preface; /* with the preface it has written no frames of streams */
 	u8 has_more; /* another head was read since that in read_bytes */
 	u8 write_bytes[TLS_ROOM];
 	u8 read_bytes[TLS_ROOM];

@@ -127,7 +127,7 @@ def checked(recorded: Recording, calls: list[Call], said: Mapping[str, Mapping[s
 
 
 @pytest.mark.skipif(not shutil.which("node"), reason="node is not installed")
-def test_a_server_that_sends_for_its_library_has_its_streams_too(tmp_path: Path) -> None:
+def test_node_which_sends_for_its_library_has_its_streams_too(tmp_path: Path) -> None:
     capture, node = tmp_path / "tls.cap", shutil.which("node") or ""
     with subprocess.Popen([node], stdin=subprocess.PIPE) as idle:  # so that its library is found at the beginning
         with recording(capture, *OPTIONS):
@@ -138,14 +138,14 @@ def test_a_server_that_sends_for_its_library_has_its_streams_too(tmp_path: Path)
     recorded = protocol_checks.read(capture)
     assert not recorded.lost.get("streams_out_of_step")
     calls = protocol_checks.calls_of(recorded, run.pid)
-    served = {call.stream: call for call in calls if call.role == Role.SERVER}
     slow = {stream for stream, (path, _) in own["heads"].items() if path.startswith("/slow")}
-    assert slow <= set(map(str, served))
-    assert len(served) == sum(call.role == Role.SERVER for call in calls)
-    for stream, call in served.items():
-        assert (call.kind, call.is_tls, call.outcome) == (Kind.HTTP2, True, Outcome.ANSWERED)
-        assert [path_of(recorded, call), call.status] == own["heads"][str(stream)]
-        assert call.stack
-        assert own["slept"][str(stream)] - 1_000_000 <= call.duration_ns  # a timer's clock is that of its loop
-        assert call.duration_ns <= own["asked"][str(stream)]
-    assert len({call.kind for call in calls if call.role == Role.CLIENT}) == 1
+    for role in (Role.CLIENT, Role.SERVER):
+        by_stream = {str(call.stream): call for call in calls if call.role == role}
+        assert slow <= set(by_stream)
+        assert len(by_stream) == sum(call.role == role for call in calls)
+        for stream, call in by_stream.items():
+            assert (call.kind, call.is_tls, call.outcome) == (Kind.HTTP2, True, Outcome.ANSWERED)
+            assert [path_of(recorded, call), call.status] == own["heads"][stream]
+            assert call.stack
+            assert own["slept"][stream] - 1_000_000 <= call.duration_ns  # a timer's clock is that of its loop
+            assert call.duration_ns <= own["asked"][stream]
