@@ -15,11 +15,12 @@ import sys
 from pathlib import Path
 
 from .http2 import ENDS, HTTP2, start
+from .http2_upgrades import LEFT, UPGRADES
 from .protocols import over_tls
 
 VERSIONS = (ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3)
-BY_SOCKETS = {"http2_pieces", "http2_mended"}  # what they do, a TLS socket cannot
-CALLS, ENDED = ([name for name in among if name not in BY_SOCKETS] for among in (HTTP2, ENDS))
+CLEAR_ONLY = {"http2_pieces", "http2_mended", *UPGRADES, *LEFT}  # what they do, a TLS socket cannot
+CALLS, ENDED = ([name for name in among if name not in CLEAR_ONLY] for among in (HTTP2, ENDS))
 
 
 def secured(version: ssl.TLSVersion, sock: socket.socket, is_server: bool) -> ssl.SSLSocket:
