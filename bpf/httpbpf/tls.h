@@ -326,7 +326,7 @@ static __always_inline u8 walk_records(struct connection *c, bool asks, struct p
 			break;
 		begin = before + skip;
 		skip += TLS_HEADER + record_size(header);
-		one = judge_record(c, asks, header);
+		one = through(&c->part, judge_record(c, asks, header));
 		if (one > part) {
 			part = one;
 			*offset = begin;
