@@ -87,6 +87,15 @@ static __always_inline u64 forgotten(u64 value)
 	return on_stack;
 }
 
+/* 1 if two words are equal, else 0, without a branch: the verifier would follow both ways. */
+static __always_inline u64 are_equal(u32 one, u32 other)
+{
+	u64 difference = one ^ other;
+
+	asm volatile("" : "+r"(difference));
+	return (difference - 1) >> 63;
+}
+
 /* PF_KTHREAD and PF_IO_WORKER (0x20000000 before 5.12): the task never runs in user space. */
 #define PF_NO_USER_SPACE (0x00200000 | 0x00000010)
 

@@ -102,8 +102,8 @@ class Sizes(NamedTuple):
         return min(self.stack_slots, self.copies or self.frame_slots) if self.python_ring_pages else 0
 
 
-# BCC runs LLVM's passes on what clang hands it: clang's own before that take a quarter of the time, and change little. But
-# without them, return_tcp_recvmsg with a filter and TLS has more variables than a program's stack has room for.
+# BCC runs LLVM's passes on what clang hands it: clang's own before that take a quarter of the time, and change little.
+# But without them, return_tcp_recvmsg with a filter and TLS has more variables than a program's stack has room for.
 _WITHOUT_PASSES = ("-Xclang", "-disable-llvm-passes")
 
 

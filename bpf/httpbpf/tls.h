@@ -100,7 +100,7 @@ static __always_inline bool is_alert(struct connection *c, bool asks, u32 size)
 /* Whether a record of this size may be a PING, where its overhead is not known: with ChaCha20 or AES-GCM. */
 static __always_inline bool may_be_ping(u32 size)
 {
-	return size == PING_SIZE + 16 || size == PING_SIZE + TLS13_OVERHEAD || size == PING_SIZE + 24;
+	return are_equal(size, PING_SIZE + 16) | are_equal(size, PING_SIZE + TLS13_OVERHEAD) | are_equal(size, PING_SIZE + 24);
 }
 
 /*

@@ -9,15 +9,6 @@
 #define H2C_LINE_END 0x6832630d /* "h2c\r", the end of the line `Upgrade: h2c` */
 #define HEAD_END 0x0d0a0d0a
 
-/* 1 if two words are equal, else 0, without a branch: the verifier would follow both ways at each byte. */
-static __always_inline u64 are_equal(u32 one, u32 other)
-{
-	u64 difference = one ^ other;
-
-	asm volatile("" : "+r"(difference));
-	return (difference - 1) >> 63;
-}
-
 /* Returns how many bytes the head of a response has, if it is all in the segment and switches to HTTP/2, else 0. */
 static __always_inline u64 upgrade_size(struct user_buffer segment)
 {
