@@ -151,7 +151,8 @@ def test_one_number_is_one_stack_trace_in_all_outputs_whatever_the_order(capture
         assert [call["stack_id"] or 0 for call in report["calls"]] == here
     page = json.loads(re.findall(r'<script type="application/json" id="data">(.*?)</script>', html, re.DOTALL)[0])
     in_page = {
-        Side(number, "".join(f"    {page['lines'][line]}\n" for line in lines)) for _, lines, number in page["traces"]
+        Side(number, "".join(f"    {page['lines'][line][0]}\n" for line in lines))
+        for _, lines, number in page["traces"]
     }
     assert {side for side in in_page if side.stack_id} == numbered
 
