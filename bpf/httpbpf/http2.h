@@ -88,11 +88,6 @@ static __always_inline void note_send(struct connection *c, u64 sock, u64 msg, u
 
 	if (!f)
 		return;
-	if (c->protocol == GIVEN_STREAMS) { /* its frames are walked when the library is given them */
-		if (session_that_writes(c, sock))
-			give_up_streams(c, f, sock);
-		return;
-	}
 	meet_thread(c);
 	f->payload = c->protocol == TLS_STREAMS ? plaintext_sent_from(c, f, sock, msg) : sent_from(msg);
 	f->began = now;
@@ -156,7 +151,7 @@ static __always_inline int streams_send_returns(void *ctx, struct connection *c,
 		c->sending_tid = 0;
 	if (sent == -EPIPE || sent == -ECONNRESET)
 		end_streams(c, 0, OUTCOME_RESET, 0);
-	if (!f || c->protocol == GIVEN_STREAMS)
+	if (!f)
 		return 0;
 	if (c->protocol == TLS_STREAMS) {
 		if (!goes_on_with_record(f, sent)) {

@@ -200,7 +200,7 @@ static __always_inline int begin_received(u64 sock, u64 msg, u64 wanted, int rec
 		end_receiving(c, wanted, received);
 		return 0;
 	}
-	if (c->protocol >= TLS_STREAMS) /* what is read of it comes later */
+	if (c->protocol == TLS_STREAMS) /* what is read of it comes later */
 		return 0;
 	f = frames_of(c, sock, RECEIVING);
 	if (!f)

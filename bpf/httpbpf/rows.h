@@ -269,11 +269,8 @@ enum direction { NEITHER, SENDING, RECEIVING };
 enum role { ROLE_UNKNOWN, ROLE_CLIENT, ROLE_SERVER };
 enum role_source { ROLE_FROM_NONE, ROLE_FROM_CONNECTION, ROLE_FROM_PAYLOAD, ROLE_FROM_LISTENER };
 enum judged_by { JUDGED_BY_WHOLE, JUDGED_BY_FIRST_BYTE };
-/*
- * STREAMS: HTTP/2 that is walked frame by frame; TLS_STREAMS: in the plaintext of TLS; GIVEN_STREAMS: the same where the
- * library does not send itself, but gives the program what to send.
- */
-enum protocol { UNKNOWN, HTTP1, HTTP2, TLS, TUNNEL, STREAMS, TLS_STREAMS, GIVEN_STREAMS };
+/* STREAMS: HTTP/2 that is walked frame by frame; TLS_STREAMS: in the plaintext of TLS */
+enum protocol { UNKNOWN, HTTP1, HTTP2, TLS, TUNNEL, STREAMS, TLS_STREAMS };
 enum step { IGNORED, OPENED, ANSWERED, CONTINUED };
 enum recorded { NOT_RECORDED, IN_RING, RING_WAS_FULL };
 enum outcome { OUTCOME_ANSWERED, OUTCOME_EOF, OUTCOME_RESET, OUTCOME_CLOSED, OUTCOME_IN_FLIGHT };

@@ -7,7 +7,6 @@
 #if HTTP_BYTES && TLS_SESSIONS
 
 #define LEAST_HEAD 16
-#define MOST_PREFACE_FRAMES 3
 
 enum plaintext { OTHER_DATA, HTTP1_HEAD, HTTP2_PREFACE };
 
@@ -45,48 +44,9 @@ static __always_inline enum plaintext kind_at(u64 buffer, u64 size)
 	return kind_of(first[0], first[1]);
 }
 
-/* Whether a preface comes alone, with frames of the whole connection at most. */
-static __always_inline bool is_bare_preface(u64 buffer, u64 size)
-{
-	u64 end = PREFACE_SIZE;
-
-#pragma nounroll
-	for (int i = 0; i < MOST_PREFACE_FRAMES && end < size; i++) {
-		u8 header[FRAME_HEADER] = {};
-
-		if (bpf_probe_read_user(header, FRAME_HEADER, (void *)(buffer + end)) ||
-		    (header[3] != SETTINGS && header[3] != WINDOW_UPDATE))
-			return false;
-		end += FRAME_HEADER + (big_endian(header) >> 8);
-	}
-	return end == size;
-}
-
 static __always_inline bool is_known_as_http2(struct tls_session *session)
 {
 	return session->is_http2 && met_by(session);
-}
-
-/* Walks what the library is given, if it does not send that itself. Then it takes all of it, once. */
-static __always_inline void walk_given(struct pt_regs *ctx, struct tls_thread *thread, u64 sock, u64 buffer, u64 size)
-{
-	struct connection *c = connections.lookup(&sock);
-	struct frames *f;
-
-	if (!c || c->protocol != GIVEN_STREAMS)
-		return;
-	f = frames_of(c, sock, SENDING);
-	if (!f)
-		return;
-	meet_thread(c);
-	f->payload = (struct payload){ .segment = { .address = buffer, .size = size } };
-	f->began = bpf_ktime_get_ns();
-	f->task = c->task;
-	if (begin_frames(c, f, false, size)) {
-		thread->walks = sock;
-		plaintext_walkers.call(ctx, 0);
-	}
-	finish_transfer(f);
 }
 
 /* Copies the head at once: the program may change the memory before it sends the record. */
@@ -105,22 +65,18 @@ int tls_write_enters(struct pt_regs *ctx)
 		return 0;
 	thread->ssl = ctx->di;
 	thread->stack = ctx->sp;
-	bpf_probe_read_user(thread->callers, sizeof(thread->callers), (void *)ctx->sp);
+	bpf_probe_read_user(&thread->returns_to, sizeof(thread->returns_to), (void *)ctx->sp);
 	if (is_known_as_http2(session)) {
 		note_write(session, buffer, size);
-		walk_given(ctx, thread, session->sock, buffer, size);
 		return 0;
 	}
 	kind = kind_at(buffer, size);
-	if (kind == OTHER_DATA) {
-		session->is_http2 = 0; /* data that follow its preface would be missed */
+	if (kind == OTHER_DATA)
 		return 0;
-	}
 	session->is_http2 = kind == HTTP2_PREFACE;
 	session->written = size < MOST_DATA ? size : MOST_DATA;
 	session->write_size = 0;
 	if (session->is_http2) {
-		session->has_bare_preface = is_bare_preface(buffer, size);
 		note_write(session, buffer, size);
 		return 0;
 	}
@@ -178,18 +134,6 @@ static __always_inline void keep_written(struct connection *c, struct tls_sessio
 	keep_early_request(c, session, slot);
 }
 
-/* Begins where the program has sent a preface that came alone, and what follows it is still to be given to the library. */
-static __always_inline void begin_given_streams(struct connection *c, u64 sock)
-{
-	struct frames *f;
-
-	if (!begin_tls_streams(c, SENDING, false))
-		return;
-	f = frames_of(c, sock, SENDING);
-	if (f)
-		f->is_in_frame = 0;
-}
-
 /* A send begins a client's call, or answers a server's. */
 static __always_inline void see_tls_send(struct connection *c, u64 sock, u64 msg)
 {
@@ -209,9 +153,7 @@ static __always_inline void see_tls_send(struct connection *c, u64 sock, u64 msg
 		meet(session, key, c, sock);
 	session->written = 0;
 	if (session->is_http2 && is_inside)
-		begin_tls_streams(c, SENDING, true);
-	else if (session->is_http2 && session->has_bare_preface)
-		begin_given_streams(c, sock);
+		begin_tls_streams(c, SENDING);
 	keep_written(c, session);
 }
 
@@ -302,7 +244,7 @@ static __always_inline void walk_read(struct pt_regs *ctx, struct tls_thread *th
 	struct payload payload = { .segment = { .address = buffer, .size = size } };
 	struct frames *f;
 
-	if (!c || c->protocol < TLS_STREAMS)
+	if (!c || c->protocol != TLS_STREAMS)
 		return;
 	f = frames_of(c, sock, RECEIVING);
 	if (!f || !begin_read_frames(c, f, payload, false, size))
@@ -338,7 +280,7 @@ static __always_inline void see_read(struct pt_regs *ctx, u64 ssl, u64 buffer, u
 	if (!c)
 		c = meet_received(sock, session, key, size);
 	if (session->is_http2) {
-		if (c && begin_tls_streams(c, RECEIVING, thread->received_at < ctx->sp))
+		if (c && thread->received_at < ctx->sp && begin_tls_streams(c, RECEIVING))
 			walk_read(ctx, thread, sock, buffer, size);
 		return;
 	}

@@ -9,7 +9,6 @@
 #define TLS_ROOM (REQUEST_ROOM > RESPONSE_BYTES ? REQUEST_ROOM : RESPONSE_BYTES)
 #define MOST_DATA 16384	 /* bytes in a record */
 #define DEEPEST 0x10000	 /* bytes of stack that a library has in use when it sends */
-#define CALLER_WORDS 16	 /* of the stack, in which also the function that the program has called returns */
 #define MOST_ADDED 256	 /* bytes that any version and cipher add */
 #define FIRST_RECORDS 4
 
@@ -29,7 +28,6 @@ struct tls_session {
 	u32 buffer_size;
 	u32 writes;	/* how often it has written */
 	u8 is_http2;	/* while it and its connection are together: then the library may reuse its memory */
-	u8 has_bare_preface; /* with the preface it has written no frames of streams */
 	u8 has_more; /* another head was read since that in read_bytes */
 	u8 write_bytes[TLS_ROOM];
 	u8 read_bytes[TLS_ROOM];
@@ -38,11 +36,10 @@ struct tls_session {
 struct tls_thread {
 	u64 ssl;	/* session for which the thread has written last, 0 for none */
 	u64 stack;	/* where the return address of that function stood */
+	u64 returns_to; /* this address */
 	u64 sock;	/* on which it has received last, 0 once it has read data since */
 	u64 received_at; /* the stack pointer when it did */
 	u64 walks;	/* the socket of the connection whose plaintext it walks */
-	u64 callers[CALLER_WORDS]; /* what stood there, the return address first */
-	u64 now[CALLER_WORDS];	   /* and stands there now */
 };
 
 struct tls_tie {
@@ -105,21 +102,17 @@ static __always_inline u64 user_stack_pointer(void)
 }
 
 /*
- * Whether the thread is still within the function by which it has written last: the return address, and what its callers
- * have on the stack, stand where they stood. The next function that the program calls would change that.
+ * Whether the thread may still be within the function by which it has written last: its return address stands where it
+ * stood. It may have been left there, too.
  */
 static __always_inline bool is_within(struct tls_thread *thread)
 {
-	u64 stack = thread->ssl ? user_stack_pointer() : 0, changed = 0;
+	u64 stack = thread->ssl ? user_stack_pointer() : 0, returns_to = 0;
 
 	if (!stack || stack >= thread->stack || thread->stack - stack > DEEPEST)
 		return false;
-	if (bpf_probe_read_user(thread->now, sizeof(thread->now), (void *)thread->stack))
-		return false;
-#pragma unroll
-	for (int i = 0; i < CALLER_WORDS; i++)
-		changed |= thread->now[i] ^ thread->callers[i];
-	return !changed;
+	bpf_probe_read_user(&returns_to, sizeof(returns_to), (void *)thread->stack);
+	return returns_to == thread->returns_to;
 }
 
 /*

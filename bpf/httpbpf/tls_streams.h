@@ -8,15 +8,13 @@
  * end of the send, as in clear text, because a library is given data again for which the socket had no room, but sends each
  * record once. The thread is inside of the library's function then, so the data are where the program has them.
  *
- * Where a library gives the program what to send, as to Node.js, it takes all that it is given at once: that is walked then.
- *
- * A connection that has sent what is not understood is not followed any more.
+ * A connection whose program passes the encrypted bytes on is not followed, nor one that has sent what is not understood.
  */
 #if HTTP_BYTES && TLS_SESSIONS
 
 /* Begins to tell calls by frames. Returns false where the preface does not go in the direction of requests, or it is not
  * known how much larger than its data a record is. */
-static __always_inline bool begin_tls_streams(struct connection *c, u8 direction, bool is_inside)
+static __always_inline bool begin_tls_streams(struct connection *c, u8 direction)
 {
 	if (!walks_streams() || c->opens != direction || c->role_source == ROLE_FROM_LISTENER || !c->record_overhead)
 		return false;
@@ -26,7 +24,7 @@ static __always_inline bool begin_tls_streams(struct connection *c, u8 direction
 	c->is_doubtful = 0;
 	c->step = IGNORED;
 	c->request_skip = PREFACE_SIZE;
-	c->protocol = is_inside ? TLS_STREAMS : GIVEN_STREAMS;
+	c->protocol = TLS_STREAMS;
 	return true;
 }
 
@@ -119,11 +117,6 @@ static __always_inline u64 plaintext_size(struct frames *f)
 static __always_inline struct payload plaintext_sent_from(struct connection *c, struct frames *f, u64 sock, u64 msg)
 {
 	return (struct payload){};
-}
-
-static __always_inline struct tls_session *session_that_writes(struct connection *c, u64 sock)
-{
-	return NULL;
 }
 
 static __always_inline bool goes_on_with_record(struct frames *f, int sent)

@@ -24,7 +24,6 @@ from support.commands import TESTS, environment
 from support.recorders import needs_a_recorder
 from workload import tls_nginx, tls_streams
 from workload.recorder import recording
-from workload.tls_heads import KEY
 
 OPTIONS = ("--probes", "tracepoint", "-t", "200", "-f", "-q", "--tls")
 VERSIONS = [version.name for version in tls_streams.VERSIONS]
@@ -124,28 +123,3 @@ def checked(recorded: Recording, calls: list[Call], said: Mapping[str, Mapping[s
         assert call.stack
         assert path not in SLOW or call.duration_ns >= tls_nginx.SLOW_S * 1e9
     return by_path
-
-
-@pytest.mark.skipif(not shutil.which("node"), reason="node is not installed")
-def test_node_which_sends_for_its_library_has_its_streams_too(tmp_path: Path) -> None:
-    capture, node = tmp_path / "tls.cap", shutil.which("node") or ""
-    with subprocess.Popen([node], stdin=subprocess.PIPE) as idle:  # so that its library is found at the beginning
-        with recording(capture, *OPTIONS):
-            command = [node, str(TESTS / "workload" / "node_streams.js"), str(KEY)]
-            run = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
-            own = json.loads(run.communicate()[0])
-        idle.communicate(b"")
-    recorded = protocol_checks.read(capture)
-    assert not recorded.lost.get("streams_out_of_step")
-    calls = protocol_checks.calls_of(recorded, run.pid)
-    slow = {stream for stream, (path, _) in own["heads"].items() if path.startswith("/slow")}
-    for role in (Role.CLIENT, Role.SERVER):
-        by_stream = {str(call.stream): call for call in calls if call.role == role}
-        assert slow <= set(by_stream)
-        assert len(by_stream) == sum(call.role == role for call in calls)
-        for stream, call in by_stream.items():
-            assert (call.kind, call.is_tls, call.outcome) == (Kind.HTTP2, True, Outcome.ANSWERED)
-            assert [path_of(recorded, call), call.status] == own["heads"][stream]
-            assert call.stack
-            assert own["slept"][stream] - 1_000_000 <= call.duration_ns  # a timer's clock is that of its loop
-            assert call.duration_ns <= own["asked"][stream]

@@ -89,10 +89,8 @@ def ask(port: int, paths: Sequence[str], *options: str) -> tuple[int, list[Said]
 
 def _said(all: Said) -> Said:
     names = {"status": "http_code", "port": "local_port", "version": "http_version", "seconds": "time_total"}
-    return {
-        "path": "/" + all["url"].split("/", 3)[3].partition("?")[0],
-        **{ours: all[theirs] for ours, theirs in names.items()},
-    }
+    path = "/" + all["url"].split("/", 3)[3].partition("?")[0]
+    return {"path": path, **{ours: all[theirs] for ours, theirs in names.items()}}
 
 
 def main(folder: Path, version: str) -> None:
