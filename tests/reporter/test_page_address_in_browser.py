@@ -9,7 +9,7 @@ import pytest
 from selenium.webdriver.common.keys import Keys
 
 from support.browser import Browser
-from support.pages import command_line, mixed_capture, said, summed, totals
+from support.pages import mixed_capture, said, summed, totals, with_page
 
 pytest_plugins = "support.browser_fixtures"
 STATE = """return [[...document.querySelectorAll('#filters input, #filters select, [type=search]')].map((e) => e.value),
@@ -21,10 +21,7 @@ STATE = """return [[...document.querySelectorAll('#filters input, #filters selec
 
 @pytest.fixture(scope="module")
 def mixed(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("address") / "run.cap"
-    path.write_bytes(mixed_capture())
-    command_line(path, "-t", "0", "--html", path.with_suffix(".html"))
-    return path
+    return with_page(tmp_path_factory.mktemp("address") / "run.cap", mixed_capture())
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from selenium.webdriver import ActionChains
 from selenium.webdriver.common.keys import Keys
 
 from support.browser import Browser
-from support.pages import command_line, said, summed, totals
+from support.pages import said, summed, totals, with_page
 from support.recordings import MS, Row, capture
 
 pytest_plugins = "support.browser_fixtures"
@@ -19,14 +19,11 @@ CALLS = 40  # one in each 100 ms: the even ones are slow
 
 @pytest.fixture(scope="module")
 def recorded(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("brush") / "run.cap"
     rows = [
         Row(duration_ns=(500 if number % 2 == 0 else 50) * MS + number, start_ns=number * 100 * MS, sequence=number)
         for number in range(CALLS)
     ]
-    path.write_bytes(capture(rows, threshold_ns=0))
-    command_line(path, "-t", "0", "--html", path.with_suffix(".html"))
-    return path
+    return with_page(tmp_path_factory.mktemp("brush") / "run.cap", capture(rows, threshold_ns=0))
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ import pytest
 from httpcapture import Outcome
 from support.browser import Browser
 from support.head_records import Asked, head_records
-from support.pages import command_line, ended, said, summed, totals
+from support.pages import command_line, ended, said, summed, totals, with_page
 from support.recordings import MS, Row, capture
 
 pytest_plugins = "support.browser_fixtures"
@@ -37,10 +37,8 @@ def recorded(tmp_path_factory: pytest.TempPathFactory) -> Path:
     calls = [asked(number) for number in range(len(REQUESTS) + 4)]
     unanswered = Row(duration_ns=99 * MS, sequence=900, request_head=b"", response_head=b"", outcome=Outcome.EOF)
     calls.append(Asked(unanswered, b"GET /users/20 HTTP/1.1"))
-    path = tmp_path_factory.mktemp("routes") / "run.cap"
-    path.write_bytes(capture([call.row for call in calls], head_records(calls), threshold_ns=0))
-    command_line(path, "-t", "0", "--html", path.with_suffix(".html"))
-    return path
+    data = capture([call.row for call in calls], head_records(calls), threshold_ns=0)
+    return with_page(tmp_path_factory.mktemp("routes") / "run.cap", data)
 
 
 @pytest.fixture

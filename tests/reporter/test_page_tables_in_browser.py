@@ -12,7 +12,7 @@ import pytest
 from selenium.webdriver.common.keys import Keys
 
 from support.browser import Browser
-from support.pages import command_line, mixed_capture, peer_of, said
+from support.pages import mixed_capture, peer_of, said, with_page
 
 pytest_plugins = "support.browser_fixtures"
 TABLES = {"#by-process": lambda call: call["process"], "#by-peer": peer_of}
@@ -35,10 +35,7 @@ COLUMNS: dict[str, Callable[[Sequence[int]], int]] = {
 
 @pytest.fixture(scope="module")
 def mixed(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("tables") / "run.cap"
-    path.write_bytes(mixed_capture())
-    command_line(path, "-t", "0", "--html", path.with_suffix(".html"))
-    return path
+    return with_page(tmp_path_factory.mktemp("tables") / "run.cap", mixed_capture())
 
 
 @pytest.fixture

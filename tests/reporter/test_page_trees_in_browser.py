@@ -17,7 +17,7 @@ from httpreport.outputs.page import document, trees
 from httpreport.report import tree_places
 from support.browser import Browser
 from support.made_trees import Made, World
-from support.pages import CONTRAST, command_line, said, totals
+from support.pages import CONTRAST, command_line, said, totals, with_page
 from support.recordings import MS, Row, capture
 from support.reports import aggregated, reported
 from support.shop_trees import shop_capture
@@ -27,10 +27,7 @@ pytest_plugins = "support.browser_fixtures"
 
 @pytest.fixture(scope="module")
 def shop(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("shop") / "run.cap"
-    path.write_bytes(shop_capture())
-    command_line(path, "-t", "0", "--html", path.with_suffix(".html"))
-    return path
+    return with_page(tmp_path_factory.mktemp("shop") / "run.cap", shop_capture())
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ import pytest
 
 from httpcapture import Process
 from support.browser import Browser
-from support.pages import command_line, ended, said, summed, totals
+from support.pages import ended, said, summed, totals, with_page
 from support.recordings import MS, Row, capture, process
 
 pytest_plugins = "support.browser_fixtures"
@@ -35,11 +35,8 @@ PROCESSES = [
 
 @pytest.fixture(scope="module")
 def recorded(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("workloads") / "run.cap"
     rows = [Row(pid=pid, sequence=pid, duration_ns=(100 + pid) * MS) for pid in range(1, 8)]
-    path.write_bytes(capture(rows, PROCESSES, threshold_ns=0))
-    command_line(path, "-t", "0", "--html", path.with_suffix(".html"))
-    return path
+    return with_page(tmp_path_factory.mktemp("workloads") / "run.cap", capture(rows, PROCESSES, threshold_ns=0))
 
 
 @pytest.fixture
@@ -110,9 +107,6 @@ def test_a_call_says_where_it_ran_and_nothing_of_it_becomes_markup(page: Browser
 
 
 def test_a_page_without_containers_has_no_such_filters(browser: Browser, tmp_path: Path) -> None:
-    path = tmp_path / "run.cap"
-    path.write_bytes(capture([Row()]))
-    command_line(path, "-t", "0", "--html", path.with_suffix(".html"))
-    browser.open(path.with_suffix(".html"))
+    browser.open(with_page(tmp_path / "run.cap", capture([Row()])).with_suffix(".html"))
 
     assert browser.run("return [...document.querySelectorAll('.of-workloads')].every((part) => part.hidden)")

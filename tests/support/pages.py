@@ -57,6 +57,13 @@ def command_line(*arguments: str | Path) -> str:
     return done.stdout
 
 
+def with_page(path: Path, data: bytes) -> Path:
+    """Write a capture and, beside it, the page of all its calls (`.html`). Return the path of the capture."""
+    path.write_bytes(data)
+    command_line(path, "-t", "0", "--html", path.with_suffix(".html"))
+    return path
+
+
 def ended(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "httpreport", *map(str, arguments)]
     return subprocess.run(command, check=False, capture_output=True, text=True)
