@@ -74,15 +74,13 @@ def no_causes(count: int) -> Causes:
 def causes(calls: ColumnsByName, shapes: Indices, ids: Ids = NO_IDS, words: StackWords | None = None) -> Causes:
     """Return the causes of calls, which have the columns of CALL. `shapes` numbers the stack trace of each call."""
     columns = Columns(calls, shapes)
-    found, clients = no_causes(len(columns)), columns.clients
-    made, candidates = columns.t0[clients], columns.opened(columns.process[columns.servers], columns.servers)
-    found.candidates[clients], only = candidates.during(columns.process[clients], made, made)
+    found, only = _candidates(columns)
     _take(found, Rule.ID, by_id(columns, ids), np.full(len(columns), Certainty.SURE, np.uint8))
     _take(found, Rule.THREAD, *by_thread(columns))
     if words is not None:
         undecided = (found.candidates > 0) & (found.certainty != Certainty.SURE)
         _take(found, Rule.STACK, *by_stack(columns, np.flatnonzero(undecided), words))
-    _take(found, Rule.EXCLUSION, *by_exclusion(columns, found.candidates[clients], only))
+    _take(found, Rule.EXCLUSION, *by_exclusion(columns, found.candidates[columns.clients], only))
     return found
 
 
@@ -90,11 +88,18 @@ def short_causes(calls: ColumnsByName, shapes: Indices, first: int) -> Causes:
     """Return the causes of calls from an index on, which are below the threshold: they have no stacks and no heads, so
     only their thread can tell. `calls` are all calls, and `shapes` as in `causes`."""
     columns = Columns(calls, shapes)
-    found, clients = no_causes(len(columns)), columns.clients
-    made, candidates = columns.t0[clients], columns.opened(columns.process[columns.servers], columns.servers)
-    found.candidates[clients], _ = candidates.during(columns.process[clients], made, made)
+    found, _ = _candidates(columns)
     _take(found, Rule.THREAD, *by_thread(columns))
     return found.of(slice(first, None))
+
+
+def _candidates(columns: Columns) -> tuple[Causes, Indices]:
+    """Return no causes yet, but how many server calls were open when each client call was made; and for each of the
+    client calls the only one, if there was one."""
+    found, clients = no_causes(len(columns)), columns.clients
+    made, candidates = columns.t0[clients], columns.opened(columns.process[columns.servers], columns.servers)
+    found.candidates[clients], only = candidates.during(columns.process[clients], made, made)
+    return found, only
 
 
 def _take(found: Causes, rule: Rule, indices: Indices, certainty: Small) -> None:

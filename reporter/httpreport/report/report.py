@@ -200,7 +200,7 @@ class Report:
             for process in (processes if names else ())
         )
 
-    @property
+    @cached_property
     def has_both_roles(self) -> bool:
         """Return whether there are client calls and server calls. If not, the listed ones need not be unpacked."""
         roles = [self.recording.listed.values("role"), self.recording.unlisted["role"]]
@@ -226,6 +226,8 @@ class Report:
         listed = self.recording.calls
         words = RecordedWords(listed, self.recording.stacks)
         found = causes(listed, self.trace_of, ids_in(self.recording.heads, listed), words)
+        if not len(self.recording.unlisted):
+            return found
         no_traces = np.full(len(self.recording.unlisted), len(self.traces))
         return found.followed_by(short_causes(self.linked, np.append(self.trace_of, no_traces), len(listed)))
 
