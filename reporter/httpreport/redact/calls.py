@@ -82,15 +82,15 @@ class RedactedRows:
 
     def short_calls(self, batch: ShortCalls) -> bytes:
         """Return the redacted calls below the threshold as rows of SHORT_ROW."""
-        types = column_types(self._meta.short_layout, SHORT)
-        rows = LazyTable(types, [batch], batch.rows).to_array(SHORT_ROW)
-        self._mask(rows)
-        return rows.tobytes()
+        return self._masked(LazyTable(column_types(self._meta.short_layout, SHORT), [batch], batch.rows), SHORT_ROW)
 
     def connections(self, batch: Connections) -> bytes:
         """Return what they have in common as rows of CONNECTION_ROW."""
         types = column_types(self._meta.connection_layout, CONNECTION)
-        rows = LazyTable(types, [batch], batch.rows).to_array(CONNECTION_ROW)
+        return self._masked(LazyTable(types, [batch], batch.rows), CONNECTION_ROW)
+
+    def _masked(self, table: LazyTable, row: np.dtype[np.void]) -> bytes:
+        rows = table.to_array(row)
         self._mask(rows)
         return rows.tobytes()
 
