@@ -103,7 +103,6 @@ class Sizes(NamedTuple):
 
 
 # BCC runs LLVM's passes on what clang hands it: clang's own before that take a quarter of the time, and change little.
-# But without them, a kprobe of tcp_recvmsg with a filter and TLS has more variables than its stack has room for.
 _WITHOUT_PASSES = ("-Xclang", "-disable-llvm-passes")
 
 
@@ -250,8 +249,7 @@ def build_program(
         constants.update((f"SOCK__{name.upper()}", first_offset(sock, [name])) for name in _TRACEPOINT_MEMBERS)
     cflags = [f"-D{name}={value}" for name, value in constants.items()]
     cflags += ["-DFILTER_PROCESSES"] * filter_processes + [f"-D{_USE[probes]}"]
-    cflags += () if probes == "kprobe" and filter_processes and sizes.tls_sessions else _WITHOUT_PASSES
-    cflags.append("-g0")  # BCC asks for debugging information, which nobody reads
+    cflags += [*_WITHOUT_PASSES, "-g0"]  # -g0: BCC asks for debugging information, which nobody reads
     functions = ["tcp_sendmsg", "tcp_recvmsg"] + ["tcp_sendpage"] * ("TCP_SENDPAGE_ARGUMENTS" in prototypes)
     text = "#include <uapi/linux/ptrace.h>\n" + "\n".join(map(read_source, _FILES))
     return Program(text, cflags, functions, walk_problem)
