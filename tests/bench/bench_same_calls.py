@@ -4,9 +4,9 @@ kprobes in the guest.
 
     sudo PYTHONPATH=recorder:bpf:format:reporter python tests/bench/bench_same_calls.py [PROBES...] [-- OPTION...]
 
-The older revision is $OLD, by default the last one before the program was rewritten. The options are httprec's. Each
-recorder has its own probes, so times differ by the moments between these; all else must not. A call is found by its
-addresses, its role and its time.
+The older revision is $OLD, by default the one before the last change to the BPF program. The options are httprec's.
+Each recorder has its own probes, so times differ by the moments between these; all else must not, unless the change is
+one of what a call is. A call is found by its addresses, its role and its time.
 """
 
 from __future__ import annotations
@@ -34,14 +34,22 @@ from vm import recorded
 
 HERE = Path(__file__).resolve().parent
 TREE = HERE.parents[1]
-BEFORE_THE_REWRITE = "c5e054a"
-PACKAGES = ("recorder/httprec", "bpf/httpbpf", "format/httpcapture")
+PROGRAM = "bpf/httpbpf"
+PACKAGES = ("recorder/httprec", PROGRAM, "format/httpcapture")
 SENT_ALONG = ("same_calls_driver.py", "same_calls_traffic.py", "nginx.conf")
 APART_NS = {"tracepoint": 1_000_000}  # the most between two probes on a busy machine; else in the guest
 APART_IN_GUEST_NS = 100_000_000  # an emulated machine stands still when its host is busy
-OF_A_RECORDER = {"connection", "sequence", "stack", "receive_stack", "t0", "t1", "t2", "t3"}
+TIMES = {"t0", "t1", "t2", "t3", "duration", "connect_time", "handshake_time"}
+PLACES = {"request", "response"}  # of heads, among those of a capture
+OF_A_RECORDER = {"connection", "sequence", "stack", "receive_stack", *TIMES, *PLACES}
 END = ("local_address", "local_port", "peer_address", "peer_port", "role")
 THRESHOLDS_MS = ("0", "20")
+
+
+def before_last_change() -> str:
+    """Return the revision before the last change to the BPF program."""
+    command = ["git", "-C", str(TREE), "rev-list", "-1", "HEAD", "--", PROGRAM]
+    return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip() + "^"
 
 
 def packages(folder: Path, revision: str | None) -> Path:
@@ -89,14 +97,25 @@ def differ_ns(one: Any, other: Any) -> int:
     return max(abs(int(one[time]) - int(other[time])) for time in times)
 
 
+def nearest(call: Any, others: Sequence[Any], apart_ns: int) -> int | None:
+    """Return the place of the call that is closest in time, of those not further apart, which are in the order of t2.
+    A call that was open at the end of the recording is compared with all: its t2 is different for each recorder."""
+    near = []
+    for place, other in enumerate(others):
+        if differ_ns(call, other) <= apart_ns:
+            near.append(place)
+        elif int(other["t2"]) > int(call["t2"]) + apart_ns and call["outcome"] != Outcome.IN_FLIGHT:
+            break
+    return min(near, key=lambda place: differ_ns(call, others[place]), default=None)
+
+
 def same(old: Recording, new: Recording, ports: Sequence[int], apart_ns: int) -> Iterator[tuple[Any, Any]]:
     """Return pairs of equal calls, with None for a missing one."""
     news = by_end(new, ports)
     for end, calls in by_end(old, ports).items():
         others = news.pop(end, [])
         for call in calls:
-            near = [place for place, other in enumerate(others) if differ_ns(call, other) <= apart_ns]
-            found = min(near, key=lambda place: differ_ns(call, others[place]), default=None)
+            found = nearest(call, others, apart_ns)
             yield call, None if found is None else others.pop(found)
         yield from ((None, other) for other in others)
     yield from ((None, other) for others in news.values() for other in others)
@@ -106,7 +125,7 @@ def names_of(recording: Recording) -> tuple[str, ...]:
     return recording.calls.dtype.names or ()
 
 
-def stacks(recording: Recording) -> dict[int, Stack]:
+def stacks_of(recording: Recording) -> dict[int, Stack]:
     return {stack.id: stack for stack in recording.stacks}
 
 
@@ -116,33 +135,48 @@ def copied(stack: Stack) -> tuple[object, ...]:
     return stack.pid, stack.process_start_ns, stack.registers, stack.memory_address, stack.memory, stack.missing_pages
 
 
+Kept = tuple[str, list[object], tuple[object, ...]]
+"""What both recorders have kept of a call: what it is, of each, and how to show it."""
+
+
+def kept(recordings: Sequence[Recording], stacks: Sequence[dict[int, Stack]], calls: Sequence[Any]) -> Iterator[Kept]:
+    for name in PLACES:
+        heads = [recording.heads.texts[call[name]] for recording, call in zip(recordings, calls)]
+        if all(heads):
+            yield f"{name} heads", [*heads], tuple(heads)
+    for side in ("stack", "receive_stack"):
+        found = [of_one[int(call[side])] for of_one, call in zip(stacks, calls) if int(call[side]) in of_one]
+        if len(found) == len(stacks):
+            yield f"{side}s", [copied(stack) for stack in found], tuple(map(stack_text, found))
+
+
 def compare(out: Path, apart_ns: int) -> None:
     old, new = read(out / "old.cap"), read(out / "new.cap")
     ports = json.loads((out / "ports.json").read_text())
     differing: Counter[str] = Counter()
     examples: dict[str, tuple[object, ...]] = {}
     counted: Counter[str] = Counter()
-    copies = stacks(old), stacks(new)
+    stacks = stacks_of(old), stacks_of(new)
     common = sorted({*names_of(old)} & {*names_of(new)} - OF_A_RECORDER)
     for one, other in same(old, new, ports, apart_ns):
         if one is None or other is None:
             kind = "only new" if one is None else "only old"
             counted[kind] += 1
-            examples.setdefault(kind, (text_of(one if other is None else other),))
+            if kind not in examples:
+                examples[kind] = (text_of(one if other is None else other),)
             continue
         counted["both"] += 1
         for name in common:
             lost = name.endswith("stack_status") and StackStatus.LOST in (one[name], other[name])
             if one[name] != other[name] and not lost:
                 differing[name] += 1
-                examples.setdefault(name, (text_of(one), text_of(other)))
-        for side in ("stack", "receive_stack"):
-            pair = copies[0].get(int(one[side])), copies[1].get(int(other[side]))
-            if pair[0] and pair[1]:
-                counted[f"{side}s compared"] += 1
-                if copied(pair[0]) != copied(pair[1]):
-                    differing[f"{side} copy"] += 1
-                    examples.setdefault(f"{side} copy", tuple(stack_text(stack) for stack in pair if stack))
+                if name not in examples:
+                    examples[name] = (text_of(one), text_of(other))
+        for what, values, texts in kept((old, new), stacks, (one, other)):
+            counted[f"{what} compared"] += 1
+            if values[0] != values[1]:
+                differing[what] += 1
+                examples.setdefault(what, texts)
     print(f"  {dict(counted)}; fields that differ: {dict(differing) or 'none'}; lost: {old.lost} {new.lost}")
     for name, example in examples.items():
         print(f"    {name}: {example}")
@@ -166,7 +200,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         job = Path(folder, "job")
         job.mkdir()
-        packages(job / "old", os.environ.get("OLD", BEFORE_THE_REWRITE))
+        packages(job / "old", os.environ.get("OLD") or before_last_change())
         packages(job / "new", None)
         for name in SENT_ALONG:
             shutil.copy(HERE / name, job)
