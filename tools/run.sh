@@ -140,21 +140,39 @@ prepare() { # PACKAGE...: everything up to the installed wheel
     step "Install the wheel" install_wheel
 }
 
+run_pytest() { "$installed/bin/python" -P -m pytest "$@"; } # -P: the tests see the installed wheel, not this folder
+
+start_beside() { # COMMAND...: begin it in the background; its process ID is $!
+    set -m # a job with a process group of its own: a plain background process, and its children, would ignore SIGINT
+    "$@" >"$work/beside" 2>&1 &
+    set +m
+    trap 'kill -- -$! 2>/dev/null || true; rm -rf "$work"' EXIT
+}
+
 # The tests in guests take longer than all others and use one processor, so most of them run beside the others, and the
 # rest as soon as these are done.
 run_tests() {
     local status=0 rest=(tests/vm/test_{overload,protocols,python}.py)
-    set -m # a job with a process group of its own: a plain background process, and its children, would ignore SIGINT
-    "$installed/bin/python" -P -m pytest tests/vm "${rest[@]/#/--ignore=}" >"$work/guests" 2>&1 &
-    set +m
-    trap 'kill -- -$! 2>/dev/null || true; rm -rf "$work"' EXIT
+    start_beside run_pytest tests/vm "${rest[@]/#/--ignore=}"
     echo "== Tests outside guests; most of those in guests run at the same time"
-    "$installed/bin/python" -P -m pytest --ignore=tests/vm || status=$?
+    run_pytest --ignore=tests/vm || status=$?
     echo "== The rest of the tests in guests"
-    "$installed/bin/python" -P -m pytest "${rest[@]}" || status=$?
+    run_pytest "${rest[@]}" || status=$?
     echo "== Tests in guests that ran at the same time"
     wait $! || status=$?
-    cat "$work/guests"
+    cat "$work/beside"
+    say_total
+    [ "$status" = 0 ]
+}
+
+run_kernel_tests() {
+    local status=0
+    start_beside run_pytest -m "" tests/vm/test_{calls,python}.py
+    echo "== Every kernel; the calls of real programs and of Python are made at the same time"
+    run_pytest -m "" tests/vm/test_{kernels,slots}.py || status=$?
+    echo "== Calls of real programs and of Python"
+    wait $! || status=$?
+    cat "$work/beside"
     say_total
     [ "$status" = 0 ]
 }
@@ -175,16 +193,13 @@ test)
 test-kernels)
     as_root "to build guests"
     prepare "${guest_packages[@]}"
-    echo "== Tests"
-    "$installed/bin/python" -P -m pytest -m "" tests/vm/test_{calls,kernels,python,slots}.py
-    say_total
+    run_kernel_tests
     ;;
 test-clients)
     as_root "to record the whole machine"
     prepare python3-bpfcc "${client_packages[@]}"
     echo "== Tests"
-    "$installed/bin/python" -P -m pytest -m "" \
-        tests/recorder/test_{client_matrix,grpc_in_tls,java_programs,server_logs}.py
+    run_pytest -m "" tests/recorder/test_{client_matrix,grpc_in_tls,java_programs,server_logs}.py
     say_total
     ;;
 lint)
@@ -219,7 +234,7 @@ wheel)
 quick)
     prepare "${quick_packages[@]}"
     echo "== Tests"
-    "$installed/bin/python" -P -m pytest -m quick
+    run_pytest -m quick
     say_total
     ;;
 zipapp)
