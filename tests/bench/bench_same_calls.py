@@ -6,7 +6,7 @@ kprobes in the guest.
 
 The older revision is $OLD, by default the one before the last change to the BPF program. The options are httprec's.
 Each recorder has its own probes, so times differ by the moments between these; all else must not, unless the change is
-one of what a call is. A call is found by its addresses, its role and its time.
+one of what a call is. A call is found by its addresses, its role, its TCP sequence number and its time.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ APART_IN_GUEST_NS = 100_000_000  # an emulated machine stands still when its hos
 TIMES = {"t0", "t1", "t2", "t3", "duration", "connect_time", "handshake_time"}
 PLACES = {"request", "response"}  # of heads, among those of a capture
 OF_A_RECORDER = {"connection", "sequence", "stack", "receive_stack", *TIMES, *PLACES}
-END = ("local_address", "local_port", "peer_address", "peer_port", "role")
+END = ("local_address", "local_port", "peer_address", "peer_port", "role", "request_seq")
 THRESHOLDS_MS = ("0", "20")
 
 
@@ -81,8 +81,8 @@ def read(path: Path) -> Recording:
 
 
 def by_end(recording: Recording, ports: Sequence[int]) -> dict[tuple[Any, ...], list[Any]]:
-    """Return the calls by addresses and role, without the host's other traffic: a connection without HTTP that is older
-    than the recorders looks different to each, because they did not start at the same moment."""
+    """Return the calls by END, without the host's other traffic: a connection without HTTP that is older than the
+    recorders looks different to each, because they did not start at the same moment."""
     found: dict[tuple[Any, ...], list[Any]] = defaultdict(list)
     for call in recording.calls[np.argsort(recording.calls["t2"])]:
         if call["local_port"] in ports or call["peer_port"] in ports:
