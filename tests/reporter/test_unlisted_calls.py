@@ -98,6 +98,28 @@ def test_recorded_calls_that_only_the_threshold_of_the_report_excludes_count_too
     assert self_ms(report) == {(REQUEST_MS - CALLS * CALL_MS,) * 2}
 
 
+def test_those_of_a_capture_with_all_calls_count_too() -> None:
+    requests, calls = many_calls()
+    report = reported(capture([*requests, *calls], threshold_ns=0), milliseconds=THRESHOLD_MS)
+    assert self_ms(report) == {(REQUEST_MS - CALLS * CALL_MS,) * 2}
+
+
+def test_those_are_not_held_that_ended_before_a_listed_call_began_or_began_after_it() -> None:
+    requests, calls = many_calls()
+    report = reported(capture(requests[1:2], short=calls, connections=[CALL]), milliseconds=None)
+    assert set(report.recording.unlisted["sequence"].tolist()) == set(range(CALLS, 2 * CALLS))
+    assert report.recording.unlisted.below == REQUESTS * CALLS
+
+
+@pytest.mark.parametrize("first_byte", [False, True])
+def test_those_during_the_response_of_a_listed_call_are_held(first_byte: bool) -> None:
+    requests, calls = many_calls()
+    answered = THRESHOLD_MS * MS
+    requests = [replace(one, duration_ns=answered, response_ns=REQUEST_MS * MS - answered) for one in requests]
+    report = reported(capture(requests, short=calls, connections=[CALL]), milliseconds=None, first_byte=first_byte)
+    assert len(report.recording.unlisted) == REQUESTS * CALLS
+
+
 def test_a_tree_shows_them_folded(tmp_path: Path) -> None:
     requests, calls = many_calls()
     path = tmp_path / "run.cap"

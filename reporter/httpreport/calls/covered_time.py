@@ -6,6 +6,7 @@ Groups are numbers from 0, and times in ns from 0 to 2**62. All steps are sorts 
 from __future__ import annotations
 
 import numpy as np
+import numpy.typing as npt
 
 from .open_intervals import Indices, Keys, Times, search
 
@@ -34,6 +35,11 @@ class CoveredTime:
     def within(self, groups: Indices, firsts: Times, lasts: Times) -> Times:
         """Return how many ns between `firsts` and `lasts`, which are not earlier, the intervals of the group cover."""
         return self._until(groups, lasts) - self._until(groups, firsts)
+
+    def touches(self, firsts: Times, lasts: Times) -> npt.NDArray[np.bool_]:
+        """Return whether an interval of group 0 has a moment from `firsts` to `lasts`, inclusive."""
+        place = np.searchsorted(self.starts, lasts, "right") - 1
+        return np.asarray((place >= 0) & (np.append(self.ends, 0)[place] >= firsts))
 
     def _until(self, groups: Indices, times: Times) -> Times:
         """Return how much is covered up to then, and in groups with lower numbers."""

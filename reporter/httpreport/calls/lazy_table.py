@@ -7,7 +7,7 @@ of a numpy call, so one `LazyTable` has several batches.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence, Set
+from collections.abc import Collection, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, Callable
@@ -161,10 +161,12 @@ class LazyTable:
         packed = [replace(batch, columns=batch.columns.packed()) for batch in self._batches]
         return LazyTable(self._types, packed, self.rows, self.heads, self.workloads)
 
-    def unpack(self) -> None:
-        """Unpack every column, so that no later use finds damage. Raises CorruptRecord if a column is damaged."""
+    def unpack(self, names: Collection[str] | None = None) -> None:
+        """Unpack every column, or those of these names, so that no later use of them finds damage. Raises CorruptRecord
+        if a column is damaged."""
+        wanted = self._types if names is None else self._types.keys() & set(names)
         for batch in self._batches:
-            for name in self._types:
+            for name in wanted:
                 batch.columns.coded(name)
             if batch.columns.grouped:
                 len(batch.columns.group_sizes)

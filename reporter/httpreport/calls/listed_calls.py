@@ -16,7 +16,7 @@ import numpy.typing as npt
 from ..common import tuning
 from .durations import DurationRule
 from .lazy_table import Column, Indices, LazyTable, split_by_part
-from .schema import CALL, Array, Integers, duration_ns
+from .schema import CALL, Array, Integers, duration_ns, ends_of
 
 _NONE = np.zeros(0, np.uint64)
 
@@ -66,6 +66,11 @@ class ListedCalls:
     def starts(self) -> Integers:
         """Return t0 of each listed call, in ns on CLOCK_MONOTONIC."""
         return np.concatenate([_NONE, *(part.starts for part in self._parts)])
+
+    @property
+    def ends(self) -> Integers:
+        """Return when each listed call ended (`ends_of`)."""
+        return np.concatenate([_NONE, *(part.ends for part in self._parts)])
 
     def values(self, name: str) -> Column:
         """Return one column of the listed calls. It must not be one of the times, bytes or durations, which are not
@@ -145,6 +150,14 @@ class _Part:
     def nbytes(self) -> int:
         calls = self.calls.packed_size or self.calls.rows * CALL.itemsize
         return calls + 3 * self.indices.nbytes + tuning.PART_OVERHEAD
+
+    @property
+    def ends(self) -> Integers:
+        if not self.rule.first_byte:
+            return self.starts + self.durations
+        calls = self.calls.packed()
+        calls.complete(self.rule)
+        return ends_of(calls)[self.indices].astype(np.uint64)
 
     def keep(self, listed: npt.NDArray[np.bool_]) -> _Part:
         """Return the part that lists only the listed calls that the mask selects."""

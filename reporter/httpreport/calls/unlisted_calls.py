@@ -3,67 +3,86 @@
 These are the calls below the threshold of the capture, if it has them (httprec --rows all), and those that are only
 below the threshold of the report. Of the former, whose they were is in rows of their own; a call without one is left
 out, since nothing would be known of it but that some process made it.
+
+Nobody waited for a call while no listed call was open, and which are listed is known once all have been read. So the
+calls stay packed as in the file until then, and only those that were open together with a listed one are unpacked.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from ..common import tuning
 from ..common.interning import UNKNOWN, Interner, words_of
+from .covered_time import CoveredTime
+from .durations import DurationRule
 from .lazy_table import LazyTable
-from .schema import CALL, CONNECTION, SHORT, Array, ends_of
+from .schema import CALL, CONNECTION, SHORT, Array, Integers, ends_of
 
 Column = npt.NDArray[Any]
 Indices = npt.NDArray[np.intp]
+_NAMES = [*(SHORT.names or ()), *(CONNECTION.names or ())]
+
+
+class _Packed(NamedTuple):
+    """Hold calls as they were read."""
+
+    calls: LazyTable
+    bits: npt.NDArray[np.uint8] | None  # which of them are not listed, packed; None: all, which have no completions
 
 
 class UnlistedCalls:
     """Gather such calls of one capture. Add all of them, then call `finish` once; from then on, their columns are those
     of CALL."""
 
-    def __init__(self) -> None:
+    def __init__(self, rule: DurationRule) -> None:
         self.below = 0
         """How many calls below the threshold the capture has."""
         self.left_out = 0
         """How many calls or connections were not added because there were too many."""
         self.without_process = 0
         """Of how many calls it is not known whose they were."""
-        self._waiting: dict[np.dtype[np.void], list[Array]] = {SHORT: [], CONNECTION: []}
-        self._rows = {SHORT: 0, CONNECTION: 0}
+        self.nbytes = 0
+        """How many bytes what was added takes in memory, roughly."""
+        self._rule = rule
+        self._packed: list[_Packed] = []
+        self._rows: dict[np.dtype[np.void], list[Array]] = {SHORT: [], CONNECTION: []}
+        self._count = {SHORT: 0, CONNECTION: 0}
         self._calls, self._connections = np.zeros(0, SHORT), np.zeros(0, CONNECTION)
         self._places = np.zeros(0, np.intp)  # of the connection of each call
 
     def __len__(self) -> int:
         return len(self._calls)
 
-    @property
-    def nbytes(self) -> int:
-        """Return how many bytes the rows take in memory."""
-        return sum(count * row.itemsize for row, count in self._rows.items())
-
     def add_below(self, calls: LazyTable) -> None:
-        """Add calls below the threshold of the capture, whose times are clamped."""
+        """Add calls below the threshold of the capture. Raises CorruptRecord if a column is damaged."""
+        calls.unpack(_NAMES)
         self.below += calls.rows
-        self._add(calls, SHORT)
+        self._pack(calls, None)
 
     def add_connections(self, connections: LazyTable) -> None:
         """Add what these have in common."""
-        self._add(connections, CONNECTION)
+        self._take(connections, CONNECTION)
 
-    def add_recorded(self, calls: LazyTable) -> None:
-        """Add calls that are only below the threshold of the report, which are complete."""
-        self._add(calls.take(calls.runs("connection", "pid")[0]), CONNECTION)
-        self._add(calls, SHORT)
-        self._waiting[SHORT][-1]["t3"] = ends_of(calls)[: len(self._waiting[SHORT][-1])]
+    def add_recorded(self, calls: LazyTable, is_unlisted: npt.NDArray[np.bool_]) -> None:
+        """Add those of the calls that are only below the threshold of the report. Raises CorruptRecord if a column is
+        damaged."""
+        if is_unlisted.any():
+            calls.unpack(_NAMES)
+            self._pack(calls, np.packbits(is_unlisted))
 
-    def finish(self) -> None:
-        """Find the connections of the calls, and leave out the calls without one."""
-        calls, connections = (np.concatenate([np.zeros(0, row), *parts]) for row, parts in self._waiting.items())
-        self._waiting.clear()
+    def finish(self, starts: Integers, ends: Integers) -> None:
+        """Find the calls that were open together with a listed one, and their connections. Listed calls began and ended
+        at these times. Calls without a connection are left out."""
+        open_times = CoveredTime(np.zeros(len(starts), np.intp), starts.astype(np.int64), ends.astype(np.int64))
+        self._packed.reverse()
+        while self._packed:  # each is freed once it is unpacked, so that little is in memory twice
+            self._unpack(self._packed.pop(), open_times)
+        calls, connections = (np.concatenate([np.zeros(0, row), *parts]) for row, parts in self._rows.items())
+        self._rows.clear()
         keys = Interner(2)
         connections = _distinct(connections)
         numbers = keys.intern(*_key(connections))
@@ -96,11 +115,41 @@ class UnlistedCalls:
         rows["duration"] = rows["t3"] - rows["t0"]
         return rows
 
-    def _add(self, table: LazyTable, row: np.dtype[np.void]) -> None:
-        rows = table.to_array(row)[: max(tuning.MAX_UNLISTED - self._rows[row], 0)]
-        self.left_out += table.rows - len(rows)
-        self._rows[row] += len(rows)
-        self._waiting[row].append(rows)
+    def _pack(self, calls: LazyTable, bits: npt.NDArray[np.uint8] | None) -> None:
+        packed = _Packed(calls.packed(), bits)
+        self._packed.append(packed)
+        self.nbytes += packed.calls.packed_size + (0 if bits is None else bits.nbytes) + tuning.PART_OVERHEAD
+
+    def _unpack(self, packed: _Packed, open_times: CoveredTime) -> None:
+        """Take the calls that were open together with a listed one."""
+        calls, bits = packed
+        if bits is None:
+            calls.clamp_times()
+            t3, wanted = calls["t3"], np.ones(calls.rows, np.bool_)
+        else:
+            calls.complete(self._rule)
+            t3, wanted = ends_of(calls), np.unpackbits(bits, count=calls.rows).view(np.bool_)
+        indices = np.flatnonzero(wanted & open_times.touches(calls["t0"].astype(np.int64), t3.astype(np.int64)))
+        room = max(tuning.MAX_UNLISTED - self._count[SHORT], 0)
+        self.left_out += len(indices[room:])  # without unpacking the rest of their columns
+        indices = indices[:room]
+        if not len(indices):
+            return
+        rows = calls.take(indices)
+        self._take(rows, SHORT)
+        self._rows[SHORT][-1]["t3"] = t3[indices]
+        if bits is not None:
+            self._take(rows.take(rows.runs("connection", "pid")[0]), CONNECTION)
+
+    def _take(self, table: LazyTable, row: np.dtype[np.void]) -> None:
+        rows = table.to_array(row)
+        rows = _distinct(rows) if row is CONNECTION else rows
+        room = max(tuning.MAX_UNLISTED - self._count[row], 0)
+        self.left_out += len(rows[room:])
+        rows = rows[:room]
+        self._count[row] += len(rows)
+        self._rows[row].append(rows)
+        self.nbytes += rows.nbytes
 
 
 def _distinct(rows: Array) -> Array:

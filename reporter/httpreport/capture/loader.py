@@ -164,7 +164,7 @@ class _Loader:
         self.by_request = TotalsByRequest(ends.heads, keep.patterns)
         self.totals = CallTotals(self.by_request.keys if keep.by_route else None)
         self.by_workload = TotalsByWorkload()
-        self.unlisted = UnlistedCalls()
+        self.unlisted = UnlistedCalls(self.rule)
         self.not_known = 0
         self.workloads = Workloads(meta)
         self.available = AvailableValues(keep.asked, ends.heads, self.workloads, keep.patterns)  # while none is kept
@@ -183,6 +183,11 @@ class _Loader:
     @cached_property
     def call_types(self) -> ColumnTypes:
         return column_types(self.meta.call_layout, RECORDED)
+
+    @property
+    def has_short(self) -> bool:
+        """Return whether the capture has all calls, the short ones too."""
+        return bool(self.meta.short_layout.fields) or not self.meta.threshold_ns
 
     def add(self, record: Record | PackedStacks) -> None:
         HANDLERS[type(record)](self, record)
@@ -252,7 +257,7 @@ class _Loader:
         """Return the recording, once all records have been added."""
         self._add_up()
         self.listed.finish()
-        self.unlisted.finish()
+        self.unlisted.finish(self.listed.starts, self.listed.ends)
         if cut_off and self.last_text:  # it has no declared size: another part may have followed
             self.last_text.problem = self.last_text.problem or "the capture is cut off"
         modules = {id: module for id, module in self.modules.items() if id not in self.ambiguous}
@@ -328,8 +333,8 @@ class _Loader:
             self.kept_parts.append(calls.take(indices))
         elif not self.kept:
             self.available.add(calls, self.keep.passing(calls))
-        if self.meta.short_layout.fields:
-            self.unlisted.add_recorded(calls.take(np.flatnonzero(self.keep.passing(calls) & ~mask)))
+        if self.has_short:
+            self.unlisted.add_recorded(calls, self.keep.passing(calls) & ~mask)
         self.not_known += self.keep.not_known(calls)
         self.kept += len(indices)
         self.recorded += calls.rows
