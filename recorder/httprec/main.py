@@ -223,7 +223,7 @@ def _record(
 @click.option(
     "--rows",
     type=click.Choice(["all", "slow"]),
-    default="slow",
+    default="all",
     show_default=True,
     help="all: record calls below -t too, without stacks and heads, some 10 bytes each. slow: count them only.",
 )

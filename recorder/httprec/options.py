@@ -104,7 +104,7 @@ _MEMORY_OPTIONS = [
         default=DEFAULTS.call_ring_pages * PAGE_KIB,
         show_default=True,
         help="Room for calls on their way to the recorder, 0.2 KiB each; a power of two. The kernel keeps this much, "
-        "and a quarter more for the ends of responses; with --rows all twice that, for the calls below -t.",
+        "and as much again for the ends of responses and for calls below -t; with --rows slow a quarter more.",
     ),
     click.option(
         "--stack-ring",
@@ -203,7 +203,7 @@ def sizes(
         frame_slots=DEFAULTS.frame_slots if pages else _FRAME_SLOTS_PER_COPY * stack_slots,
         call_ring_pages=call_ring // PAGE_KIB,
         completion_ring_pages=max(call_ring // PAGE_KIB // 4, 1),
-        short_ring_pages=call_ring // PAGE_KIB if has_short_rows else 0,
+        short_ring_pages=max(call_ring // PAGE_KIB // 2, 1) if has_short_rows else 0,
         connection_ring_pages=max(call_ring // PAGE_KIB // 4, 1) if has_short_rows else 0,
         stack_ring_pages=stack_ring // PAGE_KIB,
         receive_stacks=int(receive_stacks),

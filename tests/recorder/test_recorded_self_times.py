@@ -44,7 +44,7 @@ def recorded(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Any, Any]:
         assert others.stdin and others.stdout
         with running(folder / SERVICE, WORKLOAD, "service", others.stdout.readline().strip()) as service:
             assert service.stdout
-            options = ("-t", "100", "--rows", "all", "-p", SERVICE, "-p", OTHERS, "-q", "--probes", "tracepoint")
+            options = ("-t", "100", "-p", SERVICE, "-p", OTHERS, "-q", "--probes", "tracepoint")
             with recording(capture, *options, "--modules", "none"):
                 others.stdin.write(service.stdout.readline())
                 others.stdin.flush()

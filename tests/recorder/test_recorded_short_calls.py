@@ -77,7 +77,7 @@ def recorded(folder: Path, calls: int, *options: str) -> Recorded:
 
 @pytest.fixture(scope="module")
 def all_rows(tmp_path_factory: pytest.TempPathFactory) -> Recorded:
-    return recorded(tmp_path_factory.mktemp("all"), CALLS, "--rows", "all")
+    return recorded(tmp_path_factory.mktemp("all"), CALLS)
 
 
 def of_connection(found: Recorded, port: int, role: Role) -> Array:
@@ -119,7 +119,7 @@ NUMBERS = ("request_seq", "response_seq")
 
 
 def test_those_that_the_ring_has_no_room_for_are_counted_and_no_slow_call_is_lost(tmp_path: Path) -> None:
-    found = recorded(tmp_path, 2000, "--rows", "all", "--call-ring", "4")
+    found = recorded(tmp_path, 2000, "--call-ring", "4")
     rows = found.rows(ShortCalls)
     assert found.counted == 2 * CONNECTIONS * 1999
     assert 0 < found.lost("short_ring_full") == found.counted - len(rows)
@@ -134,7 +134,7 @@ def test_each_stream_of_http2_is_there_once_at_each_end(tmp_path: Path) -> None:
     if not node:
         pytest.skip("node is not installed")
     capture = tmp_path / "run.cap"
-    with recording(capture, "-t", "200", "--rows", "all", "--probes", "tracepoint", "-p", "node", "-q"):
+    with recording(capture, "-t", "200", "--probes", "tracepoint", "-p", "node", "-q"):
         run = subprocess.Popen([node, TESTS / "workload" / "node_streams.js"], stdout=subprocess.PIPE, text=True)
         own = json.loads(run.communicate()[0])
     with open_capture(capture) as reader:
@@ -149,7 +149,7 @@ def test_each_stream_of_http2_is_there_once_at_each_end(tmp_path: Path) -> None:
         assert role == Role.SERVER or all(call["t3"] - call["t0"] <= asked[call["stream"]] for call in short)
 
 
-def test_they_are_counted_only_unless_they_are_asked_for(tmp_path: Path) -> None:
-    found = recorded(tmp_path, 10)
+def test_they_are_counted_only_if_only_slow_ones_are_asked_for(tmp_path: Path) -> None:
+    found = recorded(tmp_path, 10, "--rows", "slow")
     assert found.counted == 2 * CONNECTIONS * 9
     assert not [record for record in found.records if isinstance(record, (Connections, ShortCalls))]
