@@ -124,7 +124,9 @@ def test_slower_processes_come_first_and_new_or_gone_ones_are_listed(
     assert f"before: {captures[0]}: 17 calls of 100 ms or more, 0 lost, 10 s on web-1 from " in lines[0]
     assert "processes: new new-agent; gone old-agent" in lines
     assert "stacks: 2 in both recordings (77% of the time before, 84% after), 1 new, 1 gone" in lines
-    rows = [" ".join(line.split()) for line in lines[7:17]]
+    assert lines[6].startswith("requests of nova-api: 10 requests of 100 ms or more took 4 s in all")
+    assert lines[7] == "  why       not said of fewer than 30 requests"
+    rows = [" ".join(line.split()) for line in lines[10:20]]
     assert rows == [
         "before 10 1.00 200 ms 200 ms 200 ms 200 ms 200 ms/s nova-api to 192.168.1.20:80",
         "after 10 1.00 400 ms 400 ms 400 ms 400 ms 400 ms/s",
@@ -137,7 +139,7 @@ def test_slower_processes_come_first_and_new_or_gone_ones_are_listed(
         "gone 1 0.10 900 ms 900 ms 900 ms 900 ms 90 ms/s old-agent to 192.168.1.20:80",
         "",
     ]
-    assert [" ".join(line.split(" lib ")[0].split()) for line in lines[18:22]] == [
+    assert [" ".join(line.split(" lib ")[0].split()) for line in lines[21:25]] == [
         "240 ms/s 400 ms/s +160 ms/s +66.7% nova-api:",
         "0 ms/s 90 ms/s +90 ms/s new new-agent:",
         "60 ms/s 60 ms/s 0 ms/s 0.0% nginx:",

@@ -153,10 +153,10 @@ class Stage:
         free.append((end, self._connection, 1))
         return self._connection, 1
 
-    def capture(self, *records: Record) -> bytes:
+    def capture(self, *records: Record, threshold_ns: int = 0) -> bytes:
         """Return the capture of all calls, those that ended first coming first, with more records."""
         calls = sorted(self.calls, key=lambda call: call.row.start_ns + call.row.duration_ns)
-        return capture([call.row for call in calls], [*head_records(calls), *records], threshold_ns=0)
+        return capture([call.row for call in calls], [*head_records(calls), *records], threshold_ns=threshold_ns)
 
 
 def _pid(name: str) -> int:

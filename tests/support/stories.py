@@ -11,7 +11,9 @@ from typing import Any
 
 from httpcapture import Lost
 from httpreport.answer.answer import AlsoKind, Answer
+from httpreport.answer.compare import answers_between
 from httpreport.answer.decide import answers
+from httpreport.compare.changes import compare
 from httpreport.report.aggregate import aggregate_of
 from httpreport.report.evidence import HolderKind
 from support.recordings import META, MS
@@ -44,6 +46,18 @@ class Story:
     only: str | None = None  # the place that alone is slow
     changed_ns: tuple[int, int] | None = None  # between which starts of requests they became slower, or faster
     records: tuple[Any, ...] = ()
+    cut: int = 0  # how many calls are of requests before the change
+
+    def recordings(self) -> tuple[bytes, bytes]:
+        """Return captures of the requests before the change, and since."""
+        calls, cut = self.stage.calls, self.cut
+        before, since = (replace(self.stage, calls=some) for some in (calls[:cut], calls[cut:]))
+        return before.capture(), since.capture()
+
+    def answer_between(self) -> Answer | None:
+        """Return the answer of a comparison of both."""
+        comparison = compare(*(aggregate_of(reported(data), "run.cap", answer=True) for data in self.recordings()))
+        return next(answers_between(comparison.before, comparison.after), None)
 
     def answer(self) -> Answer | None:
         """Return the answer about a capture of all this."""
@@ -52,7 +66,7 @@ class Story:
 
     def judged_change(self, answer: Answer | None) -> Judgement:
         """Judge since when requests are said to take another time."""
-        if not answer or not answer.change:
+        if not answer or not answer.change or answer.change.at_ns is None:
             return Judgement.SILENT
         at_ns = answer.change.at_ns - META.started_realtime_ns
         is_right = self.changed_ns is not None and self.changed_ns[0] <= at_ns <= self.changed_ns[1]
@@ -107,15 +121,16 @@ def changing(seed: int, steps: Callable[[Stage], list[Step]], holder: Service | 
     draw = random.Random(seed)
     staged, starts = Stage(seed, reuses=draw.random() < 0.8), [0]
     count, gap_ns = draw.randrange(90, 250), draw.choice([10, 150]) * MS
-    split = draw.randrange(35, count - 35)
+    split, cut = draw.randrange(35, count - 35), 0
     for number in range(count):
+        cut = len(staged.calls) if number == split else cut
         staged.progress, staged.has_changed = number / count, number >= split
         staged.ask("load", Ask(SHOP, "/checkout", steps(staged)), starts[-1], 1 + number)
         if draw.random() < 0.3:
             staged.ask("load", Ask(SHOP, "/other", [own(staged, 3)]), starts[-1] + 1, 1001 + number)
         starts.append(starts[-1] + staged.noisy(gap_ns, 0.5))
     near = starts[max(split - NEAR, 0)], starts[min(split + NEAR, count)]
-    return Story(staged, holder.authority if holder else None, changed_ns=near if is_step else None)
+    return Story(staged, holder.authority if holder else None, changed_ns=near if is_step else None, cut=cut)
 
 
 def own(stage: Stage, ms: float) -> int:

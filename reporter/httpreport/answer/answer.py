@@ -33,7 +33,8 @@ class Requests(NamedTuple):
     of_ns: int  # the time of all requests
     p50_ns: int
     p99_ns: int
-    floor_ns: int  # shorter calls are not in the report
+    floor_ns: int  # shorter requests are not in the report
+    hidden_ns: int  # shorter calls that were made for them are not known; 0: all are
     sampled: int  # how many of them the rest of the answer rests on
 
 
@@ -47,9 +48,9 @@ class Side(NamedTuple):
 
 
 class Change(NamedTuple):
-    """Say since when requests take another time than before."""
+    """Say that requests take another time than before, and since when."""
 
-    at_ns: int  # since 1970: when the first of them began
+    at_ns: Optional[int]  # since 1970: when the first of them began; None: in another recording
     before: Side
     since: Side
 
@@ -57,6 +58,13 @@ class Change(NamedTuple):
     def is_longer(self) -> bool:
         """Return whether requests take longer than before."""
         return self.since.p50_ns > self.before.p50_ns
+
+
+class Earlier(NamedTuple):
+    """Hold how long such requests took in an earlier recording."""
+
+    requests: int
+    p50_ns: Optional[int]  # None if there were none
 
 
 class HolderName(NamedTuple):
@@ -139,12 +147,14 @@ class Also(NamedTuple):
 
 @dataclass(frozen=True)
 class Answer:
-    """Hold the answer about the requests of one host that take the most time. What is not certain is None."""
+    """Hold the answer about the requests of one host that take the most time, or if recordings are compared, the most
+    extra time. What is not certain is None."""
 
     host: str
     subject: Subject
     requests: Requests
     silence: Silence | None
+    earlier: Earlier | None = None  # only if recordings are compared
     change: Change | None = None
     holding: Holding | None = None
     code: Code | None = None

@@ -1,4 +1,5 @@
-"""Find since when requests take longer, or shorter, than before, if that stands out from the noise.
+"""Find since when requests take longer, or shorter, than before, or whether they do so in another recording, if that
+stands out from the noise.
 
 That there is a change is told by the test of Mann and Whitney (1947), the rank-sum test, for each moment at which it
 may be, with Bonferroni's correction for their number. Durations are not independent of each other: load comes and goes.
@@ -38,18 +39,33 @@ def change(requests: Sequence[Sampled]) -> Change | None:
     return Change(requests[split].start_ns, _side(durations[:split]), _side(durations[split:]))
 
 
+def difference(before: Sequence[Sampled], since: Sequence[Sampled]) -> Change | None:
+    """Return how requests of one recording and of a later one differ."""
+    one, other = (np.array([request.duration_ns for request in side], np.int64) for side in (before, since))
+    if min(len(one), len(other)) < FEWEST or not _is_apart(one, other):
+        return None
+    ranks = _ranks(np.concatenate([one, other]))
+    score = _scores(np.array([len(one)]), np.array([ranks[: len(one)].sum()]), len(ranks))[0]
+    return Change(None, _side(one), _side(other)) if math.erfc(score / math.sqrt(2)) < LARGEST_CHANCE else None
+
+
 def _split(durations: Durations) -> int | None:
     """Return before which duration the ranks change most, or None if that may be chance."""
     count = len(durations)
     if count < 2 * FEWEST:
         return None
     before = np.arange(FEWEST, count - FEWEST + 1)  # so many durations come before each moment
-    sums = np.cumsum(_ranks(durations))[before - 1]
-    deviation = np.sqrt(before * (count - before) * (count + 1) / 12)
-    scores = np.abs(sums - before * (count + 1) / 2) / deviation
+    scores = _scores(before, np.cumsum(_ranks(durations))[before - 1], count)
     best = int(np.argmax(scores))
     chance = len(before) * math.erfc(scores[best] / math.sqrt(2))
     return int(before[best]) if chance < LARGEST_CHANCE else None
+
+
+def _scores(before: Durations, sums: npt.NDArray[np.float64], count: int) -> npt.NDArray[np.float64]:
+    """Return by how many standard deviations the sums of the ranks of so many durations, of `count` in all, differ from
+    what they would be without a change."""
+    deviation = np.sqrt(before * (count - before) * (count + 1) / 12)
+    return np.asarray(np.abs(sums - before * (count + 1) / 2) / deviation)
 
 
 def _moment(durations: Durations, near: int) -> int | None:
@@ -69,17 +85,25 @@ def _ranks(values: Durations) -> npt.NDArray[np.float64]:
 
 def _stands_out(before: Durations, after: Durations) -> bool:
     """Return whether the two sides differ by more than their spread, throughout, and from one moment to the next."""
+    if not _is_apart(before, after):
+        return False
     one, other = _side(before), _side(after)
     by = other.p50_ns - one.p50_ns
-    if abs(by) <= max(LEAST_SHARE * one.p50_ns, LEAST_NS):
-        return False
-    is_apart = one.p75_ns < other.p25_ns if by > 0 else other.p75_ns < one.p25_ns
     middle = (one.p50_ns + other.p50_ns) / 2
     earlier, later = (_medians(side, min(SPANS, len(side) // SPAN)) for side in (before, after))
     holds = ((earlier < middle) == (by > 0)).all() and ((later > middle) == (by > 0)).all()
     is_sudden = abs(later[0] - earlier[-1]) > SUDDEN * abs(by)
     is_level = all(abs(np.diff(_medians(side, 2))[0]) < LEVEL * abs(by) for side in (before, after))
-    return bool(is_apart and holds and is_sudden and is_level)
+    return bool(holds and is_sudden and is_level)
+
+
+def _is_apart(before: Durations, after: Durations) -> bool:
+    """Return whether the two sides differ by enough, and by more than their spread."""
+    one, other = _side(before), _side(after)
+    by = other.p50_ns - one.p50_ns
+    if abs(by) <= max(LEAST_SHARE * one.p50_ns, LEAST_NS):
+        return False
+    return one.p75_ns < other.p25_ns if by > 0 else other.p75_ns < one.p25_ns
 
 
 def _medians(durations: Durations, count: int) -> npt.NDArray[np.float64]:

@@ -12,12 +12,13 @@ from ..common.counted import counted
 from ..report.evidence import HolderKind
 from ..report.time_span import moment_text
 from .answer import Also, AlsoKind, Answer, HolderName, Holding, Network, Places, Requests, Silence, Subject, Verdict
+from .decide import FEWEST
 
 FEW_FRAMES = 3  # of the code that asks are named
 
 WHY_NOT = {
     Silence.INCOMPLETE: "not said, because calls may be missing",
-    Silence.FEW: "not said of so few requests",
+    Silence.FEW: f"not said of fewer than {FEWEST} requests",
     Silence.NOT_CERTAIN: "not known: nothing held more than half of this time for certain",
 }
 EXTRA_NOT_CERTAIN = "not known: nothing held more than half of the extra time for certain"
@@ -55,7 +56,8 @@ def _first(answer: Answer) -> str:
     floor = f"{duration_text(requests.floor_ns)} or more" if requests.floor_ns else ""
     if answer.silence is Silence.FEW:
         those = f"{counted(requests.calls, 'request')}{f' of {floor}' if floor else ''}"
-        return f"{what}: {those} took {duration_text(requests.time_ns)} in all{_share(requests)}"
+        before = "" if answer.earlier is None else f"; {answer.earlier.requests or 'none'} before"
+        return f"{what}: {those} took {duration_text(requests.time_ns)} in all{_share(requests)}{before}"
     return f"{what} {takes} {_how_long(answer)}{f' where that is {floor}' if floor else ''}{_share(requests)}"
 
 
@@ -69,10 +71,14 @@ def _share(requests: Requests) -> str:
 
 def _how_long(answer: Answer) -> str:
     """Return how long the requests take, and before a change."""
-    if answer.change is None:
-        return f"{duration_text(answer.requests.p50_ns)} (p99 {duration_text(answer.requests.p99_ns)})"
-    at_ns, before, since = answer.change
-    return f"{duration_text(since.p50_ns)} since {moment_text(at_ns)}, {duration_text(before.p50_ns)} before"
+    if answer.change is not None:
+        at_ns, before, since = answer.change
+        moment = "" if at_ns is None else f" since {moment_text(at_ns)}"
+        return f"{duration_text(since.p50_ns)}{moment}, {duration_text(before.p50_ns)} before"
+    now = f"{duration_text(answer.requests.p50_ns)} (p99 {duration_text(answer.requests.p99_ns)})"
+    if answer.earlier is None or answer.earlier.p50_ns is None:
+        return now
+    return f"{now}, {duration_text(answer.earlier.p50_ns)} before, which is no change that stands out"
 
 
 def _subject(subject: Subject) -> tuple[str, str]:
@@ -91,8 +97,8 @@ def _who(who: HolderName, answer: Answer) -> str:
         return f"between {who.process} and {who.other}"
     says_more = who.answering not in {"", answer.subject.route.asked}
     answering = f", answering {who.answering}" if says_more else ""
-    floor = duration_text(answer.requests.floor_ns) if answer.requests.floor_ns else ""
-    return f"{who.process}:{who.port} itself{answering}{floor and f', or calls of less than {floor} that it made'}"
+    hidden = duration_text(answer.requests.hidden_ns) if answer.requests.hidden_ns else ""
+    return f"{who.process}:{who.port} itself{answering}{hidden and f', or calls of less than {hidden} that it made'}"
 
 
 def _amount(holding: Holding) -> str:

@@ -264,7 +264,7 @@ def main(  # noqa: PLR0917 (one parameter for each option)
             patterns=patterns,
             trees=max((SLOWEST, *trees)) if summary else 0,
             by_route=by == "route",
-            answer=plan.needs_answer and not baselines,
+            answer=plan.needs_answer,
         )
         if tell_info or check:
             fine = [describe(path, request, tell_info=tell_info, verbose=verbose, check=check) for path in paths]

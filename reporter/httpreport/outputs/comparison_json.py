@@ -13,12 +13,14 @@ from typing import Any
 from httpcapture import Role
 from httpcapture.addresses import address_text
 
+from ..answer.compare import answers_between
 from ..calls.call import enum_text
 from ..common.printable import comm
 from ..compare.changes import Comparison, PeerChange, RouteChange, StackChange
 from ..compare.warnings import comparison_warnings
 from ..report.aggregate import Aggregate
 from ..report.recordings import Facts
+from .json_answer import answer_fields
 from .json_fields import latencies_fields, route_fields, totals_fields
 from .json_report import VERSION, json_list
 from .output import Compared, encoded
@@ -34,6 +36,8 @@ def document(comparison: Comparison) -> Iterator[str]:
     yield "{\n"
     for name, value in _head(comparison).items():
         yield f"{json.dumps(name)}: {json.dumps(value)},\n"
+    yield from json_list("answers", map(answer_fields, answers_between(comparison.before, comparison.after)))
+    yield ",\n"
     yield from json_list("peers", (_peer(comparison, change) for change in comparison.peers))
     yield ",\n"
     if comparison.has_heads:

@@ -9,12 +9,13 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from ..answer.compare import answers_between
 from ..compare.changes import Comparison, PeerChange, RouteChange, StackChange
 from .comparison_table import AFTER, BEFORE, CHANGE, heads, rows, short_cells, short_heads
 from .comparison_words import GONE, relative, summary, waited, waited_more
 from .latency_table import TOP, WIDE, new_table
 from .output import Compared
-from .terminal import GAP, leaves_that_fit, peer_name, print_lines, printed
+from .terminal import GAP, leaves_that_fit, peer_name, print_answers, print_lines, printed
 
 
 def comparison(compared: Compared) -> Iterable[bytes]:
@@ -25,6 +26,7 @@ def comparison(compared: Compared) -> Iterable[bytes]:
 def print_comparison(out: Console, comparison: Comparison, own: Sequence[str] = ()) -> None:
     """Print everything but the warnings. `own` are the patterns of --own."""
     print_lines(out, summary(comparison))
+    print_answers(out, answers_between(comparison.before, comparison.after))
     if comparison.stacks:
         out.print()
         out.print(_peers(comparison, out.width))

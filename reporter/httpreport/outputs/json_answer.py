@@ -21,6 +21,7 @@ def answer_fields(answer: Answer) -> dict[str, Any]:
             "process": answer.subject.process or None,
             **answer.requests._asdict(),
         },
+        "earlier": answer.earlier and answer.earlier._asdict(),
         "change": answer.change and _change(answer.change),
         "holder": answer.holding and _holder(answer.holding),
         "code": answer.code and _code(answer.code),
@@ -32,7 +33,7 @@ def answer_fields(answer: Answer) -> dict[str, Any]:
 
 def _change(change: Change) -> dict[str, Any]:
     return {
-        "at": iso_since_1970(change.at_ns),
+        "at": None if change.at_ns is None else iso_since_1970(change.at_ns),
         "before": change.before._asdict(),
         "since": change.since._asdict(),
     }

@@ -21,6 +21,7 @@ from httpcapture import Role
 from httpcapture.durations import duration_text
 from httpcapture.shell import quoted
 
+from ..answer.answer import Answer
 from ..answer.decide import answers
 from ..answer.words import lines
 from ..calls.available_values import peer_text
@@ -89,19 +90,19 @@ def print_summary(out: Console, whole: Aggregate, style: Style) -> None:
     facts = naming_facts(whole) if style.facts or incomplete(whole) else []
     print_lines(out, [*_kept(whole), *selection_facts(whole), place_and_time(whole), *facts])
     if len(whole.hosts) == 1:
-        _print_answer(out, whole)
+        print_answers(out, answers(whole))
         _print_tables(out, whole, style.own)
         return
     for host in whole.hosts:
         out.print()
         _line(out, Text(f"host {host}", "bold"))
-        _print_answer(out, whole.of_host(host))
+        print_answers(out, answers(whole.of_host(host)))
         _print_tables(out, whole.of_host(host), style.own)
 
 
-def _print_answer(out: Console, whole: Aggregate) -> None:
-    """Print the answer about the only host, if there is one. On a terminal, lines are broken where they fit."""
-    for answer in answers(whole):
+def print_answers(out: Console, found: Iterable[Answer]) -> None:
+    """Print answers. On a terminal, lines are broken where they fit."""
+    for answer in found:
         out.print()
         for about, text in lines(answer):
             head, indent = (f"  {about}".ljust(ANSWER_INDENT), ANSWER_INDENT) if about else ("", 0)

@@ -60,6 +60,12 @@ class Facts:
     length_ns: int | None  # length of the selected part of the recording; None if END is missing
 
     @property
+    def hidden_ns(self) -> int:
+        """Return how long calls may have been that were made for those in the report, and are not known; 0: none."""
+        has_all = self.complete and (self.below is not None or not self.threshold_ns)
+        return 0 if has_all else self.floor_ns
+
+    @property
     def selection(self) -> str:
         """Return which calls are selected, as text."""
         return f"calls {self.qualities}" if self.qualities else "all calls"

@@ -38,6 +38,7 @@ byId("shades").append(...d3.range(strongest, -strongest - 1, -1).map((number) =>
 for (const side of ["before", "after"]) byId(side).textContent = page[side];
 byId("warnings").append(...page.warnings.map((text) => make("li", {}, make("strong", {}, "Warning: "), text)));
 byId("warnings").hidden = !page.warnings.length;
+showAnswers(page.answers, page.answers.length > 1);
 byId("facts").append(...page.facts.map((text) => make("li", {}, text)));
 byId("made").textContent = `Made by httpreport ${page.version}. One file: it fetches nothing and sends nothing.`;
 

@@ -12,11 +12,13 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from ... import __version__
+from ...answer.compare import answers_between
 from ...compare.changes import Comparison, StackChange
 from ...compare.warnings import comparison_lines
 from ..comparison_table import ComparisonRow, heads, rows
 from ..comparison_words import SHADES, each, rate, side_name, summary
 from ..terminal import peer_name
+from .answers import AnswerLines, answer_lines
 
 MOST_PEERS = MOST_ROUTES = 2_000  # in one page
 MOST_STACKS = 20_000
@@ -47,6 +49,7 @@ class ComparisonPage:
     version: str
     before: str
     after: str
+    answers: Sequence[AnswerLines]
     facts: Sequence[str]
     warnings: Sequence[str]
     each: str  # the unit that follows a time
@@ -73,6 +76,7 @@ def comparison_data(
         version=__version__,
         before=os.path.basename(side_name(comparison.before)),
         after=os.path.basename(side_name(comparison.after)),
+        answers=answer_lines(answers_between(comparison.before, comparison.after)),
         facts=list(summary(comparison)),
         warnings=[
             *comparison_lines(comparison),

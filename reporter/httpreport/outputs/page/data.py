@@ -23,7 +23,6 @@ from httpcapture import Role
 
 from ... import __version__
 from ...answer.decide import answers
-from ...answer.words import Line, lines
 from ...calls.call import enum_text
 from ...calls.schema import Array
 from ...calls.workloads import Workload
@@ -35,6 +34,7 @@ from ...report.slowest import Group, Indices, Label, Link, SlowCall, Trace
 from ...routes.routes import Routes
 from ...routes.shapes import Source
 from ...symbols.line_parts import LineParts
+from .answers import AnswerLines, answer_lines
 from .columns import packed
 from .trees import PLACE_FIELDS, LineData, PageTrees, TreeData
 from .unique_values import UniqueValues
@@ -85,13 +85,6 @@ class WorkloadName(NamedTuple):
     namespace: str
     pod_uid: str
     is_known: bool
-
-
-class AnswerLines(NamedTuple):
-    """Hold the answer about one host: what each line is about, empty for the first one, and what it says."""
-
-    host: str
-    lines: Sequence[Line]
 
 
 class RouteName(NamedTuple):
@@ -183,7 +176,7 @@ def page_data(whole: Aggregate) -> Page:
         where=where(whole),
         hosts=whole.hosts,
         origins=list(origins(whole)),
-        answers=[AnswerLines(answer.host, list(lines(answer))) for answer in answers(whole)],
+        answers=answer_lines(answers(whole)),
         facts=summary(whole),
         warnings=[*warning_lines(whole), *(left_out if len(calls) < kept else [])],
         complete=not incomplete(whole),

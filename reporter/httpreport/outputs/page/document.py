@@ -26,11 +26,11 @@ from .data import Page, page_data
 
 LIBRARIES = ("d3", "d3-flame-graph")
 SCRIPTS = (
-    *("selection.js", "format.js", "brush.js", "latency.js", "sortable.js", "groups.js", "chart.js", "flame.js"),
-    *("waterfall.js", "opened_call.js", "calls.js", "address.js", "filter_parts.js", "filters.js", "totals.js"),
-    "main.js",
+    *("selection.js", "format.js", "answers.js", "brush.js", "latency.js", "sortable.js", "groups.js", "chart.js"),
+    *("flame.js", "waterfall.js", "opened_call.js", "calls.js", "address.js", "filter_parts.js", "filters.js"),
+    *("totals.js", "main.js"),
 )
-COMPARISON_SCRIPTS = ("format.js", "chart.js", "changes.js", "comparison.js")
+COMPARISON_SCRIPTS = ("format.js", "answers.js", "chart.js", "changes.js", "comparison.js")
 
 
 def report(reported: Reported) -> Iterable[bytes]:

@@ -83,11 +83,7 @@ for (const part of document.querySelectorAll(".of-heads")) part.hidden = !page.h
 for (const part of document.querySelectorAll(".of-workloads")) part.hidden = !page.has_workloads;
 byId("warnings").append(...page.warnings.map((text) => make("li", {}, make("strong", {}, "Warning: "), text)));
 byId("warnings").hidden = !page.warnings.length;
-byId("answers").append(...page.answers.map(([name, [[, first], ...lines]]) => make("div", { class: "answer" },
-  several ? make("h3", { class: "name" }, name) : "",
-  make("p", {}, make("strong", {}, first)),
-  make("dl", {}, ...lines.flatMap(([about, text]) => [make("dt", {}, about), make("dd", {}, text)])))));
-byId("answers").hidden = !page.answers.length;
+showAnswers(page.answers, several);
 byId("facts").append(...page.facts.map((text) => make("li", {}, text)));
 byId("judged").textContent = page.first_byte
   ? "Durations are from the first byte of the request to the first byte of the response."

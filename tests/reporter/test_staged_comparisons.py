@@ -1,0 +1,94 @@
+"""Check answers about two staged recordings, before and after a change whose cause is known: right or silent, never
+wrong."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+
+from httpreport.answer.answer import Silence
+from httpreport.answer.words import lines
+from httpreport.cli.main import main
+from support import stories
+from support.recordings import MS
+from support.reports import VALIDATOR
+from support.staged_services import Ask, Stage
+from support.stories import SHOP, Judgement, Story
+
+SEEDS = range(4)
+UNCHANGED = (stories.steady, stories.wide, stories.barely)
+Make = Callable[[int], Story]
+
+
+@pytest.mark.parametrize("make", stories.CHANGING)
+def test_a_change_and_who_holds_the_extra_time_are_told_or_not_known(make: Make) -> None:
+    right = Counter[str]()
+    for seed in SEEDS:
+        told = make(seed)
+        answer = told.answer_between()
+        assert answer is not None
+        assert told.judged_holder(answer) is not Judgement.WRONG, (seed, answer)
+        assert told.judged_also(answer) is not Judgement.WRONG, (seed, answer)
+        right["change"] += answer.change is not None
+        right["holder"] += told.judged_holder(answer) is Judgement.RIGHT
+    for kind in stories.CAUSES[make]:
+        assert kind == "also" or right[kind] >= len(SEEDS) / 2, kind
+
+
+@pytest.mark.parametrize("make", UNCHANGED)
+def test_of_noise_no_change_is_told(make: Make) -> None:
+    for seed in SEEDS:
+        answer = make(seed).answer_between()
+        assert answer is not None
+        assert answer.change is None
+        assert next(lines(answer)).text.count(" before, which is no change that stands out") == 1
+
+
+def test_more_calls_for_each_request_are_told_with_how_many_there_were_before() -> None:
+    answer = stories.more_calls_since(1).answer_between()
+    assert answer is not None
+    said = {line.about: line.text for line in lines(answer)}
+    assert said["also"] == "shop asks stock:9400 20 times for one request, one after the other, before 1 time"
+
+
+def test_requests_that_were_not_there_before_are_no_change() -> None:
+    before, after = Stage(1), Stage(2)
+    for number in range(40):
+        before.ask("load", Ask(SHOP, "/cart", [90 * MS]), number * 100 * MS)
+        after.ask("load", Ask(SHOP, "/new", [300 * MS]), number * 400 * MS)
+    answer = Story(Stage(0, calls=[*before.calls, *after.calls]), None, cut=len(before.calls)).answer_between()
+    assert answer is not None and answer.silence is Silence.FEW
+    assert next(lines(answer)).text == "GET /new at shop:9200: 40 requests took 12 s in all; none before"
+
+
+def reported(folder: Path, told: Story, *options: str) -> str:
+    paths = folder / "before.cap", folder / "after.cap"
+    for path, data in zip(paths, told.recordings()):
+        path.write_bytes(data)
+    ran = CliRunner().invoke(main, ["--baseline", *map(str, paths), *options], env={"COLUMNS": "160"})
+    assert ran.exit_code == 0, ran.output
+    return ran.stdout
+
+
+def test_terminal_page_and_json_say_the_same(tmp_path: Path) -> None:
+    told = stories.slow_upstream_since(1)
+    answer = told.answer_between()
+    assert answer is not None and answer.change is not None
+    texts = [line.text for line in lines(answer)]
+    page = tmp_path / "page.html"
+    printed = reported(tmp_path, told, "--html", str(page))
+    document: dict[str, Any] = json.loads(reported(tmp_path, told, "--json"))
+    VALIDATOR.validate(document)
+
+    assert [line["text"] for line in document["answers"][0]["text"]] == texts
+    assert document["answers"][0]["change"]["at"] is None
+    assert [text for text in texts if text not in printed] == []
+    assert json.dumps(texts[0]) in page.read_text()
+    assert texts[0].startswith("GET /checkout at shop:9200 takes ")
+    assert " before" in texts[0] and " since " not in texts[0]
