@@ -90,7 +90,7 @@ def test_a_narrow_comparison_has_one_line_for_each_peer() -> None:
     print_comparison(out, compare(*sides))
 
     lines = out.export_text().splitlines()
-    rows = [line.split() for line in lines[lines.index("") + 1 :] if "10.0.0." in line]
+    rows = [line.split() for line in lines if "nova-api to 10.0.0." in line]
     (first, second) = [" ".join(row) for row in rows]
     assert re.fullmatch(r"22\d ms 11\d ms \+100.\d% 3.00 0.0% \+\d+ ms/s nova-api to 10.0.0.1:80", first)
     assert second == "- 100 ms gone 0.00 gone -10 ms/s nova-api to 10.0.0.2:80"
