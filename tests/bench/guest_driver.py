@@ -32,18 +32,18 @@ PORT, CONNECTIONS, MANY_CONNECTIONS, PAIRS, SLICES = 8081, 16, 256, 5, 11
 SLICE_S = "1"
 FILES = {f"/item{number}": number * number * 200 for number in range(1, 9)}  # bytes
 ALL_CALLS = ("-t", "0", "--stack", "fp")
-ROWS_ALL = ("--rows", "all")
+ROWS_SLOW = ("--rows", "slow")
 RECORDERS = {
     "httprec, by default": (),
     "httprec, by default, kprobes": ("--probes", "kprobe"),
-    "httprec --rows all": ROWS_ALL,
+    "httprec --rows slow": ROWS_SLOW,
     "httprec --stack fp": ("--stack", "fp"),
     "httprec, all calls": ALL_CALLS,
     "httprec, all calls, kprobes": (*ALL_CALLS, "--probes", "kprobe"),
 }
 BY_TRACEPOINTS = {
     "httprec, by default": (),
-    "httprec --rows all": ROWS_ALL,
+    "httprec --rows slow": ROWS_SLOW,
     "httprec --stack-size 4": ("--stack-size", "4"),
     "httprec, no stacks": ("-p", "nobody"),
     "httprec --stack fp": ("--stack", "fp"),
