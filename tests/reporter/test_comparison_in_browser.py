@@ -61,6 +61,15 @@ def page(browser: Browser, compared: Path) -> Browser:
     return browser
 
 
+def test_the_answer_is_what_the_terminal_says(page: Browser, compared: Path) -> None:
+    texts = 'Array.from(document.querySelectorAll("#answers p, #answers dd")).map((part) => part.textContent)'
+    shown = page.run(f"return {texts}")
+    assert not page.run('return document.getElementById("answers").hidden')
+    assert shown[0].startswith("requests of nova-api") and shown[1] == "not said, because calls may be missing"
+    said = (compared / "said.txt").read_text()
+    assert [text for text in shown if text not in said] == []
+
+
 def paths(node: dict[str, Any], *path: str) -> dict[tuple[str, ...], tuple[int, int]]:
     """Return the own time of each path below the root, in ns: before and after."""
     own = tuple(node[side] - sum(child[side] for child in node["children"]) for side in ("before", "after"))
