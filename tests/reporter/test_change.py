@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Sequence
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -18,10 +19,11 @@ SEEDS = st.integers(0, 2**32)
 SIDES = st.integers(FEWEST, 300)
 
 
-def change_of(durations: Sequence[float]) -> Change | None:
+def change_of(durations: Sequence[float], floor_ms: int = 0) -> Change | None:
     """Return the change of requests that take so many ms each, and begin one second after the other."""
     asked = Asked("load", 1, NOT_KNOWN)
-    return change([Sampled(0, at * 10**9, int(ms * MS), True, asked, ()) for at, ms in enumerate(durations)])
+    requests = [Sampled(0, at * 10**9, int(ms * MS), True, asked, ()) for at, ms in enumerate(durations)]
+    return change(requests, floor_ms * MS)
 
 
 @given(SEEDS, SIDES, SIDES, st.sampled_from([0.2, 0.5, 2, 8]))
@@ -34,6 +36,12 @@ def test_a_clear_step_is_found_where_it_is(seed: int, before: int, since: int, t
     assert found is not None
     assert (found.at_ns, found.before.requests, found.since.requests) == (before * 10**9, before, since)
     assert found.is_longer == (times > 1)
+
+
+@pytest.mark.parametrize(("floor_ms", "is_told"), [(60, True), (80, False)])
+def test_no_change_is_found_where_the_threshold_may_cut_off_many(floor_ms: int, is_told: bool) -> None:
+    durations = [*range(81, 121)] + [2 * ms for ms in range(81, 121)]
+    assert (change_of(durations, floor_ms) is not None) == is_told
 
 
 @given(SEEDS, st.lists(st.floats(0, 1e4), min_size=1, max_size=400))

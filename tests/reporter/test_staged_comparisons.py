@@ -92,3 +92,20 @@ def test_terminal_page_and_json_say_the_same(tmp_path: Path) -> None:
     assert json.dumps(texts[0]) in page.read_text()
     assert texts[0].startswith("GET /checkout at shop:9200 takes ")
     assert " before" in texts[0] and " since " not in texts[0]
+
+
+def test_where_the_threshold_cuts_off_many_no_change_is_told() -> None:
+    """Requests that took 30 to 300 ms take 110 ms now. Of those above the threshold of 100 ms, the median is less."""
+    before, after = Stage(1), Stage(2)
+    for number in range(200):
+        before.ask("load", Ask(SHOP, "/cart", [before.noisy(90 * MS, 0.8)]), number * 1000 * MS)
+        after.ask("load", Ask(SHOP, "/cart", [after.noisy(110 * MS, 0.03)]), number * 1000 * MS)
+    for stage in (before, after):
+        stage.calls = [call for call in stage.calls if call.row.duration_ns >= 100 * MS]
+    cut = len(before.calls)
+    told = Story(Stage(0, calls=[*before.calls, *after.calls]), None, cut=cut, threshold_ns=100 * MS)
+    answer = told.answer_between()
+    assert answer is not None and answer.silence is Silence.CUT and answer.change is None
+    first, why = (line.text for line in lines(answer))
+    assert " requests of 100 ms or more took " in first and first.endswith(f"; {cut // 2} before")
+    assert why.startswith("not said, because many take about that long")

@@ -43,7 +43,7 @@ class Recorded(NamedTuple):
         assert lost <= sum(self.report.recording.lost.values())
 
     def trace(self, side: str, request: str) -> StackTrace | None:
-        """Return the stack trace of a call by the first bytes of its request, None if the call or its stack was lost."""
+        """Return the stack trace of a call by the first bytes of its request, None if it or its stack was lost."""
         stack = self.stacks.get((SIDES[side], request.encode()))
         return None if not stack else self.report.traces[self.report.trace_of_stack[0, stack]]
 

@@ -47,16 +47,18 @@ class Story:
     changed_ns: tuple[int, int] | None = None  # between which starts of requests they became slower, or faster
     records: tuple[Any, ...] = ()
     cut: int = 0  # how many calls are of requests before the change
+    threshold_ns: int = 0  # with which `recordings` are made
 
     def recordings(self) -> tuple[bytes, bytes]:
         """Return captures of the requests before the change, and since."""
         calls, cut = self.stage.calls, self.cut
         before, since = (replace(self.stage, calls=some) for some in (calls[:cut], calls[cut:]))
-        return before.capture(), since.capture()
+        return before.capture(threshold_ns=self.threshold_ns), since.capture(threshold_ns=self.threshold_ns)
 
     def answer_between(self) -> Answer | None:
         """Return the answer of a comparison of both."""
-        comparison = compare(*(aggregate_of(reported(data), "run.cap", answer=True) for data in self.recordings()))
+        reports = (reported(data, milliseconds=None) for data in self.recordings())
+        comparison = compare(*(aggregate_of(report, "run.cap", answer=True) for report in reports))
         return next(answers_between(comparison.before, comparison.after), None)
 
     def answer(self) -> Answer | None:

@@ -16,6 +16,7 @@ class Silence(enum.Enum):
     INCOMPLETE = "incomplete"
     FEW = "few_requests"
     NOT_CERTAIN = "not_certain"
+    CUT = "cut_by_threshold"
 
 
 class Subject(NamedTuple):

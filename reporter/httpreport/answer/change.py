@@ -24,29 +24,47 @@ LARGEST_CHANCE = 1e-6  # that ranks are like that without a change
 LEAST_SHARE, LEAST_NS = 0.2, 5_000_000  # of the median before
 SPANS, SPAN = 10, 10  # at most so many spans into which a side is divided, and so many requests in each, at least
 SUDDEN = 0.7  # of the change, that the spans right before and after the moment differ by at least
+CUT_QUANTILE, CUT = 0.05, 1.25  # more requests than that part take less than so many times the threshold
 LEVEL = 0.25  # of the change, that the halves of a side differ by at most
 
 Durations = npt.NDArray[np.int64]
 
 
-def change(requests: Sequence[Sampled]) -> Change | None:
-    """Return since when requests, in the order in which they began, take another time than before."""
-    durations = np.array([request.duration_ns for request in requests], np.int64)
+def change(requests: Sequence[Sampled], floor_ns: int) -> Change | None:
+    """Return since when requests, in the order in which they began, take another time than before. Shorter ones than
+    `floor_ns` are not known."""
+    durations = _durations(requests)
     split = _split(durations)
     split = None if split is None else _moment(durations, split)
-    if split is None or not _stands_out(durations[:split], durations[split:]):
+    if split is None or any(_is_cut(side, floor_ns) for side in (durations[:split], durations[split:])):
+        return None
+    if not _stands_out(durations[:split], durations[split:]):
         return None
     return Change(requests[split].start_ns, _side(durations[:split]), _side(durations[split:]))
 
 
 def difference(before: Sequence[Sampled], since: Sequence[Sampled]) -> Change | None:
     """Return how requests of one recording and of a later one differ."""
-    one, other = (np.array([request.duration_ns for request in side], np.int64) for side in (before, since))
+    one, other = map(_durations, (before, since))
     if min(len(one), len(other)) < FEWEST or not _is_apart(one, other):
         return None
     ranks = _ranks(np.concatenate([one, other]))
     score = _scores(np.array([len(one)]), np.array([ranks[: len(one)].sum()]), len(ranks))[0]
     return Change(None, _side(one), _side(other)) if math.erfc(score / math.sqrt(2)) < LARGEST_CHANCE else None
+
+
+def is_cut(requests: Sequence[Sampled], floor_ns: int) -> bool:
+    """Return whether so many requests take about `floor_ns` that there may be as many shorter ones, which are not
+    known: then nothing follows from how long the others take."""
+    return _is_cut(_durations(requests), floor_ns)
+
+
+def _durations(requests: Sequence[Sampled]) -> Durations:
+    return np.array([request.duration_ns for request in requests], np.int64)
+
+
+def _is_cut(durations: Durations, floor_ns: int) -> bool:
+    return bool(np.quantile(durations, CUT_QUANTILE) < CUT * floor_ns)
 
 
 def _split(durations: Durations) -> int | None:

@@ -12,7 +12,7 @@ from ..calls.totals import Latencies
 from ..report.aggregate import Aggregate
 from ..report.evidence import Evidence, Sampled
 from .answer import Answer, Change, Earlier, Silence, Subject
-from .change import difference
+from .change import difference, is_cut
 from .decide import FEWEST, Circumstances, by_subject, circumstances, facts, most_time, sampled, verdict
 from .names import Names
 
@@ -39,7 +39,7 @@ def answer_between(before: Evidence, after: Evidence, names: Names, circumstance
     if not subjects:
         return None
     old, new = sampled(before, names), sampled(after, names)
-    changes = {subject: difference(old.get(subject, ()), new[subject]) for subject in subjects if subject in new}
+    changes = {subject: difference(old[subject], new[subject]) for subject in subjects if {subject} <= {*old} & {*new}}
     subject = _most_extra_time(subjects, changes) or most_time(subjects)
     requests = new.get(subject, [])
     answer = Answer(circumstances.host, subject, facts(subjects, subject, circumstances, len(requests)), None)
@@ -48,6 +48,8 @@ def answer_between(before: Evidence, after: Evidence, names: Names, circumstance
         return replace(answer, silence=Silence.INCOMPLETE)
     if min(len(requests), len(old.get(subject, ()))) < FEWEST:
         return replace(answer, silence=Silence.FEW)
+    if any(is_cut(side, circumstances.floor_ns) for side in (old[subject], requests)):
+        return replace(answer, silence=Silence.CUT)
     changed = changes[subject]
     return verdict(answer, changed, old[subject] if changed else (), requests, names)
 

@@ -61,7 +61,7 @@ def answer_of(evidence: Evidence, names: Names, circumstances: Circumstances) ->
         return replace(answer, silence=Silence.INCOMPLETE)
     if len(requests) < FEWEST:
         return replace(answer, silence=Silence.FEW, holding=holding(requests, names) if requests else None)
-    changed = change(requests)
+    changed = change(requests, circumstances.floor_ns)
     split = changed.before.requests if changed else 0
     return verdict(answer, changed, requests[:split], requests[split:], names)
 

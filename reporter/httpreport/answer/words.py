@@ -19,6 +19,7 @@ FEW_FRAMES = 3  # of the code that asks are named
 WHY_NOT = {
     Silence.INCOMPLETE: "not said, because calls may be missing",
     Silence.FEW: f"not said of fewer than {FEWEST} requests",
+    Silence.CUT: "not said, because many take about that long: shorter ones may be missing on either side",
     Silence.NOT_CERTAIN: "not known: nothing held more than half of this time for certain",
 }
 EXTRA_NOT_CERTAIN = "not known: nothing held more than half of the extra time for certain"
@@ -54,9 +55,10 @@ def lines(answer: Answer) -> Iterator[Line]:
 def _first(answer: Answer) -> str:
     requests, (what, takes) = answer.requests, _subject(answer.subject)
     floor = f"{duration_text(requests.floor_ns)} or more" if requests.floor_ns else ""
-    if answer.silence is Silence.FEW:
+    if answer.silence in {Silence.FEW, Silence.CUT}:
         those = f"{counted(requests.calls, 'request')}{f' of {floor}' if floor else ''}"
-        before = "" if answer.earlier is None else f"; {answer.earlier.requests or 'none'} before"
+        count = answer.earlier and (f"{answer.earlier.requests:,}" if answer.earlier.requests else "none")
+        before = f"; {count} before" if count else ""
         return f"{what}: {those} took {duration_text(requests.time_ns)} in all{_share(requests)}{before}"
     return f"{what} {takes} {_how_long(answer)}{f' where that is {floor}' if floor else ''}{_share(requests)}"
 
