@@ -274,8 +274,9 @@ class RecordingLoop:
 
     def _take_stacks(self) -> None:
         """Take the stacks in the ring, and at once read from the memory of processes what names their frames."""
+        rows = self._tracer.stacks.records()  # the kernel sent the frames of programs before these
         self._languages.drain()
-        self._waiting.extend(self._languages.join(stack_record(row)) for row in self._tracer.stacks.records())
+        self._waiting.extend(self._languages.join(stack_record(row)) for row in rows)
 
     def _record_stack(self, stack: Stack, now_ns: int) -> None:
         key = (stack.pid, stack.process_start_ns)

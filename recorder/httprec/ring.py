@@ -59,17 +59,21 @@ class Ring:
         self._position.value += size
 
     def records(self) -> Iterator[bytes]:
-        """Yield the payloads of all complete records; give each back to the kernel when the next one is asked for.
+        """Yield the payloads of all records that are complete by now; each is given back to the kernel before it is
+        yielded.
 
-        Records that arrive meanwhile are left for the next call, because a busy kernel could add records for ever.
+        Records that arrive after the call are left for the next one, because a busy kernel could add records for ever.
         """
-        end = self._producer[0]
+        return self._records_before(self._producer[0])
+
+    def _records_before(self, end: int) -> Iterator[bytes]:
         while self._position.value < end:
             start = self._position.value & (self._size - 1)
             (length,) = _LENGTH.unpack_from(self._data, start)
             if length & _BUSY:
                 return
             payload = length & ~_DISCARDED
-            if not length & _DISCARDED:
-                yield bytes(self._data[start + RING_HEADER : start + RING_HEADER + payload])
+            data = bytes(self._data[start + RING_HEADER : start + RING_HEADER + payload])
             self.consume(RING_HEADER + payload + (-payload % 8))
+            if not length & _DISCARDED:
+                yield data

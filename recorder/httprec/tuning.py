@@ -22,6 +22,7 @@ MAX_JIT_DUMP_RECORDS = 1 << 18  # of one jit-PID.dump: some 0.3 s
 MAX_REMEMBERED_STACKS = 32768  # four times as many as the kernel remembers (seen_stacks, maps.h); at most 1.5 kB each
 MAX_REPEATED_CONNECTIONS = 65536  # as many as the kernel follows by default; some 0.3 kB each
 MAX_WAITING_ROWS = 4096  # whose stacks have not arrived; at most 5 kB each
+WALKED_ROWS_A_STACK = 1  # frames of programs that are taken between two stacks
 MAX_KNOWN_CODE_BYTES = 64 << 20  # of code objects, each with CODE_OVERHEAD
 CODE_OVERHEAD = 1024  # bytes
 MAX_SEARCHED = 128 << 20  # bytes of memory, for the newest script: some 0.1 s

@@ -8,6 +8,7 @@ from __future__ import annotations
 import io
 import os
 import struct
+from collections import deque
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -33,13 +34,12 @@ ROW, LAYOUT = RowCodec(WALKED_ROW), RowCodec(RUNTIME)
 
 class FakeKernel:
     def __init__(self) -> None:
-        self.rows: list[bytes] = []
+        self.rows: deque[bytes] = deque()
         self.waiting: dict[int, bytes] = {}
         self.told: dict[Key, bytes] = {}
 
     def walked_rows(self) -> Iterator[bytes]:
-        rows, self.rows = self.rows, []
-        return iter(rows)
+        return (self.rows.popleft() for _ in range(len(self.rows)))
 
     def walked_waiting(self, slot: int) -> bytes:
         return self.waiting.get(slot, b"")
@@ -84,6 +84,10 @@ class Recorder:
             }
         ) + frames.ljust(len(frames) + 40, b"?")  # what other frames have left in the slot
 
+    def send(self, *rows: bytes) -> None:
+        self.kernel.rows.extend(rows)
+        self.python.drain()
+
     def codes(self) -> list[Code]:
         self.writer.flush()
         return [record for record in read_all(self.file.getvalue())[0] if isinstance(record, Code)]
@@ -123,7 +127,7 @@ def test_the_kernel_is_told_which_python_a_process_has(recorder: Recorder) -> No
 
 def test_frames_are_joined_with_their_stack_and_its_code_objects_written_once(recorder: Recorder) -> None:
     frames = recorder.frame(one.__code__) * 2
-    recorder.kernel.rows = [recorder.row(stack(1), frames), recorder.row(stack(2), frames)]
+    recorder.send(recorder.row(stack(1), frames), recorder.row(stack(2), frames))
     for number in (2, 1):
         joined = recorder.python.join(stack(number))
         recorder.python.write_codes(joined)
@@ -136,7 +140,7 @@ def test_frames_are_joined_with_their_stack_and_its_code_objects_written_once(re
 
 @pytest.mark.parametrize("other", [stack(2), stack(1, taken_ns=6)], ids=["id", "moment"])
 def test_frames_of_another_stack_are_not_joined(recorder: Recorder, other: Stack) -> None:
-    recorder.kernel.rows = [recorder.row(stack(1), recorder.frame(one.__code__))]
+    recorder.send(recorder.row(stack(1), recorder.frame(one.__code__)))
     assert recorder.python.join(other) == unwalked(other, recorder)
 
 
@@ -151,7 +155,7 @@ def test_frames_of_a_stack_that_waits_are_taken_from_its_slot(recorder: Recorder
 
 
 def test_every_part_has_the_code_objects_of_its_own_stacks(recorder: Recorder) -> None:
-    recorder.kernel.rows = [recorder.row(stack(1), recorder.frame(one.__code__))]
+    recorder.send(recorder.row(stack(1), recorder.frame(one.__code__)))
     joined = recorder.python.join(stack(1))
     for _ in range(2):
         recorder.python.write_codes(joined)
@@ -164,10 +168,9 @@ def test_every_part_has_the_code_objects_of_its_own_stacks(recorder: Recorder) -
 def test_frames_of_a_young_process_are_read_before_their_stack_comes(recorder: Recorder) -> None:
     code = compile("1", "<young>", "eval")
     frames = recorder.frame(code)
-    recorder.kernel.rows = [recorder.row(stack(0), frames)]
-    recorder.python.drain()
+    recorder.send(recorder.row(stack(0), frames))
     del code
-    recorder.kernel.rows = [recorder.row(stack(1), frames)]
+    recorder.send(recorder.row(stack(1), frames))
     recorder.python.write_codes(recorder.python.join(stack(1)))
     (written,) = recorder.codes()
     assert (written.filename, written.problem) == (b"<young>", "")
@@ -175,7 +178,7 @@ def test_frames_of_a_young_process_are_read_before_their_stack_comes(recorder: R
 
 def test_code_objects_that_cannot_be_read_have_the_reason(recorder: Recorder) -> None:
     gone, other_version = struct.pack("<5Q", 1, id(one.__code__), 2, 5, 0), recorder.frame(one.__code__)
-    recorder.kernel.rows = [recorder.row(stack(1), gone), recorder.row(stack(2), other_version, version=0x307)]
+    recorder.send(recorder.row(stack(1), gone), recorder.row(stack(2), other_version, version=0x307))
     for number in (1, 2):
         recorder.python.write_codes(recorder.python.join(stack(number)))
     assert [code.problem for code in recorder.codes()] == [
@@ -186,8 +189,18 @@ def test_code_objects_that_cannot_be_read_have_the_reason(recorder: Recorder) ->
 
 def test_a_code_object_that_is_read_after_all_is_written_again(recorder: Recorder) -> None:
     frames = recorder.frame(one.__code__)
-    recorder.kernel.rows = [recorder.row(stack(1), frames, version=0x307)]
+    recorder.send(recorder.row(stack(1), frames, version=0x307))
     recorder.python.write_codes(recorder.python.join(stack(1)))
-    recorder.kernel.rows = [recorder.row(stack(2), frames)]
+    recorder.send(recorder.row(stack(2), frames))
     recorder.python.write_codes(recorder.python.join(stack(2)))
     assert [bool(code.problem) for code in recorder.codes()] == [True, False]
+
+
+def test_a_busy_kernel_does_not_keep_the_recorder_from_its_stacks(recorder: Recorder) -> None:
+    """It sends frames faster than they are taken."""
+    frames = recorder.frame(one.__code__)
+    recorder.send(recorder.row(stack(1), frames))
+    waiting = [recorder.row(stack(number), frames) for number in range(2, 1000)]
+    recorder.kernel.rows.extend(waiting)
+    assert recorder.python.join(stack(1)).python == frames
+    assert 0 < len(waiting) - len(recorder.kernel.rows) < 10

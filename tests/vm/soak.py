@@ -30,16 +30,20 @@ def soak(seconds: float) -> int:
     return 1 if problems else 0
 
 
+def number(text: str) -> int:
+    return int(text.replace(",", ""))
+
+
 def wrong(seen: dict[str, Any]) -> list[str]:
     """Return a line for each result that is not as required."""
     found = []
     if seen["exit_code"] != 0:
         found.append(f"the recorder ended with status {seen['exit_code']}")
-    summary = re.search(r"^(\d+) calls, (.*), \d+ processes", seen["said"], re.MULTILINE)
+    summary = re.search(r"^([\d,]+) calls, (.*), [\d,]+ processes", seen["said"], re.MULTILINE)
     if not summary:
         return [*found, "the recorder said nothing at its end"]
-    lost = {cause: int(count) for cause, count in re.findall(r"(\w+) (\d+)", summary[2])}
-    missing = 2 * seen["calls"] - int(summary[1]) - lost.get("call_ring_full", 0)
+    lost = {cause: number(count) for cause, count in re.findall(r"(\w+) ([\d,]+)", summary[2])}
+    missing = 2 * seen["calls"] - number(summary[1]) - lost.get("call_ring_full", 0)
     if not 0 <= missing <= lost.get("probe_missed", 0):
         found.append(f"the ledger is wrong: {missing} of {2 * seen['calls']} calls are neither recorded nor lost")
     middle, last = seen["samples"][len(seen["samples"]) // 2], seen["samples"][-1]

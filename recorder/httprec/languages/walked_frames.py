@@ -13,6 +13,7 @@ import struct
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
+from itertools import islice
 from typing import Any, NamedTuple, Optional, Protocol
 
 from httpbpf.layout import ENUMS, RUNTIME, WALKED_FRAME, WALKED_ROW
@@ -168,9 +169,9 @@ class WalkedFrames:
                     return found
         return None
 
-    def drain(self) -> None:
-        """Take the frames that have arrived, and read the code objects that they are of."""
-        for data in self._kernel.walked_rows():
+    def drain(self, most: int | None = None) -> None:
+        """Take the frames that have arrived, of so many stacks at most, and read the code objects that they are of."""
+        for data in islice(self._kernel.walked_rows(), most):
             fields = _ROW_CODEC.read(data)
             row = self._row(fields, data)
             if fields["id"]:
@@ -179,8 +180,10 @@ class WalkedFrames:
                 self._rows.popitem(last=False)
 
     def join(self, stack: Stack) -> Stack:
-        """Return the stack with the frames of its program, if it has some."""
-        self.drain()  # at each stack, since the code objects of a process are there only while it lives
+        """Return the stack with the frames of its program, if it has some; those that had arrived before it must have
+        been taken."""
+        # Code objects are there only while their process lives; but a busy kernel adds more than can be read.
+        self.drain(tuning.WALKED_ROWS_A_STACK)
         row = self._rows.pop(stack.id, None)
         return self._joined(stack, row)
 
