@@ -149,6 +149,15 @@ start_beside() { # COMMAND...: begin it in the background; its process ID is $!
     trap 'kill -- -$! 2>/dev/null || true; rm -rf "$work"' EXIT
 }
 
+finish_with_beside() { # STATUS TITLE: wait for it and print what it printed; fail if it did, or what had this status
+    local status=$1
+    echo "== $2"
+    wait $! || status=$?
+    cat "$work/beside"
+    say_total
+    [ "$status" = 0 ]
+}
+
 # The tests in guests take longer than all others and use one processor, so most of them run beside the others, and the
 # rest as soon as these are done.
 run_tests() {
@@ -158,11 +167,7 @@ run_tests() {
     run_pytest --ignore=tests/vm || status=$?
     echo "== The rest of the tests in guests"
     run_pytest "${rest[@]}" || status=$?
-    echo "== Tests in guests that ran at the same time"
-    wait $! || status=$?
-    cat "$work/beside"
-    say_total
-    [ "$status" = 0 ]
+    finish_with_beside $status "Tests in guests that ran at the same time"
 }
 
 run_kernel_tests() {
@@ -170,11 +175,7 @@ run_kernel_tests() {
     start_beside run_pytest -m "" tests/vm/test_{calls,python}.py
     echo "== Every kernel; the calls of real programs and of Python are made at the same time"
     run_pytest -m "" tests/vm/test_{kernels,protocols,slots}.py || status=$?
-    echo "== Calls of real programs and of Python"
-    wait $! || status=$?
-    cat "$work/beside"
-    say_total
-    [ "$status" = 0 ]
+    finish_with_beside $status "Calls of real programs and of Python"
 }
 
 [ $# = 0 ] || make_work_folder
