@@ -65,7 +65,8 @@ class UnlistedCalls:
 
     def add_connections(self, connections: LazyTable) -> None:
         """Add what these have in common."""
-        self._take(connections, CONNECTION)
+        rows = _distinct(connections.to_array(CONNECTION))
+        self._hold(CONNECTION, rows[: self._room_for(CONNECTION, len(rows))])
 
     def add_recorded(self, calls: LazyTable, is_unlisted: npt.NDArray[np.bool_]) -> None:
         """Add those of the calls that are only below the threshold of the report. Raises CorruptRecord if a column is
@@ -130,23 +131,23 @@ class UnlistedCalls:
             calls.complete(self._rule)
             t3, wanted = ends_of(calls), np.unpackbits(bits, count=calls.rows).view(np.bool_)
         indices = np.flatnonzero(wanted & open_times.touches(calls["t0"].astype(np.int64), t3.astype(np.int64)))
-        room = max(tuning.MAX_UNLISTED - self._count[SHORT], 0)
-        self.left_out += len(indices[room:])  # without unpacking the rest of their columns
-        indices = indices[:room]
-        if not len(indices):
+        indices = indices[: self._room_for(SHORT, len(indices))]
+        if not len(indices):  # then their other columns are not unpacked
             return
-        rows = calls.take(indices)
-        self._take(rows, SHORT)
-        self._rows[SHORT][-1]["t3"] = t3[indices]
+        taken = calls.take(indices)
+        rows = taken.to_array(SHORT)
+        rows["t3"] = t3[indices]
+        self._hold(SHORT, rows)
         if bits is not None:
-            self._take(rows.take(rows.runs("connection", "pid")[0]), CONNECTION)
+            self.add_connections(taken.take(taken.runs("connection", "pid")[0]))
 
-    def _take(self, table: LazyTable, row: np.dtype[np.void]) -> None:
-        rows = table.to_array(row)
-        rows = _distinct(rows) if row is CONNECTION else rows
-        room = max(tuning.MAX_UNLISTED - self._count[row], 0)
-        self.left_out += len(rows[room:])
-        rows = rows[:room]
+    def _room_for(self, row: np.dtype[np.void], rows: int) -> int:
+        """Return for how many of so many rows there is room; the others are counted as left out."""
+        room = min(rows, tuning.MAX_UNLISTED - self._count[row])
+        self.left_out += rows - room
+        return room
+
+    def _hold(self, row: np.dtype[np.void], rows: Array) -> None:
         self._count[row] += len(rows)
         self._rows[row].append(rows)
         self.nbytes += rows.nbytes
