@@ -10,13 +10,11 @@ from dataclasses import replace
 
 from ..calls.totals import Latencies
 from ..report.aggregate import Aggregate
-from ..report.evidence import Evidence, Sampled
+from ..report.evidence import Evidence
 from .answer import Answer, Change, Earlier, Silence, Subject
 from .change import difference, is_cut
 from .decide import FEWEST, Circumstances, by_subject, circumstances, facts, most_time, sampled, verdict
 from .names import Names
-
-Samples = Mapping[Subject, Sequence[Sampled]]
 
 
 def answers_between(before: Aggregate, after: Aggregate) -> Iterator[Answer]:
