@@ -129,6 +129,14 @@ def test_a_tree_shows_them_folded(tmp_path: Path) -> None:
     assert "self 50 ms" in said or "self 50.0 ms" in said
 
 
+def test_they_are_not_among_the_calls_whose_causes_are_counted(tmp_path: Path) -> None:
+    requests, calls = many_calls()
+    path = tmp_path / "run.cap"
+    path.write_bytes(capture(requests, short=calls))
+    said = CliRunner().invoke(main, [str(path), "-o", str(tmp_path)], env={"COLUMNS": "200"}).stdout
+    assert f"\n{REQUESTS} requests of 1.6 s in all\n" in said
+
+
 def test_joined_stacks_give_them_their_time() -> None:
     requests, calls = many_calls()
     report = reported(capture(requests, short=calls), milliseconds=None)

@@ -55,7 +55,7 @@ class TreeTotals:
 
     roots: int = 0
     roots_ns: int = 0
-    certainty: Counter[Certainty] = field(default_factory=Counter)  # of the causes of client calls that may have one
+    certainty: Counter[Certainty] = field(default_factory=Counter)  # of the causes of listed calls that may have one
     self_times: Mapping[Answering, SelfTotals] = field(default_factory=dict)
     slowest: tuple[SlowTree, ...] = ()
     most_trees: int = 0  # how many were asked for
@@ -66,9 +66,10 @@ def tree_totals(report: Report, most_trees: int) -> TreeTotals:
     above, _, are_roots = report.linked_trees
     if not (above != NONE).any():
         return TreeTotals(most_trees=most_trees)
-    causes = report.linked_causes
-    certainty = Counter(map(Certainty, causes.certainty[causes.candidates > 0].tolist()))
-    durations = report.recording.listed.durations[are_roots[: len(report.recording.listed)]]
+    causes, listed = report.linked_causes, len(report.recording.listed)  # shorter calls may be for shorter requests
+    may_have_one = causes.candidates[:listed] > 0
+    certainty = Counter(map(Certainty, causes.certainty[:listed][may_have_one].tolist()))
+    durations = report.recording.listed.durations[are_roots[:listed]]
     slow = slowest_trees(report, most_trees)
     return TreeTotals(len(durations), exact_sum(durations), certainty, dict(_self_times(report)), slow, most_trees)
 
