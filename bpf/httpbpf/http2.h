@@ -91,8 +91,8 @@ static __always_inline void note_send(struct connection *c, u64 sock, u64 msg, u
 	meet_thread(c);
 	f->payload = c->protocol == TLS_STREAMS ? plaintext_sent_from(c, f, sock, msg) : sent_from(msg);
 	f->began = now;
-	f->task = c->task;
-	f->tid = c->tid;
+	f->task = bpf_get_current_task(); /* by now, another thread that receives may have been met */
+	f->tid = bpf_get_current_pid_tgid();
 }
 
 /* Whether this transfer, behind which TCP has this number, does not go on where the last one in its direction ended. */
