@@ -30,6 +30,10 @@ class MadeWords:
     """Hold the words of the stack copies of all calls (a `StackWords`)."""
 
     words: Words
+    of_tasks: Indices | None = None
+
+    def tasks(self, calls: Indices) -> Indices:
+        return np.zeros(len(calls), np.intp) if self.of_tasks is None else self.of_tasks[calls]
 
     def whole(self, calls: Indices) -> Words:
         return self.words[calls]
@@ -67,9 +71,19 @@ def put(words: Words, program: Program, *, but_every: int = 0) -> None:
             words[place, list(PLACE[row["role"]])] = address(request)
 
 
-def found(program: Program, words: Words) -> Causes:
+def put_last_request(words: Words, program: Program) -> None:
+    """Put on the stacks of client calls the address of the request that was received last, as a leftover of it."""
+    put(words, program)
+    received = sorted((row["t0"], place) for place, row in enumerate(program.rows) if row["role"] == Role.SERVER)
+    for place, row in enumerate(program.rows):
+        if row["role"] == Role.CLIENT:
+            last = max(request for request in received if request[0] < row["t0"])[1]
+            words[place, list(PLACE[Role.CLIENT])] = address(last)
+
+
+def found(program: Program, words: Words, tasks: Indices | None = None) -> Causes:
     shapes = np.array([row["shape"] for row in program.rows], np.intp)
-    return causes(table(program.rows), shapes, words=MadeWords(words))
+    return causes(table(program.rows), shapes, words=MadeWords(words, tasks))
 
 
 def loop(seed: int, at_once: int, requests: int) -> Program:
@@ -101,6 +115,32 @@ def test_words_that_mislead_tell_no_cause_that_is_sure(seed: int, at_once: int, 
     program = loop(seed, at_once, requests)
 
     assert said(program.rows, found(program, stacks(program)))[Certainty.SURE, False] == 0
+
+
+@FEW_EXAMPLES
+@given(SEEDS, st.sampled_from([0.05, 0.2, 0.5]))
+def test_what_the_last_request_has_left_tells_no_cause_that_is_sure(seed: int, share_of_two: float) -> None:
+    program = Program(seed)
+    program.turns(100, share_of_two)
+    words = stacks(program)
+    put_last_request(words, program)
+    assert said(program.rows, found(program, words))[Certainty.SURE, False] == 0
+
+    put(words, program)  # instead of the leftovers
+
+    assert said(program.rows, found(program, words)).keys() == {(Certainty.SURE, True)}
+
+
+@pytest.mark.parametrize("of_client", [1, -1])  # another task than the answer's, and one that is not known
+def test_words_on_the_stack_of_another_task_tell_no_cause_that_is_sure(of_client: int) -> None:
+    program = loop(1, 8, 8)
+    words = stacks(program)
+    put(words, program)
+    tasks = np.array([of_client if row["role"] == Role.CLIENT else min(of_client, 0) for row in program.rows])
+
+    result = found(program, words, tasks)
+
+    assert said(program.rows, result).keys() == {(Certainty.PROBABLE, True)}
 
 
 @FEW_EXAMPLES

@@ -58,6 +58,22 @@ class Program:
             for _ in range(requests):
                 at = self.request(at, self.draw.randrange(1, 4), 1, 1) + self.draw.randrange(1, 30)
 
+    def turns(self, turns: int, share_of_two: float) -> None:
+        """Let one thread take one request at each turn of its loop, or two, and then make a call for each, whose ends
+        it waits for while other turns follow."""
+        at = 0
+        for _ in range(turns):
+            requests = list[int]()
+            for _ in range(1 + (self.draw.random() < share_of_two)):
+                at += self.draw.randrange(1, 5)
+                requests.append(self.add(Role.SERVER, at, at, 1))
+            for request in requests:
+                at += self.draw.randrange(1, 5)
+                end = at + self.draw.randrange(100, 500)
+                self.add(Role.CLIENT, at, end, 1, cause=request)
+                self.rows[request].update(t2=end + 20, t3=end + 20)
+            at += self.draw.randrange(1, 100)
+
     def background(self, tid: int, shape: int, end: int) -> None:
         """Let a thread make calls on nobody's behalf, one after the other."""
         at = 0

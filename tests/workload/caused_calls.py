@@ -5,9 +5,9 @@ the requests that it causes are made, too.
     caused_calls.py load PORT COUNT AT_ONCE   makes requests, so many at once, and prints `done`
     caused_calls.py WAY PORT UPSTREAM_PORT    asks the upstream twice for each request
 
-`threads` has a thread for each connection. `loop` and `gather` have one thread for all: the first makes the two
-requests one after the other, the second at once. `pool` has one thread that receives and answers, and others that ask.
-time. Each prints `ready` once it listens.
+`threads` has a thread for each connection. `loop`, `gather` and `late` have one thread for all: the first makes the two
+requests one after the other, the second at once, each in a task of its own. `late` does that after a while. `pool` has
+one thread that receives and answers, and others that ask. Each prints `ready` once it listens.
 """
 
 from __future__ import annotations
@@ -96,7 +96,9 @@ async def serve_by_loop(port: int, way: str, upstream: int) -> None:
     async def work(path: str) -> None:
         if way == "upstream":
             await asyncio.sleep(random.uniform(LEAST_S, MOST_S))
-        elif way == "gather":
+        elif way in ("gather", "late"):
+            if way == "late":
+                await asyncio.sleep(random.uniform(LEAST_S, MOST_S))
             await asyncio.gather(connections.ask(path), connections.ask(path))
         elif way == "pool":
             for _ in range(2):

@@ -6,8 +6,9 @@ copies of client calls, one in those of answers. A pair tells the cause if the w
 the open requests. For each call, the best pair that tells one decides, unless others outweigh it.
 
 It is sure only if, of the calls of the program with the same stack trace, enough are told a cause (COVERED), nearly all
-pairs agree, and nearly all calls end before their cause does; and if no cause has most of the calls, since a word that
-is always there tells nothing.
+pairs agree, and nearly all calls end before their cause does; if no cause has most of the calls, since a word that is
+always there tells nothing; and if the words are no leftovers. Those give themselves away by which requests they name
+(`last_requests.py`), and in a program with tasks by being on the stack of another task than the one that answers.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ import numpy as np
 from ..common.interning import Interner, Words
 from .cause_columns import NO_CAUSE, Columns
 from .certainty import FEWEST, Shares, Small, certainty, few_of_one, share
+from .last_requests import tell_of_requests
 from .open_intervals import Indices
 from .stack_slots import SlotPairs, candidate_pairs, chosen_pairs
 
@@ -38,6 +40,10 @@ class StackWords(Protocol):
 
     def some(self, calls: Indices, slots: Indices) -> Words:
         """Return the words of calls at these slots: shape (calls, slots)."""
+
+    def tasks(self, calls: Indices) -> Indices:
+        """Return for each call a number of the task by which its thread sent: equal ones may be the same task, others
+        are not. It is negative if that is not known."""
 
 
 class _Told(NamedTuple):
@@ -58,7 +64,7 @@ def by_stack(columns: Columns, undecided: Indices, words: StackWords) -> tuple[I
             _longest(columns, calls[columns.program[calls] == program]) for calls in (undecided, columns.servers)
         )
         told = _told(columns, clients, servers, words)
-        indices[clients], known[clients] = told.causes, _certainty(columns, clients, told)
+        indices[clients], known[clients] = told.causes, _certainty(columns, clients, told, words)
     return indices, known
 
 
@@ -139,7 +145,7 @@ class _Tried:
         return equal, found
 
 
-def _certainty(columns: Columns, clients: Indices, told: _Told) -> Small:
+def _certainty(columns: Columns, clients: Indices, told: _Told, words: StackWords) -> Small:
     """Return how certain the causes are that were told of the client calls of one program."""
     shape, is_told = columns.shape[clients], told.causes != NO_CAUSE
     covered = share(is_told, np.ones(len(clients), np.bool_), shape)[shape]
@@ -147,4 +153,6 @@ def _certainty(columns: Columns, clients: Indices, told: _Told) -> Small:
     _, inside = columns.inside(clients, told.causes)
     enough = np.bincount(shape, is_told)[shape] >= FEWEST
     agree = np.where(covered >= COVERED, agree, np.minimum(agree, covered))
-    return certainty(agree, inside, enough, few_of_one(shape, told.causes))
+    task, of_cause = words.tasks(clients), words.tasks(np.maximum(told.causes, 0))
+    of_requests = tell_of_requests(columns, clients, told.causes) & (task == of_cause) & (task >= 0)
+    return certainty(agree, inside, enough, few_of_one(shape, told.causes), of_requests)

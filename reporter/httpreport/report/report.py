@@ -34,6 +34,7 @@ from ..calls.workloads import Workload
 from ..capture.recording import Recording
 from ..common.interning import Interner, words_of
 from ..common.printable import printable
+from ..languages.event_loops import Task, task_of
 from ..languages.stack_trace import HOW_GUESSED, Incomplete, NoStack, StackTrace, Unnamed
 from ..symbols.binary import FindBinary
 from ..symbols.symbolizer import Symbolizer
@@ -224,12 +225,21 @@ class Report:
         if not self.has_both_roles or self.has_parts_of_processes:
             return no_causes(self._linked)
         listed = self.recording.calls
-        words = RecordedWords(listed, self.recording.stacks)
+        words = RecordedWords(listed, self.recording.stacks, self._tasks)
         found = causes(listed, self.trace_of, ids_in(self.recording.heads, listed), words)
         if not len(self.recording.unlisted):
             return found
         no_traces = np.full(len(self.recording.unlisted), len(self.traces))
         return found.followed_by(short_causes(self.linked, np.append(self.trace_of, no_traces), len(listed)))
+
+    @property
+    def _tasks(self) -> npt.NDArray[np.intp]:
+        """Return for each listed call the number of the task by which its thread sent, negative if it is not known."""
+        numbers: dict[Task, int] = {}
+        found = map(task_of, self.traces)
+        return np.array([-1 if task is None else numbers.setdefault(task, len(numbers)) for task in found], np.intp)[
+            self.trace_of
+        ]
 
     @cached_property
     def linked_self_times(self) -> SelfTimes:

@@ -26,6 +26,11 @@ class RecordedWords:
 
     calls: Array
     stacks: RecordedStacks
+    tasks_of_calls: Indices
+
+    def tasks(self, calls: Indices) -> Indices:
+        """Return for each call the number of the task by which its thread sent, negative if it is not known."""
+        return self.tasks_of_calls[calls]
 
     def whole(self, calls: Indices) -> Words:
         """Return the words of some calls: shape (calls, SLOTS)."""
