@@ -174,7 +174,7 @@ run_kernel_tests() {
     local status=0
     start_beside run_pytest -m "" tests/vm/test_{calls,python}.py
     echo "== Every kernel; the calls of real programs and of Python are made at the same time"
-    run_pytest -m "" tests/vm/test_{kernels,protocols,slots}.py || status=$?
+    run_pytest -m "" tests/vm/test_{grpc,kernels,protocols,slots}.py || status=$?
     finish_with_beside $status "Calls of real programs and of Python"
 }
 

@@ -8,26 +8,20 @@ import json
 import shutil
 import subprocess
 import sys
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import pytest
 
-from httpcapture import Outcome, Reader, Role
-from httpreport.calls.call import Call
-from httpreport.calls.http_call import HttpCall
-from httpreport.calls.protocol import Kind
-from httpreport.capture.recording import Recording
+from httpcapture import Reader, Role
 from support import protocol_checks
 from support.commands import TESTS, environment
 from support.head_records import bytes_of
+from support.stream_checks import SLOW_NS, THRESHOLD_NS, Seen, assert_calls_of_grpc, streams_of
 from workload.recorder import recording
 
-THRESHOLD_NS = 200_000_000
 OPTIONS = ("--probes", "tracepoint", "-t", "200", "-f")
-SLOW_NS = 400_000_000
 WORKLOAD = TESTS / "workload"
 PLANTED = (b"Bearer planted-authorization", b"session=planted-cookie", b"planted-key", b"planted-set-cookie")
 constants: Any = pytest.importorskip("hpack.huffman_constants")
@@ -36,38 +30,13 @@ HUFFMAN: Any = pytest.importorskip("hpack.huffman").HuffmanEncoder(
 )
 
 
-class Seen(NamedTuple):
-    """Hold a call, path and method that were asked for, and both statuses."""
-
-    call: Call
-    method: str
-    path: str
-    status: int
-    grpc_status: int | None
-
-
 def record(command: Sequence[str], capture: Path) -> tuple[Mapping[str, Any], dict[Role, list[Seen]]]:
     """Return what the command printed, and its HTTP/2 calls by role."""
     with recording(capture, *OPTIONS):
         run = subprocess.Popen(command, env=environment(TESTS), stdout=subprocess.PIPE, text=True)
         printed, _ = run.communicate()
     assert run.returncode == 0
-    recorded = protocol_checks.read(capture)
-    assert recorded.lost.get("streams_out_of_step", 0) == recorded.lost.get("stream_map_full", 0) == 0
-    calls = protocol_checks.calls_of(recorded, run.pid)
-    assert {call.kind for call in calls} == {Kind.HTTP2}
-    assert {call.outcome for call in calls} == {Outcome.ANSWERED}
-    assert all(call.stack for call in calls)
-    keys = {(call.connection, call.sequence) for call in calls}
-    assert len(keys) == len({(call.connection, call.stream) for call in calls}) == len(calls)
-    seen = [_seen(recorded, call) for call in calls]
-    return json.loads(printed), {role: [each for each in seen if each.call.role == role] for role in Role}
-
-
-def _seen(recorded: Recording, call: Call) -> Seen:
-    request, response = HttpCall.of(recorded.heads, call.request, call.response)
-    assert (call.method.decode(), call.status) == (request.method, response.status)
-    return Seen(call, request.method, request.path, response.status, response.grpc_status)
+    return json.loads(printed), streams_of(protocol_checks.read(capture), run.pid)
 
 
 def command_of(client: str) -> list[str]:
@@ -99,19 +68,7 @@ def test_200_streams_of_node_at_once(tmp_path: Path) -> None:
 
 
 def test_1000_calls_of_grpc_100_at_a_time(tmp_path: Path) -> None:
-    own, calls = record(command_of("grpc"), tmp_path / "grpc.cap")
-    assert len(own["slow"]) == 100
-    for role in (Role.CLIENT, Role.SERVER):
-        durations = sorted((seen.call.duration_ns for seen in calls[role]), reverse=True)
-        took = sorted(own["slow"] + own["fast"], reverse=True)
-        assert sum(ns >= SLOW_NS for ns in durations) >= 100
-        if role == Role.CLIENT:
-            assert len(durations) <= sum(ns >= THRESHOLD_NS for ns in took)
-            assert all(ours <= theirs for ours, theirs in zip(durations, took))
-        assert {(seen.method, seen.status) for seen in calls[role]} == {("POST", 200)}
-        slow = Counter((seen.path, seen.grpc_status) for seen in calls[role] if seen.call.duration_ns >= SLOW_NS)
-        for path, status in own["asked"]:
-            assert slow[path, status] == 1
+    assert_calls_of_grpc(*record(command_of("grpc"), tmp_path / "grpc.cap"))
 
 
 @pytest.mark.parametrize("client", ["node", "grpc"])

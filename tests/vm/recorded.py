@@ -34,13 +34,15 @@ def run(
     cpus: int = 2,
     counting: bool = False,
     verbose: bool = False,
+    wheels: Sequence[Sequence[str]] = (),
 ) -> str:
     """Run `command` as root in a guest (`suite`, `kernel`, `cpus` and `counting` as for guest.run), in a folder with
-    `sources` (files, or folders), and fetch its /tmp/out into `out`. The recorder is `python3 -m httprec` there. Return
-    the console, and show it meanwhile if `verbose`. Raises GuestError, also if the command fails."""
+    `sources` (files, or folders) and `wheels` (packages, as pip downloads them), and fetch its /tmp/out into `out`. The
+    recorder is `python3 -m httprec` there. Return the console, and show it meanwhile if `verbose`. Raises GuestError,
+    also if the command fails."""
     with tempfile.TemporaryDirectory(prefix="httprec-job-") as folder:
         job = Path(folder)
-        for wheel in WHEELS.get(suite, ()):
+        for wheel in (*WHEELS.get(suite, ()), *wheels):
             unpack(wheel, job)
         for source in (*map(installed, RECORDER), *sources):
             if source.is_dir():
