@@ -52,7 +52,7 @@ def measure(folder: Path) -> str:
     grown = spent(httprec.pid)[1] - resident
     httprec.send_signal(signal.SIGTERM)
     httprec.wait()
-    summary = re.search(r"^\d+ calls, .*", log.read_text(), re.MULTILINE)
+    summary = re.search(r"^[\d,]+ calls, .*", log.read_text(), re.MULTILINE)
     what = f"{done.stderr.decode().strip()}: {core:.0%} of a core, memory grew by {grown / (1 << 20):.1f} MiB"
     return f"{what}; {summary[0] if summary else 'no summary'}"
 
