@@ -163,12 +163,12 @@ def report(user: pwd.struct_passwd, options: list[str]) -> None:
 
 
 def head(file: Path, most: int) -> None:
-    """Print the first `most` lines of a file."""
+    """Print the first `most` lines of a file, and how many more it has."""
     lines = file.read_text().splitlines()
     for line in lines[:most]:
         print(line if len(line) <= COLUMNS else line[: COLUMNS - 3] + "...")
     if len(lines) > most:
-        print(f"... lines from {most + 1:,} to {len(lines):,} are left out")
+        print(f"... and {len(lines) - most:,} more")
 
 
 if __name__ == "__main__":
