@@ -94,18 +94,37 @@ def test_terminal_page_and_json_say_the_same(tmp_path: Path) -> None:
     assert " before" in texts[0] and " since " not in texts[0]
 
 
+def above_100_ms(before: Stage, after: Stage) -> Story:
+    """Return the comparison of two recordings with a threshold of 100 ms."""
+    for stage in (before, after):
+        stage.calls = [call for call in stage.calls if call.row.duration_ns >= 100 * MS]
+    both = Stage(0, calls=[*before.calls, *after.calls])
+    return Story(both, None, cut=len(before.calls), threshold_ns=100 * MS)
+
+
 def test_where_the_threshold_cuts_off_many_no_change_is_told() -> None:
     """Requests that took 30 to 300 ms take 110 ms now. Of those above the threshold of 100 ms, the median is less."""
     before, after = Stage(1), Stage(2)
     for number in range(200):
         before.ask("load", Ask(SHOP, "/cart", [before.noisy(90 * MS, 0.8)]), number * 1000 * MS)
         after.ask("load", Ask(SHOP, "/cart", [after.noisy(110 * MS, 0.03)]), number * 1000 * MS)
-    for stage in (before, after):
-        stage.calls = [call for call in stage.calls if call.row.duration_ns >= 100 * MS]
+    told = above_100_ms(before, after)
     cut = len(before.calls)
-    told = Story(Stage(0, calls=[*before.calls, *after.calls]), None, cut=cut, threshold_ns=100 * MS)
     answer = told.answer_between()
     assert answer is not None and answer.silence is Silence.CUT and answer.change is None
     first, why = (line.text for line in lines(answer))
     assert " requests of 100 ms or more took " in first and first.endswith(f"; {cut // 2} before")
     assert why.startswith("not said, because many take about that long")
+
+
+def test_a_change_of_others_is_told_where_the_threshold_cuts_off_those_that_grow_most() -> None:
+    before, after = Stage(1), Stage(2)
+    for number in range(200):
+        before.ask("load", Ask(SHOP, "/cart", [before.noisy(90 * MS, 0.8)]), number * 2000 * MS)
+        after.ask("load", Ask(SHOP, "/cart", [after.noisy(900 * MS, 0.03)]), number * 2000 * MS)
+    for number in range(50):
+        before.ask("load", Ask(SHOP, "/pay", [before.noisy(300 * MS, 0.03)]), (number * 2000 + 1000) * MS)
+        after.ask("load", Ask(SHOP, "/pay", [after.noisy(400 * MS, 0.03)]), (number * 2000 + 1000) * MS)
+    answer = above_100_ms(before, after).answer_between()
+    assert answer is not None and answer.change is not None
+    assert next(lines(answer)).text.startswith("GET /pay at shop:9200 takes ")

@@ -43,10 +43,13 @@ def change(requests: Sequence[Sampled], floor_ns: int) -> Change | None:
     return Change(requests[split].start_ns, _side(durations[:split]), _side(durations[split:]))
 
 
-def difference(before: Sequence[Sampled], since: Sequence[Sampled]) -> Change | None:
-    """Return how requests of one recording and of a later one differ."""
+def difference(before: Sequence[Sampled], since: Sequence[Sampled], floor_ns: int) -> Change | None:
+    """Return how requests of one recording and of a later one differ. None if that may be chance, or if `floor_ns` cuts
+    off many of them."""
     one, other = map(_durations, (before, since))
     if min(len(one), len(other)) < FEWEST or not _is_apart(one, other):
+        return None
+    if _is_cut(one, floor_ns) or _is_cut(other, floor_ns):
         return None
     ranks = _ranks(np.concatenate([one, other]))
     score = _scores(np.array([len(one)]), np.array([ranks[: len(one)].sum()]), len(ranks))[0]

@@ -37,7 +37,11 @@ def answer_between(before: Evidence, after: Evidence, names: Names, circumstance
     if not subjects:
         return None
     old, new = sampled(before, names), sampled(after, names)
-    changes = {subject: difference(old[subject], new[subject]) for subject in subjects if {subject} <= {*old} & {*new}}
+    changes = {
+        subject: difference(old[subject], new[subject], circumstances.floor_ns)
+        for subject in subjects
+        if subject in old and subject in new
+    }
     subject = _most_extra_time(subjects, changes) or most_time(subjects)
     requests = new.get(subject, [])
     answer = Answer(circumstances.host, subject, facts(subjects, subject, circumstances, len(requests)), None)
