@@ -22,6 +22,7 @@ from support.staged_services import Ask, Stage
 from support.stories import SHOP, Judgement, Story
 
 SEEDS = range(4)
+SIDES = ("before", "after")
 UNCHANGED = (stories.steady, stories.wide, stories.barely)
 Make = Callable[[int], Story]
 
@@ -92,6 +93,25 @@ def test_terminal_page_and_json_say_the_same(tmp_path: Path) -> None:
     assert json.dumps(texts[0]) in page.read_text()
     assert texts[0].startswith("GET /checkout at shop:9200 takes ")
     assert " before" in texts[0] and " since " not in texts[0]
+
+
+@pytest.mark.parametrize("make", [stories.slow_service_since, stories.slow_itself_since])
+def test_whose_self_time_grew_is_first(make: Make, tmp_path: Path) -> None:
+    told = make(1)
+    printed = reported(tmp_path, told, "-o", str(tmp_path))
+    document: dict[str, Any] = json.loads(reported(tmp_path, told, "--json"))
+    VALIDATOR.validate(document)
+
+    grown, *others = document["self_times"]
+    assert told.holder is not None and told.holder.startswith(grown["process"])
+    assert grown["added_ns"]["least_ns"] > 2 * max(abs(other["added_ns"]["most_ns"]) for other in others)
+    for process in ("shop", "stock"):
+        sides = [each[side] for each in document["self_times"] if each["process"] == process for side in SIDES]
+        held = sum(ns for name, ns in told.stage.held.items() if name.startswith(process))
+        assert all(side["least_ns"] == side["most_ns"] for side in sides)
+        assert sum(side["least_ns"] for side in sides) == pytest.approx(held, rel=0.02)
+    first = printed[printed.index("self time of each request that a process answered") :].splitlines()[1]
+    assert first.endswith(f"{grown['process']}: {grown['method']} {grown['route']} at {grown['authority']}")
 
 
 def above_100_ms(before: Stage, after: Stage) -> Story:

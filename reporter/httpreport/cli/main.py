@@ -262,7 +262,7 @@ def main(  # noqa: PLR0917 (one parameter for each option)
             first_byte,
             choice=FrameChoice(Frames(frames), own),
             patterns=patterns,
-            trees=max((SLOWEST, *trees)) if summary else 0,
+            trees=max((SLOWEST, *trees)) if summary or baselines else 0,
             by_route=by == "route",
             answer=plan.needs_answer,
         )

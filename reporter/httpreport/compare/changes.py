@@ -21,6 +21,7 @@ from ..report.aggregate import Aggregate
 from ..report.route_totals import Route, routes_of
 from ..report.samples import ShownFrame
 from ..routes.shapes import merged
+from .self_changes import SelfChange, self_changes
 
 Value = TypeVar("Value", Totals, Latencies, RouteTotals)
 
@@ -91,6 +92,7 @@ class Comparison:
     peers: Sequence[PeerChange]
     routes: Sequence[RouteChange]
     stacks: Sequence[StackChange]
+    self_times: Sequence[SelfChange]  # those that grew most for certain first
 
     @property
     def has_heads(self) -> bool:
@@ -126,6 +128,10 @@ def compare(before: Aggregate, after: Aggregate) -> Comparison:
     by_route = _matched(before.by_route, after.by_route, nothing)
     stacks = _matched(before.folded, after.folded, Totals())
     frames_of = {**before.frames_of, **after.frames_of}
+
+    def scaled(time_ns: int) -> int:
+        return _scaled(time_ns, lengths)
+
     return Comparison(
         before,
         after,
@@ -133,6 +139,7 @@ def compare(before: Aggregate, after: Aggregate) -> Comparison:
         _most_added_first((PeerChange(*each) for each in peers), lengths),
         _most_added_first((_route_change(*each) for each in by_route), lengths),
         _most_added_first((StackChange(*each, frames_of[each[0]]) for each in stacks), lengths),
+        self_changes(before, after, scaled),
     )
 
 

@@ -17,9 +17,11 @@ from ..answer.compare import answers_between
 from ..calls.call import enum_text
 from ..common.printable import comm
 from ..compare.changes import Comparison, PeerChange, RouteChange, StackChange
+from ..compare.self_changes import SelfChange
 from ..compare.warnings import comparison_warnings
 from ..report.aggregate import Aggregate
 from ..report.recordings import Facts
+from ..report.tree_totals import SelfTotals
 from .json_answer import answer_fields
 from .json_fields import latencies_fields, route_fields, totals_fields
 from .json_report import VERSION, json_list
@@ -43,6 +45,8 @@ def document(comparison: Comparison) -> Iterator[str]:
     if comparison.has_heads:
         yield from json_list("routes", (_route(comparison, change) for change in comparison.routes))
         yield ",\n"
+    yield from json_list("self_times", map(_self_time, comparison.self_times))
+    yield ",\n"
     yield from json_list("stacks", (_stack(comparison, change) for change in comparison.stacks))
     yield "\n}\n"
 
@@ -98,6 +102,21 @@ def _route(comparison: Comparison, change: RouteChange) -> dict[str, Any]:
         "before": before and {**before, "errors": change.errors_before},
         "after": after and {**after, "errors": change.errors_after},
     }
+
+
+def _self_time(change: SelfChange) -> dict[str, Any]:
+    least_ns, most_ns = change.added_ns
+    return {
+        "process": change.answered.process,
+        **route_fields(change.answered.route),
+        "added_ns": {"least_ns": least_ns, "most_ns": most_ns},
+        "before": _self_totals(change.before),
+        "after": _self_totals(change.after),
+    }
+
+
+def _self_totals(times: SelfTotals) -> dict[str, int]:
+    return {"calls": times.calls, "least_ns": times.least_ns, "most_ns": times.most_ns}
 
 
 def _stack(comparison: Comparison, change: StackChange) -> dict[str, Any]:

@@ -9,10 +9,13 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from httpcapture.durations import duration_text
+
 from ..answer.compare import answers_between
 from ..compare.changes import Comparison, PeerChange, RouteChange, StackChange
+from ..report.tree_totals import SelfTotals
 from .comparison_table import AFTER, BEFORE, CHANGE, heads, rows, short_cells, short_heads
-from .comparison_words import GONE, relative, summary, waited, waited_more
+from .comparison_words import GONE, relative, summary, time_range, waited, waited_more, waited_more_range
 from .latency_table import TOP, WIDE, new_table
 from .output import Compared
 from .terminal import GAP, leaves_that_fit, peer_name, print_answers, print_lines, printed
@@ -33,6 +36,9 @@ def print_comparison(out: Console, comparison: Comparison, own: Sequence[str] = 
         out.print()
         if comparison.has_heads:
             out.print(_routes(comparison, out.width))
+            out.print()
+        if comparison.self_times:
+            out.print(_self_times(comparison))
             out.print()
         out.print(_stacks(comparison, own, out.width))
 
@@ -87,6 +93,26 @@ def _short(
         table.add_row(*short_cells(comparison, change), Text(name))
     _add_rest(table, len(columns), count, what)
     return table
+
+
+def _self_times(comparison: Comparison) -> Table:
+    """Return the table of self times, those that grew or shrank most for certain: of each request, and in all."""
+    changes = comparison.self_times
+    table = new_table(BEFORE, AFTER, "calls", "time", last="self time of each request that a process answered")
+    ranked = sorted(range(len(changes)), key=lambda index: -abs(changes[index].certain_ns))
+    for change in (changes[index] for index in sorted(ranked[:TOP])):
+        calls = relative(comparison.scaled(change.before.calls), change.after.calls)
+        time = waited_more_range(comparison, *change.added_ns)
+        table.add_row(*map(_of_each, (change.before, change.after)), calls, time, Text(change.answered.name))
+    _add_rest(table, 4, len(changes), "answers of processes")
+    return table
+
+
+def _of_each(times: SelfTotals) -> str:
+    """Return the self time of a request on average, as text."""
+    if not times.calls:
+        return "-"
+    return time_range(*(duration_text(time_ns // times.calls) for time_ns in (times.least_ns, times.most_ns)))
 
 
 def _stacks(comparison: Comparison, own: Sequence[str], width: int) -> Table:

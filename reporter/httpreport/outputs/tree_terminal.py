@@ -9,15 +9,13 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from httpcapture import Role
 from httpcapture.durations import duration_text
 
 from ..calls.certainty import Certainty
 from ..common.counted import counted
-from ..common.printable import comm
 from ..report.aggregate import Aggregate
 from ..report.links import SelfTime
-from ..report.route_totals import Route, route_of
+from ..report.self_totals import by_route
 from ..report.slowest_trees import Line, SlowTree
 from ..report.tree_totals import SelfTotals, TreeTotals
 
@@ -94,36 +92,20 @@ def whole_tree(number: int, trees: Sequence[SlowTree]) -> Iterator[str]:
         yield f"{tree.left_out:,} more calls, which are below others or too many, are not shown"
 
 
-def _by_route(whole: Aggregate) -> list[tuple[tuple[str, Route], SelfTotals]]:
-    """Return the self times of what each process answered, those with the most time that is certain first."""
-    of_route: dict[tuple[str, Route], SelfTotals] = {}
-    for answering, times in whole.trees.self_times.items():
-        key = comm(answering.process), route_of(Role.SERVER, answering.request, whole.routes)
-        of_route[key] = of_route.get(key, SelfTotals()) + times
-    return sorted(of_route.items(), key=lambda item: (-item[1].least_ns, -item[1].most_ns, item[0]))
-
-
 def _self_times(whole: Aggregate) -> Table:
     table = Table(box=None, pad_edge=False, header_style="bold")
     for head in ("self time", "time", "calls"):
         table.add_column(head, justify="right", no_wrap=True)
     table.add_column("process and what it answered", overflow="fold")
-    rows = _by_route(whole)
-    for answering, times in rows[:TOP]:
+    rows = list(by_route(whole.trees.self_times, whole.routes).items())
+    for answered, times in rows[:TOP]:
         row = _self_text(times), duration_text(times.time_ns), f"{times.calls:,}"
-        table.add_row(*row, Text(_name(*answering)))
+        table.add_row(*row, Text(answered.name))
     if rows[TOP:]:
         rest = sum((times for _, times in rows[TOP:]), SelfTotals())
         others = f"{len(rows) - TOP:,} others"
         table.add_row(_self_text(rest), duration_text(rest.time_ns), f"{rest.calls:,}", others)
     return table
-
-
-def _name(process: str, route: Route) -> str:
-    return process if route.what == NOT_KNOWN else f"{process}: {route.what}"
-
-
-NOT_KNOWN = "not known"  # what a route is called then
 
 
 def _self_text(time: SelfTime | SelfTotals) -> str:
