@@ -14,6 +14,7 @@ import pytest
 from selenium.webdriver.common.keys import Keys
 
 from httpcapture import End, Role
+from support import stories
 from support.browser import Browser
 from support.pages import CONTRAST, EVIL, EVIL_MAPS, PROCESSES, STACKS, command_line, flame, shown_frames
 from support.recordings import MS, STARTED_NS, TEXT, Row, capture, process, stack
@@ -224,6 +225,21 @@ def test_many_peers_are_shown_when_asked_for(browser: Browser, tmp_path: Path) -
     everyone = browser.texts(".changes .name")
     assert most == [f"nova-api:40000 from 10.0.{number}.1" for number in range(29, 19, -1)]
     assert everyone == [f"nova-api:40000 from 10.0.{number}.1" for number in range(29, -1, -1)]
+
+
+def test_whose_self_time_grew_is_what_the_terminal_says(browser: Browser, tmp_path: Path) -> None:
+    for name, data in zip(("old", "new"), stories.slow_service_since(1).recordings()):
+        (tmp_path / f"{name}.cap").write_bytes(data)
+    both = (tmp_path / "new.cap", "--baseline", tmp_path / "old.cap")
+    said = command_line(*both, "--html", tmp_path / "page.html", "-o", tmp_path).splitlines()
+
+    browser.open(tmp_path / "page.html")
+    names, cells = browser.texts("#self-times .name"), browser.texts("#self-times td")
+
+    first = next(row for row, line in enumerate(said) if "self time of each request" in line) + 1
+    assert len(names) == 3
+    for row, (name, line) in enumerate(zip(names, said[first:])):
+        assert line.split() == " ".join([*cells[4 * row : 4 * row + 4], name]).split()
 
 
 def test_hostile_names_are_text(page: Browser) -> None:

@@ -50,3 +50,9 @@ def self_changes(before: Aggregate, after: Aggregate, scaled: Callable[[int], in
 def _change(answered: Answered, before: SelfTotals, after: SelfTotals, scaled: Callable[[int], int]) -> SelfChange:
     times = map(scaled, (before.time_ns, before.least_ns, before.most_ns))
     return SelfChange(answered, before, SelfTotals(before.calls, *times), after)
+
+
+def largest(changes: Sequence[SelfChange], most: int) -> list[SelfChange]:
+    """Return the `most` changes that are largest for certain, in their order."""
+    ranked = sorted(range(len(changes)), key=lambda index: -abs(changes[index].certain_ns))
+    return [changes[index] for index in sorted(ranked[:most])]

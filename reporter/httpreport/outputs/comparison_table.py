@@ -1,4 +1,5 @@
-"""Make the tables of processes and peers and of routes as texts, the same for the terminal and the page."""
+"""Make the tables of processes and peers, of routes and of self times as texts, the same for the terminal and the
+page."""
 
 from __future__ import annotations
 
@@ -9,10 +10,13 @@ from httpcapture.durations import duration_text
 
 from ..calls.totals import Latencies
 from ..compare.changes import Comparison, Lengths, PeerChange, RouteChange
-from .comparison_words import GONE, NEW, per_second, relative, waited, waited_more
+from ..compare.self_changes import SelfChange
+from ..report.tree_totals import SelfTotals
+from .comparison_words import GONE, NEW, per_second, relative, time_range, waited, waited_more
 from .latency_table import QUANTILES
 
 BEFORE, AFTER, CHANGE = "before", "after", "change"
+SELF_HEADS = (BEFORE, AFTER, "calls", "time")  # of self times: of a request on average, their number, and the sum
 
 
 class ComparisonRow(NamedTuple):
@@ -62,6 +66,20 @@ def short_cells(comparison: Comparison, change: PeerChange | RouteChange) -> Seq
     rate = f"{calls[1]:,.2f}" if comparison.lengths else f"{after.calls:,}"
     time = waited_more(comparison, comparison.added_ns(change))
     return texts[1], texts[0], relative(*medians), rate, relative(*calls), time
+
+
+def self_cells(comparison: Comparison, change: SelfChange) -> Sequence[str]:
+    """Return the cells of one process and what it answered, one for each of SELF_HEADS."""
+    calls = relative(comparison.scaled(change.before.calls), change.after.calls)
+    time = time_range(*(waited_more(comparison, added_ns) for added_ns in change.added_ns))
+    return *map(_of_each, (change.before, change.after)), calls, time
+
+
+def _of_each(times: SelfTotals) -> str:
+    """Return the self time of a request on average, as text."""
+    if not times.calls:
+        return "-"
+    return time_range(*(duration_text(time_ns // times.calls) for time_ns in (times.least_ns, times.most_ns)))
 
 
 def _numbers(latencies: Latencies, length_ns: int, time: str) -> Sequence[str]:

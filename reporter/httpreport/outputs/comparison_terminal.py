@@ -9,13 +9,11 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from httpcapture.durations import duration_text
-
 from ..answer.compare import answers_between
 from ..compare.changes import Comparison, PeerChange, RouteChange, StackChange
-from ..report.tree_totals import SelfTotals
-from .comparison_table import AFTER, BEFORE, CHANGE, heads, rows, short_cells, short_heads
-from .comparison_words import GONE, relative, summary, time_range, waited, waited_more, waited_more_range
+from ..compare.self_changes import largest
+from .comparison_table import AFTER, BEFORE, CHANGE, SELF_HEADS, heads, rows, self_cells, short_cells, short_heads
+from .comparison_words import GONE, relative, summary, waited, waited_more
 from .latency_table import TOP, WIDE, new_table
 from .output import Compared
 from .terminal import GAP, leaves_that_fit, peer_name, print_answers, print_lines, printed
@@ -96,23 +94,12 @@ def _short(
 
 
 def _self_times(comparison: Comparison) -> Table:
-    """Return the table of self times, those that grew or shrank most for certain: of each request, and in all."""
-    changes = comparison.self_times
-    table = new_table(BEFORE, AFTER, "calls", "time", last="self time of each request that a process answered")
-    ranked = sorted(range(len(changes)), key=lambda index: -abs(changes[index].certain_ns))
-    for change in (changes[index] for index in sorted(ranked[:TOP])):
-        calls = relative(comparison.scaled(change.before.calls), change.after.calls)
-        time = waited_more_range(comparison, *change.added_ns)
-        table.add_row(*map(_of_each, (change.before, change.after)), calls, time, Text(change.answered.name))
-    _add_rest(table, 4, len(changes), "answers of processes")
+    """Return the table of self times, those that grew or shrank most for certain."""
+    table = new_table(*SELF_HEADS, last="self time of each request that a process answered")
+    for change in largest(comparison.self_times, TOP):
+        table.add_row(*self_cells(comparison, change), Text(change.answered.name))
+    _add_rest(table, len(SELF_HEADS), len(comparison.self_times), "answers of processes")
     return table
-
-
-def _of_each(times: SelfTotals) -> str:
-    """Return the self time of a request on average, as text."""
-    if not times.calls:
-        return "-"
-    return time_range(*(duration_text(time_ns // times.calls) for time_ns in (times.least_ns, times.most_ns)))
 
 
 def _stacks(comparison: Comparison, own: Sequence[str], width: int) -> Table:

@@ -72,11 +72,6 @@ def waited_more(comparison: Comparison, added_ns: int) -> str:
     return sign + waited(comparison, abs(added_ns))
 
 
-def waited_more_range(comparison: Comparison, least_ns: int, most_ns: int) -> str:
-    """Return by how much a time changed that is known as a range, as text."""
-    return time_range(*(waited_more(comparison, added_ns) for added_ns in (least_ns, most_ns)))
-
-
 def time_range(least: str, most: str) -> str:
     """Return the text of a time that is known as a range."""
     return most if least == most else f"{least} to {most}"

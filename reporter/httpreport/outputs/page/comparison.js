@@ -45,6 +45,8 @@ byId("made").textContent = `Made by httpreport ${page.version}. One file: it fet
 changesTable(byId("peers"), byId("peers-said"), page.heads, page.peers, "Process and peer");
 byId("by-route").hidden = !page.routes.length;
 changesTable(byId("routes"), byId("routes-said"), page.heads, page.routes, "Route");
+byId("by-self-time").hidden = !page.self_times.length;
+changesTable(byId("self-times"), byId("self-said"), page.self_heads, page.self_times, "Process, and what it answered");
 const sides = [...document.getElementsByName("side")];
 const showSide = () => showFlame(sides.find((radio) => radio.checked).value);
 sides.forEach((radio) => radio.addEventListener("change", showSide));

@@ -1,5 +1,5 @@
-"""Compute the values of a comparison's page: the tables of processes and peers and of routes as texts, and both times
-of each stack.
+"""Compute the values of a comparison's page: the tables of processes and peers, of routes and of self times as texts,
+and both times of each stack.
 
 All text is printable (`common/printable.py`), but not yet escaped for HTML.
 """
@@ -14,18 +14,20 @@ from typing import NamedTuple
 from ... import __version__
 from ...answer.compare import answers_between
 from ...compare.changes import Comparison, StackChange
+from ...compare.self_changes import largest
 from ...compare.warnings import comparison_lines
-from ..comparison_table import ComparisonRow, heads, rows
+from ..comparison_table import SELF_HEADS, ComparisonRow, heads, rows, self_cells
 from ..comparison_words import SHADES, each, rate, side_name, summary
 from ..terminal import peer_name
 from .answers import AnswerLines, answer_lines
 
-MOST_PEERS = MOST_ROUTES = 2_000  # in one page
+MOST_PEERS = MOST_ROUTES = MOST_SELF_TIMES = 2_000  # in one page
 MOST_STACKS = 20_000
 
 
 class Changed(NamedTuple):
-    """Hold a process and a peer, or a route: its rows of the table, and the change of its time in scaled ns."""
+    """Hold a process and a peer, a route, or a process and what it answered: its rows of the table, and the change of
+    its time in scaled ns."""
 
     name: str
     rows: Sequence[ComparisonRow]
@@ -58,6 +60,8 @@ class ComparisonPage:
     heads: Sequence[str]
     peers: Sequence[Changed]
     routes: Sequence[Changed]  # empty if there are no heads
+    self_heads: Sequence[str]
+    self_times: Sequence[Changed]  # empty if calls of a side are not linked to each other
     labels: Sequence[str]
     stacks: Sequence[ChangedStack]
 
@@ -65,12 +69,13 @@ class ComparisonPage:
 def comparison_data(
     comparison: Comparison, most_peers: int = MOST_PEERS, most_stacks: int = MOST_STACKS
 ) -> ComparisonPage:
-    """Return the values of the page. If there are more peers, routes or stacks than the limits, the page has those that
-    changed most, and a warning."""
+    """Return the values of the page. If there are more peers, routes, self times or stacks than the limits, the page
+    has those that changed most, and a warning."""
     peers = comparison.largest(comparison.peers, most_peers)
     all_routes = comparison.routes if comparison.has_heads else ()
     routes = comparison.largest(all_routes, MOST_ROUTES)
     stacks = comparison.largest(comparison.stacks, most_stacks)
+    selves = largest(comparison.self_times, MOST_SELF_TIMES)
     labels: dict[str, int] = {}
     return ComparisonPage(
         version=__version__,
@@ -82,6 +87,7 @@ def comparison_data(
             *comparison_lines(comparison),
             *_left_out("processes and peers", len(comparison.peers), len(peers)),
             *_left_out("routes", len(all_routes), len(routes)),
+            *_left_out("self times", len(comparison.self_times), len(selves)),
             *_left_out("stacks", len(comparison.stacks), len(stacks)),
         ],
         each=each(comparison),
@@ -94,6 +100,11 @@ def comparison_data(
         ],
         routes=[
             Changed(change.route.name, list(rows(comparison, change)), comparison.added_ns(change)) for change in routes
+        ],
+        self_heads=SELF_HEADS,
+        self_times=[
+            Changed(change.answered.name, [ComparisonRow("", self_cells(comparison, change))], change.certain_ns)
+            for change in selves
         ],
         stacks=[_stack(comparison, change, labels) for change in stacks],
         labels=list(labels),
