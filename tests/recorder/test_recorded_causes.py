@@ -1,6 +1,7 @@
 """Find the causes of recorded calls: the path of each request is an ID that no rule looks at.
 
-Where a cause is sure it must be the true one, and where the program does not tell it, it must not be known.
+Where a cause is sure it must be the true one, and where the program does not tell it, it must not be sure. All services
+are recorded at once, by three recorders.
 """
 
 from __future__ import annotations
@@ -8,9 +9,10 @@ from __future__ import annotations
 import os
 import sys
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 import pytest
@@ -23,11 +25,25 @@ from httpreport.symbols.binary_lookup import Binaries
 from support.commands import TESTS
 from support.programs import running
 from support.reports import reported
-from workload.recorder import recording
+from workload.recorder import recordings
 
 WORKLOAD = TESTS / "workload" / "caused_calls.py"
-UPSTREAM, SERVICE = 7611, 7612
+UPSTREAM, FIRST_PORT = 7611, 7612
 REQUESTS = 60
+SERVICES = {
+    "threads-1": ("threads", 1),
+    "threads-10": ("threads", 10),
+    "ticks-10": ("ticks", 10),
+    "loop-10": ("loop", 10),
+    "gather-3": ("gather", 3),
+    "gather-5": ("gather", 5),
+    "late-3": ("late", 3),
+    "late-10": ("late", 10),
+    "pool-20": ("pool", 20),
+}
+"""In which way each service makes its calls, and how many requests it gets at once."""
+RECORDERS = {"all": ("-t", "0"), "slow": ("-t", "30"), "fp": ("-t", "0", "--stack", "fp")}
+Said = Counter[tuple[Certainty, bool]]
 
 
 @contextmanager
@@ -43,22 +59,32 @@ def started(folder: Path, name: str, *arguments: object) -> Iterator[None]:
             assert process.stdout.readline() == "done\n"
 
 
-def recorded(folder: Path, way: str, at_once: int, threshold: int, *others: str) -> Report:
+@pytest.fixture(scope="module")
+def reports(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, Report]:
+    """Return what each of RECORDERS has recorded."""
     if os.geteuid() != 0:
         pytest.skip("not root: cannot record")
-    capture = folder / "run.cap"
-    with started(folder, "upstream", "upstream", UPSTREAM), started(folder, "service", way, SERVICE, UPSTREAM):
-        options = ("-t", str(threshold), "-p", "service", "-p", "upstream", "-p", "load", *others)
-        with recording(capture, *options), started(folder, "load", "load", SERVICE, REQUESTS, at_once):
-            pass
-    return reported(capture.read_bytes(), milliseconds=None, find_binary=Binaries().find)
+    folder = tmp_path_factory.mktemp("causes")
+    names = [option for name in ("upstream", "load", *SERVICES) for option in ("-p", name)]
+    recorders = {folder / f"{name}.cap": (*options, *names) for name, options in RECORDERS.items()}
+    with started(folder, "upstream", "upstream", UPSTREAM), ExitStack() as services:
+        for port, (name, (way, _)) in enumerate(SERVICES.items(), FIRST_PORT):
+            services.enter_context(started(folder, name, way, port, UPSTREAM))
+        with recordings(recorders):
+            for port, (_, at_once) in enumerate(SERVICES.values(), FIRST_PORT):
+                with TemporaryDirectory(dir=folder) as own, started(Path(own), "load", "load", port, REQUESTS, at_once):
+                    pass
+    return {
+        name: reported((folder / f"{name}.cap").read_bytes(), milliseconds=None, find_binary=Binaries().find)
+        for name in RECORDERS
+    }
 
 
-def said(report: Report) -> Counter[tuple[Certainty, bool]]:
-    """Count for the client calls of the service how certain their cause is, and whether it is the true one."""
+def said(report: Report, service: str) -> Said:
+    """Count for the client calls of a service how certain their cause is, and whether it is the true one."""
     calls, heads, found = report.recording.calls, report.recording.heads, report.causes
     paths = [heads.texts[place].split(b" ", 2)[1] for place in calls["request"].tolist()]
-    of_service = calls["process"] == b"service"
+    of_service = calls["process"] == service.encode()
     servers, clients = (np.flatnonzero(of_service & (calls["role"] == role)) for role in (Role.SERVER, Role.CLIENT))
     true = {paths[server]: server for server in servers.tolist()}
     return Counter(
@@ -67,36 +93,35 @@ def said(report: Report) -> Counter[tuple[Certainty, bool]]:
     )
 
 
-@pytest.mark.parametrize(("at_once", "threshold"), [(1, 0), (10, 0), (10, 30)])
-def test_threads_tell_all_causes(at_once: int, threshold: int, tmp_path: Path) -> None:
-    assert said(recorded(tmp_path, "threads", at_once, threshold)).keys() == {(Certainty.SURE, True)}
+@pytest.mark.parametrize(
+    ("recorder", "service"), [("all", "threads-1"), ("all", "threads-10"), ("slow", "threads-10"), ("fp", "threads-10")]
+)
+def test_threads_tell_all_causes(reports: Mapping[str, Report], recorder: str, service: str) -> None:
+    assert said(reports[recorder], service).keys() == {(Certainty.SURE, True)}
 
 
-def test_calls_that_a_service_makes_by_itself_have_no_cause(tmp_path: Path) -> None:
+def test_calls_that_a_service_makes_by_itself_have_no_cause(reports: Mapping[str, Report]) -> None:
     """Their path has no request, so that they must not have a cause either."""
-    assert said(recorded(tmp_path, "ticks", 10, 0)).keys() == {(Certainty.SURE, True), (Certainty.NOT_KNOWN, True)}
+    assert said(reports["all"], "ticks-10").keys() == {(Certainty.SURE, True), (Certainty.NOT_KNOWN, True)}
 
 
-def test_the_stacks_of_an_event_loop_tell_all_causes(tmp_path: Path) -> None:
-    report = recorded(tmp_path, "loop", 10, 0)
-
-    assert said(report).keys() == {(Certainty.SURE, True)}
-    assert Rule.STACK in report.causes.rules.tolist()
+def test_the_stacks_of_an_event_loop_tell_all_causes(reports: Mapping[str, Report]) -> None:
+    assert said(reports["all"], "loop-10").keys() == {(Certainty.SURE, True)}
+    assert Rule.STACK in reports["all"].causes.rules.tolist()
 
 
-def test_with_frames_instead_of_stack_copies_an_event_loop_tells_none(tmp_path: Path) -> None:
-    counts = said(recorded(tmp_path, "loop", 10, 0, "--stack", "fp"))
+def test_with_frames_instead_of_stack_copies_an_event_loop_tells_none(reports: Mapping[str, Report]) -> None:
+    counts = said(reports["fp"], "loop-10")
 
     assert counts[Certainty.NOT_KNOWN, False] > 0.9 * sum(counts.values())
     assert counts[Certainty.SURE, False] == 0
 
 
-@pytest.mark.parametrize(
-    ("way", "at_once"), [("gather", 3), ("gather", 5), ("gather", 20), ("late", 3), ("late", 10), ("pool", 20)]
-)
-def test_what_nothing_tells_is_not_sure(way: str, at_once: int, tmp_path: Path) -> None:
+@pytest.mark.parametrize("service", [name for name in SERVICES if name.startswith(("gather", "late", "pool"))])
+def test_what_nothing_tells_is_not_sure(reports: Mapping[str, Report], service: str) -> None:
     """Tasks of their own, and threads of a pool, have nothing of the request on their stacks that would always be
     there. With few requests at once, what the last one has left there is mostly right."""
-    counts = said(recorded(tmp_path, way, at_once, 0))
+    counts = said(reports["all"], service)
 
+    assert sum(counts.values()) == 2 * REQUESTS
     assert counts[Certainty.SURE, True] + counts[Certainty.SURE, False] == 0
