@@ -61,26 +61,23 @@ def recorder() -> None:
     needs_a_recorder()
 
 
-@pytest.mark.usefixtures("recorder")
-@pytest.mark.parametrize("python", INTERPRETERS.values(), ids=INTERPRETERS)
-def test_every_frame_is_the_one_that_the_interpreter_names(python: str, tmp_path: Path) -> None:
-    recorded = record(python, tmp_path)
-    assert len(recorded.notes["client"]) > 30
+@pytest.fixture(scope="module", params=list(INTERPRETERS.values()), ids=list(INTERPRETERS))
+def recorded(request: pytest.FixtureRequest, recorder: None, tmp_path_factory: pytest.TempPathFactory) -> Recorded:
+    """Return the recording of all situations in an interpreter."""
+    return record(request.param, tmp_path_factory.mktemp("recorded"), replaced=REPLACED)
+
+
+def test_every_frame_is_the_one_that_the_interpreter_names(recorded: Recorded) -> None:
+    assert len(recorded.notes["client"]) > 30 + REPLACED
     for side in SIDES:
         assert_frames_are_those_noted(recorded, side)
 
 
-@pytest.mark.usefixtures("recorder")
-@pytest.mark.parametrize("python", INTERPRETERS.values(), ids=INTERPRETERS)
-def test_code_that_is_replaced_in_place_has_its_own_name_or_none(python: str, tmp_path: Path) -> None:
-    recorded = record(python, tmp_path, replaced=REPLACED)
+def test_code_that_is_replaced_in_place_has_its_own_name_or_none(recorded: Recorded) -> None:
     assert_replaced_code_has_its_own_name_or_none(recorded, REPLACED // 2)
 
 
-@pytest.mark.usefixtures("recorder")
-@pytest.mark.parametrize("python", INTERPRETERS.values(), ids=INTERPRETERS)
-def test_a_redacted_capture_gives_the_same_stack_traces_without_folders(python: str, tmp_path: Path) -> None:
-    recorded = record(python, tmp_path)
+def test_a_redacted_capture_gives_the_same_stack_traces_without_folders(recorded: Recorded) -> None:
     redacted_data = redacted(recorded.capture.read_bytes(), recorded.find_binary)
     assert str(python_driver.HERE).encode() not in decompressed(redacted_data)
     report = reported(redacted_data, find_binary=recorded.find_binary)
