@@ -5,6 +5,7 @@ Where a cause is sure it must be the true one, and where the program does not te
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 from collections import Counter
@@ -22,7 +23,8 @@ from httpreport.report.report import Report
 from httpreport.symbols.binary_lookup import Binaries
 from support.commands import TESTS
 from support.programs import running
-from support.reports import reported
+from support.redactions import redacted
+from support.reports import json_text, reported
 from workload.recorder import recording
 
 WORKLOAD = TESTS / "workload" / "caused_calls.py"
@@ -82,6 +84,17 @@ def test_the_stacks_of_an_event_loop_tell_all_causes(tmp_path: Path) -> None:
 
     assert said(report).keys() == {(Certainty.SURE, True)}
     assert Rule.STACK in report.causes.rules.tolist()
+    find_binary = Binaries().find
+    data = redacted((tmp_path / "run.cap").read_bytes(), find_binary)
+    given_away = reported(data, milliseconds=None, find_binary=find_binary)
+    assert not any(stack.memory for stack in given_away.recording.stacks)
+    assert links(given_away) == links(report)
+    assert given_away.linked_trees.above.tolist() == report.linked_trees.above.tolist()
+
+
+def links(report: Report) -> list[tuple[object, object]]:
+    """Return what --json says of the cause and the self time of each call."""
+    return [(call["cause"], call["self_time"]) for call in json.loads(json_text(report, "run.cap"))["calls"]]
 
 
 def test_with_frames_instead_of_stack_copies_an_event_loop_tells_none(tmp_path: Path) -> None:
