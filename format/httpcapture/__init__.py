@@ -4,6 +4,7 @@ it."""
 from __future__ import annotations
 
 from .chunks import (
+    MAX_CALL_CAUSES,
     MAX_CODE_TABLE,
     MAX_FRAMES,
     MAX_HEAD_TEXT,
@@ -20,6 +21,7 @@ from .chunks import (
 from .codings import CODINGS, DELTA, PLANES
 from .errors import CaptureError, CorruptRecord, NotACapture, UnsupportedVersion
 from .file_budget import (
+    MAX_ALL_CALL_CAUSES,
     MAX_ALL_HEAD_TEXTS,
     MAX_ALL_HEADS,
     MAX_ALL_MODULES,
@@ -53,6 +55,7 @@ from .records import (
     VDSO,
     WHOLE_FILE,
     BatchColumns,
+    CallCauses,
     Calls,
     Code,
     CodedColumn,
@@ -96,9 +99,11 @@ __all__ = [
     "HEAD_CUT",
     "JUDGED_WHOLE",
     "KERNEL_PATHS",
+    "MAX_ALL_CALL_CAUSES",
     "MAX_ALL_HEADS",
     "MAX_ALL_HEAD_TEXTS",
     "MAX_ALL_MODULES",
+    "MAX_CALL_CAUSES",
     "MAX_CAUSES",
     "MAX_CODES",
     "MAX_CODE_TABLE",
@@ -131,6 +136,7 @@ __all__ = [
     "WHOLE_FILE",
     "BatchColumns",
     "BeyondLimitError",
+    "CallCauses",
     "Calls",
     "CaptureError",
     "Code",

@@ -10,6 +10,7 @@ from __future__ import annotations
 import enum
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 from .batch_builder import Batch
 from .codec import Bool, Bytes, ListOf, MapOf, Source, Struct, Text, UInt, packed
@@ -18,6 +19,7 @@ from .errors import Malformed
 from .frames import MAX_CONTENT
 from .layout import check_layout
 from .records import (
+    CallCauses,
     Code,
     End,
     Field,
@@ -34,6 +36,8 @@ from .records import (
     Stack,
 )
 
+T = TypeVar("T")
+
 MAX_MAPS = 6 << 20  # bytes of /proc/PID/maps
 MAX_MODULES = 1 << 16  # mapped modules of one process
 MAX_FRAMES = 1 << 16  # bytes of addresses in one stack
@@ -43,6 +47,7 @@ MAX_PART = 1 << 20  # bytes of one part of a section or JIT map
 MAX_CODE_TABLE = 1 << 16  # bytes of the line table of a code object
 MAX_HEAD_TEXT = 1 << 12  # bytes of the head of a request or response
 MAX_HEADS = 1 << 16  # calls of one record that says which heads they have
+MAX_CALL_CAUSES = 1 << 16  # calls of one record that says which causes they have
 MAX_PATH = 1 << 14  # bytes of a path or name; the kernel's limit is 4,096, but escapes in maps lengthen it
 MAX_TEXT = 1 << 14  # bytes of UTF-8 in a text
 MAX_HEAD = 16  # bytes of the first object of a chunk
@@ -67,6 +72,7 @@ class RecordKind(enum.IntEnum):
     CONNECTIONS = 14
     SHORT_CALLS = 15
     HEADS = 13
+    CALL_CAUSES = 16
     LOST = 7
     END = 8
 
@@ -91,28 +97,27 @@ class LayoutCodec(Struct[Layout]):
         return layout
 
 
-class HeadsCodec(Struct[Heads]):
-    """Read and write which heads calls have. Reading raises Malformed, and packing ValueError, if the columns have not
-    one value for each call."""
+class ColumnsCodec(Struct[T]):
+    """Read and write a record whose fields are columns of numbers, of at most `limit` calls, given how many bytes a
+    number of each column has. Reading raises Malformed, and packing ValueError, if a column has not one number for each
+    call."""
 
-    def pack(self, value: Heads) -> object:
-        if not _has_whole_rows(value):
-            raise ValueError(_COLUMNS_DIFFER)
+    def __init__(self, cls: type[T], limit: int, **widths: int) -> None:
+        super().__init__(cls, **{name: Bytes(width * limit, unit=width) for name, width in widths.items()})
+        self._widths = widths
+
+    def pack(self, value: T) -> object:
+        self._check(value, ValueError)
         return super().pack(value)
 
-    def read(self, source: Source) -> Heads:
-        heads = super().read(source)
-        if not _has_whole_rows(heads):
-            raise Malformed(_COLUMNS_DIFFER)
-        return heads
+    def read(self, source: Source) -> T:
+        record = super().read(source)
+        self._check(record, Malformed)
+        return record
 
-
-_COLUMNS_DIFFER = "the columns of a record of heads have not one value for each call"
-
-
-def _has_whole_rows(heads: Heads) -> bool:
-    of_numbers = {len(heads.sequences), len(heads.requests), len(heads.responses)}
-    return of_numbers == {len(heads.connections) // 2}
+    def _check(self, record: T, error: type[Exception]) -> None:
+        if len({len(getattr(record, name)) / width for name, width in self._widths.items()}) > 1:
+            raise error(f"{self.cls.__name__}: a column has not one number for each call")
 
 
 _u32, _u64 = UInt(32), UInt(64)
@@ -243,12 +248,16 @@ STACK = Struct(
 )
 BATCH = Struct(Batch, rows=_u32, columns=ListOf(Bytes(MAX_CONTENT), MAX_NAMES + 1), groups=_u32)
 HEAD_TEXT = Struct(HeadText, number=_u32, text=Bytes(MAX_HEAD_TEXT))
-HEADS = HeadsCodec(
-    Heads,
-    connections=Bytes(8 * MAX_HEADS, unit=8),
-    sequences=Bytes(4 * MAX_HEADS, unit=4),
-    requests=Bytes(4 * MAX_HEADS, unit=4),
-    responses=Bytes(4 * MAX_HEADS, unit=4),
+HEADS = ColumnsCodec(Heads, MAX_HEADS, connections=8, sequences=4, requests=4, responses=4)
+CALL_CAUSES = ColumnsCodec(
+    CallCauses,
+    MAX_CALL_CAUSES,
+    connections=8,
+    sequences=4,
+    cause_connections=8,
+    cause_sequences=4,
+    certainties=1,
+    rules=1,
 )
 LOST = Struct(Lost, at_ns=_u64, counts=_counts, slowest_ns=_u64, durations=ListOf(_u64, 64))
 END = Struct(

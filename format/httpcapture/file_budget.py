@@ -12,7 +12,7 @@ from collections.abc import Hashable
 from dataclasses import replace
 from typing import Optional, TypeVar, Union
 
-from .records import Code, Heads, HeadText, JitMap, Lost, Module, Process, Section
+from .records import CallCauses, Code, Heads, HeadText, JitMap, Lost, Module, Process, Section
 
 MAX_SECTION = 256 << 20  # bytes of one section
 MAX_SECTIONS = 512 << 20  # bytes that all SECTION records together count as; the next limits are alike
@@ -21,6 +21,7 @@ MAX_JIT_MAPS = 256 << 20
 MAX_CODES = 128 << 20
 MAX_ALL_HEAD_TEXTS = 256 << 20
 MAX_ALL_HEADS = 256 << 20
+MAX_ALL_CALL_CAUSES = 256 << 20
 MAX_PROCESSES = 512 << 20
 MAX_ALL_MODULES = 128 << 20
 MAX_CAUSES = 1 << 10  # distinct names in all LOST records
@@ -30,7 +31,7 @@ MAPPED_MODULE_BYTES = 256  # counted for each entry of Process.modules
 
 
 AnyRecord = TypeVar("AnyRecord")
-_Kept = Union[Module, Section, Process, JitMap, Code, HeadText, Heads]
+_Kept = Union[Module, Section, Process, JitMap, Code, HeadText, Heads, CallCauses]
 
 
 class BeyondLimitError(ValueError):
@@ -51,6 +52,7 @@ class FileBudget:
             Code: MAX_CODES,
             HeadText: MAX_ALL_HEAD_TEXTS,
             Heads: MAX_ALL_HEADS,
+            CallCauses: MAX_ALL_CALL_CAUSES,
         }
         self._of_one: Counter[Hashable] = Counter()  # bytes of each section and JIT map
         self._causes: set[str] = set()
@@ -72,7 +74,7 @@ class FileBudget:
         exceeds."""
         if isinstance(record, Lost):
             return self._charge_causes(record)
-        if not isinstance(record, (Module, Section, Process, JitMap, Code, HeadText, Heads)):
+        if not isinstance(record, (Module, Section, Process, JitMap, Code, HeadText, Heads, CallCauses)):
             return None
         size, left = _size(record), self._left[type(record)]
         if size > left:
@@ -101,6 +103,7 @@ _LIMITS: dict[type, str] = {
     Code: f"{MAX_CODES >> 20} MiB of code objects",
     HeadText: f"{MAX_ALL_HEAD_TEXTS >> 20} MiB of heads",
     Heads: f"{MAX_ALL_HEADS >> 20} MiB of calls with heads",
+    CallCauses: f"{MAX_ALL_CALL_CAUSES >> 20} MiB of causes of calls",
 }
 
 
@@ -108,9 +111,8 @@ def _size(record: _Kept) -> int:
     """Return the number of bytes that a record counts as."""
     if isinstance(record, HeadText):
         return HEAD_TEXT_BYTES + len(record.text)
-    if isinstance(record, Heads):
-        columns = record.connections, record.sequences, record.requests, record.responses
-        return RECORD_BYTES + sum(map(len, columns))
+    if isinstance(record, (Heads, CallCauses)):
+        return RECORD_BYTES + sum(map(len, vars(record).values()))
     size = RECORD_BYTES + len(record.problem)
     if isinstance(record, Module):
         return size + len(record.path) + len(record.build_id) + len(record.first_page_sha256)

@@ -34,6 +34,7 @@ _CODECS: dict[int, Struct[Any]] = {
     RecordKind.CODE: chunks.CODE,
     RecordKind.HEAD_TEXT: chunks.HEAD_TEXT,
     RecordKind.HEADS: chunks.HEADS,
+    RecordKind.CALL_CAUSES: chunks.CALL_CAUSES,
     RecordKind.LOST: chunks.LOST,
     RecordKind.END: chunks.END,
 }

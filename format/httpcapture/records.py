@@ -416,6 +416,22 @@ class Heads:
 
 
 @dataclass(frozen=True)
+class CallCauses:
+    """Say on behalf of which server calls client calls were made, by which rule that was found, and how certain it is:
+    columns of little-endian values, one for each call. Calls are known by their connection and sequence.
+
+    Only a redacted capture has it, since its stacks have nothing left that tells. There, the cause of a call of `Calls`
+    that has no row is not known."""
+
+    connections: bytes  # u64, of the client call
+    sequences: bytes  # u32
+    cause_connections: bytes  # u64, of the server call
+    cause_sequences: bytes  # u32
+    certainties: bytes  # u8: 1 probable, 2 sure
+    rules: bytes  # u8: 1 an ID in the heads, 2 its thread, 3 its stack, 4 exclusion
+
+
+@dataclass(frozen=True)
 class Lost:
     """Hold the ledger at one moment: what was lost since the start, by cause, and which calls were too fast to be
     recorded."""
@@ -443,4 +459,4 @@ class End:
 RowBatch = Union[Calls, Completions, Connections, ShortCalls]
 """A record that holds rows of a layout in META, as columns."""
 
-Record = Union[RowBatch, Meta, Stack, Process, Module, Section, JitMap, Code, HeadText, Heads, Lost, End]
+Record = Union[RowBatch, Meta, Stack, Process, Module, Section, JitMap, Code, HeadText, Heads, CallCauses, Lost, End]

@@ -17,7 +17,7 @@ from .codec import Codec, packed
 from .file_budget import BeyondLimitError, FileBudget
 from .header import header as file_header
 from .layout import WORD
-from .records import Code, End, Heads, HeadText, JitMap, Lost, Meta, Module, Process, Section, Stack
+from .records import CallCauses, Code, End, Heads, HeadText, JitMap, Lost, Meta, Module, Process, Section, Stack
 from .seek_table import SeekTable
 
 T = TypeVar("T")
@@ -165,6 +165,10 @@ class Writer:
     def heads(self, heads: Heads) -> None:
         """Append which heads calls have."""
         self._add(RecordKind.HEADS, chunks.HEADS, heads)
+
+    def call_causes(self, causes: CallCauses) -> None:
+        """Append which causes calls have."""
+        self._add(RecordKind.CALL_CAUSES, chunks.CALL_CAUSES, causes)
 
     def lost(self, lost: Lost) -> None:
         """Append the counters of losses."""

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from httpcapture import (
+    CallCauses,
     Calls,
     Code,
     CorruptRecord,
@@ -28,6 +29,7 @@ from httpcapture import (
 from httpcapture import End as EndRecord
 from httpcapture.chunks import RecordKind
 from support.capture_bytes import (
+    CALL_CAUSES,
     CALLS,
     CODE,
     END,
@@ -70,6 +72,11 @@ OBJECTS: list[tuple[int, list[object], Record]] = [
     (STACKS, [*STACK], Stack(*STACK)),
     (HEAD_TEXT, [1, b"HTTP/1.1 200"], HeadText(1, b"HTTP/1.1 200")),
     (HEADS, [bytes(16), bytes(8), bytes(8), b"\1" * 8], Heads(bytes(16), bytes(8), bytes(8), b"\1" * 8)),
+    (
+        CALL_CAUSES,
+        [bytes(16), bytes(8), bytes(16), bytes(8), b"\1\2", b"\3\4"],
+        CallCauses(bytes(16), bytes(8), bytes(16), bytes(8), b"\1\2", b"\3\4"),
+    ),
     (LOST, [1, {"a": 2}, 3, [4, 5]], Lost(1, {"a": 2}, 3, (4, 5))),
     (END, [1, "why", False, 2, 3, 4, {"a": 5}, 6], EndRecord(1, "why", False, 2, 3, 4, {"a": 5}, 6)),
 ]
@@ -196,6 +203,7 @@ def test_kinds_keep_their_numbers() -> None:
         ("HEADS", 13),
         ("CONNECTIONS", 14),
         ("SHORT_CALLS", 15),
+        ("CALL_CAUSES", 16),
     ]
 
 

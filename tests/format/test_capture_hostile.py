@@ -16,6 +16,7 @@ import zstandard
 
 from httpcapture import Calls, Completions, Connections, CorruptRecord, Reader, ShortCalls
 from support.capture_bytes import (
+    CALL_CAUSES,
     CALLS,
     CODE,
     END,
@@ -175,6 +176,13 @@ CONTENTS = {
     "heads of 65537 calls": head(HEADS) + objects([bytes(8 * 65537), *[bytes(4 * 65537)] * 3]),
     "fewer requests than calls with heads": head(HEADS) + objects([bytes(16), bytes(8), bytes(4), bytes(8)]),
     "more sequences than calls with heads": head(HEADS) + objects([bytes(8), bytes(8), bytes(4), bytes(4)]),
+    "causes of half a call": head(CALL_CAUSES) + objects([bytes(8), bytes(4), bytes(8), bytes(2), b"\2", b"\3"]),
+    "causes of 65537 calls": head(CALL_CAUSES)
+    + objects([bytes(8 * 65537), bytes(4 * 65537), bytes(8 * 65537), bytes(4 * 65537), *[bytes(65537)] * 2]),
+    "more rules than calls with causes": head(CALL_CAUSES)
+    + objects([bytes(8), bytes(4), bytes(8), bytes(4), b"\2", b"\3\3"]),
+    "fewer causes than calls with causes": head(CALL_CAUSES)
+    + objects([bytes(16), bytes(8), bytes(8), bytes(4), b"\2\2", b"\3\3"]),
     "a pid beyond u32": head(STACKS) + objects([1, 2**32, 3, 4, b""]),
     "a path of 1 MiB": head(MODULE) + objects([1, bytes(MiB), b"", 0, b"", ""]),
 }

@@ -11,12 +11,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from httpcapture import (
+    MAX_CALL_CAUSES,
     MAX_FRAMES,
     MAX_HEAD_TEXT,
     MAX_HEADS,
     MAX_MEMORY,
     MAX_PART,
     MAX_REGISTERS,
+    CallCauses,
     Calls,
     Completions,
     End,
@@ -104,12 +106,14 @@ stacks = st.builds(Stack, u64, u32, u64, u64, words, words, u64, blobs)
 head_texts = st.builds(HeadText, u32, st.binary(max_size=MAX_HEAD_TEXT))
 
 
-@st.composite
-def heads(draw: st.DrawFn) -> Heads:
-    """Draw the heads of up to 20 calls."""
-    rows = draw(st.lists(st.tuples(u64, u32, u32, u32), max_size=20))
-    columns = [b"".join(row[place].to_bytes(8 if not place else 4, "little") for row in rows) for place in range(4)]
-    return Heads(*columns)
+def columns(*widths: int) -> st.SearchStrategy[list[bytes]]:
+    """Draw columns of numbers of these widths, with up to 20 rows."""
+    rows = st.lists(st.tuples(*(st.binary(min_size=width, max_size=width) for width in widths)), max_size=20)
+    return rows.map(lambda drawn: [b"".join(row[place] for row in drawn) for place in range(len(widths))])
+
+
+heads = columns(8, 4, 4, 4).map(lambda drawn: Heads(*drawn))
+call_causes = columns(8, 4, 8, 4, 1, 1).map(lambda drawn: CallCauses(*drawn))
 
 
 lost = st.builds(Lost, u64, counts)
@@ -134,9 +138,13 @@ def test_meta_and_end(meta: Meta, end: End) -> None:
 
 
 @settings(deadline=None)
-@given(st.lists(st.one_of(modules, sections, processes, jit_maps, stacks, head_texts, heads(), lost), max_size=20))
+@given(
+    st.lists(
+        st.one_of(modules, sections, processes, jit_maps, stacks, head_texts, heads, call_causes, lost), max_size=20
+    )
+)
 def test_every_other_record_in_the_order_of_kinds(records: list[OneByOne]) -> None:
-    order = [Module, Section, Process, JitMap, Stack, HeadText, Heads, Lost]
+    order = [Module, Section, Process, JitMap, Stack, HeadText, Heads, CallCauses, Lost]
     wanted = sorted(records, key=lambda record: order.index(type(record)))
     assert read_all(written(records)) == ([META, *wanted, END], None)
 
@@ -150,6 +158,7 @@ def test_every_other_record_in_the_order_of_kinds(records: list[OneByOne]) -> No
         replace(JIT_MAP, start=2**64 - 1, data=b"\xff" * MAX_PART),
         HeadText(2**32 - 1, b"\xff" * MAX_HEAD_TEXT),
         Heads(b"\xff" * 8 * MAX_HEADS, *[b"\xff" * 4 * MAX_HEADS] * 3),
+        CallCauses(*(b"\xff" * width * MAX_CALL_CAUSES for width in (8, 4, 8, 4, 1, 1))),
     ],
     ids=lambda record: type(record).__name__,
 )

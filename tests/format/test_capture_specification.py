@@ -28,6 +28,8 @@ from httpcapture import (
 )
 from httpcapture.codec import MAX_DEPTH, Bool, Bytes, ListOf, MapOf, Struct, Text, UInt
 from httprec import host
+from httpreport.calls.causes import Rule
+from httpreport.calls.certainty import Certainty
 from httpreport.calls.schema import COMPLETION, CONNECTION, LATEST_NS, OPTIONAL, RECORDED, SHORT
 from httpreport.languages.stack_trace import Incomplete
 from httpreport.report.loss_messages import MEANING
@@ -45,6 +47,7 @@ KINDS: dict[str, Struct[Any]] = {
     "CALLS": chunks.BATCH,
     "HEAD_TEXT": chunks.HEAD_TEXT,
     "HEADS": chunks.HEADS,
+    "CALL_CAUSES": chunks.CALL_CAUSES,
     "LOST": chunks.LOST,
     "END": chunks.END,
 }
@@ -236,13 +239,20 @@ def test_the_version_and_the_limits_are_the_codes() -> None:
     for name in ("PATH", "TEXT", "NAMES", "MAPS", "MODULES", "FRAMES", "REGISTERS", "MEMORY", "PART", "CODE_TABLE"):
         assert f"{getattr(httpcapture, f'MAX_{name}'):,}" in text
     assert f"of up to {httpcapture.MAX_HEADS:,} calls which heads they have" in text
+    assert f"of up to {httpcapture.MAX_CALL_CAUSES:,} client calls for which" in text
     assert f"inside each other in an appended field | {MAX_DEPTH:,} |" in text
+
+
+def test_the_numbers_of_causes_are_the_codes() -> None:
+    text = section("### CALL_CAUSES (16)")
+    assert f"a byte each: {', '.join(f'{one.value} {one.name.lower()}' for one in Certainty if one)} |" in text
+    assert f"a byte each: {', '.join(f'{rule.value} {rule.text}' for rule in Rule if rule)} |" in text
 
 
 def test_the_limits_of_a_file_are_the_codes() -> None:
     (table,) = re.findall(r"\| what, in one file \|.*\n\| --- .*\n((?:\|.*\n)+)", FORMAT.read_text())
     kept = ("SECTION", "SECTIONS", "JIT_MAP", "JIT_MAPS", "CODES", "PROCESSES", "ALL_MODULES")
-    names = (*kept, "ALL_HEAD_TEXTS", "ALL_HEADS", "CAUSES")
+    names = (*kept, "ALL_HEAD_TEXTS", "ALL_HEADS", "ALL_CALL_CAUSES", "CAUSES")
     assert [int(row.replace(",", "")) for row in re.findall(r"\| ([0-9,]+)(?: bytes)? \|\n", table)] == [
         getattr(httpcapture, f"MAX_{name}") for name in names
     ]

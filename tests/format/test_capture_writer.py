@@ -20,6 +20,7 @@ import zstandard
 from httpcapture import (
     MAX_MAPS,
     MAX_PART,
+    CallCauses,
     Calls,
     Code,
     End,
@@ -39,6 +40,7 @@ from httpcapture import (
 )
 from support.capture_bytes import header
 from support.capture_samples import (
+    CALL_CAUSES,
     CALL_LAYOUT,
     CODE,
     END,
@@ -99,6 +101,7 @@ def test_a_flush_writes_what_is_referred_to_first() -> None:
     stream = io.BytesIO()
     writer = Writer(stream, META)
     writer.lost(LOST)
+    writer.call_causes(CALL_CAUSES)
     writer.heads(HEADS)
     writer.calls(call_rows(1))
     writer.head_text(HEAD_TEXT)
@@ -120,6 +123,7 @@ def test_a_flush_writes_what_is_referred_to_first() -> None:
         HeadText,
         Calls,
         Heads,
+        CallCauses,
         Lost,
     ]
 

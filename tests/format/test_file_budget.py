@@ -11,6 +11,7 @@ import pytest
 
 from httpcapture import (
     BeyondLimitError,
+    CallCauses,
     Heads,
     HeadText,
     JitMap,
@@ -45,6 +46,10 @@ LIMITS: dict[str, tuple[list[OneByOne], int]] = {  # records, the same again and
     "256 MiB of calls with heads": (
         [Heads(bytes(8 << 16), *[bytes(4 << 16)] * 3)],
         256 * MIB // (20 * (1 << 16) + KIB),
+    ),
+    "256 MiB of causes of calls": (
+        [CallCauses(*(bytes(width << 16) for width in (8, 4, 8, 4, 1, 1)))],
+        256 * MIB // (26 * (1 << 16) + KIB),
     ),
     "1,024 causes of losses": ([Lost(n, {f"{n}/{m}": m for m in range(256)}) for n in range(6)], 4),
 }

@@ -6,6 +6,7 @@ are recorded at once, by three recorders.
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 from collections import Counter
@@ -24,7 +25,8 @@ from httpreport.report.report import Report
 from httpreport.symbols.binary_lookup import Binaries
 from support.commands import TESTS
 from support.programs import running
-from support.reports import reported
+from support.redactions import redacted
+from support.reports import json_text, reported
 from workload.recorder import recordings
 
 WORKLOAD = TESTS / "workload" / "caused_calls.py"
@@ -60,7 +62,7 @@ def started(folder: Path, name: str, *arguments: object) -> Iterator[None]:
 
 
 @pytest.fixture(scope="module")
-def reports(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, Report]:
+def captures(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, bytes]:
     """Return what each of RECORDERS has recorded."""
     if os.geteuid() != 0:
         pytest.skip("not root: cannot record")
@@ -74,10 +76,16 @@ def reports(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, Report]:
             for port, (_, at_once) in enumerate(SERVICES.values(), FIRST_PORT):
                 with TemporaryDirectory(dir=folder) as own, started(Path(own), "load", "load", port, REQUESTS, at_once):
                     pass
-    return {
-        name: reported((folder / f"{name}.cap").read_bytes(), milliseconds=None, find_binary=Binaries().find)
-        for name in RECORDERS
-    }
+    return {name: (folder / f"{name}.cap").read_bytes() for name in RECORDERS}
+
+
+@pytest.fixture(scope="module")
+def reports(captures: Mapping[str, bytes]) -> Mapping[str, Report]:
+    return {name: report_of(data) for name, data in captures.items()}
+
+
+def report_of(data: bytes) -> Report:
+    return reported(data, milliseconds=None, find_binary=Binaries().find)
 
 
 def said(report: Report, service: str) -> Said:
@@ -108,6 +116,26 @@ def test_calls_that_a_service_makes_by_itself_have_no_cause(reports: Mapping[str
 def test_the_stacks_of_an_event_loop_tell_all_causes(reports: Mapping[str, Report]) -> None:
     assert said(reports["all"], "loop-10").keys() == {(Certainty.SURE, True)}
     assert Rule.STACK in reports["all"].causes.rules.tolist()
+
+
+def test_a_redacted_capture_says_the_same(captures: Mapping[str, bytes], reports: Mapping[str, Report]) -> None:
+    given_away = report_of(redacted(captures["all"], Binaries().find))
+
+    assert not any(stack.memory for stack in given_away.recording.stacks)
+    assert links(given_away) == links(reports["all"])
+    assert calls_above(given_away) == calls_above(reports["all"])
+
+
+def calls_above(report: Report) -> set[tuple[object, object]]:
+    """Return each call that has another above it in a tree, and that one. A redacted capture has another order."""
+    calls, above = report.recording.calls, report.linked_trees.above
+    keys = list(zip(calls["role"].tolist(), calls["connection"].tolist(), calls["sequence"].tolist()))
+    return {(keys[call], keys[above[call]]) for call in np.flatnonzero(above >= 0).tolist()}
+
+
+def links(report: Report) -> list[tuple[object, object]]:
+    """Return what --json says of the cause and the self time of each call."""
+    return [(call["cause"], call["self_time"]) for call in json.loads(json_text(report, "run.cap"))["calls"]]
 
 
 def test_with_frames_instead_of_stack_copies_an_event_loop_tells_none(reports: Mapping[str, Report]) -> None:

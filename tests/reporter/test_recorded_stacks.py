@@ -144,7 +144,7 @@ def test_of_more_frames_than_can_be_redacted_the_first_are(monkeypatch: pytest.M
     monkeypatch.setattr(tuning, "MAX_HELD_BYTES", 10 * (4096 + tuning.RECORD_OVERHEAD))
     for count in (10, 11):
         data = capture([Row(stack=1)], [stack(*range(1, 513), id=id) for id in range(1, count + 1)])
-        redaction = Redaction(read(data, 0), no_binary)
+        redaction = Redaction(read(data, 0), no_binary, ())
 
         again = read(b"".join(redaction.pieces(Reader(io.BytesIO(data), "run.cap"))), 0)
 

@@ -88,6 +88,7 @@ SAID = """
   masked    sequence numbers of TCP: 5
   masked    names and IDs of containers, pods and units: 4
   masked    frames outside any mapping: 1
+  kept      causes of calls: 0
   kept      names of processes, threads, functions and files, -p filters, build IDs
   kept      ports, pids, times, sizes, addresses of code, kernel, limits
 """
@@ -350,7 +351,7 @@ def test_a_capture_that_changes_meanwhile_is_refused() -> None:
     first, second = Reader(io.BytesIO(capture())), Reader(io.BytesIO(capture(host="web-2")))
 
     with pytest.raises(ReportError, match="changed while it was read"):
-        list(Redaction(load(first, KeepNothing()), no_binary).pieces(second))
+        list(Redaction(load(first, KeepNothing()), no_binary, ()).pieces(second))
 
 
 @given(st.lists(st.tuples(HEADS, HEADS), max_size=8))

@@ -16,6 +16,7 @@ from support.capture_samples import META
 META_KIND, MODULE, PROCESS, STACKS, CALLS, COMPLETIONS, LOST, END, SECTION, JIT_MAP, CODE, HEAD_TEXT, HEADS = range(
     1, 14
 )
+CALL_CAUSES = 16
 
 
 def header(major: int = 1, minor: int = 0, required: int = 0, appended: bytes = b"") -> bytes:

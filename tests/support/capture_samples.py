@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import Any, Union
 
 from httpcapture import (
+    CallCauses,
     Code,
     End,
     Field,
@@ -213,11 +214,12 @@ STACK = Stack(
 )
 HEAD_TEXT = HeadText(1, b"GET /v2/servers/{...}?... HTTP/1.1\nhost: nova:8774\n...")
 HEADS = Heads((77).to_bytes(8, "little"), b"\2\0\0\0", b"\1\0\0\0", bytes(4))
+CALL_CAUSES = CallCauses((77).to_bytes(8, "little"), b"\2\0\0\0", (78).to_bytes(8, "little"), b"\1\0\0\0", b"\2", b"\3")
 LOST = Lost(6_000_000_000, {"call_ring_full": 2}, 46_000_000, (0, 0, 5))
 END = End(6_000_000_000, "signal", True, 3, 3, 0, {"call_ring_full": 2})
 
 
-OneByOne = Union[Module, Section, Process, JitMap, Code, Stack, HeadText, Heads, Lost]
+OneByOne = Union[Module, Section, Process, JitMap, Code, Stack, HeadText, Heads, CallCauses, Lost]
 _METHODS: dict[type, Callable[[Writer, Any], None]] = {
     Module: Writer.module,
     Section: Writer.section,
@@ -227,6 +229,7 @@ _METHODS: dict[type, Callable[[Writer, Any], None]] = {
     Stack: Writer.stack,
     HeadText: Writer.head_text,
     Heads: Writer.heads,
+    CallCauses: Writer.call_causes,
     Lost: Writer.lost,
 }
 

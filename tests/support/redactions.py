@@ -10,7 +10,7 @@ from dataclasses import replace
 from httpcapture import Reader
 from httpreport.capture.loader import KeepNothing, load
 from httpreport.languages.stack_trace import Frame, StackTrace, Unnamed
-from httpreport.redact import Redaction
+from httpreport.redact import Redaction, causes_in
 from httpreport.report.report import Report
 from httpreport.symbols.binary import FindBinary
 
@@ -20,7 +20,8 @@ IN_NO_MAPPING = (Unnamed.UNMAPPED, Unnamed.NO_MAPS, Unnamed.STACK_NOT_IN_MAPS)
 
 def redacted(data: bytes, find_binary: FindBinary) -> bytes:
     """Return the capture that --redact makes from a capture."""
-    redaction = Redaction(load(Reader(io.BytesIO(data)), KeepNothing()), find_binary)
+    causes = causes_in(Reader(io.BytesIO(data)), find_binary)
+    redaction = Redaction(load(Reader(io.BytesIO(data)), KeepNothing()), find_binary, causes)
     return b"".join(redaction.pieces(Reader(io.BytesIO(data))))
 
 

@@ -31,7 +31,7 @@ from .schema import ColumnsByName
 
 
 class Rule(enum.IntEnum):
-    """Say by what a cause was found."""
+    """Say by what a cause was found. The numbers are those of a capture's CALL_CAUSES."""
 
     NONE = 0
     ID = 1
@@ -74,7 +74,7 @@ def no_causes(count: int) -> Causes:
 def causes(calls: ColumnsByName, shapes: Indices, ids: Ids = NO_IDS, words: StackWords | None = None) -> Causes:
     """Return the causes of calls, which have the columns of CALL. `shapes` numbers the stack trace of each call."""
     columns = Columns(calls, shapes)
-    found, only = _candidates(columns)
+    found, only = candidates_of(columns)
     _take(found, Rule.ID, by_id(columns, ids), np.full(len(columns), Certainty.SURE, np.uint8))
     _take(found, Rule.THREAD, *by_thread(columns))
     if words is not None:
@@ -88,12 +88,12 @@ def short_causes(calls: ColumnsByName, shapes: Indices, first: int) -> Causes:
     """Return the causes of calls from an index on, which are below the threshold: they have no stacks and no heads, so
     only their thread can tell. `calls` are all calls, and `shapes` as in `causes`."""
     columns = Columns(calls, shapes)
-    found, _ = _candidates(columns)
+    found, _ = candidates_of(columns)
     _take(found, Rule.THREAD, *by_thread(columns))
     return found.of(slice(first, None))
 
 
-def _candidates(columns: Columns) -> tuple[Causes, Indices]:
+def candidates_of(columns: Columns) -> tuple[Causes, Indices]:
     """Return no causes yet, but how many server calls were open when each client call was made; and for each of the
     client calls the only one, if there was one."""
     found, clients = no_causes(len(columns)), columns.clients

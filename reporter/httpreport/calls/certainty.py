@@ -19,7 +19,7 @@ MOST_OF_ONE = 0.5  # of the calls with one stack trace, that have the same cause
 
 
 class Certainty(enum.IntEnum):
-    """Say how certain the cause of a call is."""
+    """Say how certain the cause of a call is. The numbers are those of a capture's CALL_CAUSES."""
 
     NOT_KNOWN = 0
     PROBABLE = 1

@@ -1,9 +1,9 @@
 """Put calls together into trees: above a server call is the client's end of the same call, above a client call its
 cause.
 
-What is above a call began before it, so no call is above itself: `other_ends.py` and `causes.py` see to that on one
-clock. A client call whose cause is one of several candidates, and is not known which, is in no tree but its own, and is
-no root.
+What is above a call began before it, so no call is above itself: `other_ends.py`, `causes.py` and `recorded_causes.py`
+see to that on one clock. A client call whose cause is one of several candidates, and is not known which, is in no tree
+but its own, and is no root.
 """
 
 from __future__ import annotations

@@ -8,7 +8,19 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from httpcapture import Code, Completions, Heads, HeadText, JitMap, Lost, Module, Process, Section, ShortCalls
+from httpcapture import (
+    CallCauses,
+    Code,
+    Completions,
+    Heads,
+    HeadText,
+    JitMap,
+    Lost,
+    Module,
+    Process,
+    Section,
+    ShortCalls,
+)
 
 from ..calls.lazy_table import ImpossibleTimes
 from ..common.printable import printable
@@ -26,6 +38,7 @@ _LEFT_OUT: dict[type, tuple[str, str]] = {  # the plural of a record class, and 
     Code: ("code objects", _LACKING),
     HeadText: ("heads of requests and responses", _WITHOUT_HEADS),
     Heads: ("lists of which heads calls have", _WITHOUT_HEADS),
+    CallCauses: ("lists of causes of calls", "of some calls it is not known for which request they were made"),
     Lost: ("states of the ledger", "more may have been lost than is shown"),
     ShortCalls: ("calls below the threshold", "self times may hold what they took"),
     Completions: ("ends of responses", "some calls took longer than is shown"),

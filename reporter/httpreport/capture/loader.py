@@ -19,6 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from httpcapture import (
+    CallCauses,
     Calls,
     Code,
     Completions,
@@ -45,6 +46,7 @@ from ..calls.filters import CallTable
 from ..calls.lazy_table import ColumnTypes, ImpossibleTimes, LazyTable, column_types, unknown_fields
 from ..calls.listed_calls import ListedCalls
 from ..calls.process_keys import ProcessKey
+from ..calls.recorded_causes import RecordedCauses
 from ..calls.route_totals import TotalsByRequest
 from ..calls.schema import CONNECTION, RECORDED, SHORT
 from ..calls.totals import CallTotals
@@ -165,6 +167,7 @@ class _Loader:
         self.totals = CallTotals(self.by_request.keys if keep.by_route else None)
         self.by_workload = TotalsByWorkload()
         self.unlisted = UnlistedCalls(self.rule)
+        self.causes = RecordedCauses()
         self.not_known = 0
         self.workloads = Workloads(meta)
         self.available = AvailableValues(keep.asked, ends.heads, self.workloads, keep.patterns)  # while none is kept
@@ -246,6 +249,9 @@ class _Loader:
         if before is None or (before.problem and not code.problem):
             of_process[code.address, code.cookie] = code
 
+    def add_call_causes(self, causes: CallCauses) -> None:
+        self._hold(self.causes.add(causes))
+
     def add_lost(self, lost: Lost) -> None:
         self._lose(lost.counts, lost.at_ns)
 
@@ -286,6 +292,7 @@ class _Loader:
             jit_maps=self.jit_maps,
             codes=self.codes,
             heads=self.ends.heads,
+            causes=self.causes,
             gaps=gaps_in(self.carried, jit_maps),
             repeated=self.rule.ends.repeated,
             left_out={**left_out, **self.ends.left_out, **self._unlisted_left_out},
@@ -379,6 +386,7 @@ HANDLERS: Handlers[_Loader] = {
     Code: _Loader.add_code,
     HeadText: ignore,  # `read_ends` has read them
     Heads: ignore,
+    CallCauses: _Loader.add_call_causes,
     Lost: _Loader.add_lost,
     End: _Loader.add_end,
 }

@@ -16,6 +16,7 @@ from ..calls.call_heads import CallHeads
 from ..calls.lazy_table import ImpossibleTimes, Indices
 from ..calls.listed_calls import ListedCalls
 from ..calls.process_keys import ProcessKey
+from ..calls.recorded_causes import RecordedCauses
 from ..calls.request_keys import RequestKeys
 from ..calls.route_totals import RoleRequest, RouteTotals
 from ..calls.schema import Array
@@ -54,6 +55,7 @@ class Recording:
     jit_maps: Mapping[ProcessKey, Mapping[int, JoinedParts]]  # by the time when each was taken
     codes: Mapping[ProcessKey, Mapping[tuple[int, int], Code]]  # of Python, by address and cookie
     heads: CallHeads  # of requests and responses
+    causes: RecordedCauses  # of calls, as found before the capture was redacted
     repeated: int  # calls that share the key of a completion with another call
     gaps: Sequence[str]  # names of sections and JIT maps whose parts do not follow each other
     lost: Mapping[str, int]  # the last state of the ledger

@@ -16,6 +16,7 @@ import numpy as np
 
 from httpcapture import (
     BatchColumns,
+    CallCauses,
     Calls,
     CaptureError,
     Code,
@@ -212,6 +213,9 @@ class _Checks:
         for numbers in (heads.requests, heads.responses):
             self._asked_heads.update(np.unique(np.frombuffer(numbers, "<u4")).tolist())
 
+    def add_call_causes(self, causes: CallCauses) -> None:
+        self.counts["causes of calls"] += len(causes.rules)
+
     def add_end(self, end: End) -> None:
         self._end = end
 
@@ -265,6 +269,7 @@ HANDLERS: Handlers[_Checks] = {
     Code: _Checks.add_code,
     HeadText: _Checks.add_head_text,
     Heads: _Checks.add_heads,
+    CallCauses: _Checks.add_call_causes,
     Lost: ignore,  # END has the last counts
     End: _Checks.add_end,
 }

@@ -26,7 +26,7 @@ from ..compare.warnings import comparison_lines
 from ..outputs import terminal
 from ..outputs.output import Compared, Destination, Listing, Lists, OneCapture, Output, Reported, Spooled, Style
 from ..outputs.registry import DIFF, FOLDED
-from ..redact import Redaction
+from ..redact import Redaction, causes_in
 from ..report import headline
 from ..report.aggregate import Aggregate, Request, aggregate_of, binaries_of, read_report
 from ..report.info import info
@@ -130,12 +130,14 @@ def redact(captures: Sequence[str], target: Target, request: Request) -> bool:
     check_apart([target], captures)
     target.check()
     name = printable(name_of(capture))
-    with ProgressBar(name, 3 * size_of(capture)) as bar, rereadable(capture) as file:
+    with ProgressBar(name, 5 * size_of(capture)) as bar, rereadable(capture) as file:
         watched = ProgressReader(file, bar)
-        recording = load(Reader(watched, name_of(capture)), KeepNothing())
-        watched.seek(0)
         with closing(binaries_of(request)) as binaries:
-            redaction = Redaction(recording, binaries.find)
+            causes = causes_in(Reader(watched, name_of(capture)), binaries.find)
+            watched.seek(0)
+            recording = load(Reader(watched, name_of(capture)), KeepNothing())
+            watched.seek(0)
+            redaction = Redaction(recording, binaries.find, causes)
             target.write(redaction.pieces(Reader(watched, name_of(capture))))
     out = terminal.console(sys.stderr if target.is_stdout else sys.stdout)
     lacks = [*data_warnings(recording), *redaction.warnings()]

@@ -3,5 +3,6 @@
 from __future__ import annotations
 
 from .capture import Redaction
+from .causes import causes_in
 
-__all__ = ["Redaction"]
+__all__ = ["Redaction", "causes_in"]

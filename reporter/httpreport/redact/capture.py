@@ -1,16 +1,17 @@
 """Write a redacted capture.
 
 First come the records that are made from a recording, the first reading (`records.py`). Then a second reading copies
-calls (`calls.py`) and the ledger, one batch at a time.
+calls (`calls.py`) and the ledger, one batch at a time. The causes of calls (`causes.py`) follow them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, Callable
 
 from httpcapture import (
     BeyondLimitError,
+    CallCauses,
     Calls,
     Code,
     Completions,
@@ -54,10 +55,11 @@ _WRITE: dict[type, Callable[[Writer, Any], None]] = {
 
 
 class Redaction:
-    """Redact one capture. `find_binary` supplies the binaries that the capture lacks to unwind its stacks."""
+    """Redact one capture. `find_binary` supplies the binaries that the capture lacks to unwind its stacks, and `causes`
+    are those of its calls (causes.py)."""
 
-    def __init__(self, recording: Recording, find_binary: FindBinary) -> None:
-        self._recording = recording
+    def __init__(self, recording: Recording, find_binary: FindBinary, causes: Sequence[CallCauses]) -> None:
+        self._recording, self._causes = recording, causes
         self._stacks = RedactedStacks(recording, Symbolizer(recording, find_binary))
         self._records = RedactedRecords(recording, self._stacks)
         self._rows = RedactedRows(recording.meta)
@@ -88,6 +90,8 @@ class Redaction:
                 yield from written.taken()
         except CorruptRecord as error:  # the recording ends there too, or did not need the column that is damaged
             end, self._damage = None, str(error)
+        for causes in self._causes:
+            writer.call_causes(causes)
         if end is None:
             writer.flush()
         else:
@@ -109,6 +113,8 @@ class Redaction:
         """Yield the lines that say what was removed, masked and kept. Call it after the pieces have been written."""
         yield from (f"  removed   {what}" for what in self._removed())
         yield from (f"  masked    {what}" for what in self._masked())
+        causes = sum(len(record.rules) for record in self._causes)
+        yield f"  kept      causes of calls: {causes:,}"
         yield "  kept      names of processes, threads, functions and files, -p filters, build IDs"
         yield "  kept      ports, pids, times, sizes, addresses of code, kernel, limits"
 
@@ -164,6 +170,7 @@ class _Copy:
 
 
 _from_recording = ignore  # `RedactedRecords` makes them from the first reading
+_from_report = ignore  # `causes_in` makes them
 
 HANDLERS: Handlers[_Copy] = {
     Meta: _from_recording,
@@ -175,6 +182,7 @@ HANDLERS: Handlers[_Copy] = {
     PackedStacks: _from_recording,
     HeadText: _Copy.add_head_text,
     Heads: _Copy.add_heads,
+    CallCauses: _from_report,
     Calls: _Copy.add_calls,
     Completions: _Copy.add_completions,
     Connections: _Copy.add_connections,

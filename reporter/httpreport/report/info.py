@@ -89,6 +89,8 @@ def _facts(recording: Recording, *, hint: str) -> Iterator[tuple[str, str]]:
         yield "Python and PHP", f"no frames: {printable(meta.python_problem)}"
     if meta.redacted:
         yield "redacted", f"by {printable(meta.redacted)}"
+    if recording.causes.exist:
+        yield "causes", f"of {len(recording.causes):,} calls, as they were found before the capture was redacted"
     if meta.part > 1 or another_part_follows(recording):
         follows = ", another one follows" if another_part_follows(recording) else ""
         yield "part", f"{meta.part:,} of a recording{follows}"

@@ -224,13 +224,21 @@ class Report:
         """Return the causes of the linked calls. None is known if a filter left out calls that may be causes."""
         if not self.has_both_roles or self.has_parts_of_processes:
             return no_causes(self._linked)
-        listed = self.recording.calls
-        words = RecordedWords(listed, self.recording.stacks, self._tasks)
-        found = causes(listed, self.trace_of, ids_in(self.recording.heads, listed), words)
+        found = self._listed_causes
         if not len(self.recording.unlisted):
             return found
         no_traces = np.full(len(self.recording.unlisted), len(self.traces))
-        return found.followed_by(short_causes(self.linked, np.append(self.trace_of, no_traces), len(listed)))
+        shapes = np.append(self.trace_of, no_traces)
+        return found.followed_by(short_causes(self.linked, shapes, len(self.recording.listed)))
+
+    @property
+    def _listed_causes(self) -> Causes:
+        """Return the causes of the listed calls: those that the capture has, if it was redacted."""
+        listed = self.recording.calls
+        if self.recording.causes.exist:
+            return self.recording.causes.of(listed)
+        words = RecordedWords(listed, self.recording.stacks, self._tasks)
+        return causes(listed, self.trace_of, ids_in(self.recording.heads, listed), words)
 
     @property
     def _tasks(self) -> npt.NDArray[np.intp]:
