@@ -179,3 +179,8 @@ def test_losses_are_counted() -> None:
     (state,) = states(capture(records=[Lost(STARTED_NS + 7 * MS, {"call_ring_full": 3})], end=False))
     assert told(state)[0].endswith("7 ms recorded, 3 lost so far")
     assert not state.is_complete
+
+
+def test_calls_that_were_not_recorded_are_told_of() -> None:
+    (state,) = states(capture(), milliseconds=50)
+    assert told(state)[2].startswith("-t 50 is below the capture's threshold of 100 ms: calls shorter than 100 ms were")

@@ -15,6 +15,7 @@ from httpcapture.durations import duration_text
 from ..common.counted import counted
 from ..common.printable import host, printable
 from ..outputs.latency_table import TOP
+from ..report.warnings import selection_warnings
 from .calls import call_cells, call_heads, details
 from .counted import Shown
 from .rows import HEADS as NUMBERS
@@ -66,6 +67,8 @@ def head_lines(state: State, source: Source) -> Iterator[str]:
     qualities = state.window.selection.qualities
     calls = " ".join(filter(None, (counted(kept.kept, "call"), qualities)))
     yield f"{calls}, out of {kept.recorded:,}" if kept.kept != kept.recorded else calls
+    for warning in selection_warnings(state.meta, state.window.selection):
+        yield warning.text
     if kept.not_known:
         yield f"left out: {counted(kept.not_known, 'call')} of which it is not known whether they pass the filters"
     if lost:
