@@ -154,7 +154,7 @@ def told(state: State) -> list[str]:
 
 def test_the_end_of_a_recording_is_told() -> None:
     growing, ended = states(written_in_turns([CALLS], {}), [len(written_in_turns([CALLS], {}, has_end=False))])
-    assert told(growing)[:2] == ["run.cap on web-1: 0 ms recorded, 0 lost so far", "8 calls"]
+    assert told(growing)[:2] == ["run.cap on web-1: 808 ms recorded, 0 lost so far", "8 calls"]
     assert told(ended) == [
         "run.cap on web-1: 10 s recorded, 0 lost, ended (SIGINT)",
         "8 calls",
@@ -165,19 +165,19 @@ def test_the_end_of_a_recording_is_told() -> None:
 @pytest.mark.parametrize(
     ("path", "told"),
     [
-        ("a/run.00001.cap", "in the next one; httpreport --follow a/run.00002.cap"),
-        ("a/other.cap", "in part 2"),
-        ("a/run.00007.cap", "in part 2"),
+        ("a/run.00001.cap", "the next: httpreport --follow a/run.00002.cap"),
+        ("a/other.cap", "part 2 follows"),
+        ("a/run.00007.cap", "part 2 follows"),
     ],
 )
 def test_the_next_part_of_a_recording_is_named(path: str, told: str) -> None:
     (state,) = states(capture(end=End(STARTED_NS, "rotated", True, 1, 1, 0, {})))
-    assert ending(state, path) == f"this part has ended: the recording goes on {told}"
+    assert ending(state, path) == f"this part has ended; {told}"
 
 
 def test_losses_are_counted() -> None:
-    (state,) = states(capture(records=[Lost(STARTED_NS + 7 * MS, {"call_ring_full": 3})], end=False))
-    assert told(state)[0].endswith("7 ms recorded, 3 lost so far")
+    (state,) = states(capture(records=[Lost(STARTED_NS + 300 * MS, {"call_ring_full": 3})], end=False))
+    assert told(state)[0].endswith("300 ms recorded, 3 lost so far")
     assert not state.is_complete
 
 

@@ -66,7 +66,7 @@ def test_a_pipe_gets_lines_until_the_user_ends_it(path: Path) -> None:
         process.send_signal(signal.SIGINT)
         assert process.stdout.read().endswith(b"GET /users/18\n")
         said = process.stderr.read().splitlines()
-    assert said == [f"{path} on web-1: 0 ms recorded, 0 lost so far".encode(), b"2 calls"]
+    assert said == [f"{path} on web-1: 302 ms recorded, 0 lost so far".encode(), b"2 calls"]
     assert process.returncode == 0
 
 
@@ -126,7 +126,7 @@ def test_what_happens_to_the_file_is_noticed(path: Path) -> None:
 def test_a_capture_that_rests_is_noticed(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(growing, "QUIET_S", -1)
     with GrowingCapture(str(path)) as capture:
-        assert capture.resting() == "nothing was written for 0 s: does httprec still run?"
+        assert capture.resting() == "nothing was written for 0 s: no call, or no recorder"
 
 
 def test_a_large_capture_is_read_in_pieces(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -24,6 +24,6 @@ def ending(state: State, path: str) -> str:
     number = state.meta.part + 1
     named = _PART.search(path)
     if named is None or int(named[1]) + 1 != number:
-        return f"this part has ended: the recording goes on in part {number}"
+        return f"this part has ended; part {number} follows"
     following = _PART.sub(f".{number:05}", path)
-    return f"this part has ended: the recording goes on in the next one; httpreport --follow {quoted(following)}"
+    return f"this part has ended; the next: httpreport --follow {quoted(following)}"

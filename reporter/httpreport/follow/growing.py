@@ -16,7 +16,7 @@ from .state import READ
 from .window import size_of
 
 AT_ONCE = 1 << 14  # rows and records
-QUIET_S = 10  # a recorder writes something every second
+QUIET_S = 10  # a recorder writes within a second what it has, but nothing while there are no calls
 
 
 class GrowingCapture:
@@ -100,4 +100,4 @@ class GrowingCapture:
     def resting(self) -> str:
         """Return in one line that nothing was written for a while, or an empty text."""
         quiet_s = time.monotonic() - self._changed_s
-        return f"nothing was written for {quiet_s:.0f} s: does httprec still run?" if quiet_s > QUIET_S else ""
+        return f"nothing was written for {quiet_s:.0f} s: no call, or no recorder" if quiet_s > QUIET_S else ""

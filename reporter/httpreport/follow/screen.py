@@ -62,7 +62,7 @@ def head_lines(state: State, source: Source) -> Iterator[str]:
     kept, lost = state.counted, sum(state.lost.values())
     so_far = "" if state.end else " so far"
     ended = f", ended ({printable(state.end.reason)})" if state.end else ""
-    recorded = duration_text(max(state.latest_ns - state.meta.started_monotonic_ns, 0))
+    recorded = duration_text(state.now_ns - state.meta.started_monotonic_ns)
     yield f"{printable(source.path)} on {host(state.meta.host)}: {recorded} recorded, {lost:,} lost{so_far}{ended}"
     qualities = state.window.selection.qualities
     calls = " ".join(filter(None, (counted(kept.kept, "call"), qualities)))

@@ -69,17 +69,17 @@ class State:
     @cached_property
     def recent(self) -> Counted:
         """Return the totals of the calls that began in the last `recent_ns`."""
-        return self.window.since(self._now_ns - self.recent_ns)
+        return self.window.since(self.now_ns - self.recent_ns)
 
     @property
     def recent_ns(self) -> int:
         """Return how long the last minute is, as far as it was recorded and its calls are in the window."""
         began_ns = self.window.first_ns if self.settled.recorded else self.meta.started_monotonic_ns
-        return max(min(MINUTE_NS, self._now_ns - began_ns), 0)
+        return max(min(MINUTE_NS, self.now_ns - began_ns), 0)
 
     @cached_property
-    def _now_ns(self) -> int:
-        """Return when something was recorded last."""
+    def now_ns(self) -> int:
+        """Return when something was recorded last, on CLOCK_MONOTONIC."""
         newest = self.counted.newest[0].ended_ns if self.counted.newest else 0
         return max(self.latest_ns, newest, self.meta.started_monotonic_ns)
 
