@@ -9,6 +9,7 @@ from httpcapture import Role
 from httpcapture.durations import duration_text
 
 from ..calls.call import enum_text
+from ..calls.route_totals import RouteTotals
 from ..calls.totals import Latencies, PeerKey
 from ..common.printable import printable
 from ..outputs.terminal import peer_name
@@ -65,16 +66,18 @@ def rate_text(per_second: float) -> str:
 def rows_of(state: State, *, lately: bool = False) -> list[Row]:
     """Return a row for each route, or for each process and peer; with `lately`, of the calls of the last minute only.
     Those with the most time are first."""
-    counted = state.recent if lately else state.counted
-    began = {name: latencies.totals.calls for name, (latencies, _) in _named(state, state.recent).items()}
+    began = {name: totals.latencies.totals.calls for name, totals in _named(state, state.recent).items()}
     seconds = state.recent_ns / _SECOND
-    return sorted(
-        (
-            Row(name, latencies, errors, began.get(name, 0) / seconds if seconds >= 1 else None)
-            for name, (latencies, errors) in _named(state, counted).items()
-        ),
-        key=lambda row: (-row.latencies.totals.time_ns, row.name),
+    rows = (
+        Row(
+            name,
+            totals.latencies,
+            totals.errors if state.has_heads else None,
+            began.get(name, 0) / seconds if seconds >= 1 else None,
+        )
+        for name, totals in _named(state, state.recent if lately else state.counted).items()
     )
+    return sorted(rows, key=lambda row: (-row.latencies.totals.time_ns, row.name))
 
 
 def name_of(state: State, shown: Shown) -> str:
@@ -82,12 +85,17 @@ def name_of(state: State, shown: Shown) -> str:
     return _name_of_route(state.route(shown)) if state.has_heads else _name_of_peer(shown.peer)
 
 
-def _named(state: State, counted: Counted) -> Mapping[str, tuple[Latencies, Optional[int]]]:
-    """Return latencies and errors by the names of rows."""
+def _named(state: State, counted: Counted) -> Mapping[str, RouteTotals]:
+    """Return the totals by the names of rows. Errors are not counted by peer."""
     if state.has_heads:
         routes = totals_by_route(counted.requests, state.routes)
-        return {_name_of_route(route): (totals.latencies, totals.errors) for route, totals in routes.items()}
-    return {_name_of_peer(key): (latencies, None) for key, latencies in counted.peers.items()}
+        named = [(_name_of_route(route), totals) for route, totals in routes.items()]
+    else:
+        named = [(_name_of_peer(key), RouteTotals(latencies)) for key, latencies in counted.peers.items()]
+    sums: dict[str, RouteTotals] = {}
+    for name, totals in named:  # what is not printable may make two names one
+        sums[name] = sums[name] + totals if name in sums else totals
+    return sums
 
 
 def _name_of_route(route: Route) -> str:
