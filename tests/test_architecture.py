@@ -37,6 +37,9 @@ SHELL = {
     "cli/workers.py": {"multiprocessing", "os"},
     "common/cache.py": FILES | BUILTINS,
     "common/progress.py": {"io", "time"},
+    "follow/follow.py": {"time"},
+    "follow/growing.py": {"open", "os", "time"},
+    "follow/keyboard.py": {"os", "time"},
     "outputs/output.py": {"pathlib"},
     "report/sorted_spool.py": {"open", "os", "pathlib"},
     "symbols/binary_lookup.py": FILES | BUILTINS,
@@ -120,7 +123,7 @@ def test_only_the_shell_of_the_reporter_does_more_than_compute() -> None:
 # The folders of httpreport, the lowest first: a file imports from its own folder and from lower ones only.
 LAYERS = (
     *("common", "elf", "unwind", "routes", "calls", "capture", "languages", "symbols"),
-    *("report", "answer", "redact", "compare", "outputs", "cli"),
+    *("report", "answer", "redact", "compare", "outputs", "follow", "cli"),
 )
 
 

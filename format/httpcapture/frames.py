@@ -86,7 +86,7 @@ def check_only_frame(data: bytes, size: int) -> None:
 class FrameReader:
     """Read the chunks of `stream`, one after the other, and skip frames that zstd skips.
 
-    `start` is the offset of the frame that was read last or is being read, `position` the number of bytes read, and
+    `start` is the offset of the frame that was read last or is being read, `position` that up to which was read, and
     `frame` the chunk that was read last, still compressed.
     """
 
@@ -94,6 +94,7 @@ class FrameReader:
         self._stream = stream
         self._decompressor = decompressor()
         self.start = self.position = 0
+        self._whole = 0  # offset behind the last frame that was read whole
         self.frame = b""
         self._size = 0  # of its content, as it declares
 
@@ -104,7 +105,7 @@ class FrameReader:
     def chunks(self) -> Iterator[None]:
         """Read one chunk after the other, as iterating does, but decompress none: `content` and `beginning` do."""
         while True:
-            self.start = self.position
+            self.start = self._whole = self.position
             magic = self._read_at_most(_U32.size)
             if not magic:
                 return
@@ -113,11 +114,17 @@ class FrameReader:
             (number,) = _U32.unpack(magic)
             if number == _ZSTD_MAGIC:
                 self.frame, self._size = self._zstd_frame(magic)
+                self._whole = self.position
                 yield
             elif _is_skippable(number):
                 self._skip(_U32.unpack(self._read(_U32.size))[0])
             else:
                 raise Malformed(f"no zstd frame begins here (the first bytes are {magic.hex()})")
+
+    def resume(self) -> None:
+        """Go back to the frame that was cut off, for it may be whole by now. The stream must be seekable."""
+        self._stream.seek(self._whole)
+        self.start = self.position = self._whole
 
     def skippable(self, limit: int) -> bytes:
         """Return the payload of the next frame, which must be skippable and have at most `limit` bytes. Raises CutOff

@@ -88,6 +88,7 @@ class Reader:
             int(RecordKind.CONNECTIONS): BatchReader(self.meta.connection_layout),
             int(RecordKind.SHORT_CALLS): BatchReader(self.meta.short_layout),
         }
+        self._ended = False
         self._records = self._read_records(_KINDS)
 
     def __iter__(self) -> Iterator[Record]:
@@ -109,6 +110,14 @@ class Reader:
         """Return the records of these classes and META, instead of all. It costs little to skip others: their chunks
         are not decompressed, so damage in them is not found. Without End among the classes, `cut_off` is wrong."""
         return self._read_records(frozenset(_KIND_OF[kind] for kind in kinds))
+
+    def more(self, *kinds: type) -> Iterator[Union[Record, PackedStacks]]:
+        """Return the records of these classes in the chunks behind those that were read, as far as they are whole.
+
+        Once all of them were read, call it again to read what has been appended since. `stream` must be a seekable
+        file. What `only` says of other records holds here too."""
+        self._frames.resume()
+        return self._read_on(frozenset(_KIND_OF[kind] for kind in kinds))
 
     def again(self) -> Reader:
         """Return a reader of the same capture from its start, for which `stream` must be a seekable file. Raises
@@ -144,15 +153,17 @@ class Reader:
 
     def _read_records(self, kinds: Set[int]) -> Iterator[Union[Record, PackedStacks]]:
         yield self.meta
-        ended = False
+        yield from self._read_on(kinds)
+
+    def _read_on(self, kinds: Set[int]) -> Iterator[Union[Record, PackedStacks]]:
         try:
             for _ in self._frames.chunks():
                 if kinds != _KINDS and self._kind() not in kinds:
                     continue
                 for record in self._decode(self._frames.content()):
-                    if ended:
+                    if self._ended:
                         raise Malformed("there is a record after END")
-                    ended = isinstance(record, End)
+                    self._ended = isinstance(record, End)
                     admitted = self._budget.admit(record)
                     if admitted is not None:
                         yield admitted
@@ -164,7 +175,7 @@ class Reader:
             )
         except Malformed as error:
             raise self._damaged(str(error)) from None
-        self.cut_off = None if ended else missing
+        self.cut_off = None if self._ended else missing
 
     def _kind(self) -> object:
         """Return the kind of the records in the chunk that was read last."""

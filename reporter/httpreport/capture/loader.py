@@ -10,7 +10,7 @@ is untrusted input.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Protocol
@@ -141,6 +141,18 @@ def load(reader: Reader, keep: Filter) -> Recording:
     except _FullError:
         damage = FULL
     return loader.recording(damage or reader.cut_off, reader.left_out)
+
+
+def gather(meta: Meta, keep: Filter, ends: Ends, records: Iterable[Record]) -> Recording:
+    """Return the recording that these records make, with these ends and heads of their calls.
+
+    Raises CorruptRecord, and ReportError if the capture lacks a field. The caller bounds how many records these are.
+    """
+    loader = _Loader(meta, keep, ends)
+    for record in records:
+        loader.add(record)
+    loader.add_waiting()
+    return loader.recording(None, {})
 
 
 class _FullError(Exception):

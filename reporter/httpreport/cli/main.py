@@ -7,6 +7,7 @@ output has gone.
 from __future__ import annotations
 
 import os
+import sys
 from typing import Any
 
 import click
@@ -16,10 +17,13 @@ from httpcapture.standard_streams import FAILED
 
 from .. import __version__
 from ..calls.filters import Filters
+from ..capture.sources import STDIN
 from ..common.errors import ReportError
+from ..follow.follow import follow
 from ..outputs.output import Destination, Output, Style
 from ..outputs.registry import STACK_TRACES, options_of, outputs_to
 from ..outputs.stack_traces import REPEATED_CALLS
+from ..outputs.terminal import console
 from ..outputs.tree_terminal import SLOWEST
 from ..report.aggregate import Request
 from ..report.frame_choice import FrameChoice, Frames
@@ -154,6 +158,13 @@ def milliseconds(context: click.Context, parameter: click.Parameter, value: floa
     metavar="N",
     help="Read N captures at a time. Default: one for each CPU.",
 )
+@click.option(
+    "--follow",
+    "follows",
+    is_flag=True,
+    help="Show a capture while it is recorded: routes, the newest and the longest calls. Without a terminal, print a "
+    "line for each call. q or Ctrl-C ends it.",
+)
 @click.option("--info", "tell_info", is_flag=True, help="Describe each capture instead of reporting its calls.")
 @click.option(
     "-v",
@@ -197,6 +208,7 @@ def main(  # noqa: PLR0917 (one parameter for each option)
     debuginfod_urls: tuple[str, ...],
     trees: tuple[int, ...],
     jobs: int | None,
+    follows: bool,
     tell_info: bool,
     verbose: bool,
     check: bool,
@@ -222,18 +234,25 @@ def main(  # noqa: PLR0917 (one parameter for each option)
     patterns = patterns_of(named.pop("route_patterns"), named.pop("route_file"))
     filters = filters_of(**named)
     filtered = threshold is not None or first_byte or names or filters != Filters()
-    no_report = tell_info or check or redacted is not None
+    no_report = follows or tell_info or check or redacted is not None
     refuse(
-        redacted is not None and (filtered or to_write or count or tell_info or check),
+        redacted is not None and (filtered or to_write or count or follows or tell_info or check),
         "--redact writes a whole capture and makes no report: leave out filters and outputs.",
     )
-    refuse(baselines and no_report, "--baseline needs a report: leave out --info, --verify and --redact.")
-    refuse(to_write and (tell_info or check), "--info and --verify make no report: leave out the options for outputs.")
+    refuse(baselines and no_report, "--baseline needs a report: leave out --follow, --info, --verify and --redact.")
+    refuse(
+        to_write and (follows or tell_info or check),
+        "--follow, --info and --verify make no report: leave out the options for outputs.",
+    )
+    refuse(
+        follows and (len(captures) > 1 or STDIN in captures or tell_info or check or explain_routes),
+        "--follow shows one file: leave out other captures, --info, --verify and --explain-routes.",
+    )
     refuse(
         trees and (printed or baselines or no_report),
-        "--tree adds to the summary of a report: leave out --json, --baseline, --info, --verify and --redact.",
+        "--tree adds to the summary of a report: leave out --json, --baseline, --follow, --info, --verify, --redact.",
     )
-    if not (to_write or tell_info or check or redacted is not None):
+    if not (to_write or no_report):
         directory = "."
     in_folder = {} if directory is None else files_in(directory, of_comparison=bool(baselines))
     paths_of = {**in_folder, **dict.fromkeys(printed, STDOUT), **paths_of}
@@ -248,7 +267,7 @@ def main(  # noqa: PLR0917 (one parameter for each option)
     if len(plan.on_stdout) > 1:
         raise click.UsageError(f"Only one of {', '.join(plan.on_stdout)} can go to standard output.")
     try:
-        paths = parallel.captures_of(captures)
+        paths = captures if follows else parallel.captures_of(captures)
         earlier = parallel.captures_of(baselines)
         check_outputs(plan, [*paths, *earlier])
         servers = asked_servers(debuginfod, debuginfod_urls)
@@ -270,7 +289,9 @@ def main(  # noqa: PLR0917 (one parameter for each option)
             fine = [describe(path, request, tell_info=tell_info, verbose=verbose, check=check) for path in paths]
             raise SystemExit(0 if all(fine) else FAILED)
         jobs = jobs or len(os.sched_getaffinity(0))
-        if redacted is not None:
+        if follows:
+            complete = follow(paths[0], request, console(sys.stdout))
+        elif redacted is not None:
             complete = redact(paths, Target(redacted, "--redact", force, binary=True), request)
         elif baselines:
             complete = report_changes(earlier, paths, request, plan, jobs)

@@ -217,7 +217,7 @@ def _last_lines(report: Report, call: Call, links: Links) -> str:
         f"Role: {call.role_name}, Outcome: {call.outcome_name}, Kind: {call.kind_name}{_http(call, http)}\n"
         f"Process: {comm(call.process)}, TID: {call.tid}, Start: {iso_time(report.recording.meta, call.t0)}, "
         f"Record: {report.record_number(call)}\n"
-        f"{_split(call)}{''.join(map(_line, link_lines(report, call, links)))}{_network(call)}"
+        f"{phases(call)}{''.join(map(_line, link_lines(report, call, links)))}{_network(call)}"
         f"{_line(report.workload(call).text)}{_line(http.text)}"
     )
 
@@ -242,19 +242,19 @@ def _http(call: Call, http: HttpCall) -> str:
     return "".join(f", {name}: {value}" for name, value in facts.items() if value)
 
 
-def _split(call: Call) -> str:
+def phases(call: Call) -> str:
     """Return how long each phase of the call took, in order. A call of unknown role has phases without a direction."""
     request, response = _PHASES.get(call.role, ("Request", "Response"))
     at_least = "at least " if call.whole_at_least else ""
-    phases = [f"{request}: {ms(call.t1 - call.t0)}", f"Waited: {ms(call.t2 - call.t1)}"]
+    known = [f"{request}: {ms(call.t1 - call.t0)}", f"Waited: {ms(call.t2 - call.t1)}"]
     if not call.answered:
-        phases.append(f"{response}: nothing")
+        known.append(f"{response}: nothing")
     elif call.response_ns is None:
-        phases.append(f"{response}: no end can be told")
+        known.append(f"{response}: no end can be told")
     else:
-        phases.append(f"{response}: {at_least}{ms(call.response_ns)}")
+        known.append(f"{response}: {at_least}{ms(call.response_ns)}")
     if call.first_byte_ns is not None:
-        phases.append(f"First byte: {ms(call.first_byte_ns)}{' (a guess)' if call.first_byte_is_guess else ''}")
-    phases.append(total(call))
+        known.append(f"First byte: {ms(call.first_byte_ns)}{' (a guess)' if call.first_byte_is_guess else ''}")
+    known.append(total(call))
     unknown = "" if call.role in _PHASES else " (which side sent the request is not known)"
-    return ", ".join(phases) + unknown
+    return ", ".join(known) + unknown

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import NamedTuple, TypeVar
 
-from httpcapture import CaptureError, Reader
+from httpcapture import CaptureError, Meta, Reader
 
 from ..calls.call import iso_time
 from ..calls.filters import Filters, Selection
@@ -71,6 +71,18 @@ class Request:
     def filtered(self) -> bool:
         """Return whether filters other than the threshold are set."""
         return bool(self.names) or self.filters != Filters()
+
+    def selection(self, meta: Meta) -> Selection:
+        """Return which calls of a capture with this META are asked for."""
+        return Selection.of(
+            meta,
+            self.milliseconds,
+            self.names,
+            self.filters,
+            first_byte=self.first_byte,
+            patterns=self.patterns,
+            by_route=self.by_route,
+        )
 
 
 class HostWorkload(NamedTuple):
@@ -279,15 +291,7 @@ def read_report(path: str, request: Request, bar: ProgressBar | None = None) -> 
     """
     with rereadable(path) as file:
         reader = Reader(file if bar is None else ProgressReader(file, bar), name_of(path))
-        selection = Selection.of(
-            reader.meta,
-            request.milliseconds,
-            request.names,
-            request.filters,
-            first_byte=request.first_byte,
-            patterns=request.patterns,
-            by_route=request.by_route,
-        )
+        selection = request.selection(reader.meta)
         recording = load(reader, selection)
     if bar is not None and recording.kept:
         bar.expect(recording.stacks.nbytes)

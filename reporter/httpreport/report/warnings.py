@@ -6,6 +6,7 @@ import enum
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from httpcapture import Meta
 from httpcapture.durations import duration_text
 
 from ..calls.call import iso_time
@@ -53,15 +54,18 @@ def warnings_of(recording: Recording, selection: Selection) -> list[ReportWarnin
         *_part(recording),
         *data_warnings(recording),
         *_slept(recording),
-        *_threshold(recording, selection),
-        *_judged_by_first_byte(recording, selection),
-        *_filter(recording, selection),
+        *selection_warnings(recording.meta, selection),
         *_nothing_kept(recording, selection),
         *_not_listed(recording),
         *_whose(recording),
         *_python(recording),
         *_redacted(recording),
     ]
+
+
+def selection_warnings(meta: Meta, selection: Selection) -> list[ReportWarning]:
+    """Return the warnings that calls which are asked for were not recorded."""
+    return [*_threshold(meta, selection), *_judged_by_first_byte(meta, selection), *_filter(meta, selection)]
 
 
 def data_warnings(recording: Recording) -> list[ReportWarning]:
@@ -157,8 +161,8 @@ def _slept(recording: Recording) -> list[ReportWarning]:
     return [ReportWarning(Cause.SLEPT, text)]
 
 
-def _threshold(recording: Recording, selection: Selection) -> list[ReportWarning]:
-    floor = recording.meta.threshold_ns
+def _threshold(meta: Meta, selection: Selection) -> list[ReportWarning]:
+    floor = meta.threshold_ns
     if selection.threshold_ns >= floor:
         return []
     text = (
@@ -168,9 +172,8 @@ def _threshold(recording: Recording, selection: Selection) -> list[ReportWarning
     return [ReportWarning(Cause.THRESHOLD, text)]
 
 
-def _judged_by_first_byte(recording: Recording, selection: Selection) -> list[ReportWarning]:
+def _judged_by_first_byte(meta: Meta, selection: Selection) -> list[ReportWarning]:
     """Return the warning that the recorder left out calls by their first byte, which the report does not."""
-    meta = recording.meta
     if meta.duration_rule or not meta.threshold_ns or selection.first_byte:
         return []
     text = (
@@ -180,8 +183,8 @@ def _judged_by_first_byte(recording: Recording, selection: Selection) -> list[Re
     return [ReportWarning(Cause.FIRST_BYTE, text)]
 
 
-def _filter(recording: Recording, selection: Selection) -> list[ReportWarning]:
-    filters = tuple(recording.meta.process_filters)
+def _filter(meta: Meta, selection: Selection) -> list[ReportWarning]:
+    filters = tuple(meta.process_filters)
     missing = [printable(name) for name in selection.names if filters and not covered(name, filters)]
     if not missing:
         return []

@@ -1,0 +1,1 @@
+"""Show a capture while it grows: routes, slow calls, and what was lost so far."""
