@@ -66,9 +66,9 @@ class RecordedCauses:
         """Return the causes of calls, which have the columns of CALL. Of several for one call, the last counts."""
         columns = Columns(calls, np.zeros(len(calls["t0"]), np.intp))
         found, _ = candidates_of(columns)
-        rows, keys = np.concatenate([np.zeros(0, ROW), *self._parts]), CallKeys()
-        clients = _only(keys, calls, keys.add(rows["connection"], rows["sequence"]))
-        servers = _only(keys, calls, keys.add(rows["cause_connection"], rows["cause_sequence"]))
+        rows, places = np.concatenate([np.zeros(0, ROW), *self._parts]), _Places(calls)
+        clients = places.find(rows["connection"], rows["sequence"])
+        servers = places.find(rows["cause_connection"], rows["cause_sequence"])
         is_known = (clients != NO_CAUSE) & (servers != NO_CAUSE)
         is_known &= np.isin(rows["certainty"], [Certainty.PROBABLE, Certainty.SURE])
         is_known &= np.isin(rows["rule"], [rule for rule in Rule if rule != Rule.NONE])
@@ -79,14 +79,21 @@ class RecordedCauses:
         return found
 
 
-def _only(keys: CallKeys, calls: ColumnsByName, wanted: Integers) -> Indices:
-    """Return for each key the index of the only call that has it, or NO_CAUSE."""
-    distinct, row = np.unique(wanted, return_inverse=True)
-    indices, places = keys.find(calls, distinct)
-    only = np.full(len(distinct), NO_CAUSE)
-    only[places] = indices
-    only[np.bincount(places, minlength=len(distinct)) > 1] = NO_CAUSE
-    return only[row]
+class _Places:
+    """Look up calls by their connection and sequence. Only those of `calls` are kept, however many are looked up."""
+
+    def __init__(self, calls: ColumnsByName) -> None:
+        self._keys = CallKeys()
+        of_calls = self._keys.add(calls["connection"], calls["sequence"])
+        self._known, first, counts = np.unique(of_calls, return_index=True, return_counts=True)
+        self._indices = np.where(counts == 1, first, NO_CAUSE)
+
+    def find(self, connections: Integers, sequences: Integers) -> Indices:
+        """Return the index of the only call that has each key, or NO_CAUSE."""
+        rows, places = self._keys.find({"connection": connections, "sequence": sequences}, self._known)
+        found = np.full(len(connections), NO_CAUSE)
+        found[rows] = self._indices[places]
+        return found
 
 
 def _may_be_causes(columns: Columns, role: Integers, clients: Indices, servers: Indices) -> Mask:
