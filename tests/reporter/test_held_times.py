@@ -28,6 +28,7 @@ class Made:
     is_server: bool
     holder: int
     unknown: int
+    shorter: int
 
 
 @st.composite
@@ -39,8 +40,9 @@ def trees(draw: st.DrawFn) -> list[Made]:
         start = draw(st.integers(parent.start, parent.end)) if parent else draw(st.integers(0, 9))
         end = draw(st.integers(start, start + LONGEST))
         is_server = draw(st.booleans())
-        unknown = draw(st.sampled_from([0, 0, 0, 3]))
-        made.append(Made(above, start, end, draw(st.integers(start, end)), is_server, draw(st.integers(0, 3)), unknown))
+        few = st.sampled_from([0, 0, 0, 3])
+        first_byte, holder = draw(st.integers(start, end)), draw(st.integers(0, 3))
+        made.append(Made(above, start, end, first_byte, is_server, holder, draw(few), draw(few)))
     return made
 
 
@@ -57,9 +59,10 @@ def is_own(made: list[Made], index: int, step: int) -> bool:
     return call.start <= step < call.end and not any(one.start <= step < one.end for one in below)
 
 
-def counted(made: list[Made]) -> dict[tuple[int, int], tuple[int, int]]:
-    """Return the least and the most of each request and holder, counted step by step."""
-    alone, every, uncertain = (Counter[tuple[int, int]]() for _ in range(3))
+def counted(made: list[Made]) -> dict[tuple[int, int], tuple[int, int, int]]:
+    """Return the least and the most of each request and holder, counted step by step, and the least together with
+    shorter calls."""
+    alone, every, uncertain, shorter = (Counter[tuple[int, int]]() for _ in range(4))
     for root in (index for index, call in enumerate(made) if call.above < 0):
         calls = [index for index in range(len(made)) if top(made, index) == root]
         for step in range(made[root].start, made[root].end):
@@ -70,7 +73,9 @@ def counted(made: list[Made]) -> dict[tuple[int, int], tuple[int, int]]:
         for index in calls:
             transfers = made[index].end - made[index].first_byte
             uncertain[root, made[index].holder] += transfers + made[index].unknown
-    return {pair: (max(alone[pair] - uncertain[pair], 0), every[pair]) for pair in uncertain}
+            shorter[root, made[index].holder] += made[index].shorter
+    known = {pair: alone[pair] - uncertain[pair] for pair in uncertain}
+    return {pair: (max(ns - shorter[pair], 0), every[pair], max(ns, 0)) for pair, ns in known.items()}
 
 
 @settings(deadline=None)
@@ -81,11 +86,13 @@ def test_each_step_of_a_request_is_held_by_those_whose_own_time_it_is(made: list
     calls["has_end"] = np.ones(len(made), np.bool_)
     above = np.array([call.above if call.above >= 0 else NONE for call in made])
     linked = Trees(above, np.array([top(made, index) for index in range(len(made))]), above == NONE)
-    unknown, holders = (np.array([getattr(call, of) for call in made]) for of in ("unknown", "holder"))
+    unknown, shorter, holders = (
+        np.array([getattr(call, of) for call in made]) for of in ("unknown", "shorter", "holder")
+    )
 
-    held = held_times(calls, linked, unknown, holders)
+    held = held_times(calls, linked, unknown, shorter, holders)
 
-    times = zip(held.least.tolist(), held.most.tolist())
+    times = zip(held.least.tolist(), held.most.tolist(), (held.least + held.shorter).tolist())
     assert dict(zip(zip(held.requests.tolist(), held.holders.tolist()), times)) == counted(made)
     assert held.requests[held.pair_of].tolist() == [top(made, index) for index in range(len(made))]
     assert held.holders[held.pair_of].tolist() == [call.holder for call in made]

@@ -78,6 +78,15 @@ class HolderName(NamedTuple):
     answering: str  # what was asked of it, or empty: it is not only one thing
 
 
+class Shorter(enum.Enum):
+    """Say whether calls that a holder made, and that are too short for the report, hold the time. The value is its name
+    in JSON."""
+
+    NO = "no"
+    PERHAPS = "perhaps"  # the holder or they do
+    YES = "yes"  # and not the holder itself
+
+
 class Holding(NamedTuple):
     """Hold the least and the most time that a holder held of the time of so many requests."""
 
@@ -87,6 +96,7 @@ class Holding(NamedTuple):
     of_ns: int
     requests: int
     is_extra: bool  # all times are by how much the mean of a typical request since the change is longer than before
+    shorter: Shorter = Shorter.NO
 
 
 class Code(NamedTuple):

@@ -6,11 +6,12 @@ A holder is named only if the least that it held is more than half of that time:
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import product
 from typing import NamedTuple
 
 from ..report.evidence import Held, HolderKind, Sampled
-from .answer import Change, HolderName, Holding, Side
+from .answer import Change, HolderName, Holding, Shorter, Side
 from .names import Names
 
 
@@ -21,13 +22,22 @@ class _Times(NamedTuple):
     most: Counter[HolderName]
 
 
+_PARTS: Mapping[Shorter, Callable[[Held], tuple[int, int]]] = {
+    Shorter.NO: lambda row: (row.least_ns, row.most_ns),
+    Shorter.YES: lambda row: (row.shorter_ns, row.most_ns),
+    Shorter.PERHAPS: lambda row: (row.least_ns + row.shorter_ns, row.most_ns),
+}
+"""The least and the most that a holder had of a request, in the order in which more is claimed of it than of others."""
+
+
 def holding(requests: Sequence[Sampled], names: Names) -> Holding | None:
     """Return who held more than half of the time of these requests, by the name that says most."""
     of_ns = sum(request.duration_ns for request in requests)
-    for least, most in (_times(requests, names, place) for place in (0, -1)):
+    for shorter, place in product(_PARTS, (0, -1)):
+        least, most = _times(requests, names, place, shorter)
         who, least_ns = _first(least)
         if 2 * least_ns > of_ns and who.kind is not HolderKind.NOT_KNOWN:
-            return Holding(who, least_ns, most[who], of_ns, len(requests), is_extra=False)
+            return Holding(who, least_ns, most[who], of_ns, len(requests), False, shorter)
     return None
 
 
@@ -36,13 +46,15 @@ def extra(before: Sequence[Sampled], since: Sequence[Sampled], change: Change, n
     those that took as long as the middle half of each side."""
     earlier, later = _typical(before, change.before), _typical(since, change.since)
     of_ns = _mean(later) - _mean(earlier)
-    for place in (0, -1):
-        one, other = _times(earlier, names, place), _times(later, names, place)
-        least = {who: ns // len(later) + -one.most[who] // len(earlier) for who, ns in other.least.items()}
+    by_process = _times(earlier, names, -1, Shorter.NO).most
+    for shorter, place in product(_PARTS, (0, -1)):
+        one, other = (_times(requests, names, place, shorter) for requests in (earlier, later))
+        had = {who: one.most.get(who, by_process[who._replace(answering="")]) for who in other.least}
+        least = {who: ns // len(later) + -had[who] // len(earlier) for who, ns in other.least.items()}
         who, least_ns = _first(least)
         if 2 * least_ns > of_ns and who.kind is not HolderKind.NOT_KNOWN:
             most_ns = other.most[who] // len(later) - one.least[who] // len(earlier)
-            return Holding(who, least_ns, most_ns, of_ns, len(later), is_extra=True)
+            return Holding(who, least_ns, most_ns, of_ns, len(later), True, shorter)
     return None
 
 
@@ -51,13 +63,15 @@ def rows_of(who: HolderName, requests: Sequence[Sampled], names: Names) -> Itera
     return (row for request in requests for row in request.held if who in names.holder(row.holder))
 
 
-def _times(requests: Sequence[Sampled], names: Names, place: int) -> _Times:
+def _times(requests: Sequence[Sampled], names: Names, place: int, shorter: Shorter) -> _Times:
     """Return what all holders had, by their most telling names (0) or their least telling ones (-1)."""
+    part = _PARTS[shorter]
     times = _Times(Counter(), Counter())
     for row in (row for request in requests for row in request.held):
         who = names.holder(row.holder)[place]
-        times.least[who] += row.least_ns
-        times.most[who] += row.most_ns
+        least_ns, most_ns = part(row)
+        times.least[who] += least_ns
+        times.most[who] += most_ns
     return times
 
 

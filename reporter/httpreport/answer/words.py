@@ -11,7 +11,19 @@ from httpcapture.durations import duration_text
 from ..common.counted import counted
 from ..report.evidence import HolderKind
 from ..report.time_span import moment_text
-from .answer import Also, AlsoKind, Answer, HolderName, Holding, Network, Places, Requests, Silence, Subject, Verdict
+from .answer import (
+    Also,
+    AlsoKind,
+    Answer,
+    Holding,
+    Network,
+    Places,
+    Requests,
+    Shorter,
+    Silence,
+    Subject,
+    Verdict,
+)
 from .decide import FEWEST
 
 FEW_FRAMES = 3  # of the code that asks are named
@@ -37,7 +49,7 @@ def lines(answer: Answer) -> Iterator[Line]:
     yield Line("", _first(answer))
     if answer.holding is not None:
         about = "why" if answer.silence is None else "most"
-        yield Line(about, f"{_who(answer.holding.who, answer)}: {_amount(answer.holding)}")
+        yield Line(about, f"{_who(answer.holding, answer)}: {_amount(answer.holding)}")
     if answer.silence is not None:
         yield Line("why", EXTRA_NOT_CERTAIN if answer.change and answer.change.is_longer else WHY_NOT[answer.silence])
     if answer.code is not None:
@@ -92,15 +104,20 @@ def _subject(subject: Subject) -> tuple[str, str]:
     return f"{how.get(subject.route.role, 'calls of')} {subject.process}{at}", "take"
 
 
-def _who(who: HolderName, answer: Answer) -> str:
+def _who(holding: Holding, answer: Answer) -> str:
+    who = holding.who
     if who.kind is HolderKind.UNSEEN:
         return f"{who.process} waits for {who.other} or the network to it"
     if who.kind is HolderKind.BETWEEN:
         return f"between {who.process} and {who.other}"
     says_more = who.answering not in {"", answer.subject.route.asked}
     answering = f", answering {who.answering}" if says_more else ""
-    hidden = duration_text(answer.requests.hidden_ns) if answer.requests.hidden_ns else ""
-    return f"{who.process}:{who.port} itself{answering}{hidden and f', or calls of less than {hidden} that it made'}"
+    is_known = holding.shorter is Shorter.NO
+    hidden_ns = answer.requests.hidden_ns if is_known else answer.requests.floor_ns
+    shorter = f"calls of less than {duration_text(hidden_ns)}" if hidden_ns else ""
+    if holding.shorter is Shorter.YES:
+        return f"{shorter} that {who.process}:{who.port} made{answering}"
+    return f"{who.process}:{who.port} itself{answering}{shorter and f', or {shorter} that it made'}"
 
 
 def _amount(holding: Holding) -> str:

@@ -6,7 +6,7 @@ its cause may not have been waited for, so it takes no time from its cause. At a
 several holders meet, any of them may be the one that holds the request. While a request or a response is transferred,
 either end may be what is slow. So the most that a holder held is all of its own time, and the least is what it has
 alone, without transfers, and without what is uncertain: as while calls of its process were open whose cause is not
-known.
+known. While calls were open that it made and that are too short to be among the calls, it held the request or they did.
 """
 
 from __future__ import annotations
@@ -27,18 +27,21 @@ from .trees import Trees
 
 class HeldTimes(NamedTuple):
     """Hold for each pair of a request and a holder the index of the request, the number of the holder, and the least
-    and the most time that it held, in ns; and for each call the index of its pair."""
+    and the most time that it held, in ns, and how much more the least is together with its shorter calls; and for each
+    call the index of its pair."""
 
     requests: Indices
     holders: Indices
     least: Times
     most: Times
+    shorter: Times
     pair_of: Indices
 
 
-def held_times(calls: ColumnsByName, trees: Trees, uncertain: Times, holders: Indices) -> HeldTimes:
+def held_times(calls: ColumnsByName, trees: Trees, uncertain: Times, shorter: Times, holders: Indices) -> HeldTimes:
     """Return the times of calls, each of which is in the tree of a request. `holders` numbers to whom the own time of
-    each call belongs, and `uncertain` is how much of that is uncertain, apart from what times tell, in ns."""
+    each call belongs. Of that, in ns, `uncertain` is how much is uncertain, apart from what times tell, and `shorter`
+    how long it had calls open that are too short to be among these."""
     above, tops, _ = trees
     pairs = Interner(2)
     pair_of = pairs.intern(tops.astype(np.uint64), holders.astype(np.uint64))
@@ -47,10 +50,13 @@ def held_times(calls: ColumnsByName, trees: Trees, uncertain: Times, holders: In
     owners, firsts, lasts = _own_times(starts, ends, above, np.asarray(calls["role"]) == Role.SERVER)
     first, last = starts[tops[owners]], ends[tops[owners]]
     spans = CoveredTime(pair_of[owners], np.clip(firsts, first, last), np.clip(lasts, first, last))
-    most, doubtful = np.zeros((2, len(requests)), np.int64)
+    most, doubtful, in_shorter = np.zeros((3, len(requests)), np.int64)
     np.add.at(most, spans.groups, spans.ends - spans.starts)
     np.add.at(doubtful, pair_of, _transfer_times(calls, starts, ends) + uncertain)
-    return HeldTimes(requests, numbers, np.maximum(_alone(spans, requests) - doubtful, 0), most, pair_of)
+    np.add.at(in_shorter, pair_of, shorter)
+    together = np.maximum(_alone(spans, requests) - doubtful, 0)
+    least = np.maximum(together - in_shorter, 0)
+    return HeldTimes(requests, numbers, least, most, together - least, pair_of)
 
 
 def _transfer_times(calls: ColumnsByName, starts: Times, ends: Times) -> Times:

@@ -57,6 +57,7 @@ def _holder(holding: Holding) -> dict[str, Any]:
         "of_ns": holding.of_ns,
         "requests": holding.requests,
         "is_extra": holding.is_extra,
+        "shorter_calls": holding.shorter.value,
     }
 
 

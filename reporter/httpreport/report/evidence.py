@@ -56,12 +56,14 @@ class Asking(NamedTuple):
 
 
 class Held(NamedTuple):
-    """Hold what one holder had of one request."""
+    """Hold what one holder had of one request. The least is so much more together with calls that it made and that were
+    too short for the report."""
 
     holder: Holder
     least_ns: int
     most_ns: int
     asking: Asking
+    shorter_ns: int = 0
 
 
 class Asked(NamedTuple):

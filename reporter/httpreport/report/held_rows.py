@@ -15,6 +15,7 @@ from ..calls.available_values import peer_text
 from ..calls.covered_time import CoveredTime
 from ..calls.held_times import held_times
 from ..calls.open_intervals import NONE, Indices, Times
+from ..calls.other_ends import NOT_JOINED
 from ..calls.retries import retries
 from ..calls.schema import ends_of
 from ..calls.trees import Trees, in_doubt
@@ -38,6 +39,10 @@ class Members:
         place = np.full(len(report.trees.tops) + 1, NONE)  # the last one is that of NONE
         place[indices] = np.arange(len(indices))
         self.other_ends = place[report.other_ends[indices]]
+        ends, listed = report.linked_ends[indices], len(report.recording.listed)
+        self.is_joined = ends != NOT_JOINED
+        self.other_process = np.zeros(len(indices), self.calls.dtype["process"])
+        self.other_process[self.is_joined] = report.linked.at("process", ends[self.is_joined])
         above, tops, are_roots = report.trees
         self.trees = Trees(place[above[indices]], place[tops[indices]], are_roots[indices])
         self.requests = report.request_numbers[indices]
@@ -45,25 +50,29 @@ class Members:
         self.in_doubt = in_doubt(report.causes.certainty[indices], self.trees.above)
         whole_ns = ends_of(self.calls) - self.calls["t0"].astype(np.int64)
         self.uncertain_ns = (most - least)[indices] + np.where(self.in_doubt, whole_ns, 0)
-        """How long calls of their processes were open meanwhile whose cause is not known; all of what is in doubt."""
+        is_short = ends >= listed
+        self.uncertain_ns[is_short] += report.linked.at("duration", ends[is_short]).astype(np.int64)
+        """How long calls of their processes were open meanwhile whose cause is not known; all of what is in doubt; and
+        how long the process that was asked had a call that is too short to be in the report."""
+        self.shorter_ns = report.shorter_ns[indices]
         self.again = retries(self.calls, self.trees.above, report.recording.heads.texts)
 
 
 def held_rows(members: Members) -> Iterator[tuple[int, Held]]:
     """Yield for each pair of a request and a holder the place of the request, and what the holder had of it."""
     holders, holder_of = _holders(members)
-    pairs = held_times(members.calls, members.trees, members.uncertain_ns, holder_of)
+    pairs = held_times(members.calls, members.trees, members.uncertain_ns, members.shorter_ns, holder_of)
     askers = np.where(members.calls["role"] == Role.SERVER, members.trees.above, np.arange(len(members.indices)))
     is_asked = (askers != NONE) & ~members.in_doubt
     asked = _Askers(members, askers[is_asked], pairs.pair_of[is_asked], len(pairs.requests)).asking()
-    times = zip(pairs.requests.tolist(), pairs.holders.tolist(), pairs.least.tolist(), pairs.most.tolist())
-    for (request, holder, least_ns, most_ns), asking in zip(times, asked):
-        yield request, Held(holders[holder], least_ns, most_ns, asking)
+    columns = (pairs.requests, pairs.holders, pairs.least, pairs.most, pairs.shorter)
+    for request, holder, least_ns, most_ns, shorter_ns, asking in zip(*(each.tolist() for each in columns), asked):
+        yield request, Held(holders[holder], least_ns, most_ns, asking, shorter_ns)
 
 
 def _holders(members: Members) -> tuple[list[Holder], Indices]:
     """Return the distinct holders, and for each call the index of that to which its own time belongs."""
-    calls, is_known = members.calls, members.other_ends != NONE
+    calls, is_known = members.calls, members.is_joined
     is_server, is_client = calls["role"] == Role.SERVER, calls["role"] == Role.CLIENT
     kinds = np.select(
         [is_server, is_client & is_known, is_client],
@@ -74,7 +83,7 @@ def _holders(members: Members) -> tuple[list[Holder], Indices]:
     distinct = Interner(8)
     numbers = distinct.intern(
         *words_of(calls["process"]),
-        *words_of(np.where(kinds == HolderKind.BETWEEN, calls["process"][members.other_ends], b"").astype("S16")),
+        *words_of(np.where(kinds == HolderKind.BETWEEN, members.other_process, b"").astype("S16")),
         *words_of(np.where(is_server, calls["local_address"], calls["peer_address"])),
         *words_of(kinds << 16 | port),
         *words_of(members.requests.astype(np.int64) << 32 | np.where(is_server, calls["workload"], 0)),

@@ -255,6 +255,13 @@ class Report:
         return self_times(self.linked, self.linked_causes)
 
     @cached_property
+    def shorter_ns(self) -> npt.NDArray[np.int64]:
+        """Return for each listed call how long it had calls open that are too short to be listed, and none that is."""
+        if not len(self.recording.unlisted) or not self.has_both_roles:
+            return np.zeros(len(self.recording.listed), np.int64)
+        return self_times(self.recording.calls, self.causes).most - self.self_times.most
+
+    @cached_property
     def request_numbers(self) -> npt.NDArray[np.uint64]:
         """Return for each listed call the number of what it asks for (`request_key`)."""
         keys = self.recording.request_keys
