@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from httpcapture.durations import duration_text
 
@@ -14,16 +14,22 @@ _SIZES = ("bytes", "kB", "MB", "GB", "TB")
 
 
 def closing_lines(
-    totals: Totals, frequent: FrequentCalls, threshold_ns: int, size: int, length_ns: int
+    totals: Totals,
+    frequent: FrequentCalls,
+    threshold_ns: int,
+    *,
+    size: int,
+    length_ns: int,
+    names: Sequence[str] = (),
 ) -> Iterator[str]:
     """Yield the lines: the figures, how many calls were slow, and the most frequent of those that were printed. `size`
-    is how many bytes were written."""
+    is how many bytes were written, and `names` are those of -p."""
     causes = ", ".join(f"{name} {count:,}" for name, count in totals.lost.items())
     lost = f"lost: {causes}" if causes else "0 lost"
     calls, processes = f"{totals.calls:,} calls", f"{totals.processes:,} processes"
     yield ", ".join([calls, lost, processes, size_text(size), duration_text(length_ns)])
     if threshold_ns:
-        yield threshold_summary(totals.slow, totals.fast, threshold_ns)
+        yield threshold_summary(totals.slow, totals.fast, threshold_ns, names)
     yield from frequent.lines()
 
 

@@ -71,10 +71,12 @@ def lower_threshold_ms(slowest_ns: int) -> float:
     return float(f"{step}e{power}")
 
 
-def threshold_summary(slow: int, fast: FastCalls, threshold_ns: int) -> str:
-    """Return a sentence that says how many calls reached the threshold, and, if none did, proposes a lower one."""
+def threshold_summary(slow: int, fast: FastCalls, threshold_ns: int, names: Sequence[str] = ()) -> str:
+    """Return a sentence that says how many calls reached the threshold, and, if none did, proposes a lower one. Only
+    calls of processes with these names were recorded, if there are any."""
     if not slow + fast.calls:
-        return "No call ended during the recording."
+        of_names = f" of {' or '.join(names)}" if names else ""
+        return f"No call{of_names} ended during the recording."
     summary = f"{slow:,} of {slow + fast.calls:,} calls took {threshold_ns / 1e6:g} ms or more"
     if slow or not fast.slowest_ns:
         return f"{summary}."

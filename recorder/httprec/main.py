@@ -193,7 +193,10 @@ def _record(
                 + parts.next_command
             ) from error
         length_ns = time.monotonic_ns() - started_ns
-        for line in closing_lines(totals, printer.frequent, tracing.threshold_ns, parts.bytes_written, length_ns):
+        names = [name.decode(errors="replace") for name in tracing.process_filters]
+        for line in closing_lines(
+            totals, printer.frequent, tracing.threshold_ns, size=parts.bytes_written, length_ns=length_ns, names=names
+        ):
             _print(line)
         for problem in libraries.unreadable() if libraries else ():
             _print(f"Heads in TLS that were not read: {problem}")

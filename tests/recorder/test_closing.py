@@ -16,14 +16,14 @@ MS = 1_000_000
 
 def test_the_figures_come_first_and_the_slow_calls_after_them() -> None:
     totals = Totals(1563, 1563, FastCalls(), {"call_ring_full": 24_236}, 4)
-    assert list(closing_lines(totals, FrequentCalls(), 5 * MS, 1_309_848, 26_000 * MS)) == [
+    assert list(closing_lines(totals, FrequentCalls(), 5 * MS, size=1_309_848, length_ns=26_000 * MS)) == [
         "1,563 calls, lost: call_ring_full 24,236, 4 processes, 1.31 MB, 26 s",
         "1,563 of 1,563 calls took 5 ms or more.",
     ]
 
 
 def test_without_a_threshold_all_calls_are_recorded() -> None:
-    (line,) = closing_lines(Totals(2, 2, FastCalls(), {}, 1), FrequentCalls(), 0, 999, 1)
+    (line,) = closing_lines(Totals(2, 2, FastCalls(), {}, 1), FrequentCalls(), 0, size=999, length_ns=1)
     assert line == "2 calls, 0 lost, 1 processes, 999 bytes, 1 ns"
 
 

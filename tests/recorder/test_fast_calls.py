@@ -48,6 +48,11 @@ def test_the_last_lines_say_what_another_threshold_would_have_shown(slow: int, f
     assert threshold_summary(slow, fast, 100 * MS) == said
 
 
+def test_without_calls_the_last_lines_name_the_processes_that_were_recorded() -> None:
+    said = threshold_summary(0, FastCalls(), 100 * MS, ["nova-api", "web*"])
+    assert said == "No call of nova-api or web* ended during the recording."
+
+
 @given(st.integers(min_value=1, max_value=10**15))
 def test_the_proposed_threshold_is_one_that_the_slowest_call_reaches(slowest_ns: int) -> None:
     proposed_ns = lower_threshold_ms(slowest_ns) * MS

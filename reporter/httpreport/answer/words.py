@@ -92,7 +92,8 @@ def _how_long(answer: Answer) -> str:
     now = f"{duration_text(answer.requests.p50_ns)} (p99 {duration_text(answer.requests.p99_ns)})"
     if answer.earlier is None or answer.earlier.p50_ns is None:
         return now
-    return f"{now}, {duration_text(answer.earlier.p50_ns)} before, which is no change that stands out"
+    judged = "" if answer.silence is Silence.INCOMPLETE else ", which is no change that stands out"
+    return f"{now}, {duration_text(answer.earlier.p50_ns)} before{judged}"
 
 
 def _subject(subject: Subject) -> tuple[str, str]:
