@@ -217,7 +217,8 @@ def test_missing_parts_of_a_recording_are_reported_with_the_consequence(rotated:
 def test_a_warning_shared_by_all_parts_is_reported_once(rotated: Path) -> None:
     assert [line for line in said_of_options(rotated, "-t", "50") if "threshold" in line] == [
         "run.00001.cap to run.00004.cap: -t 50 is below the capture's threshold of 100 ms: "
-        "calls shorter than 100 ms were not recorded and are missing here"
+        "calls shorter than 100 ms are not listed: they were recorded without stacks and what they "
+        "ask for, or not at all"
     ]
     for options in (
         ["-t", "300"],

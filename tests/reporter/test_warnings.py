@@ -37,7 +37,8 @@ def test_a_threshold_below_the_captures_own() -> None:
         (
             Cause.THRESHOLD,
             "-t 50 is below the capture's threshold of 100 ms: "
-            "calls shorter than 100 ms were not recorded and are missing here",
+            "calls shorter than 100 ms are not listed: they were recorded without stacks and what they "
+            "ask for, or not at all",
         )
     ]
 

@@ -167,7 +167,8 @@ def _threshold(meta: Meta, selection: Selection) -> list[ReportWarning]:
         return []
     text = (
         f"-t {exact_ms(selection.threshold_ns)} is below the capture's threshold of {exact_ms(floor)} ms: "
-        f"calls shorter than {exact_ms(floor)} ms were not recorded and are missing here"
+        f"calls shorter than {exact_ms(floor)} ms are not listed: they were recorded without stacks and what they ask "
+        "for, or not at all"
     )
     return [ReportWarning(Cause.THRESHOLD, text)]
 
