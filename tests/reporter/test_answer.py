@@ -100,7 +100,7 @@ def test_of_fewer_than_30_requests_only_facts_are_said() -> None:
     assert words(Story(stage, None).answer()) == [
         "GET /cart at shop:9200 takes 89.9 ms (p99 90.1 ms)",
         "why: shop:9200 itself: 2.7 s of 2.7 s",
-        "network: no: round trip 60 us, 0 of 120 segments sent again",
+        "network: no: round trip at most 60 us, 0 of 120 segments sent again",
     ]
 
 
@@ -148,7 +148,7 @@ def test_a_queue_between_two_processes_is_not_blamed_on_either() -> None:
     ]
     assert words(Story(stage, None).answer())[1:] == [
         "why: between load and shop:9200: 2 s of 2.2 s",
-        "network: no: round trip 60 us, 0 of 160 segments sent again",
+        "network: no: round trip at most 60 us, 0 of 160 segments sent again",
     ]
 
 

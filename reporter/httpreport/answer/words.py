@@ -147,7 +147,7 @@ def _why_not_known(network: Network, holding: Holding) -> str:
 
 def _tcp_facts(network: Network) -> Iterator[str]:
     if network.round_trip_ns is not None:
-        yield f"round trip {duration_text(network.round_trip_ns)}"
+        yield f"round trip at most {duration_text(network.round_trip_ns)}"  # it has delays of acknowledgements, too
     if network.both_ends:
         yield f"{network.retransmitted:,} of {network.segments:,} segments sent again"
 
