@@ -56,6 +56,7 @@ def test_more_calls_for_each_request_are_told_with_how_many_there_were_before() 
     assert answer is not None
     said = {line.about: line.text for line in lines(answer)}
     assert said["also"] == "shop asks stock:9400 20 times for one request, one after the other, before 1 time"
+    assert said["why"].startswith("stock:9400 itself, answering GET /items/{n}, asked 20 times for one request: ")
 
 
 def test_requests_that_were_not_there_before_are_no_change() -> None:

@@ -15,6 +15,7 @@ from .answer import (
     Also,
     AlsoKind,
     Answer,
+    HolderName,
     Holding,
     Network,
     Places,
@@ -113,12 +114,19 @@ def _who(holding: Holding, answer: Answer) -> str:
         return f"between {who.process} and {who.other}"
     says_more = who.answering not in {"", answer.subject.route.asked}
     answering = f", answering {who.answering}" if says_more else ""
+    if answer.also and answer.also.kind is AlsoKind.REPEATED and _is_same(answer.also.who, who):
+        answering += f", asked {counted(answer.also.seen, 'time')} for one request"
     is_known = holding.shorter is Shorter.NO
     hidden_ns = answer.requests.hidden_ns if is_known else answer.requests.floor_ns
     shorter = f"calls of less than {duration_text(hidden_ns)}" if hidden_ns else ""
     if holding.shorter is Shorter.YES:
         return f"{shorter} that {who.process}:{who.port} made{answering}"
     return f"{who.process}:{who.port} itself{answering}{shorter and f', or {shorter} that it made'}"
+
+
+def _is_same(one: HolderName, other: HolderName) -> bool:
+    """Return whether two names are of one process, whatever it answers."""
+    return (one.kind, one.process, one.port) == (other.kind, other.process, other.port)
 
 
 def _amount(holding: Holding) -> str:
