@@ -183,4 +183,4 @@ def test_losses_are_counted() -> None:
 
 def test_calls_that_were_not_recorded_are_told_of() -> None:
     (state,) = states(capture(), milliseconds=50)
-    assert told(state)[2].startswith("-t 50 is below the capture's threshold of 100 ms: calls shorter than 100 ms were")
+    assert told(state)[2].startswith("-t 50 is below the capture's threshold of 100 ms: calls shorter than 100 ms are")

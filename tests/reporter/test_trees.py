@@ -231,7 +231,8 @@ def test_a_tree_is_part_of_a_summary(option: str) -> None:
 
     assert (result.exit_code, result.output.splitlines()[-1]) == (
         2,
-        "Error: --tree adds to the summary of a report: leave out --json, --baseline, --info, --verify and --redact.",
+        "Error: --tree adds to the summary of a report: leave out --json, --baseline, --follow, --info, --verify and "
+        "--redact.",
     )
 
 

@@ -250,7 +250,8 @@ def main(  # noqa: PLR0917 (one parameter for each option)
     )
     refuse(
         trees and (printed or baselines or no_report),
-        "--tree adds to the summary of a report: leave out --json, --baseline, --follow, --info, --verify, --redact.",
+        "--tree adds to the summary of a report: leave out --json, --baseline, --follow, --info, --verify and "
+        "--redact.",
     )
     if not (to_write or no_report):
         directory = "."
