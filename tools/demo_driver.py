@@ -51,10 +51,10 @@ def say(text: str) -> None:
 
 
 def show(lines: list[str], most: int) -> None:
-    """Print the first `most` lines, and which are left out."""
+    """Print the first `most` lines, and how many more there are."""
     print(*(f"         {line}" for line in lines[:most]), sep="\n", flush=True)
     if len(lines) > most:
-        print(f"         ... lines from {most + 1:,} to {len(lines):,} are left out", flush=True)
+        print(f"         ... and {len(lines) - most:,} more", flush=True)
 
 
 if __name__ == "__main__":
