@@ -22,22 +22,22 @@ class _Times(NamedTuple):
     most: Counter[HolderName]
 
 
-_PARTS: Mapping[Shorter, Callable[[Held], tuple[int, int]]] = {
-    Shorter.NO: lambda row: (row.least_ns, row.most_ns),
-    Shorter.YES: lambda row: (row.shorter_ns, row.most_ns),
-    Shorter.PERHAPS: lambda row: (row.least_ns + row.shorter_ns, row.most_ns),
+_LEAST: Mapping[Shorter, Callable[[Held], int]] = {
+    Shorter.NO: lambda row: row.least_ns,
+    Shorter.YES: lambda row: row.shorter_ns,
+    Shorter.PERHAPS: lambda row: row.least_ns + row.shorter_ns,
 }
-"""The least and the most that a holder had of a request, in the order in which more is claimed of it than of others."""
+"""The least that a holder had of a request: itself, in shorter calls, or in either. What says more comes first."""
 
 
 def holding(requests: Sequence[Sampled], names: Names) -> Holding | None:
     """Return who held more than half of the time of these requests, by the name that says most."""
     of_ns = sum(request.duration_ns for request in requests)
-    for shorter, place in product(_PARTS, (0, -1)):
+    for shorter, place in product(_LEAST, (0, -1)):
         least, most = _times(requests, names, place, shorter)
         who, least_ns = _first(least)
         if 2 * least_ns > of_ns and who.kind is not HolderKind.NOT_KNOWN:
-            return Holding(who, least_ns, most[who], of_ns, len(requests), False, shorter)
+            return Holding(who, least_ns, most[who], of_ns, len(requests), is_extra=False, shorter=shorter)
     return None
 
 
@@ -47,14 +47,14 @@ def extra(before: Sequence[Sampled], since: Sequence[Sampled], change: Change, n
     earlier, later = _typical(before, change.before), _typical(since, change.since)
     of_ns = _mean(later) - _mean(earlier)
     by_process = _times(earlier, names, -1, Shorter.NO).most
-    for shorter, place in product(_PARTS, (0, -1)):
+    for shorter, place in product(_LEAST, (0, -1)):
         one, other = (_times(requests, names, place, shorter) for requests in (earlier, later))
         had = {who: one.most.get(who, by_process[who._replace(answering="")]) for who in other.least}
         least = {who: ns // len(later) + -had[who] // len(earlier) for who, ns in other.least.items()}
         who, least_ns = _first(least)
         if 2 * least_ns > of_ns and who.kind is not HolderKind.NOT_KNOWN:
             most_ns = other.most[who] // len(later) - one.least[who] // len(earlier)
-            return Holding(who, least_ns, most_ns, of_ns, len(later), True, shorter)
+            return Holding(who, least_ns, most_ns, of_ns, len(later), is_extra=True, shorter=shorter)
     return None
 
 
@@ -65,13 +65,11 @@ def rows_of(who: HolderName, requests: Sequence[Sampled], names: Names) -> Itera
 
 def _times(requests: Sequence[Sampled], names: Names, place: int, shorter: Shorter) -> _Times:
     """Return what all holders had, by their most telling names (0) or their least telling ones (-1)."""
-    part = _PARTS[shorter]
-    times = _Times(Counter(), Counter())
+    least_of, times = _LEAST[shorter], _Times(Counter(), Counter())
     for row in (row for request in requests for row in request.held):
         who = names.holder(row.holder)[place]
-        least_ns, most_ns = part(row)
-        times.least[who] += least_ns
-        times.most[who] += most_ns
+        times.least[who] += least_of(row)
+        times.most[who] += row.most_ns
     return times
 
 

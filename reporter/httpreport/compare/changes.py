@@ -21,6 +21,7 @@ from ..report.aggregate import Aggregate
 from ..report.route_totals import Route, routes_of
 from ..report.samples import ShownFrame
 from ..routes.shapes import merged
+from .largest import largest
 from .self_changes import SelfChange, self_changes
 
 Value = TypeVar("Value", Totals, Latencies, RouteTotals)
@@ -114,8 +115,7 @@ class Comparison:
 
     def largest(self, changes: Sequence[Change], most: int) -> list[Change]:
         """Return the `most` changes with the largest difference, in their order."""
-        ranked = sorted(range(len(changes)), key=lambda index: -abs(self.added_ns(changes[index])))
-        return [changes[index] for index in sorted(ranked[:most])]
+        return largest(changes, most, self.added_ns)
 
 
 def compare(before: Aggregate, after: Aggregate) -> Comparison:

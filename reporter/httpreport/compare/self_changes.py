@@ -11,6 +11,7 @@ from typing import NamedTuple
 from ..report.aggregate import Aggregate
 from ..report.self_totals import Answered, by_route
 from ..report.tree_totals import SelfTotals
+from .largest import largest
 
 
 class SelfChange(NamedTuple):
@@ -52,7 +53,6 @@ def _change(answered: Answered, before: SelfTotals, after: SelfTotals, scaled: C
     return SelfChange(answered, before, SelfTotals(before.calls, *times), after)
 
 
-def largest(changes: Sequence[SelfChange], most: int) -> list[SelfChange]:
+def largest_self(changes: Sequence[SelfChange], most: int) -> list[SelfChange]:
     """Return the `most` changes that are largest for certain, in their order."""
-    ranked = sorted(range(len(changes)), key=lambda index: -abs(changes[index].certain_ns))
-    return [changes[index] for index in sorted(ranked[:most])]
+    return largest(changes, most, lambda change: change.certain_ns)

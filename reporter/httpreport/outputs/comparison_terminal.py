@@ -11,7 +11,7 @@ from rich.text import Text
 
 from ..answer.compare import answers_between
 from ..compare.changes import Comparison, PeerChange, RouteChange, StackChange
-from ..compare.self_changes import largest
+from ..compare.self_changes import largest_self
 from .comparison_table import AFTER, BEFORE, CHANGE, SELF_HEADS, heads, rows, self_cells, short_cells, short_heads
 from .comparison_words import GONE, relative, summary, waited, waited_more
 from .latency_table import TOP, WIDE, new_table
@@ -96,7 +96,7 @@ def _short(
 def _self_times(comparison: Comparison) -> Table:
     """Return the table of self times, those that grew or shrank most for certain."""
     table = new_table(*SELF_HEADS, last="self time of each request that a process answered")
-    for change in largest(comparison.self_times, TOP):
+    for change in largest_self(comparison.self_times, TOP):
         table.add_row(*self_cells(comparison, change), Text(change.answered.name))
     _add_rest(table, len(SELF_HEADS), len(comparison.self_times), "answers of processes")
     return table

@@ -244,10 +244,9 @@ class Report:
     def _tasks(self) -> npt.NDArray[np.intp]:
         """Return for each listed call the number of the task by which its thread sent, negative if it is not known."""
         numbers: dict[Task, int] = {}
-        found = map(task_of, self.traces)
-        return np.array([-1 if task is None else numbers.setdefault(task, len(numbers)) for task in found], np.intp)[
-            self.trace_of
-        ]
+        tasks = map(task_of, self.traces)
+        of_traces = [-1 if task is None else numbers.setdefault(task, len(numbers)) for task in tasks]
+        return np.array(of_traces, np.intp)[self.trace_of]
 
     @cached_property
     def linked_self_times(self) -> SelfTimes:

@@ -14,7 +14,7 @@ from typing import NamedTuple
 from ... import __version__
 from ...answer.compare import answers_between
 from ...compare.changes import Comparison, StackChange
-from ...compare.self_changes import largest
+from ...compare.self_changes import largest_self
 from ...compare.warnings import comparison_lines
 from ..comparison_table import SELF_HEADS, ComparisonRow, heads, rows, self_cells
 from ..comparison_words import SHADES, each, rate, side_name, summary
@@ -75,7 +75,7 @@ def comparison_data(
     all_routes = comparison.routes if comparison.has_heads else ()
     routes = comparison.largest(all_routes, MOST_ROUTES)
     stacks = comparison.largest(comparison.stacks, most_stacks)
-    selves = largest(comparison.self_times, MOST_SELF_TIMES)
+    selves = largest_self(comparison.self_times, MOST_SELF_TIMES)
     labels: dict[str, int] = {}
     return ComparisonPage(
         version=__version__,
